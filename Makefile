@@ -1,0 +1,74 @@
+# The two commands to remember: `make run` and `make test`. `make help` lists the rest.
+PORT ?= 8000
+PYTHON ?=
+BIN := .venv/bin
+MANAGE := $(BIN)/python manage.py
+# Empty files that say when something was done; newer ingredients have it done again
+DONE := .venv/.done
+STATIC := static-root/staticfiles.json
+TRANSLATIONS := $(patsubst %.po,%.mo,$(wildcard locale/*/LC_MESSAGES/*.po))
+
+.PHONY: help run setup demo lint check test tools translations bench clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
+
+run: setup ## set everything up, then serve on PORT (8000) with a demo project; Ctrl-C stops it
+	@$(MANAGE) migrate --verbosity 0
+	@$(MANAGE) demo --hide-users
+	@exec $(MANAGE) serve --port $(PORT) --show-demo
+
+setup: $(DONE)/installed $(STATIC) translations ## virtual environment, dependencies, static files, translations
+	@:
+
+demo: setup ## make the demo project and its users
+	@$(MANAGE) migrate --verbosity 0
+	@$(MANAGE) demo
+
+lint: $(DONE)/installed-dev translations ## lint, format, types, migrations in step
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy .
+	@$(MANAGE) makemigrations --check --dry-run
+
+check: lint ## lint and the fast tests: under a minute
+	@$(BIN)/pytest -q -n 2 -m "not outer"
+
+test: lint tools ## everything: also PostgreSQL, Azurite, Redis, Chromium and TensorFlow, which it installs and starts
+	@echo "The fast tests on PostgreSQL"
+	@$(BIN)/python -m scripts.services postgres -- $(BIN)/pytest -q -n 2 -m "not outer"
+	@echo "All tests, on SQLite and with real servers"
+	@$(BIN)/pytest
+
+tools: $(DONE)/installed-dev ## install what the outer tests need beside Python
+	@scripts/install-tools
+
+translations: $(TRANSLATIONS) ## compile the translations (gettext is not needed)
+	@:
+
+bench: setup $(DONE)/installed-dev ## measure: requests per second, add_category + retrain, a million rows
+	@$(BIN)/python -m bench.run
+
+clean: ## remove what the targets above made, but not your data in var/
+	rm -rf .venv .tools static-root .mypy_cache .ruff_cache .pytest_cache .hypothesis $(TRANSLATIONS)
+
+$(DONE)/venv:
+	@scripts/make-venv .venv "$(PYTHON)"
+	@mkdir -p $(DONE) && touch $@
+
+$(DONE)/installed: requirements.txt $(DONE)/venv
+	@echo "Installing the dependencies (a minute or two at the first time)."
+	@scripts/install requirements.txt "$(PYTHON)"
+	@mkdir -p $(DONE) && touch $@
+
+$(DONE)/installed-dev: requirements-dev.txt $(DONE)/installed
+	@echo "Installing the development extras."
+	@scripts/install requirements-dev.txt "$(PYTHON)"
+	@mkdir -p $(DONE) && touch $@
+
+$(STATIC): $(DONE)/installed $(shell find static -type f)
+	@$(MANAGE) collectstatic --noinput --verbosity 0
+	@touch $@
+
+%.mo: %.po $(DONE)/installed
+	@$(BIN)/pybabel --quiet compile -i $< -o $@

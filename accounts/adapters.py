@@ -1,0 +1,111 @@
+"""How allauth decides who may sign up: only those who were invited."""
+
+import logging
+from smtplib import SMTPException
+from typing import Any
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.models import EmailAddress
+from allauth.socialaccount.adapter import DefaultSocialAccountAdapter
+from allauth.socialaccount.models import SocialLogin
+from django.conf import settings
+from django.contrib import messages
+from django.db import IntegrityError, transaction
+from django.forms import BaseForm
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.translation import gettext as _
+
+from accounts import invitations, invited, roles
+from accounts.models import Invitation, User
+from accounts.roles import Role
+from classifr.common.errors import Unavailable
+
+logger = logging.getLogger(__name__)
+
+
+class InvitedOnlyAdapter(DefaultAccountAdapter):
+    """Sign-up for those who hold an invitation, or for everybody with SIGNUP_OPEN."""
+
+    def is_open_for_signup(self, request: HttpRequest) -> bool:
+        return settings.SIGNUP_OPEN or invited.invitation_of(request) is not None
+
+    def save_user(self, request: HttpRequest, user: User, form: BaseForm, commit: bool = True) -> User:
+        if not commit:
+            return super().save_user(request, user, form, commit=False)
+        with transaction.atomic():
+            user = super().save_user(request, user, form)
+            join(user, invited.invitation_of(request))
+        invited.forget(request)
+        return user
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Send a mail, or say honestly that it cannot be sent; alike for addresses that we know and others."""
+        try:
+            super().send_mail(template_prefix, email, context)
+        except (SMTPException, OSError) as error:
+            logger.error("mail %s could not be sent: %s", template_prefix, error)
+            raise Unavailable(_("The e-mail could not be sent. Please try again in a few minutes.")) from error
+
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        """Make a new address count, unless it became somebody else's in the meantime."""
+        try:
+            with transaction.atomic():
+                return super().confirm_email(request, email_address)
+        except IntegrityError:
+            self.add_message(request, messages.ERROR, message=_("This address cannot be used for your account."))
+            return False
+
+    def get_password_change_redirect_url(self, request: HttpRequest) -> str:
+        return reverse("accounts:profile")
+
+    def pre_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse | None:
+        """Count an address as confirmed that nobody but an administrator can have given, say by `createsuperuser`."""
+        if user.email and not EmailAddress.objects.filter(user=user).exists():
+            address = EmailAddress(user=user, email=user.email.lower(), verified=True, primary=True)
+            EmailAddress.objects.bulk_create([address], ignore_conflicts=True)
+        return super().pre_login(request, user, **kwargs)
+
+    def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
+        response = super().post_login(request, user, **kwargs)
+        if user.language:
+            response.set_cookie(settings.LANGUAGE_COOKIE_NAME, user.language, samesite="Lax")
+        return response
+
+
+class InvitedOnlySocialAdapter(DefaultSocialAccountAdapter):
+    """The same for those who come by OpenID Connect: the provider must vouch for an invited address."""
+
+    def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
+        return settings.SIGNUP_OPEN or _invitation_for(request, sociallogin) is not None
+
+    def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: BaseForm | None = None) -> User:
+        with transaction.atomic():
+            invitation = _invitation_for(request, sociallogin)
+            user = super().save_user(request, sociallogin, form)
+            if form is None:
+                join(user, invitation)
+        invited.forget(request)
+        return user
+
+
+def join(user: User, invitation: Invitation | None) -> None:
+    """Make the new user what the invitation says, or a plain user where sign-up is open."""
+    if invitation:
+        invitations.accept(invitation, user)
+    else:
+        roles.give(user, Role.USER)
+
+
+def _invitation_for(request: HttpRequest, sociallogin: SocialLogin) -> Invitation | None:
+    """Return the invitation that somebody with these addresses may use.
+
+    Either the provider vouches for the address, or the visitor came with the link that was sent to it.
+    """
+    brought = invited.invitation_of(request)
+    for address in sociallogin.email_addresses:
+        if brought and brought.email.lower() == address.email.lower():
+            return brought
+        if address.verified and (invitation := invitations.to_address(address.email)):
+            return invitation
+    return None

@@ -1,0 +1,8 @@
+"""Users in Django's admin, for superusers: the last resort. Maintainers have a page of their own."""
+
+from django.contrib import admin
+from django.contrib.auth.admin import UserAdmin
+
+from accounts.models import User
+
+admin.site.register(User, UserAdmin)

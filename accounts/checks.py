@@ -1,0 +1,39 @@
+"""System checks of the accounts room: a wrong setting is explained before it hurts."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+
+@register
+def terms_are_positive(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    messages: list[CheckMessage] = []
+    if settings.INVITATION_DAYS <= 0:
+        messages.append(
+            Error("INVITATION_DAYS must be more than 0.", hint="Seven days is the default.", id="accounts.E001")
+        )
+    token_term = settings.REST_KNOX["TOKEN_TTL"]
+    if isinstance(token_term, timedelta) and token_term <= timedelta(0):
+        messages.append(Error("TOKEN_DAYS must be more than 0.", hint="A year is 365.", id="accounts.E002"))
+    return messages
+
+
+@register
+def oidc_server_is_an_address(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    if not settings.OIDC_SERVER_URL:
+        return []
+    parts = urlsplit(settings.OIDC_SERVER_URL)
+    if parts.scheme == "https" and parts.netloc:
+        return []
+    return [
+        Error(
+            f"OIDC_SERVER_URL is '{settings.OIDC_SERVER_URL}'.",
+            hint="It begins with https://, for Entra ID: https://login.microsoftonline.com/<tenant>/v2.0",
+            id="accounts.E003",
+        )
+    ]

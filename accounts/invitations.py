@@ -1,0 +1,77 @@
+"""Invitations: the only way in while sign-up is closed. One address, one role, one use, some days."""
+
+from datetime import datetime, timedelta
+
+from django.conf import settings
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_email
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts import roles
+from accounts.models import Invitation, User, digest, new_token
+from accounts.roles import Role
+from classifr.common.errors import Conflict, InvalidInput
+
+
+@transaction.atomic
+def invite(email: str, role: Role, *, by: User) -> tuple[Invitation, str]:
+    """Write an invitation, in place of an earlier one to the same address; return it and its token.
+
+    The token's text is in the answer and nowhere else: sending it is the caller's.
+
+    Raises:
+        InvalidInput: if this is no e-mail address.
+        Conflict: if a user has this address already.
+    """
+    email = email.strip().lower()
+    try:
+        validate_email(email)
+    except ValidationError as error:
+        message = _("%(email)s is no e-mail address. It looks like name@example.com.") % {"email": email}
+        raise InvalidInput(message, fields={"email": [message]}) from error
+    if User.objects.filter(email__iexact=email).exists():
+        raise Conflict(_("A user with the address %(email)s exists already.") % {"email": email})
+    Invitation.objects.filter(email=email, accepted_at=None).delete()
+    token = new_token()
+    invitation = Invitation.objects.create(
+        email=email, role=role, token_digest=digest(token), invited_by=by, expires_at=_expiry()
+    )
+    return invitation, token
+
+
+def renew(invitation: Invitation, *, by: User) -> tuple[Invitation, str]:
+    """Write the invitation again with a new token; the old link ends."""
+    return invite(invitation.email, Role(invitation.role), by=by)
+
+
+def revoke(invitation: Invitation) -> None:
+    """Take an invitation back; its link ends at once."""
+    Invitation.objects.filter(pk=invitation.pk, accepted_at=None).delete()
+
+
+def with_token(token: str) -> Invitation | None:
+    """Return the open invitation with this token, if there is one."""
+    return Invitation.objects.open().with_token(token).first() if token else None
+
+
+def to_address(email: str) -> Invitation | None:
+    """Return the open invitation to this address, if there is one."""
+    return Invitation.objects.open().filter(email__iexact=email).first() if email else None
+
+
+def accept(invitation: Invitation, user: User) -> None:
+    """Use the invitation up and give the new user its role.
+
+    Raises:
+        Conflict: if it was used, revoked or has expired in the meantime.
+    """
+    used = Invitation.objects.open().filter(pk=invitation.pk).update(accepted_at=timezone.now())
+    if not used:
+        raise Conflict(_("This invitation is no longer valid. Ask the person who invited you for a new one."))
+    roles.give(user, Role(invitation.role))
+
+
+def _expiry() -> datetime:
+    return timezone.now() + timedelta(days=settings.INVITATION_DAYS)

@@ -1,0 +1,26 @@
+"""The invitation that a visitor came with: its token stays in the session until sign-up."""
+
+from allauth.account.adapter import get_adapter
+from django.http import HttpRequest
+
+from accounts import invitations
+from accounts.models import Invitation
+
+SESSION_KEY = "invitation_token"
+
+
+def remember(request: HttpRequest, token: str, invitation: Invitation) -> None:
+    """Keep the token for sign-up, and that who holds it has read a mail to the address."""
+    request.session[SESSION_KEY] = token
+    get_adapter().stash_verified_email(request, invitation.email)
+
+
+def invitation_of(request: HttpRequest | None) -> Invitation | None:
+    """Return the open invitation of this visitor, if any."""
+    if request is None:
+        return None
+    return invitations.with_token(request.session.get(SESSION_KEY, ""))
+
+
+def forget(request: HttpRequest) -> None:
+    request.session.pop(SESSION_KEY, None)

@@ -1,0 +1,117 @@
+"""Users as maintainers see them: found, given a role, let out and let in again."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from allauth.account.models import EmailAddress
+from django.contrib.auth.models import Group
+from django.contrib.auth.password_validation import validate_password
+from django.db import transaction
+from django.db.models import F, Q
+from django.db.models.functions import Lower
+from django.utils.translation import gettext as _
+
+from accounts import roles
+from accounts.models import ApiToken, User
+from accounts.roles import Role
+from classifr.common.errors import Conflict
+
+PAGE_SIZE = 50
+
+
+@dataclass(frozen=True)
+class Page:
+    """Some users in the order of their names; `next_after` is where the next page begins, or empty."""
+
+    users: Sequence[User]
+    next_after: str
+
+
+def page(*, search: str = "", after: str = "", size: int = PAGE_SIZE) -> Page:
+    """Return the users whose name or address contains the words, a page at a time by key."""
+    users = User.objects.annotate(key=Lower("username")).order_by("key").prefetch_related("groups")
+    search, after = search.replace("\0", ""), after.replace("\0", "")  # which PostgreSQL cannot even look for
+    for word in search.split()[:5]:
+        users = users.filter(
+            Q(username__icontains=word)
+            | Q(email__icontains=word)
+            | Q(first_name__icontains=word)
+            | Q(last_name__icontains=word)
+        )
+    if after:
+        users = users.filter(key__gt=after.lower())
+    found = list(users[: size + 1])
+    return Page(found[:size], found[size - 1].username if len(found) > size else "")
+
+
+@transaction.atomic
+def create(username: str, role: Role, *, email: str = "", password: str) -> User:
+    """Make a user whose address, if given, counts as confirmed.
+
+    Raises:
+        Conflict: if the name or the address is another user's.
+        ValidationError: if the name, the address or the password is no good.
+    """
+    taken = Q(username__iexact=username) | (Q(email__iexact=email) if email else Q(pk=None))
+    if User.objects.filter(taken).exists():
+        raise Conflict(_("There is a user with this name or address already."))
+    user = User(username=username, email=email.lower())
+    user.set_password(password)
+    user.full_clean()
+    validate_password(password, user)
+    user.save()
+    if email:
+        EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
+    roles.give(user, role)
+    return user
+
+
+@transaction.atomic
+def change_role(user: User, role: Role, *, by: User) -> None:
+    """Give the user another role.
+
+    Raises:
+        Conflict: if nobody would be left who can invite people, or a superuser is changed by somebody else.
+    """
+    _check_may_change(user, by=by)
+    if roles.INVITE not in roles.permissions_of(role):
+        _check_somebody_is_left(user)
+    roles.give(user, role)
+
+
+@transaction.atomic
+def deactivate(user: User, *, by: User) -> None:
+    """Shut the user out at once: sessions end and API tokens are revoked, for good.
+
+    Raises:
+        Conflict: as for `change_role`.
+    """
+    _check_may_change(user, by=by)
+    _check_somebody_is_left(user)
+    User.objects.filter(pk=user.pk).update(is_active=False, session_generation=F("session_generation") + 1)
+    ApiToken.objects.filter(user=user).delete()
+
+
+def reactivate(user: User, *, by: User) -> None:
+    """Let the user log in again. Old sessions and tokens stay ended."""
+    _check_may_change(user, by=by)
+    User.objects.filter(pk=user.pk).update(is_active=True)
+
+
+def _check_may_change(user: User, *, by: User) -> None:
+    if user.is_superuser and not by.is_superuser:
+        raise Conflict(_("%(user)s is a superuser. Only a superuser can change that.") % {"user": user.get_username()})
+
+
+def _check_somebody_is_left(leaving: User) -> None:
+    """Refuse what would leave the site without anybody who can invite people."""
+    # One at a time: of two last maintainers who let each other go at once, the second is refused.
+    Group.objects.select_for_update().get(name=Role.MAINTAINER)
+    codename = roles.INVITE.split(".")[1]
+    able = User.objects.filter(is_active=True).filter(Q(is_superuser=True) | Q(groups__permissions__codename=codename))
+    able_keys = set(able.values_list("pk", flat=True))
+    if leaving.pk in able_keys and len(able_keys) == 1:
+        raise Conflict(
+            _("%(user)s is the last maintainer. Make somebody else a maintainer first.")
+            % {"user": leaving.get_username()}
+        )

@@ -1,0 +1,64 @@
+"""The three roles, as groups: who may do what, in one table.
+
+Each role can do what the ones before it can. Code asks for permissions, never for a role.
+"""
+
+from enum import StrEnum
+from typing import Any
+
+from django.apps import AppConfig
+from django.contrib.auth.models import Group, Permission
+
+from accounts.models import User
+
+
+class Role(StrEnum):
+    USER = "user"
+    REVIEWER = "reviewer"
+    MAINTAINER = "maintainer"
+
+
+CLASSIFY = "predictions.add_prediction"
+REVIEW = "review.add_decision"
+MANAGE_CATEGORIES = "predictions.add_category"
+TRAIN = "training.add_trainingrun"
+PROMOTE = "predictions.add_promotion"
+INVITE = "accounts.invite_user"
+
+_NEW_IN_ROLE = {
+    Role.USER: [CLASSIFY],
+    Role.REVIEWER: [REVIEW],
+    Role.MAINTAINER: [MANAGE_CATEGORIES, TRAIN, PROMOTE, INVITE],
+}
+
+
+def permissions_of(role: Role) -> list[str]:
+    """Return the names of a role's permissions, those of lesser roles included."""
+    order = list(Role)
+    return [name for lesser in order[: order.index(role) + 1] for name in _NEW_IN_ROLE[lesser]]
+
+
+def give(user: User, role: Role) -> None:
+    """Make this the user's role, instead of any other."""
+    user.groups.remove(*Group.objects.filter(name__in=list(Role)))
+    user.groups.add(Group.objects.get(name=role))
+
+
+def role_of(user: User) -> Role | None:
+    name = user.groups.filter(name__in=list(Role)).values_list("name", flat=True).first()
+    return Role(name) if name else None
+
+
+def sync_after_migrate(sender: AppConfig, **kwargs: Any) -> None:
+    """Give every role group exactly its permissions, as far as they exist by now."""
+    for role in Role:
+        group, _ = Group.objects.get_or_create(name=role)
+        names = permissions_of(role)
+        wanted = [
+            permission
+            for permission in Permission.objects.filter(codename__in=[n.split(".")[1] for n in names]).select_related(
+                "content_type"
+            )
+            if f"{permission.content_type.app_label}.{permission.codename}" in names
+        ]
+        group.permissions.set(wanted)

@@ -1,0 +1,36 @@
+"""A small cast: users of every role."""
+
+from itertools import count
+
+from accounts import invitations, roles, tokens
+from accounts.models import Invitation, User
+from accounts.roles import Role
+
+PASSWORD = "correct horse battery"
+_numbers = count(1)
+
+
+def make_user(username: str = "", role: Role = Role.USER, *, password: str = PASSWORD, **fields) -> User:
+    username = username or f"user{next(_numbers)}"
+    fields.setdefault("email", f"{username}@example.com")
+    user = User.objects.create_user(username, password=password, **fields)
+    roles.give(user, role)
+    return user
+
+
+def make_reviewer(username: str = "", **fields) -> User:
+    return make_user(username or f"reviewer{next(_numbers)}", Role.REVIEWER, **fields)
+
+
+def make_maintainer(username: str = "", **fields) -> User:
+    return make_user(username or f"maintainer{next(_numbers)}", Role.MAINTAINER, **fields)
+
+
+def make_token(user: User, name: str = "my script") -> str:
+    return tokens.create(user, name=name)[1]
+
+
+def make_invitation(
+    email: str = "new@example.com", role: Role = Role.USER, *, by: User | None = None
+) -> tuple[Invitation, str]:
+    return invitations.invite(email, role, by=by or make_maintainer())

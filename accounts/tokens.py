@@ -1,0 +1,40 @@
+"""API tokens: made, shown once, revoked."""
+
+from django.utils.translation import gettext as _
+
+from accounts.models import ApiToken, User
+from classifr.common.errors import Conflict, InvalidInput, NotFound
+
+MOST_PER_USER = 20
+
+
+def create(user: User, *, name: str) -> tuple[ApiToken, str]:
+    """Make a token; its text is in the answer and nowhere else.
+
+    Raises:
+        Conflict: if the user has as many tokens as one may have, or is inactive.
+        InvalidInput: if the name is empty or too long.
+    """
+    name = " ".join(name.split())
+    if not name or len(name) > 100:
+        message = _("Give the token a name of at most 100 characters, so that you know it again.")
+        raise InvalidInput(message, fields={"name": [message]})
+    if not user.is_active:
+        raise Conflict(_("%(user)s is deactivated. Reactivate the user first.") % {"user": user.get_username()})
+    if ApiToken.objects.filter(user=user).count() >= MOST_PER_USER:
+        raise Conflict(_("You have %(number)s tokens. Revoke one that you do not need.") % {"number": MOST_PER_USER})
+    token, text = ApiToken.objects.create(user, name=name)
+    return token, text
+
+
+def revoke(user: User, token_key: str) -> ApiToken:
+    """End one of the user's tokens at once.
+
+    Raises:
+        NotFound: if the user has no such token.
+    """
+    token = ApiToken.objects.filter(user=user, token_key=token_key).first()
+    if token is None:
+        raise NotFound(_("There is no such token; it may have been revoked already."))
+    token.delete()
+    return token

@@ -1,0 +1,87 @@
+"""A user's own page: profile and API tokens; and the door for somebody invited."""
+
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts import invitations, invited, roles, tokens
+from accounts.forms import ProfileForm, TokenForm
+from accounts.models import ApiToken, User
+from accounts.requests import user_of
+
+
+@login_required
+@require_http_methods(["GET", "POST"])
+def profile(request: HttpRequest) -> HttpResponse:
+    """Show and change what the site knows about the user."""
+    user = User.objects.get(pk=user_of(request).pk)
+    form = ProfileForm(request.POST or None, instance=user)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, _("Your profile is saved."))
+        response = redirect("accounts:profile")
+        if user.language:
+            response.set_cookie(settings.LANGUAGE_COOKIE_NAME, user.language, samesite="Lax")
+        else:
+            response.delete_cookie(settings.LANGUAGE_COOKIE_NAME)
+        return response
+    return render(request, "accounts/profile.html", {"form": form, **_about_tokens(request)})
+
+
+@login_required
+@never_cache
+@require_POST
+def create_token(request: HttpRequest) -> HttpResponse:
+    """Make an API token and show its text, this once."""
+    form = TokenForm(request.POST)
+    token, text = None, ""
+    if form.is_valid():
+        token, text = tokens.create(user_of(request), name=form.cleaned_data["name"])
+        form = TokenForm()
+    context = {**_about_tokens(request), "token_form": form, "new_token": token, "new_token_text": text}
+    return _tokens(request, context)
+
+
+@login_required
+@require_POST
+def revoke_token(request: HttpRequest, token_key: str) -> HttpResponse:
+    token = tokens.revoke(user_of(request), token_key)
+    messages.success(request, _("The token “%(name)s” is revoked.") % {"name": token.name})
+    if request.headers.get("HX-Request"):
+        return _tokens(request, _about_tokens(request))
+    return redirect("accounts:profile")
+
+
+def _about_tokens(request: HttpRequest) -> dict[str, object]:
+    user = user_of(request)
+    return {
+        "role": roles.role_of(user),
+        "tokens": ApiToken.objects.filter(user=user),
+        "token_form": TokenForm(),
+        "mfa_offered": bool(settings.MFA_SUPPORTED_TYPES),
+        "oidc_offered": bool(settings.OIDC_SERVER_URL),
+    }
+
+
+def _tokens(request: HttpRequest, context: dict[str, object]) -> HttpResponse:
+    if request.headers.get("HX-Request"):
+        return render(request, "accounts/_tokens.html", context)
+    return render(request, "accounts/profile.html", {"form": ProfileForm(instance=user_of(request)), **context})
+
+
+@never_cache
+@require_GET
+def open_invitation(request: HttpRequest, token: str) -> HttpResponse:
+    """Let a visitor with a valid link on to sign-up. The token stays in the session, not in the address."""
+    invitation = invitations.with_token(token)
+    if invitation is None:
+        return render(request, "accounts/invitation_invalid.html", status=404)
+    if request.user.is_authenticated:
+        return render(request, "accounts/invitation_logged_in.html", {"invitation": invitation}, status=409)
+    invited.remember(request, token, invitation)
+    return redirect("account_signup")

@@ -1,0 +1,20 @@
+"""How long work tells how far it is, and learns that it should stop."""
+
+from typing import Protocol
+
+
+class Cancelled(Exception):
+    """Somebody asked this work to stop; raised inside it by its own call of `progress`."""
+
+
+class Progress(Protocol):
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Tell that `done` of `total` steps are done and what is under way.
+
+        Raises:
+            Cancelled: if the work was asked to stop.
+        """
+
+
+def silent(done: int, total: int, note: str = "") -> None:
+    """A `Progress` for callers that do not watch."""

@@ -1,0 +1,260 @@
+"""Files are there whole or not at all, and a storage that is down says so in time."""
+
+import os
+import socket
+import subprocess
+import threading
+import time
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+from azure.storage.blob import BlobServiceClient
+from botocore.stub import Stubber
+from django.core.files.base import ContentFile
+
+from classifr.common.blob_storages import AzureBlobStorage, S3BlobStorage
+from classifr.common.storages import DiskStorage, StorageUnavailable
+
+KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+
+
+@pytest.fixture
+def disk(tmp_path) -> DiskStorage:
+    return DiskStorage(location=tmp_path)
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_file_on_disk_can_be_read_again(disk, tmp_path):
+    name = disk.save("dishes/a.jpg", ContentFile(b"bytes"))
+    with disk.open(name) as file:
+        assert file.read() == b"bytes"
+    assert files_below(tmp_path) == ["dishes/a.jpg"]
+    assert (tmp_path / name).stat().st_mode & 0o007 == 0
+
+
+def test_a_name_that_is_taken_is_not_overwritten(disk):
+    first, second = (disk.save("a.jpg", ContentFile(data)) for data in (b"one", b"two"))
+    assert first != second
+    with disk.open(first) as file:
+        assert file.read() == b"one"
+
+
+def test_a_name_taken_in_the_last_moment_is_not_overwritten(disk, monkeypatch):
+    (Path(disk.location) / "a.jpg").write_bytes(b"another's")
+    answers = iter(["a.jpg"])
+    choose = disk.get_available_name
+    monkeypatch.setattr(disk, "get_available_name", lambda name, **kw: next(answers, None) or choose(name, **kw))
+    name = disk.save("a.jpg", ContentFile(b"ours"))
+    assert name != "a.jpg"
+    assert (Path(disk.location) / "a.jpg").read_bytes() == b"another's"
+
+
+def test_with_metadata_a_file_is_replaced(disk):
+    for data in (b"one", b"two"):
+        assert disk.save_with_metadata("a.json", data, {"verdict": "NOK"}) == "a.json"
+    with disk.open("a.json") as file:
+        assert file.read() == b"two"
+
+
+@pytest.mark.parametrize("step", ["fsync", "link"])
+def test_a_failed_write_leaves_nothing(disk, tmp_path, monkeypatch, step):
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, step, full)
+    with pytest.raises(OSError, match="No space"):
+        disk.save("a.jpg", ContentFile(b"bytes"))
+    assert files_below(tmp_path) == []
+
+
+@pytest.mark.outer
+def test_a_full_disk_leaves_no_partial_file(tmp_path):
+    if os.geteuid() != 0:
+        pytest.skip("mounting a small file system needs root")
+    folder = tmp_path / "small"
+    folder.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True)
+    if mounted.returncode:
+        pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.decode().strip()}")
+    try:
+        disk = DiskStorage(location=folder)
+        disk.save("fits.jpg", ContentFile(b"x" * 100_000))
+        with pytest.raises(OSError, match="No space"):
+            disk.save("too_long.jpg", ContentFile(b"x" * 300_000))
+        assert files_below(folder) == ["fits.jpg"]
+        disk.delete("fits.jpg")
+        disk.save("again.jpg", ContentFile(b"x" * 200_000))
+    finally:
+        subprocess.run(["umount", folder], check=True)
+
+
+def azure(endpoint: str, *, timeout: float = 10, container: str = "pictures") -> AzureBlobStorage:
+    connection = f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={KEY};BlobEndpoint={endpoint};"
+    return AzureBlobStorage(
+        connection_string=connection, azure_container=container, timeout=timeout, overwrite_files=False
+    )
+
+
+@contextmanager
+def server_that_answers(status: int):
+    """Serve nothing but this status, and count how often it was asked."""
+    asked = []
+
+    class Refusing(BaseHTTPRequestHandler):
+        def answer(self):
+            self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            asked.append(self.command)
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        do_GET = do_PUT = do_HEAD = do_DELETE = answer
+
+        def log_message(self, *args):
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Refusing)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}/devstoreaccount1", asked
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+@contextmanager
+def server_that_hangs():
+    """Accept connections and never answer."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}/devstoreaccount1"
+
+
+def test_a_blob_service_with_errors_is_asked_twice_and_no_more():
+    with server_that_answers(500) as (endpoint, asked):
+        started = time.monotonic()
+        with pytest.raises(StorageUnavailable):
+            azure(endpoint, timeout=2).save_with_metadata("a.jpg", b"bytes", {})
+    assert asked == ["PUT", "PUT"]
+    assert time.monotonic() - started < 2
+
+
+def test_a_blob_service_that_hangs_costs_no_more_than_the_budget():
+    with server_that_hangs() as endpoint:
+        started = time.monotonic()
+        with pytest.raises(StorageUnavailable):
+            azure(endpoint, timeout=1).save("a.jpg", ContentFile(b"bytes"))
+    assert time.monotonic() - started < 2
+
+
+def test_a_blob_service_that_is_not_there_is_told_as_unavailable():
+    storage = azure("http://127.0.0.1:9/devstoreaccount1", timeout=1)
+    for call in (
+        lambda: storage.save("a.jpg", ContentFile(b"bytes")),
+        lambda: storage.open("a.jpg").read(),
+        lambda: storage.exists("a.jpg"),
+        lambda: storage.size("a.jpg"),
+        lambda: storage.delete("a.jpg"),
+    ):
+        with pytest.raises(StorageUnavailable):
+            call()
+
+
+def test_the_time_budget_also_holds_without_a_connection_string():
+    storage = AzureBlobStorage(account_name="pictures", account_key=KEY, azure_container="a", timeout=10)
+    assert storage.service_client._config.retry_policy.total_retries == 1
+    assert storage.service_client.url == "https://pictures.blob.core.windows.net/"
+
+
+@pytest.mark.outer
+class TestAzurite:
+    @pytest.fixture
+    def storage(self, azurite, request) -> AzureBlobStorage:
+        return AzureBlobStorage(
+            connection_string=azurite.connection_string,
+            azure_container=f"test-{abs(hash(request.node.nodeid)) % 10**9}",
+            overwrite_files=False,
+            expiration_secs=300,
+            timeout=5,
+        )
+
+    def test_the_first_write_creates_a_private_container(self, storage, azurite):
+        name = storage.save("dishes/a.jpg", ContentFile(b"bytes"))
+        with storage.open(name) as file:
+            assert file.read() == b"bytes"
+        service = BlobServiceClient.from_connection_string(azurite.connection_string)
+        assert service.get_container_client(storage.azure_container).get_container_access_policy()["public_access"] in (
+            None,
+            "",
+        )
+
+    def test_a_name_that_is_taken_is_not_overwritten(self, storage):
+        first, second = (storage.save("a.jpg", ContentFile(data)) for data in (b"one", b"two"))
+        assert first != second
+        assert storage.open(first).read() == b"one"
+
+    def test_metadata_and_type_are_written_with_the_bytes(self, storage):
+        for data in (b"one", b"two"):
+            storage.save_with_metadata("d/a.jpg", data, {"verdict": "NOK"})
+        properties = storage.client.get_blob_client("d/a.jpg").get_blob_properties()
+        assert properties.metadata == {"verdict": "NOK"}
+        assert properties.content_settings.content_type == "image/jpeg"
+        assert storage.open("d/a.jpg").read() == b"two"
+
+    def test_what_is_not_there_is_not_found(self, storage):
+        storage.save("a.jpg", ContentFile(b"bytes"))
+        assert not storage.exists("b.jpg")
+        with pytest.raises(FileNotFoundError):
+            storage.open("b.jpg")
+        storage.delete("b.jpg")
+
+    def test_it_recovers_when_the_service_comes_back(self, storage, azurite):
+        storage.save("before.jpg", ContentFile(b"bytes"))
+        azurite.stop()
+        with pytest.raises(StorageUnavailable):
+            storage.save("meanwhile.jpg", ContentFile(b"bytes"))
+        azurite.start()
+        storage.save("after.jpg", ContentFile(b"bytes"))
+        assert storage.open("before.jpg").read() == b"bytes"
+
+
+@pytest.fixture
+def s3() -> S3BlobStorage:
+    return S3BlobStorage(
+        bucket_name="pictures",
+        access_key="key",
+        secret_key="secret",
+        region_name="eu-west-1",
+        endpoint_url="http://127.0.0.1:9",
+        file_overwrite=False,
+        default_acl="private",
+        timeout=1,
+    )
+
+
+def test_s3_gets_the_metadata_with_the_bytes(s3):
+    wanted = {"Bucket": "pictures", "Key": "d/a.jpg", "Body": b"bytes", "Metadata": {"verdict": "NOK"}}
+    with Stubber(s3.connection.meta.client) as stubber:
+        stubber.add_response("put_object", {}, {**wanted, "ContentType": "image/jpeg", "ACL": "private"})
+        assert s3.save_with_metadata("d/a.jpg", b"bytes", {"verdict": "NOK"}) == "d/a.jpg"
+        stubber.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize(("status", "error"), [(404, FileNotFoundError), (500, StorageUnavailable)])
+def test_s3_errors_are_told_as_os_errors(s3, status, error):
+    with Stubber(s3.connection.meta.client) as stubber:
+        stubber.add_client_error("get_object", "NoSuchKey", http_status_code=status)
+        with pytest.raises(error):
+            s3.open("a.jpg")
+
+
+def test_s3_that_is_not_there_is_told_in_time(s3):
+    started = time.monotonic()
+    for call in (lambda: s3.save("a.jpg", ContentFile(b"bytes")), lambda: s3.exists("a.jpg")):
+        with pytest.raises(StorageUnavailable):
+            call()
+    assert time.monotonic() - started < 5

@@ -1,0 +1,143 @@
+"""Takes images in, one by one or in batches; what is wrong with one is said in its place."""
+
+import base64
+import binascii
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+
+from classifr.common.errors import Unavailable
+from classifr.common.media import images as door
+from classifr.common.media.images import InvalidPicture
+from classifr.customvision import answers, fetching, image_rows, removal, tags
+from classifr.customvision.bodies import MOST_PARTS
+from classifr.customvision.calls import Call, member, members_list, parse_uuids
+from classifr.customvision.faults import Fault, not_implemented
+from classifr.customvision.models import StoredPrediction, TrainingImage
+from classifr.customvision.operations import Reply
+from predictions import uploads
+from predictions.models import Category, Sample
+from review import decisions
+
+MOST_BYTES = 6 * 1024 * 1024
+MOST_TAGS = 20
+REASON = "Tagged through the API"
+
+
+class Refused(Exception):
+    """This entry of a batch cannot be taken in; the status says why."""
+
+    def __init__(self, status: str) -> None:
+        super().__init__(status)
+        self.status = status
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One picture to add. `take` keeps it and returns its sample, or raises Refused."""
+
+    source: str
+    take: Callable[[], Sample]
+    tag_ids: list[UUID]
+
+
+def batch(call: Call) -> Iterator[tuple[dict[str, Any], list[UUID]]]:
+    """Yield the entries of a batch, each with its tags: its own, or those of the batch."""
+    body = call.json()
+    items = members_list(body, "images", dict)
+    if not items:
+        raise Fault("BadRequestImageBatch", "The batch has no images.")
+    if len(items) > MOST_PARTS:
+        raise Fault("BadRequestExceededBatchSize", f"At most {MOST_PARTS} images may be sent at once.")
+    if any(member(item, "regions", list, []) for item in items):
+        raise Fault("BadRequestImageRegions", "Classifr classifies whole pictures and takes no regions.")
+    if member(body, "metadata", dict, {}):
+        raise not_implemented("metadata of images")
+    shared = members_list(body, "tagIds", str)
+    for item in items:
+        yield item, parse_uuids([*members_list(item, "tagIds", str), *shared], "tagIds", MOST_TAGS)
+
+
+def create(call: Call, entries: list[Entry]) -> Reply:
+    """Take in a batch, each entry by itself: what is wrong with one is said in its place."""
+    wanted = {id_ for entry in entries for id_ in entry.tag_ids}
+    categories = {one.uuid: one for one in tags.of(call.project).filter(uuid__in=wanted)}
+    results: list[dict[str, Any]] = []
+    taken: list[int] = []
+    for entry in entries:
+        try:
+            sample, status = _take(call, entry, categories)
+            taken.append(sample.pk)
+            results.append({"sourceUrl": entry.source, "status": status, "image": sample.pk})
+        except Refused as refusal:
+            results.append({"sourceUrl": entry.source, "status": refusal.status})
+    rows = {row.pk: answers.image(call, row) for row in image_rows.images(call.project).filter(pk__in=taken)}
+    for result in results:
+        if "image" in result:
+            result["image"] = rows[result["image"]]
+    is_successful = all(result["status"] == "OK" for result in results)
+    answered = 200 if is_successful or call.version < (3, 3) else 207
+    return Reply({"isBatchSuccessful": is_successful, "images": results}, answered)
+
+
+def _take(call: Call, entry: Entry, categories: dict[UUID, Category]) -> tuple[Sample, str]:
+    """Keep one picture with its tag; return its sample and whether it was there before, as a status."""
+    if any(id_ not in categories for id_ in entry.tag_ids):
+        raise Refused("ErrorInvalidTag" if call.version >= (3, 4) else "ErrorUnknown")
+    if len(entry.tag_ids) > 1:
+        raise Refused("ErrorTagLimitExceed")  # one picture, one category
+    sample = entry.take()
+    with transaction.atomic():
+        known = image_rows.images(call.project).filter(pk=sample.pk).first()
+        TrainingImage.objects.get_or_create(sample=sample)
+        category = categories[entry.tag_ids[0]] if entry.tag_ids else None
+        if category and (known is None or known.tag_id != category.uuid):
+            decisions.label_many(call.project, [(sample, category)], by=call.user, reason=REASON)
+        elif known is None and (ruling := decisions.newest(sample)) and ruling.category is None:
+            removal.reopen(sample, by=call.user)
+    return sample, "OKDuplicate" if known else "OK"
+
+
+def from_bytes(call: Call, read: Callable[[], bytes]) -> Callable[[], Sample]:
+    """Return how to keep the picture that `read` gives."""
+
+    def take() -> Sample:
+        data = read()
+        if len(data) > MOST_BYTES:
+            raise Refused("ErrorImageSize")
+        try:
+            picture = door.receive(data, most_bytes=MOST_BYTES)
+            return uploads.keep(call.project, picture, by=call.user, origin=Sample.Origin.IMPORT)[0]
+        except InvalidPicture as error:
+            raise Refused("ErrorImageFormat") from error
+        except Unavailable as error:
+            raise Refused("ErrorStorage") from error
+
+    return take
+
+
+def predicted(call: Call, prediction_id: UUID) -> Sample:
+    stored = StoredPrediction.objects.filter(prediction__project=call.project, prediction__uuid=prediction_id)
+    found = stored.select_related("prediction__sample").first()
+    if found is None or not found.prediction.sample.has_picture:
+        raise Refused("ErrorSource")
+    return found.prediction.sample
+
+
+def decoded(text: str) -> bytes:
+    try:
+        return base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise Refused("ErrorImageFormat") from error
+
+
+def fetched(url: str) -> bytes:
+    try:
+        return fetching.fetch(url, most_bytes=MOST_BYTES)
+    except fetching.TooLarge as error:
+        raise Refused("ErrorImageSize") from error
+    except fetching.CannotFetch as error:
+        raise Refused("ErrorSource") from error

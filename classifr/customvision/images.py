@@ -1,0 +1,184 @@
+"""Images: added from data, files, addresses and predictions; listed, tagged and deleted."""
+
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import QuerySet
+
+from accounts import roles
+from classifr.customvision import answers, image_intake, image_rows, iterations, removal, tags
+from classifr.customvision.bodies import Part
+from classifr.customvision.calls import Call, member, members_list, parse_uuids
+from classifr.customvision.faults import Fault, not_implemented
+from classifr.customvision.image_intake import MOST_TAGS, Entry, from_bytes
+from classifr.customvision.operations import NO_CONTENT, Reply, operation
+from predictions.models import Sample
+from review import decisions
+
+IMAGES = "projects/{projectId}/images"
+MOST_IDS = 256
+MOST_BATCH = 64
+
+
+@operation("CreateImagesFromData", "POST", IMAGES, roles.REVIEW)
+def create_from_data(call: Call) -> Reply:
+    tag_ids = call.uuids("tagIds", MOST_TAGS)
+    parts = call.images(image_intake.MOST_BYTES)
+    return image_intake.create(
+        call, [Entry(part.file_name, from_bytes(call, partial(_data, part)), tag_ids) for part in parts]
+    )
+
+
+@operation("CreateImagesFromFiles", "POST", f"{IMAGES}/files", roles.REVIEW)
+def create_from_files(call: Call) -> Reply:
+    entries = []
+    for item, tag_ids in image_intake.batch(call):
+        take = from_bytes(call, partial(image_intake.decoded, member(item, "contents", str, "")))
+        entries.append(Entry(member(item, "name", str, ""), take, tag_ids))
+    return image_intake.create(call, entries)
+
+
+@operation("CreateImagesFromUrls", "POST", f"{IMAGES}/urls", roles.REVIEW)
+def create_from_urls(call: Call) -> Reply:
+    entries = []
+    for item, tag_ids in image_intake.batch(call):
+        url = member(item, "url", str, "")
+        entries.append(Entry(url, from_bytes(call, partial(image_intake.fetched, url)), tag_ids))
+    return image_intake.create(call, entries)
+
+
+@operation("CreateImagesFromPredictions", "POST", f"{IMAGES}/predictions", roles.REVIEW)
+def create_from_predictions(call: Call) -> Reply:
+    entries = []
+    for item, tag_ids in image_intake.batch(call):
+        prediction_id = parse_uuids([member(item, "id", str, "")], "id", 1)[0]
+        take = partial(image_intake.predicted, call, prediction_id)
+        entries.append(Entry(str(prediction_id), take, tag_ids))
+    return image_intake.create(call, entries)
+
+
+@operation("GetTaggedImages", "GET", f"{IMAGES}/tagged", roles.TRAIN)
+def get_tagged(call: Call) -> Reply:
+    return Reply(_page(call, _asked_for(call, "tagged")))
+
+
+@operation("GetUntaggedImages", "GET", f"{IMAGES}/untagged", roles.TRAIN)
+def get_untagged(call: Call) -> Reply:
+    return Reply(_page(call, _asked_for(call, "untagged")))
+
+
+@operation("GetTaggedImageCount", "GET", f"{IMAGES}/tagged/count", roles.TRAIN)
+def count_tagged(call: Call) -> Reply:
+    return Reply(_asked_for(call, "tagged").count())
+
+
+@operation("GetUntaggedImageCount", "GET", f"{IMAGES}/untagged/count", roles.TRAIN)
+def count_untagged(call: Call) -> Reply:
+    return Reply(_asked_for(call, "untagged").count())
+
+
+@operation("GetImages", "GET", IMAGES, roles.TRAIN, since=(3, 3))
+def get_images(call: Call) -> Reply:
+    return Reply(_page(call, _asked_for(call, call.text("taggingStatus").lower())))
+
+
+@operation("GetImageCount", "GET", f"{IMAGES}/count", roles.TRAIN, since=(3, 3))
+def count_images(call: Call) -> Reply:
+    return Reply(_asked_for(call, call.text("taggingStatus").lower()).count())
+
+
+@operation("GetImagesByIds", "GET", f"{IMAGES}/id", roles.TRAIN)
+def get_by_ids(call: Call) -> Reply:
+    """Return these images, in the order asked for; without ids the newest 50, as the service does."""
+    ids = call.uuids("imageIds", MOST_IDS)
+    rows = _rows(call)
+    if not ids:
+        return Reply([answers.image(call, row) for row in rows.order_by("-pk")[:50]])
+    found = {row.uuid: row for row in rows.filter(uuid__in=ids)}
+    return Reply([answers.image(call, found[one]) for one in ids if one in found])
+
+
+@operation("DeleteImages", "DELETE", IMAGES, roles.REVIEW)
+def delete_images(call: Call) -> Reply:
+    """Delete these images, or all. What an iteration has learned from stays with it."""
+    ids = call.uuids("imageIds", MOST_IDS)
+    everything = call.version >= (3, 1) and call.boolean("allImages")
+    if bool(ids) == everything:
+        raise Fault("BadRequestInvalidIds", "Say either imageIds or allImages=true.")
+    rows = image_rows.images(call.project)
+    removal.remove_images(rows if everything else rows.filter(uuid__in=ids), by=call.user)
+    return Reply(status=202) if everything else NO_CONTENT
+
+
+@operation("CreateImageTags", "POST", f"{IMAGES}/tags", roles.REVIEW)
+@transaction.atomic
+def create_image_tags(call: Call) -> Reply:
+    """Tag images. An image has one tag: another one takes its place, a second one in the same call is `exceeded`."""
+    items = members_list(call.json(), "tags", dict)
+    pairs = [(_id(item, "imageId"), _id(item, "tagId")) for item in items[: MOST_BATCH * MOST_TAGS]]
+    if len(items) > len(pairs):
+        raise Fault("BadRequestExceededBatchSize", "Too many tags in one call.")
+    found = {row.uuid: row for row in image_rows.images(call.project).filter(uuid__in=[one for one, _tag in pairs])}
+    if any(one not in found for one, _tag in pairs):
+        raise Fault("NotFoundImage", "Invalid image")
+    categories = {one.uuid: one for one in tags.by_ids(call.project, list({tag for _one, tag in pairs}))}
+    summary: dict[str, list[dict[str, str]]] = {"created": [], "duplicated": [], "exceeded": []}
+    given: dict[UUID, UUID] = {}
+    for image_id, tag_id in pairs:
+        entry = {"imageId": str(image_id), "tagId": str(tag_id)}
+        if given.get(image_id, found[image_id].tag_id) == tag_id:
+            summary["duplicated"].append(entry)
+        elif image_id in given:
+            summary["exceeded"].append(entry)
+        else:
+            given[image_id] = tag_id
+            summary["created"].append(entry)
+    new = [(found[image_id], categories[tag_id]) for image_id, tag_id in given.items()]
+    decisions.label_many(call.project, new, by=call.user, reason=image_intake.REASON)
+    return Reply(summary)
+
+
+@operation("DeleteImageTags", "DELETE", f"{IMAGES}/tags", roles.REVIEW)
+def delete_image_tags(call: Call) -> Reply:
+    image_ids, tag_ids = call.uuids("imageIds", MOST_BATCH), call.uuids("tagIds", MOST_TAGS)
+    if not image_ids or not tag_ids:
+        raise Fault("BadRequestInvalidIds", "imageIds and tagIds are required.")
+    samples = Sample.objects.filter(project=call.project, uuid__in=image_ids)
+    removal.untag(samples, tags.by_ids(call.project, tag_ids), by=call.user)
+    return NO_CONTENT
+
+
+def _data(part: Part) -> bytes:
+    return part.data
+
+
+def _rows(call: Call) -> QuerySet:
+    iteration = iterations.asked_for(call)
+    if iteration is None:
+        return image_rows.images(call.project)
+    return image_rows.images_in(iteration.run.dataset) if iteration.run else image_rows.of_nothing()
+
+
+def _asked_for(call: Call, status: str) -> QuerySet:
+    if call.text("$filter"):
+        raise not_implemented("metadata of images, nor filters on them")
+    rows = _rows(call)
+    if status == "tagged":
+        rows = rows.filter(tag_id__isnull=False)
+    elif status == "untagged":
+        rows = rows.filter(tag_id__isnull=True)
+    if tag_ids := call.uuids("tagIds", MOST_TAGS):
+        rows = rows.filter(tag_id__in=tag_ids)
+    return rows
+
+
+def _page(call: Call, rows: QuerySet) -> list[dict[str, Any]]:
+    take, skip = call.integer("take", 50, MOST_IDS), call.integer("skip", 0, 2**31 - 1)
+    ordered = rows.order_by("pk" if call.text("orderBy").lower() == "oldest" else "-pk")
+    return [answers.image(call, row) for row in ordered[skip : skip + take]]
+
+
+def _id(item: dict[str, Any], name: str) -> UUID:
+    return parse_uuids([member(item, name, str, "")], name, 1)[0]

@@ -1,0 +1,129 @@
+"""Deleting what clients delete, as far as nothing that Classifr must keep depends on it."""
+
+from collections.abc import Iterable
+
+from django.core.files.storage import storages
+from django.db import transaction
+from django.db.models import Exists, OuterRef, QuerySet
+
+from accounts.models import User
+from classifr.common import jobs
+from classifr.customvision.faults import Fault
+from classifr.customvision.models import Iteration, TrainingImage
+from predictions import holds, registry, retention
+from predictions.models import Category, Feedback, Prediction, Project, Sample
+from review import horizon
+from review.models import Decision
+from training.models import DatasetItem, DatasetVersion, TrainingRun
+
+DELETE_FILES = "customvision.delete_files"
+FILES_PER_JOB = 500
+
+
+@transaction.atomic
+def remove_project(project: Project) -> None:
+    """Delete a project with everything in it; its files follow in the background.
+
+    Raises:
+        Fault: if an iteration is published, a model is live in Classifr, or a run has not ended.
+    """
+    Project.objects.select_for_update().get(pk=project.pk)
+    if Iteration.objects.filter(project=project, deleted_at=None).exclude(publish_name="").exists():
+        raise Fault("BadRequestIterationIsPublished", "The project has published iterations. Unpublish them first.")
+    if registry.live(project):
+        message = "A model of this project is live in Classifr, so it cannot be deleted through this API."
+        raise Fault("BadRequestWorkspaceNotDeletable", message)
+    if TrainingRun.objects.active().filter(project=project).exists():
+        raise Fault("BadRequestTrainingAlreadyInProgress", "The project is being trained.")
+    files = _picture_files(project.samples.with_picture()) + _model_files(project)
+    for start in range(0, len(files), FILES_PER_JOB):
+        jobs.enqueue(DELETE_FILES, {"files": files[start : start + FILES_PER_JOB]})
+    TrainingRun.objects.filter(project=project).delete()
+    DatasetVersion.objects.filter(project=project).delete()
+    Decision.objects.filter(sample__project=project).delete()
+    project.delete()
+
+
+@transaction.atomic
+def remove_images(samples: Iterable[Sample], *, by: User) -> None:
+    """Take images out of what is learned from.
+
+    A ruling on one is followed by another, that it is of no use; one without goes altogether if nobody asked about it.
+    """
+    for sample in samples:
+        Sample.objects.select_for_update().get(pk=sample.pk)
+        TrainingImage.objects.filter(sample=sample).delete()
+        newest = Decision.objects.filter(sample=sample).order_by("-id").first()
+        if newest and newest.outcome != Decision.Outcome.DISCARDED:
+            Decision.objects.create(
+                sample=sample, outcome=Decision.Outcome.DISCARDED, reviewer=by, reason="Deleted through the API"
+            )
+        _let_go(sample)
+
+
+@transaction.atomic
+def untag(samples: QuerySet[Sample], categories: Iterable[Category], *, by: User) -> None:
+    """Take the rulings back that these samples are of these categories."""
+    newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
+    held = Decision.objects.filter(~Exists(newer), sample__in=samples, category__in=list(categories))
+    for decision in held.select_related("sample"):
+        # It stays an image, also where it came to its tag in Classifr itself
+        TrainingImage.objects.get_or_create(sample=decision.sample)
+        reopen(decision.sample, by=by)
+
+
+def reopen(sample: Sample, *, by: User) -> None:
+    """Take the ruling on a sample back; call it in a transaction."""
+    horizon.lower_for(sample)
+    Decision.objects.create(sample=sample, outcome=Decision.Outcome.REOPENED, reviewer=by)
+
+
+@transaction.atomic
+def remove_prediction(prediction: Prediction) -> None:
+    """Delete a stored prediction; one that a user has answered stays in Classifr and is only not stored any more."""
+    if Feedback.objects.filter(prediction=prediction).exists():
+        prediction.stored.delete()
+        return
+    sample = Sample.objects.select_for_update().get(pk=prediction.sample_id)
+    prediction.delete()
+    _let_go(sample)
+
+
+def _let_go(sample: Sample) -> None:
+    """Delete a sample that nothing holds, or at least its picture."""
+    if sample.predictions.exists():
+        return  # the rules for users' pictures go on
+    is_ruled = Decision.objects.filter(sample=sample).exists()
+    if is_ruled and DatasetItem.objects.filter(sample=sample).exists():
+        return
+    if not is_ruled and Sample.objects.filter(holds.kept(), pk=sample.pk).exists():
+        return
+    location, file_name = sample.location, sample.file_name
+    if is_ruled:
+        Sample.objects.filter(pk=sample.pk).update(location=Sample.Location.NOWHERE, file_name="")
+    if sample.has_picture:
+        retention.ask_to_delete(sample, location, file_name)
+    if not is_ruled:
+        sample.delete()
+
+
+def _picture_files(samples: QuerySet[Sample]) -> list[tuple[str, str]]:
+    files = []
+    for location, name in samples.values_list("location", "file_name"):
+        files.append((str(location), name))
+        if location == Sample.Location.MISCLASSIFIED:
+            files.append((str(location), retention.facts_name(name)))
+    return files
+
+
+def _model_files(project: Project) -> list[tuple[str, str]]:
+    """Return the files of the project's model bundles, which lie in folders below the project's slug."""
+    files = []
+    for reference in project.model_versions.values_list("reference", flat=True):
+        if reference.startswith(f"{project.slug}/"):
+            try:
+                _folders, names = storages["models"].listdir(reference)
+            except FileNotFoundError:
+                continue
+            files += [("models", f"{reference}/{name}") for name in names]
+    return files

@@ -1,0 +1,17 @@
+"""What this door does in the background."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.core.files.storage import storages
+
+from classifr.common import jobs
+from classifr.common.progress import Progress
+from classifr.customvision import removal
+
+
+@jobs.handler(removal.DELETE_FILES)
+def delete_files(payload: Mapping[str, Any], progress: Progress) -> None:
+    """Delete files by storage and name. Safe to repeat."""
+    for alias, name in payload["files"]:
+        storages[alias].delete(name)

@@ -1,0 +1,13 @@
+"""Addresses of the Custom Vision compatible server, as its clients write them: in any case, with double slashes."""
+
+from django.urls import path, re_path
+
+from classifr.customvision import pictures, views
+
+app_name = "customvision"
+_IN_ANY_CASE = "".join(f"[{letter}{letter.upper()}]" for letter in "customvision")
+_REST = r"/+[vV](?P<version>[^/]+)/+(?P<area>[^/]+)/+(?P<path>.*)"
+urlpatterns = [
+    path("customvision/pictures/<str:token>", pictures.show, name="picture"),
+    re_path(rf"^[/]*{_IN_ANY_CASE}{_REST}$", views.answer, name="answer"),
+]

@@ -1,0 +1,136 @@
+"""The demo: a project about dishes with a trained model, and one user of each role. Made twice it does no harm."""
+
+import json
+import os
+import secrets
+from pathlib import Path
+
+import numpy as np
+from django.conf import settings
+from django.contrib.auth.password_validation import validate_password
+from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts import people
+from accounts.models import User
+from accounts.roles import Role
+from predictions import categories
+from predictions.models import Category, Project, Sample
+from review import decisions
+from training import backbones
+from training.features import FeatureCache
+
+SLUG = "dishes"
+NAME = "Dishes"
+DESCRIPTION = gettext_lazy("What is on the plate? Show the model what it does not know yet: pizza, for example.")
+BACKBONE = "bundled"
+DISHES = ("bibimbap", "edamame", "gnocchi", "risotto", "sushi", "tiramisu")
+MAY = {
+    "demo": "upload pictures, say OK or NOK",
+    "reviewer": "also decide what a picture really shows",
+    "maintainer": "also add categories, train and promote models, invite people",
+}
+ROLES = {"demo": Role.USER, "reviewer": Role.REVIEWER, "maintainer": Role.MAINTAINER}
+FEATURES = Path(settings.BASE_DIR) / "training/backbones/bundled/demo_features.npz"
+PASSWORD_VARIABLE = "CLASSIFR_DEMO_PASSWORD"  # noqa: S105 (the name of a variable)
+
+# Letters and digits that nobody mistakes for another
+ALPHABET = "abcdefghjkmnpqrstuvwxyz23456789"
+
+
+def passwords_file() -> Path:
+    return Path(settings.DATA_DIR) / "demo-passwords.json"
+
+
+def make_users() -> None:
+    """Make the demo users that are missing; a password that is set in the environment holds for all of them.
+
+    The passwords are kept in a file that only its owner can read, so that the next run can show them again.
+
+    Raises:
+        ValidationError: if the password in the environment is too weak.
+    """
+    known = _kept_passwords()
+    wanted = os.environ.get(PASSWORD_VARIABLE, "")
+    for username, role in ROLES.items():
+        user = User.objects.filter(username=username).first()
+        if user is None:
+            known[username] = wanted or "".join(secrets.choice(ALPHABET) for _ in range(12))
+            people.create(username, role, email=f"{username}@example.org", password=known[username])
+        elif wanted:
+            known[username] = wanted
+            _set_password(user, wanted)
+    _keep_passwords(known)
+
+
+def _set_password(user: User, password: str) -> None:
+    if not user.check_password(password):
+        validate_password(password, user)
+        user.set_password(password)
+        user.save()
+
+
+def _kept_passwords() -> dict[str, str]:
+    try:
+        return json.loads(passwords_file().read_text())
+    except (FileNotFoundError, json.JSONDecodeError):
+        return {}
+
+
+def _keep_passwords(known: dict[str, str]) -> None:
+    descriptor = os.open(passwords_file(), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(known, file)
+
+
+def users_table() -> str:
+    """Return the demo users with their passwords, as far as we still know them."""
+    known = _kept_passwords()
+    lines = [f"  {'user':<12}{'password':<16}may"]
+    for user in User.objects.filter(username__in=ROLES).order_by("pk"):
+        password = known.get(user.username, "")
+        shown = password if password and user.check_password(password) else "(changed)"
+        lines.append(f"  {user.username:<12}{shown:<16}{MAY[user.username]}")
+    return "\n".join(lines)
+
+
+@transaction.atomic
+def make_project() -> Project:
+    """Return the demo project; made with its categories when it is missing."""
+    project, created = Project.objects.get_or_create(
+        slug=SLUG, defaults={"name": NAME, "description": str(DESCRIPTION)}
+    )
+    if created:
+        for name in DISHES:
+            categories.add(project, name)
+    return project
+
+
+def load_samples(project: Project) -> int:
+    """Load the samples that come with the product: no pictures, but what the bundled backbone saw in them, labelled.
+
+    Returns:
+        How many are new.
+    """
+    with np.load(FEATURES, allow_pickle=False) as stored:
+        digests = [str(value) for value in stored["sha256"]]
+        names = [str(value) for value in stored["category"]]
+        vectors = stored["features"]
+    _keep_vectors(digests, vectors)
+    known = set(project.samples.filter(sha256__in=digests).values_list("sha256", flat=True))
+    by_name = {category.name: category for category in project.categories.filter(name__in=set(names))}
+    with transaction.atomic():
+        new = [
+            (Sample(project=project, sha256=digest, origin=Sample.Origin.DEMO, location=Sample.Location.NOWHERE), name)
+            for digest, name in zip(digests, names, strict=True)
+            if digest not in known and name in by_name
+        ]
+        Sample.objects.bulk_create([sample for sample, _name in new])
+        pairs: list[tuple[Sample, Category]] = [(sample, by_name[name]) for sample, name in new]
+        decisions.label_many(project, pairs, by=None, reason=_("comes with the demo"))
+    return len(new)
+
+
+def _keep_vectors(digests: list[str], vectors: np.ndarray) -> None:
+    FeatureCache(backbones.get(BACKBONE).digest).put(digests, vectors)

@@ -1,0 +1,38 @@
+"""`manage.py demo`: a project to try things on, with users and a first model."""
+
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import CommandError, CommandParser
+
+from classifr import demo
+from classifr.common.errors import DomainError
+from predictions import registry
+from training.management.training_command import TrainingCommand
+
+
+class Command(TrainingCommand):
+    help = "Makes the demo project, its users and its first model, as far as they are missing, and shows the users."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        # No --project: it is the demo's own.
+        parser.add_argument(
+            "--hide-users", action="store_true", help="Do not show the users; `serve --show-demo` does it later."
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        try:
+            demo.make_users()
+            project = demo.make_project()
+            new = demo.load_samples(project)
+        except ValidationError as error:
+            raise CommandError(f"{demo.PASSWORD_VARIABLE}: {' '.join(error.messages)}") from error
+        except DomainError as error:
+            raise CommandError(str(error)) from error
+        if new:
+            self.stdout.write(f"Loaded {new} labelled samples into the project “{project}”.")
+        if registry.live(project) is None:
+            self.stdout.write("Training the first model; this takes some seconds.")
+            self.train(project, {"backbone": demo.BACKBONE, "trainer": "", "seed": 0, "promote": True})
+        if not options["hide_users"]:
+            self.stdout.write(demo.users_table())

@@ -1,0 +1,48 @@
+"""Turns a room's errors and a log-in that has ended into answers that a person or an htmx request understands."""
+
+from collections.abc import Callable
+from urllib.parse import urlencode, urlsplit
+
+from django.conf import settings
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import render, resolve_url
+
+from classifr.common.errors import DomainError
+
+Answer = Callable[[HttpRequest], HttpResponse]
+
+
+class HtmxLoginMiddleware:
+    """Send the whole page to the log-in when a session has ended: never swap the log-in form into a part of it."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not request.headers.get("HX-Request") or response.status_code != 302:
+            return response
+        login = resolve_url(settings.LOGIN_URL)
+        if urlsplit(response["Location"]).path != login:
+            return response
+        here = urlsplit(request.headers.get("HX-Current-URL", "")).path or "/"
+        return HttpResponse(status=204, headers={"HX-Redirect": f"{login}?{urlencode({'next': here})}"})
+
+
+class DomainErrorMiddleware:
+    """Render any DomainError that a page raises, with its own status: never a 500 for what a caller did."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        if not isinstance(exception, DomainError):
+            return None
+        template = "_error.html" if request.headers.get("HX-Request") else "error.html"
+        response = render(request, template, {"error": exception}, status=exception.status)
+        if exception.retry_after_seconds is not None:
+            response["Retry-After"] = str(exception.retry_after_seconds)
+        return response

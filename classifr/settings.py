@@ -1,0 +1,357 @@
+"""All settings, from the environment (or a `.env` file beside manage.py). README.md explains each variable.
+
+With nothing set, Classifr runs embedded: SQLite and pictures under `var/`, the local Keras model, mails on the console.
+"""
+
+import os
+import secrets
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import environ
+from csp.constants import NONCE, NONE, SELF
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+
+class Environment(environ.Env):
+    """Reads the environment and explains a value that makes no sense, rather than take it for false or break."""
+
+    def get_value(self, var: str, cast: Any = None, *args: Any, **kwargs: Any) -> Any:
+        value = os.environ.get(var)
+        if cast is bool and value is not None and value.lower() not in {*self.BOOLEAN_TRUE_STRINGS, *FALSE_STRINGS}:
+            raise ImproperlyConfigured(f"{var} is '{value}'. It can be true or false.")
+        try:
+            return super().get_value(var, cast, *args, **kwargs)
+        except ValueError as error:
+            raise ImproperlyConfigured(f"{var} is '{value}'. It must be a number.") from error
+
+
+FALSE_STRINGS = ("false", "off", "n", "no", "0", "")
+env = Environment()
+env.read_env(BASE_DIR / ".env")
+
+
+def secret(name: str, default: str = "") -> str:
+    """Return a secret from the variable, or from the file that the variable with `_FILE` names."""
+    if path := env.str(f"{name}_FILE", ""):
+        return Path(path).read_text().strip()
+    return env.str(name, default)
+
+
+def embedded_secret_key() -> str:
+    """Return the key kept under `DATA_DIR`, made at first use: safe for one machine, and sessions survive a restart."""
+    path = DATA_DIR / "secret_key"
+    try:
+        descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
+    except FileExistsError:
+        return path.read_text()
+    key = secrets.token_urlsafe(50)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(key)
+    return key
+
+
+# Where the embedded default keeps everything
+DATA_DIR = Path(env.str("CLASSIFR_DATA_DIR", str(BASE_DIR / "var"))).resolve()
+DATA_DIR.mkdir(parents=True, exist_ok=True)
+
+# Security
+DEBUG = env.bool("DEBUG", False)
+SECRET_KEY = secret("SECRET_KEY") or embedded_secret_key()
+SECRET_KEY_FALLBACKS = env.list("SECRET_KEY_FALLBACKS", default=[])
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+HTTPS = env.bool("HTTPS", False)
+BEHIND_PROXY = env.bool("BEHIND_PROXY", False)
+SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
+SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 31_536_000) if HTTPS else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
+SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$"]
+SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
+CSRF_FAILURE_VIEW = "classifr.views.csrf_failure"
+X_FRAME_OPTIONS = "DENY"
+CONTENT_SECURITY_POLICY: dict[str, Any] = {
+    "DIRECTIVES": {
+        "default-src": [SELF],
+        "script-src": [SELF, NONCE],
+        "img-src": [SELF, "blob:", "data:"],
+        "object-src": [NONE],
+        "base-uri": [NONE],
+        "form-action": [SELF],
+        "frame-ancestors": [NONE],
+    }
+}
+
+INSTALLED_APPS = [
+    "accounts",
+    "predictions",
+    "review",
+    "training",
+    "classifr.common",
+    "classifr.customvision",
+    "classifr",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.humanize",
+    "django.contrib.messages",
+    "django.contrib.sessions",
+    "whitenoise.runserver_nostatic",
+    "django.contrib.staticfiles",
+    "allauth",
+    "allauth.account",
+    "allauth.socialaccount",
+    "allauth.socialaccount.providers.openid_connect",
+    "allauth.mfa",
+    "crispy_forms",
+    "crispy_bootstrap5",
+    "bootstrap",
+    "django_htmx",
+    "rest_framework",
+    "knox",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "csp.middleware.CSPMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+    "django_htmx.middleware.HtmxMiddleware",
+    "classifr.middleware.HtmxLoginMiddleware",
+    "classifr.middleware.DomainErrorMiddleware",
+]
+
+ROOT_URLCONF = "classifr.urls"
+WSGI_APPLICATION = "classifr.wsgi.application"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+                "django.template.context_processors.i18n",
+                "csp.context_processors.nonce",
+            ],
+        },
+    },
+]
+CRISPY_ALLOWED_TEMPLATE_PACKS = CRISPY_TEMPLATE_PACK = "bootstrap5"
+
+# Database: SQLite by default, write-ahead logging and a busy time-out that outlasts any of our transactions
+DATABASES: dict[str, Any] = {"default": env.db_url("DATABASE_URL", f"sqlite:///{DATA_DIR / 'classifr.sqlite3'}")}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
+    DATABASES["default"]["OPTIONS"] = {
+        "timeout": 20,
+        "transaction_mode": "IMMEDIATE",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+    }
+else:
+    DATABASES["default"].setdefault("CONN_MAX_AGE", env.int("CONN_MAX_AGE", 60))
+    DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
+    DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
+
+# The cache holds rate limits. Several web processes need one that they share: redis://...
+CACHES = {"default": env.cache_url("CACHE_URL", "locmemcache://")}
+
+
+def storage(alias: str) -> dict[str, Any]:
+    """Return where the pictures or models of this alias live, from `<ALIAS>_STORAGE`.
+
+    `disk` (a folder of DATA_DIR), `azure:CONTAINER` or `s3:BUCKET`; the credentials are shared by all aliases.
+    """
+    kind, _colon, name = env.str(f"{alias.upper()}_STORAGE", "disk").partition(":")
+    match kind:
+        case "azure":
+            options: dict[str, Any] = {"azure_container": name, "overwrite_files": False, "expiration_secs": 300}
+            options["timeout"] = env.int("AZURE_STORAGE_TIMEOUT_SECONDS", 10)
+            if connection_string := secret("AZURE_STORAGE_CONNECTION_STRING"):
+                options["connection_string"] = connection_string
+            else:
+                from azure.identity import DefaultAzureCredential
+
+                options["account_name"] = env.str("AZURE_STORAGE_ACCOUNT")
+                options["token_credential"] = DefaultAzureCredential()
+            return {"BACKEND": "classifr.common.blob_storages.AzureBlobStorage", "OPTIONS": options}
+        case "s3":
+            options = {
+                "bucket_name": name,
+                "file_overwrite": False,
+                "default_acl": "private",
+                "querystring_expire": 300,
+            }
+            options["endpoint_url"] = env.str("AWS_S3_ENDPOINT_URL", "") or None
+            return {"BACKEND": "classifr.common.blob_storages.S3BlobStorage", "OPTIONS": options}
+        case _:
+            folder = name or str(DATA_DIR / alias)
+            return {"BACKEND": "classifr.common.storages.DiskStorage", "OPTIONS": {"location": folder}}
+
+
+STORAGES = {
+    "default": storage("uploads"),
+    "uploads": storage("uploads"),
+    "misclassified": storage("misclassified"),
+    "models": storage("models"),
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
+}
+STATIC_URL = "static/"
+STATIC_ROOT = BASE_DIR / "static-root"
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_KEEP_ONLY_HASHED_FILES = True
+
+# Uploads
+UPLOAD_FORMATS = env.list("UPLOAD_FORMATS", default=["JPEG", "PNG", "WEBP", "BMP", "GIF", "HEIC"])
+UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 4_000_000)
+UPLOAD_MAX_PIXELS = env.int("UPLOAD_MAX_PIXELS", 50_000_000)
+UPLOAD_BATCH_MAX_FILES = env.int("UPLOAD_BATCH_MAX_FILES", 100)
+UPLOAD_RATE = env.str("UPLOAD_RATE", "600/m")  # pictures per user: N/s, N/m, N/h or N/d
+UPLOAD_QUOTA = env.int("UPLOAD_QUOTA", 20_000)  # pictures per user and day
+DATA_UPLOAD_MAX_NUMBER_FILES = UPLOAD_BATCH_MAX_FILES
+DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+FILE_UPLOAD_HANDLERS = ["classifr.common.media.upload_handlers.SizeLimitedUploadHandler"]
+
+# What is kept: `nok` lets a picture go after an OK, `all` keeps it. An unanswered one goes after its time to live.
+RETENTION = env.str("RETENTION", "nok")
+UNANSWERED_TTL = timedelta(hours=env.int("UNANSWERED_TTL_HOURS", 24 * 7))
+
+# Review: what is queued besides NOK and "not sure", and for how long a reviewer has a sample to themselves
+REVIEW_LOW_CONFIDENCE = env.float("REVIEW_LOW_CONFIDENCE", 0.5)  # top probabilities below this are looked at
+REVIEW_AUDIT_PERCENT = env.float("REVIEW_AUDIT_PERCENT", 1.0)  # of all samples, drawn by their digest; 0: none
+REVIEW_RECENT = env.int("REVIEW_RECENT", 2_500)  # the newest answers, among which those two and abstentions are sought
+REVIEW_LEASE_SECONDS = env.int("REVIEW_LEASE_SECONDS", 180)
+
+# Models
+PREDICTORS: dict[str, dict[str, Any]] = {
+    "keras": {"BACKEND": "predictions.predictors.keras.KerasPredictor"},
+    "dummy": {"BACKEND": "predictions.predictors.dummy.DummyPredictor"},
+}
+TRAINERS: dict[str, dict[str, Any]] = {
+    "keras": {"BACKEND": "training.trainers.keras.KerasTrainer"},
+    "dummy": {"BACKEND": "training.trainers.dummy.DummyTrainer"},
+}
+DEFAULT_TRAINER = env.str("DEFAULT_TRAINER", "keras")
+DEFAULT_BACKBONE = env.str("DEFAULT_BACKBONE", "bundled")
+CLASSIFR_WEIGHTS_DIR = env.str("CLASSIFR_WEIGHTS_DIR", "")
+LOAD_MODELS_AT_START = env.bool("LOAD_MODELS_AT_START", False)
+ENGINE_THREADS = env.int("ENGINE_THREADS", max(1, (os.cpu_count() or 2) // 2))
+
+# Accounts
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = ["accounts.backends.NameOrEmailBackend"]
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "home"
+ACCOUNT_ADAPTER = "accounts.adapters.InvitedOnlyAdapter"
+SOCIALACCOUNT_ADAPTER = "accounts.adapters.InvitedOnlySocialAdapter"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
+ACCOUNT_FORMS = {"signup": "accounts.forms.SignupForm"}
+ACCOUNT_PREVENT_ENUMERATION = True
+ACCOUNT_CHANGE_EMAIL = True  # one address for each user; a new one counts once it is confirmed
+ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False  # this session goes on, all others end
+ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Classifr] "
+SIGNUP_OPEN = env.bool("SIGNUP_OPEN", False)
+ACCOUNT_EMAIL_VERIFICATION = "mandatory" if SIGNUP_OPEN else "none"  # an invitation went to the address already
+ALLAUTH_TRUSTED_PROXY_COUNT = env.int("PROXY_COUNT", 1) if BEHIND_PROXY else 0  # whose address rate limits count
+INVITATION_DAYS = env.int("INVITATION_DAYS", 7)
+MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"] if env.bool("MFA", False) else []
+OIDC_SERVER_URL = env.str("OIDC_SERVER_URL", "")  # Entra ID: https://login.microsoftonline.com/<tenant>/v2.0
+SOCIALACCOUNT_EMAIL_AUTHENTICATION = SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
+SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {}
+if OIDC_SERVER_URL:
+    # The log-in form is sent on to the provider, which the policy must allow
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["form-action"].append(
+        "{0.scheme}://{0.netloc}".format(urlsplit(OIDC_SERVER_URL))
+    )
+    SOCIALACCOUNT_PROVIDERS["openid_connect"] = {
+        "OAUTH_PKCE_ENABLED": True,
+        "APPS": [
+            {
+                "provider_id": env.str("OIDC_ID", "entra"),
+                "name": env.str("OIDC_NAME", "Microsoft Entra ID"),
+                "client_id": env.str("OIDC_CLIENT_ID"),
+                "secret": secret("OIDC_CLIENT_SECRET"),
+                "settings": {
+                    "server_url": OIDC_SERVER_URL,
+                    # Entra ID does not say whether an address is verified; in a tenant of one's own it is
+                    "verified_email": env.bool("OIDC_EMAIL_VERIFIED", False),
+                },
+            }
+        ],
+    }
+
+EMAIL_CONFIG = env.email_url("EMAIL_URL", "consolemail://")
+vars().update(EMAIL_CONFIG)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "classifr@localhost")
+
+# API
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "accounts.authentication.ApiTokenAuthentication",
+        "rest_framework.authentication.SessionAuthentication",
+    ],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.UserRateThrottle"],
+    "DEFAULT_THROTTLE_RATES": {"user": env.str("API_RATE", "6000/m")},
+    "DEFAULT_VERSIONING_CLASS": None,
+    "EXCEPTION_HANDLER": "classifr.api.exception_handler",
+    "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
+}
+KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105 (the name of a model)
+MIGRATION_MODULES = {"knox": None}  # its own table stays away: PostgreSQL could not be flushed past it
+REST_KNOX = {"TOKEN_TTL": timedelta(days=env.int("TOKEN_DAYS", 365)), "TOKEN_MODEL": KNOX_TOKEN_MODEL}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Classifr API",
+    "VERSION": "1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+}
+
+# Custom Vision compatible server: hosts or networks of one's own that pictures may be fetched from all the same
+CUSTOM_VISION_URL_ALLOW = env.list("CUSTOM_VISION_URL_ALLOW", default=[])
+
+# Languages
+LANGUAGE_CODE = env.str("LANGUAGE_CODE", "en")
+LANGUAGES = [("en", _("English")), ("fr", _("French")), ("ja", _("Japanese"))]
+LOCALE_PATHS = [BASE_DIR / "locale"]
+USE_I18N = USE_TZ = True
+TIME_ZONE = env.str("TIME_ZONE", "UTC")
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
+    "loggers": {"django": {"handlers": [], "propagate": True}},
+}

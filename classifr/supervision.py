@@ -1,0 +1,154 @@
+"""Keeps the web server and the worker running side by side, for machines without a process manager of their own."""
+
+import http.client
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from django.conf import settings
+
+from classifr.common import processes
+
+logger = logging.getLogger(__name__)
+
+FIRST_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 30.0
+STEADY_AFTER_SECONDS = 60.0
+END_SECONDS = 12.0
+STARTS_BEFORE_GIVING_UP = 3
+
+
+class PortTaken(Exception):
+    """Another process listens there already."""
+
+
+class NeverCameUp(Exception):
+    """The web server ended again and again before it answered once."""
+
+
+def ensure_free(bind: str, port: int) -> None:
+    """Raise PortTaken if nothing can be served there."""
+    family = socket.AF_INET6 if ":" in bind else socket.AF_INET
+    with socket.socket(family) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((bind.strip("[]"), port))
+        except OSError as error:
+            raise PortTaken(error.strerror) from error
+
+
+class Child:
+    """A process that is started again when it ends by itself, after growing pauses."""
+
+    def __init__(self, name: str, command: Sequence[str]) -> None:
+        self.name = name
+        self.command = command
+        self.starts = 0
+        self._pause = FIRST_PAUSE_SECONDS
+        self._start_at = 0.0
+        self._started_at = 0.0
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def tend(self) -> None:
+        """Start the process if it is due, and notice if it has ended."""
+        if self._process is not None and self._process.poll() is not None:
+            self._plan_next_start(self._process.returncode)
+        if self._process is None and time.monotonic() >= self._start_at:
+            self._start()
+
+    def _start(self) -> None:
+        self.starts += 1
+        self._started_at = time.monotonic()
+        # A session of its own: Ctrl-C reaches the supervisor alone, which then ends its children in order.
+        self._process = subprocess.Popen(  # noqa: S603
+            self.command, cwd=settings.BASE_DIR, env=processes.environment_for_child(), start_new_session=True
+        )
+
+    def _plan_next_start(self, code: int) -> None:
+        if time.monotonic() - self._started_at > STEADY_AFTER_SECONDS:
+            self._pause = FIRST_PAUSE_SECONDS
+        logger.warning("The %s ended with status %s; starting it again in %.0f s", self.name, code, self._pause)
+        self._process = None
+        self._start_at = time.monotonic() + self._pause
+        self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+
+    def ask_to_end(self) -> None:
+        if self._process is not None:
+            self._process.terminate()
+
+    def wait_for_end(self, until: float) -> None:
+        """Wait for the end, and force it when the time is over."""
+        if self._process is None:
+            return
+        try:
+            self._process.wait(max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            logger.warning("The %s does not end; killing it", self.name)
+            self._process.kill()
+            self._process.wait()
+
+
+class Supervisor:
+    """Runs the web server and the worker until `stopping` is set."""
+
+    def __init__(self, bind: str, port: int) -> None:
+        self.bind = bind
+        self.port = port
+        self.stopping = threading.Event()
+        shown = f"[{bind}]" if ":" in bind and not bind.startswith("[") else bind
+        gunicorn = [sys.executable, "-m", "gunicorn", "-c", "python:classifr.gunicorn", "-b", f"{shown}:{port}"]
+        manage = str(settings.BASE_DIR / "manage.py")
+        self.web = Child("web server", [*gunicorn, "--log-level", "warning", "classifr.wsgi"])
+        self.worker = Child("worker", [sys.executable, manage, "worker"])
+
+    @property
+    def address(self) -> str:
+        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.bind, self.bind)  # noqa: S104
+        return f"http://{host}:{self.port}/"
+
+    def run(self, when_answering: Callable[[], None]) -> None:
+        """Keep both running; call `when_answering` once, as soon as the web server really answers.
+
+        Raises:
+            NeverCameUp: if the web server cannot be started.
+        """
+        answered = False
+        try:
+            while not self.stopping.wait(0.2):
+                self.web.tend()
+                self.worker.tend()
+                if not answered and self._answers():
+                    answered = True
+                    when_answering()
+                if not answered and self.web.starts > STARTS_BEFORE_GIVING_UP:
+                    raise NeverCameUp
+        finally:
+            self._end_all()
+
+    def _answers(self) -> bool:
+        host = self.address.removeprefix("http://").rpartition(":")[0].strip("[]")
+        probe = http.client.HTTPConnection(host, self.port, timeout=2)
+        try:
+            probe.request("GET", "/healthz", headers={"Host": "localhost", "X-Forwarded-Proto": "https"})
+            probe.getresponse().read()
+        except OSError:
+            return False
+        finally:
+            probe.close()
+        return True
+
+    def _end_all(self) -> None:
+        until = time.monotonic() + END_SECONDS
+        for child in (self.web, self.worker):
+            child.ask_to_end()
+        for child in (self.web, self.worker):
+            child.wait_for_end(until)
+
+
+def default_port() -> int:
+    return int(os.environ.get("PORT", "8000"))

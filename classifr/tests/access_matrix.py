@@ -1,0 +1,223 @@
+"""Who may do what: every address and API operation, and the answer that each kind of visitor gets.
+
+A row is (method, who gets which answer). The answers stand in the order of `VISITORS`; `LOGIN` is a redirect to the
+log-in page. `test_access` fails for an address or an operation without a row: a new one is decided here, on purpose.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from classifr.tests.access_world import World
+
+VISITORS = ("anonymous", "user", "other", "reviewer", "maintainer")
+LOGIN = "log in"
+Answers = tuple[int | str, int | str, int | str, int | str, int | str]
+
+# The objects of the world belong to "user"; "other" is a user too, and must not find them.
+ANYBODY: Answers = (200, 200, 200, 200, 200)
+MEMBERS: Answers = (LOGIN, 200, 200, 200, 200)
+OWNER: Answers = (LOGIN, 200, 404, 404, 404)
+REVIEWERS: Answers = (LOGIN, 403, 403, 200, 200)
+MAINTAINERS: Answers = (LOGIN, 403, 403, 403, 200)
+NOT_FOUND: Answers = (404, 404, 404, 404, 404)
+KEY_ALONE: Answers = (401, 401, 401, 401, 401)
+
+
+def done(answers: Answers, status: int = 302) -> Answers:
+    """The same visitors may, and are sent on afterwards."""
+    return tuple(status if answer == 200 else answer for answer in answers)
+
+
+def api(answers: Answers) -> Answers:
+    """The same visitors may; a program is not sent to a log-in page."""
+    return tuple(401 if answer == LOGIN else answer for answer in answers)
+
+
+@dataclass(frozen=True)
+class Row:
+    method: str
+    answers: Answers
+    kwargs: Callable[[World], dict[str, Any]] = lambda world: {}
+    data: Callable[[World], dict[str, Any]] = lambda world: {}
+    why: str = ""
+    is_json: bool = False
+
+
+def get(answers: Answers, kwargs: Callable[[World], dict[str, Any]] = lambda world: {}, why: str = "") -> Row:
+    return Row("GET", answers, kwargs, why=why)
+
+
+def post(
+    answers: Answers,
+    kwargs: Callable[[World], dict[str, Any]] = lambda world: {},
+    data: Callable[[World], dict[str, Any]] = lambda world: {},
+    why: str = "",
+    is_json: bool = False,
+) -> Row:
+    return Row("POST", answers, kwargs, data, why, is_json)
+
+
+def slug(world: World) -> dict[str, Any]:
+    return {"slug": world.project.slug}
+
+
+def prediction(world: World) -> dict[str, Any]:
+    return {"uuid": world.prediction.uuid}
+
+
+def sample(world: World) -> dict[str, Any]:
+    return {"uuid": world.prediction.sample.uuid}
+
+
+def batch(world: World) -> dict[str, Any]:
+    return {"uuid": world.batch.uuid}
+
+
+def run(world: World) -> dict[str, Any]:
+    return {"pk": world.run.pk}
+
+
+def other_user(world: World) -> dict[str, Any]:
+    return {"pk": world.other.pk}
+
+
+def invitation(world: World) -> dict[str, Any]:
+    return {"pk": world.invitation.pk}
+
+
+def custom_vision(world: World) -> dict[str, Any]:
+    return {"version": "3.3", "area": "training", "path": f"projects/{world.project.uuid}/tags"}
+
+
+def token(world: World) -> dict[str, Any]:
+    return {"token_key": world.token.token_key}
+
+
+ROWS: dict[str, list[Row]] = {
+    # The roof
+    "home": [get(MEMBERS)],
+    "help": [get(MEMBERS)],
+    "healthz": [get(ANYBODY, why="a probe knows no password; the answer names no detail")],
+    "readyz": [get(ANYBODY, why="the same")],
+    "set_language": [
+        get(done(ANYBODY), why="changes nothing"),
+        post(done(ANYBODY), data=lambda world: {"language": "fr"}),
+    ],
+    # Accounts
+    "accounts:profile": [get(MEMBERS), post(done(MEMBERS), data=lambda world: {"language": ""})],
+    "accounts:create_token": [post(MEMBERS, data=lambda world: {"name": "script"})],
+    "accounts:revoke_token": [post(done(OWNER), token)],
+    "accounts:invitation": [
+        get((302, 409, 409, 409, 409), lambda world: {"token": world.invitation_token}),
+        get(NOT_FOUND, lambda world: {"token": "wrong"}),
+    ],
+    "accounts:users": [get(MAINTAINERS)],
+    "accounts:change_role": [post(done(MAINTAINERS), other_user, lambda world: {"role": "reviewer"})],
+    "accounts:deactivate": [post(done(MAINTAINERS), other_user)],
+    "accounts:reactivate": [post(done(MAINTAINERS), other_user)],
+    "accounts:invite": [post(MAINTAINERS, data=lambda world: {"email": "x@example.com", "role": "user"})],
+    "accounts:resend_invitation": [post(MAINTAINERS, invitation)],
+    "accounts:revoke_invitation": [post(done(MAINTAINERS), invitation)],
+    # allauth's pages about oneself
+    "account_login": [get((200, 302, 302, 302, 302)), post((200, 302, 302, 302, 302))],
+    "account_logout": [get((302, 200, 200, 200, 200)), post(done(ANYBODY))],
+    "account_inactive": [get(ANYBODY)],
+    "account_signup": [get((200, 302, 302, 302, 302)), post((200, 302, 302, 302, 302), why="closed: it says so")],
+    "account_reauthenticate": [get(MEMBERS), post(MEMBERS)],
+    "account_email": [get(MEMBERS), post(done(MEMBERS))],
+    "account_email_verification_sent": [get(ANYBODY)],
+    "account_change_password": [get(MEMBERS), post(MEMBERS)],
+    "account_set_password": [get(done(MEMBERS)), post(done(MEMBERS))],
+    "account_reset_password": [get(ANYBODY), post(ANYBODY)],
+    "account_confirm_login_code": [get(done(ANYBODY)), post(done(ANYBODY))],
+    "account_confirm_email": [
+        get(ANYBODY, lambda world: {"key": "wrong"}),
+        post(NOT_FOUND, lambda world: {"key": "x"}),
+    ],
+    "account_reset_password_from_key_done": [get(ANYBODY)],
+    "account_reset_password_from_key": [get(ANYBODY, lambda world: {"uidb36": "1", "key": "wrong"})],
+    "account_reset_password_done": [get(ANYBODY)],
+    "mfa_index": [get(MEMBERS)],
+    "mfa_authenticate": [get(done(ANYBODY)), post(done(ANYBODY))],
+    "mfa_reauthenticate": [get(done(MEMBERS)), post(done(MEMBERS))],
+    "socialaccount_login_cancelled": [get(ANYBODY)],
+    "socialaccount_login_error": [get((401, 401, 401, 401, 401))],
+    "socialaccount_signup": [get(done(ANYBODY)), post(done(ANYBODY))],
+    "socialaccount_connections": [get(MEMBERS), post(MEMBERS)],
+    "openid_connect_login": [
+        get(NOT_FOUND, lambda world: {"provider_id": "none"}),
+        post(NOT_FOUND, lambda world: {"provider_id": "none"}),
+    ],
+    "openid_connect_callback": [get(NOT_FOUND, lambda world: {"provider_id": "none"})],
+    # Predictions
+    "predictions:create_project": [post(done(MAINTAINERS), data=lambda world: {"name": "Cars"})],
+    "predictions:upload": [
+        get(MEMBERS, slug),
+        post(done(MEMBERS), slug, lambda world: {"file": world.upload()}),
+    ],
+    "predictions:history": [get(MEMBERS)],
+    "predictions:detail": [get(OWNER, prediction)],
+    "predictions:feedback": [post(done(OWNER), prediction, lambda world: {"verdict": "UNSURE"})],
+    "predictions:batch": [get(OWNER, batch)],
+    "predictions:go_on": [post(done(OWNER), batch)],
+    "predictions:picture": [get((LOGIN, 200, 404, 200, 200), sample, why="reviewers rule on it")],
+    "predictions:thumbnail": [get((LOGIN, 200, 404, 200, 200), sample, why="the same")],
+    # Review
+    "review:queue": [get(REVIEWERS)],
+    "review:history": [get(REVIEWERS)],
+    "review:undo": [post(done(REVIEWERS))],
+    "review:unskip": [post(done(REVIEWERS))],
+    "review:sample": [get(REVIEWERS, sample)],
+    "review:decide": [post(done(REVIEWERS), sample, lambda world: {"ruling": "discard"})],
+    "review:renew": [post(done(REVIEWERS, 204), sample)],
+    "review:leave": [post(done(REVIEWERS, 204), sample)],
+    # Training
+    "training:overview": [get(MAINTAINERS)],
+    "training:project": [
+        get(MAINTAINERS, slug),
+        post(done(MAINTAINERS, 400), slug, why="no seed: refused by the form"),
+    ],
+    "training:run": [get(MAINTAINERS, run)],
+    "training:run_progress": [get(MAINTAINERS, run)],
+    "training:cancel": [post(done(MAINTAINERS), run)],
+    "training:use_threshold": [post(done(MAINTAINERS, 400), run, why="the run has proposed nothing")],
+    "training:dataset": [get(MAINTAINERS, lambda world: {"pk": world.run.dataset.pk})],
+    "training:promote": [
+        get(MAINTAINERS, lambda world: {"pk": world.version.pk}),
+        post(done(MAINTAINERS, 400), lambda world: {"pk": world.version.pk}, why="no reason: refused by the form"),
+    ],
+    "training:pictures": [
+        get(MAINTAINERS, lambda world: {"pk": world.category.pk}),
+        post(done(MAINTAINERS, 400), lambda world: {"pk": world.category.pk}, why="no picture: refused by the form"),
+    ],
+    "training:rename": [
+        post(done(MAINTAINERS), lambda world: {"pk": world.category.pk}, lambda world: {"name": "another name"})
+    ],
+    "training:models": [get(MAINTAINERS, slug)],
+    "training:categories": [
+        get(MAINTAINERS, slug),
+        post(done(MAINTAINERS), slug, lambda world: {"name": "pizza"}),
+    ],
+    "training:options": [
+        get(MAINTAINERS, slug),
+        post(done(MAINTAINERS), slug, lambda world: {"name": "Dishes", "abstain_below": "0.5"}),
+    ],
+    # The API
+    "api:projects": [get(api(MEMBERS))],
+    "api:predict": [post(api(MEMBERS), slug, lambda world: {"file": world.upload()})],
+    "api:predictions": [get(api(MEMBERS))],
+    "api:prediction": [get(api(OWNER), prediction)],
+    "api:feedback": [post(api(OWNER), prediction, lambda world: {"verdict": "UNSURE"}, is_json=True)],
+    "api:schema": [get(ANYBODY, why="the description holds no data")],
+    "api:try": [get(ANYBODY, why="the same; to try an operation one needs a token")],
+    # For programs written for Custom Vision; customvision/tests/test_keys.py has who may do which operation
+    "customvision:answer": [
+        get(KEY_ALONE, custom_vision, why="a key counts, and a session does not"),
+        post(KEY_ALONE, custom_vision, why="the same"),
+    ],
+    "customvision:picture": [get(NOT_FOUND, lambda world: {"token": "wrong"}, why="a signed address is the key")],
+}
+
+# Old addresses of allauth, without a name, that redirect to the ones above
+OLD_ADDRESSES = ("social/login/cancelled/", "social/login/error/", "social/signup/", "social/connections/")

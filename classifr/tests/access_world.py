@@ -1,0 +1,56 @@
+"""One small world with something of everything, for the access matrix."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from accounts.models import ApiToken, Invitation, User
+from accounts.tests.factories import make_invitation, make_maintainer, make_reviewer, make_token, make_user
+from predictions.models import Batch, Category, ModelVersion, Prediction, Project
+from predictions.tests.factories import make_live_model, make_prediction, make_project, make_upload
+from training.models import TrainingRun
+from training.tests.factories import make_run
+
+
+@dataclass(frozen=True)
+class World:
+    """What the user owns, what everybody shares, and who looks at it."""
+
+    user: User
+    other: User
+    reviewer: User
+    maintainer: User
+    project: Project
+    version: ModelVersion
+    category: Category
+    prediction: Prediction
+    batch: Batch
+    run: TrainingRun
+    token: ApiToken
+    invitation: Invitation
+    invitation_token: str
+
+    def upload(self) -> Any:
+        return make_upload()
+
+
+def make_world() -> World:
+    user, maintainer = make_user("user"), make_maintainer("maintainer")
+    project = make_project("Dishes", slug="dishes")
+    version = make_live_model(project)
+    make_token(user)
+    invitation, invitation_token = make_invitation("invited@example.com", by=maintainer)
+    return World(
+        user=user,
+        other=make_user("other"),
+        reviewer=make_reviewer("reviewer"),
+        maintainer=maintainer,
+        project=project,
+        version=version,
+        category=project.categories.first(),
+        prediction=make_prediction(user, model_version=version),
+        batch=Batch.objects.create(project=project, user=user),
+        run=make_run(),
+        token=ApiToken.objects.get(user=user),
+        invitation=invitation,
+        invitation_token=invitation_token,
+    )

@@ -1,0 +1,153 @@
+"""The rooms of ARCHITECTURE.md, enforced: imports and foreign keys point down, heavy libraries stay in training."""
+
+import ast
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+
+ROOT = Path(settings.BASE_DIR)
+# From the ground up. `classifr.common` is the ground, the rest of `classifr` the roof.
+FLOORS = ["classifr.common", "accounts", "predictions", "review", "training", "classifr"]
+ADAPTERS = ["predictions/predictors", "training/trainers", "training/backbones"]
+HEAVY = {"tensorflow", "keras", "tf_keras"}
+SAY_NOTHING = {"utils", "util", "helpers", "misc", "services", "selectors"}
+
+
+def modules(*, with_tests: bool = False) -> Iterator[tuple[str, ast.Module]]:
+    """Every module of the rooms: its path from the root, and its syntax tree."""
+    for top in ("accounts", "predictions", "review", "training", "classifr"):
+        for path in sorted((ROOT / top).rglob("*.py")):
+            if with_tests or "tests" not in path.parts:
+                yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
+
+
+def floor_of(name: str) -> int | None:
+    """Return on which floor a dotted name or a path lies; None for what is not ours."""
+    dotted = name.removesuffix(".py").replace("/", ".")
+    for floor, room in enumerate(FLOORS):
+        if dotted == room or dotted.startswith(f"{room}."):
+            return floor
+    return None
+
+
+def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
+    """The dotted names that a module imports anywhere, functions included, with their lines."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, node.lineno) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
+            yield from ((f"{node.module}.{alias.name}", node.lineno) for alias in node.names)
+
+
+def imported_at_once(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """The dotted names that are imported as soon as the module is; what only type checkers read is left out."""
+    waiting: list[ast.AST] = list(tree.body)
+    while waiting:
+        node = waiting.pop()
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            continue
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.dump(node.test):
+            continue
+        if isinstance(node, ast.Import | ast.ImportFrom):
+            yield from imported(node)
+        waiting.extend(ast.iter_child_nodes(node))
+
+
+def test_imports_point_down():
+    upward = []
+    for path, tree in modules():
+        own = floor_of(path)
+        for name, line in imported(tree):
+            other = floor_of(name)
+            if own is not None and other is not None and other > own:
+                upward.append(f"{path}:{line} {FLOORS[own]} -> {FLOORS[other]} ({name})")
+    assert upward == []
+
+
+def test_an_upward_import_would_be_noticed():
+    names = dict(imported(ast.parse("from training import datasets\ndef f():\n    import review.queue\n")))
+    assert set(names) == {"training.datasets", "review.queue"}
+    assert [floor_of(name) for name in ("classifr/common/jobs.py", "review.queue", "training.datasets")] == [0, 3, 4]
+
+
+def test_relative_imports_are_not_used():
+    relative = [
+        f"{path}:{node.lineno}"
+        for path, tree in modules(with_tests=True)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.ImportFrom) and node.level
+    ]
+    assert relative == []
+
+
+def test_foreign_keys_point_down():
+    upward = []
+    for model in apps.get_models():
+        own = floor_of(model.__module__)
+        for field in model._meta.get_fields():
+            if own is None or not field.is_relation or field.auto_created or not isinstance(field.related_model, type):
+                continue
+            other = floor_of(field.related_model.__module__)
+            if other is not None and other > own:
+                upward.append(f"{model.__name__}.{field.name} -> {field.related_model.__name__}")
+    assert upward == []
+
+
+def test_heavy_libraries_are_imported_by_training_alone_and_only_when_it_works():
+    wrong = [
+        f"{path}:{line} {name}"
+        for path, tree in modules()
+        for name, line in imported(tree)
+        if name.split(".")[0] in HEAVY and not path.startswith("training/")
+    ]
+    wrong += [
+        f"{path}:{line} {name} at import"
+        for path, tree in modules()
+        for name, line in imported_at_once(tree)
+        if name.split(".")[0] in HEAVY
+    ]
+    assert wrong == []
+
+
+def test_a_web_process_never_imports_tensorflow():
+    program = (
+        "import sys, classifr.wsgi; from django.urls import get_resolver; get_resolver().url_patterns;"
+        "from django.core.checks import run_checks; run_checks();"
+        f"sys.exit(', '.join(sorted({HEAVY!r} & set(sys.modules))) or 0)"
+    )
+    environment = {"DJANGO_SETTINGS_MODULE": "classifr.tests.settings", "PATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("folder", ADAPTERS)
+def test_adapters_know_neither_rows_nor_requests(folder):
+    known = [
+        f"{path}:{line} {name}"
+        for path, tree in modules()
+        if path.startswith(folder)
+        for name, line in imported(tree)
+        if ".models" in name or name.startswith(("django.db", "django.http", "rest_framework"))
+    ]
+    assert known == []
+
+
+def test_no_file_has_a_name_that_says_nothing():
+    assert [path for path, _tree in modules(with_tests=True) if Path(path).stem in SAY_NOTHING] == []
+
+
+def test_no_signals_carry_the_flow():
+    receivers = [
+        f"{path}:{line} {name}"
+        for path, tree in modules()
+        for name, line in imported(tree)
+        if name.startswith(("django.db.models.signals", "django.dispatch")) and not path.endswith("/apps.py")
+    ]
+    assert receivers == []

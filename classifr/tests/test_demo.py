@@ -1,0 +1,111 @@
+"""The demo: made once, harmless when made again."""
+
+import json
+import stat
+
+import numpy as np
+import pytest
+from django.core.management import CommandError, call_command
+
+from accounts import roles
+from accounts.models import User
+from classifr import demo
+from predictions import registry
+from predictions.models import Project, Sample
+from review import ground_truth
+
+pytestmark = pytest.mark.django_db
+
+SAMPLES_PER_DISH = 20
+
+
+@pytest.fixture
+def small_demo(monkeypatch, tmp_path, settings) -> None:
+    """A few samples with made-up vectors, learned by the dummy trainer; what was kept goes into a list."""
+    numbers = range(SAMPLES_PER_DISH * len(demo.DISHES))
+    np.savez(
+        tmp_path / "features.npz",
+        sha256=np.array([f"{number:064x}" for number in numbers]),
+        category=np.array([demo.DISHES[number % len(demo.DISHES)] for number in numbers]),
+        features=np.zeros((len(numbers), 4), np.float32),
+    )
+    monkeypatch.setattr(demo, "FEATURES", tmp_path / "features.npz")
+    monkeypatch.setattr(demo, "BACKBONE", "")
+    monkeypatch.setattr(demo, "_keep_vectors", lambda digests, vectors: None)
+    monkeypatch.delenv(demo.PASSWORD_VARIABLE, raising=False)
+    settings.DEFAULT_TRAINER = "dummy"
+    settings.DATA_DIR = tmp_path
+
+
+def passwords() -> dict[str, str]:
+    return json.loads(demo.passwords_file().read_text())
+
+
+def test_the_users_have_their_roles_and_can_log_in(small_demo):
+    demo.make_users()
+    for username, role in demo.ROLES.items():
+        user = User.objects.get(username=username)
+        assert roles.role_of(user) == role
+        assert user.check_password(passwords()[username])
+        assert passwords()[username] in demo.users_table()
+    assert len(set(passwords().values())) == len(demo.ROLES)
+
+
+def test_only_the_owner_can_read_the_passwords(small_demo):
+    demo.make_users()
+    assert stat.S_IMODE(demo.passwords_file().stat().st_mode) == 0o600
+
+
+def test_made_again_the_users_keep_their_passwords(small_demo):
+    demo.make_users()
+    before = passwords()
+    demo.make_users()
+    assert passwords() == before
+
+
+def test_a_password_that_was_changed_is_not_shown(small_demo):
+    demo.make_users()
+    user = User.objects.get(username="demo")
+    user.set_password("something else entirely")
+    user.save()
+    assert passwords()["demo"] not in demo.users_table()
+    assert "(changed)" in demo.users_table()
+
+
+def test_one_password_from_the_environment_holds_for_all(small_demo, monkeypatch):
+    demo.make_users()
+    monkeypatch.setenv(demo.PASSWORD_VARIABLE, "trattoria al ponte")
+    demo.make_users()
+    assert all(user.check_password("trattoria al ponte") for user in User.objects.filter(username__in=demo.ROLES))
+
+
+def test_a_weak_password_is_refused_with_a_reason(small_demo, monkeypatch):
+    monkeypatch.setenv(demo.PASSWORD_VARIABLE, "demo")
+    with pytest.raises(CommandError, match="CLASSIFR_DEMO_PASSWORD.*10 characters"):
+        call_command("demo")
+
+
+def test_the_samples_are_true_without_a_picture(small_demo):
+    project = demo.make_project()
+    assert demo.load_samples(project) == SAMPLES_PER_DISH * len(demo.DISHES)
+    assert ground_truth.labelled(project).count() == SAMPLES_PER_DISH * len(demo.DISHES)
+    assert not Sample.objects.with_picture().exists()
+
+
+def test_made_again_nothing_is_added_and_a_renamed_category_stays_renamed(small_demo):
+    project = demo.make_project()
+    demo.load_samples(project)
+    project.categories.filter(name="gnocchi").update(name="dumplings")
+    assert demo.make_project() == project
+    assert demo.load_samples(project) == 0
+    assert {category.name for category in project.categories.all()} == {"dumplings", *demo.DISHES} - {"gnocchi"}
+
+
+def test_the_command_ends_with_a_live_model_and_keeps_it(small_demo, capsys):
+    call_command("demo")
+    project = Project.objects.get(slug=demo.SLUG)
+    live = registry.live(project)
+    assert live is not None and set(live.class_names) == set(demo.DISHES)
+    assert "maintainer" in capsys.readouterr().out
+    call_command("demo")
+    assert registry.live(project) == live

@@ -1,0 +1,68 @@
+"""Every page there is, in a real browser: on a phone and on a screen, in each language, nothing is wrong with it.
+
+The pages are those that the access matrix lets somebody see, so a new one is looked at from its first day on.
+"""
+
+import pytest
+from django.test import Client
+from django.urls import reverse
+
+from classifr.tests.access_matrix import ROWS, VISITORS
+from classifr.tests.access_world import make_world
+from predictions.models import Feedback
+from predictions.tests.factories import make_feedback, make_prediction
+
+pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
+
+PHONE, SCREEN = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
+
+
+@pytest.fixture
+def world():
+    world = make_world()
+    make_feedback(make_prediction(world.other, model_version=world.version), Feedback.Verdict.NOK)
+    return world
+
+
+def pages(world):
+    """Yield the address of every HTML page, with the name of the visitor with the most rights who may see it."""
+    for name, rows in ROWS.items():
+        for row in rows:
+            visitors = [visitor for visitor, answer in zip(VISITORS, row.answers, strict=True) if answer == 200]
+            if row.method != "GET" or not visitors:
+                continue
+            visitor = visitors[0] if visitors[0] == "anonymous" else visitors[-1]
+            address = reverse(name, kwargs=row.kwargs(world))
+            client = Client()
+            if visitor != "anonymous":
+                client.force_login(getattr(world, visitor))
+            response = client.get(address)
+            whole = b"<html" in response.content if not response.streaming else False
+            if whole and response["Content-Type"].startswith("text/html"):
+                yield address, visitor
+
+
+@pytest.mark.parametrize(("locale", "viewport"), [("en", SCREEN), ("fr", PHONE), ("ja", PHONE)])
+def test_it_fits_is_accessible_and_asks_no_stranger(
+    world, live_server, new_page, sign_in, assert_accessible, problems, locale, viewport
+):
+    seen, findings = 0, []
+    opened = {visitor: new_page(live_server.url, locale=locale, viewport=viewport) for visitor in VISITORS}
+    for visitor in VISITORS[1:]:
+        sign_in(opened[visitor], getattr(world, visitor))
+    for address, visitor in pages(world):
+        page = opened[visitor]
+        page.goto(address)
+        width = page.evaluate("document.documentElement.scrollWidth")
+        if width > viewport["width"]:
+            findings.append(f"{address} is {width} px wide")
+        if page.evaluate("document.documentElement.lang") != locale:
+            findings.append(f"{address} does not say that it is in {locale}")
+        try:
+            assert_accessible(page)
+        except AssertionError as error:
+            findings.append(f"{address}: {error}")
+        seen += 1
+    assert not findings, "\n".join(findings)
+    assert problems == []
+    assert seen > 20

@@ -1,0 +1,91 @@
+"""One command starts the web server and the worker, keeps both alive and leaves nothing behind."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from django.core.management import CommandError, call_command
+
+from classifr.supervision import PortTaken, ensure_free
+from classifr.tests.process_tree import ROOT, Tree, manage
+from scripts.services import free_port, wait_until
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory) -> Path:
+    """An empty database file, migrated once for all tests."""
+    folder = tmp_path_factory.mktemp("migrated")
+    manage(folder, "migrate", "-v0")
+    return folder / "classifr.sqlite3"
+
+
+@pytest.fixture
+def tree(tmp_path, database) -> Iterator[Tree]:
+    shutil.copy(database, tmp_path)
+    tree = Tree(tmp_path)
+    try:
+        wait_until(tree.is_complete, "serve")
+        yield tree
+    finally:
+        tree.process.kill()
+        tree.process.wait()
+        wait_until(tree.is_gone, "the end of all children")
+
+
+def has_died(pid: int) -> bool:
+    return not Path(f"/proc/{pid}").exists()
+
+
+@pytest.mark.outer
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_it_serves_and_ends_everything_when_told(tree, how):
+    assert tree.answers()
+    tree.process.send_signal(how)
+    assert tree.process.wait(timeout=15) == 0
+    assert tree.is_gone()
+
+
+@pytest.mark.outer
+def test_its_children_end_even_after_a_kill(tree):
+    tree.process.kill()
+    tree.process.wait()
+    wait_until(tree.is_gone, "the end of all children", timeout_seconds=10)
+
+
+@pytest.mark.outer
+def test_children_that_die_are_started_again(tree):
+    before = tree.children()
+    for pid in before["web"] + before["worker"]:
+        os.kill(pid, signal.SIGKILL)
+    wait_until(lambda: all(has_died(pid) for pid in before["web"] + before["worker"]), "their end")
+    wait_until(lambda: tree.answers() and bool(tree.children()["worker"]), "the next ones")
+
+
+@pytest.mark.outer
+def test_a_second_one_on_the_same_port_says_so(tree):
+    command = [sys.executable, "manage.py", "serve", "--port", str(tree.port)]
+    second = subprocess.run(command, cwd=ROOT, env=tree.environment, capture_output=True, text=True)
+    assert second.returncode == 1
+    assert f"Port {tree.port} of 127.0.0.1 cannot be used" in second.stderr
+    assert tree.answers()
+
+
+def test_a_taken_port_is_refused_with_a_way_out():
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        with pytest.raises(PortTaken):
+            ensure_free("127.0.0.1", port)
+        with pytest.raises(CommandError, match="choose another port"):
+            call_command("serve", "--port", str(port))
+
+
+def test_a_free_port_is_accepted():
+    ensure_free("127.0.0.1", free_port())

@@ -1,0 +1,31 @@
+"""Every address of the site, by room."""
+
+from allauth.account.decorators import secure_admin_login
+from django.contrib import admin
+from django.urls import include, path
+
+from classifr import health, views
+
+# The admin's own log-in knows no rate limit and no second factor
+admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
+urlpatterns = [
+    path("", views.home, name="home"),
+    path("help/", views.help_page, name="help"),
+    path("account/", include("accounts.urls")),
+    path("account/", include("allauth.urls")),
+    path("", include("predictions.urls")),
+    path("review/", include("review.urls")),
+    path("training/", include("training.urls")),
+    path("api/v1/", include("classifr.api")),
+    path("", include("classifr.customvision.urls")),
+    path("admin/", admin.site.urls),
+    path("language/", include("django.conf.urls.i18n")),
+    path("healthz", health.alive, name="healthz"),
+    path("readyz", health.ready, name="readyz"),
+]
+
+handler404 = "classifr.views.not_found"
+handler403 = "classifr.views.forbidden"
+handler400 = "classifr.views.bad_request"
+handler500 = "classifr.views.broken"

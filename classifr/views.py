@@ -1,0 +1,91 @@
+"""The start page, the help page and the pages for what went wrong."""
+
+import sys
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.template import loader
+from django.templatetags.static import static
+from django.utils.translation import gettext as _
+
+from classifr.common.media import upload_handlers
+from predictions import projects
+
+
+@login_required
+def home(request: HttpRequest) -> HttpResponse:
+    """Show the projects, each with the model that answers."""
+    return render(request, "home.html", {"projects": projects.with_live_number()})
+
+
+@login_required
+def help_page(request: HttpRequest) -> HttpResponse:
+    """Explain the loop: to users, reviewers and maintainers."""
+    return render(
+        request,
+        "help.html",
+        {"formats": settings.UPLOAD_FORMATS, "max_megabytes": f"{settings.UPLOAD_MAX_BYTES / 1_000_000:g}"},
+    )
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _problem(request, 404, "not_found", _("There is nothing here. It may be gone, or not yours to see."))
+
+
+def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+    return _problem(request, 403, "forbidden", _("Your role does not allow this. Ask a maintainer if you need it."))
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if refusal := upload_handlers.refusal_of(exception):
+        if _wants_part(request):
+            return _part(request, 400, refusal.code, str(refusal))
+        return render(request, "error.html", {"error": refusal}, status=400)
+    return _problem(request, 400, "invalid", _("That request cannot be understood. Reload the page and try again."))
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    message = _("This form is out of date. Reload the page and send it again.")
+    return _problem(request, 403, "csrf_failed", message, template="403_csrf.html")
+
+
+def broken(request: HttpRequest) -> HttpResponse:
+    """Say so without the database, the session or a context processor: any of them may be what broke."""
+    if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
+        status, code = 503, "unavailable"
+        message = _("The database does not answer. Nothing was lost; please try again in a minute.")
+    else:
+        status, code = 500, "broken"
+        message = _("That was our fault, not yours. It has been written down. Please try again in a few minutes.")
+    if _wants_part(request):
+        return _part(request, status, code, message)
+    page = loader.get_template("500.html").render({"message": message, "stylesheets": _stylesheets()})
+    return HttpResponse(page, status=status)
+
+
+def _problem(request: HttpRequest, status: int, code: str, message: str, *, template: str = "") -> HttpResponse:
+    """Render a problem as a page, as a part of one for htmx, or as JSON for the API."""
+    if _wants_part(request):
+        return _part(request, status, code, message)
+    return render(request, template or f"{status}.html", status=status)
+
+
+def _wants_part(request: HttpRequest) -> bool:
+    return request.path.startswith("/api/") or bool(request.headers.get("HX-Request"))
+
+
+def _part(request: HttpRequest, status: int, code: str, message: str) -> HttpResponse:
+    if request.path.startswith("/api/"):
+        return JsonResponse({"code": code, "message": message, "fields": {}}, status=status)
+    part = loader.get_template("_error.html").render({"error": {"message": message}})
+    return HttpResponse(part, status=status)
+
+
+def _stylesheets() -> list[str]:
+    try:
+        return [static("bootstrap/css/bootstrap.min.css"), static("css/classifr.css")]
+    except ValueError:  # the static files were not collected
+        return []

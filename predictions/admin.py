@@ -1,0 +1,84 @@
+"""The Django admin as a last resort: everything can be looked at, and only what is an option can be changed."""
+
+from django.contrib import admin
+from django.http import HttpRequest
+
+from predictions.models import (
+    Batch,
+    Category,
+    Feedback,
+    ModelVersion,
+    Prediction,
+    Project,
+    Promotion,
+    Sample,
+)
+
+
+class FactsAdmin(admin.ModelAdmin):
+    """Facts are shown, not edited: whoever changes them here would bypass the rules that keep them true."""
+
+    show_full_result_count = False
+    list_per_page = 50
+    list_select_related = True
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        return False
+
+
+@admin.register(Project)
+class ProjectAdmin(admin.ModelAdmin):
+    list_display = ("name", "slug", "retention", "test_time_augmentation", "abstain_below", "created_at")
+    prepopulated_fields = {"slug": ("name",)}
+    search_fields = ("name", "slug")
+
+    def has_delete_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
+        return False
+
+
+@admin.register(Category)
+class CategoryAdmin(FactsAdmin):
+    list_display = ("name", "project", "created_at")
+    list_filter = ("project",)
+    search_fields = ("name",)
+
+
+@admin.register(Sample)
+class SampleAdmin(FactsAdmin):
+    list_display = ("sha256", "project", "location", "origin", "media_type", "created_at")
+    list_filter = ("project", "location", "origin")
+
+
+@admin.register(ModelVersion)
+class ModelVersionAdmin(FactsAdmin):
+    list_display = ("__str__", "predictor", "reference", "created_at")
+    list_filter = ("project",)
+
+
+@admin.register(Promotion)
+class PromotionAdmin(FactsAdmin):
+    list_display = ("model_version", "promoted_by", "reason", "created_at")
+    list_filter = ("project",)
+
+
+@admin.register(Batch)
+class BatchAdmin(FactsAdmin):
+    list_display = ("uuid", "project", "user", "created_at")
+
+
+@admin.register(Prediction)
+class PredictionAdmin(FactsAdmin):
+    list_display = ("uuid", "project", "user", "top", "confidence", "latency_ms", "created_at")
+    list_filter = ("project", "abstained")
+
+
+@admin.register(Feedback)
+class FeedbackAdmin(FactsAdmin):
+    list_display = ("prediction", "user", "verdict", "category", "suggestion", "created_at")
+    list_filter = ("verdict",)

@@ -1,0 +1,170 @@
+"""The API of this room: the same domain functions as the pages, for programs."""
+
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.db.models import Prefetch
+from django.http import Http404
+from django.shortcuts import get_object_or_404
+from django.urls import path
+from django.utils.translation import gettext as _
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, OpenApiResponse, extend_schema
+from rest_framework.exceptions import ValidationError
+from rest_framework.parsers import MultiPartParser
+from rest_framework.permissions import BasePermission, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import APIView
+
+from accounts import roles
+from accounts.models import User
+from classifr.common.errors import InvalidInput
+from predictions import classification, feedback, history, projects
+from predictions.models import Feedback, Prediction, Project
+from predictions.parsers import BytesParser, LimitedJSONParser, PictureParser
+from predictions.serializers import (
+    AnswerSerializer,
+    ErrorSerializer,
+    FeedbackSerializer,
+    PageSerializer,
+    PredictionSerializer,
+    ProjectSerializer,
+    UploadSerializer,
+    VerdictSerializer,
+)
+
+PICTURE = {"type": "string", "format": "binary"}
+
+
+class MayClassify(BasePermission):
+    """Every role may; an account without a role may not."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return request.user.has_perm(roles.CLASSIFY)
+
+
+class RoomView(APIView):
+    permission_classes = (IsAuthenticated, MayClassify)
+
+
+def answers(ok: Any, *refused: int) -> dict[int, Any]:
+    """Return the answers of an operation for its description; some refusals all of them share."""
+    texts = {
+        400: "What was sent cannot be used.",
+        401: "No valid token.",
+        403: "The account may not do this.",
+        404: "There is no such thing, or it is somebody else's.",
+        406: "The API answers in JSON only.",
+        409: "Not in this state: no model yet, already decided, or the picture is gone.",
+        413: "Too large.",
+        415: "A body of this type is not taken here.",
+        429: "Too much, too fast: Retry-After says when again.",
+        503: "A part behind the server does not answer now.",
+    }
+    shared = (401, 403, 406, 429)
+    return {200: ok} | {status: OpenApiResponse(ErrorSerializer, texts[status]) for status in (*refused, *shared)}
+
+
+class ProjectsView(RoomView):
+    @extend_schema(operation_id="projects", responses=answers(ProjectSerializer(many=True)))
+    def get(self, request: Request) -> Response:
+        """List the projects, with the number of the model version that answers in each."""
+        found = projects.with_live_number().prefetch_related("categories")
+        return Response(ProjectSerializer(found, many=True).data)
+
+
+class PredictView(RoomView):
+    parser_classes = (MultiPartParser, PictureParser, BytesParser)
+
+    @extend_schema(
+        operation_id="predict",
+        request={"multipart/form-data": UploadSerializer, "image/*": PICTURE, "application/octet-stream": PICTURE},
+        responses=answers(AnswerSerializer, 400, 404, 409, 413, 415, 503),
+    )
+    def post(self, request: Request, slug: str) -> Response:
+        """Ask the live model about one picture: a form's `file`, or the picture as the whole body."""
+        project = get_object_or_404(Project, slug=slug)
+        file = request.FILES.get("file")
+        if file is None:
+            sentence = _("Send one picture: as `file` of a form, or as the whole body of the request.")
+            raise InvalidInput(sentence, fields={"file": [sentence]})
+        return Response(AnswerSerializer(classification.classify_upload(project, file, by=user_of(request))).data)
+
+
+class PredictionsView(RoomView):
+    @extend_schema(
+        operation_id="predictions",
+        parameters=[
+            OpenApiParameter("project", OpenApiTypes.STR, description="A project's slug."),
+            OpenApiParameter("verdict", OpenApiTypes.STR, enum=[*Feedback.Verdict.values, history.UNANSWERED]),
+            OpenApiParameter("category", OpenApiTypes.STR, description="What the model said."),
+            OpenApiParameter("since", OpenApiTypes.DATE),
+            OpenApiParameter("until", OpenApiTypes.DATE, description="This day included."),
+            OpenApiParameter("before", OpenApiTypes.INT, description="Follow `next` rather than set this."),
+        ],
+        responses=answers(PageSerializer, 400),
+    )
+    def get(self, request: Request) -> Response:
+        """List your own predictions, the newest first, page by page."""
+        parameters = request.query_params.dict()
+        page = history.page(user_of(request), history.filters(parameters))
+        following = None
+        if page.older:
+            following = request.build_absolute_uri(f"?{urlencode(parameters | {'before': str(page.older)})}")
+        return Response({"next": following, "results": PredictionSerializer(page.rows, many=True).data})
+
+
+class PredictionView(RoomView):
+    @extend_schema(operation_id="prediction", responses=answers(PredictionSerializer, 404))
+    def get(self, request: Request, uuid: UUID) -> Response:
+        """Look one of your own predictions up."""
+        return Response(PredictionSerializer(_own(user_of(request), uuid)).data)
+
+
+class FeedbackView(RoomView):
+    parser_classes = (LimitedJSONParser,)
+
+    @extend_schema(
+        operation_id="feedback",
+        request=VerdictSerializer,
+        responses=answers(FeedbackSerializer, 400, 404, 409, 413, 415),
+    )
+    def post(self, request: Request, uuid: UUID) -> Response:
+        """Say whether a prediction of yours is right. Once a NOK is answered, its picture is safe."""
+        user = user_of(request)
+        prediction = _own(user, uuid)
+        if not isinstance(request.data, dict):
+            raise ValidationError(_("Send an object with a verdict."))
+        verdict = VerdictSerializer(data=request.data)
+        verdict.is_valid(raise_exception=True)
+        given = feedback.give(
+            prediction,
+            verdict.validated_data["verdict"],
+            by=user,
+            category=verdict.validated_data.get("category") or "",
+        )
+        return Response(FeedbackSerializer(given).data)
+
+
+def user_of(request: Request) -> User:
+    """Return the user behind a token or a session; the permissions have seen to it that there is one."""
+    if not isinstance(request.user, User):
+        raise Http404
+    return request.user
+
+
+def _own(user: User, uuid: UUID) -> Prediction:
+    verdicts = Prefetch("feedback", Feedback.objects.filter(user=user).select_related("category"), "own_feedback")
+    mine = Prediction.objects.visible_to(user).select_related("project", "sample", "model_version", "top")
+    return get_object_or_404(mine.prefetch_related(verdicts), uuid=uuid)
+
+
+urlpatterns = [
+    path("projects/", ProjectsView.as_view(), name="projects"),
+    path("projects/<slug:slug>/predict", PredictView.as_view(), name="predict"),
+    path("predictions/", PredictionsView.as_view(), name="predictions"),
+    path("predictions/<uuid:uuid>/", PredictionView.as_view(), name="prediction"),
+    path("predictions/<uuid:uuid>/feedback", FeedbackView.as_view(), name="feedback"),
+]

@@ -1,0 +1,210 @@
+"""Several pictures at once: kept in the request that brings them, answered by a worker in chunks.
+
+A bad picture is refused with its own sentence and the others go on. The work may be done twice or by two workers: an
+answer is written only for an item that has none yet.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Prefetch, QuerySet
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from classifr.common import jobs, languages
+from classifr.common.errors import DomainError, InvalidInput, Unavailable
+from classifr.common.media import images
+from classifr.common.media.images import Picture
+from classifr.common.models import Job
+from classifr.common.progress import Progress
+from predictions import classification, registry, uploads
+from predictions.models import Batch, BatchItem, Feedback, Prediction, Project
+from predictions.predictors.base import PredictorError
+
+KIND = "predictions.classify_batch"
+CHUNK = 16
+
+
+@dataclass(frozen=True)
+class State:
+    """How far a batch is. `stopped` is the reason why no worker goes on with it, or empty."""
+
+    items: list[BatchItem]
+    stopped: str
+
+    @property
+    def total(self) -> int:
+        return len(self.items)
+
+    @property
+    def done(self) -> int:
+        return sum(1 for item in self.items if item.prediction or item.error)
+
+    @property
+    def predictions(self) -> list[Prediction]:
+        return [item.prediction for item in self.items if item.prediction]
+
+    @property
+    def refused(self) -> int:
+        return sum(1 for item in self.items if item.error)
+
+    @property
+    def is_finished(self) -> bool:
+        return self.done == self.total or bool(self.stopped)
+
+
+def create(project: Project, files: Sequence[Any], *, by: User) -> Batch:
+    """Keep several pictures and have them answered in the background.
+
+    Raises:
+        InvalidInput: if there are too many.
+        NoLiveModel: if nobody could answer.
+        Unavailable: if they cannot be stored now.
+    """
+    if len(files) > settings.UPLOAD_BATCH_MAX_FILES:
+        raise InvalidInput(
+            _("These are too many pictures: at most %(limit)d at once.") % {"limit": settings.UPLOAD_BATCH_MAX_FILES}
+        )
+    registry.live_or_refuse(project)
+    items = [_received(project, file, by=by) for file in files]
+    with transaction.atomic():
+        batch = Batch.objects.create(project=project, user=by)
+        for item in items:
+            item.batch = batch
+        BatchItem.objects.bulk_create(items)
+        go_on(batch)
+    return batch
+
+
+def go_on(batch: Batch) -> None:
+    """Have a worker answer what is left, unless one is at it already."""
+    try:
+        jobs.enqueue(KIND, languages.kept_in({"batch": batch.pk}), key=_key(batch))
+    except jobs.AlreadyActive:
+        return
+
+
+def state(batch: Batch) -> State:
+    """Return every item of a batch with its answer and the user's verdict, and whether work on it goes on."""
+    own = Feedback.objects.filter(user=batch.user_id).select_related("category")
+    answers = (
+        Prediction.objects.select_related("top", "sample", "project", "model_version")
+        .defer("model_version__manifest")
+        .prefetch_related(Prefetch("feedback", queryset=own, to_attr="own_feedback"))
+    )
+    items = list(batch.items.prefetch_related(Prefetch("prediction", queryset=answers)))
+    return State(items=items, stopped=_why_stopped(batch) if any(_is_open(item) for item in items) else "")
+
+
+def classify_waiting(batch_key: int, progress: Progress) -> None:
+    """Answer what is left of a batch.
+
+    Raises:
+        jobs.Later: if the model cannot answer now.
+    """
+    batch = Batch.objects.select_related("project", "user").filter(pk=batch_key).first()
+    if batch is None:
+        return
+    total = batch.items.count()
+    while chunk := list(_waiting(batch).select_related("sample")[:CHUNK]):
+        try:
+            _answer(batch, chunk)
+        except Unavailable as error:
+            raise jobs.Later(str(error)) from error
+        progress(total - _waiting(batch).count(), total)
+
+
+def _received(project: Project, file: Any, *, by: User) -> BatchItem:
+    """Keep one picture of a batch, or the sentence that says why not."""
+    item = BatchItem(shown_name=uploads.shown_name(file.name or ""))
+    try:
+        item.sample, _picture = uploads.receive(project, file, by=by)
+    except Unavailable:
+        raise  # asking for each of a hundred files would keep the sender waiting for a hundred time-outs
+    except DomainError as error:
+        item.error = str(error)[:300]
+    return item
+
+
+def _waiting(batch: Batch) -> QuerySet[BatchItem]:
+    return batch.items.filter(prediction=None, error="")
+
+
+def _answer(batch: Batch, chunk: list[BatchItem]) -> None:
+    """Answer some items together; where that fails for good, one by one, so that each has its own reason."""
+    readable = [(item, picture) for item in chunk if (picture := _picture_of(item))]
+    try:
+        _ask_about(batch, readable)
+    except (PredictorError, registry.NoLiveModel) as error:
+        if len(readable) == 1:
+            _refuse(readable[0][0], str(error))
+            return
+        for pair in readable:
+            _answer(batch, [pair[0]])
+
+
+def _ask_about(batch: Batch, pairs: list[tuple[BatchItem, Picture]]) -> None:
+    if not pairs:
+        return
+    answer = classification.ask(batch.project, [picture for _item, picture in pairs])
+    with transaction.atomic():
+        left = {item.pk for item in _waiting(batch).select_for_update().filter(pk__in=[item.pk for item, _p in pairs])}
+        open_pairs = [
+            (item, picture, scores)
+            for (item, picture), scores in zip(pairs, answer.scores, strict=True)
+            if item.pk in left and item.sample
+        ]
+        predictions = classification.record(
+            batch.project,
+            [(item.sample, picture, item.shown_name) for item, picture, _scores in open_pairs if item.sample],
+            classification.Answer(
+                version=answer.version, scores=[scores for *_, scores in open_pairs], latency_ms=answer.latency_ms
+            ),
+            by=batch.user,
+        )
+        for (item, _picture, _scores), prediction in zip(open_pairs, predictions, strict=True):
+            item.prediction = prediction
+        BatchItem.objects.bulk_update([item for item, _p, _s in open_pairs], ["prediction"])
+
+
+def _picture_of(item: BatchItem) -> Picture | None:
+    """Return an item's stored picture; an item whose picture is gone gets a sentence instead.
+
+    Raises:
+        Unavailable: if the storage cannot be reached.
+    """
+    sample = item.sample
+    try:
+        if sample is None or not sample.has_picture:
+            raise FileNotFoundError
+        data = sample.read()
+    except FileNotFoundError:
+        _refuse(item, _("The picture is no longer there. Please upload it again."))
+        return None
+    except Exception as error:
+        raise Unavailable(_("The store of pictures does not answer.")) from error
+    return Picture(image=images.load(data), data=data, media_type=sample.media_type, sha256=sample.sha256)
+
+
+def _refuse(item: BatchItem, sentence: str) -> None:
+    BatchItem.objects.filter(pk=item.pk, prediction=None).update(error=sentence[:300])
+
+
+def _is_open(item: BatchItem) -> bool:
+    return item.prediction is None and not item.error
+
+
+def _key(batch: Batch) -> str:
+    return f"batch:{batch.uuid}"
+
+
+def _why_stopped(batch: Batch) -> str:
+    """Return why nobody works on a batch any more, or nothing while somebody does or will."""
+    mine = Job.objects.filter(kind=KIND, key=_key(batch))
+    if mine.active().exists():
+        return ""
+    failed = mine.filter(status__in=[Job.Status.FAILED, Job.Status.CANCELLED]).order_by("-pk").first()
+    return (failed.error if failed else "") or _("The work on these pictures was stopped.")

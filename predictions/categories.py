@@ -1,0 +1,67 @@
+"""The classes of a project: their names, and finding the one that somebody means."""
+
+import unicodedata
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from classifr.common.errors import Conflict, InvalidInput
+from predictions.models import Category, Project
+
+LONGEST_NAME = 100
+_UNSEEN = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
+_DIRECTION_MARKS = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+
+
+def clean_name(name: str, *, field: str = "name") -> str:
+    """Return a name as we keep it: one line, single spaces, composed characters (NFC).
+
+    Raises:
+        InvalidInput: if it is empty, too long, or holds characters that cannot be seen.
+    """
+    name = "".join(
+        " " if unicodedata.category(letter) == "Zs" else letter for letter in unicodedata.normalize("NFC", name)
+    )
+    name = " ".join(word for word in name.split(" ") if word)
+    problem = ""
+    if not name:
+        problem = _("Please give a name.")
+    elif len(name) > LONGEST_NAME:
+        problem = _("The name is too long: at most %(limit)d characters.") % {"limit": LONGEST_NAME}
+    elif any(unicodedata.category(letter) in _UNSEEN or letter in _DIRECTION_MARKS for letter in name):
+        problem = _("The name holds control characters. Please type it again.")
+    if problem:
+        raise InvalidInput(problem, fields={field: [problem]})
+    return name
+
+
+def find(project: Project, name: str) -> Category | None:
+    """Return the category that somebody means by this name: upper and lower case do not matter."""
+    return project.categories.filter(name=name).first() or project.categories.filter(name__iexact=name).first()
+
+
+def add(project: Project, name: str, description: str = "") -> tuple[Category, bool]:
+    """Add a category; return it and whether it is new. Names that differ in case only are one category."""
+    name = clean_name(name)
+    if existing := find(project, name):
+        return existing, False
+    return Category.objects.get_or_create(project=project, name=name, defaults={"description": description.strip()})
+
+
+@transaction.atomic
+def rename(category: Category, name: str) -> Category:
+    """Give a category another name; samples, rulings and models keep pointing at it.
+
+    Raises:
+        InvalidInput: if the name is no good.
+        Conflict: if another category of the project has it, in upper or lower case.
+    """
+    name = clean_name(name)
+    Project.objects.select_for_update().get(pk=category.project_id)
+    other = find(category.project, name)
+    if other and other != category:
+        sentence = _("There is a category “%(name)s” already. Choose another name.") % {"name": other.name}
+        raise Conflict(sentence, fields={"name": [sentence]})
+    category.name = name
+    category.save(update_fields=["name"])
+    return category

@@ -1,0 +1,73 @@
+"""System checks of the predictions room: a wrong setting is explained before it hurts."""
+
+import re
+from collections.abc import Sequence
+from typing import Any
+
+from django.apps import AppConfig
+from django.conf import settings
+from django.core.checks import CheckMessage, Error, register
+
+from predictions.predictors.base import predictors
+
+KNOWN_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "HEIC")
+NEEDED_STORAGES = ("uploads", "misclassified", "models")
+LIMITS = ("UPLOAD_MAX_BYTES", "UPLOAD_MAX_PIXELS", "UPLOAD_BATCH_MAX_FILES", "UPLOAD_QUOTA", "ENGINE_THREADS")
+
+
+@register
+def every_predictor_can_be_built(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    return predictors.check("predictions.E001")
+
+
+@register
+def retention_is_known(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    messages: list[CheckMessage] = []
+    if settings.RETENTION not in ("nok", "all"):
+        messages.append(
+            Error(
+                f"RETENTION is '{settings.RETENTION}'.",
+                hint="Set RETENTION=nok to let pictures go after an OK, or RETENTION=all to keep them.",
+                id="predictions.E011",
+            )
+        )
+    if settings.UNANSWERED_TTL.total_seconds() <= 0:
+        messages.append(
+            Error("UNANSWERED_TTL_HOURS must be more than 0.", hint="A week is 168.", id="predictions.E012")
+        )
+    return messages
+
+
+@register
+def upload_formats_are_known(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    unknown = [name for name in settings.UPLOAD_FORMATS if name not in KNOWN_FORMATS]
+    if settings.UPLOAD_FORMATS and not unknown:
+        return []
+    problem = f"UPLOAD_FORMATS names {', '.join(unknown)}." if unknown else "UPLOAD_FORMATS is empty."
+    return [Error(problem, hint=f"Choose some of {','.join(KNOWN_FORMATS)}.", id="predictions.E013")]
+
+
+@register
+def upload_rate_is_understood(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    if re.fullmatch(r"[1-9]\d*/[smhd]", settings.UPLOAD_RATE):
+        return []
+    hint = "Give a number of pictures per second, minute, hour or day: UPLOAD_RATE=600/m"
+    return [Error(f"UPLOAD_RATE is '{settings.UPLOAD_RATE}'.", hint=hint, id="predictions.E016")]
+
+
+@register
+def limits_are_positive(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    return [
+        Error(f"{name} is {getattr(settings, name)}.", hint="It must be more than 0.", id="predictions.E014")
+        for name in LIMITS
+        if getattr(settings, name) <= 0
+    ]
+
+
+@register
+def storages_are_there(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    return [
+        Error(f"STORAGES has no '{alias}'.", hint=f"Set {alias.upper()}_STORAGE.", id="predictions.E015")
+        for alias in NEEDED_STORAGES
+        if alias not in settings.STORAGES
+    ]

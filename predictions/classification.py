@@ -1,0 +1,106 @@
+"""Ask the live model what is in a picture, and write its answer down."""
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.core.exceptions import ImproperlyConfigured
+from django.core.files.base import File
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from classifr.common.media.images import Picture
+from predictions import registry, uploads
+from predictions.models import ModelVersion, Prediction, Project, Sample
+from predictions.predictors.base import PredictorError, Scores, predictors
+
+Question = tuple[Sample, Picture, str]  # the sample, its picture, the name to show it under
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a model version said of some pictures, in their order, and how long it took for each."""
+
+    version: ModelVersion
+    scores: list[Scores]
+    latency_ms: float
+
+
+def classify_upload(project: Project, file: File, *, by: User) -> Prediction:
+    """Take one picture in and ask the live model about it.
+
+    Raises:
+        InvalidPicture: if it is no picture that we accept.
+        QuotaReached: if the user sent too many.
+        NoLiveModel, PredictorUnavailable, PredictorError: as `classify`.
+    """
+    registry.live_or_refuse(project)  # before anything is kept that nobody could answer
+    sample, picture = uploads.receive(project, file, by=by)
+    return classify(project, sample, picture, by=by, shown_name=uploads.shown_name(file.name or ""))
+
+
+def classify(project: Project, sample: Sample, picture: Picture, *, by: User, shown_name: str = "") -> Prediction:
+    """Ask the live model about one picture.
+
+    Raises:
+        NoLiveModel: if nothing was promoted yet.
+        PredictorUnavailable: if the model cannot answer now.
+        PredictorError: if it cannot answer at all.
+    """
+    return classify_many(project, [(sample, picture, shown_name)], by=by)[0]
+
+
+def classify_many(project: Project, questions: Sequence[Question], *, by: User) -> list[Prediction]:
+    """Ask the live model about several pictures at once. Raises as `classify` does."""
+    return record(project, questions, ask(project, [picture for _sample, picture, _name in questions]), by=by)
+
+
+def ask(project: Project, pictures: Sequence[Picture], *, version: ModelVersion | None = None) -> Answer:
+    """Have a model version, or else the live one, look at pictures; touches no row but to find out which is live."""
+    version = version or registry.live_or_refuse(project)
+    try:
+        predictor = predictors[version.predictor]
+    except ImproperlyConfigured as error:
+        sentence = _("The model (version %(number)d) cannot be served here: %(reason)s")
+        raise PredictorError(sentence % {"number": version.number, "reason": error}) from error
+    started = time.perf_counter()
+    scores = predictor.predict(pictures, registry.servable(version), augment=project.test_time_augmentation)
+    elapsed_ms = (time.perf_counter() - started) * 1000
+    if len(scores) != len(pictures) or not all(_are_probabilities(one, version) for one in scores):
+        raise PredictorError(
+            _("The model (version %(number)d) gave an answer that makes no sense.") % {"number": version.number}
+        )
+    names = dict(zip(version.class_names, registry.current_names(version), strict=True))
+    renamed = [{names[name]: value for name, value in one.items()} for one in scores]
+    return Answer(version=version, scores=renamed, latency_ms=elapsed_ms / max(1, len(pictures)))
+
+
+@transaction.atomic
+def record(project: Project, questions: Sequence[Question], answer: Answer, *, by: User) -> list[Prediction]:
+    """Write a model's answer down, one prediction per question."""
+    ranked = [sorted(scores.items(), key=lambda item: -item[1]) for scores in answer.scores]
+    top_names = {scores[0][0] for scores in ranked}
+    categories = {category.name: category for category in project.categories.filter(name__in=top_names)}
+    return Prediction.objects.bulk_create(
+        Prediction(
+            project=project,
+            sample=sample,
+            model_version=answer.version,
+            user=by,
+            scores=dict(scores),
+            top=categories.get(scores[0][0]),
+            confidence=scores[0][1],
+            abstained=scores[0][1] < project.abstain_below,
+            latency_ms=answer.latency_ms,
+            shown_name=shown_name,
+        )
+        for (sample, _picture, shown_name), scores in zip(questions, ranked, strict=True)
+    )
+
+
+def _are_probabilities(scores: Scores, version: ModelVersion) -> bool:
+    return set(scores) == set(version.class_names) and all(
+        math.isfinite(value) and 0 <= value <= 1 for value in scores.values()
+    )

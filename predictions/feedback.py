@@ -1,0 +1,90 @@
+"""OK, NOK or not sure: what users say to a prediction, and what follows from it."""
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from classifr.common.errors import Conflict, InvalidInput, NotFound
+from predictions import categories, holds, outbox, retention
+from predictions.models import Category, Feedback, Prediction, Sample
+
+Verdict = Feedback.Verdict
+
+
+@transaction.atomic
+def give(prediction: Prediction, verdict: str, *, by: User, category: str = "") -> Feedback:
+    """Write down a user's verdict on their own prediction; the same one again changes nothing.
+
+    An OK lets the picture go by the retention setting. A NOK keeps it: the verdict and the order to bring the picture
+    to safety are one transaction. A picture that somebody is unsure about stays in the uploads until it was reviewed.
+
+    Args:
+        category: what it really is, if the user knows; a name that no category has yet is kept as a suggestion.
+
+    Raises:
+        InvalidInput: for an unknown verdict, or a category that contradicts it.
+        Conflict: if a reviewer has decided since, or the picture was let go.
+        NotFound: if it is another user's prediction.
+    """
+    if prediction.user_id != by.pk:
+        raise NotFound(_("There is no such prediction."))
+    known, suggestion = _checked(prediction, verdict, category)
+    sample = Sample.objects.select_for_update().get(pk=prediction.sample_id)
+    before = of(prediction, by)
+    if before and (before.verdict, before.category, before.suggestion) == (verdict, known, suggestion):
+        return before
+    _refuse_if_too_late(sample, verdict, before)
+    feedback, _created = Feedback.objects.update_or_create(
+        prediction=prediction,
+        user=by,
+        defaults={"verdict": verdict, "category": known, "suggestion": suggestion, "created_at": timezone.now()},
+    )
+    if verdict == Verdict.NOK:
+        outbox.put(feedback)
+    elif verdict == Verdict.OK:
+        retention.let_go_after_ok(prediction)
+    return feedback
+
+
+def of(prediction: Prediction, user: User) -> Feedback | None:
+    """Return what this user said to a prediction, or None."""
+    return Feedback.objects.filter(prediction=prediction, user=user).select_related("category").first()
+
+
+def is_open(prediction: Prediction, given: Feedback | None) -> bool:
+    """Say whether the user may still give or change a verdict that keeps the picture."""
+    return prediction.sample.has_picture and not (given and _is_settled(prediction.sample))
+
+
+def _checked(prediction: Prediction, verdict: str, name: str) -> tuple[Category | None, str]:
+    """Return the category that is meant, or the name to keep as a suggestion."""
+    if verdict not in Verdict.values:
+        sentence = _("Please answer OK, NOK or UNSURE.")
+        raise InvalidInput(sentence, fields={"verdict": [sentence]})
+    if not name.strip():
+        return None, ""
+    name = categories.clean_name(name, field="category")
+    sentence = ""
+    if verdict == Verdict.OK:
+        sentence = _("An OK says that the model is right: give no other category with it, or answer NOK.")
+    known = categories.find(prediction.project, name)
+    if verdict == Verdict.NOK and known and known.pk == prediction.top_id and not prediction.abstained:
+        sentence = _("That is what the model said. Answer OK if it is right, or name another category.")
+    if sentence:
+        raise InvalidInput(sentence, fields={"category": [sentence]})
+    return known, "" if known else name
+
+
+def _refuse_if_too_late(sample: Sample, verdict: str, before: Feedback | None) -> None:
+    if before and _is_settled(sample):
+        raise Conflict(_("A reviewer has decided about this picture already, so your answer can no longer change."))
+    if not sample.has_picture and (before or verdict != Verdict.OK):
+        raise Conflict(
+            _("This picture was already let go, so nobody could look at it again. Please upload it once more."),
+            code="picture_gone",
+        )
+
+
+def _is_settled(sample: Sample) -> bool:
+    return Sample.objects.filter(holds.settled(), pk=sample.pk).exists()

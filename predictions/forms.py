@@ -1,0 +1,42 @@
+"""The forms of this room's pages."""
+
+from typing import Any
+
+from django import forms
+from django.utils.translation import gettext_lazy as _
+
+from predictions.history import UNANSWERED, Filters
+from predictions.models import Category, Feedback, Project
+
+MANY = 500  # names offered for choice; any other can still be given in the address
+
+
+class HistoryForm(forms.Form):
+    """Shows which filters apply, and offers the others. It is read by `history.filters`, not by this form."""
+
+    project = forms.ChoiceField(label=_("Project"), required=False)
+    verdict = forms.ChoiceField(
+        label=_("Your answer"),
+        required=False,
+        choices=[("", _("Any")), *Feedback.Verdict.choices, (UNANSWERED, _("None yet"))],
+    )
+    category = forms.ChoiceField(label=_("The model said"), required=False)
+    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
+    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
+
+    def __init__(self, wanted: Filters, **kwargs: Any) -> None:
+        super().__init__(initial=vars(wanted), auto_id="filter_%s", **kwargs)
+        projects = Project.objects.values_list("slug", "name")
+        names = Category.objects.order_by("name").values_list("name", flat=True).distinct()
+        if wanted.project:
+            names = names.filter(project__slug=wanted.project)
+        self._offer("project", [("", _("All")), *projects[:MANY]])
+        self._offer("category", [("", _("Anything")), *((name, name) for name in names[:MANY])])
+        for field in self.fields.values():
+            select = isinstance(field, forms.ChoiceField)
+            field.widget.attrs["class"] = "form-select" if select else "form-control"
+
+    def _offer(self, name: str, choices: list[tuple[str, Any]]) -> None:
+        field = self.fields[name]
+        if isinstance(field, forms.ChoiceField):
+            field.choices = choices

@@ -1,0 +1,42 @@
+"""What forbids to let a picture go, or to change a verdict: reasons that only the rooms above know.
+
+They register a condition when they start; this room asks all of them in one query and knows none by name.
+
+    @holds.settles                        in review/holds.py, imported by ReviewConfig.ready()
+    def decided() -> Exists: ...
+"""
+
+from collections.abc import Callable
+from functools import reduce
+from operator import or_
+
+from django.db.models import Exists, Q
+
+Condition = Callable[[], Exists]  # about the sample that `OuterRef("pk")` stands for
+
+_keeping: list[Condition] = []
+_settling: list[Condition] = []
+
+
+def keeps_picture(condition: Condition) -> Condition:
+    """Register a reason to keep a sample's picture whatever the retention setting says."""
+    _keeping.append(condition)
+    return condition
+
+
+def settles(condition: Condition) -> Condition:
+    """Register a sign that somebody has ruled about a sample: verdicts stay as they are, and so does the picture."""
+    _settling.append(condition)
+    return keeps_picture(condition)
+
+
+def kept() -> Q:
+    return _any(_keeping)
+
+
+def settled() -> Q:
+    return _any(_settling)
+
+
+def _any(conditions: list[Condition]) -> Q:
+    return reduce(or_, (Q(condition()) for condition in conditions), Q(pk__in=[]))

@@ -1,0 +1,24 @@
+"""Make a project."""
+
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser
+
+from classifr.common.errors import DomainError
+from predictions import projects
+
+
+class Command(BaseCommand):
+    help = "Make a project. Add categories next (add_category), then train a model (retrain)."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("name", help="what people call it")
+        parser.add_argument("--slug", default="", help="its place in addresses and commands (default: from the name)")
+
+    def handle(self, *, name: str, slug: str, **options: Any) -> None:
+        try:
+            project = projects.create(name, slug)
+        except DomainError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(self.style.SUCCESS(f"Made the project {project.name} ({project.slug})."))
+        self.stdout.write(f"Next: manage.py add_category NAME --project {project.slug} --images DIR")

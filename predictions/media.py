@@ -1,0 +1,79 @@
+"""Pictures for those who may see them: a fixed type, never active content, never a shared cache."""
+
+from uuid import UUID
+
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from accounts import roles
+from accounts.models import User
+from accounts.requests import user_of
+from classifr.common.errors import Unavailable
+from classifr.common.media import images
+from predictions.models import Sample
+
+SAFE_TYPES = ("image/jpeg", "image/png", "image/webp")
+SECONDS_IN_BROWSER = 3600
+THUMBNAIL_SIDE = 320
+POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
+
+
+@login_required
+@require_safe
+def picture(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Serve a sample's picture as it is stored."""
+    sample = _visible(request, uuid)
+    tag = f'"{sample.uuid}"'
+    if request.headers.get("If-None-Match") == tag:
+        return HttpResponseNotModified()
+    media_type = sample.media_type if sample.media_type in SAFE_TYPES else "application/octet-stream"
+    return inert(read(sample), media_type, tag, sample)
+
+
+@login_required
+@require_safe
+def thumbnail(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Serve a small JPEG of a sample's picture."""
+    sample = _visible(request, uuid)
+    tag = f'"{sample.uuid}-{THUMBNAIL_SIDE}"'
+    if request.headers.get("If-None-Match") == tag:
+        return HttpResponseNotModified()
+    return inert(images.thumbnail(read(sample), THUMBNAIL_SIDE), "image/jpeg", tag, sample)
+
+
+def may_see(user: User, sample: Sample) -> bool:
+    """Say whether a user asked about this picture, or is one of those who review pictures."""
+    return user.has_perm(roles.REVIEW) or sample.predictions.filter(user=user).exists()
+
+
+def _visible(request: HttpRequest, uuid: UUID) -> Sample:
+    sample = get_object_or_404(Sample, uuid=uuid)
+    if not may_see(user_of(request), sample) or not sample.has_picture:
+        raise Http404
+    return sample
+
+
+def read(sample: Sample) -> bytes:
+    """Return a stored picture; Http404 if its file is gone. Raises Unavailable when the store does not answer."""
+    try:
+        return sample.read()
+    except FileNotFoundError as error:
+        raise Http404 from error
+    except Exception as error:
+        raise Unavailable(_("The store of pictures does not answer. Please try again in a moment.")) from error
+
+
+def inert(data: bytes, media_type: str, tag: str, sample: Sample) -> HttpResponse:
+    """Answer with bytes that no browser will run, whatever they may be."""
+    extension = media_type.rpartition("/")[2].replace("jpeg", "jpg")
+    response = HttpResponse(data, content_type=media_type)
+    response["Content-Security-Policy"] = POLICY
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Disposition"] = f'inline; filename="{sample.uuid}.{extension}"'
+    response["Cross-Origin-Resource-Policy"] = "same-origin"
+    response["Cache-Control"] = f"private, max-age={SECONDS_IN_BROWSER}"
+    response["ETag"] = tag
+    return response

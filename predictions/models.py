@@ -1,0 +1,326 @@
+"""What the model says: projects, their categories and samples, model versions, predictions and the users' verdicts.
+
+Facts are appended, the present is a question: the live model is the newest promotion.
+"""
+
+import uuid
+from typing import ClassVar
+
+from django.conf import settings
+from django.core.files.storage import Storage, storages
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models import Q
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+
+class Project(models.Model):
+    """One classification problem, with its options."""
+
+    class Modality(models.TextChoices):
+        IMAGE = "image", _("Pictures")
+
+    class Retention(models.TextChoices):
+        DEFAULT = "", _("As the server is set")
+        NOK = "nok", _("Let pictures go after an OK")
+        ALL = "all", _("Keep every picture")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    name = models.CharField(_("name"), max_length=100)
+    slug = models.SlugField(max_length=60, unique=True)
+    description = models.TextField(_("description"), blank=True)
+    modality = models.CharField(max_length=10, choices=Modality, default=Modality.IMAGE)
+    trainer = models.CharField(_("trainer"), max_length=50, blank=True, help_text=_("Empty: the server's default."))
+    retention = models.CharField(_("retention"), max_length=3, choices=Retention, blank=True)
+    test_time_augmentation = models.BooleanField(
+        _("test-time augmentation"), default=False, help_text=_("Average three centre crops: steadier, slower.")
+    )
+    abstain_below = models.FloatField(
+        _("abstain below"),
+        default=0.0,
+        validators=[MinValueValidator(0), MaxValueValidator(1)],
+        help_text=_("With a lower top probability the page says that the model is unsure."),
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(abstain_below__gte=0, abstain_below__lte=1), name="abstain_threshold_is_a_probability"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def get_absolute_url(self) -> str:
+        return reverse("predictions:upload", args=[self.slug])
+
+    @property
+    def keeps_everything(self) -> bool:
+        return (self.retention or settings.RETENTION) == self.Retention.ALL
+
+
+class Category(models.Model):
+    """One class of a project. Renaming it loses nothing: everything points at the row."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    project = models.ForeignKey(Project, models.CASCADE, related_name="categories")
+    name = models.CharField(_("name"), max_length=100)
+    description = models.TextField(_("description"), blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["name"]
+        verbose_name_plural = "categories"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["project", "name"], name="category_name_is_unique_in_its_project")
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class SampleQuerySet(models.QuerySet["Sample"]):
+    def with_picture(self) -> "SampleQuerySet":
+        return self.exclude(location=Sample.Location.NOWHERE)
+
+
+class Sample(models.Model):
+    """One picture: where its bytes are, and the conditions it was taken under.
+
+    `sha256` is of the bytes as they were received, so the same file sent twice is the same sample. The stored bytes are
+    our own re-encoding, upright and without metadata. `NOWHERE`: the picture was let go, or never kept.
+    """
+
+    class Location(models.TextChoices):
+        UPLOADS = "uploads"
+        MISCLASSIFIED = "misclassified"
+        NOWHERE = "nowhere"
+
+    class Origin(models.TextChoices):
+        UPLOAD = "upload", _("Upload")
+        IMPORT = "import", _("Import")
+        DEMO = "demo", _("Demo")
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    project = models.ForeignKey(Project, models.CASCADE, related_name="samples")
+    sha256 = models.CharField(max_length=64)
+    location = models.CharField(max_length=15, choices=Location, default=Location.UPLOADS)
+    file_name = models.CharField(max_length=200, blank=True, help_text="Our own name, in the storage of `location`.")
+    media_type = models.CharField(max_length=50, blank=True)
+    width = models.PositiveIntegerField(default=0)
+    height = models.PositiveIntegerField(default=0)
+    size_bytes = models.PositiveBigIntegerField(default=0)
+    capture = models.JSONField(default=dict, help_text="Camera, time and size, read before the metadata was removed.")
+    origin = models.CharField(max_length=10, choices=Origin, default=Origin.UPLOAD)
+    uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="samples")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = SampleQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["project", "sha256"], name="sample_is_unique_in_its_project"),
+            models.CheckConstraint(
+                condition=Q(location="nowhere", file_name="") | (~Q(location="nowhere") & ~Q(file_name="")),
+                name="stored_name_exactly_when_stored",
+            ),
+        ]
+        indexes: ClassVar = [models.Index(fields=["location", "created_at"], name="oldest_pictures")]
+
+    def __str__(self) -> str:
+        return f"{self.sha256[:12]}"
+
+    @property
+    def has_picture(self) -> bool:
+        return self.location != self.Location.NOWHERE
+
+    @property
+    def storage(self) -> Storage:
+        """Return the storage that holds the picture. Raises InvalidStorageError when there is no picture."""
+        return storages[self.location]
+
+    def read(self) -> bytes:
+        """Return the stored bytes. Raises FileNotFoundError or what the storage raises when it cannot be reached."""
+        with self.storage.open(self.file_name) as file:
+            return file.read()
+
+
+class ModelVersion(models.Model):
+    """Something that can answer: the alias of the predictor that serves it, and what that one needs to find it."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    project = models.ForeignKey(Project, models.CASCADE, related_name="model_versions")
+    number = models.PositiveIntegerField()
+    predictor = models.CharField(max_length=50, help_text="An alias of PREDICTORS.")
+    reference = models.CharField(
+        max_length=300, help_text="Where the predictor finds it: a bundle's folder, an iteration."
+    )
+    class_names = models.JSONField(help_text="Category names, in the order of the model's outputs.")
+    digest = models.CharField(max_length=64, blank=True)
+    manifest = models.JSONField(default=dict, help_text="Backbone, preprocessing, temperature, libraries, parity.")
+    description = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["project", "number"], name="model_number_is_unique_in_its_project")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.project.slug} v{self.number}"
+
+
+class Promotion(models.Model):
+    """From now on, this one answers. The newest row of a project is live; going back is one more row."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="promotions")
+    model_version = models.ForeignKey(ModelVersion, models.CASCADE, related_name="promotions")
+    promoted_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    reason = models.CharField(_("reason"), max_length=300, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["project", "-id"], name="newest_promotion")]
+
+    def __str__(self) -> str:
+        return f"{self.model_version} live since {self.created_at:%Y-%m-%d %H:%M}"
+
+
+class Batch(models.Model):
+    """Several pictures sent at once, answered in the background."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    project = models.ForeignKey(Project, models.CASCADE, related_name="batches")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="batches")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "batches"
+
+    def __str__(self) -> str:
+        return f"batch {self.pk}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("predictions:batch", args=[self.uuid])
+
+
+class PredictionQuerySet(models.QuerySet["Prediction"]):
+    def visible_to(self, user: object) -> "PredictionQuerySet":
+        """A user sees their own predictions, whatever the role; reviewers see samples on the review page."""
+        return self.filter(user=user)
+
+
+class Prediction(models.Model):
+    """What a model version said of a sample to a user."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    project = models.ForeignKey(Project, models.CASCADE, related_name="predictions")
+    sample = models.ForeignKey(Sample, models.CASCADE, related_name="predictions")
+    model_version = models.ForeignKey(ModelVersion, models.CASCADE, related_name="predictions")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="predictions")
+    scores = models.JSONField(help_text="Category name to probability, all of them, in falling order.")
+    top = models.ForeignKey(Category, models.SET_NULL, null=True, related_name="+")
+    confidence = models.FloatField()
+    abstained = models.BooleanField(default=False)
+    latency_ms = models.FloatField()
+    shown_name = models.CharField(max_length=200, blank=True, help_text="The user's file name; only ever shown.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = PredictionQuerySet.as_manager()
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(confidence__gte=0, confidence__lte=1), name="confidence_is_a_probability"
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["user", "-id"], name="own_history"),
+            models.Index(fields=["user", "project", "-id"], name="own_history_in_project"),
+            models.Index(fields=["user", "top", "-id"], name="own_history_of_category"),
+            models.Index(fields=["user", "created_at"], name="own_history_by_day"),
+            models.Index(fields=["project", "-id"], name="newest_answers"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model_version} on {self.sample}"
+
+    def get_absolute_url(self) -> str:
+        return reverse("predictions:detail", args=[self.uuid])
+
+    @property
+    def ranked(self) -> list[tuple[str, float]]:
+        """Category names and probabilities, most probable first."""
+        return sorted(self.scores.items(), key=lambda item: -item[1])
+
+
+class BatchItem(models.Model):
+    """One picture of a batch: waiting, answered, or refused with a sentence."""
+
+    batch = models.ForeignKey(Batch, models.CASCADE, related_name="items")
+    shown_name = models.CharField(max_length=200, blank=True)
+    sample = models.ForeignKey(Sample, models.CASCADE, null=True, related_name="+")
+    prediction = models.OneToOneField(Prediction, models.CASCADE, null=True, related_name="batch_item")
+    error = models.CharField(max_length=300, blank=True)
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+
+    def __str__(self) -> str:
+        return self.shown_name
+
+
+class Feedback(models.Model):
+    """What the user answered to a prediction. It says that something is wrong, not yet what is true."""
+
+    class Verdict(models.TextChoices):
+        OK = "OK", _("OK")
+        NOK = "NOK", _("NOK")
+        UNSURE = "UNSURE", _("Not sure")
+
+    prediction = models.ForeignKey(Prediction, models.CASCADE, related_name="feedback")
+    user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="feedback")
+    verdict = models.CharField(max_length=6, choices=Verdict)
+    category = models.ForeignKey(
+        Category, models.SET_NULL, null=True, related_name="suggestions", help_text="What the user says it is."
+    )
+    suggestion = models.CharField(
+        max_length=100, blank=True, help_text="What the user says it is, when no category has that name yet."
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "feedback"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["prediction", "user"], name="one_verdict_per_prediction_and_user"),
+            models.CheckConstraint(
+                condition=~Q(verdict="OK") | Q(category=None, suggestion=""), name="no_other_category_with_an_ok"
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["verdict", "-id"], name="feedback_by_verdict"),
+            models.Index(fields=["user", "verdict", "-prediction"], name="own_history_by_verdict"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.verdict} on {self.prediction_id}"
+
+
+class DailyUploads(models.Model):
+    """How many pictures a user sent on the day of their last upload: a meter for the quota, one row per user."""
+
+    user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
+    day = models.DateField()
+    pictures = models.PositiveIntegerField(default=0)
+
+    class Meta:
+        verbose_name_plural = "daily uploads"
+
+    def __str__(self) -> str:
+        return f"{self.pictures} on {self.day}"

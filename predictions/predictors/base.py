@@ -1,0 +1,72 @@
+"""What every predictor promises. How to add one: subclass here, name it in `PREDICTORS`, inherit its contract test."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from django.core.checks import CheckMessage
+
+from classifr.common.backends import Backends
+from classifr.common.errors import DomainError, Unavailable
+from classifr.common.media.images import Picture
+
+
+class PredictorUnavailable(Unavailable):
+    """The predictor cannot answer now; the same question may be answered later."""
+
+    code = "predictor_unavailable"
+
+
+class PredictorError(DomainError):
+    """The predictor cannot answer this at all: the model is broken, or not one of its own."""
+
+    code = "predictor_error"
+    status = 503
+
+
+@dataclass(frozen=True)
+class Servable:
+    """All a predictor needs to know of a model version; a plain copy, no database row.
+
+    `reference` is where the predictor finds the model, `class_names` are in the order of its outputs, `digest` is what
+    the bytes of the model must hash to ("" where the predictor keeps them itself).
+    """
+
+    reference: str
+    class_names: tuple[str, ...]
+    digest: str = ""
+
+
+Scores = dict[str, float]
+
+
+class BasePredictor(ABC):
+    """Asks a model what is in some pictures. Knows bytes and dataclasses, neither requests nor rows; thread-safe."""
+
+    def __init__(self, *, alias: str) -> None:
+        self.alias = alias
+
+    @abstractmethod
+    def predict(self, pictures: Sequence[Picture], model: Servable, *, augment: bool = False) -> list[Scores]:
+        """Return for every picture a probability in [0, 1] for each of `model.class_names`.
+
+        Args:
+            pictures: a batch; may be empty.
+            model: which model answers.
+            augment: average over the centre crops 1.0, 0.8 and 0.65 of every picture.
+
+        Raises:
+            PredictorUnavailable: try again later.
+            PredictorError: do not try again.
+        """
+
+    def load(self, model: Servable) -> None:
+        """Make the first answer of this model quick. Raises as `predict` does."""
+        return None
+
+    def check(self) -> list[CheckMessage]:
+        """Say what is wrong with this predictor's configuration, for `manage.py check`."""
+        return []
+
+
+predictors: Backends[BasePredictor] = Backends("PREDICTORS", BasePredictor)  # type: ignore[type-abstract]

@@ -1,0 +1,130 @@
+"""The local predictor: answers with the compiled export of a Keras model. Imports neither Keras nor TensorFlow."""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from django.core.checks import CheckMessage, Error
+from django.utils.translation import gettext as _
+
+from classifr.common.media.images import Picture
+from predictions.predictors import bundles, preprocessing
+from predictions.predictors.base import BasePredictor, PredictorError, PredictorUnavailable, Scores, Servable
+from predictions.predictors.engine import Engine
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: PredictorError | PredictorUnavailable
+    since: float
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.monotonic() - self.since < RETRY_AFTER_SECONDS
+
+    def again(self) -> PredictorError | PredictorUnavailable:
+        """Return a new error of the same words: one exception must not be raised in many threads."""
+        return type(self.error)(self.error.message)
+
+
+class KerasPredictor(BasePredictor):
+    """Serves model bundles (see `bundles`).
+
+    A model is loaded once per process, at its first use, and the `models_in_memory` last used ones stay. A model that
+    cannot be loaded gives the same error at once for some seconds before loading is tried again, so that a storm of
+    requests does not read a broken file over and over.
+    """
+
+    def __init__(self, *, alias: str, models_in_memory: int = 4) -> None:
+        super().__init__(alias=alias)
+        self.models_in_memory = models_in_memory
+        self._engines: OrderedDict[Servable, Engine] = OrderedDict()
+        self._failures: dict[Servable, _Failure] = {}
+        self._lock = threading.Lock()
+        self._loading = threading.Lock()
+
+    def predict(self, pictures: Sequence[Picture], model: Servable, *, augment: bool = False) -> list[Scores]:
+        engine = self._engine(model)
+        crops = preprocessing.CROPS if augment else preprocessing.WHOLE
+        images = [picture.image for picture in pictures]
+        pixels = preprocessing.prepare_batch(images, engine.input_size, crops=crops)
+        try:
+            probabilities = engine.run(pixels)["probabilities"]
+        except (RuntimeError, ValueError) as error:
+            logger.exception("Model %s failed while it answered", model.reference)
+            raise PredictorError(_("The model failed while it looked at the picture. Promote another one.")) from error
+        rows = (
+            probabilities.reshape(len(pictures), len(crops), len(model.class_names))
+            .mean(axis=1, dtype=np.float64)
+            .clip(0, 1)
+        )
+        return [dict(zip(model.class_names, row, strict=True)) for row in rows.tolist()]
+
+    def load(self, model: Servable) -> None:
+        self._engine(model)
+
+    def check(self) -> list[CheckMessage]:
+        if self.models_in_memory >= 1:
+            return []
+        message = f"PREDICTORS['{self.alias}'] keeps no model in memory."
+        return [Error(message, hint="Set the option models_in_memory to 1 or more.", id="predictions.E002")]
+
+    def _engine(self, model: Servable) -> Engine:
+        if engine := self._loaded(model):
+            return engine
+        with self._loading:
+            if engine := self._loaded(model):  # another thread was faster
+                return engine
+            if (failure := self._failures.get(model)) and failure.is_fresh:
+                raise failure.again() from failure.error
+            return self._load(model)
+
+    def _loaded(self, model: Servable) -> Engine | None:
+        with self._lock:
+            if engine := self._engines.get(model):
+                self._engines.move_to_end(model)
+            return engine
+
+    def _load(self, model: Servable) -> Engine:
+        """Load a model and make room for it. Only called under the loading lock."""
+        started = time.monotonic()
+        try:
+            engine = _open(model)
+        except (PredictorError, PredictorUnavailable) as error:
+            logger.warning("Model %s cannot be loaded: %s", model.reference, error)
+            self._failures = {other: failure for other, failure in self._failures.items() if failure.is_fresh}
+            self._failures[model] = _Failure(error, time.monotonic())
+            raise
+        self._failures.pop(model, None)
+        with self._lock:
+            self._engines[model] = engine
+            while len(self._engines) > self.models_in_memory:
+                self._engines.popitem(last=False)
+        logger.info("Model %s loaded in %.0f ms", model.reference, (time.monotonic() - started) * 1000)
+        return engine
+
+
+def _open(model: Servable) -> Engine:
+    bundle = bundles.open_verified(model, bundles.COMPILED_MODEL)
+    if tuple(bundle.manifest["class_names"]) != model.class_names:
+        raise PredictorError(_("The model knows other categories than its version says. Promote another version."))
+    if bundle.manifest["preprocessing"]["digest"] != preprocessing.DIGEST:
+        raise PredictorError(
+            _("The model was trained for another way of preparing pictures. Train a new one with this version.")
+        )
+    try:
+        engine = Engine(bundle.paths[bundles.COMPILED_MODEL])
+        first = engine.run(np.zeros((1, engine.input_size, engine.input_size, 3), np.uint8))  # sets memory up, too
+        if first["probabilities"].shape != (1, len(model.class_names)):
+            raise ValueError("The model's output does not fit its categories.")
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise PredictorError(_("The model's compiled file cannot be run. Promote another version.")) from error
+    return engine

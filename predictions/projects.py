@@ -1,0 +1,55 @@
+"""Projects: making one, and listing them with the model that answers."""
+
+from uuid import uuid4
+
+from django.core.exceptions import ValidationError
+from django.core.validators import validate_slug
+from django.db import IntegrityError, transaction
+from django.db.models import OuterRef, QuerySet, Subquery
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+
+from classifr.common.errors import Conflict, InvalidInput
+from predictions.categories import clean_name
+from predictions.models import Project, Promotion
+
+LONGEST_SLUG = 60
+
+
+def create(name: str, slug: str = "") -> Project:
+    """Make a project. The slug is its place in addresses, folders and commands, and is made from the name if not given.
+
+    Raises:
+        InvalidInput: if the name or the slug cannot be used.
+        Conflict: if the slug is taken.
+    """
+    name = clean_name(name)
+    slug = _checked_slug(slug) if slug else slugify(name)[:LONGEST_SLUG].strip("-") or f"project-{uuid4().hex[:8]}"
+    try:
+        with transaction.atomic():
+            return Project.objects.create(name=name, slug=slug)
+    except IntegrityError as error:
+        raise Conflict(
+            _("There is already a project “%(slug)s”. Please choose another name.") % {"slug": slug},
+            code="slug_taken",
+            fields={"slug": [_("This is taken.")]},
+        ) from error
+
+
+def _checked_slug(slug: str) -> str:
+    try:
+        validate_slug(slug)
+    except ValidationError:
+        slug = ""
+    if not slug or len(slug) > LONGEST_SLUG:
+        sentence = _("A slug has letters, digits, hyphens and underscores only, at most %(limit)d of them.") % {
+            "limit": LONGEST_SLUG
+        }
+        raise InvalidInput(sentence, fields={"slug": [sentence]})
+    return slug
+
+
+def with_live_number() -> QuerySet[Project]:
+    """Return all projects, each with `live_number`: the number of the model version that answers, or None."""
+    newest = Promotion.objects.filter(project=OuterRef("pk")).order_by("-id")
+    return Project.objects.annotate(live_number=Subquery(newest.values("model_version__number")[:1]))

@@ -1,0 +1,94 @@
+"""Which models there are, and which one answers now."""
+
+from django.contrib.auth.models import AnonymousUser
+from django.db import transaction
+from django.db.models import Max
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from classifr.common.errors import Conflict
+from predictions.models import Category, ModelVersion, Project, Promotion
+from predictions.predictors.base import Servable
+
+
+class NoLiveModel(Conflict):
+    """Nothing was promoted in this project yet."""
+
+    code = "no_live_model"
+
+
+def servable(version: ModelVersion) -> Servable:
+    return Servable(reference=version.reference, class_names=tuple(version.class_names), digest=version.digest)
+
+
+def live(project: Project) -> ModelVersion | None:
+    """Return the model version that answers now, or None before the first promotion.
+
+    One indexed query, asked anew for every prediction: so a promotion reaches every process at once.
+    """
+    newest = Promotion.objects.filter(project=project).select_related("model_version").order_by("-id").first()
+    return newest.model_version if newest else None
+
+
+def live_or_refuse(project: Project) -> ModelVersion:
+    """Return the live model version. Raises NoLiveModel with a sentence for the user."""
+    if version := live(project):
+        version.project = project
+        return version
+    raise NoLiveModel(_("This project has no model yet. A maintainer has to add categories and train one first."))
+
+
+def current_names(version: ModelVersion) -> list[str]:
+    """Return what the classes of a model are called now, in the order of its outputs.
+
+    `class_names` stay what the model was trained with, and what its bundle is checked against; a category that was
+    renamed since is found by the id that training left in the manifest.
+    """
+    ids = version.manifest.get("category_uuids") or [""] * len(version.class_names)
+    known = {
+        str(id_): name for id_, name in Category.objects.filter(uuid__in=filter(None, ids)).values_list("uuid", "name")
+    }
+    return [known.get(id_, name) for id_, name in zip(ids, version.class_names, strict=True)]
+
+
+@transaction.atomic
+def register(
+    project: Project,
+    *,
+    predictor: str,
+    reference: str,
+    class_names: list[str],
+    digest: str = "",
+    manifest: dict | None = None,
+    description: str = "",
+) -> ModelVersion:
+    """Give a trained model the next number of its project. It answers nobody before it is promoted."""
+    Project.objects.select_for_update().get(pk=project.pk)
+    newest = project.model_versions.aggregate(newest=Max("number"))["newest"] or 0
+    return ModelVersion.objects.create(
+        project=project,
+        number=newest + 1,
+        predictor=predictor,
+        reference=reference,
+        class_names=class_names,
+        digest=digest,
+        manifest=manifest or {},
+        description=description,
+    )
+
+
+def promote(version: ModelVersion, *, by: User | AnonymousUser | None, reason: str = "") -> Promotion:
+    """From now on this version answers. Going back to an older one is a promotion too."""
+    user = by if isinstance(by, User) else None
+    return Promotion.objects.create(
+        project=version.project, model_version=version, promoted_by=user, reason=reason[:300]
+    )
+
+
+def previous(project: Project) -> ModelVersion | None:
+    """Return the version that was live before the present one, where a roll-back would lead."""
+    now = live(project)
+    if now is None:
+        return None
+    earlier = project.promotions.exclude(model_version=now).select_related("model_version").order_by("-id").first()
+    return earlier.model_version if earlier else None

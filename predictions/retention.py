@@ -1,0 +1,111 @@
+"""What is kept, and how long: a picture goes when nobody can learn from it any more.
+
+The row stays (who asked, what the model said); only the bytes go. The row is changed first, together with a job that
+deletes the file, so that a crash at any point leaves neither a row without its picture nor a file for ever.
+"""
+
+from datetime import datetime
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import Exists, OuterRef, Q
+from django.utils import timezone
+
+from classifr.common import jobs
+from predictions import holds
+from predictions.models import Feedback, Prediction, Project, Sample
+
+SAMPLES_PER_ROUND = 500
+UNTIL_IT_WORKS = 1_000_000  # attempts; at five minutes each no outage lasts as long
+
+
+def let_go_after_ok(prediction: Prediction) -> bool:
+    """Remove the picture after an OK, if the project does not collect and nobody else may still need it.
+
+    The same picture may have been sent by others, or twice: it waits until all those predictions are answered or old.
+    """
+    if prediction.project.keeps_everything:
+        return False
+    return _let_go(prediction.sample_id, unless=_needed() | Q(_unanswered_since(_oldest_kept())))
+
+
+def let_go_unanswered() -> int:
+    """Remove pictures that were sent longer than `UNANSWERED_TTL` ago and that nobody asked to look at.
+
+    Projects that keep every picture keep these too. Returns how many went.
+    """
+    since = _oldest_kept()
+    collecting = [project.pk for project in Project.objects.all() if project.keeps_everything]
+    asked_lately = Exists(Prediction.objects.filter(sample=OuterRef("pk"), created_at__gte=since))
+    due = (
+        Sample.objects.with_picture()
+        .filter(origin=Sample.Origin.UPLOAD, created_at__lt=since)
+        .exclude(project__in=collecting)
+        .exclude(_needed())
+        .exclude(asked_lately)
+    )
+    keys = due.order_by("pk").values_list("pk", flat=True)[:SAMPLES_PER_ROUND]
+    return sum(_let_go(key, unless=_needed() | Q(asked_lately)) for key in keys)
+
+
+def delete_file(location: str, file_name: str, *, sample: int) -> None:
+    """Delete a file that its sample does not use any more. Safe to repeat.
+
+    The sample's row is locked meanwhile: nobody can give it a picture of the same name before the old one is gone.
+    """
+    with transaction.atomic():
+        row = Sample.objects.select_for_update().filter(pk=sample).first()
+        if row and row.location == location and row.file_name == file_name:
+            return
+        if row and row.has_picture and location == Sample.Location.MISCLASSIFIED:
+            return  # it was sent again, and may be on its way to this very name
+        storage = Sample(location=location).storage
+        storage.delete(file_name)
+        if location == Sample.Location.MISCLASSIFIED:
+            storage.delete(facts_name(file_name))
+
+
+def facts_name(file_name: str) -> str:
+    """Return the name of the JSON beside a picture in `misclassified`."""
+    return f"{file_name.rpartition('.')[0]}.json"
+
+
+def ask_to_delete(sample: Sample, location: str, file_name: str) -> None:
+    """Have a worker delete a file, once the caller's transaction has committed."""
+    jobs.enqueue(
+        "predictions.delete_file",
+        {"sample": sample.pk, "location": str(location), "file_name": file_name},
+        max_attempts=UNTIL_IT_WORKS,
+    )
+
+
+def _oldest_kept() -> datetime:
+    return timezone.now() - settings.UNANSWERED_TTL
+
+
+def _needed() -> Q:
+    """Say which samples somebody has asked to look at, has ruled about or has put into a data set."""
+    doubts = Feedback.objects.filter(
+        prediction__sample=OuterRef("pk"), verdict__in=[Feedback.Verdict.NOK, Feedback.Verdict.UNSURE]
+    )
+    return Q(Exists(doubts)) | holds.kept()
+
+
+def _unanswered_since(since: datetime) -> Exists:
+    accepted = Feedback.objects.filter(prediction=OuterRef("pk"), verdict=Feedback.Verdict.OK)
+    waiting = Prediction.objects.filter(sample=OuterRef("pk"), created_at__gte=since).exclude(Exists(accepted))
+    return Exists(waiting)
+
+
+@transaction.atomic
+def _let_go(sample_key: int, *, unless: Q) -> bool:
+    sample = Sample.objects.select_for_update().filter(pk=sample_key).first()
+    if sample is None or not sample.has_picture or sample.origin != Sample.Origin.UPLOAD:
+        return False
+    if Sample.objects.filter(unless, pk=sample_key).exists():
+        return False
+    location, file_name = sample.location, sample.file_name
+    sample.location, sample.file_name = Sample.Location.NOWHERE, ""
+    sample.save(update_fields=["location", "file_name"])
+    ask_to_delete(sample, location, file_name)
+    return True

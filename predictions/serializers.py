@@ -1,0 +1,111 @@
+"""What the API takes and gives, as the OpenAPI description shows it."""
+
+from typing import Any
+
+from drf_spectacular.utils import extend_schema_field
+from rest_framework import serializers
+
+from predictions.categories import LONGEST_NAME
+from predictions.models import Feedback, Prediction, Project
+
+
+class ErrorSerializer(serializers.Serializer):
+    """Every refusal, whatever its status."""
+
+    code = serializers.CharField(help_text="Stable, for programs: invalid_picture, quota_reached, not_found ...")
+    message = serializers.CharField(help_text="A sentence for people, in the language of the request.")
+    fields_ = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
+
+    def get_fields(self) -> dict[str, Any]:
+        fields = super().get_fields()
+        fields["fields"] = fields.pop("fields_")  # a serializer has an attribute of that name
+        return fields
+
+
+class ProjectSerializer(serializers.ModelSerializer):
+    """A project; `slug` names it in addresses."""
+
+    id = serializers.UUIDField(source="uuid")
+    model_version = serializers.IntegerField(source="live_number", allow_null=True, help_text="null: no model yet.")
+    categories = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Project
+        fields = ("id", "slug", "name", "description", "model_version", "categories")
+
+    def get_categories(self, project: Project) -> list[str]:
+        return [category.name for category in project.categories.all()]
+
+
+class ScoreSerializer(serializers.Serializer):
+    category = serializers.CharField()
+    probability = serializers.FloatField(min_value=0, max_value=1)
+
+
+class AnswerSerializer(serializers.ModelSerializer):
+    """What the model says of a picture."""
+
+    id = serializers.UUIDField(source="uuid")
+    project = serializers.SlugField(source="project.slug")
+    model_version = serializers.IntegerField(source="model_version.number")
+    predictions = serializers.SerializerMethodField(help_text="Every category, the most probable first.")
+    latency_ms = serializers.SerializerMethodField()
+
+    class Meta:
+        model = Prediction
+        fields: tuple[str, ...] = ("id", "project", "model_version", "predictions", "latency_ms", "abstained")
+
+    @extend_schema_field(ScoreSerializer(many=True))
+    def get_predictions(self, prediction: Prediction) -> list[dict[str, Any]]:
+        return [{"category": name, "probability": value} for name, value in prediction.ranked]
+
+    def get_latency_ms(self, prediction: Prediction) -> float:
+        return round(prediction.latency_ms, 2)
+
+
+class FeedbackSerializer(serializers.ModelSerializer):
+    """A user's verdict."""
+
+    category = serializers.SerializerMethodField(help_text="What the user says it is; null if not given.")
+
+    class Meta:
+        model = Feedback
+        fields = ("verdict", "category", "created_at")
+
+    def get_category(self, feedback: Feedback) -> str | None:
+        return (feedback.category.name if feedback.category else feedback.suggestion) or None
+
+
+class PredictionSerializer(AnswerSerializer):
+    """A prediction as it is looked up later, with the user's verdict."""
+
+    name = serializers.CharField(source="shown_name", help_text="The file's name, as it was sent.")
+    feedback = serializers.SerializerMethodField()
+
+    class Meta(AnswerSerializer.Meta):
+        fields = (*AnswerSerializer.Meta.fields, "name", "created_at", "feedback")
+
+    @extend_schema_field(FeedbackSerializer(allow_null=True))
+    def get_feedback(self, prediction: Prediction) -> Any:
+        given = next(iter(prediction.own_feedback), None)  # type: ignore[attr-defined]
+        return FeedbackSerializer(given).data if given else None
+
+
+class PageSerializer(serializers.Serializer):
+    """One page of predictions; `next` is the address of the next one, null at the end."""
+
+    next = serializers.URLField(allow_null=True)
+    results = PredictionSerializer(many=True)
+
+
+class VerdictSerializer(serializers.Serializer):
+    """A verdict on a prediction. `category` says what it really is; a name that is no category yet is a suggestion."""
+
+    verdict = serializers.ChoiceField(Feedback.Verdict.values)
+    category = serializers.CharField(required=False, allow_blank=True, allow_null=True, max_length=LONGEST_NAME)
+
+
+class UploadSerializer(serializers.Serializer):
+    """A picture as a form sends it."""
+
+    file = serializers.FileField()

@@ -1,0 +1,34 @@
+"""What this room's background work does."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from classifr.common import jobs, languages
+from classifr.common.progress import Progress
+from predictions import batches, outbox, retention
+
+
+@jobs.handler("predictions.store_misclassified")
+def store_misclassified(payload: Mapping[str, Any], progress: Progress) -> None:
+    outbox.store(payload["feedback"])
+
+
+@jobs.handler("predictions.settle_misclassified")
+def settle_misclassified(payload: Mapping[str, Any], progress: Progress) -> None:
+    outbox.settle(payload["sample"], payload["file_name"])
+
+
+@jobs.handler("predictions.delete_file")
+def delete_file(payload: Mapping[str, Any], progress: Progress) -> None:
+    retention.delete_file(payload["location"], payload["file_name"], sample=payload["sample"])
+
+
+@jobs.handler(batches.KIND)
+def classify_batch(payload: Mapping[str, Any], progress: Progress) -> None:
+    with languages.spoken_in(payload):
+        batches.classify_waiting(payload["batch"], progress)
+
+
+@jobs.every(seconds=300)
+def let_unanswered_pictures_go() -> int:
+    return retention.let_go_unanswered()

@@ -1,0 +1,205 @@
+import json
+
+import pytest
+from django.core.files.storage import storages
+
+from classifr.common import jobs
+from classifr.common.models import Job
+from predictions import feedback, outbox
+from predictions.models import Sample
+from predictions.tests.factories import make_model_version, make_prediction, make_project, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture(autouse=True)
+def handlers():
+    jobs.discover()
+
+
+def facts_of(sample: Sample) -> dict:
+    with storages["misclassified"].open(f"{sample.project.slug}/{sample.uuid}.json") as file:
+        return json.load(file)
+
+
+def run_everything_due() -> int:
+    Job.objects.update(due_at="2020-01-01T00:00Z")
+    return jobs.run_due()
+
+
+def test_a_nok_ends_in_misclassified_with_its_prediction_beside_it():
+    prediction = make_prediction(project=make_project(slug="dishes"))
+    before, data = prediction.sample.file_name, prediction.sample.read()
+    given = feedback.give(prediction, "NOK", by=prediction.user, category="crème brûlée")
+    jobs.run_due()
+    assert storages["uploads"].exists(before), "until the other copy has proved to be there"
+    run_everything_due()
+    sample = Sample.objects.get()
+    assert sample.location == Sample.Location.MISCLASSIFIED
+    assert sample.file_name == f"dishes/{sample.uuid}.jpg"
+    assert sample.read() == data
+    assert not storages["uploads"].exists(before)
+    facts = facts_of(sample)
+    assert (facts["project"], facts["sha256"]) == ("dishes", sample.sha256)
+    (nok,) = facts["noks"]
+    assert nok["prediction"] == str(prediction.uuid)
+    assert nok["scores"] == prediction.scores
+    assert nok["model_version"] == prediction.model_version.number
+    assert (nok["verdict"], nok["suggestion"], nok["user"]) == ("NOK", "crème brûlée", prediction.user.pk)
+    assert nok["given_at"] == given.created_at.isoformat()
+
+
+def test_metadata_is_ascii_and_names_the_essentials(monkeypatch):
+    written = {}
+
+    def save(self, name, data, metadata):
+        written[name] = metadata
+        return name
+
+    monkeypatch.setattr("classifr.common.storages.DiskStorage.save_with_metadata", save)
+    prediction = make_prediction()
+    outbox.store(feedback.give(prediction, "NOK", by=prediction.user, category="crème 🍮").pk)
+    assert len(written) == 2
+    for metadata in written.values():
+        assert metadata["prediction"] == str(prediction.uuid)
+        assert metadata["predicted"] == prediction.top.name
+        assert metadata["suggestion"] == "cr\\xe8me \\U0001f36e"
+        assert all(f"{key}{value}".isascii() and key.isidentifier() for key, value in metadata.items())
+
+
+def test_while_the_store_is_down_nothing_is_lost_and_it_is_tried_again(monkeypatch):
+    prediction = make_prediction()
+    feedback.give(prediction, "NOK", by=prediction.user)
+    with monkeypatch.context() as broken:
+        broken.setattr("classifr.common.storages.DiskStorage.save_with_metadata", _refuse)
+        for _attempt in range(12):
+            run_everything_due()
+    job = Job.objects.get()
+    assert job.status == Job.Status.WAITING
+    assert "not now" in job.error
+    assert Sample.objects.get().read()
+    run_everything_due()
+    assert Sample.objects.get().location == Sample.Location.MISCLASSIFIED
+
+
+@pytest.mark.parametrize("step", ["_write", "_point_at", "_ask_to_settle"])
+def test_a_crash_after_any_step_loses_nothing(monkeypatch, step):
+    prediction = make_prediction()
+    given = feedback.give(prediction, "NOK", by=prediction.user)
+    with monkeypatch.context() as broken:
+        done = getattr(outbox, step)
+
+        def do_and_die(*args):
+            done(*args)
+            raise KeyboardInterrupt
+
+        broken.setattr(outbox, step, do_and_die)
+        with pytest.raises(KeyboardInterrupt):
+            outbox.store(given.pk)
+    assert Sample.objects.get().read()
+    outbox.store(given.pk)
+    run_everything_due()
+    sample = Sample.objects.get()
+    assert sample.location == Sample.Location.MISCLASSIFIED
+    assert sample.read()
+    assert facts_of(sample)["noks"]
+
+
+@pytest.mark.parametrize("lost", ["picture", "facts", "both"])
+def test_what_a_dying_blob_service_forgets_is_stored_again(lost):
+    prediction = make_prediction()
+    data = prediction.sample.read()
+    outbox.store(feedback.give(prediction, "NOK", by=prediction.user).pk)
+    sample = Sample.objects.get()
+    for name, part in ((sample.file_name, "picture"), (f"{sample.project.slug}/{sample.uuid}.json", "facts")):
+        if lost in (part, "both"):
+            storages["misclassified"].delete(name)
+    for _round in range(3):
+        run_everything_due()
+    sample.refresh_from_db()
+    assert sample.location == Sample.Location.MISCLASSIFIED
+    assert sample.read() == data
+    assert len(facts_of(sample)["noks"]) == 1
+    assert not storages["uploads"].exists(prediction.sample.file_name)
+
+
+def test_a_loss_that_comes_after_all_copies_are_gone_is_told_and_not_tried_for_ever(caplog):
+    prediction = make_prediction()
+    before = prediction.sample.file_name
+    outbox.store(feedback.give(prediction, "NOK", by=prediction.user).pk)
+    run_everything_due()
+    storages["misclassified"].delete(Sample.objects.get().file_name)
+    outbox.settle(prediction.sample.pk, before)
+    assert "no copy is left" in caplog.text
+    assert not Job.objects.active().exists()
+
+
+def test_storing_twice_changes_nothing():
+    prediction = make_prediction()
+    given = feedback.give(prediction, "NOK", by=prediction.user)
+    outbox.store(given.pk)
+    run_everything_due()
+    outbox.store(given.pk)
+    run_everything_due()
+    assert Sample.objects.get().read()
+    assert len(facts_of(Sample.objects.get())["noks"]) == 1
+
+
+def test_a_second_users_nok_on_the_same_picture_is_beside_it_too():
+    first = make_prediction()
+    feedback.give(first, "NOK", by=first.user)
+    run_everything_due()
+    second = make_prediction(sample=Sample.objects.get(), model_version=make_model_version(first.project))
+    feedback.give(second, "NOK", by=second.user)
+    run_everything_due()
+    noks = facts_of(first.sample)["noks"]
+    assert [nok["user"] for nok in noks] == [second.user.pk, first.user.pk]
+
+
+def test_a_nok_that_comes_while_the_facts_are_written_is_not_forgotten(monkeypatch):
+    first = make_prediction()
+    given = feedback.give(first, "NOK", by=first.user)
+    second = make_prediction(make_user(), sample=first.sample, model_version=first.model_version)
+    write, calls = outbox._write, list[tuple]()
+
+    def write_slowly(*args):
+        write(*args)
+        if not calls:
+            feedback.give(second, "NOK", by=second.user)
+        calls.append(args)
+
+    monkeypatch.setattr(outbox, "_write", write_slowly)
+    outbox.store(given.pk)
+    assert len(calls) == 2
+    assert len(facts_of(first.sample)["noks"]) == 2
+
+
+def test_a_nok_taken_back_before_the_move_is_not_stored():
+    prediction = make_prediction()
+    feedback.give(prediction, "NOK", by=prediction.user)
+    feedback.give(prediction, "UNSURE", by=prediction.user)
+    run_everything_due()
+    assert Sample.objects.get().location == Sample.Location.UPLOADS
+    assert not storages["misclassified"].exists(f"{prediction.project.slug}/{prediction.sample.uuid}.jpg")
+
+
+def test_a_nok_taken_back_while_it_moves_leaves_no_copy(monkeypatch):
+    prediction = make_prediction()
+    given = feedback.give(prediction, "NOK", by=prediction.user)
+    write = outbox._write
+
+    def write_and_change_ones_mind(*args):
+        write(*args)
+        feedback.give(prediction, "OK", by=prediction.user)
+
+    monkeypatch.setattr(outbox, "_write", write_and_change_ones_mind)
+    outbox.store(given.pk)
+    run_everything_due()
+    sample = Sample.objects.get()
+    name = f"{sample.project.slug}/{sample.uuid}"
+    assert not sample.has_picture
+    assert not any(storages["misclassified"].exists(f"{name}.{kind}") for kind in ("jpg", "json"))
+
+
+def _refuse(*args, **kwargs):
+    raise ConnectionError("not now")

@@ -1,0 +1,235 @@
+"""Pictures are counted, checked, and kept once, whole or not at all."""
+
+import hashlib
+import threading
+from datetime import timedelta
+
+import pytest
+from django.core.cache import cache
+from django.core.files.storage import storages
+from django.db import connection
+from django.utils import timezone
+
+from classifr.common.errors import QuotaReached, Unavailable
+from classifr.common.media import images
+from classifr.common.media.images import InvalidPicture
+from predictions import uploads
+from predictions.models import DailyUploads, Sample
+from predictions.tests.factories import make_picture_bytes, make_project, make_sample, make_upload, make_user
+
+pytestmark = pytest.mark.django_db
+
+
+def stored_names(project) -> list[str]:
+    storage = storages["uploads"]
+    return storage.listdir(project.slug)[1] if storage.exists(project.slug) else []
+
+
+@pytest.fixture
+def project():
+    return make_project()
+
+
+@pytest.fixture
+def alice():
+    return make_user(username="alice")
+
+
+def test_an_upload_becomes_a_stored_sample(project, alice):
+    data = make_picture_bytes(size=(64, 48))
+    sample, picture = uploads.receive(project, make_upload(data), by=alice)
+    assert sample.sha256 == hashlib.sha256(data).hexdigest() == picture.sha256
+    assert (sample.project, sample.uploaded_by, sample.origin) == (project, alice, "upload")
+    assert (sample.width, sample.height, sample.media_type) == (64, 48, "image/jpeg")
+    assert sample.read() == picture.data
+    assert sample.capture["format"] == "JPEG"
+
+
+def test_the_stored_name_is_ours(project, alice):
+    sample, _ = uploads.receive(project, make_upload(name="../../etc/pass\x00wd.php"), by=alice)
+    assert sample.file_name == f"{project.slug}/{sample.uuid}.jpg"
+
+
+def test_what_is_no_picture_is_refused_and_leaves_nothing(project, alice):
+    with pytest.raises(InvalidPicture):
+        uploads.receive(project, make_upload(b"<svg/onload=alert(1)>", name="a.jpg"), by=alice)
+    assert not Sample.objects.exists()
+    assert stored_names(project) == []
+
+
+def test_the_same_bytes_are_the_same_sample(project, alice):
+    data = make_picture_bytes()
+    first, _ = uploads.receive(project, make_upload(data), by=alice)
+    again, _ = uploads.receive(project, make_upload(data), by=make_user())
+    assert first == again
+    assert len(stored_names(project)) == 1
+
+
+def test_the_same_bytes_are_another_sample_in_another_project(project, alice):
+    data = make_picture_bytes()
+    first, _ = uploads.receive(project, make_upload(data), by=alice)
+    other, _ = uploads.receive(make_project(), make_upload(data), by=alice)
+    assert first != other
+
+
+def test_a_sample_that_was_let_go_gets_its_picture_back(project, alice):
+    data = make_picture_bytes(size=(30, 20))
+    gone = make_sample(project, location="nowhere", sha256=hashlib.sha256(data).hexdigest())
+    sample, picture = uploads.receive(project, make_upload(data), by=alice)
+    assert sample.pk == gone.pk
+    assert sample.read() == picture.data
+    assert (sample.width, sample.height) == (30, 20)
+
+
+def test_a_picture_given_back_by_another_in_the_meantime_is_kept_once(project, alice, monkeypatch):
+    data = make_picture_bytes()
+    gone = make_sample(project, location="nowhere", sha256=hashlib.sha256(data).hexdigest())
+    picture, store = images.receive(data), uploads._store
+
+    def store_after_another(*args):
+        monkeypatch.setattr(uploads, "_store", store)
+        uploads.keep(project, picture, by=None)
+        return store(*args)
+
+    monkeypatch.setattr(uploads, "_store", store_after_another)
+    sample, created = uploads.keep(project, picture, by=alice)
+    assert (sample, created) == (gone, False)
+    assert stored_names(project) == [sample.file_name.rpartition("/")[2]]
+
+
+def test_of_two_uploads_at_once_one_makes_the_sample(project, alice, monkeypatch):
+    picture, store = images.receive(make_picture_bytes()), uploads._store
+
+    def store_after_another(*args):
+        monkeypatch.setattr(uploads, "_store", store)
+        uploads.keep(project, picture, by=None)
+        return store(*args)
+
+    monkeypatch.setattr(uploads, "_store", store_after_another)
+    sample, created = uploads.keep(project, picture, by=alice)
+    assert not created
+    assert Sample.objects.get() == sample
+    assert stored_names(project) == [sample.file_name.rpartition("/")[2]]
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(project, alice, monkeypatch):
+    def full(*args, **kwargs):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("classifr.common.storages.DiskStorage._write_whole", full)
+    with pytest.raises(Unavailable) as refused:
+        uploads.receive(project, make_upload(), by=alice)
+    assert refused.value.status == 503
+    assert refused.value.retry_after_seconds
+    assert not Sample.objects.exists()
+
+
+def test_without_a_row_the_stored_picture_is_removed_again(project, alice, monkeypatch):
+    def broken(*args, **kwargs):
+        raise RuntimeError("database gone")
+
+    monkeypatch.setattr(Sample, "save", broken)
+    with pytest.raises(RuntimeError):
+        uploads.receive(project, make_upload(), by=alice)
+    assert stored_names(project) == []
+
+
+def test_more_than_the_rate_is_refused_until_the_window_ends(project, alice, settings):
+    settings.UPLOAD_RATE = "2/h"
+    for _ in range(2):
+        uploads.receive(project, make_upload(), by=alice)
+    with pytest.raises(QuotaReached) as refused:
+        uploads.receive(project, make_upload(), by=alice)
+    assert refused.value.status == 429
+    assert 0 < refused.value.retry_after_seconds <= 3601
+
+
+def test_the_rate_of_one_user_is_not_anothers(project, alice, settings):
+    settings.UPLOAD_RATE = "1/h"
+    uploads.receive(project, make_upload(), by=alice)
+    uploads.receive(project, make_upload(), by=make_user())
+
+
+def test_a_cache_that_is_gone_lets_pictures_pass(project, alice, monkeypatch):
+    def gone(*args, **kwargs):
+        raise ConnectionError("cache gone")
+
+    monkeypatch.setattr(cache, "incr", gone)
+    uploads.receive(project, make_upload(), by=alice)
+    assert DailyUploads.objects.get(user=alice).pictures == 1
+
+
+def test_more_than_the_quota_of_a_day_is_refused(project, alice, settings):
+    settings.UPLOAD_QUOTA = 2
+    data = make_picture_bytes()
+    for _ in range(2):
+        uploads.receive(project, make_upload(data), by=alice)
+    with pytest.raises(QuotaReached) as refused:
+        uploads.receive(project, make_upload(data), by=alice)
+    assert 0 < refused.value.retry_after_seconds <= 86_401
+
+
+def test_the_quota_begins_anew_with_the_day(project, alice, settings):
+    settings.UPLOAD_QUOTA = 1
+    yesterday = timezone.now().date() - timedelta(days=1)
+    DailyUploads.objects.create(user=alice, day=yesterday, pictures=1)
+    uploads.receive(project, make_upload(), by=alice)
+    with pytest.raises(QuotaReached):
+        uploads.receive(project, make_upload(), by=alice)
+
+
+def test_imports_are_not_counted(project, settings):
+    settings.UPLOAD_QUOTA = 0
+    sample, created = uploads.keep(project, images.receive(make_picture_bytes()), by=None, origin="import")
+    assert created
+    assert sample.origin == "import"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_many_uploads_of_the_same_bytes_at_once_make_one_sample(settings):
+    project, users = make_project(), [make_user() for _ in range(4)]
+    picture, samples, errors = images.receive(make_picture_bytes()), [], []
+
+    def upload(user):
+        try:
+            samples.append(uploads.keep(project, picture, by=user)[0].pk)
+        except Exception as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=upload, args=[user]) for user in users]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == []
+    assert len(samples) == 4
+    assert len(set(samples)) == 1
+    assert len(stored_names(project)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("dinner.jpg", "dinner.jpg"),
+        ("../../etc/passwd", "passwd"),
+        ("C:\\Users\\Ann\\lunch.png", "lunch.png"),
+        ("a\x00b\r\nc.jpg", "abc.jpg"),
+        ("photo\u202egpj.exe", "photogpj.exe"),
+        ("  two   words .jpg ", "two words .jpg"),
+        ("cafe\u0301.jpg", "café.jpg"),
+        ("料理.jpg", "料理.jpg"),
+        ("bad\udcffname.jpg", "badname.jpg"),
+        ("", ""),
+    ],
+)
+def test_a_name_is_cleaned_for_display(name, shown):
+    assert uploads.shown_name(name) == shown
+
+
+def test_a_long_name_keeps_its_ending():
+    shown = uploads.shown_name("x" * 400 + ".jpeg")
+    assert len(shown) == 200
+    assert shown.endswith("….jpeg")
+    assert len(uploads.shown_name("y" * 400)) == 200

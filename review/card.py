@@ -1,0 +1,71 @@
+"""Everything the review page shows of one sample, gathered in a handful of queries."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from predictions.models import Category, Feedback, Prediction, Sample
+from review import queue
+from review.models import Decision
+
+KEYS = "1234567890abefhijlmopqrvwxyz"  # what is left of the keyboard, see static/js/review.js for the other letters
+MOST_BUTTONS = 60  # a project with more categories is served by typing the name
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A category's button, with the key that presses it ("" when the keyboard has no more)."""
+
+    category: Category
+    key: str
+    is_suggested: bool
+    is_top: bool
+
+
+@dataclass(frozen=True)
+class Card:
+    sample: Sample
+    reason: queue.Reason | None  # None: nothing to do here, it was decided
+    prediction: Prediction | None
+    feedback: Feedback | None
+    choices: Sequence[Choice]
+    all_names: Sequence[str]
+    verdicts: Sequence[Feedback]
+    decisions: Sequence[Decision]
+
+    @property
+    def suggestion(self) -> str:
+        """What the uploader says it is, whether there is such a category or not."""
+        if self.feedback is None:
+            return ""
+        return self.feedback.category.name if self.feedback.category else self.feedback.suggestion
+
+
+def of(sample: Sample) -> Card:
+    """Gather what a reviewer needs to rule on a sample, and its history."""
+    verdicts = list(
+        Feedback.objects.filter(prediction__sample=sample)
+        .select_related("category", "prediction__model_version", "prediction__top")
+        .order_by("-pk")
+    )
+    doubt = next((each for each in verdicts if each.verdict != Feedback.Verdict.OK), None)
+    prediction = doubt.prediction if doubt else _newest_prediction(sample)
+    categories = list(sample.project.categories.order_by("name"))
+    suggested = doubt.category_id if doubt else None
+    top = prediction.top_id if prediction else None
+    return Card(
+        sample=sample,
+        reason=getattr(sample, "reason", None) or queue.reason_of(sample),
+        prediction=prediction,
+        feedback=doubt,
+        choices=[
+            Choice(category, KEYS[place : place + 1], category.pk == suggested, category.pk == top)
+            for place, category in enumerate(categories[:MOST_BUTTONS])
+        ],
+        all_names=[category.name for category in categories],
+        verdicts=verdicts,
+        decisions=list(sample.decisions.select_related("category", "reviewer").order_by("-pk")),
+    )
+
+
+def _newest_prediction(sample: Sample) -> Prediction | None:
+    return sample.predictions.select_related("model_version", "top").order_by("-pk").first()

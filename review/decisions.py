@@ -1,0 +1,183 @@
+"""What reviewers rule: label, confirm the model, discard, undo. Every ruling is one more row with who, when and why.
+
+A ruling is made under a lease (see `review.leases`), or on a sample that nobody else has ruled on or holds; anything
+else is a Conflict, so that no ruling is overwritten by somebody who has not seen it.
+"""
+
+from collections.abc import Iterable
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from classifr.common.errors import Conflict, InvalidInput
+from predictions import categories
+from predictions.models import Category, Prediction, Project, Sample
+from review import horizon, leases
+from review.models import Decision
+
+LONGEST_REASON = 300
+UNDO_REACH = 100  # how many own rulings are looked through for the newest that can be undone
+
+
+class AlreadyDecided(Conflict):
+    """Somebody else has ruled on it in the meantime."""
+
+    code = "already_decided"
+
+
+class NothingToUndo(Conflict):
+    """This reviewer has no ruling that is still the newest of its sample."""
+
+    code = "nothing_to_undo"
+
+
+def newest(sample: Sample) -> Decision | None:
+    """Return the ruling that holds for a sample (it may be REOPENED), or None."""
+    return Decision.objects.filter(sample=sample).select_related("category", "reviewer").order_by("-id").first()
+
+
+def newest_for(samples: Iterable[Sample]) -> dict[int, Decision]:
+    """Return the ruling that holds for each of these samples, by the sample's id: one query for a whole list.
+
+    Pages use `{% look_up_outcomes %}`, which asks this for a list.
+    """
+    ids = [sample.pk for sample in samples]
+    return {
+        decision.sample_id: decision
+        for decision in Decision.objects.filter(sample__in=ids).select_related("category").order_by("id")
+    }
+
+
+def label(
+    sample: Sample, category: Category, *, by: User, reason: str = "", prediction: Prediction | None = None
+) -> Decision:
+    """Rule that the sample shows `category`.
+
+    Raises:
+        InvalidInput: if the category is of another project.
+        Conflict: if somebody else has ruled on the sample, or is looking at it.
+    """
+    if category.project_id != sample.project_id:
+        raise InvalidInput(_("This category belongs to another project. Choose one of this sample's project."))
+    return _append(sample, Decision.Outcome.LABELLED, category, by=by, reason=reason, prediction=prediction)
+
+
+@transaction.atomic
+def label_by_name(
+    sample: Sample, name: str, *, by: User, reason: str = "", prediction: Prediction | None = None
+) -> Decision:
+    """Rule that the sample shows the category of this name; a new name becomes a category of the project.
+
+    A reviewer who sees the first pizza must be able to say so. It teaches no model yet: a category is learned only from
+    its fifth picture on, and a maintainer decides when to train.
+
+    Raises:
+        InvalidInput: if the name is no good.
+        Conflict: as `label`.
+    """
+    category, _created = categories.add(sample.project, name)
+    return label(sample, category, by=by, reason=reason, prediction=prediction)
+
+
+def confirm(sample: Sample, *, by: User, reason: str = "", prediction: Prediction | None = None) -> Decision:
+    """Rule that the model was right: the sample shows the category it found most probable.
+
+    Raises:
+        Conflict: if the model said nothing, its category no longer exists, or as `label`.
+    """
+    prediction = prediction or sample.predictions.select_related("top").order_by("-id").first()
+    if prediction is None:
+        raise Conflict(_("No model has seen this sample. Choose a category instead."))
+    if prediction.top is None:
+        raise Conflict(_("The category that the model named no longer exists. Choose another one."))
+    return _append(sample, Decision.Outcome.CONFIRMED, prediction.top, by=by, reason=reason, prediction=prediction)
+
+
+def discard(sample: Sample, *, by: User, reason: str = "", prediction: Prediction | None = None) -> Decision:
+    """Rule that the sample is of no use for training. Raises Conflict as `label`."""
+    return _append(sample, Decision.Outcome.DISCARDED, None, by=by, reason=reason, prediction=prediction)
+
+
+@transaction.atomic
+def undo(reviewer: User) -> Decision:
+    """Take back this reviewer's newest ruling that still holds, and lease its sample to them again.
+
+    Asked again, it takes back the one before. Imported labels are left alone: they were no ruling on a picture seen.
+
+    Returns:
+        The new row, REOPENED.
+
+    Raises:
+        NothingToUndo: if none is left that others have not ruled on since.
+        Conflict: if somebody else is looking at the sample.
+    """
+    own = Decision.objects.filter(reviewer=reviewer, prediction__isnull=False)
+    for decision in own.exclude(outcome=Decision.Outcome.REOPENED).order_by("-id")[:UNDO_REACH]:
+        sample = Sample.objects.select_for_update().get(pk=decision.sample_id)
+        if newest(sample) == decision:
+            break
+    else:
+        raise NothingToUndo(_("There is nothing of yours left to undo."))
+    if not leases.take(sample, reviewer):
+        raise Conflict(_("Another reviewer is looking at the sample you decided last. Try again in a few minutes."))
+    horizon.lower_for(sample)
+    return Decision.objects.create(
+        sample=sample, prediction=decision.prediction, outcome=Decision.Outcome.REOPENED, reviewer=reviewer
+    )
+
+
+@transaction.atomic
+def label_many(
+    project: Project, pairs: Iterable[tuple[Sample, Category]], *, by: User | None, reason: str
+) -> list[Decision]:
+    """Label imported samples: (sample, category) pairs, in one query per thousand.
+
+    Raises:
+        InvalidInput: if a sample or a category is of another project; nothing is then written.
+    """
+    decisions = []
+    for sample, category in pairs:
+        if {sample.project_id, category.project_id} != {project.pk}:
+            raise InvalidInput(_("A sample or category belongs to another project than %(name)s.") % {"name": project})
+        decisions.append(
+            Decision(
+                sample=sample, outcome=Decision.Outcome.LABELLED, category=category, reviewer=by, reason=tidy(reason)
+            )
+        )
+    return Decision.objects.bulk_create(decisions, batch_size=1000)
+
+
+def tidy(reason: str) -> str:
+    return " ".join(reason.split())[:LONGEST_REASON]
+
+
+@transaction.atomic
+def _append(
+    sample: Sample,
+    outcome: Decision.Outcome,
+    category: Category | None,
+    *,
+    by: User,
+    reason: str,
+    prediction: Prediction | None,
+) -> Decision:
+    """Write one ruling down and give the lease back. The sample's row is locked, so rulings come one after another."""
+    Sample.objects.select_for_update().get(pk=sample.pk)
+    if not leases.held(sample, by):
+        _refuse_if_taken(sample, by)
+    decision = Decision.objects.create(
+        sample=sample, prediction=prediction, outcome=outcome, category=category, reviewer=by, reason=tidy(reason)
+    )
+    leases.release(sample, by)
+    return decision
+
+
+def _refuse_if_taken(sample: Sample, by: User) -> None:
+    before = newest(sample)
+    if before and before.outcome != Decision.Outcome.REOPENED and before.reviewer_id != by.pk:
+        raise AlreadyDecided(
+            _("Somebody else has decided this sample in the meantime. Your decision was not kept. Take the next one.")
+        )
+    if leases.held_by_another(sample, by):
+        raise Conflict(_("Another reviewer is looking at this sample now. Take the next one."))

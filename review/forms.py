@@ -1,0 +1,90 @@
+"""What reviewers may ask for: filters from an allow-list, and rulings."""
+
+from typing import Any
+
+from django import forms
+from django.http import QueryDict
+from django.utils.translation import gettext_lazy as _
+
+from classifr.common.errors import InvalidInput
+from predictions.models import Category, ModelVersion, Project
+from review.models import Decision
+from review.queue import Filters, Reason
+
+NEWEST_VERSIONS = 200
+LARGEST_KEY = 2**63 - 1
+
+
+class _Choices(forms.Form):
+    """A form of selects that apply at once."""
+
+    use_required_attribute = False
+
+    def __init__(self, data: QueryDict) -> None:
+        super().__init__(data, label_suffix="", auto_id="filter-%s")
+        for field in self.fields.values():
+            field.required = False
+            text = isinstance(field.widget, forms.TextInput)
+            field.widget.attrs["class"] = f"form-{'control' if text else 'select'} form-select-sm"
+
+    def cleaned_or_refuse(self) -> dict[str, Any]:
+        """Return the values. Raises InvalidInput when one is none of the choices."""
+        if not self.is_valid():
+            fields = {name: [str(message) for message in messages] for name, messages in self.errors.items()}
+            raise InvalidInput(_("One of the filters is none of the choices. Open the page without it."), fields=fields)
+        return self.cleaned_data
+
+
+class QueueFilters(_Choices):
+    """Which samples a reviewer wants to see."""
+
+    project = forms.ModelChoiceField(
+        Project.objects.all(), to_field_name="slug", label=_("Project"), empty_label=_("All projects")
+    )
+    reason = forms.ChoiceField(choices=[("", _("Any reason")), *Reason.choices], label=_("Reason"))
+    version = forms.ModelChoiceField(
+        ModelVersion.objects.none(), label=_("Model version"), empty_label=_("Any version")
+    )
+    predicted = forms.ChoiceField(label=_("The model said"))
+    suggested = forms.CharField(
+        label=_("The user said"), max_length=100, widget=forms.TextInput(attrs={"list": "known-categories"})
+    )
+
+    def __init__(self, data: QueryDict) -> None:
+        super().__init__(data)
+        slug = self.data.get("project", "")
+        versions, categories = ModelVersion.objects.all(), Category.objects.all()
+        if slug:
+            versions, categories = versions.filter(project__slug=slug), categories.filter(project__slug=slug)
+        newest = list(versions.order_by("-pk").values_list("pk", flat=True)[:NEWEST_VERSIONS])
+        self.fields["version"].queryset = (  # type: ignore[attr-defined]
+            ModelVersion.objects.filter(pk__in=newest).select_related("project").defer("manifest", "class_names")
+        )
+        self.category_names = list(categories.order_by("name").values_list("name", flat=True).distinct())
+        self.fields["predicted"].choices = [  # type: ignore[attr-defined]
+            ("", _("Any category")),
+            *((name, name) for name in self.category_names),
+        ]
+
+    def filters(self) -> Filters:
+        """Return what was asked for. Raises InvalidInput."""
+        values = self.cleaned_or_refuse()
+        version = values["version"]
+        return Filters(
+            project=values["project"],
+            reason=values["reason"],
+            version=version.pk if version else None,
+            suggested=values["suggested"],
+            predicted=values["predicted"],
+        )
+
+
+class HistoryFilters(_Choices):
+    """Which rulings to list, and from where on."""
+
+    project = forms.ModelChoiceField(
+        Project.objects.all(), to_field_name="slug", label=_("Project"), empty_label=_("All projects")
+    )
+    outcome = forms.ChoiceField(choices=[("", _("Any ruling")), *Decision.Outcome.choices], label=_("Ruling"))
+    whose = forms.ChoiceField(choices=[("", _("Everybody's")), ("mine", _("Only mine"))], label=_("Whose"))
+    before = forms.IntegerField(min_value=1, max_value=LARGEST_KEY, widget=forms.HiddenInput)

@@ -1,0 +1,27 @@
+"""What this room asks of the pictures below: kept as long as somebody rules, or has ruled, about them."""
+
+from django.db.models import Exists, OuterRef
+from django.utils import timezone
+
+from predictions import holds
+from review.models import Decision, Lease
+
+
+@holds.settles
+def decided() -> Exists:
+    """A ruling holds: the newest one, unless it was undone."""
+    newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
+    rulings = Decision.objects.filter(sample=OuterRef("pk")).exclude(outcome=Decision.Outcome.REOPENED)
+    return Exists(rulings.filter(~Exists(newer)))
+
+
+@holds.keeps_picture
+def decided_once() -> Exists:
+    """Somebody ruled and took it back: it waits for the next ruling."""
+    return Exists(Decision.objects.filter(sample=OuterRef("pk")))
+
+
+@holds.keeps_picture
+def on_a_screen() -> Exists:
+    """A reviewer is looking at it just now."""
+    return Exists(Lease.objects.filter(sample=OuterRef("pk"), until__gt=timezone.now()))

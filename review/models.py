@@ -1,0 +1,85 @@
+"""What it really is: every ruling of a reviewer, and who is looking at what just now."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from predictions.models import Category, Prediction, Sample
+
+
+class Decision(models.Model):
+    """What a reviewer ruled about a sample; only appended. The newest one is the truth about it."""
+
+    class Outcome(models.TextChoices):
+        LABELLED = "labelled", _("Labelled")  # it is `category`
+        CONFIRMED = "confirmed", _("Confirmed")  # the model was right: it is `category`
+        DISCARDED = "discarded", _("Discarded")  # of no use for training
+        REOPENED = "reopened", _("Reopened")  # the ruling before was undone; back into the queue
+
+    sample = models.ForeignKey(Sample, models.CASCADE, related_name="decisions")
+    prediction = models.ForeignKey(
+        Prediction, models.SET_NULL, null=True, related_name="decisions", help_text="What the reviewer was shown."
+    )
+    outcome = models.CharField(max_length=10, choices=Outcome)
+    category = models.ForeignKey(Category, models.PROTECT, null=True, related_name="decisions")
+    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="decisions")
+    reason = models.CharField(_("reason"), max_length=300, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(outcome__in=["labelled", "confirmed"], category__isnull=False)
+                | Q(outcome__in=["discarded", "reopened"], category__isnull=True),
+                name="category_exactly_when_labelled",
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["sample", "-id"], name="newest_decision"),
+            models.Index(fields=["reviewer", "-id"], name="own_decisions"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sample} {self.outcome}"
+
+
+class Lease(models.Model):
+    """One reviewer has this sample on the screen, until then; nobody else is given it."""
+
+    sample = models.OneToOneField(Sample, models.CASCADE, related_name="lease")
+    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="leases")
+    until = models.DateTimeField()
+
+    def __str__(self) -> str:
+        return f"{self.sample} with {self.reviewer}"
+
+
+class Skip(models.Model):
+    """This reviewer would rather leave this sample to others."""
+
+    sample = models.ForeignKey(Sample, models.CASCADE, related_name="skips")
+    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="skips")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["sample", "reviewer"], name="one_skip_per_sample_and_reviewer")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sample} skipped by {self.reviewer}"
+
+
+class Horizon(models.Model):
+    """A hint that keeps old verdicts from being read again: up to this one nothing waits, see `review.horizon`."""
+
+    verdict = models.CharField(max_length=6, unique=True)
+    feedback_id = models.BigIntegerField(default=0)
+    looked_at = models.DateTimeField(default=timezone.now)
+
+    def __str__(self) -> str:
+        return f"{self.verdict} up to {self.feedback_id}"

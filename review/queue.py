@@ -1,0 +1,226 @@
+"""Which samples need a human, and why: a question asked of the facts, never a stored list.
+
+A sample waits when it has a picture, no ruling that holds, and at least one reason. Reasons in falling urgency: a user
+said NOK; a user was not sure; the model abstained; it answered with little confidence; the audit drew it. People who
+asked are served in turn, the oldest first, so that nobody waits for ever. Of what nobody asked for the newest comes
+first: what people send today is what the next model must know.
+
+Cost: `waiting` reads candidates along one index, a few hundred at first, and stops where one qualifies; the plans of
+these steps do not depend on the size of the tables. NOK and "not sure" never drop out, however old, but what was
+decided lies behind the horizon (see `review.horizon`). The other reasons are sought among the newest `REVIEW_RECENT`
+answers only, so that neither a million confident answers nor those whose picture was let go long ago are ever read.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import Exact
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from predictions.models import Feedback, Prediction, Project, Sample
+from review import horizon, leases
+from review.models import Decision, Lease, Skip
+
+STEPS = (200, 2000)  # candidates read at once, before all the others are asked for together
+AT_THE_END = 5000
+
+
+class Reason(models.TextChoices):
+    """Why a sample waits, the most urgent first."""
+
+    NOK = "nok", _("A user said NOK")
+    UNSURE = "unsure", _("A user was not sure")
+    ABSTAINED = "abstained", _("The model abstained")
+    LOW_CONFIDENCE = "low_confidence", _("The model had little confidence")
+    AUDIT = "audit", _("Drawn at random, as an audit of the model")
+
+
+VERDICTS = {Reason.NOK: Feedback.Verdict.NOK, Reason.UNSURE: Feedback.Verdict.UNSURE}
+
+
+@dataclass(frozen=True)
+class Filters:
+    """What a reviewer wants to see. Categories go by name: one that a user suggested may have no row yet."""
+
+    project: Project | None = None
+    reason: str = ""
+    version: int | None = None  # the id of a model version
+    suggested: str = ""
+    predicted: str = ""
+
+
+ANYTHING = Filters()
+
+
+def awaiting_review(project: Project | None = None) -> QuerySet[Sample]:
+    """Return every sample that needs a human, annotated with its most urgent `reason`, the most urgent first.
+
+    One query that reads every candidate. Whoever wants only the next few asks `waiting`, reason by reason.
+    """
+    filters = Filters(project=project)
+    answers = [_answers(reason, filters) for reason in Reason]
+    arms = [each.filter(_open(filters)).values("sample") for each in answers]
+    by_urgency = [(reason, Q(pk__in=each.values("sample"))) for reason, each in zip(Reason, answers, strict=True)]
+    return (
+        Sample.objects.filter(pk__in=arms[0].union(*arms[1:]))
+        .annotate(
+            reason=Case(*(When(arm, then=Value(reason.value)) for reason, arm in by_urgency)),
+            urgency=Case(*(When(arm, then=Value(rank)) for rank, (_reason, arm) in enumerate(by_urgency))),
+        )
+        .order_by("urgency", "-pk")
+    )
+
+
+def waiting(reason: Reason, filters: Filters = ANYTHING, reviewer: User | None = None) -> Iterator[int]:
+    """Yield the ids of the samples that wait for this reason, in the order they are given out, each once.
+
+    With a reviewer: without those that others are looking at and those that the reviewer skipped.
+    """
+    condition, seen = _open(filters, reviewer), set()
+    verdict = VERDICTS.get(reason)
+    for samples in _asked_for(verdict, condition) if verdict else [_found_doubtful(reason, filters, condition)]:
+        for sample in samples:
+            if sample not in seen:
+                seen.add(sample)
+                yield sample
+
+
+def reason_of(sample: Sample, filters: Filters = ANYTHING) -> Reason | None:
+    """Return the most urgent reason why this sample waits (and fits the filters), or None when it does not."""
+    for reason in wanted(filters):
+        if _answers(reason, filters).filter(_open(filters), sample=sample).exists():
+            return reason
+    return None
+
+
+def wanted(filters: Filters) -> list[Reason]:
+    return [Reason(filters.reason)] if filters.reason else list(Reason)
+
+
+def lease_next(reviewer: User, filters: Filters = ANYTHING) -> Sample | None:
+    """Give the reviewer the next sample that nobody else has, leased to them; None when nothing waits.
+
+    What they hold already is given again while it waits and fits, so that a reload shows the same picture; otherwise
+    it is given back. The sample carries the `reason` why it waits.
+    """
+    for lease in Lease.objects.filter(reviewer=reviewer).select_related("sample__project"):
+        reason = reason_of(lease.sample, filters)
+        if reason and leases.take(lease.sample, reviewer):
+            return _with_reason(lease.sample, reason)
+    leases.release_all(reviewer)
+    for reason in wanted(filters):
+        for pk in waiting(reason, filters, reviewer):
+            sample = Sample.objects.select_related("project").get(pk=pk)
+            if not leases.take(sample, reviewer):
+                continue
+            if reason_of(sample, filters):
+                return _with_reason(sample, reason)
+            leases.release(sample, reviewer)  # decided between the question and the lease
+    return None
+
+
+def upcoming(reviewer: User, filters: Filters = ANYTHING, *, limit: int = 100) -> list[int]:
+    """Return the ids of what waits for this reviewer, in order, `limit` at most: to count, and to fetch ahead."""
+    found: dict[int, None] = {}
+    for reason in wanted(filters):
+        found.update(dict.fromkeys(islice(waiting(reason, filters, reviewer), limit)))
+        if len(found) >= limit:
+            break
+    return list(found)[:limit]
+
+
+def _with_reason(sample: Sample, reason: Reason) -> Sample:
+    sample.reason = reason  # type: ignore[attr-defined]
+    return sample
+
+
+def _found_doubtful(reason: Reason, filters: Filters, condition: Q) -> list[int]:
+    """Return the samples of recent answers that somebody should look at though nobody asked, the newest first."""
+    answers = _answers(reason, filters).filter(condition)
+    return list(answers.order_by("-pk").values_list("sample_id", flat=True)[:AT_THE_END])
+
+
+def _asked_for(verdict: str, condition: Q) -> Iterator[list[int]]:
+    """Yield what users asked to look at, the oldest first; a long way there is made shorter for the next time."""
+    last = horizon.of(verdict)
+    for step in STEPS:
+        facts = Feedback.objects.filter(verdict=verdict, pk__gt=last).order_by("pk")
+        rows = list(facts.values_list("pk", "prediction_id")[:step])
+        yield _samples([answer for _key, answer in rows], condition)
+        if len(rows) < step:
+            return
+        last = rows[-1][0]
+    if horizon.is_stale(verdict):
+        horizon.look(verdict, _open(ANYTHING))
+    rest = Prediction.objects.filter(condition, feedback__verdict=verdict, feedback__pk__gt=last)
+    yield list(rest.order_by("feedback__pk").values_list("sample_id", flat=True)[:AT_THE_END])
+
+
+def look_for_the_horizon() -> None:
+    for verdict in VERDICTS.values():
+        horizon.look(verdict, _open(ANYTHING))
+
+
+def _samples(answers: list[int], condition: Q) -> list[int]:
+    """Return the samples of those answers that fulfil the condition, in the order of the answers."""
+    fitting = Prediction.objects.filter(condition, pk__in=answers).values_list("pk", "sample_id")
+    sample_of = dict(fitting)
+    return [sample_of[answer] for answer in answers if answer in sample_of]
+
+
+def _answers(reason: Reason, filters: Filters) -> QuerySet[Prediction]:
+    """Return the answers that are a reason to look at their samples, decided or not."""
+    if verdict := VERDICTS.get(reason):
+        return Prediction.objects.filter(feedback__verdict=verdict)
+    return _recent(filters).filter(_doubtful(reason))
+
+
+def _doubtful(reason: Reason) -> Q:
+    match reason:
+        case Reason.ABSTAINED:
+            return Q(abstained=True)
+        case Reason.LOW_CONFIDENCE:
+            return Q(confidence__lt=settings.REVIEW_LOW_CONFIDENCE)
+        case _:
+            return _drawn()
+
+
+def _recent(filters: Filters) -> QuerySet[Prediction]:
+    """Return the newest answers, of the project if one is asked for."""
+    answers = Prediction.objects.filter(project=filters.project) if filters.project else Prediction.objects.all()
+    just_too_old = answers.order_by("-pk").values_list("pk", flat=True)[settings.REVIEW_RECENT :].first()
+    return answers.filter(pk__gt=just_too_old or 0)
+
+
+def _drawn() -> Q:
+    """The audit's lots: a digest is as good as a die, and a sample is drawn for ever or never."""
+    share = settings.REVIEW_AUDIT_PERCENT / 100
+    return Q(sample__sha256__lt="g" if share >= 1 else f"{int(max(share, 0) * 16**8):08x}")
+
+
+def _open(filters: Filters, reviewer: User | None = None) -> Q:
+    """What must hold of an answer, its feedback and its sample so that the sample is given out."""
+    newest = Decision.objects.filter(sample=OuterRef("sample")).order_by("-id").values("outcome")[:1]
+    reopened = Value(Decision.Outcome.REOPENED.value)
+    asked = ~Q(sample__location=Sample.Location.NOWHERE) & Q(Exact(Coalesce(Subquery(newest), reopened), reopened))
+    if filters.project:
+        asked &= Q(project=filters.project)
+    if filters.version:
+        asked &= Q(model_version=filters.version)
+    if filters.predicted:
+        asked &= Q(top__name=filters.predicted)
+    if filters.suggested:
+        named = Q(category__name=filters.suggested) | Q(suggestion=filters.suggested)
+        asked &= Q(Exists(Feedback.objects.filter(named, prediction=OuterRef("pk"))))
+    if reviewer:
+        others = Lease.objects.filter(sample=OuterRef("sample"), until__gt=timezone.now()).exclude(reviewer=reviewer)
+        skipped = Skip.objects.filter(sample=OuterRef("sample"), reviewer=reviewer)
+        asked &= ~Q(Exists(others)) & ~Q(Exists(skipped))
+    return asked

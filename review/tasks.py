@@ -1,0 +1,10 @@
+"""What the review room does in the background."""
+
+from classifr.common import jobs
+from review import queue
+
+
+@jobs.every(600)
+def look_for_the_horizon() -> None:
+    """Keep the search for waiting samples short, see `review.horizon`."""
+    queue.look_for_the_horizon()

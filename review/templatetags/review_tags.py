@@ -1,0 +1,34 @@
+"""What the other rooms' pages show of a review."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from django import template
+
+from predictions.models import Prediction, Sample
+from review import decisions
+from review.models import Decision
+
+register = template.Library()
+
+
+@register.simple_tag
+def look_up_outcomes(predictions: Iterable[Prediction]) -> str:
+    """Put the ruling on the sample of each prediction of a list, in one query for all; shows nothing by itself."""
+    samples = [prediction.sample for prediction in predictions]
+    found = decisions.newest_for(samples)
+    for sample in samples:
+        sample.newest_decision = found.get(sample.pk)  # type: ignore[attr-defined]
+    return ""
+
+
+@register.inclusion_tag("review/_outcome.html")
+def review_outcome(sample: Sample) -> dict[str, Any]:
+    """Say what became of a sample, in a few words with the date.
+
+    One query, or none after `{% look_up_outcomes %}` of the list that it is in.
+    """
+    decision = sample.newest_decision if hasattr(sample, "newest_decision") else decisions.newest(sample)
+    if decision and decision.outcome == Decision.Outcome.REOPENED:
+        decision = None
+    return {"decision": decision}

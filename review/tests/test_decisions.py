@@ -1,0 +1,172 @@
+import pytest
+
+from classifr.common.errors import Conflict, InvalidInput
+from predictions.models import Category
+from predictions.tests.factories import make_category, make_live_model, make_project, make_sample
+from review import decisions, leases, queue
+from review.models import Decision, Lease
+from review.tests.factories import make_decision, make_nok, make_reviewer
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def project():
+    project = make_project()
+    make_live_model(project)
+    return project
+
+
+@pytest.fixture
+def sample(project):
+    return make_nok(project)
+
+
+@pytest.fixture
+def gnocchi(project):
+    return project.categories.get(name="gnocchi")
+
+
+def test_a_label_is_written_with_who_what_and_why(sample, gnocchi):
+    alice = make_reviewer()
+    prediction = sample.predictions.get()
+    decision = decisions.label(sample, gnocchi, by=alice, reason=" seen \n at once ", prediction=prediction)
+    assert (decision.outcome, decision.category, decision.reviewer) == ("labelled", gnocchi, alice)
+    assert (decision.reason, decision.prediction) == ("seen at once", prediction)
+
+
+def test_a_category_of_another_project_is_refused(sample):
+    with pytest.raises(InvalidInput, match="another project"):
+        decisions.label(sample, make_category(), by=make_reviewer())
+    assert not Decision.objects.exists()
+
+
+def test_confirming_takes_what_the_model_said(sample, gnocchi):
+    decision = decisions.confirm(sample, by=make_reviewer())
+    assert (decision.outcome, decision.category) == ("confirmed", gnocchi)
+
+
+def test_a_category_that_is_gone_cannot_be_confirmed(sample, gnocchi):
+    gnocchi.delete()
+    with pytest.raises(Conflict, match="no longer exists"):
+        decisions.confirm(sample, by=make_reviewer())
+
+
+def test_what_no_model_has_seen_cannot_be_confirmed():
+    with pytest.raises(Conflict, match="No model"):
+        decisions.confirm(make_sample(), by=make_reviewer())
+
+
+def test_discarding_names_no_category(sample):
+    assert decisions.discard(sample, by=make_reviewer()).category is None
+
+
+def test_a_ruling_gives_the_lease_back(sample):
+    alice = make_reviewer()
+    queue.lease_next(alice)
+    decisions.discard(sample, by=alice)
+    assert not Lease.objects.exists()
+
+
+def test_a_second_ruling_without_a_lease_is_refused(sample, gnocchi):
+    decisions.discard(sample, by=make_reviewer())
+    with pytest.raises(decisions.AlreadyDecided, match="Somebody else"):
+        decisions.label(sample, gnocchi, by=make_reviewer())
+    assert Decision.objects.count() == 1
+
+
+def test_with_a_lease_an_older_ruling_can_be_corrected(sample, gnocchi):
+    decisions.discard(sample, by=make_reviewer())
+    bob = make_reviewer()
+    leases.take(sample, bob)
+    decisions.label(sample, gnocchi, by=bob)
+    assert decisions.newest(sample).category == gnocchi
+
+
+def test_nobody_rules_on_what_another_is_looking_at(sample):
+    leases.take(sample, make_reviewer())
+    with pytest.raises(Conflict, match="looking at this sample"):
+        decisions.discard(sample, by=make_reviewer())
+
+
+def test_a_reviewer_names_what_nobody_has_seen_before(sample, project):
+    decision = decisions.label_by_name(sample, " pizza ", by=make_reviewer())
+    assert decision.category == project.categories.get(name="pizza")
+
+
+def test_a_name_that_exists_is_no_new_category(sample, gnocchi):
+    assert decisions.label_by_name(sample, "GNOCCHI", by=make_reviewer()).category == gnocchi
+
+
+def test_a_name_that_is_none_is_refused(sample):
+    with pytest.raises(InvalidInput, match="control characters"):
+        decisions.label_by_name(sample, "piz\x00za", by=make_reviewer())
+
+
+def test_a_refused_ruling_leaves_no_new_category(sample):
+    leases.take(sample, make_reviewer())
+    with pytest.raises(Conflict):
+        decisions.label_by_name(sample, "pizza", by=make_reviewer())
+    assert not Category.objects.filter(name="pizza").exists()
+
+
+def test_undo_appends_and_leases_the_sample_again(sample):
+    alice = make_reviewer()
+    decisions.confirm(sample, by=alice)
+    undone = decisions.undo(alice)
+    assert (undone.outcome, undone.sample) == ("reopened", sample)
+    assert Decision.objects.count() == 2
+    assert leases.held(sample, alice)
+    assert queue.reason_of(sample) == "nok"
+
+
+def test_undo_goes_back_one_ruling_at_a_time(project):
+    alice = make_reviewer()
+    first, second = make_nok(project), make_nok(project)
+    decisions.confirm(first, by=alice)
+    decisions.confirm(second, by=alice)
+    assert [decisions.undo(alice).sample, decisions.undo(alice).sample] == [second, first]
+    with pytest.raises(decisions.NothingToUndo):
+        decisions.undo(alice)
+
+
+def test_the_rulings_of_others_are_not_undone(sample, gnocchi):
+    alice, bob = make_reviewer(), make_reviewer()
+    decisions.confirm(sample, by=alice)
+    with pytest.raises(decisions.NothingToUndo):
+        decisions.undo(bob)
+    leases.take(sample, bob)
+    decisions.discard(sample, by=bob)
+    with pytest.raises(decisions.NothingToUndo):
+        decisions.undo(alice)
+
+
+def test_undo_waits_for_who_looks_at_the_sample(sample):
+    alice = make_reviewer()
+    decisions.confirm(sample, by=alice)
+    leases.take(sample, make_reviewer())
+    with pytest.raises(Conflict, match="Another reviewer"):
+        decisions.undo(alice)
+
+
+def test_many_labels_are_written_in_few_queries(project, gnocchi, django_assert_max_num_queries):
+    samples = [make_sample(project) for _ in range(20)]
+    with django_assert_max_num_queries(4):
+        written = decisions.label_many(project, [(sample, gnocchi) for sample in samples], by=None, reason="import")
+    assert len(written) == Decision.objects.filter(category=gnocchi, reason="import").count() == 20
+
+
+def test_many_labels_are_all_written_or_none(project, gnocchi):
+    pairs = [(make_sample(project), gnocchi), (make_sample(), gnocchi)]
+    with pytest.raises(InvalidInput):
+        decisions.label_many(project, pairs, by=None, reason="import")
+    assert not Decision.objects.exists()
+
+
+def test_the_newest_rulings_of_a_list_take_one_query(project, gnocchi, django_assert_num_queries):
+    first, second, undecided = make_nok(project), make_nok(project), make_nok(project)
+    make_decision(first)
+    newest = make_decision(first, gnocchi)
+    other = make_decision(second)
+    with django_assert_num_queries(1):
+        assert decisions.newest_for([first, second, undecided]) == {first.pk: newest, second.pk: other}

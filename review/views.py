@@ -1,0 +1,208 @@
+"""The review pages: one picture at a time, and every ruling answers with the next (as a page, or to htmx a part)."""
+
+from collections.abc import Callable
+from typing import Any
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts import roles
+from accounts.models import User
+from accounts.requests import user_of
+from classifr.common.errors import DomainError, InvalidInput
+from predictions.models import Prediction, Sample
+from review import card, decisions, history, leases, queue
+from review.forms import HistoryFilters, QueueFilters
+from review.models import Decision, Skip
+from review.queue import Filters
+
+View = Callable[..., HttpResponse]
+SHOWN_COUNT = 99  # beyond, the page says "99+"
+
+
+def for_reviewers(view: View) -> View:
+    return login_required(permission_required(roles.REVIEW, raise_exception=True)(never_cache(view)))
+
+
+@for_reviewers
+@require_safe
+def show_queue(request: HttpRequest) -> HttpResponse:
+    """Show the next sample that waits, leased to this reviewer."""
+    form = QueueFilters(request.GET)
+    filters = form.filters()
+    sample = queue.lease_next(user_of(request), filters)
+    return render(request, "review/queue.html", {"form": form} | _card(request, sample, filters, asked(request.GET)))
+
+
+@for_reviewers
+@require_safe
+def show_sample(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Show one sample with its history, decided or not, to rule on it (again)."""
+    sample = _sample(uuid)
+    context = _card(request, sample, Filters(), "")
+    context["is_taken"] = not leases.take(sample, user_of(request))
+    return render(request, "review/sample.html", context)
+
+
+@for_reviewers
+@require_POST
+def decide(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Write a ruling down, and answer with the next sample (with the same one, when the ruling made no sense)."""
+    sample = _sample(uuid)
+    try:
+        sentence = _rule(request, sample, user_of(request))
+    except InvalidInput as error:
+        return _go_on(request, str(error), error=error, sample=sample)
+    except DomainError as error:
+        leases.release(sample, user_of(request))
+        return _go_on(request, str(error), error=error)
+    return _go_on(request, sentence)
+
+
+@for_reviewers
+@require_POST
+def undo(request: HttpRequest) -> HttpResponse:
+    """Take the reviewer's newest ruling back, and bring its sample onto the screen."""
+    reviewer = user_of(request)
+    try:
+        decision = decisions.undo(reviewer)
+    except DomainError as error:
+        return _go_on(request, str(error), error=error)
+    sample = decision.sample
+    if request.headers.get("HX-Request"):
+        return _go_on(request, _("Undone. The picture is here again."), sample=sample)
+    messages.success(request, _("Undone. The picture is here again."))
+    return redirect("review:sample", sample.uuid)
+
+
+@for_reviewers
+@require_POST
+def unskip(request: HttpRequest) -> HttpResponse:
+    """Give the reviewer again what they skipped."""
+    leases.unskip(user_of(request))
+    return _go_on(request, _("Here is what you skipped."))
+
+
+@for_reviewers
+@require_POST
+def renew(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Keep the lease while the page is shown: 204, or 409 when the sample is somebody else's by now."""
+    return HttpResponse(status=204 if leases.take(_sample(uuid), user_of(request)) else 409)
+
+
+@for_reviewers
+@require_POST
+def leave(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Give the lease back: the page was closed."""
+    leases.release(_sample(uuid), user_of(request))
+    return HttpResponse(status=204)
+
+
+@for_reviewers
+@require_safe
+def show_history(request: HttpRequest) -> HttpResponse:
+    """List the rulings, newest first."""
+    form = HistoryFilters(request.GET)
+    values = form.cleaned_or_refuse()
+    page = history.page(
+        project=values["project"],
+        outcome=values["outcome"],
+        reviewer=user_of(request) if values["whose"] else None,
+        before=values["before"],
+    )
+    parameters = request.GET.copy()
+    parameters.pop("before", None)
+    newest = parameters.urlencode()
+    if page.older:
+        parameters["before"] = str(page.older)
+    context = {"form": form, "page": page, "newest": newest, "older": parameters.urlencode()}
+    return render(request, "review/history.html", context)
+
+
+def asked(parameters: QueryDict) -> str:
+    """Return the filters as a query, to be carried from picture to picture."""
+    kept = QueryDict(mutable=True)
+    for name in QueueFilters.base_fields:
+        if value := parameters.get(name):
+            kept[name] = value
+    return kept.urlencode()
+
+
+def _sample(uuid: UUID) -> Sample:
+    return get_object_or_404(Sample.objects.select_related("project"), uuid=uuid)
+
+
+def _rule(request: HttpRequest, sample: Sample, reviewer: User) -> str:
+    """Do what the pressed button says; return what happened as a sentence."""
+    kind, _colon, what = request.POST.get("ruling", "").partition(":")
+    details: dict[str, Any] = {
+        "by": reviewer,
+        "reason": request.POST.get("reason", ""),
+        "prediction": _prediction(request, sample),
+    }
+    match kind:
+        case "skip":
+            leases.skip(sample, reviewer)
+            return _("Skipped. Others will see it; you will not be given it again.")
+        case "discard":
+            decisions.discard(sample, **details)
+            return _("Discarded.")
+        case "confirm":
+            decision = decisions.confirm(sample, **details)
+            return _("Confirmed: %(category)s.") % {"category": decision.category}
+        case "category":
+            category = sample.project.categories.filter(pk=int(what)).first() if what.isdecimal() else None
+            if category is None:
+                raise InvalidInput(_("This category no longer exists. Choose another one."))
+            decision = decisions.label(sample, category, **details)
+        case "name":
+            decision = decisions.label_by_name(sample, what or request.POST.get("name", ""), **details)
+        case _:
+            raise InvalidInput(_("Choose a category, confirm, discard or skip."))
+    return _("Labelled as %(category)s.") % {"category": decision.category}
+
+
+def _prediction(request: HttpRequest, sample: Sample) -> Prediction | None:
+    """Return the answer that was on the screen."""
+    shown = request.POST.get("prediction", "")
+    return sample.predictions.select_related("top").filter(pk=int(shown)).first() if shown.isdecimal() else None
+
+
+def _go_on(
+    request: HttpRequest, sentence: str, *, error: DomainError | None = None, sample: Sample | None = None
+) -> HttpResponse:
+    """Say what happened and show a sample: this one, or the next."""
+    query = asked(QueryDict(request.POST.get("filters", "")))
+    here = reverse("review:queue") + (f"?{query}" if query else "")
+    if not request.headers.get("HX-Request"):
+        (messages.error if error else messages.success)(request, sentence)
+        return redirect(here)
+    filters = QueueFilters(QueryDict(query)).filters()
+    if sample is None:
+        sample = queue.lease_next(user_of(request), filters)
+    context = _card(request, sample, filters, query) | {"sentence": sentence, "error": error}
+    response = render(request, "review/_answer.html", context, status=error.status if error else 200)
+    response["HX-Replace-Url"] = here
+    return response
+
+
+def _card(request: HttpRequest, sample: Sample | None, filters: Filters, query: str) -> dict[str, Any]:
+    reviewer = user_of(request)
+    waiting = queue.upcoming(reviewer, filters, limit=SHOWN_COUNT + 1)
+    following = next((pk for pk in waiting if sample is None or pk != sample.pk), None)
+    return {
+        "card": card.of(sample) if sample else None,
+        "waiting": min(len(waiting), SHOWN_COUNT),
+        "is_more": len(waiting) > SHOWN_COUNT,
+        "following": Sample.objects.filter(pk=following).first() if following else None,
+        "query": query,
+        "has_skipped": sample is None and Skip.objects.filter(reviewer=reviewer).exists(),
+        "can_undo": Decision.objects.filter(reviewer=reviewer).exists(),
+    }

@@ -1,0 +1,9 @@
+from django.apps import AppConfig
+
+
+class TrainingConfig(AppConfig):
+    name = "training"
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        from training import checks, holds  # noqa: F401 (registers the system checks, and what keeps a picture)

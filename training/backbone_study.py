@@ -1,0 +1,265 @@
+"""What the backbones are worth on somebody's pictures: learning curves of a head on each one's feature vectors.
+
+A draw takes N pictures of every category to learn from and asks about all the others. Draws of the same number are the
+same for every backbone, and the pictures of a smaller N are among those of a larger one. Of the N, a fifth chooses the
+strength of the regularisation and the temperature; then the head learns from all N with that strength.
+"""
+
+import os
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from django.conf import settings
+
+from classifr.common.errors import DomainError
+from classifr.common.media import images
+from classifr.common.progress import Progress, silent
+from classifr.common.storages import DiskStorage
+from predictions.predictors import preprocessing
+from predictions.predictors.engine import Engine
+from training import features
+from training.backbones.base import Backbone
+from training.trainers import compiling, head
+
+HELD_BACK = 5  # one in so many of a draw's pictures chooses and calibrates
+BINS = 15
+
+
+class StudyRefused(Exception):
+    """These pictures cannot answer the question; the message says why, for the one who runs the command."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Pictures that passed the door, kept as uploads are, each under the SHA-256 of what was received."""
+
+    names: tuple[str, ...]
+    samples: tuple[str, ...]
+    labels: np.ndarray
+    left_out: tuple[str, ...]
+    folder: Path
+
+    def read(self, sample: str) -> features.Read:
+        """Return what reads one picture."""
+        return lambda: images.load((self.folder / sample).read_bytes())
+
+    def smallest(self) -> tuple[str, int]:
+        """Return the name and the size of the smallest category."""
+        counts = np.bincount(self.labels, minlength=len(self.names))
+        return self.names[int(counts.argmin())], int(counts.min())
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Rows to learn from, those among them that are held back at first, and rows to ask about."""
+
+    learn: np.ndarray
+    held: np.ndarray
+    ask: np.ndarray
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How the head of one draw did: share of right answers, calibration error, and the seconds it took to learn."""
+
+    accuracy: float
+    calibration_error: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A backbone's answers by the number of pictures per category; no time per picture where it learns anew."""
+
+    backbone: str
+    features: int
+    milliseconds: float | None
+    answers: dict[int, list[Answer]]
+
+
+def gather(directory: Path, folder: Path, progress: Progress = silent) -> Collection:
+    """Check the pictures of a folder that holds one folder per category, and keep them in another folder.
+
+    What is no picture, and a picture that was there before, is left out and told.
+
+    Raises:
+        StudyRefused: there is no such folder, or it has fewer than two categories with pictures.
+    """
+    if not directory.is_dir():
+        raise StudyRefused(f"There is no folder {directory}. Name one that holds a folder of pictures per category.")
+    files = list(_files(directory))
+    owners: dict[str, str] = {}
+    left_out = []
+    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="receive") as pool:
+        for done, (path, kept) in enumerate(pool.map(lambda path: (path, _keep(path, folder)), files), start=1):
+            progress(done, len(files), "Checking the pictures")
+            shown = path.relative_to(directory)
+            if isinstance(kept, DomainError | OSError):
+                left_out.append(f"{shown}: {kept}")
+            elif kept in owners:
+                left_out.append(f"{shown}: the same picture was there before, under {owners[kept]}.")
+            else:
+                owners[kept] = shown.parts[0]
+    names = tuple(sorted(set(owners.values())))
+    if len(names) < 2:
+        raise StudyRefused(
+            f"{directory} holds {len(names)} categories with pictures; to tell apart there must be two. "
+            "It needs one folder per category with pictures in it."
+        )
+    labels = np.array([names.index(name) for name in owners.values()])
+    return Collection(names, tuple(owners), labels, tuple(left_out), folder)
+
+
+def possible(collection: Collection, per_class: Sequence[int]) -> list[int]:
+    """Return those numbers of pictures that leave every category at least one to be asked about.
+
+    Raises:
+        StudyRefused: none does.
+    """
+    name, size = collection.smallest()
+    if found := sorted({number for number in per_class if number < size}):
+        return found
+    raise StudyRefused(
+        f"There are too few pictures: the smallest category, {name}, has {size}, and one must be left to ask about. "
+        f"Add pictures, leave this category out, or learn from fewer than {min(size, *per_class)} per category."
+    )
+
+
+def draw(labels: np.ndarray, per_class: int, seed: int) -> Draw:
+    """Return the rows of one draw; the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    held = per_class // HELD_BACK
+    return Draw(
+        learn=np.sort(np.concatenate([order[:per_class] for order in orders])),
+        held=np.sort(np.concatenate([order[:held] for order in orders])),
+        ask=np.sort(np.concatenate([order[per_class:] for order in orders])),
+    )
+
+
+def frozen(
+    backbone: Backbone, collection: Collection, per_class: Sequence[int], seeds: int, progress: Progress = silent
+) -> Curve:
+    """Return the learning curve of a backbone that looks at every picture once.
+
+    The time per picture is what reading it from disk, scaling it and the compiled network take together.
+    """
+    progress(0, 1, "Compiling the backbone")
+    engine = Engine(compiling.compiled_backbone(backbone), threads=os.cpu_count())
+    cache = features.FeatureCache(backbone.digest)
+    cache.storage = DiskStorage(location=collection.folder / "features")
+    pictures = {sample: collection.read(sample) for sample in collection.samples}
+    extraction = features.extract(cache, pictures, lambda: engine, progress)
+    matrix = np.stack([extraction.vectors[sample] for sample in collection.samples])
+    milliseconds = 1000 * extraction.seconds / max(extraction.extracted, 1)
+
+    def learned(draw: Draw, seed: int) -> np.ndarray:
+        return matrix
+
+    answers = _answers(learned, collection, per_class, seeds, progress)
+    return Curve(backbone.name, matrix.shape[1], milliseconds, answers)
+
+
+def scratch(collection: Collection, per_class: Sequence[int], seeds: int, progress: Progress = silent) -> Curve:
+    """Return the learning curve of a plain network that is learned anew for every draw; slow."""
+    from training.backbones import scratch as network
+
+    pixels = np.stack(
+        [preprocessing.prepare(collection.read(sample)(), network.INPUT_SIZE) for sample in collection.samples]
+    )
+
+    def learned(draw: Draw, seed: int) -> np.ndarray:
+        rows = np.setdiff1d(draw.learn, draw.held)
+        labels = collection.labels
+        compiling.fresh_session()
+        found = network.learn(
+            (pixels[rows], labels[rows]),
+            (pixels[draw.held], labels[draw.held]),
+            head.balanced_weights(labels[rows], len(collection.names)),
+            len(collection.names),
+            seed=seed,
+        )
+        batches = np.array_split(pixels, -(-len(pixels) // features.BATCH))
+        return np.concatenate([found.network.predict_on_batch(batch.astype(np.float32)) for batch in batches])
+
+    answers = _answers(learned, collection, per_class, seeds, progress)
+    return Curve("scratch", network.FEATURES, None, answers)
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
+    """Return the expected calibration error of the most probable class, in [0, 1].
+
+    The answers are sorted into bins of equal width by their probability; the mean, weighted by their number, of the
+    distance between the share of right answers in a bin and the mean probability there.
+
+    Args:
+        probabilities: shape (N, K), rows summing to 1.
+        labels: (N,) true classes.
+
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, equation 3.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    places = np.minimum((confidence * bins).astype(int), bins - 1)
+    distances = np.bincount(places, weights=right - confidence, minlength=bins)
+    return float(np.abs(distances).sum() / len(labels))
+
+
+def _answers(
+    learned: Callable[[Draw, int], np.ndarray],
+    collection: Collection,
+    per_class: Sequence[int],
+    seeds: int,
+    progress: Progress,
+) -> dict[int, list[Answer]]:
+    """Learn and ask, draw by draw; `learned` gives the feature vectors of all pictures for a draw."""
+    answers: dict[int, list[Answer]] = {}
+    total = len(per_class) * seeds
+    for number in per_class:
+        for seed in range(seeds):
+            progress(sum(map(len, answers.values())), total, f"Learning from {number} per category")
+            drawn = draw(collection.labels, number, seed)
+            started = time.monotonic()
+            vectors = learned(drawn, seed)
+            found = learn_head(vectors, collection.labels, drawn, len(collection.names))
+            seconds = time.monotonic() - started
+            probabilities = found.probabilities(vectors[drawn.ask])
+            truth = collection.labels[drawn.ask]
+            accuracy = float((probabilities.argmax(axis=1) == truth).mean())
+            answers.setdefault(number, []).append(Answer(accuracy, calibration_error(probabilities, truth), seconds))
+    progress(total, total, "Learned")
+    return answers
+
+
+def learn_head(vectors: np.ndarray, labels: np.ndarray, drawn: Draw, classes: int) -> head.Head:
+    """Return the head of one draw: strength and temperature from the held-back part, weights from all of it."""
+    first = np.setdiff1d(drawn.learn, drawn.held)
+    held = vectors[drawn.held], labels[drawn.held]
+    chosen = head.learn((vectors[first], labels[first]), held, classes)
+    whole = head.learn((vectors[drawn.learn], labels[drawn.learn]), held, classes, grid=[chosen.l2])
+    return head.Head(whole.head.kernel, whole.head.bias, chosen.head.temperature)
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """Yield the files of every category's folder, and of folders in it, by name, without what is hidden."""
+    for folder in sorted(directory.iterdir()):
+        if not folder.is_dir() or folder.name.startswith("."):
+            continue
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                yield path
+
+
+def _keep(path: Path, folder: Path) -> str | DomainError | OSError:
+    """Keep one picture as an upload is kept; return its digest, or why it was not taken."""
+    try:
+        with path.open("rb") as file:
+            picture = images.receive(file.read(settings.UPLOAD_MAX_BYTES + 1))
+        (folder / picture.sha256).write_bytes(picture.data)
+    except (DomainError, OSError) as error:
+        return error
+    return picture.sha256

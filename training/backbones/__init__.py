@@ -1,0 +1,62 @@
+"""The backbones by name.
+
+How to add one: a row in `imagenet.NETWORKS` if `keras.applications` has it; else a module with a function that takes
+the parameters of a run and returns a `Backbone`, and a line in `FROZEN`. `scratch` is different: its network is learned
+in the run itself, from the run's own pictures.
+"""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from training.backbones import imagenet
+from training.backbones.base import Backbone
+from training.trainers.base import TrainingFailed
+
+SCRATCH = "scratch"
+
+
+def _bundled(parameters: Mapping[str, Any]) -> Backbone:
+    from training.backbones import bundled
+    from training.backbones.base import digest_of
+
+    if not bundled.WEIGHTS.exists():
+        raise TrainingFailed(
+            _("The bundled backbone's file %(path)s is missing. Restore it, or choose another backbone.")
+            % {"path": bundled.WEIGHTS}
+        )
+    digest = digest_of(bundled.WEIGHTS, "bundled", bundled.INPUT_SIZE)
+    return Backbone("bundled", digest, bundled.INPUT_SIZE, bundled.FEATURES, bundled.build)
+
+
+def _imagenet(name: str, parameters: Mapping[str, Any]) -> Backbone:
+    return imagenet.find(name, str(parameters.get("weights", "")))
+
+
+FROZEN: dict[str, Callable[[Mapping[str, Any]], Backbone]] = {
+    "bundled": _bundled,
+    **{name: partial(_imagenet, name) for name in imagenet.NETWORKS},
+}
+
+
+def names() -> list[str]:
+    """Return the names of all backbones, the default one first."""
+    every = [*FROZEN, SCRATCH]
+    return sorted(every, key=lambda name: name != settings.DEFAULT_BACKBONE)
+
+
+def get(name: str, parameters: Mapping[str, Any] | None = None) -> Backbone:
+    """Return a frozen backbone.
+
+    Raises:
+        TrainingFailed: there is none of that name, or its weights cannot be had.
+    """
+    if name not in FROZEN:
+        raise TrainingFailed(
+            _("There is no backbone “%(name)s”. Choose one of: %(names)s.")
+            % {"name": name, "names": ", ".join(names())}
+        )
+    return FROZEN[name](parameters or {})

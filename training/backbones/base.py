@@ -1,0 +1,33 @@
+"""What a backbone is: the part of a network that turns a picture into a feature vector."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Backbone:
+    """A network with fixed weights, ready to be built where Keras is at hand.
+
+    `digest` tells its feature vectors from those of any other network: it covers the weights, the architecture's name
+    and the input size. `build` gives a model that maps float pixels 0 to 255, shape (N, input_size, input_size, 3), to
+    (N, features); scaling is its own business.
+    """
+
+    name: str
+    digest: str
+    input_size: int
+    features: int
+    build: Callable[[], "keras.Model"]
+
+
+def digest_of(path: Path, architecture: str, input_size: int) -> str:
+    """Return a backbone's digest from its file of weights."""
+    digest = hashlib.sha256(f"{architecture} {input_size}\n".encode())
+    digest.update(path.read_bytes())
+    return digest.hexdigest()[:32]

@@ -1,0 +1,74 @@
+"""The image backbone that ships with the product: a small residual network, pictures in, feature vectors out.
+
+Input: upright RGB pictures, cropped to the centred square and resized to INPUT_SIZE with an antialiased bilinear
+filter, values 0 to 255. The scaling to -1..1 is part of the network. Output: FEATURES numbers per picture.
+How it was trained, and on what: bundled/MODEL_CARD.md.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import keras
+
+INPUT_SIZE = 112
+FEATURES = 512
+WEIGHTS = Path(__file__).with_suffix("") / "weights.npz"
+# Per stage: channels, width inside a bottleneck, number of bottlenecks. Every stage halves the resolution first.
+STAGES = ((64, 32, 2), (160, 64, 3), (320, 128, 3))
+STEM = 24
+
+
+def network(*, batch_norm: bool = False, pooled: bool = True, size: int | None = INPUT_SIZE) -> keras.Model:
+    """The architecture with fresh weights.
+
+    With `batch_norm` every convolution is followed by a normalisation (the form that is trained); without, it has a
+    bias instead (the form that is shipped). Convolution and normalisation of one place are named conv_NN and norm_NN.
+    """
+    import keras
+    from keras import layers
+
+    count = 0
+
+    def conv(x: Any, filters: int, kernel: int, stride: int = 1, *, activate: bool = True) -> Any:
+        nonlocal count
+        x = layers.Conv2D(
+            filters,
+            kernel,
+            strides=stride,
+            padding="same",
+            use_bias=not batch_norm,
+            kernel_initializer="he_normal",
+            name=f"conv_{count:02d}",
+        )(x)
+        if batch_norm:
+            # A bottleneck starts as the identity: its last scale begins at zero.
+            gamma = "ones" if activate else "zeros"
+            x = layers.BatchNormalization(momentum=0.98, gamma_initializer=gamma, name=f"norm_{count:02d}")(x)
+        count += 1
+        return layers.ReLU()(x) if activate else x
+
+    inputs = layers.Input((size, size, 3), name="pixels")
+    x = conv(layers.Rescaling(1 / 127.5, -1.0)(inputs), STEM, 3, 2)
+    for channels, width, blocks in STAGES:
+        x = conv(x, channels, 3, 2)
+        for _ in range(blocks):
+            y = conv(conv(x, width, 1), width, 3)
+            x = layers.ReLU()(layers.Add()([x, conv(y, channels, 1, activate=False)]))
+    x = conv(x, FEATURES, 1)
+    if pooled:
+        x = layers.GlobalAveragePooling2D(name="features")(x)
+    return keras.Model(inputs, x, name="bundled")
+
+
+def build(weights: Path = WEIGHTS) -> keras.Model:
+    """The trained network, ready to compute feature vectors."""
+    import numpy as np
+
+    model = network()
+    with np.load(weights) as stored:
+        model.set_weights([stored[name].astype("float32") for name in stored.files])
+    model.trainable = False
+    return model

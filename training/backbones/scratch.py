@@ -1,0 +1,145 @@
+"""A plain convolutional network, learned from random weights on the project's own pictures.
+
+For projects whose pictures look like nothing that other backbones have seen (X-rays, spectra, surfaces), and as the
+yardstick that a pretrained backbone has to beat.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import keras
+
+INPUT_SIZE = 96
+FEATURES = 192
+EPOCHS = 60
+PATIENCE = 12
+BATCH = 32
+LEARNING_RATE = 1e-3
+SHOWN = ("loss", "val_loss", "accuracy", "val_accuracy")
+MARGIN = 8  # pixels by which a training picture is shifted at most
+
+Labelled = tuple[np.ndarray, np.ndarray]
+Watch = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The network without its classifier, and a value per epoch for each curve."""
+
+    network: "keras.Model"
+    curves: Mapping[str, list[float]]
+
+
+def network(classes: int, size: int = INPUT_SIZE) -> "keras.Model":
+    """Return the untrained network with a classifier on top; its layer `features` is what stays."""
+    import keras
+    from keras import layers
+
+    pixels = layers.Input((size, size, 3), name="pixels")
+    x = layers.Rescaling(1 / 127.5, -1.0, name="scaled")(pixels)
+    for place, filters in enumerate((24, 48, 96, FEATURES)):
+        x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv_{place}")(x)
+        x = layers.BatchNormalization(momentum=0.9, name=f"norm_{place}")(x)
+        x = layers.ReLU(name=f"relu_{place}")(x)
+        x = layers.MaxPooling2D(name=f"pool_{place}")(x)
+    x = layers.GlobalAveragePooling2D(name="features")(x)
+    x = layers.Dropout(0.3, name="dropout")(x)
+    return keras.Model(pixels, layers.Dense(classes, name="classifier")(x), name="scratch")
+
+
+def learn(
+    train: Labelled,
+    validation: Labelled,
+    weights: np.ndarray,
+    classes: int,
+    *,
+    seed: int,
+    epochs: int = EPOCHS,
+    watch: Watch = lambda done, total, note: None,
+) -> Learned:
+    """Train the network; stop when the validation loss (without one, the training loss) no longer falls.
+
+    Args:
+        train: pixels uint8 (N, S, S, 3) and labels (N,).
+        validation: the same; may be empty.
+        weights: per training example.
+        seed: the same one gives the same network on the same machine.
+        watch: called after every epoch; what it raises ends the training.
+    """
+    import keras
+    import tensorflow as tf
+
+    keras.utils.set_random_seed(seed % 2**32)
+    tf.config.experimental.enable_op_determinism()
+    model = network(classes, train[0].shape[1])
+    watched = "val_loss" if len(validation[1]) else "loss"
+    model.compile(
+        optimizer=keras.optimizers.AdamW(LEARNING_RATE, weight_decay=1e-4),
+        loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
+    )
+    history = model.fit(
+        _batches(train, weights, seed),
+        validation_data=validation if len(validation[1]) else None,
+        epochs=epochs,
+        verbose=0,
+        callbacks=[
+            keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: watch(epoch + 1, epochs, _note(logs))),
+            keras.callbacks.ReduceLROnPlateau(watched, factor=0.5, patience=PATIENCE // 3),
+            keras.callbacks.EarlyStopping(watched, patience=PATIENCE, restore_best_weights=True),
+        ],
+    )
+    trained = keras.Model(model.input, model.get_layer("features").output, name="scratch")
+    trained.trainable = False
+    curves = {_curve(name): list(map(float, values)) for name, values in history.history.items() if name in SHOWN}
+    return Learned(trained, curves)
+
+
+def _batches(train: Labelled, weights: np.ndarray, seed: int) -> "keras.utils.PyDataset":
+    """Return shuffled, augmented batches: mirrored, shifted, brighter or darker; the same for the same seed."""
+    import keras
+
+    pixels, labels = train
+
+    class Batches(keras.utils.PyDataset):
+        def __init__(self) -> None:
+            super().__init__(workers=1)
+            self.rng = np.random.default_rng(seed)
+            self.order = self.rng.permutation(len(labels))
+
+        def __len__(self) -> int:
+            return -(-len(labels) // BATCH)
+
+        def __getitem__(self, place: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            rows = self.order[place * BATCH : (place + 1) * BATCH]
+            return augmented(pixels[rows], self.rng), labels[rows], weights[rows]
+
+        def on_epoch_end(self) -> None:
+            self.order = self.rng.permutation(len(labels))
+
+    return Batches()
+
+
+def augmented(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return a batch with every picture mirrored or not, shifted and its contrast changed, as float32."""
+    result = np.empty(pixels.shape, np.float32)
+    size = pixels.shape[1]
+    for place, picture in enumerate(pixels):
+        left, top = rng.integers(0, 2 * MARGIN + 1, size=2)
+        wide = np.pad(picture, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="reflect")
+        shifted = wide[top : top + size, left : left + size]
+        mirrored = shifted[:, ::-1] if rng.random() < 0.5 else shifted
+        result[place] = (mirrored - 127.5) * rng.uniform(0.8, 1.2) + 127.5 + rng.uniform(-20, 20)
+    return result.clip(0, 255)
+
+
+def _note(logs: Mapping[str, Any]) -> str:
+    return ", ".join(f"{_curve(name)} {value:.3f}" for name, value in logs.items() if name in SHOWN)
+
+
+def _curve(name: str) -> str:
+    return "network_" + name.replace("val_", "validation_")

@@ -1,0 +1,87 @@
+"""Whether a model that says 80 % is right in 80 of 100 cases, and how far single figures can be trusted."""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+BINS = 15  # equal widths, as Guo et al. use
+Z_95 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The answers whose top probability lies in (low, high]; without any, both means are 0."""
+
+    low: float
+    high: float
+    count: int
+    confidence: float  # mean top probability
+    accuracy: float  # share of right answers
+
+
+def wilson(hits: int, count: int) -> tuple[float, float] | None:
+    """Return the Wilson score interval of a share: where the true one lies in 95 of 100 such samples.
+
+    Unlike the textbook interval it stays within [0, 1] and is not empty for 0 or all hits. None without a sample.
+    Source: Wilson 1927, doi:10.1080/01621459.1927.10502953; recommended by Brown, Cai & DasGupta 2001,
+    doi:10.1214/ss/1009213286.
+    """
+    if not count:
+        return None
+    share, squared = hits / count, Z_95**2
+    centre = (share + squared / (2 * count)) / (1 + squared / count)
+    half = Z_95 / (1 + squared / count) * float(np.sqrt(share * (1 - share) / count + squared / (4 * count**2)))
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def untempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+    """Return what the probabilities were before their logits were divided by the temperature.
+
+    softmax(z) is softmax(z / t) to the power of t, scaled to sum 1; so the logits need not be kept.
+
+    Args:
+        probabilities: shape (N, K), rows summing to 1.
+        temperature: above 0.
+    """
+    with np.errstate(divide="ignore"):
+        logarithms = temperature * np.log(probabilities)
+    raised = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
+    return raised / raised.sum(axis=1, keepdims=True)
+
+
+def bins_of(confidences: np.ndarray, right: np.ndarray, bins: int = BINS) -> list[Bin]:
+    """Sort answers into bins of equal width by their top probability.
+
+    Args:
+        confidences: top probabilities, shape (N,), in (0, 1].
+        right: whether each answer was right, shape (N,).
+    """
+    places = np.clip(np.ceil(confidences * bins).astype(int) - 1, 0, bins - 1)
+    found = []
+    for place in range(bins):
+        inside = places == place
+        count = int(inside.sum())
+        confidence, accuracy = (float(confidences[inside].mean()), float(right[inside].mean())) if count else (0.0, 0.0)
+        found.append(Bin(place / bins, (place + 1) / bins, count, confidence, accuracy))
+    return found
+
+
+def expected_error(bins: Sequence[Bin]) -> float:
+    """Return the expected calibration error: how far confidence and accuracy lie apart, weighted by answers per bin.
+
+    Source: Naeini et al. 2015, doi:10.1609/aaai.v29i1.9602; as in Guo et al. 2017, arXiv:1706.04599, equation 3.
+    """
+    total = sum(each.count for each in bins)
+    return sum(each.count * abs(each.accuracy - each.confidence) for each in bins) / total if total else 0.0
+
+
+def report(probabilities: np.ndarray, right: np.ndarray, temperature: float | None) -> dict[str, Any]:
+    """Return the calibration of some answers as plain data: `bins`, `error`, and with a temperature `error_before`."""
+    bins = bins_of(probabilities.max(axis=1), right)
+    found: dict[str, Any] = {"bins": [asdict(each) for each in bins], "error": expected_error(bins)}
+    if temperature is not None:
+        before = bins_of(untempered(probabilities, temperature).max(axis=1), right)
+        found |= {"error_before": expected_error(before), "temperature": temperature}
+    return found

@@ -1,0 +1,43 @@
+"""A frozen data set as trainers see it: plain dataclasses, whose pictures are read when they are needed."""
+
+from collections.abc import Callable
+from functools import partial
+
+from PIL import Image
+
+from classifr.common.media import images
+from predictions.models import Sample
+from training.models import DatasetItem, DatasetVersion
+from training.trainers.base import Example
+
+
+def of(dataset: DatasetVersion, *splits: str) -> list[Example]:
+    """Return the samples of a data set, or of some of its splits, in the order of their digests."""
+    return [example for _sample, example in with_samples(dataset, *splits)]
+
+
+def with_samples(dataset: DatasetVersion, *splits: str) -> list[tuple[int, Example]]:
+    """Return the same as `of`, each with the id of its sample."""
+    items = dataset.items.select_related("sample", "category").order_by("sample__sha256")
+    if splits:
+        items = items.filter(split__in=splits)
+    return [(item.sample_id, _example(item)) for item in items]
+
+
+def class_names(dataset: DatasetVersion) -> tuple[str, ...]:
+    """Return the categories of a data set by their present names, sorted: the order of a new model's outputs."""
+    return tuple(sorted(set(dataset.items.values_list("category__name", flat=True))))
+
+
+def _example(item: DatasetItem) -> Example:
+    sample = item.sample
+    return Example(sha256=sample.sha256, category=item.category.name, split=item.split, read=reader(sample))
+
+
+def reader(sample: Sample) -> Callable[[], Image.Image] | None:
+    """Return what reads the stored picture, or None where it was not kept."""
+    return partial(_read, sample) if sample.has_picture else None
+
+
+def _read(sample: Sample) -> Image.Image:
+    return images.load(sample.read())

@@ -1,0 +1,12 @@
+"""What this room asks of the rooms below: the picture of a sample that a data set holds is kept."""
+
+from django.db.models import Exists, OuterRef
+
+from predictions import holds
+from training.models import DatasetItem
+
+
+@holds.keeps_picture
+def in_a_data_set() -> Exists:
+    """A frozen data set must stay what it was, or a model could not be measured on it again."""
+    return Exists(DatasetItem.objects.filter(sample=OuterRef("pk")))

@@ -1,0 +1,39 @@
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from classifr.common.errors import DomainError
+from predictions import categories
+from training import imports
+from training.management.terminal import Bar
+from training.management.training_command import TrainingCommand
+
+
+class Command(TrainingCommand):
+    help = "Add a category to a project, with pictures of it if a folder is named. Again: adds only what is new."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("name", metavar="NAME")
+        parser.add_argument("--images", metavar="DIR", help="A folder of pictures that all show this category.")
+        parser.add_argument("--retrain", action="store_true", help="Train a new model afterwards.")
+        self.add_training_arguments(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        project = self.project(options["project"])
+        bar = Bar(self.stdout)
+        try:
+            category, is_new = categories.add(project, options["name"])
+            self.stdout.write(f"Category {category.name}: {'added' if is_new else 'there already'}")
+            if options["images"]:
+                report = imports.import_folder(project, category, options["images"], progress=bar)
+                bar.close()
+                self.tell_import(report)
+        except DomainError as error:
+            raise CommandError(str(error)) from error
+        finally:
+            bar.close()
+        if warning := imports.few_pictures_warning(category):
+            self.stdout.write(self.style.WARNING(warning))
+        if options["retrain"]:
+            self.train(project, options)

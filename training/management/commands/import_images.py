@@ -1,0 +1,29 @@
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from classifr.common.errors import DomainError
+from training import imports
+from training.management.terminal import Bar, ProjectCommand
+
+
+class Command(ProjectCommand):
+    help = "Import labelled pictures: one folder per category; missing categories are made. Again: only what is new."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument("directory", metavar="DIR")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        project = self.project(options["project"])
+        bar = Bar(self.stdout)
+        try:
+            report = imports.import_folder(project, None, options["directory"], progress=bar)
+        except DomainError as error:
+            raise CommandError(str(error)) from error
+        finally:
+            bar.close()
+        self.tell_import(report)
+        for category in project.categories.filter(name__in=report.taken):
+            if warning := imports.few_pictures_warning(category):
+                self.stdout.write(self.style.WARNING(warning))

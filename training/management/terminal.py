@@ -1,0 +1,171 @@
+"""What the commands of this room share: finding the project, a bar of progress, tables, and stopping cleanly."""
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
+
+from predictions.models import ModelVersion, Project
+from training import evaluation
+from training.imports import ImportReport
+from training.models import Evaluation
+from training.runs import Interrupted
+
+BAR_WIDTH = 24
+SECONDS_BETWEEN_LINES = 5
+MOST_ROWS = 50
+
+
+class Bar:
+    """A `Progress` for people: a bar on a terminal; elsewhere a line for every stage and every few seconds."""
+
+    def __init__(self, out: OutputWrapper) -> None:
+        self._out = out
+        self.told: set[str] = set()
+        self._drawn = 0
+        self._stage = ""
+        self._written_at = 0.0
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        percent = round(100 * done / total) if total else 0
+        self.told.add(note)
+        if self._out.isatty():
+            self._draw(f"{'█' * (BAR_WIDTH * percent // 100):░<{BAR_WIDTH}} {percent:3d} %  {note}"[:110])
+        elif note != self._stage or time.monotonic() - self._written_at > SECONDS_BETWEEN_LINES or done == total:
+            self._out.write(f"{percent:3d} %  {note}")
+            self._written_at = time.monotonic()
+        self._stage = note
+
+    def close(self) -> None:
+        if self._drawn:
+            self._out.write("")
+            self._drawn = 0
+
+    def _draw(self, line: str) -> None:
+        self._out.write(f"\r{line:<{self._drawn}}", ending="")
+        self._out.flush()
+        self._drawn = len(line)
+
+
+class ProjectCommand(BaseCommand):
+    """A command about one project, which need not be named where there is only one."""
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--project", metavar="SLUG", help="Needed when there are several projects.")
+
+    def project(self, slug: str | None) -> Project:
+        projects = {project.slug: project for project in Project.objects.order_by("slug")}
+        known = ", ".join(projects)
+        if not projects:
+            raise CommandError("There is no project yet. Make one: manage.py create_project NAME")
+        if slug is None and len(projects) == 1:
+            return next(iter(projects.values()))
+        if slug is None:
+            raise CommandError(f"There are several projects. Name one with --project: {known}")
+        if slug not in projects:
+            raise CommandError(f"There is no project '{slug}'. There are: {known}")
+        return projects[slug]
+
+    def tell_import(self, report: ImportReport) -> None:
+        """Print what was taken, and what not and why."""
+        rows = [(name, str(count)) for name, count in sorted(report.taken.items())]
+        rows.append(("taken", str(report.total_taken)))
+        rows.append(("there already", str(len(report.duplicates))))
+        rows.append(("refused", str(len(report.refused))))
+        self.stdout.write(table(("", "pictures"), rows))
+        for title, told in (("There already:", report.duplicates), ("Refused:", report.refused)):
+            if told:
+                self.stdout.write(title)
+            for each in told[:MOST_ROWS]:
+                self.stdout.write(f"  {each.name}: {each.reason}")
+            if len(told) > MOST_ROWS:
+                self.stdout.write(f"  ... and {len(told) - MOST_ROWS} more")
+
+    def tell_figures(self, new: Evaluation | None, live: Evaluation | None, version: ModelVersion) -> None:
+        """Print the figures per category with 95 % intervals, beside the live model's on the same test pictures."""
+        if new is None:
+            self.stdout.write(self.style.WARNING("There was no test picture: how well the model does is unknown."))
+            return
+        beside = live.per_category if live else {}
+        between, _accuracy = evaluation.intervals(new)
+        headings = ["category", "precision", "95 %", "recall", "95 %", "avg. precision", "support"]
+        headings += ["live precision", "live recall"] if live else []
+        rows = [
+            [
+                name,
+                *(
+                    cell
+                    for key in ("precision", "recall")
+                    for cell in (_number(one[key]), _between(between[name][key]))
+                ),
+                _number(one.get("average_precision")),
+                str(one["support"]),
+            ]
+            + ([_number(beside.get(name, {}).get(key)) for key in ("precision", "recall")] if live else [])
+            for name, one in new.per_category.items()
+        ]
+        self.stdout.write(f"Version {version.number} on the test split of data set {new.dataset.number}:")
+        self.stdout.write(table(headings, rows))
+        self.stdout.write(_summary("this version", new))
+        if live:
+            self.stdout.write(_summary(f"live, version {live.model_version.number}", live))
+
+
+def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return lines with columns: the first to the left, numbers to the right."""
+    widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
+    lines = [
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
+        for row in [headings, ["-" * width for width in widths], *rows]
+    ]
+    return "\n".join(line.rstrip() for line in lines)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Turn the first Ctrl-C or SIGTERM into Interrupted, which ends a run as cancelled; a second Ctrl-C is as usual."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+        raise Interrupted
+
+    before: Mapping[int, Any] = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield
+    finally:
+        for each, handler in before.items():
+            signal.signal(each, handler)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}"
+
+
+def _between(interval: tuple[float, float] | None) -> str:
+    return "-" if interval is None else f"{interval[0]:.2f}-{interval[1]:.2f}"
+
+
+def _summary(who: str, found: Evaluation) -> str:
+    skipped = f", {found.skipped} not asked" if found.skipped else ""
+    _by_category, between = evaluation.intervals(found)
+    line = (
+        f"{who}: accuracy {found.accuracy:.3f} ({_between(between)}), macro F1 {found.macro_f1:.3f}"
+        f" ({len(found.answers)} pictures{skipped})"
+    )
+    if not found.calibration:
+        return line
+    line += f", calibration error {found.calibration['error']:.3f}"
+    before = found.calibration.get("error_before")
+    return line if before is None else f"{line} ({before:.3f} before temperature scaling)"

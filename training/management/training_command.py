@@ -1,0 +1,92 @@
+"""The part of a command that trains in its own process and tells what came of it."""
+
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from classifr.common import jobs
+from classifr.common.errors import DomainError
+from predictions import registry
+from predictions.models import Project
+from training import abstaining, retraining, runs
+from training.management.terminal import Bar, ProjectCommand, interruptible
+from training.models import Evaluation, TrainingRun
+
+INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
+
+
+class TrainingCommand(ProjectCommand):
+    def add_training_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument("--backbone", default="", metavar="NAME", help="Default: the trainer's own.")
+        parser.add_argument("--trainer", default="", metavar="ALIAS", help="Default: the project's own.")
+        parser.add_argument("--seed", type=int, default=0, metavar="N", help="Default: %(default)s.")
+        parser.add_argument(
+            "--promote",
+            action="store_true",
+            help="Make the new model live if it is not worse than the live one on the same test pictures.",
+        )
+
+    def train(self, project: Project, options: dict[str, Any]) -> None:
+        """Do a run here and now; Ctrl-C or SIGTERM cancels it.
+
+        Raises:
+            CommandError: if it is refused, fails or is cancelled. A model that is not promoted is no error.
+        """
+        jobs.discover()
+        live = registry.live(project)
+        try:
+            run, job = retraining.begin(
+                project,
+                backbone=options["backbone"],
+                trainer=options["trainer"],
+                seed=options["seed"],
+                promote=options["promote"],
+            )
+        except DomainError as error:
+            raise CommandError(str(error)) from error
+        self.stdout.write(f"Run {run.pk}: training on data set version {run.dataset.number}")
+        bar = Bar(self.stdout)
+        try:
+            with interruptible():
+                jobs.run(job, watcher=bar)
+        except runs.Interrupted:
+            runs.cancel(run)
+        finally:
+            bar.close()
+        runs.settle_abandoned(project)
+        run.refresh_from_db()
+        self._tell(run, live.pk if live else 0, told=bar.told)
+
+    def _tell(self, run: TrainingRun, live: int, told: set[str]) -> None:
+        if run.status == TrainingRun.Status.CANCELLED:
+            raise CommandError("Cancelled. Nothing was changed.", returncode=INTERRUPTED)
+        if run.model_version is None:
+            raise CommandError(run.error or "The run did not end. Nothing was changed; start again.")
+        measured = {
+            each.model_version_id: each
+            for each in Evaluation.objects.filter(dataset=run.dataset).select_related("model_version", "dataset")
+        }
+        for line in run.log.splitlines():
+            _time, _space, text = line.partition(" ")
+            if text not in told | {run.outcome}:
+                self.stdout.write(f"  {text}")
+        self.tell_figures(measured.get(run.model_version.pk), measured.get(live), run.model_version)
+        self._tell_threshold(run)
+        self.stdout.write(self.style.SUCCESS(f"Registered version {run.model_version.number}."))
+        if run.outcome:
+            promoted = registry.live(run.project) == run.model_version
+            self.stdout.write((self.style.SUCCESS if promoted else self.style.WARNING)(run.outcome))
+
+    def _tell_threshold(self, run: TrainingRun) -> None:
+        """Print the threshold proposed for the lowest wanted precision; the page of the run has them all."""
+        first = next(iter(abstaining.proposals(run)), None)
+        if first is None:
+            self.stdout.write("No abstain threshold proposed: too few validation pictures.")
+        elif first.threshold is None or first.validation is None:
+            self.stdout.write(f"No abstain threshold reaches a precision of {first.wanted:g} on the validation split.")
+        else:
+            self.stdout.write(
+                f"Proposed abstain threshold for a precision of {first.wanted:g}: {first.threshold:.2f}"
+                f" (keeps {first.validation.kept} of {first.validation.count} validation answers,"
+                f" {first.validation.right} of them right)"
+            )

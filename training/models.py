@@ -1,0 +1,137 @@
+"""Making a better model: frozen data sets, attempts to learn from them, and how well the results did."""
+
+from typing import ClassVar
+
+from django.conf import settings
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from classifr.common.models import Job
+from predictions.models import Category, ModelVersion, Project, Sample
+
+
+class DatasetVersion(models.Model):
+    """What was known to be true at one moment; never changed afterwards."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="datasets")
+    number = models.PositiveIntegerField()
+    digest = models.CharField(max_length=64)
+    report = models.JSONField(default=dict, help_text="Counts per category and split, and what was left out and why.")
+    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-number"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["project", "number"], name="data_set_number_is_unique_in_its_project"),
+            models.UniqueConstraint(fields=["project", "digest"], name="data_set_is_frozen_once"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.project.slug} data set {self.number}"
+
+
+class DatasetItem(models.Model):
+    """One sample of a data set version with its category, and the part it plays."""
+
+    class Split(models.TextChoices):
+        TRAIN = "train"
+        VALIDATION = "validation"
+        TEST = "test"
+
+    dataset = models.ForeignKey(DatasetVersion, models.CASCADE, related_name="items")
+    sample = models.ForeignKey(Sample, models.PROTECT, related_name="+")
+    category = models.ForeignKey(Category, models.PROTECT, related_name="+")
+    split = models.CharField(max_length=10, choices=Split)
+
+    class Meta:
+        constraints: ClassVar = [models.UniqueConstraint(fields=["dataset", "sample"], name="sample_once_per_data_set")]
+
+    def __str__(self) -> str:
+        return f"{self.sample}: {self.category} ({self.split})"
+
+
+class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
+    def active(self) -> "TrainingRunQuerySet":
+        return self.filter(status__in=[TrainingRun.Status.WAITING, TrainingRun.Status.RUNNING])
+
+
+class TrainingRun(models.Model):
+    """One attempt to learn: a data set version, a trainer, its parameters and a seed."""
+
+    class Status(models.TextChoices):
+        WAITING = "waiting"
+        RUNNING = "running"
+        SUCCEEDED = "succeeded"
+        FAILED = "failed"
+        CANCELLED = "cancelled"
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="runs")
+    dataset = models.ForeignKey(DatasetVersion, models.PROTECT, related_name="runs")
+    trainer = models.CharField(max_length=50, help_text="An alias of TRAINERS.")
+    parameters = models.JSONField(default=dict)
+    seed = models.PositiveBigIntegerField(default=0)
+    promote = models.BooleanField(
+        default=False, help_text="Promote the result when it is not worse than the live model."
+    )
+    status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
+    model_version = models.OneToOneField(ModelVersion, models.PROTECT, null=True, related_name="run")
+    job = models.ForeignKey(Job, models.SET_NULL, null=True, related_name="+")
+    curves = models.JSONField(default=dict, help_text="Name to one value per epoch.")
+    log = models.TextField(blank=True)
+    error = models.TextField(blank=True)
+    outcome = models.TextField(blank=True, help_text="What became of the model: promoted, or why not.")
+    abstaining = models.JSONField(default=list, help_text="Abstain thresholds proposed for wanted precisions.")
+    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+    started_at = models.DateTimeField(null=True)
+    finished_at = models.DateTimeField(null=True)
+
+    objects = TrainingRunQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["project"], condition=Q(status__in=["waiting", "running"]), name="one_active_run_per_project"
+            ),
+            models.CheckConstraint(
+                condition=Q(status="succeeded", model_version__isnull=False)
+                | (~Q(status="succeeded") & Q(model_version__isnull=True)),
+                name="model_exactly_when_succeeded",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"run {self.pk} of {self.project.slug}"
+
+    @property
+    def is_active(self) -> bool:
+        return self.status in (self.Status.WAITING, self.Status.RUNNING)
+
+
+class Evaluation(models.Model):
+    """A model version measured on the test split of a data set version."""
+
+    model_version = models.ForeignKey(ModelVersion, models.CASCADE, related_name="evaluations")
+    dataset = models.ForeignKey(DatasetVersion, models.CASCADE, related_name="evaluations")
+    accuracy = models.FloatField()
+    macro_f1 = models.FloatField()
+    per_category = models.JSONField(
+        help_text="Name to precision, recall, average precision, support; null where undefined."
+    )
+    confusion = models.JSONField(help_text="Names and a matrix of counts: row = true, column = predicted.")
+    calibration = models.JSONField(default=dict, help_text="Bins, and the expected error with and without temperature.")
+    answers = models.JSONField(default=dict, help_text="Sample id to whether the answer was right, of those scored.")
+    thresholds = models.JSONField(default=dict, help_text="Counts at every threshold, see `training.performance`.")
+    skipped = models.PositiveIntegerField(default=0, help_text="Test samples that this model could not be asked about.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["model_version", "dataset"], name="one_evaluation_per_model_and_data_set")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model_version} on {self.dataset}"

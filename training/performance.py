@@ -1,0 +1,112 @@
+"""Precision and recall at a threshold, each category counted by itself, and average precision.
+
+Kept with an evaluation as counts at the thresholds 0.00, 0.01, ... 1.00: small, however many pictures were measured.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from training.models import Evaluation
+
+STEPS = 100
+
+
+@dataclass(frozen=True)
+class Figures:
+    """Precision is 0 where nothing was named, recall is 0 where nothing was there to be found."""
+
+    precision: float
+    recall: float
+    average_precision: float | None
+
+
+@dataclass(frozen=True)
+class Performance:
+    overall: Figures
+    per_category: dict[str, Figures]
+
+
+def count_at_thresholds(scores: np.ndarray, names: Sequence[str], truth: Sequence[str]) -> dict[str, Any]:
+    """Count, for each category and threshold, how many pictures were given it, and how many of those rightly.
+
+    Args:
+        scores: probabilities, shape (N, K).
+        names: the K categories of the model.
+        truth: the N true categories.
+
+    A picture is given every category whose probability reaches the threshold.
+    """
+    thresholds = np.arange(STEPS + 1) / STEPS
+    is_true = np.array([[one == name for name in names] for one in truth], dtype=bool).reshape(len(truth), len(names))
+    named: list[list[int]] = []
+    right: list[list[int]] = []
+    average: list[float | None] = []
+    for column, of_it in zip(scores.T, is_true.T, strict=True):
+        for counts, values in ((named, column), (right, column[of_it])):
+            counts.append((len(values) - np.searchsorted(np.sort(values), thresholds)).tolist())
+        average.append(average_precision(column, of_it))
+    return {
+        "names": list(names),
+        "named": named,
+        "right": right,
+        "support": is_true.sum(axis=0).tolist(),
+        "average_precision": average,
+    }
+
+
+def average_precision(scores: np.ndarray, is_true: np.ndarray) -> float | None:
+    """Return the area under precision over recall as steps, sum of (R_n - R_{n-1}) P_n; None if nothing is true.
+
+    Source: Manning, Raghavan & Schütze 2008, Introduction to Information Retrieval, section 8.4 (average precision);
+    pictures of equal score count together, so their order does not matter.
+    """
+    if not is_true.any():
+        return None
+    order = np.argsort(-scores, kind="stable")
+    hits = np.cumsum(is_true[order])
+    last_of_equals = np.append(np.diff(scores[order]) != 0, True)
+    found, looked_at = hits[last_of_equals], np.flatnonzero(last_of_equals) + 1
+    return float((np.diff(found, prepend=0) * found / looked_at).sum() / hits[-1])
+
+
+def at(evaluation: Evaluation, threshold: float) -> Performance:
+    """Return the figures of an evaluation at a threshold, to the nearest hundredth.
+
+    An evaluation that was made before these counts were kept has the figures of its most probable answers instead.
+    """
+    counts = evaluation.thresholds
+    if not counts:
+        return _of_top_answers(evaluation)
+    step = round(threshold * STEPS)
+    named = [row[step] for row in counts["named"]]
+    right = [row[step] for row in counts["right"]]
+    average = counts["average_precision"]
+    known = [value for value in average if value is not None]
+    return Performance(
+        Figures(
+            _share(sum(right), sum(named)),
+            _share(sum(right), sum(counts["support"])),
+            sum(known) / len(known) if known else None,
+        ),
+        {
+            name: Figures(_share(right[i], named[i]), _share(right[i], counts["support"][i]), average[i])
+            for i, name in enumerate(counts["names"])
+        },
+    )
+
+
+def _of_top_answers(evaluation: Evaluation) -> Performance:
+    return Performance(
+        Figures(evaluation.accuracy, evaluation.accuracy, None),
+        {
+            name: Figures(figures["precision"] or 0.0, figures["recall"] or 0.0, None)
+            for name, figures in evaluation.per_category.items()
+        },
+    )
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0

@@ -1,0 +1,227 @@
+"""Pictures of numbers, as geometry that the SVG templates draw: no plotting library in a web process.
+
+Everything shown is beside it in a table too, for whoever does not see the picture.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+WIDTH, HEIGHT = 480, 240
+LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 28
+CELL = 34
+LABELS = 110
+LEAN = 60  # how far the last slanted label reaches to the right
+LONGEST_LABEL = 14
+MOST_CLASSES_WITH_NUMBERS = 30
+
+
+@dataclass(frozen=True)
+class Line:
+    """One curve: its name, its corners as an SVG `points` attribute, and where its last value stands."""
+
+    name: str
+    points: str
+    dashed: bool
+    first: float
+    last: float
+    best: float
+
+
+@dataclass(frozen=True)
+class Tick:
+    at: float
+    label: str
+
+
+@dataclass(frozen=True)
+class Chart:
+    """Curves that share their axes: losses in one chart, shares in [0, 1] in another."""
+
+    title: str
+    lines: list[Line]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    top: int = TOP
+    right_edge: int = WIDTH - RIGHT
+    bottom_edge: int = HEIGHT - BOTTOM
+
+
+@dataclass(frozen=True)
+class Cell:
+    x: int
+    y: int
+    count: int
+    share: str  # of its row, "0.00" to "1.00": how dark it is
+    light_text: bool
+    title: str
+
+
+@dataclass(frozen=True)
+class Label:
+    text: str
+    full: str
+    x: float
+    y: float
+
+
+@dataclass(frozen=True)
+class Row(Label):
+    counts: Sequence[int]
+
+
+@dataclass(frozen=True)
+class Matrix:
+    cells: list[Cell]
+    rows: list[Row]
+    columns: list[Label]
+    width: int
+    height: int
+    with_numbers: bool
+    cell: int = CELL
+    labels: int = LABELS
+
+
+@dataclass(frozen=True)
+class Bar:
+    """The answers of one bin of confidence, as geometry and, for the table beside it, in numbers."""
+
+    x: float
+    y: float
+    width: float
+    height: float
+    low: float
+    high: float
+    count: int
+    confidence: float
+    accuracy: float
+    mean_x: float  # where the mean confidence stands
+
+
+@dataclass(frozen=True)
+class Reliability:
+    """How often answers of a confidence were right: a bar per bin, and a diagonal where bars of honest answers end."""
+
+    bars: list[Bar]
+    x_ticks: list[Tick]
+    y_ticks: list[Tick]
+    bins: int
+    width: int = WIDTH
+    height: int = HEIGHT
+    left: int = LEFT
+    top: int = TOP
+    right_edge: int = WIDTH - RIGHT
+    bottom_edge: int = HEIGHT - BOTTOM
+
+
+def reliability(bins: Sequence[Mapping[str, Any]]) -> Reliability:
+    """Return a bar per bin that has answers; both axes go from 0 to 1."""
+    bars = []
+    for each in bins:
+        if each["count"]:
+            left, right, top = _along(each["low"]), _along(each["high"]), _y(each["accuracy"], 0, 1)
+            bars.append(
+                Bar(
+                    x=round(left + 1, 1),
+                    y=round(top, 1),
+                    width=round(right - left - 2, 1),
+                    height=round(HEIGHT - BOTTOM - top, 1),
+                    mean_x=round(_along(each["confidence"]), 1),
+                    **{key: each[key] for key in ("low", "high", "count", "confidence", "accuracy")},
+                )
+            )
+    shares = [step / 4 for step in range(5)]
+    return Reliability(
+        bars=bars,
+        x_ticks=[Tick(round(_along(share), 1), f"{share:.3g}") for share in shares],
+        y_ticks=[Tick(round(_y(share, 0, 1), 1), f"{share:.3g}") for share in shares],
+        bins=len(bins),
+    )
+
+
+def charts(curves: Mapping[str, Sequence[float]]) -> list[Chart]:
+    """Return a chart for the losses and one for each other kind of curve, with train and validation side by side."""
+    kinds: dict[str, dict[str, Sequence[float]]] = {}
+    for name, values in curves.items():
+        finite = [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
+        if finite:
+            kind = name.removeprefix("validation_").removeprefix("val_")
+            kinds.setdefault(kind, {})[name] = finite
+    return [_chart(kind, lines) for kind, lines in kinds.items()]
+
+
+def matrix(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Matrix:
+    """Return a square per pair of classes: row = true, column = predicted, darkness = share of the row."""
+    cells = []
+    for i, row in enumerate(counts):
+        total = sum(row)
+        for j, count in enumerate(row):
+            share = count / total if total else 0.0
+            title = f"{names[i]} → {names[j]}: {count}"
+            cells.append(Cell(LABELS + j * CELL, LABELS + i * CELL, count, f"{share:.2f}", share > 0.55, title))
+    middle = CELL / 2
+    return Matrix(
+        cells=cells,
+        rows=[
+            Row(_short(name), name, LABELS - 6, LABELS + i * CELL + middle, counts[i]) for i, name in enumerate(names)
+        ],
+        columns=[Label(_short(name), name, LABELS + i * CELL + middle, LABELS - 6) for i, name in enumerate(names)],
+        width=LABELS + CELL * len(names) + LEAN,
+        height=LABELS + CELL * len(names) + 4,
+        with_numbers=len(names) <= MOST_CLASSES_WITH_NUMBERS,
+    )
+
+
+def _chart(kind: str, curves: Mapping[str, Sequence[float]]) -> Chart:
+    steps = max(len(values) for values in curves.values())
+    top = _round_up(max(max(values) for values in curves.values()))
+    bottom = min(0.0, min(min(values) for values in curves.values()))
+    lines = [
+        Line(
+            name=name,
+            points=" ".join(f"{_x(i, steps):.1f},{_y(value, bottom, top):.1f}" for i, value in enumerate(values)),
+            dashed=name != kind,
+            first=values[0],
+            last=values[-1],
+            best=min(values) if "loss" in kind else max(values),
+        )
+        for name, values in curves.items()
+    ]
+    every = max(1, math.ceil(steps / 8))
+    return Chart(
+        title=kind.replace("_", " "),
+        lines=lines,
+        x_ticks=[Tick(round(_x(i, steps), 1), str(i + 1)) for i in range(0, steps, every)],
+        y_ticks=[
+            Tick(round(_y(value, bottom, top), 1), f"{value:.3g}")
+            for value in (bottom + (top - bottom) * part / 4 for part in range(5))
+        ],
+    )
+
+
+def _x(step: int, steps: int) -> float:
+    return LEFT + (WIDTH - LEFT - RIGHT) * (step / (steps - 1) if steps > 1 else 0.5)
+
+
+def _y(value: float, bottom: float, top: float) -> float:
+    return HEIGHT - BOTTOM - (HEIGHT - TOP - BOTTOM) * (value - bottom) / (top - bottom)
+
+
+def _along(share: float) -> float:
+    return LEFT + (WIDTH - LEFT - RIGHT) * share
+
+
+def _round_up(value: float) -> float:
+    """Return 1, 2 or 5 times a power of ten that is not less."""
+    if value <= 0:
+        return 1.0
+    power = 10.0 ** math.floor(math.log10(value))
+    return next(step * power for step in (1, 2, 5, 10) if step * power >= value * 0.999)
+
+
+def _short(name: str) -> str:
+    return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…"

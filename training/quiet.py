@@ -1,0 +1,41 @@
+"""TensorFlow without its start-up chatter. Only for processes that train: importing it takes seconds and memory."""
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+CHATTER = (b"absl::InitializeLog()", b"oneDNN custom operations are on", b"cpu_feature_guard")
+
+
+def import_quietly() -> None:
+    """Import TensorFlow for work on the CPU, and keep its start-up chatter off the console."""
+    if "tensorflow" in sys.modules:
+        return
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    with _chatter_held_back():
+        import tensorflow
+
+        tensorflow.zeros(1)  # the second half of the chatter comes with the first operation
+    logging.getLogger("tensorflow").setLevel(logging.ERROR)
+
+
+@contextmanager
+def _chatter_held_back() -> Iterator[None]:
+    """Pass on what is written to stderr meanwhile, but for the lines that TensorFlow's C++ parts always write."""
+    sys.stderr.flush()
+    console = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(console, 2)
+            os.close(console)
+            held.seek(0)
+            said = [line for line in held if not any(mark in line for mark in CHATTER)]
+            os.write(2, b"".join(said))

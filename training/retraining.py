@@ -1,0 +1,149 @@
+"""Asking for a training run: what is to be learned, how, and that only one at a time learns for a project."""
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from classifr.common import jobs, languages
+from classifr.common.errors import Conflict, InvalidInput
+from classifr.common.models import Job
+from predictions.models import Project
+from training import datasets, runs
+from training.models import TrainingRun
+from training.trainers.base import BaseTrainer, trainers
+
+JOB = "training.run"
+QUEUE = "training"
+ATTEMPTS = 3  # how often a worker may die over a run before it is given up
+LARGEST_SEED = 2**31 - 1
+
+
+class RunActive(Conflict):
+    """Another run of this project has not ended."""
+
+    code = "run_active"
+
+
+def request(
+    project: Project,
+    *,
+    backbone: str = "",
+    seed: int = 0,
+    promote: bool = False,
+    by: User | None,
+    trainer: str = "",
+) -> TrainingRun:
+    """Freeze a data set version and ask a worker to train on it.
+
+    Raises:
+        InvalidInput: for an unknown trainer or backbone.
+        TooLittleToLearn: if there are not enough labelled pictures.
+        RunActive: if a run of this project has not ended.
+    """
+    _give_up_dead_runs(project)
+    with transaction.atomic():
+        run, _job = _prepare(project, backbone, seed, promote, by, trainer, attempts=ATTEMPTS)
+    return run
+
+
+def begin(
+    project: Project,
+    *,
+    backbone: str = "",
+    seed: int = 0,
+    promote: bool = False,
+    by: User | None = None,
+    trainer: str = "",
+) -> tuple[TrainingRun, Job]:
+    """Prepare a run that this very process does, with `jobs.run`. Raises as `request` does.
+
+    Its job has the heartbeat of any other, so a killed command is noticed; but it has one attempt, because nobody at a
+    terminal expects a run that they killed to go on elsewhere.
+    """
+    _give_up_dead_runs(project)
+    with transaction.atomic():
+        run, job = _prepare(project, backbone, seed, promote, by, trainer, attempts=1)
+        claimed = jobs.claim(job.pk, jobs.worker_name())
+    if claimed is None:
+        raise RunActive(_("Another process has taken this run."))
+    return run, claimed
+
+
+def default_backbone(trainer: BaseTrainer) -> str:
+    """Return the backbone that a run gets when none is named."""
+    known = trainer.backbones()
+    if not known:
+        return ""
+    return settings.DEFAULT_BACKBONE if settings.DEFAULT_BACKBONE in known else known[0]
+
+
+def trainer_alias(project: Project) -> str:
+    return project.trainer or settings.DEFAULT_TRAINER
+
+
+def trainer_named(alias: str) -> BaseTrainer:
+    """Return a trainer. Raises InvalidInput, naming those that exist."""
+    if alias not in trainers:
+        sentence = _("There is no trainer “%(name)s”. There are: %(known)s.")
+        raise InvalidInput(sentence % {"name": alias, "known": ", ".join(trainers)})
+    try:
+        return trainers[alias]
+    except ImproperlyConfigured as error:
+        raise InvalidInput(str(error)) from error
+
+
+def _prepare(
+    project: Project, backbone: str, seed: int, promote: bool, by: User | None, alias: str, *, attempts: int
+) -> tuple[TrainingRun, Job]:
+    alias = alias or trainer_alias(project)
+    parameters = _parameters(trainer_named(alias), backbone)
+    if not 0 <= seed <= LARGEST_SEED:
+        raise InvalidInput(_("The seed must be between 0 and %(largest)d.") % {"largest": LARGEST_SEED})
+    _refuse_second(project)
+    dataset = datasets.freeze(project, by=by)
+    try:
+        with transaction.atomic():
+            run = TrainingRun.objects.create(
+                project=project,
+                dataset=dataset,
+                trainer=alias,
+                parameters=parameters,
+                seed=seed,
+                promote=promote,
+                requested_by=by,
+            )
+    except IntegrityError:
+        _refuse_second(project)
+        raise
+    run.job = jobs.enqueue(JOB, languages.kept_in({"run": run.pk}), queue=QUEUE, max_attempts=attempts)
+    run.save(update_fields=["job"])
+    return run, run.job
+
+
+def _give_up_dead_runs(project: Project) -> None:
+    """Do what a worker does every few seconds, in case none is running."""
+    jobs.reclaim_stalled()
+    runs.settle_abandoned(project)
+
+
+def _parameters(trainer: BaseTrainer, backbone: str) -> dict[str, str]:
+    backbone = backbone or default_backbone(trainer)
+    if backbone and backbone not in trainer.backbones():
+        sentence = _("There is no backbone “%(name)s” here. There are: %(known)s.")
+        known = ", ".join(trainer.backbones()) or _("none")
+        raise InvalidInput(sentence % {"name": backbone, "known": known})
+    return {"backbone": backbone} if backbone else {}
+
+
+def _refuse_second(project: Project) -> None:
+    if run := project.runs.active().first():
+        sentence = _(
+            "Run %(number)d of this project, asked for at %(time)s, has not ended. Wait for it, or cancel it on its"
+            " page. A run whose process was killed is given up after about a minute."
+        )
+        asked = date_format(timezone.localtime(run.created_at), "SHORT_DATETIME_FORMAT")
+        raise RunActive(sentence % {"number": run.pk, "time": asked})

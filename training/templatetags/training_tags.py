@@ -1,0 +1,72 @@
+"""How the training pages write states, shares and durations."""
+
+from typing import Any
+
+from django import template
+from django.utils.formats import number_format
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from predictions.templatetags.predictions_tags import percent
+from training.models import TrainingRun
+
+register = template.Library()
+
+STATES = {
+    TrainingRun.Status.WAITING: gettext_lazy("waiting"),
+    TrainingRun.Status.RUNNING: gettext_lazy("running"),
+    TrainingRun.Status.SUCCEEDED: gettext_lazy("succeeded"),
+    TrainingRun.Status.FAILED: gettext_lazy("failed"),
+    TrainingRun.Status.CANCELLED: gettext_lazy("cancelled"),
+}
+
+CURVES = {
+    "loss": gettext_lazy("Loss"),
+    "validation_loss": gettext_lazy("Loss (validation)"),
+    "val_loss": gettext_lazy("Loss (validation)"),
+    "accuracy": gettext_lazy("Accuracy"),
+    "validation_accuracy": gettext_lazy("Accuracy (validation)"),
+    "val_accuracy": gettext_lazy("Accuracy (validation)"),
+}
+
+
+@register.inclusion_tag("training/_status.html")
+def run_status(run: TrainingRun) -> dict[str, Any]:
+    return {"run": run, "label": STATES[TrainingRun.Status(run.status)]}
+
+
+@register.filter
+def share(value: float | None) -> str:
+    """Write a number in [0, 1] as a percentage; a dash where it is undefined."""
+    return "–" if value in (None, "") else percent(value)
+
+
+@register.filter
+def between(interval: tuple[float, float] | None) -> str:
+    """Write an interval of shares as percentages; a dash where it is undefined."""
+    if not interval:
+        return "–"
+    return _("%(low)s to %(high)s") % {"low": percent(interval[0]), "high": percent(interval[1])}
+
+
+@register.filter
+def two_places(value: float) -> str:
+    """Write a threshold as people say it, 0.62."""
+    return number_format(round(value, 2), 2)
+
+
+@register.filter
+def curve_name(name: str) -> str:
+    """Write the name of a curve; one that only its trainer knows stays as it is."""
+    return str(CURVES.get(name, name))
+
+
+@register.filter
+def duration(run: TrainingRun) -> str:
+    """Write how long a run took, or a dash before it has ended."""
+    if not (run.started_at and run.finished_at):
+        return "–"
+    seconds = round((run.finished_at - run.started_at).total_seconds())
+    if seconds < 60:
+        return _("%(seconds)d s") % {"seconds": seconds}
+    return _("%(minutes)d min %(seconds)d s") % {"minutes": seconds // 60, "seconds": seconds % 60}

@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+
+from predictions import registry
+from predictions.tests.factories import make_model_version
+from training import evaluation
+from training.calibration import wilson
+from training.models import Evaluation
+from training.tests.factories import make_dataset, make_finished_run, make_labelled, make_trainable, make_trained
+from training.trainers.base import Example
+
+
+def example(category: str) -> Example:
+    return Example(sha256="", category=category, split="test", read=None)
+
+
+def asked(*categories: str) -> list[tuple[int, Example]]:
+    return [(place, example(category)) for place, category in enumerate(categories)]
+
+
+def test_precision_and_recall_of_a_known_matrix():
+    precision, recall = evaluation.precision_and_recall(np.array([[8, 2], [1, 9]]))
+    assert precision == pytest.approx([8 / 9, 9 / 11])
+    assert recall == pytest.approx([0.8, 0.9])
+
+
+def test_what_is_undefined_is_none():
+    figures = evaluation.per_category(
+        ["a", "b", "c"], np.array([[3, 0, 0], [1, 0, 0], [0, 0, 0]]), {"a": 1.0, "c": None}
+    )
+    assert figures["b"] == {"precision": None, "recall": 0.0, "average_precision": None, "support": 1}
+    assert figures["c"] == {"precision": None, "recall": None, "average_precision": None, "support": 0}
+    assert figures["a"]["average_precision"] == 1.0
+
+
+def test_a_matrix_that_is_not_square_is_refused():
+    with pytest.raises(ValueError, match="square"):
+        evaluation.precision_and_recall(np.zeros((2, 3)))
+
+
+def test_macro_f1_is_the_mean_over_the_categories_with_pictures():
+    # F1: 2 * 8 / (9 + 10) and 2 * 9 / (11 + 10); the third class has no picture
+    assert evaluation.macro_f1(np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]])) == pytest.approx((16 / 19 + 18 / 21) / 2)
+
+
+def test_a_row_of_nan_is_left_out_and_counted():
+    scores = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8]])
+    measured = evaluation.count(scores, ["a", "b"], asked("a", "a", "a"))
+    assert measured.right == {0: True, 2: False}
+    assert measured.skipped == 1
+    assert measured.accuracy == 0.5
+
+
+def test_a_category_that_the_model_does_not_know_is_missed():
+    measured = evaluation.count(np.array([[0.9, 0.1], [0.6, 0.4]]), ["a", "b"], asked("a", "pizza"))
+    assert measured.names == ["a", "b", "pizza"]
+    assert measured.right == {0: True, 1: False}
+    assert measured.matrix.tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 0]]
+
+
+def test_counting_keeps_top_probabilities_and_what_the_temperature_did():
+    scores = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8]])
+    measured = evaluation.count(scores, ["a", "b"], asked("a", "a", "a"), temperature=2.0)
+    confidences, right = measured.answers
+    assert (confidences.tolist(), right.tolist()) == ([0.9, 0.8], [True, False])
+    assert measured.average_precision == {"a": 1.0, "b": None}
+    assert measured.calibration["error"] == pytest.approx((0.1 + 0.8) / 2)
+    assert measured.calibration["error_before"] == pytest.approx((81 / 82 + 64 / 68) / 2 - 1 / 2)  # one bin
+
+
+def test_nothing_to_count_is_counted_as_nothing():
+    measured = evaluation.count(np.empty((0, 2)), ["a", "b"], [])
+    assert measured.calibration == {}
+    assert measured.answers[0].shape == (0,)
+
+
+def test_intervals_follow_from_the_confusion_matrix():
+    found = Evaluation(confusion={"names": ["a", "b", "c"], "matrix": [[9, 1, 0], [0, 10, 0], [0, 0, 0]]})
+    by_category, accuracy = evaluation.intervals(found)
+    assert by_category["a"]["recall"] == wilson(9, 10)
+    assert by_category["b"]["precision"] == wilson(10, 11)
+    assert by_category["c"] == {"precision": None, "recall": None}
+    assert accuracy == wilson(19, 20)
+
+
+@pytest.mark.django_db
+def test_a_model_is_measured_once_per_data_set():
+    project = make_trainable()
+    dataset = make_dataset(project)
+    version = make_model_version(project, ("dark", "light"))
+    first = evaluation.evaluate(version, dataset)
+    assert (first.accuracy, first.macro_f1, first.skipped) == (1.0, 1.0, 0)
+    assert first.per_category["dark"] == {"precision": 1.0, "recall": 1.0, "average_precision": 1.0, "support": 6}
+    assert sum(each["count"] for each in first.calibration["bins"]) == 12
+    assert first.confusion == {"names": ["dark", "light"], "matrix": [[6, 0], [0, 6]]}
+    assert evaluation.evaluate(version, dataset) == first
+    assert Evaluation.objects.count() == 1
+
+
+@pytest.mark.django_db
+def test_a_data_set_without_test_pictures_measures_nothing():
+    project = make_trainable(test=0)
+    version = make_model_version(project, ("dark", "light"))
+    with pytest.raises(evaluation.NothingToMeasure):
+        evaluation.evaluate(version, make_dataset(project))
+
+
+@pytest.mark.django_db
+def test_a_model_of_an_unknown_predictor_cannot_be_measured():
+    project = make_trainable()
+    version = make_model_version(project, ("dark", "light"), predictor="azure-of-old")
+    with pytest.raises(evaluation.CannotMeasure, match="azure-of-old"):
+        evaluation.evaluate(version, make_dataset(project))
+
+
+@pytest.mark.django_db
+def test_a_model_is_scored_by_the_trainer_that_made_it(settings):
+    settings.TRAINERS = {
+        "other": {"BACKEND": "training.trainers.dummy.DummyTrainer"},
+        "dummy": {"BACKEND": "training.trainers.dummy.DummyTrainer"},
+    }
+    run = make_finished_run(make_trainable(), trainer="other")
+    assert run.model_version
+    assert evaluation.trainer_of(run.model_version).alias == "other"
+    assert evaluation.trainer_of(make_model_version(run.project)).alias == "dummy"
+
+
+@pytest.mark.django_db
+def test_a_model_keeps_its_meaning_when_a_category_is_renamed():
+    project = make_trainable()
+    version = make_trained(project)
+    project.categories.filter(name="dark").update(name="night")
+    make_labelled(project, "night", train=1)
+    assert registry.current_names(version) == ["night", "light"]
+    assert evaluation.evaluate(version, make_dataset(project)).accuracy == 1.0

@@ -1,0 +1,324 @@
+import threading
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from scipy.optimize import check_grad
+
+from predictions.predictors import bundles
+from predictions.tests import tiny_model
+from training import backbones
+from training.backbones.base import Backbone
+from training.features import FeatureCache
+from training.tests.trainer_contract import CLASS_NAMES, TrainerContract, make_example, make_task, servable
+from training.trainers import head, parity
+from training.trainers.base import TrainingFailed, trainers
+from training.trainers.dummy import DummyTrainer
+from training.trainers.head import Head
+from training.trainers.keras import KerasTrainer
+from training.trainers.stages import stage
+
+seeds = st.integers(0, 2**31)
+
+
+def make_blobs(seed: int, count: int, classes: int = 3, width: int = 5) -> tuple[np.ndarray, np.ndarray]:
+    """Return features and labels of overlapping clouds, every class at least once."""
+    rng = np.random.default_rng(seed)
+    labels = np.concatenate([np.arange(classes), rng.integers(0, classes, count - classes)])
+    centres = np.random.default_rng(99).normal(size=(classes, width)) * 2
+    return (centres[labels] + rng.normal(size=(count, width))).astype(np.float32), labels
+
+
+class TestHead:
+    @given(seeds, st.integers(2, 5), st.floats(0, 1))
+    @settings(max_examples=20, deadline=None)
+    def test_the_gradient_is_that_of_the_loss(self, seed, classes, l2):
+        features, labels = make_blobs(seed, 12, classes)
+        rng = np.random.default_rng(seed)
+        arguments = (features.astype(np.float64), labels, rng.uniform(0.5, 2, len(labels)), classes, l2)
+        error = check_grad(
+            lambda p: head.loss_and_gradient(p, *arguments)[0],
+            lambda p: head.loss_and_gradient(p, *arguments)[1],
+            rng.normal(size=6 * classes),
+        )
+        assert error < 1e-4
+
+    @given(st.lists(st.integers(0, 4), min_size=1, max_size=50))
+    def test_balanced_weights_make_classes_equal(self, labels):
+        weights = head.balanced_weights(np.array(labels), 5)
+        totals = [weights[np.array(labels) == label].sum() for label in set(labels)]
+        assert weights.mean() == pytest.approx(1)
+        assert totals == pytest.approx([totals[0]] * len(totals))
+
+    @given(seeds)
+    @settings(max_examples=10, deadline=None)
+    def test_learning_twice_gives_the_same_numbers(self, seed):
+        first, second = (head.learn(make_blobs(seed, 40), make_blobs(seed + 1, 20), 3) for _time in range(2))
+        assert first.head.to_bytes() == second.head.to_bytes()
+
+    def test_learns_what_can_be_learned(self):
+        learned = head.learn(make_blobs(1, 300), make_blobs(2, 90), 3)
+        features, labels = make_blobs(3, 300)
+        assert (learned.head.probabilities(features).argmax(axis=1) == labels).mean() > 0.9
+        assert learned.losses == sorted(learned.losses, reverse=True)
+        assert len(learned.validation_losses) == len(learned.losses)
+
+    def test_the_strength_is_the_one_that_does_best_on_the_validation_split(self):
+        learned = head.learn(make_blobs(1, 30), make_blobs(2, 90), 3)
+        losses = {fit.l2: fit.validation_loss or 0.0 for fit in learned.fits}
+        assert learned.l2 == min(losses, key=losses.__getitem__)
+        assert len({fit.l2 for fit in learned.fits}) == len(learned.fits) > 2
+
+    @pytest.mark.parametrize("count", [0, 3, 9])
+    def test_with_few_validation_samples_nothing_is_chosen_and_nothing_breaks(self, count):
+        features, labels = make_blobs(2, 12)
+        learned = head.learn(make_blobs(1, 30), (features[:count], labels[:count]), 3)
+        assert [fit.l2 for fit in learned.fits] == [head.L2_DEFAULT]
+        assert np.isfinite(learned.head.kernel).all()
+        assert 0.5 < learned.head.temperature < 2
+
+    def test_a_category_that_validation_lacks_breaks_nothing(self):
+        features, labels = make_blobs(2, 60)
+        learned = head.learn(make_blobs(1, 60), (features[labels != 1], labels[labels != 1]), 3)
+        assert np.isfinite(learned.head.probabilities(features)).all()
+
+    def test_one_sample_per_category_is_enough_to_learn(self):
+        learned = head.learn(make_blobs(1, 3), make_blobs(2, 3), 3)
+        assert np.isfinite(learned.head.kernel).all()
+
+    def test_features_that_never_vary_do_not_hurt(self):
+        features, labels = make_blobs(1, 60)
+        features[:, 1] = 5.0
+        learned = head.learn((features, labels), make_blobs(2, 30), 3)
+        assert np.isfinite(learned.head.kernel).all()
+
+    def test_a_rare_category_is_not_forgotten(self):
+        features, labels = make_blobs(1, 600)
+        few = np.concatenate([np.flatnonzero(labels == 0)[:6], np.flatnonzero(labels != 0)])
+        learned = head.learn((features[few], labels[few]), make_blobs(2, 90), 3)
+        features, labels = make_blobs(3, 300)
+        assert (learned.head.probabilities(features).argmax(axis=1) == labels)[labels == 0].mean() > 0.8
+
+    @given(seeds, st.floats(0.5, 4))
+    @settings(max_examples=15, deadline=None)
+    def test_the_temperature_makes_up_for_false_certainty(self, seed, factor):
+        rng = np.random.default_rng(seed)
+        logits = rng.normal(size=(4000, 3)) * 2
+        truth = np.exp(head.log_softmax(logits))
+        labels = (truth.cumsum(axis=1) > rng.random((len(truth), 1))).argmax(axis=1)
+        assert head.fit_temperature(logits * factor, labels) == pytest.approx(factor, rel=0.15)
+
+    def test_the_temperature_of_a_few_right_answers_stays_sane(self):
+        logits = np.array([[9.0, 0.0], [0.0, 9.0]])
+        assert head.fit_temperature(logits, np.array([0, 1])) > 0.5
+        assert head.fit_temperature(np.empty((0, 2)), np.empty(0, int)) == 1.0
+
+    def test_a_head_survives_being_stored(self, tmp_path):
+        stored = head.learn(make_blobs(1, 60), make_blobs(2, 30), 3).head
+        (tmp_path / "head.npz").write_bytes(stored.to_bytes())
+        features, _labels = make_blobs(3, 9)
+        read = Head.from_file(tmp_path / "head.npz")
+        assert (read.probabilities(features) == stored.probabilities(features)).all()
+
+    def test_huge_logits_overflow_nothing(self):
+        kernel = np.array([[1e4, -1e4]], np.float32)
+        assert Head(kernel, np.zeros(2, np.float32)).probabilities(np.ones((1, 1))).tolist() == [[1.0, 0.0]]
+
+
+class TestParity:
+    class Model:
+        """Stands for a Keras model: the compiled one's answers, shifted."""
+
+        def __init__(self, engine, shift):
+            self.engine, self.shift = engine, np.array(shift, np.float32)
+
+        def predict_on_batch(self, pixels):
+            return {"probabilities": self.engine.run(pixels)["probabilities"] + self.shift}
+
+    @pytest.fixture
+    def engine(self):
+        from predictions.predictors.engine import Engine
+
+        return Engine(tiny_model.FILE)
+
+    def pictures(self):
+        return [np.full((16, 16, 3), (200, 90, 20), np.uint8)] * 4
+
+    def test_equal_models_agree(self, engine):
+        result = parity.check(self.Model(engine, [0, 0, 0]), engine, self.pictures(), seed=0)
+        assert (result.pictures, result.drawn, result.same_top1, result.max_difference) == (4, 0, 4, 0.0)
+
+    def test_without_pictures_noise_is_compared_and_that_is_told(self, engine):
+        result = parity.check(self.Model(engine, [0, 0, 0]), engine, [], seed=0)
+        assert (result.pictures, result.drawn) == (0, parity.PICTURES)
+
+    @pytest.mark.parametrize("shift", [[2e-4, 0, 0], [-2, 0, 0], [np.nan, 0, 0]])
+    def test_models_that_differ_are_not_kept(self, engine, shift):
+        with pytest.raises(TrainingFailed, match="does not answer as the trained one"):
+            parity.check(self.Model(engine, shift), engine, self.pictures(), seed=0)
+
+
+class TestDummyTrainer(TrainerContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trainer(cls):
+        return DummyTrainer(alias="dummy")
+
+
+class TestKerasTrainerWithoutTensorFlow:
+    """What needs no training: refusals and scores."""
+
+    @pytest.fixture(autouse=True)
+    def models_of_this_test(self, settings, tmp_path):
+        disk = {"BACKEND": "classifr.common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "kept")}}
+        settings.DATA_DIR, settings.STORAGES = tmp_path, settings.STORAGES | {"models": disk}
+
+    @pytest.fixture
+    def trainer(self):
+        return KerasTrainer(alias="keras")
+
+    def test_a_category_without_pictures_is_named(self, trainer):
+        with pytest.raises(TrainingFailed, match="no picture to learn from: purple"):
+            trainer.train(make_task(class_names=(*CLASS_NAMES, "purple")))
+
+    def test_a_category_with_only_test_pictures_is_named(self, trainer):
+        examples = [make_example(0, 1, "train"), make_example(1, 1, "test")]
+        with pytest.raises(TrainingFailed, match="no picture to learn from: middle"):
+            trainer.train(make_task(class_names=CLASS_NAMES[:2], examples=examples))
+
+    def test_an_unknown_backbone_is_refused(self, trainer):
+        with pytest.raises(TrainingFailed, match=r"no backbone “resnet-9000”.*bundled"):
+            trainer.train(make_task(parameters={"backbone": "resnet-9000"}))
+
+    def test_kept_vectors_are_scored_without_a_picture(self, trainer):
+        model = tiny_model.write_tiny_bundle()
+        blue, unseen = make_example(0, 1, "test", kept=False), make_example(0, 2, "test", kept=False)
+        FeatureCache(tiny_model.BACKBONE_DIGEST).put([blue.sha256], np.array([[0.0, 0.0, 1.0]]))
+        scores = trainer.score(model, [unseen, blue])
+        assert np.isnan(scores[0]).all()
+        assert scores[1].argmax() == 2
+
+    def test_what_is_scored_once_is_not_looked_at_again(self, trainer):
+        model = tiny_model.write_tiny_bundle()
+        example = make_example(1, 1, "test")
+        first = trainer.score(model, [example])
+        assert (trainer.score(model, [replace(example, read=None)]) == first).all()
+
+    def test_a_network_of_its_own_run_leaves_no_vectors_behind(self, trainer):
+        backbone = {"name": "scratch", "digest": "5" * 32, "frozen": False, "features": 3}
+        model = tiny_model.write_tiny_bundle(backbone=backbone)
+        example = make_example(1, 1, "test")
+        assert trainer.score(model, [example])[0].argmax() == 1
+        assert FeatureCache("5" * 32).get([example.sha256]) == {}
+
+    def test_its_threads_end_with_it(self, trainer):
+        trainer.score(tiny_model.write_tiny_bundle(), [make_example(1, 1, "test")])
+        assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
+
+
+@pytest.mark.outer
+class TestKerasTrainer(TrainerContract):
+    """With a frozen backbone: a tiny one of random weights."""
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trainer(cls):
+        def build():
+            import keras
+
+            keras.utils.set_random_seed(5)
+            pixels = keras.layers.Input((32, 32, 3), name="pixels")
+            x = keras.layers.Rescaling(1 / 127.5, -1.0, name="scaled")(pixels)
+            x = keras.layers.Conv2D(16, 5, strides=4, activation="relu", name="conv")(x)
+            return keras.Model(pixels, keras.layers.GlobalAveragePooling2D(name="features")(x), name="tiny")
+
+        backbones.FROZEN["tiny"] = lambda parameters: Backbone("tiny", "7" * 32, 32, 16, build)
+        yield KerasTrainer(alias="keras")
+        del backbones.FROZEN["tiny"]
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def task(cls):
+        return make_task(20, parameters={"backbone": "tiny"})
+
+    def test_the_bundle_holds_the_whole_story(self, trained, task):
+        bundle = bundles.open_verified(servable(trained))
+        assert set(bundle.paths) == bundles.FILE_NAMES
+        assert bundle.manifest["backbone"] == {"name": "tiny", "digest": "7" * 32, "frozen": True, "features": 16}
+        assert bundle.manifest["parity"]["max_difference"] <= parity.TOLERANCE
+        assert bundle.manifest["parity"]["pictures"] > 10
+        assert bundle.manifest["data"]["splits"] == {"train": 36, "validation": 12}
+        assert {"keras", "ai-edge-litert"} <= bundle.manifest["libraries"].keys()
+
+    def test_keras_opens_its_model_in_safe_mode_and_answers_the_same(self, trained, task):
+        import keras
+
+        from predictions.predictors.engine import Engine
+
+        bundle = bundles.open_verified(servable(trained))
+        model = keras.models.load_model(bundle.paths[bundles.KERAS_MODEL], safe_mode=True)
+        pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
+        compiled = Engine(bundle.paths[bundles.COMPILED_MODEL]).run(pixels)
+        for name, values in model.predict_on_batch(pixels).items():
+            assert np.asarray(values) == pytest.approx(compiled[name], abs=1e-4)
+
+    def test_samples_without_picture_are_used_by_their_vectors_and_others_left_out(self, trainer, trained, task):
+        without = [replace(example, read=None) for example in task.examples]
+        model = trainer.train(replace(task, examples=[*without, make_example(0, 500, "train", kept=False)]))
+        assert any("1 sample was left out" in note for note in model.notes)
+        assert model.manifest["parity"]["pictures"] == 0
+        assert model.manifest["data"]["splits"] == {"train": 36, "validation": 12}
+
+    def test_one_validation_picture_is_no_trouble(self, trainer, task):
+        examples = [example for example in task.examples if example.split == "train"]
+        model = trainer.train(replace(task, examples=[*examples, make_example(0, 600, "validation")]))
+        assert any("Too few validation samples" in note for note in model.notes)
+
+
+@pytest.mark.outer
+class TestKerasTrainerFromScratch(TrainerContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def trainer(cls):
+        return KerasTrainer(alias="keras")
+
+    @pytest.fixture(scope="class")
+    @classmethod
+    def task(cls):
+        return make_task(15, parameters={"backbone": "scratch", "epochs": 5})
+
+    def test_the_network_has_curves_of_its_own(self, trained):
+        assert {"network_loss", "network_validation_loss"} <= trained.curves.keys()
+        assert 1 <= len(trained.curves["network_loss"]) <= 5
+
+    def test_pictures_that_were_not_kept_are_left_out_and_told(self, trainer, task):
+        examples = [*task.examples, make_example(2, 700, "train", kept=False)]
+        model = trainer.train(replace(task, examples=examples, parameters={"backbone": "scratch", "epochs": 1}))
+        assert any("1 sample was left out" in note for note in model.notes)
+
+
+class TestStages:
+    def test_a_stage_is_a_part_of_the_whole(self):
+        told = []
+        part = stage(lambda done, total, note="": told.append((done, total, note)), 20, 60)
+        part(0, 4, "a")
+        part(1, 4, "b")
+        part(4, 4, "c")
+        assert told == [(20, 100, "a"), (30, 100, "b"), (60, 100, "c")]
+
+    def test_is_silent_while_nothing_changes(self):
+        told = []
+        part = stage(lambda done, total, note="": told.append(done), 0, 10)
+        for done in range(1001):
+            part(done, 1000, "same")
+        assert told == list(range(11))
+
+    def test_an_empty_stage_is_no_trouble(self):
+        stage(lambda done, total, note="": None, 0, 10)(0, 0, "nothing to do")
+
+
+def test_the_settings_name_both_trainers():
+    assert isinstance(trainers["keras"], KerasTrainer)
+    assert isinstance(trainers["dummy"], DummyTrainer)

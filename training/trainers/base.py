@@ -1,0 +1,93 @@
+"""What every trainer promises. How to add one: subclass here, name it in `TRAINERS`, inherit its contract test."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from django.core.checks import CheckMessage
+from PIL import Image
+
+from classifr.common.backends import Backends
+from classifr.common.errors import DomainError
+from classifr.common.progress import Progress, silent
+from predictions.predictors.base import Servable
+
+
+class TrainingFailed(DomainError):
+    """This run cannot give a model, for a reason that the person who asked can understand."""
+
+    code = "training_failed"
+
+
+@dataclass(frozen=True)
+class Example:
+    """One sample with its category, as a trainer sees it.
+
+    `read` gives the stored picture, upright and RGB; it is None where the picture was not kept, and then only a trainer
+    that has the sample's feature vector can use it.
+    """
+
+    sha256: str
+    category: str
+    split: str  # train, validation or test
+    read: Callable[[], Image.Image] | None
+
+
+@dataclass(frozen=True)
+class TrainingTask:
+    """What is to be learned, from what, and how."""
+
+    project: str  # slug, for readable references
+    class_names: tuple[str, ...]
+    examples: Sequence[Example]
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class TrainedModel:
+    """A model that its predictor can serve from now on; not registered yet."""
+
+    predictor: str  # alias in PREDICTORS
+    reference: str
+    class_names: tuple[str, ...]
+    digest: str = ""
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+class BaseTrainer(ABC):
+    """Learns a model from examples. Knows bytes and dataclasses, no rows; may import heavy libraries when it works."""
+
+    def __init__(self, *, alias: str) -> None:
+        self.alias = alias
+
+    @abstractmethod
+    def train(self, task: TrainingTask, progress: Progress = silent) -> TrainedModel:
+        """Learn from the train split, choose on the validation split, leave the test split alone.
+
+        Raises:
+            TrainingFailed: with a sentence for the person who asked.
+            Cancelled: passed on from `progress`.
+        """
+
+    @abstractmethod
+    def score(self, model: Servable, examples: Sequence[Example], progress: Progress = silent) -> np.ndarray:
+        """Return the model's probabilities, shape (N, K) in the order of `model.class_names`, for N examples.
+
+        A row of NaN says that this example cannot be scored by this model (its picture was not kept).
+        """
+
+    def backbones(self) -> Sequence[str]:
+        """Return the values that the parameter `backbone` may have, the default first."""
+        return []
+
+    def check(self) -> list[CheckMessage]:
+        """Say what is wrong with this trainer's configuration, for `manage.py check`."""
+        return []
+
+
+trainers: Backends[BaseTrainer] = Backends("TRAINERS", BaseTrainer)  # type: ignore[type-abstract]

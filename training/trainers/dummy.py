@@ -1,0 +1,50 @@
+"""A trainer for tests and for trying pages out: it learns nothing, at once."""
+
+from collections.abc import Sequence
+
+import numpy as np
+from django.utils.translation import gettext as _
+
+from classifr.common.media.images import Picture
+from classifr.common.progress import Progress, silent
+from predictions.predictors.base import Servable
+from predictions.predictors.dummy import DummyPredictor
+from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
+
+EPOCHS = 5
+
+
+class DummyTrainer(BaseTrainer):
+    """Makes models for the dummy predictor, which needs none: their class names are all there is to them."""
+
+    def __init__(self, *, alias: str, predictor: str = "dummy") -> None:
+        super().__init__(alias=alias)
+        self.predictor = predictor
+
+    def backbones(self) -> Sequence[str]:
+        return ["dummy"]
+
+    def train(self, task: TrainingTask, progress: Progress = silent) -> TrainedModel:
+        if len(task.class_names) < 2:
+            raise TrainingFailed(_("A model needs at least two categories to tell apart. Add another category."))
+        for epoch in range(EPOCHS + 1):
+            progress(epoch, EPOCHS, _("Pretending to learn"))
+        losses = [1 / epoch for epoch in range(1, EPOCHS + 1)]
+        return TrainedModel(
+            predictor=self.predictor,
+            reference="dummy",
+            class_names=task.class_names,
+            manifest={"class_names": list(task.class_names), "backbone": {"name": "dummy"}, "seed": task.seed},
+            curves={"loss": losses, "validation_loss": [loss * 1.1 for loss in losses]},
+        )
+
+    def score(self, model: Servable, examples: Sequence[Example], progress: Progress = silent) -> np.ndarray:
+        predictor = DummyPredictor(alias=self.predictor)
+        rows = np.full((len(examples), len(model.class_names)), np.nan)
+        for place, example in enumerate(examples):
+            progress(place, len(examples), _("Looking at the pictures"))
+            if example.read is not None:
+                picture = Picture(image=example.read(), data=b"", media_type="image/png", sha256=example.sha256)
+                (scores,) = predictor.predict([picture], model)
+                rows[place] = [scores[name] for name in model.class_names]
+        return rows
