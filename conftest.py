@@ -1,11 +1,14 @@
 """Fixtures for every room's tests: a clean slate, real servers and a real browser.
 
-Tests marked `outer` may ask for `postgres_url`, `fresh_postgres_url`, `azurite`, `redis_url`, `browser`, `page`.
+Tests marked `outer` may ask for `postgres_url`, `fresh_postgres_url`, `azurite`, `redis_url`, `static_files`,
+`browser` and `page`.
 """
 
 import os
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 from django.conf import settings
@@ -55,6 +58,15 @@ def azurite(azurite_server) -> Iterator:
     yield azurite_server
     if azurite_server.process is None:
         azurite_server.start()
+
+
+@pytest.fixture(scope="session")
+def static_files() -> None:
+    """What the pages of an installation with production settings need: without it each of them is a 500."""
+    from classifr.tests.process_tree import manage
+
+    with tempfile.TemporaryDirectory() as folder:
+        manage(Path(folder), "collectstatic", "--noinput", "-v0")
 
 
 @pytest.fixture(scope="session")

@@ -51,12 +51,11 @@ def pizzas(tmp_path_factory) -> list[Path]:
 
 
 @pytest.fixture(scope="module")
-def installation(tmp_path_factory) -> Path:
+def installation(tmp_path_factory, static_files) -> Path:
     """A data folder with the demo in it, its model trained as `make run` does."""
     folder = tmp_path_factory.mktemp("installation")
     manage(folder, "migrate", "-v0")
     manage(folder, "demo", CLASSIFR_DEMO_PASSWORD=PASSWORD)
-    manage(folder, "collectstatic", "--noinput", "-v0")
     return folder
 
 

@@ -10,7 +10,7 @@ from classifr.tests.faults.installation import Installation
 
 
 @pytest.fixture(scope="session")
-def template(tmp_path_factory) -> Installation:
+def template(tmp_path_factory, static_files) -> Installation:
     made = Installation(tmp_path_factory.mktemp("template"))
     made.prepare()
     return made

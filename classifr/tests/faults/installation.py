@@ -93,7 +93,8 @@ class Installation:
         """Return a browser, so to speak, in which the maintainer has logged in."""
         session = requests.Session()
         page = f"{self.url}/account/login/"
-        session.get(page, timeout=30)
+        form_page = session.get(page, timeout=30)
+        assert form_page.status_code == 200, form_page.text
         form = {"login": "cook", "password": PASSWORD, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
         answer = session.post(page, data=form, headers={"Referer": page}, timeout=30)
         assert "sessionid" in session.cookies, answer.text

@@ -156,7 +156,7 @@ def test_killed_workers_answer_each_picture_of_a_batch_once(install):
     assert installation.rows("SELECT COUNT(*) FROM predictions_prediction") == [(pictures,)]
     assert installation.rows("SELECT DISTINCT status FROM common_job") == [("succeeded",)]
     ((attempts,),) = installation.rows("SELECT attempts FROM common_job")
-    assert attempts > 4, "it was killed at work, time and again"
+    assert attempts > 3, "it was killed at work each time before it had recorded anything"
 
 
 def send_batch(installation: Installation, amount: int) -> None:
