@@ -16,7 +16,7 @@ class Site(BaseHTTPRequestHandler):
     def do_GET(self):
         if self.path == "/slow":
             self.wfile.write(b"HTTP/1.0 200 OK\r\n")
-            for _second in range(50):
+            for _second in range(600):
                 time.sleep(0.1)
                 try:
                     self.wfile.write(b"X-A: b\r\n")
@@ -78,7 +78,7 @@ def test_an_answer_drop_by_drop_ends_with_the_time(site, monkeypatch):
     started = time.monotonic()
     with pytest.raises(CannotFetch):
         fetch(f"{site}/slow", most_bytes=100)
-    assert time.monotonic() - started < 3
+    assert time.monotonic() - started < 30, "the site would have gone on for a minute"
 
 
 def test_a_name_is_looked_up_once(site, settings, monkeypatch):
