@@ -21,9 +21,9 @@ def photo_like(width: int = 1280, height: int = 960, *, seed: int = 0) -> bytes:
     return out.getvalue()
 
 
-def never_twice(jpeg: bytes) -> Iterator[bytes]:
+def never_twice(jpeg: bytes, *, start: int = 0) -> Iterator[bytes]:
     """Give the same picture for ever in bytes that differ, by a comment: so each one is stored as a new sample."""
-    for number in itertools.count():
+    for number in itertools.count(start):
         comment = struct.pack(">Q", number)
         yield jpeg[:2] + b"\xff\xfe" + struct.pack(">H", len(comment) + 2) + comment + jpeg[2:]
 
