@@ -1,7 +1,7 @@
 """Where each millisecond of a request goes: POST predict through the whole WSGI application, in one process.
 
-Processor time is what counts, as it hardly depends on what else the machine does; waiting (for the disk) is shown beside
-it. What gunicorn does to read the request is not in it.
+Processor time is what counts, as it hardly depends on what else the machine does; waiting (for the disk) is shown
+beside it. What gunicorn does to read the request is not in it.
 """
 
 import functools
@@ -27,6 +27,7 @@ REST = "Django, REST framework, our Python"
 
 # What is timed: a name for the table, and the function. Nested ones are taken out of the outer ones.
 STAGES = {
+    "rewriting the JPEG": "classifr.common.media.jpeg:rewrite",
     "taking the container apart": "classifr.common.media.containers:take_apart",
     "decoding": "PIL.ImageFile:ImageFile.load",
     "encoding": "classifr.common.media.images:_encode",

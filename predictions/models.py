@@ -93,7 +93,7 @@ class Sample(models.Model):
     """One picture: where its bytes are, and the conditions it was taken under.
 
     `sha256` is of the bytes as they were received, so the same file sent twice is the same sample. The stored bytes are
-    our own re-encoding, upright and without metadata. `NOWHERE`: the picture was let go, or never kept.
+    upright and without metadata, and hold nothing but the picture. `NOWHERE`: the picture was let go, or never kept.
     """
 
     class Location(models.TextChoices):

@@ -107,7 +107,7 @@ def _store(project: Project, picture: Picture, sample: Sample) -> str:
 
 def _describe(sample: Sample, picture: Picture, *, file_name: str) -> None:
     sample.location, sample.file_name, sample.media_type = Sample.Location.UPLOADS, file_name, picture.media_type
-    sample.width, sample.height = picture.image.size
+    sample.width, sample.height = picture.size
     sample.size_bytes = len(picture.data)
 
 

@@ -16,9 +16,14 @@ def to_srgb(image: Image.Image) -> Image.Image:
     """Return the picture in RGB: transparent parts on white, the colour profile applied if it can be used."""
     profile = image.info.get("icc_profile")
     flat = _flat(image)
-    if profile and not any(name in profile for name in _SRGB_NAMES):
+    if profile and not is_srgb(profile):
         flat = _with_profile(flat, profile)
     return flat if flat.mode == "RGB" else flat.convert("RGB")
+
+
+def is_srgb(profile: bytes) -> bool:
+    """Tell whether a colour profile says of itself that it is sRGB, so that nothing has to be done."""
+    return any(name in profile for name in _SRGB_NAMES)
 
 
 def _flat(image: Image.Image) -> Image.Image:

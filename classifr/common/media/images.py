@@ -1,5 +1,7 @@
 """The one door for pictures: from hostile bytes to an upright RGB picture of our own making.
 
+A JPEG that needs no change keeps its coefficients (`jpeg`); every other picture is encoded anew.
+
 What keeps the cost of a hostile file bounded is known before anything is decoded: its length, its pixels and its scans,
 and a decoder sees nothing but pixels (`containers`). So no clock is needed that would have to stop a C library in a
 thread: the dearest pictures that are accepted are measured against 4 seconds and 900 MB (`tests/dearest.py`).
@@ -23,7 +25,7 @@ from django.utils.translation import gettext as _
 from PIL import Image, WebPImagePlugin  # noqa: F401 (registers WebP, or Pillow would load every plugin it has)
 
 from classifr.common.errors import InvalidInput, Unavailable
-from classifr.common.media import colours, containers, exif
+from classifr.common.media import colours, containers, exif, jpeg
 
 logger = logging.getLogger(__name__)
 
@@ -66,8 +68,9 @@ class InvalidPicture(InvalidInput):
 class Picture:
     """A picture that passed the door.
 
-    `image` is upright RGB; `data` is our own encoding of it, of type `media_type`, free of metadata; `sha256` is of the
-    bytes as received; `capture` holds camera, time and size, read before the metadata was dropped.
+    `image` is upright RGB, or a smaller decoding of the picture where the caller asked for no more; `data` is what is
+    stored, of type `media_type`, free of metadata; `sha256` is of the bytes as received; `capture` holds camera, time
+    and size, read before the metadata was dropped; `full_size` is that of `data` where `image` is smaller.
     """
 
     image: Image.Image
@@ -75,15 +78,29 @@ class Picture:
     media_type: str
     sha256: str
     capture: Mapping[str, Any] = field(default_factory=dict)
+    full_size: tuple[int, int] | None = None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Width and height of what is stored, in pixels."""
+        return self.full_size or self.image.size
 
 
-def receive(data: bytes, *, formats: Sequence[str] | None = None, most_bytes: int | None = None) -> Picture:
+def receive(
+    data: bytes,
+    *,
+    formats: Sequence[str] | None = None,
+    most_bytes: int | None = None,
+    least_side: int | None = None,
+) -> Picture:
     """Make a picture of bytes that anybody may have sent.
 
     Args:
         data: the file, whatever it was called.
         formats: what is accepted, `UPLOAD_FORMATS` unless given.
         most_bytes: how long it may be, `UPLOAD_MAX_BYTES` unless given.
+        least_side: `image` needs no more pixels than this on its shorter side, so that a JPEG may be scaled down while
+            it is decoded, by 2, 4 or 8; every pixel unless given. What is stored does not depend on it.
 
     Raises:
         InvalidPicture: with a sentence that says what is wrong and what is accepted.
@@ -92,20 +109,47 @@ def receive(data: bytes, *, formats: Sequence[str] | None = None, most_bytes: in
     accepted = _names(settings.UPLOAD_FORMATS if formats is None else formats)
     format = _accepted_format(data, accepted, most_bytes or settings.UPLOAD_MAX_BYTES)
     with _refusing_what_cannot_be_read(accepted):
-        container = containers.take_apart(data, format)
-        if container.scans > MAX_SCANS:
-            raise refusal(_("The picture is stored in too many scans."), accepted)
-        _check_size(container.claimed, accepted)
-        image = _open(container.pixels, format)
+        kept = _kept_as_coded(data, accepted, least_side) if format == "JPEG" else None
+        return kept or _encoded_anew(data, format, accepted)
+
+
+def _kept_as_coded(data: bytes, accepted: Sequence[str], least_side: int | None) -> Picture | None:
+    """Take the picture with its coefficients as they are; None if it has to change, or if there is more in its scan."""
+    rewritten = jpeg.rewrite(data)
+    facts = exif.read(rewritten.exif) if rewritten else exif.Facts()
+    if rewritten is None or facts.orientation in _UPRIGHT:
+        return None
+    feed = jpeg.Feed(rewritten.data)
+    image = Image.open(feed, formats=["JPEG"])
+    full_size = image.size
+    _check_size(full_size, accepted)
+    with _room_for(image):
+        if least_side:
+            image.draft(image.mode, (least_side, least_side))
+        image.load()
+        image.info.clear()
+        image = colours.to_srgb(image)
+    if not feed.was_needed:
+        return None
+    capture = _capture(data, "JPEG", full_size, facts)
+    return Picture(image, rewritten.data, "image/jpeg", _digest(data), capture, full_size)
+
+
+def _encoded_anew(data: bytes, format: str, accepted: Sequence[str]) -> Picture:
+    container = containers.take_apart(data, format)
+    if container.scans > MAX_SCANS:
+        raise refusal(_("The picture is stored in too many scans."), accepted)
+    _check_size(container.claimed, accepted)
+    image = _open(container.pixels, format)
+    _check_size(image.size, accepted)
+    with _room_for(image):
+        image.load()
+        _forget_the_file(image)
         _check_size(image.size, accepted)
-        with _room_for(image):
-            image.load()
-            _forget_the_file(image)
-            _check_size(image.size, accepted)
-            facts = exif.read(container.exif or _bytes(image.info.get("exif")))
-            image = _upright(colours.to_srgb(image), facts.orientation if format != "HEIC" else 1)
-            encoded, media_type = _encode(image, lossless=format in _LOSSLESS)
-    return Picture(image, encoded, media_type, hashlib.sha256(data).hexdigest(), _capture(data, format, image, facts))
+        facts = exif.read(container.exif or _bytes(image.info.get("exif")))
+        image = _upright(colours.to_srgb(image), facts.orientation if format != "HEIC" else 1)
+        encoded, media_type = _encode(image, lossless=format in _LOSSLESS)
+    return Picture(image, encoded, media_type, _digest(data), _capture(data, format, image.size, facts))
 
 
 def load(data: bytes) -> Image.Image:
@@ -237,12 +281,16 @@ def _encode(image: Image.Image, *, lossless: bool) -> tuple[bytes, str]:
     return buffer.getvalue(), "image/jpeg"
 
 
-def _capture(data: bytes, format: str, image: Image.Image, facts: exif.Facts) -> dict[str, str | int]:
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _capture(data: bytes, format: str, size: tuple[int, int], facts: exif.Facts) -> dict[str, str | int]:
     told = {"camera_make": facts.camera_make, "camera_model": facts.camera_model, "taken_at": facts.taken_at}
     measured: dict[str, str | int] = {
         "format": format,
-        "width": image.width,
-        "height": image.height,
+        "width": size[0],
+        "height": size[1],
         "size_bytes": len(data),
     }
     return measured | {name: value for name, value in told.items() if value}
