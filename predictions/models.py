@@ -313,11 +313,16 @@ class Feedback(models.Model):
 
 
 class DailyUploads(models.Model):
-    """How many pictures a user sent on the day of their last upload: a meter for the quota, one row per user."""
+    """How many pictures a user sent on the day of their last upload, and how many in the last window of the rate.
+
+    A meter for the quota and the rate, one row per user. `window` numbers the windows since 1970.
+    """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
     day = models.DateField()
     pictures = models.PositiveIntegerField(default=0)
+    window = models.PositiveBigIntegerField(default=0)
+    in_window = models.PositiveIntegerField(default=0)
 
     class Meta:
         verbose_name_plural = "daily uploads"

@@ -6,32 +6,30 @@ blob service. When the row cannot be written, the stored copy is removed again.
 
 import logging
 import unicodedata
-from datetime import UTC, datetime, time, timedelta
+from collections.abc import Callable
+from typing import TypeVar
 
-from django.conf import settings
-from django.core.cache import cache
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import storages
 from django.db import IntegrityError, transaction
-from django.db.models import F
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from classifr.common.errors import QuotaReached, Unavailable
+from classifr.common.errors import Unavailable
 from classifr.common.media import images
 from classifr.common.media.images import Picture
 from classifr.common.media.upload_handlers import read_file
-from predictions.models import DailyUploads, Project, Sample
+from predictions.models import Project, Sample
+from predictions.quotas import count_one
 
 logger = logging.getLogger(__name__)
 
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+T = TypeVar("T")
 _SUFFIX = {"image/jpeg": "jpg", "image/png": "png"}
 _SHOWN_CHARACTERS = 200
 
 
-def receive(project: Project, file: File, *, by: User) -> tuple[Sample, Picture]:
+def receive(project: Project, file: File, *, by: User, least_side: int | None = None) -> tuple[Sample, Picture]:
     """Take in one upload of a user, and return the sample that it is and the picture, ready for a predictor.
 
     Raises:
@@ -39,16 +37,19 @@ def receive(project: Project, file: File, *, by: User) -> tuple[Sample, Picture]
         InvalidPicture: the file is no picture that we accept.
         Unavailable: it cannot be stored now; nothing of it was kept.
     """
-    count_one(by)
-    picture = images.receive(read_file(file))
+    picture = check(file, by=by, least_side=least_side)
     sample, _created = keep(project, picture, by=by)
     return sample, picture
 
 
-def count_one(user: User) -> None:
-    """Count one more picture of this user, or raise QuotaReached. What turns out to be no picture counts as well."""
-    _check_rate(user)
-    _check_quota(user)
+def check(file: File, *, by: User, least_side: int | None = None) -> Picture:
+    """Count one upload of a user and make a picture of it, which is not stored yet. Raises as `receive` does.
+
+    Args:
+        least_side: as many pixels of its shorter side are needed now; all of them unless given.
+    """
+    count_one(by)
+    return images.receive(read_file(file), least_side=least_side)
 
 
 def keep(
@@ -59,26 +60,42 @@ def keep(
     The same bytes are the same sample; one whose picture was let go gets it back. Of two uploads of the same bytes at
     once, one makes the sample and both get it.
     """
+    sample, created, _nothing = keep_and(lambda sample: None, project, picture, by=by, origin=origin)
+    return sample, created
+
+
+def keep_and(
+    write: Callable[[Sample], T],
+    project: Project,
+    picture: Picture,
+    *,
+    by: User | None,
+    origin: str = Sample.Origin.UPLOAD,
+) -> tuple[Sample, bool, T]:
+    """Store a picture as `keep` does, write something about its sample in the same transaction, and return that too."""
     sample = Sample.objects.filter(project=project, sha256=picture.sha256).first()
     if sample is not None and sample.has_picture:
-        return sample, False
+        return sample, False, write(sample)
     fresh = Sample(project=project, sha256=picture.sha256, uploaded_by=by, origin=origin, capture=dict(picture.capture))
     _describe(fresh, picture, file_name=_store(project, picture, fresh))
     try:
-        if sample is None:
-            with transaction.atomic():
-                fresh.save(force_insert=True)
-            return fresh, True
-        return _give_back(sample, fresh), False
+        with transaction.atomic():
+            kept = _give_back(sample, fresh) if sample else _insert(fresh)
+            return kept, sample is None, write(kept)
     except IntegrityError:
         _remove(fresh.file_name)
         quicker = Sample.objects.filter(project=project, sha256=picture.sha256).first()
         if quicker is None:
             raise
-        return quicker, False
+        return quicker, False, write(quicker)
     except BaseException:
         _remove(fresh.file_name)
         raise
+
+
+def _insert(sample: Sample) -> Sample:
+    sample.save(force_insert=True)
+    return sample
 
 
 def shown_name(name: str) -> str:
@@ -128,43 +145,3 @@ def _remove(file_name: str) -> None:
         storages[Sample.Location.UPLOADS].delete(file_name)
     except OSError:
         logger.exception("%s stays behind in the storage of uploads", file_name)
-
-
-def _check_rate(user: User) -> None:
-    """Count in the cache, in windows of fixed length: cheap, and exact enough for a rate.
-
-    A cache that cannot be reached lets pictures pass; the quota still holds.
-    """
-    count, _slash, unit = settings.UPLOAD_RATE.partition("/")
-    seconds = _SECONDS[unit[:1]]
-    now = timezone.now().timestamp()
-    key = f"uploads:{user.pk}:{int(now // seconds)}"
-    try:
-        cache.add(key, 0, timeout=seconds)
-        sent = cache.incr(key)
-    except Exception:  # every cache has errors of its own
-        logger.exception("The rate of uploads is not counted")
-        return
-    if sent > int(count):
-        wait = int(seconds - now % seconds) + 1
-        message = _("These were more than %(count)s pictures in a short time. Try again in %(seconds)s seconds.")
-        raise QuotaReached(message % {"count": count, "seconds": wait}, retry_after_seconds=wait)
-
-
-def _check_quota(user: User) -> None:
-    """Count in the database, in one guarded UPDATE: exact over all processes, and it survives a restart."""
-    now = timezone.now().astimezone(UTC)
-    today = now.date()
-    own = DailyUploads.objects.filter(user=user)
-    for _attempt in range(2):
-        if own.filter(day=today, pictures__lt=settings.UPLOAD_QUOTA).update(pictures=F("pictures") + 1):
-            return
-        if own.filter(day__lt=today).update(day=today, pictures=1):
-            return
-        # The first upload ever; or another one of this moment began the day, and the second attempt counts with it
-        DailyUploads.objects.bulk_create([DailyUploads(user=user, day=today)], ignore_conflicts=True)
-    midnight = datetime.combine(today + timedelta(days=1), time(), UTC)
-    message = _("You have sent %(count)s pictures today, which is the limit. Go on tomorrow, or ask a maintainer.")
-    raise QuotaReached(
-        message % {"count": settings.UPLOAD_QUOTA}, retry_after_seconds=int((midnight - now).total_seconds()) + 1
-    )

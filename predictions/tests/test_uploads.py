@@ -5,9 +5,9 @@ import threading
 from datetime import timedelta
 
 import pytest
-from django.core.cache import cache
 from django.core.files.storage import storages
 from django.db import connection
+from django.db.models import F
 from django.utils import timezone
 
 from classifr.common.errors import QuotaReached, Unavailable
@@ -150,13 +150,14 @@ def test_the_rate_of_one_user_is_not_anothers(project, alice, settings):
     uploads.receive(project, make_upload(), by=make_user())
 
 
-def test_a_cache_that_is_gone_lets_pictures_pass(project, alice, monkeypatch):
-    def gone(*args, **kwargs):
-        raise ConnectionError("cache gone")
-
-    monkeypatch.setattr(cache, "incr", gone)
+def test_the_rate_is_counted_anew_in_the_next_window(project, alice, settings):
+    settings.UPLOAD_RATE = "1/h"
     uploads.receive(project, make_upload(), by=alice)
-    assert DailyUploads.objects.get(user=alice).pictures == 1
+    DailyUploads.objects.update(window=F("window") - 1)
+    uploads.receive(project, make_upload(), by=alice)
+    with pytest.raises(QuotaReached, match="in a short time"):
+        uploads.receive(project, make_upload(), by=alice)
+    assert DailyUploads.objects.get().pictures == 2
 
 
 def test_more_than_the_quota_of_a_day_is_refused(project, alice, settings):
