@@ -21,7 +21,7 @@ from rest_framework.views import APIView
 from accounts import roles
 from accounts.models import User
 from classifr.common.errors import InvalidInput
-from predictions import classification, feedback, history, projects
+from predictions import classification, feedback, history, projects, registry
 from predictions.models import Feedback, Prediction, Project
 from predictions.parsers import BytesParser, LimitedJSONParser, PictureParser
 from predictions.serializers import (
@@ -77,6 +77,7 @@ class ProjectsView(RoomView):
 
 class PredictView(RoomView):
     parser_classes = (MultiPartParser, PictureParser, BytesParser)
+    throttle_classes = ()  # pictures are counted more strictly, by `quotas`
 
     @extend_schema(
         operation_id="predict",
@@ -85,12 +86,13 @@ class PredictView(RoomView):
     )
     def post(self, request: Request, slug: str) -> Response:
         """Ask the live model about one picture: a form's `file`, or the picture as the whole body."""
-        project = get_object_or_404(Project, slug=slug)
+        version = registry.live_by_slug(slug) or registry.live_or_refuse(get_object_or_404(Project, slug=slug))
         file = request.FILES.get("file")
         if file is None:
             sentence = _("Send one picture: as `file` of a form, or as the whole body of the request.")
             raise InvalidInput(sentence, fields={"file": [sentence]})
-        return Response(AnswerSerializer(classification.classify_upload(project, file, by=user_of(request))).data)
+        answer = classification.classify_upload(version.project, file, by=user_of(request), version=version)
+        return Response(AnswerSerializer(answer).data)
 
 
 class PredictionsView(RoomView):

@@ -5,7 +5,7 @@ answer is written only for an item that has none yet.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
@@ -121,7 +121,7 @@ def _received(project: Project, file: Any, *, by: User) -> BatchItem:
     """Keep one picture of a batch, or the sentence that says why not."""
     item = BatchItem(shown_name=uploads.shown_name(file.name or ""))
     try:
-        item.sample, _picture = uploads.receive(project, file, by=by)
+        item.sample, _picture = uploads.receive(project, file, by=by, least_side=1)  # nobody looks at it yet
     except Unavailable:
         raise  # asking for each of a hundred files would keep the sender waiting for a hundred time-outs
     except DomainError as error:
@@ -160,9 +160,7 @@ def _ask_about(batch: Batch, pairs: list[tuple[BatchItem, Picture]]) -> None:
         predictions = classification.record(
             batch.project,
             [(item.sample, picture, item.shown_name) for item, picture, _scores in open_pairs if item.sample],
-            classification.Answer(
-                version=answer.version, scores=[scores for *_, scores in open_pairs], latency_ms=answer.latency_ms
-            ),
+            replace(answer, scores=[scores for *_, scores in open_pairs]),
             by=batch.user,
         )
         for (item, _picture, _scores), prediction in zip(open_pairs, predictions, strict=True):

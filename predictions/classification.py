@@ -2,43 +2,65 @@
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.base import File
-from django.db import transaction
+from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from classifr.common.media.images import Picture
 from predictions import registry, uploads
-from predictions.models import ModelVersion, Prediction, Project, Sample
-from predictions.predictors.base import PredictorError, Scores, predictors
+from predictions.models import Category, ModelVersion, Prediction, Project, Sample
+from predictions.predictors.base import BasePredictor, PredictorError, Scores, predictors
 
 Question = tuple[Sample, Picture, str]  # the sample, its picture, the name to show it under
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What a model version said of some pictures, in their order, and how long it took for each."""
+    """What a model version said of some pictures, in their order, and how long it took for each.
+
+    `categories` are those of the version's classes, by their present name; one that was removed since is missing.
+    """
 
     version: ModelVersion
     scores: list[Scores]
     latency_ms: float
+    categories: Mapping[str, Category] = field(default_factory=dict)
 
 
-def classify_upload(project: Project, file: File, *, by: User) -> Prediction:
-    """Take one picture in and ask the live model about it.
+def classify_upload(project: Project, file: File, *, by: User, version: ModelVersion | None = None) -> Prediction:
+    """Take one picture in and ask the live model about it; picture and answer are kept together or not at all.
+
+    The transaction comes last and holds nothing but the rows: the model has answered and the picture is stored before.
+
+    Args:
+        version: the live model version, where the caller knows it already.
 
     Raises:
         InvalidPicture: if it is no picture that we accept.
         QuotaReached: if the user sent too many.
         NoLiveModel, PredictorUnavailable, PredictorError: as `classify`.
     """
-    registry.live_or_refuse(project)  # before anything is kept that nobody could answer
-    sample, picture = uploads.receive(project, file, by=by)
-    return classify(project, sample, picture, by=by, shown_name=uploads.shown_name(file.name or ""))
+    version = version or registry.live_or_refuse(project)
+    picture = uploads.check(file, by=by, least_side=_least_side(project, version))
+    answer = ask(project, [picture], version=version)
+    name = uploads.shown_name(file.name or "")
+    try:
+        return _keep(project, picture, answer, by=by, shown_name=name)
+    except IntegrityError:  # a category was removed since the model answered
+        return _keep(project, picture, replace(answer, categories=_categories(version)), by=by, shown_name=name)
+
+
+def _keep(project: Project, picture: Picture, answer: Answer, *, by: User, shown_name: str) -> Prediction:
+    def write(sample: Sample) -> Prediction:
+        return record(project, [(sample, picture, shown_name)], answer, by=by)[0]
+
+    _sample, _created, prediction = uploads.keep_and(write, project, picture, by=by)
+    return prediction
 
 
 def classify(project: Project, sample: Sample, picture: Picture, *, by: User, shown_name: str = "") -> Prediction:
@@ -60,11 +82,7 @@ def classify_many(project: Project, questions: Sequence[Question], *, by: User) 
 def ask(project: Project, pictures: Sequence[Picture], *, version: ModelVersion | None = None) -> Answer:
     """Have a model version, or else the live one, look at pictures; touches no row but to find out which is live."""
     version = version or registry.live_or_refuse(project)
-    try:
-        predictor = predictors[version.predictor]
-    except ImproperlyConfigured as error:
-        sentence = _("The model (version %(number)d) cannot be served here: %(reason)s")
-        raise PredictorError(sentence % {"number": version.number, "reason": error}) from error
+    predictor = _predictor(version)
     started = time.perf_counter()
     scores = predictor.predict(pictures, registry.servable(version), augment=project.test_time_augmentation)
     elapsed_ms = (time.perf_counter() - started) * 1000
@@ -72,17 +90,33 @@ def ask(project: Project, pictures: Sequence[Picture], *, version: ModelVersion 
         raise PredictorError(
             _("The model (version %(number)d) gave an answer that makes no sense.") % {"number": version.number}
         )
-    names = dict(zip(version.class_names, registry.current_names(version), strict=True))
+    current = registry.current_categories(version)
+    names = dict(zip(version.class_names, (name for name, _category in current), strict=True))
     renamed = [{names[name]: value for name, value in one.items()} for one in scores]
-    return Answer(version=version, scores=renamed, latency_ms=elapsed_ms / max(1, len(pictures)))
+    categories = {name: category for name, category in current if category}
+    return Answer(version, renamed, elapsed_ms / max(1, len(pictures)), categories)
 
 
-@transaction.atomic
+def _predictor(version: ModelVersion) -> BasePredictor:
+    try:
+        return predictors[version.predictor]
+    except ImproperlyConfigured as error:
+        sentence = _("The model (version %(number)d) cannot be served here: %(reason)s")
+        raise PredictorError(sentence % {"number": version.number, "reason": error}) from error
+
+
+def _least_side(project: Project, version: ModelVersion) -> int | None:
+    return _predictor(version).least_side(registry.servable(version), augment=project.test_time_augmentation)
+
+
+def _categories(version: ModelVersion) -> dict[str, Category]:
+    return {name: category for name, category in registry.current_categories(version) if category}
+
+
+@transaction.atomic(savepoint=False)
 def record(project: Project, questions: Sequence[Question], answer: Answer, *, by: User) -> list[Prediction]:
     """Write a model's answer down, one prediction per question."""
     ranked = [sorted(scores.items(), key=lambda item: -item[1]) for scores in answer.scores]
-    top_names = {scores[0][0] for scores in ranked}
-    categories = {category.name: category for category in project.categories.filter(name__in=top_names)}
     return Prediction.objects.bulk_create(
         Prediction(
             project=project,
@@ -90,7 +124,7 @@ def record(project: Project, questions: Sequence[Question], answer: Answer, *, b
             model_version=answer.version,
             user=by,
             scores=dict(scores),
-            top=categories.get(scores[0][0]),
+            top=answer.categories.get(scores[0][0]),
             confidence=scores[0][1],
             abstained=scores[0][1] < project.abstain_below,
             latency_ms=answer.latency_ms,

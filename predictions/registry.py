@@ -2,7 +2,7 @@
 
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -38,17 +38,35 @@ def live_or_refuse(project: Project) -> ModelVersion:
     raise NoLiveModel(_("This project has no model yet. A maintainer has to add categories and train one first."))
 
 
+def live_by_slug(slug: str) -> ModelVersion | None:
+    """Return the live model version of a project, its project with it, in one query; None without project or model."""
+    promotions = Promotion.objects.filter(project__slug=slug).select_related("model_version", "project")
+    newest = promotions.order_by("-id").first()
+    if newest is None:
+        return None
+    newest.model_version.project = newest.project
+    return newest.model_version
+
+
 def current_names(version: ModelVersion) -> list[str]:
     """Return what the classes of a model are called now, in the order of its outputs.
 
     `class_names` stay what the model was trained with, and what its bundle is checked against; a category that was
     renamed since is found by the id that training left in the manifest.
     """
+    return [name for name, _category in current_categories(version)]
+
+
+def current_categories(version: ModelVersion) -> list[tuple[str, Category | None]]:
+    """Return the present names of a model's classes, as `current_names`, and the category of each if there is one."""
     ids = version.manifest.get("category_uuids") or [""] * len(version.class_names)
-    known = {
-        str(id_): name for id_, name in Category.objects.filter(uuid__in=filter(None, ids)).values_list("uuid", "name")
-    }
-    return [known.get(id_, name) for id_, name in zip(ids, version.class_names, strict=True)]
+    own = Q(project=version.project_id)
+    found = Category.objects.filter(Q(uuid__in=filter(None, ids)) | own & Q(name__in=version.class_names))
+    by_id = {str(category.uuid): category for category in found}
+    by_name = {category.name: category for category in by_id.values() if category.project_id == version.project_id}
+    pairs = zip(ids, version.class_names, strict=True)
+    names = [by_id[id_].name if id_ in by_id else name for id_, name in pairs]
+    return [(name, by_name.get(name)) for name in names]
 
 
 @transaction.atomic

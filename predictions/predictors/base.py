@@ -60,6 +60,13 @@ class BasePredictor(ABC):
             PredictorError: do not try again.
         """
 
+    def least_side(self, model: Servable, *, augment: bool = False) -> int | None:
+        """Return how many pixels of a picture's shorter side `predict` needs at most; None: all there are.
+
+        A picture from the door may then be smaller than it is stored. Raises as `predict` does.
+        """
+        return None
+
     def load(self, model: Servable) -> None:
         """Make the first answer of this model quick. Raises as `predict` does."""
         return None

@@ -53,7 +53,7 @@ class KerasPredictor(BasePredictor):
 
     def predict(self, pictures: Sequence[Picture], model: Servable, *, augment: bool = False) -> list[Scores]:
         engine = self._engine(model)
-        crops = preprocessing.CROPS if augment else preprocessing.WHOLE
+        crops = _crops(augment)
         images = [picture.image for picture in pictures]
         pixels = preprocessing.prepare_batch(images, engine.input_size, crops=crops)
         try:
@@ -67,6 +67,9 @@ class KerasPredictor(BasePredictor):
             .clip(0, 1)
         )
         return [dict(zip(model.class_names, row, strict=True)) for row in rows.tolist()]
+
+    def least_side(self, model: Servable, *, augment: bool = False) -> int | None:
+        return preprocessing.least_side(self._engine(model).input_size, crops=_crops(augment))
 
     def load(self, model: Servable) -> None:
         self._engine(model)
@@ -110,6 +113,10 @@ class KerasPredictor(BasePredictor):
                 self._engines.popitem(last=False)
         logger.info("Model %s loaded in %.0f ms", model.reference, (time.monotonic() - started) * 1000)
         return engine
+
+
+def _crops(augment: bool) -> tuple[float, ...]:
+    return preprocessing.CROPS if augment else preprocessing.WHOLE
 
 
 def _open(model: Servable) -> Engine:

@@ -3,9 +3,13 @@
 A model learned with another definition gives wrong answers without any error, so every bundle and every cached feature
 vector carries `DIGEST`. Whoever changes what happens here must change `DEFINITION`, and with it the digest: old models
 are then refused instead of misled, and vectors are computed anew.
+
+A JPEG may come scaled down by its decoder, by 2, 4 or 8, as long as it has `least_side` pixels left. That is a detail
+of decoding, no other definition: `python -m bench.decoding` measures that it changes no answer.
 """
 
 import hashlib
+import math
 from collections.abc import Sequence
 
 import numpy as np
@@ -21,6 +25,16 @@ DIGEST = hashlib.sha256(f"{NAME}: {DEFINITION}".encode()).hexdigest()[:16]
 
 WHOLE = (1.0,)
 CROPS = (1.0, 0.8, 0.65)  # test-time augmentation: near things in the middle count thrice
+SPARE = 2.0  # what is scaled down by a decoder keeps so many pixels for each that the model sees
+
+
+def least_side(size: int, *, crops: Sequence[float] = WHOLE) -> int:
+    """Return how long the shorter side of a picture has to be at least, in pixels, if it is to be scaled down before.
+
+    Args:
+        size: side of the model's input in pixels.
+    """
+    return math.ceil(SPARE * size / min(crops))
 
 
 def prepare(image: Image.Image, size: int, *, crop: float = 1.0) -> np.ndarray:

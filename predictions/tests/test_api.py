@@ -51,6 +51,15 @@ def test_projects_are_listed_with_their_model_and_categories(api, project, djang
     assert answer[1]["model_version"] is None
 
 
+def test_a_prediction_asks_the_database_little(api, project, django_assert_max_num_queries):
+    api.post(PREDICT, make_picture_bytes(), content_type="image/jpeg")  # notes that the token is used, makes the meter
+    # Token and user, permissions, live model and project, meter, known sample, categories; and between the two ends of
+    # a transaction the sample and the prediction
+    with django_assert_max_num_queries(10):
+        assert api.post(PREDICT, make_picture_bytes(), content_type="image/jpeg").status_code == 200
+    assert Prediction.objects.count() == 2
+
+
 def test_a_form_with_a_picture_is_answered(api, alice, project):
     response = api.post(PREDICT, {"file": make_upload()})
     prediction = Prediction.objects.get()

@@ -1,13 +1,17 @@
 import pytest
+from django.core.files.storage import storages
 from PIL import Image
 
 from classifr.common.media.images import Picture
 from predictions import classification, registry
 from predictions.models import Prediction, Sample
-from predictions.predictors.base import PredictorError
+from predictions.predictors.base import PredictorError, PredictorUnavailable
 from predictions.predictors.dummy import DummyPredictor
+from predictions.predictors.engine import Engine
+from predictions.tests import tiny_model
 from predictions.tests.factories import (
     make_live_model,
+    make_picture_bytes,
     make_project,
     make_sample,
     make_upload,
@@ -40,7 +44,7 @@ def test_many_pictures_are_asked_about_at_once(django_assert_num_queries):
     version = make_live_model(class_names=["dark", "light"])
     questions = [(make_sample(version.project), picture_of(colour), "") for colour in ("white", "black", "white")]
     user = make_user()
-    with django_assert_num_queries(5):  # which model, which categories, and one transaction
+    with django_assert_num_queries(3):  # which model, which categories, and the rows
         predictions = classification.classify_many(version.project, questions, by=user)
     assert [prediction.top.name for prediction in predictions] == ["light", "dark", "light"]
 
@@ -78,6 +82,63 @@ def test_without_a_model_nothing_is_kept():
     with pytest.raises(registry.NoLiveModel):
         classification.classify_upload(project, make_upload(), by=make_user())
     assert not Sample.objects.exists()
+
+
+def test_a_model_that_fails_leaves_nothing_behind(monkeypatch):
+    def fail(*args, **kwargs):
+        raise PredictorUnavailable("not now")
+
+    project = make_live_model().project
+    monkeypatch.setattr(DummyPredictor, "predict", fail)
+    with pytest.raises(PredictorUnavailable):
+        classification.classify_upload(project, make_upload(), by=make_user())
+    assert not Sample.objects.exists()
+    assert not storages["uploads"].exists(project.slug)
+
+
+def test_without_the_answer_s_row_neither_sample_nor_picture_is_kept(monkeypatch):
+    project = make_live_model().project
+    monkeypatch.setattr(classification, "record", lambda *args, **kwargs: {}["gone"])
+    with pytest.raises(KeyError):
+        classification.classify_upload(project, make_upload(), by=make_user())
+    assert not Sample.objects.exists()
+    assert storages["uploads"].listdir(project.slug)[1] == []
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_category_that_is_removed_while_the_model_looks_is_no_answer_s_category(monkeypatch):
+    version = make_live_model(class_names=["dark", "light"])
+    ask = classification.ask
+
+    def ask_and_remove(*args, **kwargs):
+        answer = ask(*args, **kwargs)
+        version.project.categories.filter(name="dark").delete()
+        return answer
+
+    monkeypatch.setattr(classification, "ask", ask_and_remove)
+    prediction = classification.classify_upload(version.project, make_upload(colour="black"), by=make_user())
+    prediction.refresh_from_db()
+    assert (prediction.top, prediction.ranked[0][0]) == (None, "dark")
+    assert Sample.objects.get().read()
+
+
+def test_augmentation_decodes_a_picture_once_and_asks_the_model_once(monkeypatch):
+    model = tiny_model.write_tiny_bundle()
+    project = make_project(test_time_augmentation=True)
+    version = make_live_model(
+        project, tiny_model.CLASS_NAMES, predictor="keras", reference=model.reference, digest=model.digest
+    )
+    decoded, asked = [], []
+    getdecoder, run = Image._getdecoder, Engine.run
+    monkeypatch.setattr(Image, "_getdecoder", lambda *args: decoded.append(args) or getdecoder(*args))
+    classification.ask(project, [picture_of("red")])  # loaded by now
+    monkeypatch.setattr(Engine, "run", lambda self, pixels: asked.append(pixels.shape) or run(self, pixels))
+    photo = make_upload(make_picture_bytes("red", size=(640, 480)))
+    prediction = classification.classify_upload(project, photo, by=make_user())
+    assert (prediction.model_version, prediction.top.name) == (version, "red")
+    assert asked == [(3, 16, 16, 3)]
+    ((_mode, _kind, _args, (scale, *_)),) = decoded
+    assert scale == 8  # of 480 pixels 60 are left, and the smallest of the three crops needs 50
 
 
 def test_a_model_of_an_unknown_predictor_is_explained():

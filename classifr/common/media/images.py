@@ -120,7 +120,7 @@ def _kept_as_coded(data: bytes, accepted: Sequence[str], least_side: int | None)
     if rewritten is None or facts.orientation in _UPRIGHT:
         return None
     feed = jpeg.Feed(rewritten.data)
-    image = Image.open(feed, formats=["JPEG"])
+    image: Image.Image = Image.open(feed, formats=["JPEG"])
     full_size = image.size
     _check_size(full_size, accepted)
     with _room_for(image):
