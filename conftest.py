@@ -77,6 +77,15 @@ def redis_url() -> Iterator[str]:
         yield server.url
 
 
+@pytest.fixture
+def custom_vision() -> Iterator:
+    """A stand-in for Azure Custom Vision: `endpoint`, keys, faults at will and the record of what it received."""
+    from classifr.tests.custom_vision.stand_in import StandIn
+
+    with StandIn() as service:
+        yield service
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator:
     """Chromium, headless. Playwright keeps an event loop in this thread, which Django would otherwise refuse."""
