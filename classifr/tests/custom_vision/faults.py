@@ -24,6 +24,7 @@ class Fault:
     status: int = 0
     body: Any = None
     retry_after: str = ""
+    location: str = ""
     reason: str = ""
     slow_seconds: float = 0
     done: bool = False
@@ -43,7 +44,7 @@ def too_many(retry_after: str = "1") -> Fault:
         "Requests to the CreateImagesFromFiles Operation under Custom_Vision_Training_3.3 have exceeded rate limit of"
         " your current Custom_Vision.Training F0 pricing tier. Please retry after 1 second."
     )
-    return Fault(429, gateway(429, message), retry_after, "Too Many Requests")
+    return Fault(429, gateway(429, message), retry_after, reason="Too Many Requests")
 
 
 def server_error(*, done: bool = False) -> Fault:
@@ -51,7 +52,7 @@ def server_error(*, done: bool = False) -> Fault:
 
 
 def unavailable(retry_after: str = "") -> Fault:
-    return Fault(503, gateway(503, "The service is unavailable."), retry_after, "Service Unavailable")
+    return Fault(503, gateway(503, "The service is unavailable."), retry_after, reason="Service Unavailable")
 
 
 def reset(*, done: bool = False) -> Fault:

@@ -217,7 +217,8 @@ class _Handler(BaseHTTPRequestHandler):
         if not fault.status:
             self._reset()
             return
-        headers = {"Retry-After": fault.retry_after} if fault.retry_after else {}
+        headers = {"Retry-After": fault.retry_after, "Location": fault.location}
+        headers = {name: value for name, value in headers.items() if value}
         self._send(record, fault.status, fault.body, reason=fault.reason, headers=headers)
 
     def _route(self, path: str) -> tuple[Route | None, dict[str, str]]:

@@ -1,0 +1,67 @@
+"""How many calls a tier allows: so many a second, and so many at a time.
+
+The figures are those of the service's page on limits and quotas, per resource. A process keeps them on its own; what
+several together send too much is answered with 429, which `client` waits for.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+PREDICTIONS_PER_SECOND = {"F0": 2, "S0": 10}  # kept by the service
+PREDICTIONS_PER_SECOND_UNKEPT = {"F0": 2, "S0": 20}
+OTHER_CALLS_PER_SECOND = {"F0": 10, "S0": 10}
+
+
+class TooManyCalls(Exception):
+    """This call would have to wait for longer than it may."""
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds)
+        self.seconds = seconds
+
+
+class Limits:
+    """Lets `per_second` calls begin in any second, and as many be under way."""
+
+    def __init__(
+        self,
+        per_second: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.per_second = per_second
+        self._clock = clock
+        self._sleep = sleep
+        self._begun: deque[float] = deque(maxlen=per_second)  # when the last ones were allowed to begin
+        self._lock = threading.Lock()
+        self._under_way = threading.BoundedSemaphore(per_second)
+
+    @contextmanager
+    def one(self, most_seconds: float) -> Iterator[None]:
+        """Wait until a call may begin. Raises TooManyCalls if that would take longer than `most_seconds`."""
+        started = self._clock()
+        if not self._under_way.acquire(timeout=max(0.0, most_seconds)):
+            raise TooManyCalls(1.0)
+        try:
+            left = most_seconds - (self._clock() - started)
+            if (wait := self._reserve(left)) > 0:
+                self._sleep(wait)
+            yield
+        finally:
+            self._under_way.release()
+
+    def _reserve(self, most_seconds: float) -> float:
+        """Take the next place in time and return how far away it is."""
+        with self._lock:
+            now = self._clock()
+            place = now
+            if len(self._begun) == self.per_second:
+                place = max(now, self._begun[0] + 1.0)
+            if place - now > most_seconds:
+                raise TooManyCalls(place - now)
+            self._begun.append(place)
+            return place - now
