@@ -244,7 +244,18 @@ REVIEW_LEASE_SECONDS = env.int("REVIEW_LEASE_SECONDS", 180)
 PREDICTORS: dict[str, dict[str, Any]] = {
     "keras": {"BACKEND": "predictions.predictors.keras.KerasPredictor"},
     "dummy": {"BACKEND": "predictions.predictors.dummy.DummyPredictor"},
+    "azure": {
+        "BACKEND": "predictions.predictors.azure.AzurePredictor",
+        "OPTIONS": {
+            "endpoint": env.str("AZURE_CUSTOM_VISION_PREDICTION_ENDPOINT", ""),
+            "key": secret("AZURE_CUSTOM_VISION_PREDICTION_KEY"),
+            "tier": env.str("AZURE_CUSTOM_VISION_TIER", "S0"),
+            "store": env.bool("AZURE_CUSTOM_VISION_STORE", False),
+        },
+    },
 }
+# Whose models answer in place of those of a predictor that does not, and are marked as such
+FALL_BACK_TO = {"azure": "keras"} if env.bool("AZURE_CUSTOM_VISION_FALLBACK", False) else {}
 TRAINERS: dict[str, dict[str, Any]] = {
     "keras": {"BACKEND": "training.trainers.keras.KerasTrainer"},
     "dummy": {"BACKEND": "training.trainers.dummy.DummyTrainer"},

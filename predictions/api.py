@@ -91,7 +91,7 @@ class PredictView(RoomView):
         if file is None:
             sentence = _("Send one picture: as `file` of a form, or as the whole body of the request.")
             raise InvalidInput(sentence, fields={"file": [sentence]})
-        answer = classification.classify_upload(version.project, file, by=user_of(request), version=version)
+        answer = classification.classify_upload(version.project, file, by=user_of(request), live=version)
         return Response(AnswerSerializer(answer).data)
 
 
@@ -159,7 +159,7 @@ def user_of(request: Request) -> User:
 
 def _own(user: User, uuid: UUID) -> Prediction:
     verdicts = Prefetch("feedback", Feedback.objects.filter(user=user).select_related("category"), "own_feedback")
-    mine = Prediction.objects.visible_to(user).select_related("project", "sample", "model_version", "top")
+    mine = Prediction.objects.visible_to(user).select_related(*history.DETAILS)
     return get_object_or_404(mine.prefetch_related(verdicts), uuid=uuid)
 
 

@@ -109,7 +109,7 @@ def classify_waiting(batch_key: int, progress: Progress) -> None:
     if batch is None:
         return
     total = batch.items.count()
-    while chunk := list(_waiting(batch).select_related("sample")[:CHUNK]):
+    while chunk := list(_waiting(batch).select_related("sample")[: _chunk(batch)]):
         try:
             _answer(batch, chunk)
         except Unavailable as error:
@@ -127,6 +127,10 @@ def _received(project: Project, file: Any, *, by: User) -> BatchItem:
     except DomainError as error:
         item.error = str(error)[:300]
     return item
+
+
+def _chunk(batch: Batch) -> int:
+    return min(CHUNK, classification.at_once(batch.project))
 
 
 def _waiting(batch: Batch) -> QuerySet[BatchItem]:

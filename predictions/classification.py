@@ -1,5 +1,10 @@
-"""Ask the live model what is in a picture, and write its answer down."""
+"""Ask the live model what is in a picture, and write its answer down.
 
+Where the live model is a service that does not answer, a local model can stand in for it (setting `FALL_BACK_TO`); the
+prediction then says which model it is of, and for which it stood in.
+"""
+
+import logging
 import math
 import time
 from collections.abc import Mapping, Sequence
@@ -14,7 +19,9 @@ from accounts.models import User
 from classifr.common.media.images import Picture
 from predictions import registry, uploads
 from predictions.models import Category, ModelVersion, Prediction, Project, Sample
-from predictions.predictors.base import BasePredictor, PredictorError, Scores, predictors
+from predictions.predictors.base import BasePredictor, PredictorError, PredictorUnavailable, Scores, predictors
+
+logger = logging.getLogger(__name__)
 
 Question = tuple[Sample, Picture, str]  # the sample, its picture, the name to show it under
 
@@ -24,35 +31,37 @@ class Answer:
     """What a model version said of some pictures, in their order, and how long it took for each.
 
     `categories` are those of the version's classes, by their present name; one that was removed since is missing.
+    `stood_in_for` is the live version, where that one did not answer and this one did in its place.
     """
 
     version: ModelVersion
     scores: list[Scores]
     latency_ms: float
     categories: Mapping[str, Category] = field(default_factory=dict)
+    stood_in_for: ModelVersion | None = None
 
 
-def classify_upload(project: Project, file: File, *, by: User, version: ModelVersion | None = None) -> Prediction:
+def classify_upload(project: Project, file: File, *, by: User, live: ModelVersion | None = None) -> Prediction:
     """Take one picture in and ask the live model about it; picture and answer are kept together or not at all.
 
     The transaction comes last and holds nothing but the rows: the model has answered and the picture is stored before.
 
     Args:
-        version: the live model version, where the caller knows it already.
+        live: the live model version, where the caller knows it already.
 
     Raises:
         InvalidPicture: if it is no picture that we accept.
         QuotaReached: if the user sent too many.
         NoLiveModel, PredictorUnavailable, PredictorError: as `classify`.
     """
-    version = version or registry.live_or_refuse(project)
-    picture = uploads.check(file, by=by, least_side=_least_side(project, version))
-    answer = ask(project, [picture], version=version)
+    live = live or registry.live_or_refuse(project)
+    picture = uploads.check(file, by=by, least_side=_least_side(project, live))
+    answer = ask_live(project, [picture], live)
     name = uploads.shown_name(file.name or "")
     try:
         return _keep(project, picture, answer, by=by, shown_name=name)
     except IntegrityError:  # a category was removed since the model answered
-        return _keep(project, picture, replace(answer, categories=_categories(version)), by=by, shown_name=name)
+        return _keep(project, picture, replace(answer, categories=_categories(answer.version)), by=by, shown_name=name)
 
 
 def _keep(project: Project, picture: Picture, answer: Answer, *, by: User, shown_name: str) -> Prediction:
@@ -80,8 +89,37 @@ def classify_many(project: Project, questions: Sequence[Question], *, by: User) 
 
 
 def ask(project: Project, pictures: Sequence[Picture], *, version: ModelVersion | None = None) -> Answer:
-    """Have a model version, or else the live one, look at pictures; touches no row but to find out which is live."""
-    version = version or registry.live_or_refuse(project)
+    """Have a model version look at pictures, or else the live one, or what stands in for that; writes no row."""
+    return _ask(project, pictures, version) if version else ask_live(project, pictures)
+
+
+def at_once(project: Project) -> int:
+    """Return how many pictures the live model should be asked about together."""
+    live = registry.live(project)
+    try:
+        return predictors[live.predictor].at_once if live else 1
+    except ImproperlyConfigured:
+        return 1
+
+
+def ask_live(project: Project, pictures: Sequence[Picture], live: ModelVersion | None = None) -> Answer:
+    """Have the live model look at pictures, or what stands in for it."""
+    live = live or registry.live_or_refuse(project)
+    try:
+        return _ask(project, pictures, live)
+    except PredictorUnavailable as error:
+        stand_in = registry.stand_in_for(live)
+        if stand_in is None:
+            raise
+        logger.warning("Model %s does not answer (%s); %s stands in for it", live, error, stand_in)
+        try:
+            return replace(_ask(project, pictures, stand_in), stood_in_for=live)
+        except (PredictorUnavailable, PredictorError) as also:
+            logger.warning("Model %s cannot stand in: %s", stand_in, also)
+            raise error from also
+
+
+def _ask(project: Project, pictures: Sequence[Picture], version: ModelVersion) -> Answer:
     predictor = _predictor(version)
     started = time.perf_counter()
     scores = predictor.predict(pictures, registry.servable(version), augment=project.test_time_augmentation)
@@ -122,6 +160,7 @@ def record(project: Project, questions: Sequence[Question], answer: Answer, *, b
             project=project,
             sample=sample,
             model_version=answer.version,
+            stood_in_for=answer.stood_in_for,
             user=by,
             scores=dict(scores),
             top=answer.categories.get(scores[0][0]),

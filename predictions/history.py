@@ -22,6 +22,7 @@ UNANSWERED = "none"
 LARGEST_KEY = 2**63 - 1
 CLOCK_SLACK = timedelta(hours=1)  # how far the order of keys and that of times may differ
 
+DETAILS = ("project", "sample", "model_version", "stood_in_for", "top")  # what a page about one prediction shows
 ALLOWED = ("project", "verdict", "category", "since", "until", "before")
 
 
@@ -79,8 +80,9 @@ def page(user: User, wanted: Filters, *, size: int = PAGE) -> Page:
         rows = rows.filter(pk__lt=wanted.before)
     own = Feedback.objects.filter(user=user).select_related("category")
     rows = (
-        rows.select_related("project", "sample", "top", "model_version")
+        rows.select_related("project", "sample", "top", "model_version", "stood_in_for")
         .defer("model_version__manifest", "model_version__class_names", "sample__capture")
+        .defer("stood_in_for__manifest", "stood_in_for__class_names")
         .prefetch_related(Prefetch("feedback", queryset=own, to_attr="own_feedback"))
         .order_by("-pk")[: size + 1]
     )

@@ -223,6 +223,13 @@ class Prediction(models.Model):
     project = models.ForeignKey(Project, models.CASCADE, related_name="predictions")
     sample = models.ForeignKey(Sample, models.CASCADE, related_name="predictions")
     model_version = models.ForeignKey(ModelVersion, models.CASCADE, related_name="predictions")
+    stood_in_for = models.ForeignKey(
+        ModelVersion,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        help_text="The live version, where it did not answer and this local one did in its place.",
+    )
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="predictions")
     scores = models.JSONField(help_text="Category name to probability, all of them, in falling order.")
     top = models.ForeignKey(Category, models.SET_NULL, null=True, related_name="+")

@@ -95,7 +95,8 @@ def _ask_to_settle(sample: Sample) -> None:
 def _complaints(sample: Sample) -> list[dict[str, Any]]:
     """Return every NOK on a picture with the prediction it is about, the newest first."""
     noks = Feedback.objects.filter(prediction__sample=sample, verdict=Feedback.Verdict.NOK)
-    return [_facts(nok) for nok in noks.select_related("prediction__model_version", "category").order_by("-pk")]
+    parts = ("prediction__model_version", "prediction__stood_in_for", "category")
+    return [_facts(nok) for nok in noks.select_related(*parts).order_by("-pk")]
 
 
 def _facts(nok: Feedback) -> dict[str, Any]:
@@ -109,6 +110,7 @@ def _facts(nok: Feedback) -> dict[str, Any]:
         "model_version": prediction.model_version.number,
         "model_version_id": str(prediction.model_version.uuid),
         "model_digest": prediction.model_version.digest,
+        "stood_in_for": prediction.stood_in_for.number if prediction.stood_in_for else None,
         "predicted_at": prediction.created_at.isoformat(),
         "verdict": nok.verdict,
         "suggestion": nok.category.name if nok.category else nok.suggestion,

@@ -1,5 +1,6 @@
 """Which models there are, and which one answers now."""
 
+from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
 from django.db.models import Max, Q
@@ -46,6 +47,20 @@ def live_by_slug(slug: str) -> ModelVersion | None:
         return None
     newest.model_version.project = newest.project
     return newest.model_version
+
+
+def stand_in_for(version: ModelVersion) -> ModelVersion | None:
+    """Return the version of the same project that answers when this one's predictor cannot, by `FALL_BACK_TO`.
+
+    That is the one promoted last, or else the newest: what was good enough once goes before what never was.
+    """
+    alias = settings.FALL_BACK_TO.get(version.predictor)
+    if not alias:
+        return None
+    promoted = Promotion.objects.filter(project=version.project_id, model_version__predictor=alias)
+    if newest := promoted.select_related("model_version").order_by("-id").first():
+        return newest.model_version
+    return ModelVersion.objects.filter(project=version.project_id, predictor=alias).order_by("-number").first()
 
 
 def current_names(version: ModelVersion) -> list[str]:

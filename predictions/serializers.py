@@ -48,12 +48,25 @@ class AnswerSerializer(serializers.ModelSerializer):
     id = serializers.UUIDField(source="uuid")
     project = serializers.SlugField(source="project.slug")
     model_version = serializers.IntegerField(source="model_version.number")
+    stood_in_for = serializers.IntegerField(
+        source="stood_in_for.number",
+        allow_null=True,
+        help_text="The live version, where a local one answered in its place; otherwise null.",
+    )
     predictions = serializers.SerializerMethodField(help_text="Every category, the most probable first.")
     latency_ms = serializers.SerializerMethodField()
 
     class Meta:
         model = Prediction
-        fields: tuple[str, ...] = ("id", "project", "model_version", "predictions", "latency_ms", "abstained")
+        fields: tuple[str, ...] = (
+            "id",
+            "project",
+            "model_version",
+            "stood_in_for",
+            "predictions",
+            "latency_ms",
+            "abstained",
+        )
 
     @extend_schema_field(ScoreSerializer(many=True))
     def get_predictions(self, prediction: Prediction) -> list[dict[str, Any]]:

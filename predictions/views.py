@@ -142,7 +142,7 @@ def create_project(request: HttpRequest) -> HttpResponse:
 
 
 def _own(request: HttpRequest, uuid: UUID) -> Prediction:
-    mine = Prediction.objects.visible_to(request.user).select_related("project", "sample", "model_version", "top")
+    mine = Prediction.objects.visible_to(request.user).select_related(*history.DETAILS)
     return get_object_or_404(mine, uuid=uuid)
 
 

@@ -41,7 +41,12 @@ Scores = dict[str, float]
 
 
 class BasePredictor(ABC):
-    """Asks a model what is in some pictures. Knows bytes and dataclasses, neither requests nor rows; thread-safe."""
+    """Asks a model what is in some pictures. Knows bytes and dataclasses, neither requests nor rows; thread-safe.
+
+    `at_once` is how many pictures a batch should ask about together.
+    """
+
+    at_once = 16
 
     def __init__(self, *, alias: str) -> None:
         self.alias = alias
@@ -71,8 +76,12 @@ class BasePredictor(ABC):
         """Make the first answer of this model quick. Raises as `predict` does."""
         return None
 
+    def missing(self) -> list[str]:
+        """Return the settings that this predictor needs and has not got. Only who uses it has to care."""
+        return []
+
     def check(self) -> list[CheckMessage]:
-        """Say what is wrong with this predictor's configuration, for `manage.py check`."""
+        """Say what is wrong with this predictor's configuration, used or not, for `manage.py check`."""
         return []
 
 

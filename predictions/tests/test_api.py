@@ -72,6 +72,7 @@ def test_a_form_with_a_picture_is_answered(api, alice, project):
         "predictions": [{"category": name, "probability": value} for name, value in prediction.ranked],
         "latency_ms": round(prediction.latency_ms, 2),
         "abstained": False,
+        "stood_in_for": None,
     }
     assert prediction.user == alice
     assert prediction.shown_name == "dinner.jpg"

@@ -108,14 +108,14 @@ def test_without_the_answer_s_row_neither_sample_nor_picture_is_kept(monkeypatch
 @pytest.mark.django_db(transaction=True)
 def test_a_category_that_is_removed_while_the_model_looks_is_no_answer_s_category(monkeypatch):
     version = make_live_model(class_names=["dark", "light"])
-    ask = classification.ask
+    ask = classification.ask_live
 
     def ask_and_remove(*args, **kwargs):
         answer = ask(*args, **kwargs)
         version.project.categories.filter(name="dark").delete()
         return answer
 
-    monkeypatch.setattr(classification, "ask", ask_and_remove)
+    monkeypatch.setattr(classification, "ask_live", ask_and_remove)
     prediction = classification.classify_upload(version.project, make_upload(colour="black"), by=make_user())
     prediction.refresh_from_db()
     assert (prediction.top, prediction.ranked[0][0]) == (None, "dark")
@@ -130,9 +130,18 @@ def test_augmentation_decodes_a_picture_once_and_asks_the_model_once(monkeypatch
     )
     decoded, asked = [], []
     getdecoder, run = Image._getdecoder, Engine.run
-    monkeypatch.setattr(Image, "_getdecoder", lambda *args: decoded.append(args) or getdecoder(*args))
+
+    def note_decoder(*args):
+        decoded.append(args)
+        return getdecoder(*args)
+
+    def note_run(self, pixels):
+        asked.append(pixels.shape)
+        return run(self, pixels)
+
+    monkeypatch.setattr(Image, "_getdecoder", note_decoder)
     classification.ask(project, [picture_of("red")])  # loaded by now
-    monkeypatch.setattr(Engine, "run", lambda self, pixels: asked.append(pixels.shape) or run(self, pixels))
+    monkeypatch.setattr(Engine, "run", note_run)
     photo = make_upload(make_picture_bytes("red", size=(640, 480)))
     prediction = classification.classify_upload(project, photo, by=make_user())
     assert (prediction.model_version, prediction.top.name) == (version, "red")

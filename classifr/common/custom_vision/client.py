@@ -11,12 +11,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 from classifr.common.custom_vision import errors
 from classifr.common.custom_vision.breaker import Breaker
 from classifr.common.custom_vision.errors import AnswerLost, Busy
 from classifr.common.custom_vision.limits import Limits, TooManyCalls
 
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 CONNECT_SECONDS = 2.0
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 8.0
@@ -35,6 +37,15 @@ class Resource:
     @property
     def header(self) -> str:
         return f"{self.area.capitalize()}-Key"
+
+    def problem(self) -> str:
+        """Return what is wrong with the endpoint, or "". Without TLS a key may travel on this machine only."""
+        parts = urlsplit(self.endpoint)
+        if not self.endpoint or (parts.scheme == "https" and parts.hostname):
+            return ""
+        if parts.scheme == "http" and parts.hostname in LOOPBACK:
+            return ""
+        return f"is '{self.endpoint}', which is no address that begins with https://"
 
 
 class Client:
