@@ -1,6 +1,5 @@
 """System checks of the whole site: set-ups that work on a desk and fail in production are named by `check --deploy`."""
 
-import os
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,6 +8,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.http.request import validate_host
+
+from classifr.common import processes
 
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 PROCESS_LOCAL_CACHES = ("locmem.LocMemCache", "dummy.DummyCache")
@@ -89,13 +90,13 @@ def proxy_is_known(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]
 
 @register(Tags.caches, deploy=True)
 def cache_is_shared(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
-    processes = os.environ.get("WEB_CONCURRENCY", "1")
-    if processes in ("", "0", "1") or not settings.CACHES["default"]["BACKEND"].endswith(PROCESS_LOCAL_CACHES):
+    count = processes.web_processes()
+    if count == 1 or not settings.CACHES["default"]["BACKEND"].endswith(PROCESS_LOCAL_CACHES):
         return []
     return [
         Warning(
-            f"{processes} web processes with a cache each: every one of them counts log-ins and uploads for itself.",
-            hint="Let them share one: CACHE_URL=redis://localhost:6379/0, or set WEB_CONCURRENCY=1.",
+            f"{count} web processes with a cache each: every one of them counts log-ins and uploads for itself.",
+            hint="Let them share one: leave CACHE_URL out, or set CACHE_URL=redis://localhost:6379/0",
             id="classifr.W006",
         )
     ]

@@ -1,19 +1,21 @@
 """How the web server runs: `gunicorn -c python:classifr.gunicorn classifr.wsgi`.
 
-One process with several threads by default: the model is in memory once, and the embedded cache with its rate limits
-belongs to one process. More processes (WEB_CONCURRENCY) need a CACHE_URL that they share.
+A process for every core, as one process runs its Python code on one core, each with a few threads that wait for the
+disk and for slow clients; and each runs the model on one core. bench/README.md has the measurements.
 """
 
 import os
+from typing import Any
 
 from classifr.common import processes
 
 processes.end_with_parent()
 
 bind = os.environ.get("BIND", "127.0.0.1:8000")
-workers = int(os.environ.get("WEB_CONCURRENCY", "1"))
+workers = processes.web_processes()
 worker_class = "gthread"
-threads = int(os.environ.get("WEB_THREADS", "8"))
+preload_app = True  # imported once: half the time to start, and memory that the processes share
+threads = int(os.environ.get("WEB_THREADS", "4"))
 timeout = 60
 graceful_timeout = 5
 keepalive = 15
@@ -21,3 +23,13 @@ accesslog = "-" if os.environ.get("ACCESS_LOG", "") in {"1", "true", "yes"} else
 # Where workers show that they live: memory, for a busy disk must not look like a dead worker
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 control_socket_disable = True
+
+
+def post_worker_init(worker: Any) -> None:
+    """Load the live models, if they are not to wait for the first upload: in each process, for none outlives a fork."""
+    from django.conf import settings
+
+    if settings.LOAD_MODELS_AT_START:
+        from classifr.health import readiness
+
+        readiness.parts()

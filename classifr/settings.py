@@ -15,6 +15,8 @@ from csp.constants import NONCE, NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
+from classifr.common.processes import usable_cores, web_processes
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 
@@ -171,8 +173,11 @@ else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 
-# The cache holds rate limits. Several web processes need one that they share: redis://...
-CACHES = {"default": env.cache_url("CACHE_URL", "locmemcache://")}
+# The cache holds the rates of log-ins and API requests: in files, which the processes of one machine share. Several
+# machines need one that they share: redis://...
+CACHES: dict[str, Any] = {"default": env.cache_url("CACHE_URL", f"filecache://{DATA_DIR / 'cache' / 'rates'}")}
+if CACHES["default"]["BACKEND"].endswith("FileBasedCache"):
+    CACHES["default"]["OPTIONS"] = {"MAX_ENTRIES": 10_000}  # beyond it some rates are forgotten
 
 
 def storage(alias: str) -> dict[str, Any]:
@@ -264,7 +269,7 @@ DEFAULT_TRAINER = env.str("DEFAULT_TRAINER", "keras")
 DEFAULT_BACKBONE = env.str("DEFAULT_BACKBONE", "bundled")
 CLASSIFR_WEIGHTS_DIR = env.str("CLASSIFR_WEIGHTS_DIR", "")
 LOAD_MODELS_AT_START = env.bool("LOAD_MODELS_AT_START", False)
-ENGINE_THREADS = env.int("ENGINE_THREADS", max(1, (os.cpu_count() or 2) // 2))
+ENGINE_THREADS = env.int("ENGINE_THREADS", max(1, usable_cores() // web_processes()))
 
 # Accounts
 AUTH_USER_MODEL = "accounts.User"

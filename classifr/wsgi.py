@@ -6,10 +6,3 @@ from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "classifr.settings")
 application = get_wsgi_application()
-
-from django.conf import settings  # noqa: E402
-
-if settings.LOAD_MODELS_AT_START:
-    from classifr.health import readiness
-
-    readiness.parts()

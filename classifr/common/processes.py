@@ -1,4 +1,4 @@
-"""Child processes that never outlive the one that started them, however that one ends."""
+"""Child processes that never outlive the one that started them, however that one ends; and how many cores there are."""
 
 import ctypes
 import os
@@ -6,9 +6,12 @@ import signal
 import sys
 import threading
 import time
+from pathlib import Path
 
 PARENT_VARIABLE = "CLASSIFR_PARENT_PID"
 PR_SET_PDEATHSIG = 1
+MOST_WEB_PROCESSES = 8
+CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
 def environment_for_child() -> dict[str, str]:
@@ -36,3 +39,18 @@ def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use: of a large machine a container often has few, by quota or by set."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    try:
+        quota, period = CPU_LIMIT.read_text().split()
+        return max(1, min(cores, int(quota) // int(period)))
+    except (OSError, ValueError):  # no such limit
+        return cores
+
+
+def web_processes() -> int:
+    """Return how many web processes there are: WEB_CONCURRENCY, or one for each core up to MOST_WEB_PROCESSES."""
+    return int(os.environ.get("WEB_CONCURRENCY") or 0) or min(usable_cores(), MOST_WEB_PROCESSES)

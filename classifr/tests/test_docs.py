@@ -11,7 +11,12 @@ from django.core.management import get_commands
 ROOT = Path(settings.BASE_DIR)
 OWN_APPS = {"accounts", "predictions", "review", "training", "classifr", "classifr.common"}
 # Modules that read the environment, and the functions they do it with
-READERS = ["classifr/settings.py", "classifr/gunicorn.py", "classifr/supervision.py"]
+READERS = [
+    "classifr/settings.py",
+    "classifr/gunicorn.py",
+    "classifr/supervision.py",
+    "classifr/common/processes.py",
+]
 NOT_FOR_PEOPLE = {"BIND"}  # set by `serve`
 
 

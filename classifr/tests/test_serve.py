@@ -10,11 +10,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import requests
 from django.core.management import CommandError, call_command
 
 from classifr.supervision import PortTaken, ensure_free
 from classifr.tests.process_tree import ROOT, Tree, manage
 from scripts.services import free_port, wait_until
+
+PASSWORD = "correct horse battery staple"  # noqa: S105 (of a test)
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +68,28 @@ def test_children_that_die_are_started_again(tree):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: all(has_died(pid) for pid in before["web"] + before["worker"]), "their end")
     wait_until(lambda: tree.answers() and bool(tree.children()["worker"]), "the next ones")
+
+
+@pytest.mark.outer
+def test_the_web_processes_count_together(tmp_path, database, monkeypatch):
+    for name, value in {"WEB_CONCURRENCY": "2", "API_RATE": "4/h"}.items():
+        monkeypatch.setenv(name, value)
+    shutil.copy(database, tmp_path)
+    manage(
+        tmp_path, "create_user", "ann", "--role", "user", "--email", "ann@example.org", CLASSIFR_USER_PASSWORD=PASSWORD
+    )
+    token = manage(tmp_path, "create_token", "ann").strip()
+    tree = Tree(tmp_path)
+    try:
+        wait_until(tree.is_complete, "serve")
+        wait_until(lambda: len(tree.children()["web"]) == 3, "two processes and the one that tends them")
+        address = f"{tree.url}/api/v1/projects/"
+        answers = [requests.get(address, headers={"Authorization": f"Token {token}"}, timeout=30) for _ in range(16)]
+        assert [answer.status_code for answer in answers] == [200] * 4 + [429] * 12
+    finally:
+        tree.process.kill()
+        tree.process.wait()
+        wait_until(tree.is_gone, "the end of all children")
 
 
 @pytest.mark.outer

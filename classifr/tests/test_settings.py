@@ -9,6 +9,8 @@ import pytest
 from django.conf import settings
 from django.core.checks.registry import registry
 
+from classifr.common import processes
+
 ROOT = Path(__file__).resolve().parents[2]
 
 PRODUCTION = {
@@ -121,10 +123,29 @@ def test_subdomains_are_understood(settings):
     assert not found("classifr.W003")
 
 
-def test_several_processes_need_a_shared_cache(monkeypatch):
+def test_several_processes_need_a_shared_cache(monkeypatch, settings, tmp_path):
+    monkeypatch.setenv("WEB_CONCURRENCY", "1")
     assert not found("classifr.W006")
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
     assert found("classifr.W006")
+    settings.CACHES = {
+        "default": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path)}
+    }
+    assert not found("classifr.W006")
+
+
+def test_there_is_a_web_process_for_each_core_that_may_be_used(monkeypatch, tmp_path):
+    monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
+    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    limit = tmp_path / "cpu.max"
+    monkeypatch.setattr(processes, "CPU_LIMIT", limit)
+    assert processes.web_processes() == processes.MOST_WEB_PROCESSES
+    for text, cores in {"300000 100000": 3, "50000 100000": 1, "max 100000": 64}.items():
+        limit.write_text(text)
+        assert processes.usable_cores() == cores
+        assert processes.web_processes() == min(cores, processes.MOST_WEB_PROCESSES)
+    monkeypatch.setenv("WEB_CONCURRENCY", "3")
+    assert processes.web_processes() == 3
 
 
 def test_the_embedded_default_is_private():

@@ -4,7 +4,6 @@ The only module that knows which runtime does it (LiteRT). Another one, such as 
 in by offering the same `Engine`.
 """
 
-import os
 import queue
 from pathlib import Path
 
@@ -12,14 +11,15 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from django.conf import settings
 
+MOST_RUNNERS = 2
 BATCH_LIMIT = 32  # larger batches gain no speed and cost memory
 
 
 class Engine:
     """A compiled model, ready to run; thread-safe.
 
-    An interpreter can do one thing at a time, so there is a small pool of them, made as they are needed: enough for
-    every core to be busy, no more. Callers beyond that wait for their turn.
+    An interpreter can do one thing at a time, so there are up to two of them: the other web processes have as many, so
+    that every core is busy, and each holds the weights in memory once more. Further callers wait for their turn.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
@@ -30,7 +30,7 @@ class Engine:
         self.input_size = first.input_size
         self.outputs = tuple(first.outputs)
         self._runners: queue.LifoQueue[_Runner | None] = queue.LifoQueue()
-        for _place in range(max(1, (os.cpu_count() or 1) // self.threads) - 1):
+        for _place in range(MOST_RUNNERS - 1):
             self._runners.put(None)
         self._runners.put(first)
 

@@ -1,3 +1,5 @@
+from unittest.mock import Mock
+
 import pytest
 from django.core.files.storage import storages
 from PIL import Image
@@ -5,7 +7,7 @@ from PIL import Image
 from classifr.common.media.images import Picture
 from predictions import classification, registry
 from predictions.models import Prediction, Sample
-from predictions.predictors.base import PredictorError, PredictorUnavailable
+from predictions.predictors.base import PredictorError, PredictorUnavailable, predictors
 from predictions.predictors.dummy import DummyPredictor
 from predictions.predictors.engine import Engine
 from predictions.tests import tiny_model
@@ -128,26 +130,18 @@ def test_augmentation_decodes_a_picture_once_and_asks_the_model_once(monkeypatch
     version = make_live_model(
         project, tiny_model.CLASS_NAMES, predictor="keras", reference=model.reference, digest=model.digest
     )
-    decoded, asked = [], []
-    getdecoder, run = Image._getdecoder, Engine.run
-
-    def note_decoder(*args):
-        decoded.append(args)
-        return getdecoder(*args)
-
-    def note_run(self, pixels):
-        asked.append(pixels.shape)
-        return run(self, pixels)
-
-    monkeypatch.setattr(Image, "_getdecoder", note_decoder)
     classification.ask(project, [picture_of("red")])  # loaded by now
-    monkeypatch.setattr(Engine, "run", note_run)
+    engine = predictors["keras"]._engine(registry.servable(version))
+    getdecoder, run = Mock(wraps=Image._getdecoder), Mock(wraps=engine.run)
+    monkeypatch.setattr(Image, "_getdecoder", getdecoder)
+    monkeypatch.setattr(Engine, "run", run)
     photo = make_upload(make_picture_bytes("red", size=(640, 480)))
     prediction = classification.classify_upload(project, photo, by=make_user())
     assert (prediction.model_version, prediction.top.name) == (version, "red")
-    assert asked == [(3, 16, 16, 3)]
-    ((_mode, _kind, _args, (scale, *_)),) = decoded
-    assert scale == 8  # of 480 pixels 60 are left, and the smallest of the three crops needs 50
+    (asked,) = run.call_args_list
+    assert asked.args[0].shape == (3, 16, 16, 3)
+    (decoding,) = getdecoder.call_args_list
+    assert decoding.args[3][0] == 8  # of 480 pixels 60 are left, and the smallest of the three crops needs 50
 
 
 def test_a_model_of_an_unknown_predictor_is_explained():
