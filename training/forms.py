@@ -22,6 +22,11 @@ class StartRunForm(forms.Form):
         initial=0,
         help_text=_("The same seed and data give the same model."),
     )
+    fine_tune = forms.BooleanField(
+        label=_("Fine-tune the top of the backbone"),
+        required=False,
+        help_text=_("Takes minutes instead of seconds and needs pictures; kept only if it does better in validation."),
+    )
     promote = forms.BooleanField(label=_("Promote the new model if it is not worse"), required=False, initial=True)
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
@@ -31,6 +36,8 @@ class StartRunForm(forms.Form):
         assert isinstance(choices, forms.ChoiceField)  # noqa: S101 (tells the type checker)
         choices.choices = [(name, name) for name in trainer.backbones()]
         choices.initial = retraining.default_backbone(trainer)
+        if not any(map(trainer.fine_tunes, trainer.backbones())):
+            del self.fields["fine_tune"]
 
 
 class PromoteForm(forms.Form):

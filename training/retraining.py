@@ -1,5 +1,8 @@
 """Asking for a training run: what is to be learned, how, and that only one at a time learns for a project."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, transaction
@@ -34,19 +37,22 @@ def request(
     backbone: str = "",
     seed: int = 0,
     promote: bool = False,
+    fine_tune: bool = False,
     by: User | None,
     trainer: str = "",
 ) -> TrainingRun:
     """Freeze a data set version and ask a worker to train on it.
 
     Raises:
-        InvalidInput: for an unknown trainer or backbone.
+        InvalidInput: for an unknown trainer or backbone, or one that cannot be fine-tuned.
         TooLittleToLearn: if there are not enough labelled pictures.
         RunActive: if a run of this project has not ended.
     """
+    trainer = trainer or trainer_alias(project)
+    parameters = _parameters(trainer_named(trainer), backbone, fine_tune)
     _give_up_dead_runs(project)
     with transaction.atomic():
-        run, _job = _prepare(project, backbone, seed, promote, by, trainer, attempts=ATTEMPTS)
+        run, _job = _prepare(project, parameters, trainer, seed, promote, by, attempts=ATTEMPTS)
     return run
 
 
@@ -56,6 +62,7 @@ def begin(
     backbone: str = "",
     seed: int = 0,
     promote: bool = False,
+    fine_tune: bool = False,
     by: User | None = None,
     trainer: str = "",
 ) -> tuple[TrainingRun, Job]:
@@ -64,9 +71,11 @@ def begin(
     Its job has the heartbeat of any other, so a killed command is noticed; but it has one attempt, because nobody at a
     terminal expects a run that they killed to go on elsewhere.
     """
+    trainer = trainer or trainer_alias(project)
+    parameters = _parameters(trainer_named(trainer), backbone, fine_tune)
     _give_up_dead_runs(project)
     with transaction.atomic():
-        run, job = _prepare(project, backbone, seed, promote, by, trainer, attempts=1)
+        run, job = _prepare(project, parameters, trainer, seed, promote, by, attempts=1)
         claimed = jobs.claim(job.pk, jobs.worker_name())
     if claimed is None:
         raise RunActive(_("Another process has taken this run."))
@@ -97,10 +106,15 @@ def trainer_named(alias: str) -> BaseTrainer:
 
 
 def _prepare(
-    project: Project, backbone: str, seed: int, promote: bool, by: User | None, alias: str, *, attempts: int
+    project: Project,
+    parameters: Mapping[str, Any],
+    trainer: str,
+    seed: int,
+    promote: bool,
+    by: User | None,
+    *,
+    attempts: int,
 ) -> tuple[TrainingRun, Job]:
-    alias = alias or trainer_alias(project)
-    parameters = _parameters(trainer_named(alias), backbone)
     if not 0 <= seed <= LARGEST_SEED:
         raise InvalidInput(_("The seed must be between 0 and %(largest)d.") % {"largest": LARGEST_SEED})
     _refuse_second(project)
@@ -110,7 +124,7 @@ def _prepare(
             run = TrainingRun.objects.create(
                 project=project,
                 dataset=dataset,
-                trainer=alias,
+                trainer=trainer,
                 parameters=parameters,
                 seed=seed,
                 promote=promote,
@@ -130,13 +144,17 @@ def _give_up_dead_runs(project: Project) -> None:
     runs.settle_abandoned(project)
 
 
-def _parameters(trainer: BaseTrainer, backbone: str) -> dict[str, str]:
+def _parameters(trainer: BaseTrainer, backbone: str, fine_tune: bool) -> dict[str, Any]:
     backbone = backbone or default_backbone(trainer)
     if backbone and backbone not in trainer.backbones():
         sentence = _("There is no backbone “%(name)s” here. There are: %(known)s.")
         known = ", ".join(trainer.backbones()) or _("none")
         raise InvalidInput(sentence % {"name": backbone, "known": known})
-    return {"backbone": backbone} if backbone else {}
+    if fine_tune and not trainer.fine_tunes(backbone):
+        able = ", ".join(name for name in trainer.backbones() if trainer.fine_tunes(name)) or _("none")
+        sentence = _("Only these backbones can be fine-tuned here: %(able)s. Choose one, or leave fine-tuning out.")
+        raise InvalidInput(sentence % {"able": able})
+    return ({"backbone": backbone} if backbone else {}) | ({"fine_tune": True} if fine_tune else {})
 
 
 def _refuse_second(project: Project) -> None:

@@ -168,6 +168,7 @@ def _start(project: Project, wanted: dict[str, Any], by: User) -> TrainingRun:
         project,
         backbone=wanted["backbone"],
         seed=wanted["seed"],
+        fine_tune=wanted.get("fine_tune", False),
         promote=wanted["promote"],
         by=by,
     )

@@ -21,6 +21,11 @@ class TrainingCommand(ProjectCommand):
         parser.add_argument("--trainer", default="", metavar="ALIAS", help="Default: the project's own.")
         parser.add_argument("--seed", type=int, default=0, metavar="N", help="Default: %(default)s.")
         parser.add_argument(
+            "--fine-tune",
+            action="store_true",
+            help="Let the top of the backbone learn as well: minutes instead of seconds, and only with pictures.",
+        )
+        parser.add_argument(
             "--promote",
             action="store_true",
             help="Make the new model live if it is not worse than the live one on the same test pictures.",
@@ -40,6 +45,7 @@ class TrainingCommand(ProjectCommand):
                 backbone=options["backbone"],
                 trainer=options["trainer"],
                 seed=options["seed"],
+                fine_tune=options["fine_tune"],
                 promote=options["promote"],
             )
         except DomainError as error:

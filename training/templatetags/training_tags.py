@@ -24,6 +24,10 @@ CURVES = {
     "loss": gettext_lazy("Loss"),
     "validation_loss": gettext_lazy("Loss (validation)"),
     "val_loss": gettext_lazy("Loss (validation)"),
+    "fine_tuning_loss": gettext_lazy("Loss of fine-tuning"),
+    "validation_fine_tuning_loss": gettext_lazy("Loss of fine-tuning (validation)"),
+    "fine_tuning_accuracy": gettext_lazy("Accuracy of fine-tuning"),
+    "validation_fine_tuning_accuracy": gettext_lazy("Accuracy of fine-tuning (validation)"),
     "accuracy": gettext_lazy("Accuracy"),
     "validation_accuracy": gettext_lazy("Accuracy (validation)"),
     "val_accuracy": gettext_lazy("Accuracy (validation)"),
@@ -57,8 +61,8 @@ def two_places(value: float) -> str:
 
 @register.filter
 def curve_name(name: str) -> str:
-    """Write the name of a curve; one that only its trainer knows stays as it is."""
-    return str(CURVES.get(name, name))
+    """Write the name of a curve, or of what a chart shows; one that only its trainer knows stays as it is."""
+    return str(CURVES.get(name.replace(" ", "_"), name))
 
 
 @register.filter

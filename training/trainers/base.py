@@ -85,6 +85,10 @@ class BaseTrainer(ABC):
         """Return the values that the parameter `backbone` may have, the default first."""
         return []
 
+    def fine_tunes(self, backbone: str) -> bool:
+        """Return whether the parameter `fine_tune` may be set with this backbone."""
+        return False
+
     def check(self) -> list[CheckMessage]:
         """Say what is wrong with this trainer's configuration, for `manage.py check`."""
         return []

@@ -6,7 +6,7 @@ import os
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,7 +22,7 @@ from predictions.predictors import bundles, preprocessing
 from predictions.predictors.base import Servable
 from predictions.predictors.engine import Engine
 from training import backbones, features
-from training.trainers import compiling, head, parity
+from training.trainers import compiling, finetuning, head, parity
 from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
 from training.trainers.stages import stage
 
@@ -47,7 +47,7 @@ class KerasTrainer(BaseTrainer):
     """Learns a head on a frozen backbone, or a whole small network (`scratch`) and a head on that.
 
     Parameters of a task: `backbone` (a name, see `backbones()`); `weights` (for ImageNet backbones: path of a file);
-    `epochs` (for scratch: at most so many).
+    `epochs` (for scratch and fine-tuning: at most so many); `fine_tune` (true: the top of the backbone learns as well).
     """
 
     def __init__(self, *, alias: str, predictor: str = "keras") -> None:
@@ -56,6 +56,9 @@ class KerasTrainer(BaseTrainer):
 
     def backbones(self) -> Sequence[str]:
         return backbones.names()
+
+    def fine_tunes(self, backbone: str) -> bool:
+        return backbone in backbones.FROZEN
 
     def check(self) -> list[CheckMessage]:
         if importlib.util.find_spec("tensorflow"):
@@ -67,22 +70,28 @@ class KerasTrainer(BaseTrainer):
         learned_from = [example for example in task.examples if example.split in ("train", "validation")]
         _check_categories(task, learned_from)
         name = str(task.parameters.get("backbone") or settings.DEFAULT_BACKBONE)
+        tuning = bool(task.parameters.get(finetuning.PARAMETER))
+        if tuning:
+            finetuning.check(replace(task, examples=learned_from), name)
+        looked, learnt = (40, 45) if tuning else (70, 80)
         look = self._look_and_learn if name == backbones.SCRATCH else self._look
-        seen = look(name, task, learned_from, stage(progress, 0, 70))
-        usable = [example for example in learned_from if example.sha256 in seen.vectors]
+        seen = look(name, task, learned_from, stage(progress, 0, looked))
+        usable: Sequence[Example] = [example for example in learned_from if example.sha256 in seen.vectors]
         _check_categories(task, usable)
-        notes = [*seen.notes, *_left_out(learned_from, usable)]
+        notes = _left_out(learned_from, usable)
 
         train, validation = (_split(task, usable, seen.vectors, which) for which in ("train", "validation"))
         if len(validation[1]) < head.FEWEST_TO_CHOOSE:
             notes.append(_("Too few validation samples to choose the regularisation: its default was taken."))
-        watch = stage(progress, 70, 80)
+        watch = stage(progress, looked, learnt)
         learned = head.learn(
             train,
             validation,
             len(task.class_names),
             watch=lambda done, total, l2: watch(done, total, _("Learning the categories")),
         )
+        if tuning:
+            seen, learned, usable = self._fine_tune(task, seen, learned, usable, stage(progress, learnt, 80))
         reference, digest, manifest = self._keep(task, seen, learned, usable, stage(progress, 80, 100))
         curves = {"loss": learned.losses, "validation_loss": learned.validation_losses}
         return TrainedModel(
@@ -92,7 +101,7 @@ class KerasTrainer(BaseTrainer):
             digest=digest,
             manifest=manifest,
             curves=dict(seen.curves) | {name: values for name, values in curves.items() if values},
-            notes=notes,
+            notes=[*seen.notes, *notes],
         )
 
     def score(self, model: Servable, examples: Sequence[Example], progress: Progress = silent) -> np.ndarray:
@@ -159,6 +168,20 @@ class KerasTrainer(BaseTrainer):
             vectors.update(zip(batch, np.asarray(rows), strict=True))
         backbone = {"name": name, "digest": digest, "frozen": False}
         return _Seen(learned.network, backbone, vectors, learned.curves, _unread(unread))
+
+    def _fine_tune(
+        self, task: TrainingTask, seen: _Seen, learned: head.Learned, usable: Sequence[Example], progress: Progress
+    ) -> tuple[_Seen, head.Learned, Sequence[Example]]:
+        """Let the top of the backbone learn as well; what does not help changes nothing but curves and notes."""
+        tuned = finetuning.improve(task, seen.network, learned.head, seen.vectors, usable, progress)
+        curves, notes = {**seen.curves, **tuned.curves}, [*seen.notes, *tuned.notes]
+        if not tuned.better:
+            return replace(seen, curves=curves, notes=notes), learned, usable
+        frozen = seen.backbone["digest"]
+        digest = finetuning.digest(seen.network, frozen)
+        backbone = {**seen.backbone, "digest": digest, "frozen": False, "tuned_from": frozen}
+        learned = replace(learned, head=tuned.head, validation_loss=tuned.validation_loss)
+        return _Seen(seen.network, backbone, tuned.vectors, curves, notes), learned, tuned.examples
 
     def _keep(
         self, task: TrainingTask, seen: _Seen, learned: head.Learned, usable: Sequence[Example], progress: Progress
