@@ -12,6 +12,8 @@ from predictions.models import (
     Project,
     Promotion,
     Sample,
+    Shadow,
+    ShadowPrediction,
 )
 
 
@@ -65,6 +67,18 @@ class ModelVersionAdmin(FactsAdmin):
 class PromotionAdmin(FactsAdmin):
     list_display = ("model_version", "promoted_by", "reason", "created_at")
     list_filter = ("project",)
+
+
+@admin.register(Shadow)
+class ShadowAdmin(FactsAdmin):
+    list_display = ("project", "model_version", "chosen_by", "created_at")
+    list_filter = ("project",)
+
+
+@admin.register(ShadowPrediction)
+class ShadowPredictionAdmin(FactsAdmin):
+    list_display = ("prediction", "model_version", "top", "confidence", "agrees", "error", "created_at")
+    list_filter = ("agrees",)
 
 
 @admin.register(Batch)

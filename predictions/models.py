@@ -192,6 +192,27 @@ class Promotion(models.Model):
         return f"{self.model_version} live since {self.created_at:%Y-%m-%d %H:%M}"
 
 
+class Shadow(models.Model):
+    """From now on, this one is asked beside the live model, and its answer shown to nobody but maintainers.
+
+    The newest row of a project counts; one without a model version stops it.
+    """
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="shadows")
+    model_version = models.ForeignKey(ModelVersion, models.SET_NULL, null=True, related_name="shadows")
+    chosen_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    searched_to = models.BigIntegerField(
+        default=0, help_text="Up to this prediction none waits for the shadow: a hint where the search begins."
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["project", "-id"], name="newest_shadow")]
+
+    def __str__(self) -> str:
+        return f"{self.model_version or 'nobody'} in shadow since {self.created_at:%Y-%m-%d %H:%M}"
+
+
 class Batch(models.Model):
     """Several pictures sent at once, answered in the background."""
 
@@ -265,6 +286,39 @@ class Prediction(models.Model):
     def ranked(self) -> list[tuple[str, float]]:
         """Category names and probabilities, most probable first."""
         return sorted(self.scores.items(), key=lambda item: -item[1])
+
+
+class ShadowPrediction(models.Model):
+    """What a model version in shadow said of a prediction's picture, or why it said nothing."""
+
+    prediction = models.ForeignKey(Prediction, models.CASCADE, related_name="shadow_predictions")
+    model_version = models.ForeignKey(ModelVersion, models.CASCADE, related_name="shadow_predictions")
+    scores = models.JSONField(default=dict, help_text="As a prediction's; empty where there is no answer.")
+    top = models.ForeignKey(Category, models.SET_NULL, null=True, related_name="+")
+    confidence = models.FloatField(null=True)
+    agrees = models.BooleanField(null=True, help_text="Whether it said the same as the live model.")
+    latency_ms = models.FloatField(null=True)
+    error = models.CharField(max_length=300, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["prediction", "model_version"], name="one_shadow_answer_per_prediction_and_model"
+            ),
+            models.CheckConstraint(
+                condition=Q(error="", confidence__gte=0, confidence__lte=1, agrees__isnull=False)
+                | (~Q(error="") & Q(confidence=None, agrees=None)),
+                name="shadow_answers_or_says_why_not",
+            ),
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["model_version", "-id"], name="newest_shadow_answers"),
+            models.Index(fields=["model_version", "agrees", "-id"], name="newest_shadow_differences"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.model_version} in shadow on prediction {self.prediction_id}"
 
 
 class BatchItem(models.Model):

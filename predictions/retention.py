@@ -12,7 +12,7 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from classifr.common import jobs
-from predictions import holds
+from predictions import holds, shadows
 from predictions.models import Feedback, Prediction, Project, Sample
 
 SAMPLES_PER_ROUND = 500
@@ -84,11 +84,14 @@ def _oldest_kept() -> datetime:
 
 
 def _needed() -> Q:
-    """Say which samples somebody has asked to look at, has ruled about or has put into a data set."""
+    """Say which samples somebody has asked to look at, has ruled about or has put into a data set.
+
+    And which a model in shadow has yet to see, for some minutes at most.
+    """
     doubts = Feedback.objects.filter(
         prediction__sample=OuterRef("pk"), verdict__in=[Feedback.Verdict.NOK, Feedback.Verdict.UNSURE]
     )
-    return Q(Exists(doubts)) | holds.kept()
+    return Q(Exists(doubts)) | holds.kept() | Q(shadows.yet_to_see())
 
 
 def _unanswered_since(since: datetime) -> Exists:

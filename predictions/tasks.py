@@ -5,7 +5,7 @@ from typing import Any
 
 from classifr.common import jobs, languages
 from classifr.common.progress import Progress
-from predictions import batches, outbox, retention
+from predictions import batches, outbox, retention, shadowing
 
 
 @jobs.handler("predictions.store_misclassified")
@@ -27,6 +27,17 @@ def delete_file(payload: Mapping[str, Any], progress: Progress) -> None:
 def classify_batch(payload: Mapping[str, Any], progress: Progress) -> None:
     with languages.spoken_in(payload):
         batches.classify_waiting(payload["batch"], progress)
+
+
+@jobs.handler(shadowing.KIND)
+def answer_in_shadow(payload: Mapping[str, Any], progress: Progress) -> None:
+    with languages.spoken_in(payload):
+        shadowing.answer_waiting(payload["project"], progress)
+
+
+@jobs.every(seconds=2)
+def ask_shadows() -> int:
+    return shadowing.ask_for_answers()
 
 
 @jobs.every(seconds=300)

@@ -1,0 +1,98 @@
+"""Which model is asked beside the live one, without anybody's waiting for it, and which pictures it has yet to see.
+
+Whoever sends a picture pays nothing for it: no row is written and none is read in their request. Which predictions
+wait for the shadow is a question about facts: those made while it was on duty, by another model, without its answer.
+`predictions.shadowing` does the work.
+"""
+
+from datetime import timedelta
+
+from django.db import transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from classifr.common.errors import Conflict
+from predictions import registry
+from predictions.models import ModelVersion, Prediction, Project, Shadow, ShadowPrediction
+
+HOLD = timedelta(minutes=15)  # how long after a prediction its picture stays for the shadow, whatever the user says
+
+
+class NotShadowable(Conflict):
+    """This cannot be put in shadow, or nothing is; the message says why."""
+
+    code = "not_shadowable"
+
+
+def current(project: Project) -> ModelVersion | None:
+    """Return the model version that runs in shadow now, if any."""
+    newest = newest_choice(project)
+    return newest.model_version if newest else None
+
+
+def newest_choice(project: Project) -> Shadow | None:
+    return Shadow.objects.filter(project=project).select_related("model_version").order_by("-pk").first()
+
+
+@transaction.atomic
+def start(version: ModelVersion, *, by: User | None) -> Shadow:
+    """From now on this version is asked in shadow, instead of any other.
+
+    Raises:
+        NotShadowable: if it is the live model, or in shadow already.
+    """
+    Project.objects.select_for_update().get(pk=version.project_id)
+    if registry.live(version.project) == version:
+        raise NotShadowable(
+            _("Version %(number)d is the live model: there is nothing to compare it with. Choose another one.")
+            % {"number": version.number}
+        )
+    if current(version.project) == version:
+        raise NotShadowable(_("Version %(number)d runs in shadow already.") % {"number": version.number})
+    return _choose(version.project, version, by)
+
+
+@transaction.atomic
+def stop(project: Project, *, by: User | None) -> Shadow:
+    """Ask no model in shadow any more; what was asked by now is still answered. Raises NotShadowable if none is."""
+    Project.objects.select_for_update().get(pk=project.pk)
+    if current(project) is None:
+        raise NotShadowable(_("No model runs in shadow here."))
+    return _choose(project, None, by)
+
+
+def unanswered() -> QuerySet[Prediction]:
+    """Return the predictions that a shadow has yet to answer, each with the id of that version as `shadow_version`.
+
+    The shadow on duty is the one chosen last before the prediction was made. Narrow it down before reading it.
+    """
+    on_duty = Shadow.objects.filter(project=OuterRef("project"), created_at__lte=OuterRef("created_at"))
+    answers = ShadowPrediction.objects.filter(prediction=OuterRef("pk"), model_version=OuterRef("shadow_version"))
+    return (
+        Prediction.objects.annotate(shadow_version=Subquery(on_duty.order_by("-pk").values("model_version")[:1]))
+        .filter(~Q(shadow_version=F("model_version")), ~Exists(answers), shadow_version__isnull=False)
+        .order_by("pk")
+    )
+
+
+def waiting(choice: Shadow) -> QuerySet[Prediction]:
+    """Return the predictions of a project that wait, the oldest first; `choice` is its newest, with the hint."""
+    return unanswered().filter(project=choice.project_id, pk__gt=choice.searched_to)
+
+
+def yet_to_see() -> Exists:
+    """Say whether a shadow has yet to see the sample that `OuterRef("pk")` stands for."""
+    return Exists(unanswered().filter(sample=OuterRef("pk"), created_at__gte=timezone.now() - HOLD))
+
+
+def _choose(project: Project, version: ModelVersion | None, by: User | None) -> Shadow:
+    before = newest_choice(project)
+    newest = project.predictions.order_by("-pk").values_list("pk", flat=True).first()
+    return Shadow.objects.create(
+        project=project,
+        model_version=version,
+        chosen_by=by,
+        searched_to=before.searched_to if before else newest or 0,
+    )
