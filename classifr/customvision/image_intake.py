@@ -9,10 +9,11 @@ from uuid import UUID
 
 from django.db import transaction
 
+from classifr.common import fetching
 from classifr.common.errors import Unavailable
 from classifr.common.media import images as door
 from classifr.common.media.images import InvalidPicture
-from classifr.customvision import answers, fetching, image_rows, removal, tags
+from classifr.customvision import answers, image_rows, removal, tags
 from classifr.customvision.bodies import MOST_PARTS
 from classifr.customvision.calls import Call, member, members_list, parse_uuids
 from classifr.customvision.faults import Fault, not_implemented

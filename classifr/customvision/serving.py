@@ -7,9 +7,10 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import roles
+from classifr.common import fetching
 from classifr.common.media import images as door
 from classifr.common.media.images import InvalidPicture, Picture
-from classifr.customvision import answers, fetching, iterations
+from classifr.customvision import answers, iterations
 from classifr.customvision.bodies import Part, too_large
 from classifr.customvision.calls import Call, member
 from classifr.customvision.faults import Fault, bad_image_format

@@ -54,7 +54,7 @@ class Checked:
 
 @pytest.mark.parametrize("version", VERSIONS["training"])
 def test_every_answer_is_one_of_the_specification(version, settings, monkeypatch):
-    from classifr.customvision import fetching
+    from classifr.common import fetching
 
     settings.DEFAULT_TRAINER = "dummy"
     monkeypatch.setattr(fetching, "fetch", lambda url, most_bytes: make_picture_bytes((30, 30, 30)))

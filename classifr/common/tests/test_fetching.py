@@ -8,8 +8,8 @@ from ipaddress import ip_address
 
 import pytest
 
-from classifr.customvision import fetching
-from classifr.customvision.fetching import CannotFetch, TooLarge, fetch
+from classifr.common import fetching
+from classifr.common.fetching import CannotFetch, TooLarge, fetch
 
 
 class Site(BaseHTTPRequestHandler):
@@ -156,3 +156,18 @@ def test_the_setting_allows_networks_and_hosts(settings):
     assert fetching.is_allowed("a", ip_address("10.1.2.3"))
     assert fetching.is_allowed("Pictures.internal", ip_address("192.168.0.1"))
     assert not fetching.is_allowed("a", ip_address("10.2.0.1"))
+
+
+def test_a_trusted_host_is_asked_wherever_it_is_and_no_other(site, settings):
+    settings.CUSTOM_VISION_URL_ALLOW = []
+    with pytest.raises(CannotFetch):
+        fetch(f"{site}/picture", most_bytes=100)
+    assert fetch(f"{site}/picture", most_bytes=100, trusted_host="127.0.0.1") == b"picture"
+    with pytest.raises(CannotFetch):
+        fetch(f"{site}/inside", most_bytes=100, trusted_host="127.0.0.1")
+
+
+def test_what_was_answered_can_be_known(site):
+    with pytest.raises(CannotFetch) as refused:
+        fetch(f"{site}/gone", most_bytes=100)
+    assert refused.value.status == 404

@@ -1,4 +1,4 @@
-"""Fetches a picture from an address that a client gave: only from public places, only so much, only so long.
+"""Fetches a picture from an address that somebody gave: only from public places, only so much, only so long.
 
 A name is looked up once, and the connection goes to the address that was checked: a name that means something else a
 moment later leads nowhere new. Every redirect is checked like the first address. Proxies are not used.
@@ -23,18 +23,26 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class CannotFetch(Exception):
-    """This address gives no picture, or is one that is not asked. The text does not tell which, on purpose."""
+    """This address gives no picture, or is one that is not asked. The text does not tell which, on purpose.
 
-    def __init__(self) -> None:
+    `status` is what was answered, 0 for no answer; `retry_after` the header of that name. For whoever may know more.
+    """
+
+    def __init__(self, status: int = 0, retry_after: str = "") -> None:
         super().__init__("The image cannot be fetched from this address.")
+        self.status = status
+        self.retry_after = retry_after
 
 
 class TooLarge(CannotFetch):
     """There is more behind this address than a picture may have."""
 
 
-def fetch(url: str, *, most_bytes: int) -> bytes:
+def fetch(url: str, *, most_bytes: int, trusted_host: str = "") -> bytes:
     """Return what is at an address.
+
+    Args:
+        trusted_host: a host that may be asked wherever it is, because the caller was told to ask it anyway.
 
     Raises:
         TooLarge: it is longer than `most_bytes`.
@@ -43,7 +51,7 @@ def fetch(url: str, *, most_bytes: int) -> bytes:
     with _time_limit(SECONDS) as watch:
         try:
             for _redirect in range(MOST_REDIRECTS + 1):
-                connection, parts = _connect(url, watch)
+                connection, parts = _connect(url, watch, trusted_host)
                 try:
                     data, url = _ask(connection, parts, url, most_bytes)
                 finally:
@@ -108,7 +116,7 @@ def _time_limit(seconds: float) -> Iterator[_Watch]:
         timer.cancel()
 
 
-def _connect(url: str, watch: _Watch) -> tuple[http.client.HTTPConnection, SplitResult]:
+def _connect(url: str, watch: _Watch, trusted_host: str) -> tuple[http.client.HTTPConnection, SplitResult]:
     """Connect to the checked address of a host; return the connection and the parts of the URL."""
     parts = urlsplit(url)
     host, port = parts.hostname, parts.port
@@ -116,7 +124,7 @@ def _connect(url: str, watch: _Watch) -> tuple[http.client.HTTPConnection, Split
         raise CannotFetch
     is_https = parts.scheme == "https"
     port = port or (443 if is_https else 80)
-    address = _checked_address(host, port)
+    address = _checked_address(host, port, trusted_host)
     connection = http.client.HTTPConnection(host, port, timeout=SECONDS)
     # Connected by us, to the address that was checked
     connection.sock = socket.create_connection((str(address), port), timeout=SECONDS)
@@ -138,11 +146,12 @@ def _begin_tls(connection: http.client.HTTPConnection, host: str, watch: _Watch)
         raise
 
 
-def _checked_address(host: str, port: int) -> Address:
+def _checked_address(host: str, port: int, trusted_host: str) -> Address:
     """Look a host up, once; all of its addresses must be allowed."""
     found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     addresses = [ipaddress.ip_address(text) for text in found]
-    if not addresses or not all(is_allowed(host, one) for one in addresses):
+    is_trusted = host.lower() == trusted_host.lower()
+    if not addresses or not (is_trusted or all(is_allowed(host, one) for one in addresses)):
         raise CannotFetch
     return min(addresses, key=lambda one: one.version)
 
@@ -161,7 +170,7 @@ def _ask(
     if answer.status in _REDIRECTS:
         return None, urljoin(url, answer.headers.get("Location", ""))
     if answer.status != 200:
-        raise CannotFetch
+        raise CannotFetch(answer.status, answer.headers.get("Retry-After") or "")
     if int(answer.headers.get("Content-Length") or 0) > most_bytes:
         raise TooLarge
     data = bytearray()
