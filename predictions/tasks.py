@@ -5,7 +5,7 @@ from typing import Any
 
 from classifr.common import jobs, languages
 from classifr.common.progress import Progress
-from predictions import batches, outbox, retention, shadowing
+from predictions import batches, orphans, outbox, retention, shadowing
 
 
 @jobs.handler("predictions.store_misclassified")
@@ -43,3 +43,8 @@ def ask_shadows() -> int:
 @jobs.every(seconds=300)
 def let_unanswered_pictures_go() -> int:
     return retention.let_go_unanswered()
+
+
+@jobs.every(seconds=86_400)
+def sweep_uploads() -> int:
+    return orphans.sweep()

@@ -1,0 +1,128 @@
+import os
+import time
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from django.core.files.base import ContentFile
+from django.core.files.storage import storages
+
+from accounts.tests.factories import make_user
+from classifr.common import jobs
+from classifr.common.media import images
+from classifr.common.models import Job
+from predictions import feedback, orphans, uploads
+from predictions.models import Sample
+from predictions.tests.factories import make_picture_bytes, make_prediction, make_project, make_sample
+
+pytestmark = pytest.mark.django_db
+
+DAY = 86_400
+
+
+@pytest.fixture(autouse=True)
+def uploads_of_this_test(settings, tmp_path):
+    disk = {"BACKEND": "classifr.common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "uploads")}}
+    settings.STORAGES = settings.STORAGES | {"uploads": disk}
+    jobs.discover()
+
+
+def path(name: str) -> Path:
+    return Path(storages["uploads"].path(name))
+
+
+def age(name: str, seconds: float = 2 * DAY) -> str:
+    then = time.time() - seconds
+    os.utime(path(name), (then, then))
+    return name
+
+
+def make_file(name: str = "") -> str:
+    return storages["uploads"].save(name or f"dishes/{uuid4()}.jpg", ContentFile(b"a picture"))
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing after it is done."""
+
+
+def test_what_an_upload_leaves_that_is_killed_before_its_row_is_deleted_a_day_later(monkeypatch):
+    project = make_project()
+    with monkeypatch.context() as dying:
+        dying.setattr(Sample, "save", _die)
+        dying.setattr(uploads, "_remove", lambda name: None)
+        with pytest.raises(Killed):
+            uploads.keep(project, images.receive(make_picture_bytes()), by=make_user())
+    (left,) = path(project.slug).iterdir()
+    assert orphans.sweep() == 0
+    age(f"{project.slug}/{left.name}")
+    assert orphans.sweep() == 1
+    assert not left.exists()
+    assert orphans.sweep() == 0
+
+
+def test_a_younger_file_stays_its_row_may_be_on_the_way():
+    name = age(make_file(), DAY - 600)
+    assert orphans.sweep() == 0
+    assert storages["uploads"].exists(name)
+
+
+def test_a_file_with_a_row_stays_however_old():
+    name = age(make_sample().file_name)
+    assert orphans.sweep() == 0
+    assert storages["uploads"].exists(name)
+
+
+def test_a_row_written_while_the_sweep_lists_the_files_counts(monkeypatch):
+    name = age(make_file())
+    project, listing = make_project(), orphans._listed
+
+    def listed(storage):
+        found = list(listing(storage))
+        Sample.objects.create(project=project, sha256="a" * 64, file_name=name)
+        return found
+
+    monkeypatch.setattr(orphans, "_listed", listed)
+    assert orphans.sweep() == 0
+    assert storages["uploads"].exists(name)
+
+
+def test_the_copy_of_a_nok_stays_until_the_other_has_proved_to_be_there():
+    prediction = make_prediction()
+    name = age(prediction.sample.file_name)
+    feedback.give(prediction, "NOK", by=prediction.user)
+    jobs.run_due()
+    assert Sample.objects.get().location == Sample.Location.MISCLASSIFIED
+    assert Job.objects.active().filter(kind="predictions.settle_misclassified").exists()
+    assert orphans.sweep() == 0
+    Job.objects.update(due_at="2020-01-01T00:00Z")
+    jobs.run_due()
+    assert not storages["uploads"].exists(name)
+
+
+@pytest.mark.parametrize("name", ["dishes/holiday.jpg", "dishes/README", f"dishes/{uuid4()}.txt"])
+def test_what_others_have_put_there_is_not_ours_to_delete(name):
+    age(make_file(name))
+    assert orphans.sweep() == 0
+    assert storages["uploads"].exists(name)
+
+
+def test_half_a_file_of_a_killed_writer_goes_too():
+    make_file()
+    half = path("dishes/.writing-abc_12")
+    half.write_bytes(b"half a pic")
+    assert orphans.sweep() == 0
+    age("dishes/.writing-abc_12")
+    assert orphans.sweep() == 1
+    assert not half.exists()
+
+
+def test_without_any_upload_there_is_nothing_to_do():
+    assert orphans.sweep() == 0
+
+
+def test_is_a_daily_chore():
+    assert [seconds for name, seconds, _chore in jobs.chores() if name == "predictions.tasks.sweep_uploads"] == [DAY]
+
+
+def _die(*arguments, **options):
+    raise Killed
