@@ -18,7 +18,7 @@ from predictions import categories as naming
 from predictions.models import Category, Project, Sample
 from review import ground_truth
 from training import imports
-from training.datasets import FEWEST_PICTURES
+from training.datasets import FEWEST_PICTURES, VECTORS_ONLY
 from training.forms import AddCategoryForm, PicturesForm, RenameForm
 from training.imports import ImportReport
 
@@ -64,15 +64,7 @@ def pictures(request: HttpRequest, pk: int) -> HttpResponse:
         if form.is_valid():
             report = _import(request, category, form)
             form, status = PicturesForm(), 200
-    context = {
-        "category": category,
-        "project": category.project,
-        "form": form,
-        "report": report,
-        "warning": imports.few_pictures_warning(category),
-        "most_files": settings.UPLOAD_BATCH_MAX_FILES,
-    }
-    return render(request, "training/pictures.html", context, status=status)
+    return _show_pictures(request, category, form, report, status)
 
 
 @require_POST
@@ -98,15 +90,23 @@ def _add(request: HttpRequest, project: Project, form: AddCategoryForm) -> HttpR
         messages.info(request, _("The category “%(name)s” was there already.") % {"name": category.name})
     if not form.files_sent:
         return redirect("training:categories", project.slug)
+    return _show_pictures(request, category, PicturesForm(), _import(request, category, form))
+
+
+def _show_pictures(
+    request: HttpRequest, category: Category, form: PicturesForm, report: ImportReport | None, status: int = 200
+) -> HttpResponse:
+    known = ground_truth.labelled(category.project).filter(VECTORS_ONLY, true_category_id=category.pk)  # type: ignore[misc]
     context = {
         "category": category,
-        "project": project,
-        "form": PicturesForm(),
-        "report": _import(request, category, form),
+        "project": category.project,
+        "form": form,
+        "report": report,
+        "vectors_only": known.count(),
         "warning": imports.few_pictures_warning(category),
         "most_files": settings.UPLOAD_BATCH_MAX_FILES,
     }
-    return render(request, "training/pictures.html", context)
+    return render(request, "training/pictures.html", context, status=status)
 
 
 def _import(request: HttpRequest, category: Category, form: PicturesForm) -> ImportReport:
@@ -120,17 +120,16 @@ def _import(request: HttpRequest, category: Category, form: PicturesForm) -> Imp
 def _rows(project: Project) -> list[dict[str, object]]:
     """Return each category with how many pictures are known to show it, and the newest of them: three queries."""
     labelled = ground_truth.labelled(project)
-    counts = dict(labelled.order_by().values_list("true_category_id").annotate(Count("pk")))  # type: ignore[misc]
+    by_category = labelled.order_by().values_list("true_category_id")  # type: ignore[misc]
+    counted = by_category.annotate(count=Count("pk"), vectors_only=Count("pk", filter=VECTORS_ONLY))
+    counts = {key: (count, vectors_only) for key, count, vectors_only in counted}
     rank = Window(RowNumber(), partition_by=F("true_category_id"), order_by=F("pk").desc())
     newest: dict[int, list[Sample]] = {}
     for sample in labelled.exclude(location=Sample.Location.NOWHERE).annotate(rank=rank).filter(rank__lte=THUMBNAILS):
         newest.setdefault(sample.true_category_id, []).append(sample)  # type: ignore[attr-defined]
-    return [
-        {
-            "category": category,
-            "count": counts.get(category.pk, 0),
-            "is_small": counts.get(category.pk, 0) < FEWEST_PICTURES,
-            "newest": newest.get(category.pk, []),
-        }
-        for category in project.categories.all()
-    ]
+    rows = []
+    for category in project.categories.all():
+        count, vectors_only = counts.get(category.pk, (0, 0))
+        row = {"category": category, "count": count, "vectors_only": vectors_only, "is_small": count < FEWEST_PICTURES}
+        rows.append(row | {"newest": newest.get(category.pk, [])})
+    return rows

@@ -30,6 +30,7 @@ TRAIN_PERCENT = 70
 VALIDATION_PERCENT = 15
 
 Split = DatasetItem.Split
+VECTORS_ONLY = Q(location=Sample.Location.NOWHERE, origin=Sample.Origin.DEMO)  # the demo comes without its pictures
 
 
 class TooLittleToLearn(Conflict):
@@ -108,7 +109,7 @@ def collect(project: Project) -> Content:
     Pictures that were let go cannot be learned from; those of the demo never were here, but their feature vectors are.
     """
     by_category: dict[int, list[tuple[int, str]]] = defaultdict(list)
-    usable = ~Q(location=Sample.Location.NOWHERE) | Q(origin=Sample.Origin.DEMO)
+    usable = ~Q(location=Sample.Location.NOWHERE) | VECTORS_ONLY
     rows = ground_truth.labelled(project).filter(usable).order_by("sha256")
     for pk, sha256, category in rows.values_list("pk", "sha256", "true_category_id").iterator(5000):  # type: ignore[misc]
         by_category[category].append((pk, sha256))
@@ -163,6 +164,11 @@ def counts(dataset: DatasetVersion) -> dict[str, Counter[str]]:
     for name, split, pictures in rows:
         found[name][split] = pictures
     return dict(found)
+
+
+def vectors_only(dataset: DatasetVersion) -> int:
+    """Return of how many samples only the feature vector is kept, not the picture."""
+    return dataset.items.filter(sample__in=Sample.objects.filter(VECTORS_ONLY)).count()
 
 
 def without_test_pictures(dataset: DatasetVersion) -> list[str]:

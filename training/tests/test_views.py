@@ -14,6 +14,7 @@ from predictions.tests.factories import (
     make_upload,
     make_user,
 )
+from review import ground_truth
 from training import datasets, retraining, tasks  # noqa: F401 (tasks registers the handler)
 from training.models import TrainingRun
 from training.tests.factories import (
@@ -269,6 +270,21 @@ class TestCategories:
         assert "11 pictures" in shown
         assert shown.count("<img ") >= 6 + 6 + 1
         assert shown.count("The next run will leave it out") == 1
+
+    def test_of_the_demo_it_says_that_only_feature_vectors_are_kept(self, client, maintainer):
+        """On the list, beside the form for more pictures, and of a data set."""
+        project = make_trainable()
+        sentence = "only the feature vectors are kept"
+        places = [("categories", project.slug), ("dataset", make_dataset(project).pk)]
+        places.append(("pictures", project.categories.get(name="dark").pk))
+        for place in places:
+            assert sentence not in page(client, *place)
+        dark = ground_truth.labelled(project).filter(true_category_id=project.categories.get(name="dark").pk)
+        Sample.objects.filter(pk__in=list(dark.values_list("pk", flat=True)[:7])).update(
+            location=Sample.Location.NOWHERE, file_name="", origin=Sample.Origin.DEMO
+        )
+        for place in places:
+            assert page(client, *place).count(f"Of 7 of these pictures {sentence}") == 1
 
     def test_add_one(self, client, maintainer):
         project = make_project()
