@@ -33,6 +33,7 @@ class Command(TrainingCommand):
             self.stdout.write(f"Loaded {new} labelled samples into the project “{project}”.")
         if registry.live(project) is None:
             self.stdout.write("Training the first model; this takes some seconds.")
-            self.train(project, {"backbone": demo.BACKBONE, "trainer": "", "seed": 0, "promote": True})
+            options_of_run = {"backbone": demo.BACKBONE, "trainer": "", "seed": 0, "fine_tune": False, "promote": True}
+            self.train(project, options_of_run)
         if not options["hide_users"]:
             self.stdout.write(demo.users_table())
