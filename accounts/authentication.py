@@ -11,8 +11,10 @@ from knox.crypto import hash_token
 from rest_framework.exceptions import AuthenticationFailed
 
 from accounts.models import ApiToken, User
+from classifr.common.prepared import Prepared
 
 NOTE_USE_EVERY = timedelta(hours=1)
+_token = Prepared(lambda digest: ApiToken.objects.select_related("user").filter(digest=digest, user__is_active=True))
 
 
 class ApiTokenAuthentication(TokenAuthentication):
@@ -28,7 +30,7 @@ class ApiTokenAuthentication(TokenAuthentication):
             digest = hash_token(token.decode("ascii"))
         except (UnicodeDecodeError, binascii.Error) as error:
             raise _refusal() from error
-        found = ApiToken.objects.select_related("user").filter(digest=digest, user__is_active=True).first()
+        found = _token.first(digest)
         now = timezone.now()
         if found is None or (found.expiry and found.expiry <= now):
             raise _refusal()

@@ -1,13 +1,18 @@
 """Who is at the door: a user name or an e-mail address, and a password."""
 
+from typing import Any
+
 from allauth.account.auth_backends import AuthenticationBackend
 from allauth.account.internal.userkit import filter_users_by_email, get_user_by_username
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import AnonymousUser, Permission
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from accounts.models import User
+from classifr.common.prepared import Prepared
+
+_permissions = Prepared(lambda user, member: _named(user=user).union(_named(group__user=member)))
 
 
 class NameOrEmailBackend(AuthenticationBackend):
@@ -18,10 +23,8 @@ class NameOrEmailBackend(AuthenticationBackend):
         if not isinstance(user_obj, User) or not user_obj.is_active or user_obj.is_superuser or obj is not None:
             return super().get_all_permissions(user_obj, obj)
         if not hasattr(user_obj, "_perm_cache"):
-            names = ("content_type__app_label", "codename")
-            own = Permission.objects.filter(user=user_obj).order_by().values_list(*names)
-            of_groups = Permission.objects.filter(group__user=user_obj).order_by().values_list(*names)
-            user_obj._perm_cache = {f"{app}.{codename}" for app, codename in own.union(of_groups)}  # type: ignore[attr-defined]
+            found = _permissions.rows(user_obj.pk, user_obj.pk)
+            user_obj._perm_cache = {f"{app}.{codename}" for app, codename in found}  # type: ignore[attr-defined]
         return user_obj._perm_cache  # type: ignore[attr-defined]
 
     def _authenticate(self, request: HttpRequest | None, **credentials: str) -> AbstractBaseUser | None:
@@ -30,3 +33,7 @@ class NameOrEmailBackend(AuthenticationBackend):
             iter(filter_users_by_email(login, prefer_verified=True, for_login=True)), None
         )
         return self._check_password(user, credentials["password"])
+
+
+def _named(**whose: Any) -> QuerySet[Permission, tuple[str, str]]:
+    return Permission.objects.filter(**whose).order_by().values_list("content_type__app_label", "codename")

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from classifr.common.media.images import Picture
 from predictions import registry, uploads
-from predictions.models import Category, ModelVersion, Prediction, Project, Sample
+from predictions.models import ModelVersion, Prediction, Project, Sample
 from predictions.predictors.base import BasePredictor, PredictorError, PredictorUnavailable, Scores, predictors
 
 logger = logging.getLogger(__name__)
@@ -30,14 +30,14 @@ Question = tuple[Sample, Picture, str]  # the sample, its picture, the name to s
 class Answer:
     """What a model version said of some pictures, in their order, and how long it took for each.
 
-    `categories` are those of the version's classes, by their present name; one that was removed since is missing.
+    `categories` are the keys of the classes' categories, by their present names; one that was removed is missing.
     `stood_in_for` is the live version, where that one did not answer and this one did in its place.
     """
 
     version: ModelVersion
     scores: list[Scores]
     latency_ms: float
-    categories: Mapping[str, Category] = field(default_factory=dict)
+    categories: Mapping[str, int] = field(default_factory=dict)
     stood_in_for: ModelVersion | None = None
 
 
@@ -129,9 +129,9 @@ def _ask(project: Project, pictures: Sequence[Picture], version: ModelVersion) -
             _("The model (version %(number)d) gave an answer that makes no sense.") % {"number": version.number}
         )
     current = registry.current_categories(version)
-    names = dict(zip(version.class_names, (name for name, _category in current), strict=True))
+    names = dict(zip(version.class_names, (name for name, _key in current), strict=True))
     renamed = [{names[name]: value for name, value in one.items()} for one in scores]
-    categories = {name: category for name, category in current if category}
+    categories = {name: key for name, key in current if key}
     return Answer(version, renamed, elapsed_ms / max(1, len(pictures)), categories)
 
 
@@ -147,8 +147,8 @@ def _least_side(project: Project, version: ModelVersion) -> int | None:
     return _predictor(version).least_side(registry.servable(version), augment=project.test_time_augmentation)
 
 
-def _categories(version: ModelVersion) -> dict[str, Category]:
-    return {name: category for name, category in registry.current_categories(version) if category}
+def _categories(version: ModelVersion) -> dict[str, int]:
+    return {name: key for name, key in registry.current_categories(version) if key}
 
 
 @transaction.atomic(savepoint=False)
@@ -163,7 +163,7 @@ def record(project: Project, questions: Sequence[Question], answer: Answer, *, b
             stood_in_for=answer.stood_in_for,
             user=by,
             scores=dict(scores),
-            top=answer.categories.get(scores[0][0]),
+            top_id=answer.categories.get(scores[0][0]),
             confidence=scores[0][1],
             abstained=scores[0][1] < project.abstain_below,
             latency_ms=answer.latency_ms,

@@ -7,7 +7,7 @@ rate is counted in windows of fixed length: cheap, and exact enough for a rate.
 from datetime import UTC, date, datetime, time, timedelta
 
 from django.conf import settings
-from django.db.models import Case, F, Q, When
+from django.db import connection
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -31,17 +31,24 @@ def count_one(user: User) -> None:
 
 
 def _count(user: User, today: date, window: int) -> bool:
-    """Count in one guarded UPDATE, which also begins a new day and a new window."""
-    same_day, same_window = Q(day=today), Q(window=window)
-    left_today = ~same_day | Q(pictures__lt=settings.UPLOAD_QUOTA)
-    left_in_window = ~same_window | Q(in_window__lt=_most_in_window())
-    changed = DailyUploads.objects.filter(left_today, left_in_window, user=user).update(
-        pictures=Case(When(same_day, then=F("pictures") + 1), default=1),
-        in_window=Case(When(same_window, then=F("in_window") + 1), default=1),
-        day=today,
-        window=window,
-    )
-    return changed == 1
+    """Count in one guarded UPDATE, which also begins a new day and a new window.
+
+    In SQL, as it is done for every picture: to put it together from expressions takes ten times as long as to do it.
+    """
+    quote = connection.ops.quote_name
+    table, window_column = quote(DailyUploads._meta.db_table), quote("window")  # a word of SQL's own
+    day = connection.ops.adapt_datefield_value(today)
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"UPDATE {table} SET"  # noqa: S608 (names of our own)
+            " pictures = CASE WHEN day = %s THEN pictures + 1 ELSE 1 END,"
+            f" in_window = CASE WHEN {window_column} = %s THEN in_window + 1 ELSE 1 END,"
+            f" day = %s, {window_column} = %s"
+            " WHERE user_id = %s AND (day <> %s OR pictures < %s)"
+            f" AND ({window_column} <> %s OR in_window < %s)",
+            [day, window, day, window, user.pk, day, settings.UPLOAD_QUOTA, window, _most_in_window()],
+        )
+        return cursor.rowcount == 1
 
 
 def _refusal(user: User, now: datetime) -> QuotaReached:

@@ -3,13 +3,23 @@
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
-from django.db.models import Max, Q
+from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from classifr.common.errors import Conflict
+from classifr.common.prepared import Prepared
 from predictions.models import Category, ModelVersion, Project, Promotion
 from predictions.predictors.base import Servable
+
+_promotions = Promotion.objects.order_by("-id")
+_newest_of = Prepared(lambda project: _promotions.filter(project=project).select_related("model_version")[:1])
+_newest_by_slug = Prepared(
+    lambda slug: _promotions.filter(project__slug=slug).select_related("model_version", "project")[:1]
+)
+_categories = Prepared(
+    lambda project: Category.objects.filter(project=project).order_by().values_list("pk", "uuid", "name")
+)
 
 
 class NoLiveModel(Conflict):
@@ -27,7 +37,7 @@ def live(project: Project) -> ModelVersion | None:
 
     One indexed query, asked anew for every prediction: so a promotion reaches every process at once.
     """
-    newest = Promotion.objects.filter(project=project).select_related("model_version").order_by("-id").first()
+    newest = _newest_of.first(project.pk)
     return newest.model_version if newest else None
 
 
@@ -41,8 +51,7 @@ def live_or_refuse(project: Project) -> ModelVersion:
 
 def live_by_slug(slug: str) -> ModelVersion | None:
     """Return the live model version of a project, its project with it, in one query; None without project or model."""
-    promotions = Promotion.objects.filter(project__slug=slug).select_related("model_version", "project")
-    newest = promotions.order_by("-id").first()
+    newest = _newest_by_slug.first(slug)
     if newest is None:
         return None
     newest.model_version.project = newest.project
@@ -69,19 +78,17 @@ def current_names(version: ModelVersion) -> list[str]:
     `class_names` stay what the model was trained with, and what its bundle is checked against; a category that was
     renamed since is found by the id that training left in the manifest.
     """
-    return [name for name, _category in current_categories(version)]
+    return [name for name, _key in current_categories(version)]
 
 
-def current_categories(version: ModelVersion) -> list[tuple[str, Category | None]]:
-    """Return the present names of a model's classes, as `current_names`, and the category of each if there is one."""
+def current_categories(version: ModelVersion) -> list[tuple[str, int | None]]:
+    """Return the present name of each class of a model, as `current_names`, and the category's key if there is one."""
+    found = _categories.rows(version.project_id)
+    names = {str(uuid): name for _key, uuid, name in found}
+    keys = {name: key for key, _uuid, name in found}
     ids = version.manifest.get("category_uuids") or [""] * len(version.class_names)
-    own = Q(project=version.project_id)
-    found = Category.objects.filter(Q(uuid__in=filter(None, ids)) | own & Q(name__in=version.class_names))
-    by_id = {str(category.uuid): category for category in found}
-    by_name = {category.name: category for category in by_id.values() if category.project_id == version.project_id}
-    pairs = zip(ids, version.class_names, strict=True)
-    names = [by_id[id_].name if id_ in by_id else name for id_, name in pairs]
-    return [(name, by_name.get(name)) for name in names]
+    current = [names.get(id_, name) for id_, name in zip(ids, version.class_names, strict=True)]
+    return [(name, keys.get(name)) for name in current]
 
 
 @transaction.atomic

@@ -19,6 +19,7 @@ from classifr.common.errors import Unavailable
 from classifr.common.media import images
 from classifr.common.media.images import Picture
 from classifr.common.media.upload_handlers import read_file
+from classifr.common.prepared import Prepared
 from predictions.models import Project, Sample
 from predictions.quotas import count_one
 
@@ -27,6 +28,7 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 _SUFFIX = {"image/jpeg": "jpg", "image/png": "png"}
 _SHOWN_CHARACTERS = 200
+_known = Prepared(lambda project, sha256: Sample.objects.filter(project=project, sha256=sha256))
 
 
 def receive(project: Project, file: File, *, by: User, least_side: int | None = None) -> tuple[Sample, Picture]:
@@ -73,7 +75,7 @@ def keep_and(
     origin: str = Sample.Origin.UPLOAD,
 ) -> tuple[Sample, bool, T]:
     """Store a picture as `keep` does, write something about its sample in the same transaction, and return that too."""
-    sample = Sample.objects.filter(project=project, sha256=picture.sha256).first()
+    sample = _known.first(project.pk, picture.sha256)
     if sample is not None and sample.has_picture:
         return sample, False, write(sample)
     fresh = Sample(project=project, sha256=picture.sha256, uploaded_by=by, origin=origin, capture=dict(picture.capture))
@@ -84,7 +86,7 @@ def keep_and(
             return kept, sample is None, write(kept)
     except IntegrityError:
         _remove(fresh.file_name)
-        quicker = Sample.objects.filter(project=project, sha256=picture.sha256).first()
+        quicker = _known.first(project.pk, picture.sha256)
         if quicker is None:
             raise
         return quicker, False, write(quicker)

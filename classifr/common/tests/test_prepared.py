@@ -1,0 +1,69 @@
+"""A prepared query says what the queryset says that it was made of, for whatever values, in every thread."""
+
+import threading
+
+import pytest
+from django.db import connection
+
+from classifr.common.prepared import Prepared
+from predictions.models import Category, Sample
+from predictions.tests.factories import make_category, make_project, make_sample
+
+pytestmark = pytest.mark.django_db
+
+
+def test_it_finds_what_the_queryset_finds(django_assert_num_queries):
+    project = make_project()
+    samples = [make_sample(project) for _ in range(3)]
+    known = Prepared(lambda project, sha256: Sample.objects.filter(project=project, sha256=sha256))
+    for sample in samples:
+        with django_assert_num_queries(1):
+            found = known.first(project.pk, sample.sha256)
+        assert found == sample
+        assert vars(found) | {"_state": 0} == vars(Sample.objects.get(pk=sample.pk)) | {"_state": 0}
+    assert known.first(make_project().pk, samples[0].sha256) is None
+
+
+def test_related_objects_come_with_it(django_assert_num_queries):
+    category = make_category()
+    by_name = Prepared(lambda name: Category.objects.select_related("project").filter(project__name=name, pk__gt=0))
+    with django_assert_num_queries(1):
+        assert by_name.first(category.project.name).project == category.project
+
+
+def test_the_order_and_the_limit_are_those_of_the_queryset():
+    project = make_project(categories=["b", "a", "c"])
+    names = Prepared(lambda key: Category.objects.filter(project=key).order_by("-name").values_list("name", "uuid")[:2])
+    expected = [(name, Category.objects.get(name=name).uuid) for name in ("c", "b")]
+    assert names.rows(project.pk) == names.rows(project.pk) == expected
+    others = Prepared(lambda key: Category.objects.filter(project=key).order_by("-name"))
+    assert [category.name for category in others.objects(project.pk)] == ["c", "b", "a"]
+
+
+def test_what_it_finds_can_be_saved():
+    category = make_category(name="before")
+    found = Prepared(lambda key: Category.objects.filter(pk=key)).first(category.pk)
+    found.name = "after"
+    found.save()
+    assert Category.objects.get().name == "after"
+
+
+@pytest.mark.django_db(transaction=True)
+def test_every_thread_asks_by_its_own_connection():
+    category = make_category()
+    by_key = Prepared(lambda key: Category.objects.filter(pk=key))
+    assert by_key.first(category.pk) == category
+    found = []
+
+    def look():
+        try:
+            found.append(by_key.first(category.pk))
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=look) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [category] * 3
