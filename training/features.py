@@ -1,8 +1,9 @@
 """Feature vectors: what a frozen backbone says of a picture, computed once and kept.
 
 The vectors of one backbone lie in `STORAGES["models"]` under `features/<backbone digest>/<preprocessing digest>/` as
-shards: files that are only ever added, each named by the SHA-256 of its bytes. So processes may add at the same time,
-a crash leaves whole shards behind, and a damaged one is noticed, told and computed again.
+shards: files that never change, each named by the SHA-256 of its bytes. So processes may add at the same time, a crash
+leaves whole shards behind, and a damaged one is noticed, told and computed again. Many small shards are merged at the
+end of an extraction: the merged one is there before the others go, so a crash in between costs some room, no vector.
 """
 
 import hashlib
@@ -34,6 +35,9 @@ UNREADABLE = (OSError, DomainError)  # what reading one stored picture may raise
 
 BATCH = 64
 SHARD = 512  # vectors per shard while extracting: what a crash can cost
+SMALL_BYTES = 2**20  # shards below this are worth merging ...
+FEWEST_TO_MERGE = 8  # ... when there are so many of them
+MERGED_BYTES = 2**23
 
 
 class FeatureCache:
@@ -47,16 +51,19 @@ class FeatureCache:
         """Return the vectors that are kept, float32; a sample without one is left out."""
         missing = set(samples)
         found: Vectors = {}
-        for name in self._shards():
-            if not missing:
-                break
-            for sample, vector in self._read(name, missing):
-                found[sample] = vector
+        looked_at: set[str] = set()
+        # Again until nothing is new: another process may merge the shards of a listing before they are read
+        while missing and (names := [name for name in self._shards() if name not in looked_at]):
+            for name in names:
+                found.update(self._read(name, missing))
             missing -= found.keys()
+            looked_at.update(names)
         return found
 
-    def put(self, samples: Sequence[str], matrix: np.ndarray) -> None:
-        """Keep vectors, shape (N, features), for N samples. Keeping the same ones again changes nothing.
+    def put(self, samples: Sequence[str], matrix: np.ndarray) -> str:
+        """Keep vectors, shape (N, features), for N samples, and return the name of their shard; "" for none.
+
+        Keeping the same ones again changes nothing.
 
         Raises:
             ValueError: if the shapes do not fit, or a number is not finite.
@@ -64,13 +71,50 @@ class FeatureCache:
         if matrix.ndim != 2 or len(samples) != len(matrix) or not np.isfinite(matrix).all():
             raise ValueError("Feature vectors must be finite, shape (N, features), one row per sample.")
         if not samples:
-            return
+            return ""
         buffer = io.BytesIO()
         np.savez(buffer, samples=np.array(samples, dtype="S64"), vectors=matrix.astype(np.float32))
         data = buffer.getvalue()
-        name = f"{self.folder}/{hashlib.sha256(data).hexdigest()}.npz"
-        if not self.storage.exists(name):
-            self.storage.save(name, ContentFile(data))
+        name = f"{hashlib.sha256(data).hexdigest()}.npz"
+        if not self.storage.exists(f"{self.folder}/{name}"):
+            self.storage.save(f"{self.folder}/{name}", ContentFile(data))
+        return name
+
+    def compact(self) -> None:
+        """Merge small shards, if there are many. Safe to repeat, at any time, in several processes at once."""
+        sizes = {name: self._size(name) for name in self._shards()}
+        small = [name for name, size in sizes.items() if size < SMALL_BYTES]
+        if len(small) < FEWEST_TO_MERGE:
+            return
+        group: list[str] = []
+        for name in small:
+            group.append(name)
+            if sum(sizes[each] for each in group) >= MERGED_BYTES:
+                self._merge(group)
+                group = []
+        self._merge(group)
+
+    def _merge(self, names: Sequence[str]) -> None:
+        """Write one shard with what these hold, then delete those that could be read."""
+        vectors: Vectors = {}
+        merged = []
+        for name in names:
+            if read := dict(self._read(name)):
+                vectors = read | vectors
+                merged.append(name)
+        if len(merged) < 2:
+            return
+        samples = sorted(vectors)
+        kept = self.put(samples, np.stack([vectors[sample] for sample in samples]))
+        for name in merged:
+            if name != kept:
+                self.storage.delete(f"{self.folder}/{name}")
+
+    def _size(self, name: str) -> int:
+        try:
+            return self.storage.size(f"{self.folder}/{name}")
+        except FileNotFoundError:
+            return SMALL_BYTES  # merged by another process
 
     def _shards(self) -> list[str]:
         try:
@@ -80,14 +124,17 @@ class FeatureCache:
         stems = sorted(PurePosixPath(name).name for name in names)
         return [name for name in stems if name.endswith(".npz") and not name.startswith(".")]
 
-    def _read(self, name: str, wanted: set[str]) -> Iterator[tuple[str, np.ndarray]]:
+    def _read(self, name: str, wanted: set[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
+        """Yield the vectors of a shard, or those that are wanted; none of one that is gone or damaged."""
         try:
             path = local_files.verified(self.storage, f"{self.folder}/{name}", PurePosixPath(name).stem)
             with np.load(path, allow_pickle=False) as shard:
                 samples = [sample.decode() for sample in shard["samples"].tolist()]
-                rows = [row for row, sample in enumerate(samples) if sample in wanted]
+                rows = [row for row, sample in enumerate(samples) if wanted is None or sample in wanted]
                 vectors = shard["vectors"] if rows else None
-        except (local_files.Tampered, FileNotFoundError, ValueError, KeyError, OSError) as error:
+        except FileNotFoundError:
+            return  # merged by another process, or its file system lists what was deleted
+        except (local_files.Tampered, ValueError, KeyError, OSError) as error:
             logger.warning("Feature shard %s/%s is ignored and computed again: %r", self.folder, name, error)
             return
         if vectors is not None:
@@ -127,8 +174,17 @@ def extract(
             result.extracted += len(samples)
     finally:
         shelf.put()  # whatever stopped the work: what is computed is kept
+    _compact(cache)
     result.seconds = time.monotonic() - started
     return result
+
+
+def _compact(cache: FeatureCache) -> None:
+    """Tidy up; what cannot be done now is done after another extraction."""
+    try:
+        cache.compact()
+    except OSError as error:
+        logger.warning("The feature shards in %s were not merged: %r", cache.folder, error)
 
 
 class _Shelf:

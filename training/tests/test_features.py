@@ -160,3 +160,125 @@ class TestExtract:
         monkeypatch.setattr(features, "SHARD", 2)
         features.extract(cache, pictures(), engine)
         assert len(shards(cache)) == 3
+
+
+class Killed(BaseException):
+    """Stands for SIGKILL: nothing after it is done."""
+
+
+class TestCompacting:
+    NAMES = tuple(f"picture {number}" for number in range(10))
+
+    @pytest.fixture
+    def scattered(self, cache) -> FeatureCache:
+        """A shard for every vector, and each vector twice."""
+        for place, name in enumerate(self.NAMES):
+            following = self.NAMES[(place + 1) % len(self.NAMES)]
+            cache.put([digest(name), digest(following)], np.array([[place] * 3, [(place + 1) % 10] * 3], float))
+        return cache
+
+    def assert_whole(self, cache) -> None:
+        found = cache.get([digest(name) for name in self.NAMES])
+        assert {sample: vector[0] for sample, vector in found.items()} == {
+            digest(name): place for place, name in enumerate(self.NAMES)
+        }
+
+    def test_many_small_shards_become_one(self, scattered):
+        assert len(shards(scattered)) == 10
+        scattered.compact()
+        assert len(shards(scattered)) == 1
+        self.assert_whole(scattered)
+
+    def test_again_changes_nothing(self, scattered):
+        scattered.compact()
+        before = shards(scattered)
+        scattered.compact()
+        assert shards(scattered) == before
+
+    def test_a_few_are_left_as_they_are_and_large_ones_too(self, scattered, monkeypatch):
+        monkeypatch.setattr(features, "SMALL_BYTES", 10)
+        scattered.compact()
+        assert len(shards(scattered)) == 10
+        monkeypatch.undo()
+        monkeypatch.setattr(features, "FEWEST_TO_MERGE", 11)
+        scattered.compact()
+        assert len(shards(scattered)) == 10
+
+    def test_merged_shards_are_of_limited_size(self, scattered, monkeypatch):
+        size = shards(scattered)[0].stat().st_size
+        monkeypatch.setattr(features, "MERGED_BYTES", 5 * size)
+        scattered.compact()
+        assert len(shards(scattered)) == 2
+        self.assert_whole(scattered)
+
+    def test_an_extraction_ends_with_it(self, scattered):
+        features.extract(scattered, pictures(), engine)
+        assert len(shards(scattered)) == 1
+        self.assert_whole(scattered)
+        assert len(scattered.get([digest(colour) for colour in COLOURS])) == len(COLOURS)
+
+    @pytest.mark.parametrize("survived", [0, 1, 5])
+    def test_killed_between_the_steps_it_loses_nothing_and_is_finished_later(self, scattered, monkeypatch, survived):
+        """Before the first, the second and the sixth deletion."""
+        delete = type(scattered.storage).delete
+        calls: list[str] = []
+
+        def dying(storage, name):
+            if len(calls) == survived:
+                raise Killed
+            calls.append(name)
+            delete(storage, name)
+
+        with monkeypatch.context() as patch:
+            patch.setattr(type(scattered.storage), "delete", dying)
+            with pytest.raises(Killed):
+                scattered.compact()
+        assert len(shards(scattered)) == 11 - survived
+        self.assert_whole(scattered)
+        monkeypatch.setattr(features, "FEWEST_TO_MERGE", 2)
+        scattered.compact()
+        assert len(shards(scattered)) == 1
+        self.assert_whole(scattered)
+
+    def test_killed_while_it_writes_it_loses_nothing(self, scattered, monkeypatch):
+        def dying(*arguments, **options):
+            raise Killed
+
+        monkeypatch.setattr(type(scattered.storage), "_write_whole", dying)
+        with pytest.raises(Killed):
+            scattered.compact()
+        assert len(shards(scattered)) == 10
+        self.assert_whole(scattered)
+
+    def test_a_storage_that_refuses_does_not_spoil_the_extraction(self, scattered, monkeypatch, caplog):
+        def refuse(storage, name):
+            raise OSError("read only")
+
+        monkeypatch.setattr(type(scattered.storage), "delete", refuse)
+        assert features.extract(scattered, pictures(), engine).extracted == len(COLOURS)
+        assert "were not merged" in caplog.text
+
+    def test_a_damaged_shard_is_neither_merged_nor_deleted(self, scattered):
+        damaged = shards(scattered)[0]
+        damaged.write_bytes(b"x" * 500)
+        scattered.compact()
+        assert damaged in shards(scattered)
+        assert len(shards(scattered)) == 2
+        self.assert_whole(scattered)
+
+    def test_who_reads_while_another_merges_misses_nothing(self, scattered, monkeypatch):
+        """The shards of the reader's listing are gone when it comes to read them."""
+        listing = FeatureCache._shards
+        other = FeatureCache("backbone-1")
+        listed: list[str] = []
+
+        def meanwhile(cache):
+            names = listing(cache)
+            if cache is scattered and not listed:
+                listed.extend(names)
+                other.compact()
+            return names
+
+        monkeypatch.setattr(FeatureCache, "_shards", meanwhile)
+        self.assert_whole(scattered)
+        assert len(listed) == 10
