@@ -264,6 +264,17 @@ FALL_BACK_TO = {"azure": "keras"} if env.bool("AZURE_CUSTOM_VISION_FALLBACK", Fa
 TRAINERS: dict[str, dict[str, Any]] = {
     "keras": {"BACKEND": "training.trainers.keras.KerasTrainer"},
     "dummy": {"BACKEND": "training.trainers.dummy.DummyTrainer"},
+    "azure": {
+        "BACKEND": "training.trainers.azure.AzureTrainer",
+        "OPTIONS": {
+            "endpoint": env.str("AZURE_CUSTOM_VISION_TRAINING_ENDPOINT", ""),
+            "key": secret("AZURE_CUSTOM_VISION_TRAINING_KEY"),
+            "resource_id": env.str("AZURE_CUSTOM_VISION_PREDICTION_RESOURCE_ID", ""),
+            "tier": env.str("AZURE_CUSTOM_VISION_TIER", "S0"),
+            "projects": env.dict("AZURE_CUSTOM_VISION_PROJECTS", default={}),
+            "keep_iterations": env.int("AZURE_CUSTOM_VISION_KEEP_ITERATIONS", 10),
+        },
+    },
 }
 DEFAULT_TRAINER = env.str("DEFAULT_TRAINER", "keras")
 DEFAULT_BACKBONE = env.str("DEFAULT_BACKBONE", "bundled")

@@ -225,6 +225,10 @@ def _task(run: TrainingRun) -> TrainingTask:
         examples=examples.of(run.dataset, Split.TRAIN, Split.VALIDATION),
         parameters=run.parameters,
         seed=run.seed,
+        project_id=str(run.project.uuid),
+        in_use=[
+            version.reference for version in (registry.live(run.project), registry.previous(run.project)) if version
+        ],
     )
 
 

@@ -21,7 +21,7 @@ from predictions.predictors.base import BasePredictor, PredictorError, Predictor
 logger = logging.getLogger(__name__)
 
 BUDGET_SECONDS = 10.0  # for one picture, whatever is tried; so a user has an answer or a sentence within twelve
-TRY_SECONDS = 4.5  # so there is time for a second try
+TRY_SECONDS = 6.0  # so there is time for a second try
 APPLICATION = "classifr"  # kept by the service with every stored prediction
 SETTINGS = "AZURE_CUSTOM_VISION"
 

@@ -37,13 +37,18 @@ class Example:
 
 @dataclass(frozen=True)
 class TrainingTask:
-    """What is to be learned, from what, and how."""
+    """What is to be learned, from what, and how.
+
+    `in_use` are the references of models that answer now or would after a roll-back: they have to stay servable.
+    """
 
     project: str  # slug, for readable references
     class_names: tuple[str, ...]
     examples: Sequence[Example]
     parameters: Mapping[str, Any] = field(default_factory=dict)
     seed: int = 0
+    project_id: str = ""  # what stays the same when the slug does not
+    in_use: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -89,8 +94,12 @@ class BaseTrainer(ABC):
         """Return whether the parameter `fine_tune` may be set with this backbone."""
         return False
 
+    def missing(self) -> list[str]:
+        """Return the settings that this trainer needs and has not got. Only who uses it has to care."""
+        return []
+
     def check(self) -> list[CheckMessage]:
-        """Say what is wrong with this trainer's configuration, for `manage.py check`."""
+        """Say what is wrong with this trainer's configuration, used or not, for `manage.py check`."""
         return []
 
 

@@ -19,7 +19,7 @@ from classifr.common.custom_vision.errors import AnswerLost, Busy
 from classifr.common.custom_vision.limits import Limits, TooManyCalls
 
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
-CONNECT_SECONDS = 2.0
+CONNECT_SECONDS, CONNECT_SHARE = 2.0, 0.2  # of a try: the rest is for the answer
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 8.0
 NEVER = 10**9
@@ -119,7 +119,7 @@ class Client:
 
     def _send(self, operation: str, arguments: tuple, options: dict[str, Any], left: float) -> Any:
         seconds = min(self.try_seconds, left)
-        connect = min(CONNECT_SECONDS, seconds / 2)
+        connect = min(CONNECT_SECONDS, seconds * CONNECT_SHARE)
         with _errors_of_the_sdk(self.resource.key):
             method = getattr(self._client(), operation)
             return method(*arguments, timeout=(connect, seconds - connect), **options)

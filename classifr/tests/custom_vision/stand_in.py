@@ -96,6 +96,11 @@ class StandIn:
         self._always.clear()
         self.training_fails = False
 
+    @property
+    def faults_left(self) -> int:
+        """How many of the faults given to `fail` nobody has met yet."""
+        return sum(map(len, self._faults.values()))
+
     def calls(self, operation: str) -> list[Received]:
         return [one for one in self.received if one.operation == operation]
 

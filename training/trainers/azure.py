@@ -1,0 +1,206 @@
+"""The trainer that has Azure Custom Vision learn: it sends what is new, waits, and publishes under a name of ours.
+
+Every step can be done again: a run that was interrupted, by us or by a fault of the service, finds what it has sent,
+waits for the training that it has started, and publishes once.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+import numpy as np
+from django.core.checks import CheckMessage, Error
+from django.utils.translation import gettext as _
+
+from classifr.common.custom_vision import limits
+from classifr.common.custom_vision.client import Client, Resource
+from classifr.common.custom_vision.errors import Busy, CustomVisionError
+from classifr.common.media.images import Picture
+from classifr.common.progress import Progress, silent
+from predictions.predictors.azure import SETTINGS
+from predictions.predictors.base import BasePredictor, PredictorUnavailable, Scores, Servable, predictors
+from training.trainers import azure_iterations, azure_workspace
+from training.trainers.azure_ledger import Ledger
+from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
+from training.trainers.stages import stage
+
+FEWEST_KEPT, MOST_KEPT = 2, azure_iterations.MOST_ITERATIONS - 2
+ASKED_AT_ONCE = 4
+PATIENCE_SECONDS = 300.0  # how long a picture is asked about while the service does not answer
+
+
+class AzureTrainer(BaseTrainer):
+    """Trains in a project of Custom Vision, which is found again by a mark in its description, or named by a setting.
+
+    Args:
+        endpoint, key: of the training resource.
+        resource_id: of the prediction resource, which iterations are published to.
+        tier: "F0" or "S0".
+        projects: slug of a project here to the id of one there, for those that shall not be made.
+        keep_iterations: how many of ours stay there, besides the ones that are in use.
+        predictor: alias that serves what is trained.
+    """
+
+    def __init__(
+        self,
+        *,
+        alias: str,
+        endpoint: str = "",
+        key: str = "",
+        resource_id: str = "",
+        tier: str = "S0",
+        projects: Mapping[str, str] | None = None,
+        keep_iterations: int = 10,
+        predictor: str = "azure",
+    ) -> None:
+        super().__init__(alias=alias)
+        self.resource_id = resource_id
+        self.projects = dict(projects or {})
+        self.keep_iterations = keep_iterations
+        self.predictor = predictor
+        self.client = Client(
+            Resource("training", endpoint, key), per_second=limits.OTHER_CALLS_PER_SECOND.get(tier, 10), try_seconds=60
+        )
+
+    def train(self, task: TrainingTask, progress: Progress = silent) -> TrainedModel:
+        if len(task.class_names) < 2:
+            raise TrainingFailed(_("A model needs at least two categories to tell apart. Add another category."))
+        if missing := self.missing():
+            sentence = _("The trainer for Azure is not set up. Missing: %(names)s.")
+            raise TrainingFailed(sentence % {"names": ", ".join(missing)})
+        with _told_as_failure():
+            return self._train(task, progress)
+
+    def _train(self, task: TrainingTask, progress: Progress) -> TrainedModel:
+        progress(0, 100, _("Looking at what Custom Vision has"))
+        azure = azure_workspace.open_project(self.client, task, self.projects.get(task.project, ""))
+        ledger = Ledger.read(azure.id)
+        tags = azure_workspace.ensure_tags(azure, task.class_names, ledger)
+        examples = [example for example in task.examples if example.split != "test"]
+        refused = azure_workspace.synchronise(azure, examples, tags, ledger, stage(progress, 0, 50))
+        removed = azure_iterations.clean_up(azure, ledger, keep=self.keep_iterations, in_use=task.in_use)
+        iteration = azure_iterations.train(azure, ledger, stage(progress, 50, 90))
+        progress(90, 100, _("Publishing the model"))
+        performance = azure_iterations.measure(azure, iteration)
+        reference = azure_iterations.publish(azure, iteration, self.resource_id)
+        progress(100, 100, _("The model is published"))
+        same = set(performance.names) == set(task.class_names)
+        return TrainedModel(
+            predictor=self.predictor,
+            reference=str(reference),
+            class_names=task.class_names if same else tuple(performance.names),
+            manifest=_manifest(azure, iteration, performance, images=len(ledger.images)),
+            notes=_notes(azure, iteration, refused, removed),
+        )
+
+    def score(self, model: Servable, examples: Sequence[Example], progress: Progress = silent) -> np.ndarray:
+        rows = np.full((len(examples), len(model.class_names)), np.nan)
+        places = [place for place, example in enumerate(examples) if example.read is not None]
+        with _pool() as pool:
+            asked = pool.map(lambda place: _ask_patiently(predictors[self.predictor], model, examples[place]), places)
+            for done, (place, scores) in enumerate(zip(places, asked, strict=True)):
+                progress(done, len(places), _("Asking Custom Vision about the pictures"))
+                rows[place] = [scores[name] for name in model.class_names]
+        return rows
+
+    def missing(self) -> list[str]:
+        resource = self.client.resource
+        given = {
+            "TRAINING_ENDPOINT": resource.endpoint,
+            "TRAINING_KEY": resource.key,
+            "PREDICTION_RESOURCE_ID": self.resource_id,
+        }
+        served = predictors[self.predictor].missing() if self.predictor in predictors else []
+        return [f"{SETTINGS}_{name}" for name, value in given.items() if not value] + served
+
+    def check(self) -> list[CheckMessage]:
+        messages: list[CheckMessage] = []
+        resource = self.client.resource
+        if bool(resource.endpoint) != bool(resource.key):
+            message = f"Of {SETTINGS}_TRAINING_ENDPOINT and {SETTINGS}_TRAINING_KEY only one is set."
+            messages.append(Error(message, hint="Set both, or neither of them.", id="training.E011"))
+        if problem := resource.problem():
+            hint = (
+                "Copy it from the page “Keys and Endpoint” of the resource: https://NAME.cognitiveservices.azure.com/"
+            )
+            messages.append(Error(f"{SETTINGS}_TRAINING_ENDPOINT {problem}", hint=hint, id="training.E012"))
+        if not FEWEST_KEPT <= self.keep_iterations <= MOST_KEPT:
+            message = f"{SETTINGS}_KEEP_ITERATIONS is {self.keep_iterations}."
+            hint = (
+                f"Choose {FEWEST_KEPT} to {MOST_KEPT}: Custom Vision keeps {azure_iterations.MOST_ITERATIONS} at most."
+            )
+            messages.append(Error(message, hint=hint, id="training.E013"))
+        return messages
+
+
+@contextmanager
+def _told_as_failure() -> Iterator[None]:
+    """A run that ends here can be started again, and goes on where this one stopped."""
+    try:
+        yield
+    except Busy as error:
+        sentence = _("%(reason)s Nothing is lost: the same run, started again, goes on from here.")
+        raise TrainingFailed(sentence % {"reason": error}) from None
+    except CustomVisionError as error:
+        raise TrainingFailed(str(error)) from None
+
+
+class _pool(AbstractContextManager):
+    """A pool of threads that, left by an exception, starts nothing more."""
+
+    def __enter__(self) -> ThreadPoolExecutor:
+        self._pool = ThreadPoolExecutor(ASKED_AT_ONCE)
+        return self._pool
+
+    def __exit__(self, *error: object) -> None:
+        self._pool.shutdown(cancel_futures=True)
+
+
+def _ask_patiently(predictor: BasePredictor, model: Servable, example: Example) -> Scores:
+    """Ask about one picture; a service that is busy is waited for, because nobody sits in front of the screen."""
+    assert example.read is not None  # noqa: S101 (only those with a picture are asked about)
+    picture = Picture(image=example.read(), data=b"", media_type="image/jpeg", sha256=example.sha256)
+    waited = 0.0
+    while True:
+        try:
+            return predictor.predict([picture], model)[0]
+        except PredictorUnavailable as error:
+            pause = float(error.retry_after_seconds or 0)
+            if not pause or waited + pause > PATIENCE_SECONDS:
+                raise
+        time.sleep(pause)
+        waited += pause
+
+
+def _manifest(
+    azure: azure_workspace.Azure, iteration: Any, performance: azure_iterations.Performance, *, images: int
+) -> dict[str, Any]:
+    return {
+        "backbone": {"name": "Custom Vision"},
+        "custom_vision": {
+            "project": azure.id,
+            "project_name": azure.name,
+            "iteration": str(iteration.id),
+            "iteration_name": iteration.name,
+            "domain": str(iteration.domain_id or ""),
+            "images": images,
+            "performance": performance.whole,
+            "by_tag": performance.by_tag,
+        },
+    }
+
+
+def _notes(azure: azure_workspace.Azure, iteration: Any, refused: int, removed: Sequence[str]) -> list[str]:
+    named = {"iteration": iteration.name, "project": azure.name}
+    notes = [_("“%(iteration)s” of the Custom Vision project “%(project)s”.") % named]
+    if refused:
+        notes.append(
+            _("Pictures that Custom Vision cannot use and that were left out: %(count)d.") % {"count": refused}
+        )
+    if removed:
+        notes.append(
+            _("Deleted at Custom Vision, as older than what is kept: %(names)s.") % {"names": ", ".join(removed)}
+        )
+    return notes
