@@ -1,12 +1,17 @@
 """System checks of the training room: a wrong setting is explained before it hurts."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 from django.core.exceptions import ImproperlyConfigured
+from django.db import DatabaseError
 
+from predictions import registry
+from predictions.models import Project
+from predictions.predictors.base import predictors
 from training.trainers.base import trainers
 
 
@@ -38,3 +43,44 @@ def weights_folder_exists(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
     message = f"CLASSIFR_WEIGHTS_DIR names {folder}, which is no folder."
     hint = "Name the folder that holds the files of pretrained weights, or leave it empty to let Keras fetch them."
     return [Error(message, hint=hint, id="training.E004")]
+
+
+@register
+def what_is_in_use_is_set_up(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    """Name the settings that are missing for the default trainer, and for what a project trains or is answered with.
+
+    Of projects it only warns: one of them must not keep the server from starting for all the others.
+    """
+    hint = "Set them in the environment or in .env, or choose another one."
+    messages: list[CheckMessage] = []
+    if missing := _missing(trainers, settings.DEFAULT_TRAINER):
+        needs = f"DEFAULT_TRAINER is '{settings.DEFAULT_TRAINER}', which needs: {', '.join(missing)}."
+        messages.append(Error(needs, hint=hint, id="training.E005"))
+    for user, alias, missing in _incomplete_projects():
+        needs = f"{user} is '{alias}', which needs: {', '.join(missing)}."
+        messages.append(Warning(needs, hint=hint, id="training.W001"))
+    return messages
+
+
+def _incomplete_projects() -> Iterator[tuple[str, str, list[str]]]:
+    """Yield what lacks settings: whose part it is in a sentence, its alias and the settings."""
+    for project in _projects():
+        if project.trainer and (missing := _missing(trainers, project.trainer)):
+            yield f"The trainer of the project '{project.slug}'", project.trainer, missing
+        live = registry.live(project)
+        if live and (missing := _missing(predictors, live.predictor)):
+            yield f"The predictor of the live model of '{project.slug}'", live.predictor, missing
+
+
+def _missing(backends: Any, alias: str) -> list[str]:
+    try:
+        return backends[alias].missing()
+    except ImproperlyConfigured:
+        return []  # training.E001 and predictions.E001 tell
+
+
+def _projects() -> list[Project]:
+    try:
+        return list(Project.objects.all())
+    except (DatabaseError, RuntimeError):
+        return []  # before the first migration, or where a test has no database
