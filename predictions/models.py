@@ -320,6 +320,11 @@ class ShadowPrediction(models.Model):
     def __str__(self) -> str:
         return f"{self.model_version} in shadow on prediction {self.prediction_id}"
 
+    @property
+    def ranked(self) -> list[tuple[str, float]]:
+        """Category names and probabilities, most probable first."""
+        return sorted(self.scores.items(), key=lambda item: -item[1])
+
 
 class BatchItem(models.Model):
     """One picture of a batch: waiting, answered, or refused with a sentence."""

@@ -36,6 +36,13 @@ def newest_choice(project: Project) -> Shadow | None:
     return Shadow.objects.filter(project=project).select_related("model_version").order_by("-pk").first()
 
 
+def last(project: Project) -> ModelVersion | None:
+    """Return the model version that runs in shadow, or else the one that did so last."""
+    rows = Shadow.objects.filter(project=project, model_version__isnull=False).select_related("model_version__project")
+    newest = rows.order_by("-pk").first()
+    return newest.model_version if newest else None
+
+
 @transaction.atomic
 def start(version: ModelVersion, *, by: User | None) -> Shadow:
     """From now on this version is asked in shadow, instead of any other.

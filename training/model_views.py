@@ -10,7 +10,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 from accounts import roles
 from accounts.requests import user_of
 from classifr.common.errors import DomainError
-from predictions import registry
+from predictions import registry, shadows
 from predictions.models import ModelVersion, Project
 from training import promotion
 from training.forms import PromoteForm
@@ -29,6 +29,7 @@ def models(request: HttpRequest, slug: str) -> HttpResponse:
     context = {
         "project": project,
         "live": registry.live(project),
+        "shadow": shadows.current(project),
         "previous": registry.previous(project),
         "rows": _with_figures(versions),
         "promotions": project.promotions.select_related("model_version", "promoted_by").order_by("-id")[:SHOWN],

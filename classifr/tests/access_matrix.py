@@ -195,6 +195,9 @@ ROWS: dict[str, list[Row]] = {
         post(done(MAINTAINERS), lambda world: {"pk": world.category.pk}, lambda world: {"name": "another name"})
     ],
     "training:models": [get(MAINTAINERS, slug)],
+    "training:shadow": [get(MAINTAINERS, slug)],
+    "training:start_shadow": [post(done(MAINTAINERS), lambda world: {"pk": world.version.pk})],
+    "training:stop_shadow": [post(done(MAINTAINERS), slug)],
     "training:categories": [
         get(MAINTAINERS, slug),
         post(done(MAINTAINERS), slug, lambda world: {"name": "pizza"}),

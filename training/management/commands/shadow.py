@@ -1,0 +1,91 @@
+from typing import Any
+
+from django.core.management.base import CommandError, CommandParser
+
+from classifr.common.errors import DomainError
+from predictions import registry, shadows
+from predictions.models import ModelVersion, Project
+from training import shadow_evidence
+from training.management.terminal import ProjectCommand, table
+from training.paired import Tally
+from training.shadow_evidence import Evidence
+
+
+class Command(ProjectCommand):
+    help = "Run a model version in shadow: it is asked about every upload too, and its answers are only compared."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        super().add_arguments(parser)
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument("number", type=int, nargs="?", metavar="NUMBER", help="The number of the model version.")
+        what.add_argument("--off", action="store_true", help="Run none in shadow any more.")
+        what.add_argument("--report", action="store_true", help="Tell how it compares; so does no argument at all.")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        project = self.project(options["project"])
+        try:
+            if options["off"]:
+                shadows.stop(project, by=None)
+                self.stdout.write(self.style.SUCCESS(f"No model of {project.slug} runs in shadow any more."))
+            elif options["number"] is not None:
+                version = self._version(project, options["number"])
+                shadows.start(version, by=None)
+                self.stdout.write(self.style.SUCCESS(f"Version {version.number} of {project.slug} runs in shadow now."))
+            else:
+                self._report(project)
+        except DomainError as error:
+            raise CommandError(str(error)) from error
+
+    def _version(self, project: Project, number: int) -> ModelVersion:
+        version = project.model_versions.filter(number=number).first()
+        if version is None:
+            known = ", ".join(str(each.number) for each in project.model_versions.all()) or "none"
+            raise CommandError(f"There is no version {number} in {project.slug}. There are: {known}")
+        return version
+
+    def _report(self, project: Project) -> None:
+        current, live = shadows.current(project), registry.live(project)
+        self.stdout.write(f"Live: {_named(live)}. In shadow: {_named(current)}.")
+        version = shadows.last(project)
+        against = shadow_evidence.compared_with(version) if version else None
+        if version is None or against is None:
+            self.stdout.write("Nothing was compared yet.")
+            return
+        self._tell(shadow_evidence.evidence(version, against))
+
+    def _tell(self, found: Evidence) -> None:
+        self.stdout.write(f"Version {found.shadow.number} in shadow of version {found.live.number}:")
+        if found.agreement is not None and found.agreement_between is not None:
+            low, high = found.agreement_between
+            self.stdout.write(
+                f"{found.compared} pictures compared, the same answer on {found.agreement:.1%}"
+                f" (95 %: {low:.1%} to {high:.1%})"
+            )
+            self.stdout.write(f"Median time: live {found.live_ms:.1f} ms, shadow {found.shadow_ms:.1f} ms a picture")
+            headings = ("right by", "pictures", "live", "shadow", "both", "live alone", "shadow alone", "neither", "p")
+            rows = [
+                _row("users' verdicts", found.by_verdicts),
+                _row("reviewers' decisions", found.by_decisions),
+                _row("both together", found.together),
+            ]
+            self.stdout.write(table(headings, rows))
+        for reason, count in found.silent:
+            self.stdout.write(self.style.WARNING(f"Did not answer {count} times: {reason}"))
+        self.stdout.write(found.sentence)
+
+
+def _named(version: ModelVersion | None) -> str:
+    return f"version {version.number}" if version else "none"
+
+
+def _row(name: str, counts: Tally) -> list[str]:
+    figures = (
+        counts.count,
+        counts.first_right,
+        counts.second_right,
+        counts.both,
+        counts.first_alone,
+        counts.second_alone,
+        counts.neither,
+    )
+    return [name, *(str(figure) for figure in figures), f"{counts.p_value:.3f}" if counts.count else "-"]
