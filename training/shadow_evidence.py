@@ -73,10 +73,10 @@ class Evidence:
         if not counts.count:
             return _("Of no picture the truth is known yet: it needs users' verdicts or reviewers' decisions.")
         sentence = ngettext(
-            "Of %(count)d picture whose truth is known, the shadow was right on %(shadow)d, the live model on %(live)d:"
-            " %(conclusion)s.",
-            "Of %(count)d pictures whose truth is known, the shadow was right on %(shadow)d, the live model on %(live)d:"
-            " %(conclusion)s.",
+            "Of %(count)d picture whose truth is known, the shadow was right on %(shadow)d, the live model on"
+            " %(live)d: %(conclusion)s.",
+            "Of %(count)d pictures whose truth is known, the shadow was right on %(shadow)d, the live model on"
+            " %(live)d: %(conclusion)s.",
             counts.count,
         )
         return sentence % {
