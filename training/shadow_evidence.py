@@ -2,6 +2,7 @@
 
 Counted are the newest `WINDOW` answers, each picture once. The truth about one is a reviewer's decision, or else the
 verdict of the user who sent it: OK says that the live model is right, NOK that it is not, perhaps with what it is.
+A picture that one of the two has learned from is no evidence, as on such a picture anybody would be right.
 """
 
 from collections import Counter
@@ -18,6 +19,7 @@ from classifr.common.errors import InvalidInput
 from predictions.models import Feedback, ModelVersion, Project, ShadowPrediction
 from review import ground_truth
 from training.calibration import wilson
+from training.models import DatasetItem
 from training.paired import Marks, Tally, tally
 
 WINDOW = 5000
@@ -52,6 +54,7 @@ class Evidence:
     live_ms: float | None
     shadow_ms: float | None
     is_cut: bool  # there are older answers that are not counted
+    learned_from: int = 0  # pictures that one of them was trained on, which say nothing about who is better
     silent: list[tuple[str, int]] = field(default_factory=list)  # why there was no answer, and how often
 
     @property
@@ -73,26 +76,20 @@ class Evidence:
         if not counts.count:
             return _("Of no picture the truth is known yet: it needs users' verdicts or reviewers' decisions.")
         sentence = ngettext(
-            "Of %(count)d picture whose truth is known, the shadow was right on %(shadow)d, the live model on"
-            " %(live)d: %(conclusion)s.",
-            "Of %(count)d pictures whose truth is known, the shadow was right on %(shadow)d, the live model on"
-            " %(live)d: %(conclusion)s.",
+            "Of %(count)d picture whose truth is known, the shadow is right on %(shadow)d, the live one on %(live)d.",
+            "Of %(count)d pictures whose truth is known, the shadow is right on %(shadow)d, the live one on %(live)d.",
             counts.count,
         )
-        return sentence % {
-            "count": counts.count,
-            "shadow": counts.second_right,
-            "live": counts.first_right,
-            "conclusion": self._conclusion,
-        }
+        figures = {"count": counts.count, "shadow": counts.second_right, "live": counts.first_right}
+        return f"{sentence % figures} {self._conclusion}"
 
     @property
     def _conclusion(self) -> str:
         if self.together.is_second_better:
-            return _("enough evidence to switch")
+            return _("That is enough evidence to switch.")
         if self.together.is_first_better:
-            return _("enough evidence to stay with the live model")
-        return _("not enough evidence yet")
+            return _("That is enough evidence to stay with the live model.")
+        return _("That is not enough evidence yet.")
 
 
 @dataclass(frozen=True)
@@ -124,6 +121,8 @@ def evidence(shadow: ModelVersion, live: ModelVersion) -> Evidence:
             pairs[sample] = pair, agrees
     kept = [pair for pair, _agrees in pairs.values()]
     shown = _named(kept, names)
+    learned = _learned_from([pair.sample for pair in kept], (shadow, live))
+    judged = [pair for pair in kept if pair.sample not in learned]
     return Evidence(
         shadow=shadow,
         live=live,
@@ -131,13 +130,14 @@ def evidence(shadow: ModelVersion, live: ModelVersion) -> Evidence:
         agreeing=sum(agrees for _pair, agrees in pairs.values()),
         names=shown,
         counts=_cross(kept, names, shown),
-        by_verdicts=tally(_marked(kept, lambda pair: verdicts.get(pair.prediction, _unknown)(pair))),
-        by_decisions=tally(_marked(kept, lambda pair: decisions.get(pair.sample, _unknown)(pair))),
+        by_verdicts=tally(_marked(judged, lambda pair: verdicts.get(pair.prediction, _unknown)(pair))),
+        by_decisions=tally(_marked(judged, lambda pair: decisions.get(pair.sample, _unknown)(pair))),
         together=tally(
-            _marked(kept, lambda pair: (decisions.get(pair.sample) or verdicts.get(pair.prediction, _unknown))(pair))
+            _marked(judged, lambda pair: (decisions.get(pair.sample) or verdicts.get(pair.prediction, _unknown))(pair))
         ),
         live_ms=median([row[6] for row in answered]) if answered else None,
         shadow_ms=median([row[7] for row in answered]) if answered else None,
+        learned_from=len(learned),
         is_cut=len(rows) == WINDOW,
         silent=Counter(row[5] for row in rows if row[5]).most_common(),
     )
@@ -196,6 +196,13 @@ def _decisions(project: Project, samples: Sequence[int]) -> dict[int, Judge]:
     labelled = ground_truth.labelled(project)
     rows = (row for keys in _in_parts(samples) for row in labelled.filter(pk__in=keys))
     return {row.pk: _it_is(row.true_category_id) for row in rows}  # type: ignore[attr-defined]  # annotated
+
+
+def _learned_from(samples: Sequence[int], versions: Iterable[ModelVersion]) -> set[int]:
+    """Return which samples one of these versions was trained or tuned on."""
+    seen = DatasetItem.objects.filter(dataset__runs__model_version__in=list(versions))
+    seen = seen.exclude(split=DatasetItem.Split.TEST)
+    return {key for keys in _in_parts(samples) for key in seen.filter(sample__in=keys).values_list("sample", flat=True)}
 
 
 def _marked(pairs: Iterable[Pair], judge: Judge) -> Iterator[Marks]:

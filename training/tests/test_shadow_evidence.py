@@ -18,6 +18,7 @@ from predictions.tests.factories import (
 )
 from review.tests.factories import make_decision
 from training import shadow_evidence
+from training.tests.factories import make_trainable, make_trained
 
 pytestmark = pytest.mark.django_db
 
@@ -34,7 +35,7 @@ def candidate():
 def make_pair(candidate, live: str, shadow: str, **fields) -> Prediction:
     """Make what the two said about a new picture."""
     project = candidate.project
-    rest = dict.fromkeys((GNOCCHI, RISOTTO, TIRAMISU), 0.1)
+    rest = dict.fromkeys(candidate.class_names, 0.1)
     prediction = make_prediction(project=project, scores=rest | {live: 0.8}, **fields)
     ShadowPrediction.objects.create(
         prediction=prediction,
@@ -107,7 +108,7 @@ class TestAgreement:
         for _number in range(5):
             make_feedback(make_pair(candidate, GNOCCHI, RISOTTO), "OK")
         live = registry.live(candidate.project)
-        with django_assert_max_num_queries(5):
+        with django_assert_max_num_queries(6):
             shadow_evidence.evidence(candidate, live)
 
 
@@ -160,6 +161,20 @@ class TestDecisions:
         assert numbers(evidence.together) == (1, 0, 1, 0)
 
 
+class TestWhatWasLearnedFrom:
+    def test_a_picture_that_one_of_them_was_trained_on_is_no_evidence(self):
+        live = make_trained(make_trainable())
+        registry.promote(live, by=None)
+        candidate = make_model_version(live.project, live.class_names)
+        shadows.start(candidate, by=None)
+        items = live.run.dataset.items
+        for split in ("train", "validation", "test"):
+            item = items.filter(split=split).first()
+            make_pair(candidate, item.category.name, item.category.name, sample=item.sample)
+        evidence = found(candidate)
+        assert (evidence.compared, evidence.learned_from, numbers(evidence.together)) == (3, 2, (1, 0, 0, 0))
+
+
 class TestSentence:
     def test_without_any_truth(self, candidate):
         make_pair(candidate, GNOCCHI, RISOTTO)
@@ -169,8 +184,8 @@ class TestSentence:
         for _number in range(5):
             rule(make_pair(candidate, GNOCCHI, RISOTTO), RISOTTO)
         assert found(candidate).sentence == (
-            "Of 5 pictures whose truth is known, the shadow was right on 5, the live model on 0:"
-            " not enough evidence yet."
+            "Of 5 pictures whose truth is known, the shadow is right on 5, the live one on 0."
+            " That is not enough evidence yet."
         )
 
     def test_six_to_none_is(self, candidate):

@@ -69,6 +69,8 @@ class Command(ProjectCommand):
                 _row("both together", found.together),
             ]
             self.stdout.write(table(headings, rows))
+        if found.learned_from:
+            self.stdout.write(f"Left out, because one of the two has learned from them: {found.learned_from} pictures")
         for reason, count in found.silent:
             self.stdout.write(self.style.WARNING(f"Did not answer {count} times: {reason}"))
         self.stdout.write(found.sentence)
