@@ -10,6 +10,7 @@ from classifr import health, views
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
 urlpatterns = [
+    path("api/v1/", include("classifr.api")),  # first, as programs ask more often than people
     path("", views.home, name="home"),
     path("help/", views.help_page, name="help"),
     path("account/", include("accounts.urls")),
@@ -17,7 +18,6 @@ urlpatterns = [
     path("", include("predictions.urls")),
     path("review/", include("review.urls")),
     path("training/", include("training.urls")),
-    path("api/v1/", include("classifr.api")),
     path("", include("classifr.customvision.urls")),
     path("admin/", admin.site.urls),
     path("language/", include("django.conf.urls.i18n")),

@@ -75,6 +75,7 @@ class _Compiled:
         self.alias = queryset.db
         self.compiler = queryset.query.get_compiler(using=self.alias)
         self.sql, self.parameters = self.compiler.as_sql()
+        self.converters = self.compiler.get_converters([column for column, *_others in self.compiler.select])
         if issubclass(queryset._iterable_class, ModelIterable):
             kind = self.compiler.klass_info
             first, last = kind["select_fields"][0], kind["select_fields"][-1]
@@ -87,4 +88,4 @@ class _Compiled:
         given: list[Any] = [values[each.place] if isinstance(each, Parameter) else each for each in self.parameters]
         with connections[self.alias].cursor() as cursor:
             cursor.execute(self.sql, given)
-            return self.compiler.results_iter([cursor.fetchall()], tuple_expected=True)
+            return map(tuple, self.compiler.apply_converters(cursor.fetchall(), self.converters))
