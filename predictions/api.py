@@ -33,6 +33,7 @@ from predictions.serializers import (
     ProjectSerializer,
     UploadSerializer,
     VerdictSerializer,
+    answer_of,
 )
 
 PICTURE = {"type": "string", "format": "binary"}
@@ -92,7 +93,7 @@ class PredictView(RoomView):
             sentence = _("Send one picture: as `file` of a form, or as the whole body of the request.")
             raise InvalidInput(sentence, fields={"file": [sentence]})
         answer = classification.classify_upload(version.project, file, by=user_of(request), live=version)
-        return Response(AnswerSerializer(answer).data)
+        return Response(answer_of(answer))
 
 
 class PredictionsView(RoomView):

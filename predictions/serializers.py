@@ -76,6 +76,19 @@ class AnswerSerializer(serializers.ModelSerializer):
         return round(prediction.latency_ms, 2)
 
 
+def answer_of(prediction: Prediction) -> dict[str, Any]:
+    """Return what `AnswerSerializer` makes of a prediction, in a tenth of the time: it is made for every picture."""
+    return {
+        "id": str(prediction.uuid),
+        "project": prediction.project.slug,
+        "model_version": prediction.model_version.number,
+        "stood_in_for": prediction.stood_in_for.number if prediction.stood_in_for else None,
+        "predictions": [{"category": name, "probability": value} for name, value in prediction.ranked],
+        "latency_ms": round(prediction.latency_ms, 2),
+        "abstained": prediction.abstained,
+    }
+
+
 class FeedbackSerializer(serializers.ModelSerializer):
     """A user's verdict."""
 

@@ -27,7 +27,8 @@ class DiskStorage(FileSystemStorage):
     """
 
     def _save(self, name: str, content: File) -> str:
-        data = b"".join(content.chunks())
+        content.seek(0)
+        data = content.read()  # of bytes in memory no copy is made
         while True:
             try:
                 self._write_whole(name, data, replace=False)

@@ -3,6 +3,7 @@ from knox.models import get_token_model
 from rest_framework.test import APIClient
 
 from predictions.models import Feedback, Prediction, Sample
+from predictions.serializers import AnswerSerializer
 from predictions.tests.factories import (
     make_category,
     make_feedback,
@@ -58,6 +59,11 @@ def test_a_prediction_asks_the_database_little(api, project, django_assert_max_n
     with django_assert_max_num_queries(10):
         assert api.post(PREDICT, make_picture_bytes(), content_type="image/jpeg").status_code == 200
     assert Prediction.objects.count() == 2
+
+
+def test_the_answer_is_what_the_description_of_the_api_says(api, project):
+    answer = api.post(PREDICT, {"file": make_upload()}).json()
+    assert answer == AnswerSerializer(Prediction.objects.get()).data
 
 
 def test_a_form_with_a_picture_is_answered(api, alice, project):

@@ -22,7 +22,7 @@ from classifr.common.media import images
 logger = logging.getLogger(__name__)
 
 _IN_MEMORY_BYTES = 512 * 1024  # per file; what is longer waits in a temporary file
-_CHUNK_BYTES = 64 * 1024
+_CHUNK_BYTES = 256 * 1024
 _READ_TO_ITS_END_BYTES = 100_000_000
 
 
