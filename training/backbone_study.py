@@ -19,7 +19,6 @@ from classifr.common.errors import DomainError
 from classifr.common.media import images
 from classifr.common.progress import Progress, silent
 from classifr.common.storages import DiskStorage
-from predictions.predictors import preprocessing
 from predictions.predictors.engine import Engine
 from training import features
 from training.backbones.base import Backbone
@@ -63,17 +62,38 @@ class Draw:
 
 
 @dataclass(frozen=True)
+class Learned:
+    """The feature vectors of all pictures for one draw.
+
+    And, of a network that learned for this draw: its CPU seconds, and its own head if it has one.
+    """
+
+    vectors: np.ndarray
+    seconds: float = 0.0
+    own_head: head.Head | None = None
+
+
+@dataclass(frozen=True)
 class Answer:
-    """How the head of one draw did: share of right answers, calibration error, and the seconds it took to learn."""
+    """How the head of one draw did: share of right answers, calibration error, and the CPU seconds of the steps.
+
+    `network_seconds` is what a network took to learn for this draw alone; 0 where it is frozen.
+    """
 
     accuracy: float
     calibration_error: float
-    seconds: float
+    head_seconds: float
+    calibration_seconds: float = 0.0
+    network_seconds: float = 0.0
 
 
 @dataclass(frozen=True)
 class Curve:
-    """A backbone's answers by the number of pictures per category; no time per picture where it learns anew."""
+    """A backbone's answers by the number of pictures per category.
+
+    `milliseconds` of CPU per picture for reading it from disk, scaling it and the compiled network; None where the
+    network learns anew for every draw.
+    """
 
     backbone: str
     features: int
@@ -144,50 +164,18 @@ def draw(labels: np.ndarray, per_class: int, seed: int) -> Draw:
 def frozen(
     backbone: Backbone, collection: Collection, per_class: Sequence[int], seeds: int, progress: Progress = silent
 ) -> Curve:
-    """Return the learning curve of a backbone that looks at every picture once.
-
-    The time per picture is what reading it from disk, scaling it and the compiled network take together.
-    """
+    """Return the learning curve of a backbone that looks at every picture once."""
     progress(0, 1, "Compiling the backbone")
     engine = Engine(compiling.compiled_backbone(backbone), threads=os.cpu_count())
     cache = features.FeatureCache(backbone.digest)
     cache.storage = DiskStorage(location=collection.folder / "features")
     pictures = {sample: collection.read(sample) for sample in collection.samples}
+    started = time.process_time()
     extraction = features.extract(cache, pictures, lambda: engine, progress)
+    milliseconds = 1000 * (time.process_time() - started) / max(extraction.extracted, 1)
     matrix = np.stack([extraction.vectors[sample] for sample in collection.samples])
-    milliseconds = 1000 * extraction.seconds / max(extraction.extracted, 1)
-
-    def learned(draw: Draw, seed: int) -> np.ndarray:
-        return matrix
-
-    answers = _answers(learned, collection, per_class, seeds, progress)
-    return Curve(backbone.name, matrix.shape[1], milliseconds, answers)
-
-
-def scratch(collection: Collection, per_class: Sequence[int], seeds: int, progress: Progress = silent) -> Curve:
-    """Return the learning curve of a plain network that is learned anew for every draw; slow."""
-    from training.backbones import scratch as network
-
-    pixels = np.stack(
-        [preprocessing.prepare(collection.read(sample)(), network.INPUT_SIZE) for sample in collection.samples]
-    )
-
-    def learned(draw: Draw, seed: int) -> np.ndarray:
-        rows = np.setdiff1d(draw.learn, draw.held)
-        labels = collection.labels
-        compiling.fresh_session()
-        found = network.learn(
-            (pixels[rows], labels[rows]),
-            (pixels[draw.held], labels[draw.held]),
-            head.balanced_weights(labels[rows], len(collection.names)),
-            len(collection.names),
-            seed=seed,
-        )
-        batches = np.array_split(pixels, -(-len(pixels) // features.BATCH))
-        return np.concatenate([found.network.predict_on_batch(batch.astype(np.float32)) for batch in batches])
-
-    answers = _answers(learned, collection, per_class, seeds, progress)
-    return Curve("scratch", network.FEATURES, None, answers)
+    found = answers(lambda drawn, seed: Learned(matrix), collection, per_class, seeds, progress)
+    return Curve(backbone.name, matrix.shape[1], milliseconds, found)
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
@@ -209,39 +197,55 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     return float(np.abs(distances).sum() / len(labels))
 
 
-def _answers(
-    learned: Callable[[Draw, int], np.ndarray],
+def answers(
+    learn: Callable[[Draw, int], Learned],
     collection: Collection,
     per_class: Sequence[int],
     seeds: int,
     progress: Progress,
 ) -> dict[int, list[Answer]]:
-    """Learn and ask, draw by draw; `learned` gives the feature vectors of all pictures for a draw."""
-    answers: dict[int, list[Answer]] = {}
+    """Learn and ask, draw by draw; `learn` looks at all pictures for a draw and a seed."""
+    found: dict[int, list[Answer]] = {}
     total = len(per_class) * seeds
     for number in per_class:
         for seed in range(seeds):
-            progress(sum(map(len, answers.values())), total, f"Learning from {number} per category")
+            progress(sum(map(len, found.values())), total, f"Learning from {number} per category")
             drawn = draw(collection.labels, number, seed)
-            started = time.monotonic()
-            vectors = learned(drawn, seed)
-            found = learn_head(vectors, collection.labels, drawn, len(collection.names))
-            seconds = time.monotonic() - started
-            probabilities = found.probabilities(vectors[drawn.ask])
-            truth = collection.labels[drawn.ask]
-            accuracy = float((probabilities.argmax(axis=1) == truth).mean())
-            answers.setdefault(number, []).append(Answer(accuracy, calibration_error(probabilities, truth), seconds))
+            found.setdefault(number, []).append(_answer(learn(drawn, seed), collection, drawn))
     progress(total, total, "Learned")
-    return answers
+    return found
+
+
+def _answer(learned: Learned, collection: Collection, drawn: Draw) -> Answer:
+    labels, vectors = collection.labels, learned.vectors
+    started = time.process_time()
+    found = learned.own_head or learn_head(vectors, labels, drawn, len(collection.names))
+    head_seconds = time.process_time() - started
+    started = time.process_time()
+    head.fit_temperature(found.logits(vectors[drawn.held]), labels[drawn.held])  # once more, to know what it takes
+    calibration_seconds = time.process_time() - started
+    probabilities, truth = found.probabilities(vectors[drawn.ask]), labels[drawn.ask]
+    return Answer(
+        accuracy=float((probabilities.argmax(axis=1) == truth).mean()),
+        calibration_error=calibration_error(probabilities, truth),
+        head_seconds=head_seconds,
+        calibration_seconds=calibration_seconds,
+        network_seconds=learned.seconds,
+    )
 
 
 def learn_head(vectors: np.ndarray, labels: np.ndarray, drawn: Draw, classes: int) -> head.Head:
     """Return the head of one draw: strength and temperature from the held-back part, weights from all of it."""
-    first = np.setdiff1d(drawn.learn, drawn.held)
+    chosen = first_head(vectors, labels, drawn, classes)
     held = vectors[drawn.held], labels[drawn.held]
-    chosen = head.learn((vectors[first], labels[first]), held, classes)
     whole = head.learn((vectors[drawn.learn], labels[drawn.learn]), held, classes, grid=[chosen.l2])
     return head.Head(whole.head.kernel, whole.head.bias, chosen.head.temperature)
+
+
+def first_head(vectors: np.ndarray, labels: np.ndarray, drawn: Draw, classes: int) -> head.Learned:
+    """Return what is learned from a draw without the part that is held back, as a run does without its validation."""
+    first = np.setdiff1d(drawn.learn, drawn.held)
+    return head.learn((vectors[first], labels[first]), (vectors[drawn.held], labels[drawn.held]), classes)
 
 
 def _files(directory: Path) -> Iterator[Path]:

@@ -154,6 +154,31 @@ def charts(curves: Mapping[str, Sequence[float]]) -> list[Chart]:
     return [_chart(kind, lines) for kind, lines in kinds.items()]
 
 
+def learning_curves(title: str, curves: Mapping[str, Mapping[int, float]]) -> Chart:
+    """Return a chart of shares in [0, 1] over the number of pictures per category, on a logarithmic axis."""
+    numbers = sorted({number for points in curves.values() for number in points})
+    shares = [step / 5 for step in range(6)]
+    return Chart(
+        title=title,
+        lines=[
+            Line(
+                name=name,
+                points=" ".join(
+                    f"{_x_of(number, numbers):.1f},{_y(points[number], 0, 1):.1f}" for number in sorted(points)
+                ),
+                dashed=False,
+                first=points[min(points)],
+                last=points[max(points)],
+                best=max(points.values()),
+            )
+            for name, points in curves.items()
+            if points
+        ],
+        x_ticks=[Tick(round(_x_of(number, numbers), 1), str(number)) for number in numbers],
+        y_ticks=[Tick(round(_y(share, 0, 1), 1), f"{share:.1f}") for share in shares],
+    )
+
+
 def matrix(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Matrix:
     """Return a square per pair of classes: row = true, column = predicted, darkness = share of the row."""
     cells = []
@@ -205,6 +230,12 @@ def _chart(kind: str, curves: Mapping[str, Sequence[float]]) -> Chart:
 
 def _x(step: int, steps: int) -> float:
     return LEFT + (WIDTH - LEFT - RIGHT) * (step / (steps - 1) if steps > 1 else 0.5)
+
+
+def _x_of(number: int, numbers: Sequence[int]) -> float:
+    """Return where a number stands between the smallest and the largest, logarithmically; a lone one in the middle."""
+    low, high = math.log(numbers[0]), math.log(numbers[-1])
+    return _along((math.log(number) - low) / (high - low) if high > low else 0.5)
 
 
 def _y(value: float, bottom: float, top: float) -> float:

@@ -1,7 +1,9 @@
 """What backbones are worth on a folder of pictures, and the command that asks."""
 
+import re
 from io import StringIO
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -11,13 +13,14 @@ from PIL import Image
 from predictions.predictors.engine import Engine
 from predictions.tests import tiny_model
 from predictions.tests.factories import make_picture_bytes
-from training import backbone_study, backbones
+from training import backbone_study, backbones, network_study
 from training.backbone_study import Answer, Curve, StudyRefused
 from training.backbones import imagenet
 from training.backbones.base import Backbone
 from training.management.commands import evaluate_backbones
 from training.tests.factories import make_folder
-from training.trainers import compiling
+from training.tests.test_finetuning import build_tiny
+from training.trainers import compiling, finetuning
 from training.trainers.base import TrainingFailed
 
 
@@ -148,7 +151,11 @@ class TestCommand:
         directory = make_colours(tmp_path / "in", black=16, white=18)
         out, errors = self.call(directory, "--per-class", 5, 10, 50, "--seeds", 2)
         headings, _rule, row, _blank, legend = out.splitlines()
-        assert headings == "| backbone | features | ms per picture | 5 per category | 10 per category |"
+        assert headings == (
+            "| backbone | features | 5 per category | 10 per category | reading and features, per picture | network "
+            "| head | calibration |"
+        )
+        assert re.search(r"\| \d+\.\d ms \| – \| \d+\.\d\d s \| \d+\.\d ms \|$", row)
         assert row.startswith("| bundled |")
         assert row.count("1.000 ± 0.000 (") == 2
         assert legend.startswith("34 pictures of 2 categories. Accuracy, mean ± standard deviation of 2 draws")
@@ -200,12 +207,33 @@ class TestCommand:
         with pytest.raises(CommandError, match="too few pictures"):
             self.call(make_colours(tmp_path / "in", black=5, white=5))
 
-    def test_scratch_is_told_with_its_time_and_without_a_rate(self, tmp_path):
+    def test_what_learns_anew_is_told_with_its_time_and_without_a_rate(self, tmp_path):
         collection = gather(make_colours(tmp_path / "in", red=2, blue=2), tmp_path / "kept")
-        curve = Curve("scratch", 192, None, {5: [Answer(0.5, 0.1, 20.0), Answer(0.7, 0.2, 22.0)]})
+        answers = [Answer(0.5, 0.1, 0.25, 0.001, 20.0), Answer(0.7, 0.2, 0.35, 0.003, 22.0)]
+        curve = Curve("scratch", 192, None, {5: answers})
         lines = evaluate_backbones.report(collection, [curve], 2).splitlines()
-        assert lines[2] == "| scratch | 192 | – | 0.600 ± 0.141 (0.150) |"
-        assert lines[-1] == "scratch learned its network anew for every draw, 21 s each."
+        assert lines[2] == "| scratch | 192 | 0.600 ± 0.141 (0.150) | – | 21 s | 0.30 s | 2.0 ms |"
+
+    def test_a_number_that_one_of_them_lacks_is_left_empty(self, tmp_path):
+        collection = gather(make_colours(tmp_path / "in", red=2, blue=2), tmp_path / "kept")
+        whole = Curve("bundled", 512, 1.5, {5: [Answer(0.5, 0.1, 0.2)], 10: [Answer(0.5, 0.1, 0.2)]})
+        part = Curve("bundled, fine-tuned", 512, None, {10: [Answer(0.6, 0.1, 0.2, 0.0, 9.0)]})
+        rows = evaluate_backbones.report(collection, [whole, part], 1).splitlines()[2:4]
+        assert rows[0].startswith("| bundled | 512 | 0.500 (0.100) | 0.500 (0.100) | 1.5 ms | – |")
+        assert rows[1].startswith("| bundled, fine-tuned | 512 | – | 0.600 (0.100) | – | 9 s |")
+
+    def test_draws_the_curves(self, tmp_path, tiny):
+        directory = make_colours(tmp_path / "in", black=16, white=18)
+        _out, errors = self.call(directory, "--per-class", 5, 10, "--seeds", 1, "--plot", tmp_path / "curves.svg")
+        drawn = ElementTree.parse(tmp_path / "curves.svg").getroot()  # noqa: S314 (our own)
+        lines = [each for each in drawn.iter() if each.tag.endswith("polyline")]
+        assert [len(line.attrib["points"].split()) for line in lines] == [2]
+        assert "bundled, 1.000" in "".join(drawn.itertext())
+        assert f"Drawn: {tmp_path / 'curves.svg'}" in errors
+
+    def test_another_form_of_drawing_is_refused_before_any_work(self, tmp_path):
+        with pytest.raises(CommandError, match=r"does not end with \.svg"):
+            self.call(tmp_path / "nowhere", "--plot", "curves.png")
 
     @pytest.mark.outer
     def test_scratch_learns_when_it_is_asked_for(self, tmp_path, monkeypatch):
@@ -214,6 +242,35 @@ class TestCommand:
         out, errors = self.call(directory, "--backbone", "scratch", "--per-class", 5, "--seeds", 1)
         assert "scratch learns 1 networks: this is slow." in errors
         assert "| scratch | 192 |" in out
+
+
+@pytest.mark.outer
+class TestFineTuned:
+    @pytest.fixture
+    def backbone(self) -> Backbone:
+        return Backbone("tiny", "7" * 32, 32, 8, build_tiny)
+
+    def test_learns_for_every_draw_where_enough_is_held_back(self, tmp_path, backbone, monkeypatch):
+        """Of 25 pictures five are held back, of each of two categories; of 5 only one."""
+        monkeypatch.setattr(finetuning, "EPOCHS", 2)
+        collection = gather(make_colours(tmp_path / "in", red=27, blue=27), tmp_path / "kept")
+        curve = network_study.fine_tuned(backbone, collection, [5, 25], 1)
+        assert curve.backbone == "tiny, fine-tuned"
+        assert list(curve.answers) == [25]
+        assert curve.answers[25][0].network_seconds > 0
+
+    def test_starts_every_draw_from_the_same_weights(self, tmp_path, backbone, monkeypatch):
+        seen = []
+
+        def tune(network, first, train, validation, *, seed):
+            seen.append([array.copy() for array in network.get_weights()])
+            network.set_weights([array + 1 for array in network.get_weights()])
+            return finetuning.Tuned(first, {}, 1, 1)
+
+        monkeypatch.setattr(finetuning, "tune", tune)
+        collection = gather(make_colours(tmp_path / "in", red=27, blue=27), tmp_path / "kept")
+        network_study.fine_tuned(backbone, collection, [25], 2)
+        assert all((one == two).all() for one, two in zip(*seen, strict=True))
 
 
 def test_pictures_are_read_as_the_product_reads_them(tmp_path):

@@ -52,3 +52,12 @@ def test_bars_of_a_reliability_diagram_end_where_the_share_of_right_answers_is()
     assert (bar.x, bar.width, bar.y, bar.height) == (259.0, 208.0, 12.0, 200.0)
     assert (bar.mean_x, bar.count, drawn.bins) == (363.0, 4, 2)
     assert [tick.label for tick in drawn.x_ticks] == ["0", "0.25", "0.5", "0.75", "1"]
+
+
+def test_learning_curves_stand_on_a_logarithmic_axis():
+    chart = plots.learning_curves("dishes", {"bundled": {5: 0.5, 50: 0.75}, "scratch": {50: 0.25}, "none": {}})
+    assert [(line.name, line.last) for line in chart.lines] == [("bundled", 0.75), ("scratch", 0.25)]
+    (low, half), (high, _) = ([float(part) for part in point.split(",")] for point in chart.lines[0].points.split())
+    assert [(tick.at, tick.label) for tick in chart.x_ticks] == [(low, "5"), (high, "50")]
+    assert half == pytest.approx((chart.y_ticks[0].at + chart.y_ticks[-1].at) / 2)
+    assert plots.learning_curves("one", {"a": {10: 0.5}}).x_ticks[0].label == "10"

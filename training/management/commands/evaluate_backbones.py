@@ -6,16 +6,19 @@ from pathlib import Path
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.template.loader import render_to_string
 
 from classifr.common.errors import DomainError
-from training import backbone_study, backbones
-from training.backbone_study import Collection, Curve, StudyRefused
+from training import backbone_study, backbones, network_study, plots
+from training.backbone_study import Answer, Collection, Curve, StudyRefused
 from training.backbones import imagenet
 from training.backbones.base import Backbone
 from training.management.terminal import MOST_ROWS, Bar
 
 PER_CLASS = (5, 10, 20, 50)
 SEEDS = 5
+STEPS = ("reading and features, per picture", "network", "head", "calibration")
+ABSENT = "–"
 
 
 class Command(BaseCommand):
@@ -41,8 +44,17 @@ class Command(BaseCommand):
         parser.add_argument(
             "--seeds", metavar="N", type=_positive, default=SEEDS, help=f"Draws for every number. Default: {SEEDS}."
         )
+        parser.add_argument(
+            "--fine-tune",
+            action="store_true",
+            help="Measure every backbone fine-tuned as well, but for scratch. It learns for every draw, which is slow.",
+        )
+        parser.add_argument("--plot", metavar="FILE", type=Path, help="Draw the learning curves into this SVG file.")
 
     def handle(self, *args: Any, **options: Any) -> None:
+        plot = options["plot"]
+        if plot and plot.suffix != ".svg":
+            raise CommandError(f"{plot} does not end with .svg, and that is what is drawn.")
         names = list(dict.fromkeys(options["backbone"] or ["bundled", *imagenet.at_hand()]))
         bar = Bar(self.stderr)
         try:
@@ -51,23 +63,44 @@ class Command(BaseCommand):
                 collection = backbone_study.gather(options["directory"], Path(folder), bar)
                 numbers = backbone_study.possible(collection, options["per_class"])
                 self._tell(collection, set(options["per_class"]) - set(numbers))
-                curves = [self._frozen(backbone, collection, numbers, options["seeds"], bar) for backbone in found]
+                curves = []
+                for backbone in found:
+                    curves += self._curves(backbone, collection, numbers, options, bar)
                 if backbones.SCRATCH in names:
-                    bar.close()
-                    self.stderr.write(f"scratch learns {len(numbers) * options['seeds']} networks: this is slow.")
-                    curves.append(backbone_study.scratch(collection, numbers, options["seeds"], bar))
+                    self._announce("scratch", numbers, options, bar)
+                    curves.append(network_study.scratch(collection, numbers, options["seeds"], bar))
         except (DomainError, StudyRefused) as error:
             raise CommandError(str(error)) from error
         finally:
             bar.close()
         self.stdout.write(report(collection, curves, options["seeds"]))
+        if plot:
+            self._draw(plot, options["directory"].name, curves)
 
-    def _frozen(
-        self, backbone: Backbone, collection: Collection, numbers: Sequence[int], seeds: int, bar: Bar
-    ) -> Curve:
+    def _curves(
+        self, backbone: Backbone, collection: Collection, numbers: Sequence[int], options: dict[str, Any], bar: Bar
+    ) -> list[Curve]:
         bar.close()
         self.stderr.write(f"{backbone.name}:")
-        return backbone_study.frozen(backbone, collection, numbers, seeds, bar)
+        curves = [backbone_study.frozen(backbone, collection, numbers, options["seeds"], bar)]
+        if options["fine_tune"]:
+            self._announce(f"{backbone.name}, fine-tuned,", numbers, options, bar)
+            curves.append(network_study.fine_tuned(backbone, collection, numbers, options["seeds"], bar))
+        return curves
+
+    def _announce(self, who: str, numbers: Sequence[int], options: dict[str, Any], bar: Bar) -> None:
+        bar.close()
+        self.stderr.write(f"{who} learns {len(numbers) * options['seeds']} networks: this is slow.")
+
+    def _draw(self, file: Path, title: str, curves: Sequence[Curve]) -> None:
+        points = {
+            curve.backbone: {n: statistics.mean(answer.accuracy for answer in curve.answers[n]) for n in curve.answers}
+            for curve in curves
+        }
+        file.write_text(
+            render_to_string("training/learning_curves.svg", {"chart": plots.learning_curves(title, points)})
+        )
+        self.stderr.write(f"Drawn: {file}")
 
     def _tell(self, collection: Collection, impossible: set[int]) -> None:
         """Say what is not measured, and why."""
@@ -82,33 +115,43 @@ class Command(BaseCommand):
 
 
 def report(collection: Collection, curves: Sequence[Curve], seeds: int) -> str:
-    """Return the figures as Markdown: a row per backbone, a column per number of pictures."""
+    """Return the figures as Markdown: a row per backbone, a column per number of pictures, then the time per step."""
     numbers = list(curves[0].answers)
-    headings = ["backbone", "features", "ms per picture", *(f"{number} per category" for number in numbers)]
-    lines = [_row(headings), _row(["---", *["--:"] * (len(headings) - 1)])]
-    lines += [_row(_cells(curve)) for curve in curves]
+    headings = ["backbone", "features", *(f"{number} per category" for number in numbers), *STEPS]
     draws = "1 draw" if seeds == 1 else f"mean ± standard deviation of {seeds} draws"
-    lines += [
+    lines = [
+        _row(headings),
+        _row(["---", *["--:"] * (len(headings) - 1)]),
+        *(_row(_cells(curve, numbers)) for curve in curves),
         "",
         f"{len(collection.samples)} pictures of {len(collection.names)} categories. Accuracy, {draws}; "
-        "in brackets the expected calibration error.",
+        "in brackets the expected calibration error. Times are of the CPU, all cores together; those of learning are "
+        f"for one draw of {numbers[-1]} per category.",
     ]
-    for curve in curves:
-        if curve.milliseconds is None:
-            seconds = statistics.mean(answer.seconds for answers in curve.answers.values() for answer in answers)
-            lines.append(f"{curve.backbone} learned its network anew for every draw, {seconds:.0f} s each.")
     return "\n".join(lines)
 
 
-def _cells(curve: Curve) -> list[str]:
-    time = "–" if curve.milliseconds is None else f"{curve.milliseconds:.1f}"
-    cells = [curve.backbone, str(curve.features), time]
-    for answers in curve.answers.values():
-        accuracies = [answer.accuracy for answer in answers]
-        spread = f" ± {statistics.stdev(accuracies):.3f}" if len(accuracies) > 1 else ""
-        error = statistics.mean(answer.calibration_error for answer in answers)
-        cells.append(f"{statistics.mean(accuracies):.3f}{spread} ({error:.3f})")
-    return cells
+def _cells(curve: Curve, numbers: Sequence[int]) -> list[str]:
+    cells = [curve.backbone, str(curve.features)]
+    cells += [_accuracy(curve.answers[number]) if number in curve.answers else ABSENT for number in numbers]
+    return cells + _times(curve, curve.answers.get(numbers[-1], []))
+
+
+def _accuracy(answers: Sequence[Answer]) -> str:
+    accuracies = [answer.accuracy for answer in answers]
+    spread = f" ± {statistics.stdev(accuracies):.3f}" if len(accuracies) > 1 else ""
+    error = statistics.mean(answer.calibration_error for answer in answers)
+    return f"{statistics.mean(accuracies):.3f}{spread} ({error:.3f})"
+
+
+def _times(curve: Curve, answers: Sequence[Answer]) -> list[str]:
+    looking = ABSENT if curve.milliseconds is None else f"{curve.milliseconds:.1f} ms"
+    if not answers:
+        return [looking, *[ABSENT] * (len(STEPS) - 1)]
+    network = statistics.mean(answer.network_seconds for answer in answers)
+    learning = statistics.mean(answer.head_seconds for answer in answers)
+    calibrating = statistics.mean(answer.calibration_seconds for answer in answers)
+    return [looking, f"{network:.0f} s" if network else ABSENT, f"{learning:.2f} s", f"{1000 * calibrating:.1f} ms"]
 
 
 def _row(cells: Sequence[str]) -> str:

@@ -1,0 +1,86 @@
+"""The backbone study of networks that learn anew for every draw, which is slow: `scratch`, and fine-tuned ones."""
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from classifr.common.progress import Progress, silent
+from predictions.predictors import preprocessing
+from training import backbone_study, features
+from training.backbone_study import HELD_BACK, Collection, Curve, Draw, Learned
+from training.backbones.base import Backbone
+from training.trainers import compiling, finetuning, head
+
+if TYPE_CHECKING:
+    import keras
+
+
+def scratch(collection: Collection, per_class: Sequence[int], seeds: int, progress: Progress = silent) -> Curve:
+    """Return the learning curve of a plain network that is learned whole for every draw."""
+    from training.backbones import scratch as network
+
+    pixels, labels, classes = _pixels(collection, network.INPUT_SIZE), collection.labels, len(collection.names)
+
+    def learn(drawn: Draw, seed: int) -> Learned:
+        rows = np.setdiff1d(drawn.learn, drawn.held)
+        compiling.fresh_session()
+        started = time.process_time()
+        found = network.learn(
+            (pixels[rows], labels[rows]),
+            (pixels[drawn.held], labels[drawn.held]),
+            head.balanced_weights(labels[rows], classes),
+            classes,
+            seed=seed,
+        )
+        seconds = time.process_time() - started
+        return Learned(_looked_at(found.network, pixels), seconds)
+
+    return Curve(
+        "scratch", network.FEATURES, None, backbone_study.answers(learn, collection, per_class, seeds, progress)
+    )
+
+
+def fine_tuned(
+    backbone: Backbone, collection: Collection, per_class: Sequence[int], seeds: int, progress: Progress = silent
+) -> Curve:
+    """Return the learning curve of a backbone whose top learns for every draw.
+
+    As in a run, what is held back stops it and decides whether the tuned network is kept, and nothing learns from that
+    part; where the frozen one is kept, its head learns from all, as it does without fine-tuning. Numbers that hold too
+    few back for a run to fine-tune are left out.
+    """
+    progress(0, 1, "Building the backbone")
+    compiling.fresh_session()
+    network = backbone.build()
+    before, labels = network.get_weights(), collection.labels
+    pixels = _pixels(collection, backbone.input_size)
+    frozen = _looked_at(network, pixels)
+
+    def learn(drawn: Draw, seed: int) -> Learned:
+        rows, held = np.setdiff1d(drawn.learn, drawn.held), labels[drawn.held]
+        network.set_weights(before)
+        first = backbone_study.first_head(frozen, labels, drawn, len(collection.names)).head
+        started = time.process_time()
+        tuned = finetuning.tune(network, first, (pixels[rows], labels[rows]), (pixels[drawn.held], held), seed=seed)
+        seconds = time.process_time() - started
+        vectors = _looked_at(network, pixels)
+        after = head.cross_entropy(tuned.head, vectors[drawn.held], held)
+        if after < head.cross_entropy(first, frozen[drawn.held], held):
+            return Learned(vectors, seconds, tuned.head)
+        return Learned(frozen, seconds)
+
+    enough = [each for each in per_class if each // HELD_BACK * len(collection.names) >= head.FEWEST_TO_CHOOSE]
+    found = backbone_study.answers(learn, collection, enough, seeds, progress)
+    return Curve(f"{backbone.name}, fine-tuned", backbone.features, None, found)
+
+
+def _pixels(collection: Collection, size: int) -> np.ndarray:
+    return np.stack([preprocessing.prepare(collection.read(sample)(), size) for sample in collection.samples])
+
+
+def _looked_at(network: "keras.Model", pixels: np.ndarray) -> np.ndarray:
+    """Return the feature vectors of all pictures."""
+    batches = np.array_split(pixels, -(-len(pixels) // features.BATCH))
+    return np.concatenate([np.asarray(network.predict_on_batch(batch.astype(np.float32))) for batch in batches])
