@@ -212,6 +212,19 @@ def storage(alias: str) -> dict[str, Any]:
             return {"BACKEND": "classifr.common.storages.DiskStorage", "OPTIONS": {"location": folder}}
 
 
+def blob_origin() -> str:
+    """Return the origin of the Azure storage account, which browsers must be allowed to load pictures from."""
+    parts = dict(part.split("=", 1) for part in secret("AZURE_STORAGE_CONNECTION_STRING").split(";") if "=" in part)
+    account = parts.get("AccountName") or env.str("AZURE_STORAGE_ACCOUNT", "")
+    endpoint = parts.get("BlobEndpoint") or f"https://{account}.blob.{parts.get('EndpointSuffix', 'core.windows.net')}"
+    return "{0.scheme}://{0.netloc}".format(urlsplit(endpoint))
+
+
+# Pictures in Azure Blob Storage through the application, or straight from there with links of a few minutes
+AZURE_STORAGE_LINKS = env.bool("AZURE_STORAGE_LINKS", False)
+if AZURE_STORAGE_LINKS:
+    CONTENT_SECURITY_POLICY["DIRECTIVES"]["img-src"].append(blob_origin())
+
 STORAGES = {
     "default": storage("uploads"),
     "uploads": storage("uploads"),

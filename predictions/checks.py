@@ -6,7 +6,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, register
+from django.core.checks import CheckMessage, Error, Warning, register
 
 from predictions.predictors.base import predictors
 
@@ -71,3 +71,13 @@ def storages_are_there(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
         for alias in NEEDED_STORAGES
         if alias not in settings.STORAGES
     ]
+
+
+@register
+def links_lead_to_azure(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    kinds = {storage["BACKEND"].rpartition(".")[2] for storage in settings.STORAGES.values()}
+    if not settings.AZURE_STORAGE_LINKS or "AzureBlobStorage" in kinds:
+        return []
+    message = "AZURE_STORAGE_LINKS is set, but no pictures are in Azure Blob Storage."
+    hint = "Set MISCLASSIFIED_STORAGE=azure:CONTAINER, or leave AZURE_STORAGE_LINKS out."
+    return [Warning(message, hint=hint, id="predictions.W017")]

@@ -1,9 +1,11 @@
 """Pictures for those who may see them: a fixed type, never active content, never a shared cache."""
 
+from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified, HttpResponseRedirect
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
@@ -30,6 +32,8 @@ def picture(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if request.headers.get("If-None-Match") == tag:
         return HttpResponseNotModified()
     media_type = sample.media_type if sample.media_type in SAFE_TYPES else "application/octet-stream"
+    if settings.AZURE_STORAGE_LINKS and hasattr(sample.storage, "temporary_link"):
+        return _link(sample, media_type)
     return inert(read(sample), media_type, tag, sample)
 
 
@@ -42,6 +46,18 @@ def thumbnail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if request.headers.get("If-None-Match") == tag:
         return HttpResponseNotModified()
     return inert(images.thumbnail(read(sample), THUMBNAIL_SIDE), "image/jpeg", tag, sample)
+
+
+def _link(sample: Sample, media_type: str) -> HttpResponse:
+    """Send the browser to the storage itself, with a link that is good for a few minutes and for this picture alone."""
+    storage: Any = sample.storage
+    try:
+        link = storage.temporary_link(sample.file_name, media_type=media_type, file_name=_file_name(sample, media_type))
+    except OSError as error:
+        raise _unavailable() from error
+    response = HttpResponseRedirect(link)
+    response["Cache-Control"] = "private, no-store"
+    return response
 
 
 def may_see(user: User, sample: Sample) -> bool:
@@ -63,16 +79,23 @@ def read(sample: Sample) -> bytes:
     except FileNotFoundError as error:
         raise Http404 from error
     except Exception as error:
-        raise Unavailable(_("The store of pictures does not answer. Please try again in a moment.")) from error
+        raise _unavailable() from error
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable(_("The store of pictures does not answer. Please try again in a moment."))
+
+
+def _file_name(sample: Sample, media_type: str) -> str:
+    return f"{sample.uuid}.{media_type.rpartition('/')[2].replace('jpeg', 'jpg')}"
 
 
 def inert(data: bytes, media_type: str, tag: str, sample: Sample) -> HttpResponse:
     """Answer with bytes that no browser will run, whatever they may be."""
-    extension = media_type.rpartition("/")[2].replace("jpeg", "jpg")
     response = HttpResponse(data, content_type=media_type)
     response["Content-Security-Policy"] = POLICY
     response["X-Content-Type-Options"] = "nosniff"
-    response["Content-Disposition"] = f'inline; filename="{sample.uuid}.{extension}"'
+    response["Content-Disposition"] = f'inline; filename="{_file_name(sample, media_type)}"'
     response["Cross-Origin-Resource-Policy"] = "same-origin"
     response["Cache-Control"] = f"private, max-age={SECONDS_IN_BROWSER}"
     response["ETag"] = tag

@@ -93,14 +93,32 @@ class AzureBlobStorage(AzureStorage):
             except HttpResponseError as error:
                 if getattr(error, "error_code", "") != "ContainerNotFound":
                     raise
-                self._create_container()
+                self._make_container()
                 self.client.upload_blob(path, data, timeout=self.timeout, **options)
 
-    def _create_container(self) -> None:
+    def ensure_container(self) -> bool:
+        """Make the container if it is missing; nobody can read it without a credential. Returns whether it was made."""
+        with _azure_errors_as_os_errors(self.azure_container):
+            return not self.client.exists(timeout=self.timeout) and self._make_container()
+
+    def _make_container(self) -> bool:
         try:
             self.client.create_container(timeout=self.timeout)
         except ResourceExistsError:
-            return  # another process was quicker
+            return False  # another process was quicker
+        return True
+
+    def temporary_link(self, name: str, *, media_type: str, file_name: str) -> str:
+        """Return an address at which anybody can read this one blob for `expiration_secs`, served as this type.
+
+        Signed with the account's key, or under a managed identity with a user delegation key, which Azure gives.
+
+        Raises:
+            StorageUnavailable: there is no such key now.
+        """
+        served = {"content_type": media_type, "content_disposition": f'inline; filename="{file_name}"'}
+        with _azure_errors_as_os_errors(name):
+            return self.url(name, parameters=served)
 
     def _open(self, name: str, mode: str = "rb") -> File:
         """Return the whole blob, fetched now: so that what goes wrong goes wrong here."""
