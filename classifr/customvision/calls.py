@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 from uuid import UUID
@@ -17,6 +17,7 @@ from classifr.customvision.faults import Fault
 from predictions.models import Project
 
 Version = tuple[int, int]
+LONGEST_NUMBER = 18  # digits; what fits into a column of the database
 
 
 @dataclass
@@ -49,7 +50,10 @@ class Call:
             raise Fault(unknown, f"Invalid {name}") from error
 
     def text(self, name: str, default: str = "") -> str:
-        return (self._query.get(name.lower()) or [default])[0]
+        text = (self._query.get(name.lower()) or [default])[0]
+        if "\0" in text:
+            raise Fault("BadRequest", f"The parameter {name} holds characters that are no text.")
+        return text
 
     def required(self, name: str) -> str:
         if not self.text(name):
@@ -65,7 +69,7 @@ class Call:
     def integer(self, name: str, default: int, most: int) -> int:
         """Return a number from 0 to `most`."""
         text = self.text(name) or str(default)
-        if not (text.isascii() and text.isdigit()) or int(text) > most:
+        if not (text.isascii() and text.isdigit()) or len(text) > LONGEST_NUMBER or int(text) > most:
             raise Fault("BadRequest", f"The parameter {name} must be a number from 0 to {most}.")
         return int(text)
 
@@ -89,11 +93,13 @@ class Call:
         if not data.strip():
             return {}
         try:
-            value = json.loads(data)
+            value = json.loads(data, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise Fault("BadRequest", "The body is not JSON.") from error
         if value is not None and not isinstance(value, dict):
             raise Fault("BadRequest", "The body must be a JSON object.")
+        if b"\\u" in data and not _is_text(json.dumps(value, ensure_ascii=False)):
+            raise Fault("BadRequest", "The body holds characters that are no text.")
         return value or {}
 
     def images(self, most_bytes: int, *, most_parts: int = bodies.MOST_PARTS) -> list[bodies.Part]:
@@ -102,6 +108,19 @@ class Call:
         if not parts:
             raise Fault("BadRequestImageStream", "The request has no imageData.")
         return parts
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _is_text(dumped: str) -> bool:
+    """Say whether neither half characters nor NUL, which no database keeps, are in a dumped value."""
+    try:
+        dumped.encode()
+    except UnicodeEncodeError:
+        return False
+    return "\\u0000" not in dumped
 
 
 def member(body: dict[str, Any], name: str, kind: type | tuple[type, ...], default: Any) -> Any:
@@ -128,11 +147,12 @@ def moment(body: dict[str, Any], name: str) -> datetime | None:
         return None
     try:
         found = parse_datetime(text)
-    except ValueError:
-        found = None
-    if found is None:
-        raise Fault("BadRequestPredictionInvalidQueryParameters", f"{name} is no time.")
-    return found if timezone.is_aware(found) else timezone.make_aware(found, timezone.get_default_timezone())
+        if found is not None:
+            aware = found if timezone.is_aware(found) else timezone.make_aware(found, timezone.get_default_timezone())
+            return aware.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise Fault("BadRequestPredictionInvalidQueryParameters", f"{name} is no time.")
 
 
 def parse_uuids(texts: list[str], name: str, most: int) -> list[UUID]:

@@ -61,7 +61,8 @@ def _published(call: Call) -> Iteration:
     project_id = call.uuid("projectId", "NotFoundProject")
     rows = Iteration.objects.select_related("project__workspace", "run__model_version", "own_version")
     name = call.path["publishedName"]
-    found = rows.filter(project__uuid=project_id, publish_name=name, deleted_at=None).first()
+    is_text = "\0" not in name
+    found = rows.filter(project__uuid=project_id, publish_name=name, deleted_at=None).first() if is_text else None
     if found is None:
         if not Project.objects.filter(uuid=project_id).exists():
             raise Fault("NotFoundProject", "Invalid project")

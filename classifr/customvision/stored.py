@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 
 from accounts import roles
 from classifr.customvision import answers, iterations, removal
-from classifr.customvision.calls import Call, member, members_list, moment, parse_uuids
+from classifr.customvision.calls import LONGEST_NUMBER, Call, member, members_list, moment, parse_uuids
 from classifr.customvision.faults import Fault
 from classifr.customvision.operations import NO_CONTENT, Reply, operation
 from classifr.customvision.projects import of as workspace_of
@@ -83,7 +83,7 @@ def _wanted(project: Project, token: dict[str, Any], ids: dict[int, dict[str, UU
         rows = rows.filter(model_version=iteration.version)
     is_oldest_first = member(token, "orderBy", str, "").lower() == "oldest"
     if continuation := member(token, "continuation", str, ""):
-        if not (continuation.isascii() and continuation.isdigit()) or len(continuation) > 18:
+        if not (continuation.isascii() and continuation.isdigit()) or len(continuation) > LONGEST_NUMBER:
             raise Fault("BadRequestPredictionInvalidQueryParameters", "This continuation is none of ours.")
         rows = rows.filter(pk__gt=continuation) if is_oldest_first else rows.filter(pk__lt=continuation)
     limits = _limits(token)
@@ -97,8 +97,12 @@ def _limits(token: dict[str, Any]) -> Limits:
     for entry in members_list(token, "tags", dict):
         id_ = parse_uuids([member(entry, "id", str, "")], "id", 1)[0]
         least, most = member(entry, "minThreshold", _NUMBER, 0), member(entry, "maxThreshold", _NUMBER, 1)
-        limits[id_] = (float(least), float(most))
+        limits[id_] = (_within_one(least), _within_one(most))
     return limits
+
+
+def _within_one(limit: float) -> float:
+    return float(min(max(limit, 0), 1))
 
 
 def _is_within(one: Prediction, limits: Limits, ids: dict[str, UUID]) -> bool:

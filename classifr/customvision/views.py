@@ -66,7 +66,10 @@ def _answer(request: HttpRequest, version: str, area: str, path: str, id_: Any) 
     operation, parts = found
     if not user.has_perm(operation.permission):
         raise Fault("ForbiddenUserInsufficientCapability", "The role of this key's owner does not allow this.")
-    return operation.handler(Call(request, number, user, parts, id_))
+    call = Call(request, number, user, parts, id_)
+    if area == "training" and "projectId" in parts:
+        _ = call.project  # an unknown project is told before whatever else is wrong
+    return operation.handler(call)
 
 
 def _user(request: HttpRequest, area: str) -> User:

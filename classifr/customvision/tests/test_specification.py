@@ -162,30 +162,6 @@ def go_through_everything(call: Checked, ids: dict[str, str], tags: dict[str, st
     call("GetProject", other, expect=404)
 
 
-@pytest.mark.parametrize("version", VERSIONS["training"])
-def test_what_is_not_implemented_says_so_in_the_form_of_the_service(version):
-    from classifr.customvision import missing
-
-    call = Checked(make_caller(version=version))
-    ids = dict.fromkeys(("projectId", "iterationId", "imageId", "publishedName"), NOBODY)
-    number = VERSIONS["training"][version]
-    for one in operations:
-        if one.name in missing.NAMES and one.since <= number:
-            answer = call(one.name, ids, expect=400)
-            assert "does not implement" in answer["message"]
-    assert call.wrong == []
-
-
-@pytest.mark.parametrize("version", VERSIONS["training"])
-def test_every_operation_refuses_a_wrong_key_in_the_form_of_the_gateway(version):
-    call = Checked(make_caller(version=version))
-    call.caller.token = "wrong"
-    ids = dict.fromkeys(("projectId", "iterationId", "imageId", "publishedName", "tagId", "domainId"), NOBODY)
-    for one in operations:
-        if one.since <= VERSIONS["training"][version]:
-            assert call(one.name, ids, expect=401)["error"]["code"] == "401"
-
-
 @pytest.mark.parametrize("area", VERSIONS)
 def test_every_operation_of_the_files_is_known(area):
     for version, number in VERSIONS[area].items():
