@@ -65,11 +65,11 @@ FACTS = (
         'image/jpeg', 640, 480, 50000, '{}', 'upload', now()
         FROM predictions_project p, generate_series(1, %(size)s) i""",
     """INSERT INTO predictions_prediction (uuid, project_id, sample_id, model_version_id, user_id, scores, top_id,
-        confidence, abstained, latency_ms, shown_name, created_at)
+        confidence, abstained, is_unfamiliar, latency_ms, shown_name, created_at)
         SELECT gen_random_uuid(), s.project_id, s.id, v.id,
         (SELECT min(id) FROM accounts_user) + s.id %% 10, '{"dish 1": 0.9, "dish 2": 0.1}',
         (SELECT min(id) FROM predictions_category) + s.id %% 10,
-        0.5 + (s.id %% 1000) / 2000.0, false, 12, s.id || '.jpg', now() - (%(size)s - s.id) * interval '1 second'
+        0.5 + (s.id %% 1000) / 2000.0, false, false, 12, s.id || '.jpg', now() - (%(size)s - s.id) * interval '1 second'
         FROM predictions_sample s, predictions_modelversion v ORDER BY s.id""",
     """INSERT INTO predictions_feedback (prediction_id, user_id, verdict, category_id, suggestion, created_at)
         SELECT p.id, p.user_id, CASE WHEN s.location = 'misclassified' THEN 'NOK' ELSE 'OK' END, NULL, '', p.created_at

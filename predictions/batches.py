@@ -157,14 +157,14 @@ def _ask_about(batch: Batch, pairs: list[tuple[BatchItem, Picture]]) -> None:
     with transaction.atomic():
         left = {item.pk for item in _waiting(batch).select_for_update().filter(pk__in=[item.pk for item, _p in pairs])}
         open_pairs = [
-            (item, picture, scores)
-            for (item, picture), scores in zip(pairs, answer.scores, strict=True)
+            (item, picture, said)
+            for (item, picture), said in zip(pairs, answer.answers, strict=True)
             if item.pk in left and item.sample
         ]
         predictions = classification.record(
             batch.project,
-            [(item.sample, picture, item.shown_name) for item, picture, _scores in open_pairs if item.sample],
-            replace(answer, scores=[scores for *_, scores in open_pairs]),
+            [(item.sample, picture, item.shown_name) for item, picture, _said in open_pairs if item.sample],
+            replace(answer, answers=[said for *_, said in open_pairs]),
             by=batch.user,
         )
         for (item, _picture, _scores), prediction in zip(open_pairs, predictions, strict=True):

@@ -19,6 +19,7 @@ from accounts.models import User
 from classifr.common.media.images import Picture
 from predictions import registry, uploads
 from predictions.models import ModelVersion, Prediction, Project, Sample
+from predictions.predictors import base
 from predictions.predictors.base import BasePredictor, PredictorError, PredictorUnavailable, Scores, predictors
 
 logger = logging.getLogger(__name__)
@@ -35,10 +36,14 @@ class Answer:
     """
 
     version: ModelVersion
-    scores: list[Scores]
+    answers: list[base.Answer]
     latency_ms: float
     categories: Mapping[str, int] = field(default_factory=dict)
     stood_in_for: ModelVersion | None = None
+
+    @property
+    def scores(self) -> list[Scores]:
+        return [each.scores for each in self.answers]
 
 
 def classify_upload(project: Project, file: File, *, by: User, live: ModelVersion | None = None) -> Prediction:
@@ -122,15 +127,15 @@ def ask_live(project: Project, pictures: Sequence[Picture], live: ModelVersion |
 def _ask(project: Project, pictures: Sequence[Picture], version: ModelVersion) -> Answer:
     predictor = _predictor(version)
     started = time.perf_counter()
-    scores = predictor.predict(pictures, registry.servable(version), augment=project.test_time_augmentation)
+    answers = predictor.answer(pictures, registry.servable(version), augment=project.test_time_augmentation)
     elapsed_ms = (time.perf_counter() - started) * 1000
-    if len(scores) != len(pictures) or not all(_are_probabilities(one, version) for one in scores):
+    if len(answers) != len(pictures) or not all(_are_probabilities(one.scores, version) for one in answers):
         raise PredictorError(
             _("The model (version %(number)d) gave an answer that makes no sense.") % {"number": version.number}
         )
     current = registry.current_categories(version)
     names = dict(zip(version.class_names, (name for name, _key in current), strict=True))
-    renamed = [{names[name]: value for name, value in one.items()} for one in scores]
+    renamed = [replace(one, scores={names[name]: value for name, value in one.scores.items()}) for one in answers]
     categories = {name: key for name, key in current if key}
     return Answer(version, renamed, elapsed_ms / max(1, len(pictures)), categories)
 
@@ -165,12 +170,18 @@ def record(project: Project, questions: Sequence[Question], answer: Answer, *, b
             scores=dict(scores),
             top_id=answer.categories.get(scores[0][0]),
             confidence=scores[0][1],
-            abstained=scores[0][1] < project.abstain_below,
+            abstained=scores[0][1] < project.abstain_below or _is_refused(said, project),
+            familiarity=said.familiarity,
+            is_unfamiliar=_is_refused(said, project),
             latency_ms=answer.latency_ms,
             shown_name=shown_name,
         )
-        for (sample, _picture, shown_name), scores in zip(questions, ranked, strict=True)
+        for (sample, _picture, shown_name), said, scores in zip(questions, answer.answers, ranked, strict=True)
     )
+
+
+def _is_refused(said: base.Answer, project: Project) -> bool:
+    return said.is_unfamiliar and project.abstain_when_unfamiliar
 
 
 def _are_probabilities(scores: Scores, version: ModelVersion) -> bool:

@@ -43,6 +43,11 @@ class Project(models.Model):
         validators=[MinValueValidator(0), MaxValueValidator(1)],
         help_text=_("With a lower top probability the page says that the model is unsure."),
     )
+    abstain_when_unfamiliar = models.BooleanField(
+        _("abstain when unfamiliar"),
+        default=True,
+        help_text=_("Give no answer to pictures that look like nothing that the model has learned."),
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -256,6 +261,8 @@ class Prediction(models.Model):
     top = models.ForeignKey(Category, models.SET_NULL, null=True, related_name="+")
     confidence = models.FloatField()
     abstained = models.BooleanField(default=False)
+    familiarity = models.FloatField(null=True, help_text="Share of known pictures that look no more familiar.")
+    is_unfamiliar = models.BooleanField(default=False, help_text="It abstained for looking like nothing learned.")
     latency_ms = models.FloatField()
     shown_name = models.CharField(max_length=200, blank=True, help_text="The user's file name; only ever shown.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -266,7 +273,14 @@ class Prediction(models.Model):
         constraints: ClassVar = [
             models.CheckConstraint(
                 condition=Q(confidence__gte=0, confidence__lte=1), name="confidence_is_a_probability"
-            )
+            ),
+            models.CheckConstraint(
+                condition=Q(familiarity=None) | Q(familiarity__gte=0, familiarity__lte=1), name="familiarity_is_a_share"
+            ),
+            models.CheckConstraint(
+                condition=Q(is_unfamiliar=False) | Q(abstained=True, familiarity__isnull=False),
+                name="unfamiliar_only_when_it_abstained",
+            ),
         ]
         indexes: ClassVar = [
             models.Index(fields=["user", "-id"], name="own_history"),

@@ -106,6 +106,8 @@ def _facts(nok: Feedback) -> dict[str, Any]:
         "scores": dict(prediction.ranked),
         "confidence": prediction.confidence,
         "abstained": prediction.abstained,
+        "familiarity": prediction.familiarity,
+        "is_unfamiliar": prediction.is_unfamiliar,
         "latency_ms": prediction.latency_ms,
         "model_version": prediction.model_version.number,
         "model_version_id": str(prediction.model_version.uuid),

@@ -55,6 +55,16 @@ class AnswerSerializer(serializers.ModelSerializer):
     )
     predictions = serializers.SerializerMethodField(help_text="Every category, the most probable first.")
     latency_ms = serializers.SerializerMethodField()
+    familiarity = serializers.FloatField(
+        min_value=0,
+        max_value=1,
+        allow_null=True,
+        help_text="Share of pictures known to be of these categories that look no more like what the model has "
+        "learned; near 0, the picture is unlike anything learned. null: this model cannot tell.",
+    )
+    is_unfamiliar = serializers.BooleanField(
+        help_text="The model abstained because the picture does not look like anything that it has learned."
+    )
 
     class Meta:
         model = Prediction
@@ -66,6 +76,8 @@ class AnswerSerializer(serializers.ModelSerializer):
             "predictions",
             "latency_ms",
             "abstained",
+            "familiarity",
+            "is_unfamiliar",
         )
 
     @extend_schema_field(ScoreSerializer(many=True))
@@ -86,6 +98,8 @@ def answer_of(prediction: Prediction) -> dict[str, Any]:
         "predictions": [{"category": name, "probability": value} for name, value in prediction.ranked],
         "latency_ms": round(prediction.latency_ms, 2),
         "abstained": prediction.abstained,
+        "familiarity": prediction.familiarity,
+        "is_unfamiliar": prediction.is_unfamiliar,
     }
 
 

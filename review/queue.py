@@ -1,9 +1,10 @@
 """Which samples need a human, and why: a question asked of the facts, never a stored list.
 
 A sample waits when it has a picture, no ruling that holds, and at least one reason. Reasons in falling urgency: a user
-said NOK; a user was not sure; the model abstained; it answered with little confidence; the audit drew it. People who
-asked are served in turn, the oldest first, so that nobody waits for ever. Of what nobody asked for the newest comes
-first: what people send today is what the next model must know.
+said NOK; a user was not sure; the picture is like nothing that the model has learned; the model abstained otherwise; it
+answered with little confidence; the audit drew it. People who asked are served in turn, the oldest first, so that
+nobody waits for ever. Of what nobody asked for the newest comes first: what people send today is what the next model
+must know.
 
 Cost: `waiting` reads candidates along one index, a few hundred at first, and stops where one qualifies; the plans of
 these steps do not depend on the size of the tables. NOK and "not sure" never drop out, however old, but what was
@@ -37,6 +38,7 @@ class Reason(models.TextChoices):
 
     NOK = "nok", _("A user said NOK")
     UNSURE = "unsure", _("A user was not sure")
+    UNFAMILIAR = "unfamiliar", _("It looks like nothing that the model has learned")
     ABSTAINED = "abstained", _("The model abstained")
     LOW_CONFIDENCE = "low_confidence", _("The model had little confidence")
     AUDIT = "audit", _("Drawn at random, as an audit of the model")
@@ -184,6 +186,8 @@ def _answers(reason: Reason, filters: Filters) -> QuerySet[Prediction]:
 
 def _doubtful(reason: Reason) -> Q:
     match reason:
+        case Reason.UNFAMILIAR:
+            return Q(is_unfamiliar=True)
         case Reason.ABSTAINED:
             return Q(abstained=True)
         case Reason.LOW_CONFIDENCE:

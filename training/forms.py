@@ -96,6 +96,7 @@ class OptionsForm(forms.ModelForm):
             "name",
             "description",
             "abstain_below",
+            "abstain_when_unfamiliar",
             "test_time_augmentation",
             "retention",
             "trainer",

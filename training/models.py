@@ -83,6 +83,10 @@ class TrainingRun(models.Model):
     error = models.TextField(blank=True)
     outcome = models.TextField(blank=True, help_text="What became of the model: promoted, or why not.")
     abstaining = models.JSONField(default=list, help_text="Abstain thresholds proposed for wanted precisions.")
+    unfamiliar = models.JSONField(
+        default=dict,
+        help_text="Split to `count` and `unfamiliar`: pictures that it would refuse as unlike all learned.",
+    )
     requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True)

@@ -23,7 +23,7 @@ from classifr.common.progress import Cancelled, Progress, silent
 from predictions import registry
 from predictions.models import ModelVersion, Project
 from predictions.predictors.base import Servable
-from training import abstaining, datasets, evaluation, examples, promotion
+from training import abstaining, datasets, evaluation, examples, promotion, unfamiliar
 from training.models import DatasetItem, TrainingRun
 from training.trainers.base import BaseTrainer, TrainedModel, TrainingFailed, TrainingTask, trainers
 
@@ -141,12 +141,13 @@ def _learn(run: TrainingRun, diary: _Diary) -> None:
         write_down(run, line)
     measured = _measure(run, trainer, trained, diary)
     proposed = _propose(run, trainer, trained, measured, diary)
+    refused = unfamiliar.count(trainer, _servable(trained), run.dataset, diary)
     live = registry.live(run.project)
     if live and (problem := promotion.measure_if_possible(live, run.dataset, diary)):
         write_down(run, _("The live model could not be measured: %(reason)s") % {"reason": problem})
     broken = promotion.unloadable(trained.predictor, _servable(trained)) if run.promote else ""
     diary(1, 1, _("Registering the model"))
-    _finish(run, trained, measured, proposed, live, broken)
+    _finish(run, trained, measured, proposed, refused, live, broken)
 
 
 @transaction.atomic
@@ -155,6 +156,7 @@ def _finish(
     trained: TrainedModel,
     measured: evaluation.Measured | None,
     proposed: list[dict[str, Any]],
+    refused: dict[str, dict[str, int]],
     live: ModelVersion | None,
     broken: str,
 ) -> None:
@@ -184,6 +186,7 @@ def _finish(
         curves={name: list(values) for name, values in trained.curves.items()},
         outcome=outcome,
         abstaining=proposed,
+        unfamiliar=refused,
         finished_at=timezone.now(),
     )
 

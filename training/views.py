@@ -16,7 +16,7 @@ from accounts.requests import user_of
 from classifr.common.errors import DomainError
 from predictions import registry
 from predictions.models import Project
-from training import abstaining, datasets, evaluation, plots, retraining, runs
+from training import abstaining, datasets, evaluation, plots, retraining, runs, unfamiliar
 from training.forms import StartRunForm
 from training.models import DatasetVersion, Evaluation, TrainingRun, TrainingRunQuerySet
 from training.templatetags.training_tags import two_places
@@ -92,6 +92,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "charts": plots.charts(found.curves),
         "reliability": plots.reliability(own.calibration["bins"]) if own and own.calibration else None,
         "proposals": abstaining.proposals(found),
+        "unfamiliar": unfamiliar.shares(found),
         "matrix": plots.matrix(own.confusion["names"], own.confusion["matrix"]) if own else None,
     }
     return render(request, "training/run.html", context)

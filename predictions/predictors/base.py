@@ -40,6 +40,18 @@ class Servable:
 Scores = dict[str, float]
 
 
+@dataclass(frozen=True)
+class Answer:
+    """What a model says of one picture: its scores and, where it can tell, how familiar the picture looks to it.
+
+    `familiarity` is in [0, 1], see `scope`; `is_unfamiliar` says that the model should rather not answer.
+    """
+
+    scores: Scores
+    familiarity: float | None = None
+    is_unfamiliar: bool = False
+
+
 class BasePredictor(ABC):
     """Asks a model what is in some pictures. Knows bytes and dataclasses, neither requests nor rows; thread-safe.
 
@@ -64,6 +76,10 @@ class BasePredictor(ABC):
             PredictorUnavailable: try again later.
             PredictorError: do not try again.
         """
+
+    def answer(self, pictures: Sequence[Picture], model: Servable, *, augment: bool = False) -> list[Answer]:
+        """Return the scores of `predict`, and with them what else the model can tell. Takes and raises the same."""
+        return [Answer(scores) for scores in self.predict(pictures, model, augment=augment)]
 
     def least_side(self, model: Servable, *, augment: bool = False) -> int | None:
         """Return how many pixels of a picture's shorter side `predict` needs at most; None: all there are.

@@ -3,6 +3,7 @@
     <project slug>/<16 hex>/   model.keras     architecture and weights, loaded with safe_mode
                                model.tflite    the compiled export: probabilities and feature vector
                                head.npz        the softmax head in plain numbers
+                               scope.npz       what it has learned from, see `scope`; old bundles have none
                                manifest.json   what it is, and the SHA-256 of every other file
 
 A bundle is named by the digest of its manifest, so the same training gives the same bundle and writing it again after
@@ -30,7 +31,8 @@ MANIFEST = "manifest.json"
 KERAS_MODEL = "model.keras"
 COMPILED_MODEL = "model.tflite"
 HEAD = "head.npz"
-FILE_NAMES = frozenset({KERAS_MODEL, COMPILED_MODEL, HEAD})
+SCOPE = "scope.npz"
+FILE_NAMES = frozenset({KERAS_MODEL, COMPILED_MODEL, HEAD, SCOPE})
 REFERENCE = re.compile(r"[\w-]+/[0-9a-f]{16}")
 
 
@@ -67,8 +69,10 @@ def write(project: str, files: Mapping[str, bytes], manifest: Mapping[str, Any])
     return reference, digest
 
 
-def open_verified(model: Servable, *names: str) -> Bundle:
+def open_verified(model: Servable, *names: str, if_there: str = "") -> Bundle:
     """Return the manifest and the local paths of some files of a bundle (all of them when none is named).
+
+    The file `if_there` is opened as well where the bundle has one: an older bundle may not.
 
     Raises:
         PredictorError: the bundle is missing, incomplete, was changed, or is of a kind that we do not read.
@@ -82,7 +86,8 @@ def open_verified(model: Servable, *names: str) -> Bundle:
     manifest = _manifest(model)
     digests: Mapping[str, str] = manifest["files"]
     paths = {}
-    for name in names or sorted(digests):
+    wanted = [*names, if_there] if if_there in digests else names
+    for name in wanted or sorted(digests):
         if name not in digests or name not in FILE_NAMES:
             raise _broken(model, name, _("it is missing"))
         paths[name] = _local(model, name, digests[name])

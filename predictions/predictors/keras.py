@@ -12,13 +12,30 @@ from django.core.checks import CheckMessage, Error
 from django.utils.translation import gettext as _
 
 from classifr.common.media.images import Picture
-from predictions.predictors import bundles, preprocessing
-from predictions.predictors.base import BasePredictor, PredictorError, PredictorUnavailable, Scores, Servable
+from predictions.predictors import bundles, preprocessing, scope
+from predictions.predictors.base import Answer, BasePredictor, PredictorError, PredictorUnavailable, Scores, Servable
 from predictions.predictors.engine import Engine
+from predictions.predictors.scope import Scope
 
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A model in memory; bundles of older versions have no scope."""
+
+    engine: Engine
+    scope: Scope | None
+
+    def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the engine. Raises PredictorError if it fails."""
+        try:
+            return self.engine.run(pixels)
+        except (RuntimeError, ValueError) as error:
+            logger.exception("Model %s failed while it answered", self.engine.path)
+            raise PredictorError(_("The model failed while it looked at the picture. Promote another one.")) from error
 
 
 @dataclass(frozen=True)
@@ -46,33 +63,40 @@ class KerasPredictor(BasePredictor):
     def __init__(self, *, alias: str, models_in_memory: int = 4) -> None:
         super().__init__(alias=alias)
         self.models_in_memory = models_in_memory
-        self._engines: OrderedDict[Servable, Engine] = OrderedDict()
+        self._models: OrderedDict[Servable, _Loaded] = OrderedDict()
         self._failures: dict[Servable, _Failure] = {}
         self._lock = threading.Lock()
         self._loading = threading.Lock()
 
     def predict(self, pictures: Sequence[Picture], model: Servable, *, augment: bool = False) -> list[Scores]:
-        engine = self._engine(model)
+        return [answer.scores for answer in self.answer(pictures, model, augment=augment)]
+
+    def answer(self, pictures: Sequence[Picture], model: Servable, *, augment: bool = False) -> list[Answer]:
+        """See the base. Familiarity is of the whole centred square, the first crop: references were seen like that."""
+        loaded = self._model(model)
         crops = _crops(augment)
         images = [picture.image for picture in pictures]
-        pixels = preprocessing.prepare_batch(images, engine.input_size, crops=crops)
-        try:
-            probabilities = engine.run(pixels)["probabilities"]
-        except (RuntimeError, ValueError) as error:
-            logger.exception("Model %s failed while it answered", model.reference)
-            raise PredictorError(_("The model failed while it looked at the picture. Promote another one.")) from error
+        pixels = preprocessing.prepare_batch(images, loaded.engine.input_size, crops=crops)
+        outputs = loaded.run(pixels)
         rows = (
-            probabilities.reshape(len(pictures), len(crops), len(model.class_names))
+            outputs["probabilities"]
+            .reshape(len(pictures), len(crops), len(model.class_names))
             .mean(axis=1, dtype=np.float64)
             .clip(0, 1)
         )
-        return [dict(zip(model.class_names, row, strict=True)) for row in rows.tolist()]
+        scores = [dict(zip(model.class_names, row, strict=True)) for row in rows.tolist()]
+        if loaded.scope is None or not scores:
+            return [Answer(each) for each in scores]
+        familiarity = loaded.scope.familiarity(outputs["features"][:: len(crops)])
+        return [
+            Answer(each, value, value <= scope.FAR) for each, value in zip(scores, familiarity.tolist(), strict=True)
+        ]
 
     def least_side(self, model: Servable, *, augment: bool = False) -> int | None:
-        return preprocessing.least_side(self._engine(model).input_size, crops=_crops(augment))
+        return preprocessing.least_side(self._model(model).engine.input_size, crops=_crops(augment))
 
     def load(self, model: Servable) -> None:
-        self._engine(model)
+        self._model(model)
 
     def check(self) -> list[CheckMessage]:
         if self.models_in_memory >= 1:
@@ -80,27 +104,27 @@ class KerasPredictor(BasePredictor):
         message = f"PREDICTORS['{self.alias}'] keeps no model in memory."
         return [Error(message, hint="Set the option models_in_memory to 1 or more.", id="predictions.E002")]
 
-    def _engine(self, model: Servable) -> Engine:
-        if engine := self._loaded(model):
-            return engine
+    def _model(self, model: Servable) -> _Loaded:
+        if loaded := self._loaded(model):
+            return loaded
         with self._loading:
-            if engine := self._loaded(model):  # another thread was faster
-                return engine
+            if loaded := self._loaded(model):  # another thread was faster
+                return loaded
             if (failure := self._failures.get(model)) and failure.is_fresh:
                 raise failure.again() from failure.error
             return self._load(model)
 
-    def _loaded(self, model: Servable) -> Engine | None:
+    def _loaded(self, model: Servable) -> _Loaded | None:
         with self._lock:
-            if engine := self._engines.get(model):
-                self._engines.move_to_end(model)
-            return engine
+            if loaded := self._models.get(model):
+                self._models.move_to_end(model)
+            return loaded
 
-    def _load(self, model: Servable) -> Engine:
+    def _load(self, model: Servable) -> _Loaded:
         """Load a model and make room for it. Only called under the loading lock."""
         started = time.monotonic()
         try:
-            engine = _open(model)
+            loaded = _open(model)
         except (PredictorError, PredictorUnavailable) as error:
             logger.warning("Model %s cannot be loaded: %s", model.reference, error)
             self._failures = {other: failure for other, failure in self._failures.items() if failure.is_fresh}
@@ -108,19 +132,19 @@ class KerasPredictor(BasePredictor):
             raise
         self._failures.pop(model, None)
         with self._lock:
-            self._engines[model] = engine
-            while len(self._engines) > self.models_in_memory:
-                self._engines.popitem(last=False)
+            self._models[model] = loaded
+            while len(self._models) > self.models_in_memory:
+                self._models.popitem(last=False)
         logger.info("Model %s loaded in %.0f ms", model.reference, (time.monotonic() - started) * 1000)
-        return engine
+        return loaded
 
 
 def _crops(augment: bool) -> tuple[float, ...]:
     return preprocessing.CROPS if augment else preprocessing.WHOLE
 
 
-def _open(model: Servable) -> Engine:
-    bundle = bundles.open_verified(model, bundles.COMPILED_MODEL)
+def _open(model: Servable) -> _Loaded:
+    bundle = bundles.open_verified(model, bundles.COMPILED_MODEL, if_there=bundles.SCOPE)
     if tuple(bundle.manifest["class_names"]) != model.class_names:
         raise PredictorError(_("The model knows other categories than its version says. Promote another version."))
     if bundle.manifest["preprocessing"]["digest"] != preprocessing.DIGEST:
@@ -132,6 +156,9 @@ def _open(model: Servable) -> Engine:
         first = engine.run(np.zeros((1, engine.input_size, engine.input_size, 3), np.uint8))  # sets memory up, too
         if first["probabilities"].shape != (1, len(model.class_names)):
             raise ValueError("The model's output does not fit its categories.")
+        known = Scope.from_file(bundle.paths[bundles.SCOPE]) if bundles.SCOPE in bundle.paths else None
+        if known and known.learned.shape[1] != first["features"].shape[1]:
+            raise ValueError("The model's scope does not fit its feature vectors.")
     except (RuntimeError, ValueError, KeyError) as error:
         raise PredictorError(_("The model's compiled file cannot be run. Promote another version.")) from error
-    return engine
+    return _Loaded(engine, known)

@@ -79,6 +79,8 @@ def test_a_form_with_a_picture_is_answered(api, alice, project):
         "latency_ms": round(prediction.latency_ms, 2),
         "abstained": False,
         "stood_in_for": None,
+        "familiarity": None,
+        "is_unfamiliar": False,
     }
     assert prediction.user == alice
     assert prediction.shown_name == "dinner.jpg"

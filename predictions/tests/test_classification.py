@@ -131,7 +131,7 @@ def test_augmentation_decodes_a_picture_once_and_asks_the_model_once(monkeypatch
         project, tiny_model.CLASS_NAMES, predictor="keras", reference=model.reference, digest=model.digest
     )
     classification.ask(project, [picture_of("red")])  # loaded by now
-    engine = predictors["keras"]._engine(registry.servable(version))
+    engine = predictors["keras"]._model(registry.servable(version)).engine
     getdecoder, run = Mock(wraps=Image._getdecoder), Mock(wraps=engine.run)
     monkeypatch.setattr(Image, "_getdecoder", getdecoder)
     monkeypatch.setattr(Engine, "run", run)

@@ -129,7 +129,7 @@ class TestKerasPredictor(PredictorContract):
         others = [tiny_model.write_tiny_bundle(project=f"project-{number}") for number in range(3)]
         for one in (model, others[0], model, others[1]):
             predictor.load(one)
-        assert list(predictor._engines) == [model, others[1]]
+        assert list(predictor._models) == [model, others[1]]
 
     def test_a_model_that_other_categories_were_written_to_is_refused(self, predictor, model):
         with pytest.raises(PredictorError, match="other categories"):

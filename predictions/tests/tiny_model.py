@@ -7,6 +7,7 @@ import numpy as np
 
 from predictions.predictors import bundles, preprocessing
 from predictions.predictors.base import Servable
+from predictions.predictors.scope import Scope
 
 FILE = Path(__file__).with_name("tiny_model.tflite")
 CLASS_NAMES = ("red", "green", "blue")
@@ -40,6 +41,7 @@ def write_tiny_bundle(
     *,
     class_names: tuple[str, ...] = CLASS_NAMES,
     compiled: bytes | None = None,
+    scope: Scope | None = None,
     **manifest: object,
 ) -> Servable:
     """Keep the tiny model as a bundle in STORAGES["models"], and return how a predictor is asked for it."""
@@ -56,5 +58,7 @@ def write_tiny_bundle(
         bundles.COMPILED_MODEL: FILE.read_bytes() if compiled is None else compiled,
         bundles.HEAD: head.getvalue(),
     }
+    if scope:
+        files[bundles.SCOPE] = scope.to_bytes()
     reference, digest = bundles.write(project, files, facts | manifest)
     return Servable(reference=reference, class_names=class_names, digest=digest)

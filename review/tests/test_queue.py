@@ -41,17 +41,22 @@ def test_each_reason_is_found_in_the_order_of_urgency(project):
     drawn = make_answer(project, drawn=True).sample
     timid = make_answer(project, confidence=0.3).sample
     abstained = make_answer(project, abstained=True).sample
+    strange = make_answer(project, abstained=True, is_unfamiliar=True, familiarity=0.01).sample
     unsure = make_nok(project, Feedback.Verdict.UNSURE)
     nok = make_nok(project)
     expected = [
         (nok.pk, "nok"),
         (unsure.pk, "unsure"),
+        (strange.pk, "unfamiliar"),
         (abstained.pk, "abstained"),
         (timid.pk, "low_confidence"),
         (drawn.pk, "audit"),
     ]
     assert waiting() == expected
-    assert [(pk, str(reason)) for reason in Reason for pk in queue.waiting(reason)] == expected
+    assert [(pk, str(reason)) for reason in Reason for pk in queue.waiting(reason) if pk != strange.pk] == [
+        pair for pair in expected if pair[0] != strange.pk
+    ]
+    assert [reason for reason in Reason if strange.pk in queue.waiting(reason)] == [Reason.UNFAMILIAR, Reason.ABSTAINED]
 
 
 def test_the_most_urgent_of_several_reasons_counts(project):

@@ -7,13 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import check_grad
 
+from classifr.common.media.images import Picture
 from predictions.predictors import bundles
+from predictions.predictors.base import predictors
+from predictions.predictors.scope import unit
 from predictions.tests import tiny_model
 from training import backbones
 from training.backbones.base import Backbone
 from training.features import FeatureCache
 from training.tests.trainer_contract import CLASS_NAMES, TrainerContract, make_example, make_task, servable
-from training.trainers import head, parity
+from training.trainers import head, parity, scope
 from training.trainers.base import TrainingFailed, trainers
 from training.trainers.dummy import DummyTrainer
 from training.trainers.head import Head
@@ -125,6 +128,28 @@ class TestHead:
     def test_huge_logits_overflow_nothing(self):
         kernel = np.array([[1e4, -1e4]], np.float32)
         assert Head(kernel, np.zeros(2, np.float32)).probabilities(np.ones((1, 1))).tolist() == [[1.0, 0.0]]
+
+
+class TestScope:
+    def test_keeps_what_was_learned_from_and_how_near_others_come(self):
+        learned = scope.learn(make_blobs(1, 60)[0], make_blobs(2, 30)[0])
+        assert learned and (learned.learned.shape, learned.references.shape) == ((60, 5), (30,))
+        assert (np.diff(learned.references) >= 0).all()
+        assert np.linalg.norm(learned.learned, axis=1) == pytest.approx(1, abs=1e-3)
+
+    def test_the_same_again_gives_the_same_bytes(self):
+        first, again = (scope.learn(make_blobs(1, 60)[0], make_blobs(2, 30)[0]) for _time in range(2))
+        assert first and again and first.to_bytes() == again.to_bytes()
+
+    def test_too_few_held_out_samples_give_none(self):
+        assert scope.learn(make_blobs(1, 60)[0], make_blobs(2, 18)[0]) is None
+
+    def test_of_very_many_samples_some_spread_evenly_stay(self, monkeypatch):
+        monkeypatch.setattr(scope, "MOST", 7)
+        features, _labels = make_blobs(1, 60)
+        learned = scope.learn(features, make_blobs(2, 30)[0])
+        assert learned and len(learned.learned) == 7
+        assert learned.learned[[0, -1]] == pytest.approx(unit(features[[0, -1]]), abs=1e-3)
 
 
 class TestParity:
@@ -241,7 +266,7 @@ class TestKerasTrainer(TrainerContract):
     @pytest.fixture(scope="class")
     @classmethod
     def task(cls):
-        return make_task(20, parameters={"backbone": "tiny"})
+        return make_task(35, parameters={"backbone": "tiny"})
 
     def test_the_bundle_holds_the_whole_story(self, trained, task):
         bundle = bundles.open_verified(servable(trained))
@@ -249,7 +274,7 @@ class TestKerasTrainer(TrainerContract):
         assert bundle.manifest["backbone"] == {"name": "tiny", "digest": "7" * 32, "frozen": True, "features": 16}
         assert bundle.manifest["parity"]["max_difference"] <= parity.TOLERANCE
         assert bundle.manifest["parity"]["pictures"] > 10
-        assert bundle.manifest["data"]["splits"] == {"train": 36, "validation": 12}
+        assert bundle.manifest["data"]["splits"] == {"train": 63, "validation": 21}
         assert {"keras", "ai-edge-litert"} <= bundle.manifest["libraries"].keys()
 
     def test_keras_opens_its_model_in_safe_mode_and_answers_the_same(self, trained, task):
@@ -269,12 +294,23 @@ class TestKerasTrainer(TrainerContract):
         model = trainer.train(replace(task, examples=[*without, make_example(0, 500, "train", kept=False)]))
         assert any("1 sample was left out" in note for note in model.notes)
         assert model.manifest["parity"]["pictures"] == 0
-        assert model.manifest["data"]["splits"] == {"train": 36, "validation": 12}
+        assert model.manifest["data"]["splits"] == {"train": 63, "validation": 21}
+
+    def test_says_how_familiar_pictures_look(self, trainer, trained, task):
+        test = [example for example in task.examples if example.split == "test"]
+        familiar = trainer.familiarity(servable(trained), test)
+        assert familiar.shape == (21,)
+        assert familiar.mean() > 0.25
+        pictures = [Picture(example.read(), b"", "image/png", example.sha256) for example in test]
+        served = [answer.familiarity for answer in predictors["keras"].answer(pictures, servable(trained))]
+        assert np.abs(familiar - served).max() < 0.1
 
     def test_one_validation_picture_is_no_trouble(self, trainer, task):
         examples = [example for example in task.examples if example.split == "train"]
         model = trainer.train(replace(task, examples=[*examples, make_example(0, 600, "validation")]))
         assert any("Too few validation samples" in note for note in model.notes)
+        assert any("it needs 19 validation samples, and there are 1." in note for note in model.notes)
+        assert trainer.familiarity(servable(model), task.examples) is None
 
 
 @pytest.mark.outer

@@ -86,6 +86,15 @@ class BaseTrainer(ABC):
         A row of NaN says that this example cannot be scored by this model (its picture was not kept).
         """
 
+    def familiarity(
+        self, model: Servable, examples: Sequence[Example], progress: Progress = silent
+    ) -> np.ndarray | None:
+        """Return how familiar the examples look to the model, in [0, 1], without those that cannot be asked about.
+
+        None where the model cannot tell. See `predictions.predictors.scope`.
+        """
+        return None
+
     def backbones(self) -> Sequence[str]:
         """Return the values that the parameter `backbone` may have, the default first."""
         return []

@@ -21,8 +21,9 @@ from classifr.common.progress import Progress, silent
 from predictions.predictors import bundles, preprocessing
 from predictions.predictors.base import Servable
 from predictions.predictors.engine import Engine
+from predictions.predictors.scope import FEWEST_REFERENCES, Scope
 from training import backbones, features
-from training.trainers import compiling, finetuning, head, parity
+from training.trainers import compiling, finetuning, head, parity, scope
 from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
 from training.trainers.stages import stage
 
@@ -92,7 +93,11 @@ class KerasTrainer(BaseTrainer):
         )
         if tuning:
             seen, learned, usable = self._fine_tune(task, seen, learned, usable, stage(progress, learnt, 80))
-        reference, digest, manifest = self._keep(task, seen, learned, usable, stage(progress, 80, 100))
+            train, validation = (_split(task, usable, seen.vectors, which) for which in ("train", "validation"))
+        known = scope.learn(train[0], validation[0])
+        if known is None:
+            notes.append(_too_few_for_scope(len(validation[1])))
+        reference, digest, manifest = self._keep(task, seen, learned, known, usable, stage(progress, 80, 100))
         curves = {"loss": learned.losses, "validation_loss": learned.validation_losses}
         return TrainedModel(
             predictor=self.predictor,
@@ -107,20 +112,24 @@ class KerasTrainer(BaseTrainer):
     def score(self, model: Servable, examples: Sequence[Example], progress: Progress = silent) -> np.ndarray:
         """See the base. Uses kept feature vectors and the plain head; needs no TensorFlow."""
         bundle = bundles.open_verified(model, bundles.HEAD, bundles.COMPILED_MODEL)
-        engine = partial(Engine, bundle.paths[bundles.COMPILED_MODEL], threads=os.cpu_count())
-        pictures = {example.sha256: example.read for example in examples}
-        backbone = bundle.manifest["backbone"]
-        if backbone["frozen"]:
-            cache = features.FeatureCache(backbone["digest"])
-            vectors = features.extract(cache, pictures, engine, progress).vectors
-        else:
-            vectors = _computed(pictures, engine(), progress)
+        vectors = _vectors(bundle, examples, progress)
         rows = np.full((len(examples), len(model.class_names)), np.nan)
         known = [place for place, example in enumerate(examples) if example.sha256 in vectors]
         if known:
             matrix = np.stack([vectors[examples[place].sha256] for place in known])
             rows[known] = head.Head.from_file(bundle.paths[bundles.HEAD]).probabilities(matrix)
         return rows
+
+    def familiarity(
+        self, model: Servable, examples: Sequence[Example], progress: Progress = silent
+    ) -> np.ndarray | None:
+        """See the base."""
+        bundle = bundles.open_verified(model, bundles.COMPILED_MODEL, if_there=bundles.SCOPE)
+        if bundles.SCOPE not in bundle.paths:
+            return None
+        vectors = _vectors(bundle, examples, progress)
+        known = [vectors[example.sha256] for example in examples if example.sha256 in vectors]
+        return Scope.from_file(bundle.paths[bundles.SCOPE]).familiarity(np.stack(known)) if known else np.empty(0)
 
     def _look(self, name: str, task: TrainingTask, examples: Sequence[Example], progress: Progress) -> _Seen:
         """Have a frozen backbone look at the examples that it has not seen before."""
@@ -184,7 +193,13 @@ class KerasTrainer(BaseTrainer):
         return _Seen(seen.network, backbone, tuned.vectors, curves, notes), learned, tuned.examples
 
     def _keep(
-        self, task: TrainingTask, seen: _Seen, learned: head.Learned, usable: Sequence[Example], progress: Progress
+        self,
+        task: TrainingTask,
+        seen: _Seen,
+        learned: head.Learned,
+        known: Scope | None,
+        usable: Sequence[Example],
+        progress: Progress,
     ) -> tuple[str, str, dict[str, Any]]:
         """Export the model, check the export, write the bundle; return its reference, digest and manifest."""
         progress(0, 4, _("Compiling the model"))
@@ -219,6 +234,8 @@ class KerasTrainer(BaseTrainer):
             bundles.COMPILED_MODEL: export,
             bundles.HEAD: learned.head.to_bytes(),
         }
+        if known:
+            files[bundles.SCOPE] = known.to_bytes()
         reference, digest = bundles.write(task.project, files, manifest)
         progress(4, 4, _("Model kept"))
         return reference, digest, manifest
@@ -261,6 +278,16 @@ def _pixels(
     return found, unread
 
 
+def _vectors(bundle: bundles.Bundle, examples: Sequence[Example], progress: Progress) -> features.Vectors:
+    """Return the feature vectors of those examples that have a picture or, with a frozen backbone, a kept vector."""
+    engine = partial(Engine, bundle.paths[bundles.COMPILED_MODEL], threads=os.cpu_count())
+    pictures = {example.sha256: example.read for example in examples}
+    backbone = bundle.manifest["backbone"]
+    if backbone["frozen"]:
+        return features.extract(features.FeatureCache(backbone["digest"]), pictures, engine, progress).vectors
+    return _computed(pictures, engine(), progress)
+
+
 def _computed(pictures: Mapping[str, features.Read | None], engine: Engine, progress: Progress) -> features.Vectors:
     readable = {sample: read for sample, read in pictures.items() if read is not None}
     vectors: features.Vectors = {}
@@ -278,6 +305,13 @@ def _some(examples: Sequence[Example], count: int) -> list[Example]:
 def _data_digest(examples: Sequence[Example]) -> str:
     lines = sorted(f"{example.sha256} {example.split} {example.category}" for example in examples)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def _too_few_for_scope(count: int) -> str:
+    return _(
+        "This model cannot tell pictures that look like nothing it has learned: for that it needs %(needed)d "
+        "validation samples, and there are %(count)d."
+    ) % {"needed": FEWEST_REFERENCES, "count": count}
 
 
 def _left_out(examples: Sequence[Example], usable: Sequence[Example]) -> list[str]:

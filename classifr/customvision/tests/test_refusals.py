@@ -33,7 +33,7 @@ UNKNOWN = {
 }
 PARAMETERS = ("", "-1", "9" * 5000, "nan", "%00", "%ff", "%F0%9F%8D%95" * 200, "a,b,,", ",".join([NOBODY] * 300))
 LAST_DAY = "9999-12-31T23:59:59-12:00"
-VALUES = (None, 10**400, 1e999, "\0", "\ud800", "a" * 5000, LAST_DAY, [[]], {}, [NOBODY] * 300)
+VALUES: tuple[object, ...] = (None, 10**400, 1e999, "\0", "\ud800", "a" * 5000, LAST_DAY, [[]], {}, [NOBODY] * 300)
 BODIES = (b"", b"{", b"[]", b"null", b"\xff", b"[" * 50_000, b'{"\\u0000": 1}')
 TYPES = ("text/plain", "multipart/form-data", f'multipart/form-data; boundary="{BOUNDARY}"', "application/xml", "")
 

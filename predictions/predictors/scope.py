@@ -1,0 +1,62 @@
+"""How much a picture looks like anything that its model has learned: the distance of its feature vector from those.
+
+A softmax shares out all of its probability, also over a picture that is of no category at all. Its feature vector tells
+more: what is unlike everything learned lies far from all of it.
+"""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+NEIGHBOURS = 10
+FAR = 0.05  # of the pictures that the model is made for, so many abstain for being unlike all others
+FEWEST_REFERENCES = 19  # below, not even the farthest picture could be told to be among the last 5 %
+
+
+@dataclass(frozen=True)
+class Scope:
+    """What was learned from, as directions, and how near held-out pictures of the same kind come to it.
+
+    `learned` is of shape (N, D), rows of unit length, float32 (stored as float16); `references` of shape (M,), in
+    rising order: the similarities of M held-out pictures.
+
+    The similarity of a picture is the cosine between its feature vector and the NEIGHBOURS-th nearest of those learned
+    from. Its familiarity is the share of held-out pictures that are no more similar, the picture itself counted among
+    them: a conformal p-value, so of pictures like the held-out ones at most a share of `a` has a familiarity up to `a`.
+
+    Sources: Sun et al. 2022, "Out-of-distribution detection with deep nearest neighbors", arXiv:2204.06507 (the
+    similarity); Bates et al. 2023, "Testing for outliers with conformal p-values", arXiv:2104.08279, equation 3.
+    """
+
+    learned: np.ndarray
+    references: np.ndarray
+
+    def similarity(self, features: np.ndarray) -> np.ndarray:
+        """Return the cosine to the NEIGHBOURS-th nearest (with fewer, to the farthest), shape (N,), for (N, D)."""
+        neighbours = min(NEIGHBOURS, len(self.learned))
+        cosines = unit(features) @ self.learned.T
+        return np.partition(cosines, -neighbours, axis=1)[:, -neighbours]
+
+    def familiarity(self, features: np.ndarray) -> np.ndarray:
+        """Return numbers in (0, 1], shape (N,), for feature vectors of shape (N, D); up to FAR is out of scope."""
+        no_nearer = np.searchsorted(self.references, self.similarity(features), side="right")
+        return (no_nearer + 1) / (len(self.references) + 1)
+
+    def to_bytes(self) -> bytes:
+        buffer = io.BytesIO()
+        np.savez(buffer, learned=self.learned.astype(np.float16), references=self.references)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_file(cls, path: Path) -> "Scope":
+        """Read what `to_bytes` wrote. Raises ValueError or KeyError if the file holds something else."""
+        with np.load(path, allow_pickle=False) as stored:
+            return cls(stored["learned"].astype(np.float32), stored["references"])
+
+
+def unit(features: np.ndarray) -> np.ndarray:
+    """Return every row at length one, float32; a row of zeros stays as it is."""
+    lengths = np.linalg.norm(features, axis=1, keepdims=True)
+    return (features / np.maximum(lengths, 1e-12)).astype(np.float32)
