@@ -13,6 +13,10 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.core.cache import cache
+from hypothesis import settings as hypothesis_settings
+
+hypothesis_settings.register_profile("any machine", deadline=None)  # how long an example takes says nothing of the code
+hypothesis_settings.load_profile("any machine")
 
 
 @pytest.fixture(autouse=True)
