@@ -272,6 +272,9 @@ PREDICTORS: dict[str, dict[str, Any]] = {
         },
     },
 }
+# The training resource of Azure Custom Vision: a trainer, and where projects are brought home from
+AZURE_CUSTOM_VISION_TRAINING_ENDPOINT = env.str("AZURE_CUSTOM_VISION_TRAINING_ENDPOINT", "")
+AZURE_CUSTOM_VISION_TRAINING_KEY = secret("AZURE_CUSTOM_VISION_TRAINING_KEY")
 # Whose models answer in place of those of a predictor that does not, and are marked as such
 FALL_BACK_TO = {"azure": "keras"} if env.bool("AZURE_CUSTOM_VISION_FALLBACK", False) else {}
 TRAINERS: dict[str, dict[str, Any]] = {
@@ -280,8 +283,8 @@ TRAINERS: dict[str, dict[str, Any]] = {
     "azure": {
         "BACKEND": "training.trainers.azure.AzureTrainer",
         "OPTIONS": {
-            "endpoint": env.str("AZURE_CUSTOM_VISION_TRAINING_ENDPOINT", ""),
-            "key": secret("AZURE_CUSTOM_VISION_TRAINING_KEY"),
+            "endpoint": AZURE_CUSTOM_VISION_TRAINING_ENDPOINT,
+            "key": AZURE_CUSTOM_VISION_TRAINING_KEY,
             "resource_id": env.str("AZURE_CUSTOM_VISION_PREDICTION_RESOURCE_ID", ""),
             "tier": env.str("AZURE_CUSTOM_VISION_TIER", "S0"),
             "projects": env.dict("AZURE_CUSTOM_VISION_PROJECTS", default={}),

@@ -16,7 +16,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--queues",
-            default="default,training,shadow",
+            default="default,training,imports,shadow",
             help="A thread works on each of these; naming one twice gives it two (default: %(default)s).",
         )
         parser.add_argument("--once", action="store_true", help="Do what is due now, then end.")
