@@ -17,8 +17,9 @@ from classifr.common.errors import DomainError
 from predictions import registry
 from predictions.models import Project
 from training import abstaining, datasets, evaluation, plots, retraining, runs, unfamiliar
+from training.custom_vision import comparison
 from training.forms import StartRunForm
-from training.models import DatasetVersion, Evaluation, TrainingRun, TrainingRunQuerySet
+from training.models import DatasetVersion, Evaluation, ImportedProject, TrainingRun, TrainingRunQuerySet
 from training.templatetags.training_tags import two_places
 
 RUNS_SHOWN = 50
@@ -62,6 +63,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "runs": _runs().filter(project=found)[:RUNS_SHOWN],
         "datasets": found.datasets.all()[:RUNS_SHOWN],
         "live": registry.live(found),
+        "imported": ImportedProject.objects.filter(project=found).select_related("job").first(),
     }
     return render(request, "training/project.html", context, status=status)
 
@@ -88,6 +90,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "beside": beside,
         "beside_is_live": other == live,
         "rows": figures(own, beside) if own else [],
+        "comparison": comparison.beside(own) if own else None,
         "accuracy": [evaluation.intervals(each)[1] if each else None for each in (own, beside)],
         "charts": plots.charts(found.curves),
         "reliability": plots.reliability(own.calibration["bins"]) if own and own.calibration else None,

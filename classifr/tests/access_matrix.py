@@ -78,6 +78,10 @@ def run(world: World) -> dict[str, Any]:
     return {"pk": world.run.pk}
 
 
+def imported(world: World) -> dict[str, Any]:
+    return {"pk": world.imported.pk}
+
+
 def other_user(world: World) -> dict[str, Any]:
     return {"pk": world.other.pk}
 
@@ -202,6 +206,21 @@ ROWS: dict[str, list[Row]] = {
         get(MAINTAINERS, slug),
         post(done(MAINTAINERS), slug, lambda world: {"name": "pizza"}),
     ],
+    "training:bring_home": [
+        get(MAINTAINERS),
+        post(done(MAINTAINERS, 400), why="no endpoint: refused by the form"),
+    ],
+    "training:choose_projects": [
+        get(
+            done(MAINTAINERS),
+            lambda world: {"uuid": world.access.uuid},
+            why="the key is too old, and to be typed in again",
+        ),
+        post(done(MAINTAINERS), lambda world: {"uuid": world.access.uuid}, why="the same"),
+    ],
+    "training:imported": [get(MAINTAINERS, imported)],
+    "training:import_progress": [get(done(MAINTAINERS, 204), imported, why="it has ended")],
+    "training:cancel_import": [post(done(MAINTAINERS, 409), imported, why="the same")],
     "training:options": [
         get(MAINTAINERS, slug),
         post(done(MAINTAINERS), slug, lambda world: {"name": "Dishes", "abstain_below": "0.5"}),

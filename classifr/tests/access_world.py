@@ -7,8 +7,8 @@ from accounts.models import ApiToken, Invitation, User
 from accounts.tests.factories import make_invitation, make_maintainer, make_reviewer, make_token, make_user
 from predictions.models import Batch, Category, ModelVersion, Prediction, Project
 from predictions.tests.factories import make_live_model, make_prediction, make_project, make_upload
-from training.models import TrainingRun
-from training.tests.factories import make_run
+from training.models import ImportedProject, ServiceAccess, TrainingRun
+from training.tests.factories import make_forgotten_access, make_imported, make_run
 
 
 @dataclass(frozen=True)
@@ -28,6 +28,8 @@ class World:
     token: ApiToken
     invitation: Invitation
     invitation_token: str
+    imported: ImportedProject
+    access: ServiceAccess
 
     def upload(self) -> Any:
         return make_upload()
@@ -53,4 +55,6 @@ def make_world() -> World:
         token=ApiToken.objects.get(user=user),
         invitation=invitation,
         invitation_token=invitation_token,
+        imported=make_imported(project),
+        access=make_forgotten_access(maintainer),
     )
