@@ -87,12 +87,15 @@ def _keep_passwords(known: dict[str, str]) -> None:
 def users_table() -> str:
     """Return the demo users with their passwords, as far as we still know them."""
     known = _kept_passwords()
-    lines = [f"  {'user':<12}{'password':<16}may"]
+    rows = []
     for user in User.objects.filter(username__in=ROLES).order_by("pk"):
         password = known.get(user.username, "")
         shown = password if password and user.check_password(password) else "(changed)"
-        lines.append(f"  {user.username:<12}{shown:<16}{MAY[user.username]}")
-    return "\n".join(lines)
+        rows.append((user.username, shown, MAY[user.username]))
+    width = max(len(shown) for _name, shown, _may in [("", "password", ""), *rows])
+    return "\n".join(
+        f"  {name:<12}{shown:<{width}}  {may}" for name, shown, may in [("user", "password", "may"), *rows]
+    )
 
 
 @transaction.atomic

@@ -79,6 +79,12 @@ def test_one_password_from_the_environment_holds_for_all(small_demo, monkeypatch
     assert all(user.check_password("trattoria al ponte") for user in User.objects.filter(username__in=demo.ROLES))
 
 
+def test_a_long_password_keeps_its_distance_from_the_next_column(small_demo, monkeypatch):
+    monkeypatch.setenv(demo.PASSWORD_VARIABLE, "trattoria al ponte vecchio")
+    demo.make_users()
+    assert f"trattoria al ponte vecchio  {demo.MAY['demo']}" in demo.users_table()
+
+
 def test_a_weak_password_is_refused_with_a_reason(small_demo, monkeypatch):
     monkeypatch.setenv(demo.PASSWORD_VARIABLE, "demo")
     with pytest.raises(CommandError, match="CLASSIFR_DEMO_PASSWORD.*10 characters"):
