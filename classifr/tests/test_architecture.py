@@ -115,16 +115,26 @@ def test_heavy_libraries_are_imported_by_training_alone_and_only_when_it_works()
 
 
 def test_a_web_process_never_imports_tensorflow():
+    assert imported_by_a_web_process(HEAVY) == ""
+
+
+def test_a_web_process_pays_for_the_sdk_of_custom_vision_only_when_it_asks():
+    assert imported_by_a_web_process({"msrest", "azure.cognitiveservices"}) == ""
+
+
+def imported_by_a_web_process(names: set[str]) -> str:
+    """Return which of these modules are loaded once the pages are known and the settings checked."""
     program = (
         "import sys, classifr.wsgi; from django.urls import get_resolver; get_resolver().url_patterns;"
         "from django.core.checks import run_checks; run_checks();"
-        f"sys.exit(', '.join(sorted({HEAVY!r} & set(sys.modules))) or 0)"
+        f"print(', '.join(sorted({names!r} & set(sys.modules))))"
     )
     environment = {"DJANGO_SETTINGS_MODULE": "classifr.tests.settings", "PATH": ""}
     done = subprocess.run(
         [sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
 
 
 @pytest.mark.parametrize("folder", ADAPTERS)

@@ -1,14 +1,19 @@
 """The loop with Azure in it, over real HTTP: add a category, retrain there, promote, go back, and forward again."""
 
+import logging
+
 import pytest
 from django.core.management import call_command
+from django.core.management.base import CommandError
 from django.test import Client
 
+from classifr.common.models import Job
+from classifr.tests.custom_vision import faults
 from classifr.tests.custom_vision.stand_in import StandIn
 from predictions import registry
 from predictions.models import Prediction, Project
 from predictions.tests.factories import make_live_model, make_picture_bytes, make_project, make_upload, make_user
-from training.models import Evaluation
+from training.models import Evaluation, TrainingRun
 from training.tests.test_azure import options_of, predictors_of, without_waiting
 
 pytestmark = pytest.mark.django_db
@@ -88,7 +93,7 @@ def test_a_category_is_taught_to_azure_as_to_a_local_model(service, project, tmp
 
 def test_a_run_that_azure_ends_says_why_and_changes_nothing(service, project):
     service.training_fails = True
-    with pytest.raises(Exception, match="no capacity"):
+    with pytest.raises(CommandError, match="no capacity"):
         call_command("retrain", "--project", "plates", "--trainer", "azure", "--promote")
     assert registry.live(project).number == 1
     assert project.runs.get().status == "failed"
@@ -96,3 +101,20 @@ def test_a_run_that_azure_ends_says_why_and_changes_nothing(service, project):
     call_command("retrain", "--project", "plates", "--trainer", "azure", "--promote")
     assert registry.live(project).number == 2
     assert set(service.times_taken(["create_images_from_files"]).values()) == {1}
+
+
+@pytest.mark.parametrize(
+    "fault", [faults.wrong_key(), faults.quota_reached(), faults.out_of_calls(), faults.too_many("900"), faults.reset()]
+)
+def test_however_a_run_ends_its_key_is_nowhere(service, project, caplog, capsys, fault):
+    caplog.set_level(logging.DEBUG)
+    service.fail("create_images_from_files", fault, always=True)
+    with pytest.raises(CommandError) as caught:
+        call_command("retrain", "--project", "plates", "--trainer", "azure")
+    run = project.runs.get()
+    assert (run.status, run.model_version) == ("failed", None)
+    assert run.error.endswith(".")
+    rows = [*TrainingRun.objects.values(), *Job.objects.values(), *project.model_versions.values()]
+    told = capsys.readouterr()
+    everything = "".join([caplog.text, told.out, told.err, str(caught.value), *map(repr, rows)])
+    assert service.training_key not in everything and service.prediction_key not in everything
