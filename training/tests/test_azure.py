@@ -8,6 +8,7 @@ from django.core.files.storage import storages
 
 from classifr.common.custom_vision import client as client_module
 from classifr.common.custom_vision import limits
+from classifr.common.custom_vision.client import Client
 from classifr.common.progress import Cancelled
 from classifr.tests.custom_vision import faults
 from classifr.tests.custom_vision.stand_in import StandIn
@@ -230,6 +231,10 @@ class TestOldIterations:
         assert len(project.iterations) == 20
 
 
+class Killed(BaseException):
+    """The process ends here, as by `kill -9`."""
+
+
 class TestFaults:
     OPERATIONS = (
         "get_projects",
@@ -278,6 +283,30 @@ class TestFaults:
         trainer.train(task)
         assert set(service.times_taken([UPLOAD]).values()) == {1}
         assert (len(service.projects), len(project_of(service).iterations)) == (1, 1)
+
+    @pytest.mark.parametrize("operation", OPERATIONS)
+    @pytest.mark.parametrize("is_done", [False, True], ids=["before", "after"])
+    def test_a_process_that_is_killed_at_any_call_is_followed_by_one_that_goes_on(
+        self, service, trainer, task, operation, is_done, monkeypatch
+    ):
+        real = Client.call
+
+        def call(self, name, *arguments, **options):
+            if name == operation and not is_done:
+                raise Killed
+            answer = real(self, name, *arguments, **options)
+            if name == operation:
+                raise Killed
+            return answer
+
+        with monkeypatch.context() as patch, pytest.raises(Killed):
+            patch.setattr(Client, "call", call)
+            trainer.train(task)
+        AzureTrainer(alias="azure", **options_of(service)).train(task)
+        assert_each_picture_is_there_once(service, task)
+        assert (len(service.projects), len(project_of(service).iterations)) == (1, 1)
+        if not (operation == UPLOAD and is_done):  # of that one batch nobody knew; the service recognised it
+            assert set(service.times_taken([UPLOAD]).values()) == {1}
 
     @pytest.mark.parametrize("operation", OPERATIONS)
     def test_a_wrong_key_is_told_without_the_key(self, service, trainer, task, operation):
