@@ -1,24 +1,40 @@
 """A Classifr of its own for a measurement: an empty data folder, its commands, its server."""
 
 import os
+import signal
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.services import free_port, wait_until
+from bench import watching
+from scripts.services import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
+READY_SECONDS = 120
+END_SECONDS = 30
+
+
+class NeverAnswered(Exception):
+    """A server did not come up; the message says what it printed last."""
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers: its first process, and the seconds from that one's start to the first answer."""
+
+    pid: int
+    ready_after: float
 
 
 class Site:
     """An installation whose data lies in `folder`; rates and quotas are out of the way."""
 
     def __init__(self, folder: Path, **environment: str) -> None:
+        self.folder = folder
         self.environment = os.environ | {
             "CLASSIFR_DATA_DIR": str(folder),
             "UPLOAD_RATE": "1000000/s",
@@ -47,29 +63,46 @@ class Site:
         self.manage(*words)
         return time.perf_counter() - started
 
-    @contextmanager
-    def serving(self) -> Iterator[int]:
-        """Serve, web and worker, on a free port; gives the port."""
-        port = free_port()
-        with running([sys.executable, "manage.py", "serve", "--port", str(port)], port, self.environment, "/healthz"):
-            yield port
-
 
 @contextmanager
-def running(command: list[str], port: int, environment: dict[str, str], ready_path: str) -> Iterator[None]:
-    """Run a server until the block ends; it starts when `ready_path` answers."""
-    process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=subprocess.DEVNULL)
+def running(
+    command: Sequence[str], environment: Mapping[str, str], answers: Callable[[], bool], *, log: Path
+) -> Iterator[Running]:
+    """Run a server until the block ends; it starts when the server answers. What it prints goes into `log`.
+
+    Raises:
+        NeverAnswered: not within `READY_SECONDS`, or it ended before.
+    """
+    started = time.perf_counter()
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)
+
+    def answers_or_ended() -> bool:
+        if process.poll() is not None:
+            raise NeverAnswered(f"it ended with status {process.returncode}: {_last_line(log)}")
+        return answers()
+
     try:
-        wait_until(lambda: _answers(port, ready_path), " ".join(command), timeout_seconds=120)
-        yield
+        wait_until(answers_or_ended, command[-1], timeout_seconds=READY_SECONDS)
+        yield Running(process.pid, time.perf_counter() - started)
+    except TimeoutError as error:
+        raise NeverAnswered(f"no answer within {READY_SECONDS} s: {_last_line(log)}") from error
     finally:
-        process.terminate()
-        process.wait(timeout=60)
+        _end(process)
 
 
-def _answers(port: int, path: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5):
-            return True
-    except (urllib.error.URLError, ConnectionError, TimeoutError):
-        return False
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a server and whatever it started and left behind."""
+    every = watching.tree(process.pid)
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(timeout=END_SECONDS)
+    for left in (one for one in every if watching.is_same(one)):
+        with suppress(ProcessLookupError):
+            os.kill(left.pid, signal.SIGKILL)
+    process.wait()
+
+
+def _last_line(log: Path) -> str:
+    lines = log.read_text(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it printed nothing"

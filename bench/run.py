@@ -1,5 +1,7 @@
 """Measure Classifr beside what a user would pick instead: `make bench`, or `python -m bench.run serving` for one part.
 
+Parts that need more than the project's own environment (`peers`, `engines`) run only when they are named.
+
 Everything is measured in one run on one machine, in turns, and compared as ratios. bench/README.md keeps the newest
 figures and says how they are made.
 """
@@ -12,18 +14,30 @@ import tempfile
 from pathlib import Path
 
 PARTS = {
-    "serving": "requests per second and latencies of POST predict, beside Flask + model.predict",
+    "serving": "requests per second and latencies of POST predict, beside the bare loop, Flask and FastAPI",
     "request": "where each millisecond of a POST predict goes",
     "learning": "add_category and retrain for 50 new pictures in a project of 1,000",
     "pages": "history and review pages with 10,000 and with 1,000,000 predictions in PostgreSQL",
+    "peers": "POST predict beside FastAPI, LitServe, BentoML, MLServer and Ray Serve",
+    "engines": "LiteRT, OpenVINO and ONNX Runtime, float32 and int8: speed, memory, accuracy",
 }
-MODULES = {"request": "request_profile"}  # where a part's module is not called like the part
+# Where a part's module is not called like the part
+MODULES = {"peers": "peer_table", "request": "request_profile"}
+ON_REQUEST = {"peers", "engines"}
+SHORTER = {"serving", "peers", "engines"}  # parts that know --quick
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("parts", nargs="*", metavar="PART", help=f"{', '.join(PARTS)}; all of them by default")
-    parts = parser.parse_args().parts or list(PARTS)
+    parser.add_argument(
+        "parts",
+        nargs="*",
+        metavar="PART",
+        help=f"{', '.join(PARTS)}; all but {' and '.join(sorted(ON_REQUEST))} by default",
+    )
+    parser.add_argument("--quick", action="store_true", help="short rounds of serving and peers: to see that it works")
+    options = parser.parse_args()
+    parts = options.parts or [part for part in PARTS if part not in ON_REQUEST]
     for part in parts:
         if part not in PARTS:
             parser.error(f"there is no part “{part}”; there are: {', '.join(PARTS)}")
@@ -31,7 +45,8 @@ def main() -> None:
     for part in parts:
         print(f"## {part}: {PARTS[part]}\n", flush=True)
         with tempfile.TemporaryDirectory(prefix=f"classifr-bench-{part}-", ignore_cleanup_errors=True) as folder:
-            importlib.import_module(f"bench.{MODULES.get(part, part)}").measure(Path(folder))
+            part_module = importlib.import_module(f"bench.{MODULES.get(part, part)}")
+            part_module.measure(Path(folder), **({"quick": True} if options.quick and part in SHORTER else {}))
         print(flush=True)
 
 
