@@ -14,7 +14,7 @@ from bench import watching
 from scripts.services import wait_until
 
 ROOT = Path(__file__).resolve().parent.parent
-READY_SECONDS = 120
+READY_SECONDS = 240
 END_SECONDS = 30
 
 
