@@ -53,7 +53,7 @@ def _take(request: HttpRequest, project: Project) -> HttpResponse:
         return HttpResponseClientRedirect(address) if request.headers.get("HX-Request") else redirect(address)
     prediction = classification.classify_upload(project, files[0], by=user)
     if request.headers.get("HX-Request"):
-        return render(request, "predictions/_result.html", _shown(prediction, user))
+        return render(request, "predictions/_result.html", shown(prediction, user))
     return redirect(prediction)
 
 
@@ -69,14 +69,14 @@ def _upload_page(request: HttpRequest, project: Project, error: DomainError | No
 @require_GET
 def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Show one prediction of one's own: the scores, the verdict and what became of it."""
-    return render(request, "predictions/detail.html", _shown(_own(request, uuid), user_of(request)))
+    return render(request, "predictions/detail.html", shown(own_prediction(request, uuid), user_of(request)))
 
 
 @for_users
 @require_POST
 def give_feedback(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Take a verdict; a refusal is shown beside the buttons."""
-    prediction, user = _own(request, uuid), user_of(request)
+    prediction, user = own_prediction(request, uuid), user_of(request)
     error, whole = None, not request.headers.get("HX-Request")
     try:
         feedback.give(prediction, request.POST.get("verdict", ""), by=user, category=request.POST.get("category", ""))
@@ -85,7 +85,7 @@ def give_feedback(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if whole and not error:
         return redirect(prediction)
     prediction.sample.refresh_from_db()
-    context = _shown(prediction, user) | {"error": error, "swapped": not whole}
+    context = shown(prediction, user) | {"error": error, "swapped": not whole}
     template = "predictions/detail.html" if whole else "predictions/_verdict.html"
     return render(request, template, context, status=error.status if error else 200)
 
@@ -141,12 +141,13 @@ def create_project(request: HttpRequest) -> HttpResponse:
     return redirect("home")
 
 
-def _own(request: HttpRequest, uuid: UUID) -> Prediction:
+def own_prediction(request: HttpRequest, uuid: UUID) -> Prediction:
+    """Return a prediction of the user's own; Http404 for any other."""
     mine = Prediction.objects.visible_to(request.user).select_related(*history.DETAILS)
     return get_object_or_404(mine, uuid=uuid)
 
 
-def _shown(prediction: Prediction, user: User) -> dict[str, Any]:
+def shown(prediction: Prediction, user: User) -> dict[str, Any]:
     """Return what the templates need to show one prediction with its verdict."""
     given: Feedback | None = feedback.of(prediction, user)
     return {

@@ -163,6 +163,8 @@ ROWS: dict[str, list[Row]] = {
     "predictions:history": [get(MEMBERS)],
     "predictions:detail": [get(OWNER, prediction)],
     "predictions:feedback": [post(done(OWNER), prediction, lambda world: {"verdict": "UNSURE"})],
+    "predictions:explanation": [get(done(OWNER, 409), prediction, why="the model of the tests cannot explain")],
+    "predictions:heat": [get(done(OWNER, 409), prediction, why="the same")],
     "predictions:batch": [get(OWNER, batch)],
     "predictions:go_on": [post(done(OWNER), batch)],
     "predictions:picture": [get((LOGIN, 200, 404, 200, 200), sample, why="reviewers rule on it")],

@@ -4,7 +4,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from django.core.checks import CheckMessage
+from django.utils.translation import gettext as _
 
 from classifr.common.backends import Backends
 from classifr.common.errors import DomainError, Unavailable
@@ -22,6 +24,13 @@ class PredictorError(DomainError):
 
     code = "predictor_error"
     status = 503
+
+
+class NotExplainable(DomainError):
+    """Nobody can say what in the picture spoke for the answer of this model."""
+
+    code = "not_explainable"
+    status = 409
 
 
 @dataclass(frozen=True)
@@ -87,6 +96,18 @@ class BasePredictor(ABC):
         A picture from the door may then be smaller than it is stored. Raises as `predict` does.
         """
         return None
+
+    def explain(self, picture: Picture, model: Servable) -> np.ndarray:
+        """Return how much each part of the picture's centred square spoke for each category, in log-odds.
+
+        Returns:
+            Shape (rows, columns, K) in the order of `model.class_names`; below zero: it spoke against.
+
+        Raises:
+            NotExplainable: this predictor cannot tell.
+            PredictorUnavailable, PredictorError: as `predict`.
+        """
+        raise NotExplainable(_("The model that gave this answer cannot show what in the picture spoke for it."))
 
     def load(self, model: Servable) -> None:
         """Make the first answer of this model quick. Raises as `predict` does."""

@@ -12,7 +12,7 @@ from django.core.checks import CheckMessage, Error
 from django.utils.translation import gettext as _
 
 from classifr.common.media.images import Picture
-from predictions.predictors import bundles, preprocessing, scope
+from predictions.predictors import bundles, occlusion, preprocessing, scope
 from predictions.predictors.base import Answer, BasePredictor, PredictorError, PredictorUnavailable, Scores, Servable
 from predictions.predictors.engine import Engine
 from predictions.predictors.scope import Scope
@@ -94,6 +94,12 @@ class KerasPredictor(BasePredictor):
 
     def least_side(self, model: Servable, *, augment: bool = False) -> int | None:
         return preprocessing.least_side(self._model(model).engine.input_size, crops=_crops(augment))
+
+    def explain(self, picture: Picture, model: Servable) -> np.ndarray:
+        """See the base; by `occlusion`, without the crops of test-time augmentation."""
+        loaded = self._model(model)
+        pixels = preprocessing.prepare(picture.image, loaded.engine.input_size)
+        return occlusion.sensitivity(lambda batch: loaded.run(batch)["probabilities"], pixels)
 
     def load(self, model: Servable) -> None:
         self._model(model)

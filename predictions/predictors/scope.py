@@ -12,6 +12,7 @@ import numpy as np
 
 NEIGHBOURS = 10
 FAR = 0.05  # of the pictures that the model is made for, so many abstain for being unlike all others
+ONE_BY_ONE = 8  # pictures; for so few, waking the threads of a BLAS costs more CPU than the products themselves
 FEWEST_REFERENCES = 19  # below, not even the farthest picture could be told to be among the last 5 %
 
 
@@ -36,7 +37,9 @@ class Scope:
     def similarity(self, features: np.ndarray) -> np.ndarray:
         """Return the cosine to the NEIGHBOURS-th nearest (with fewer, to the farthest), shape (N,), for (N, D)."""
         neighbours = min(NEIGHBOURS, len(self.learned))
-        cosines = unit(features) @ self.learned.T
+        asked = unit(features)
+        few = len(asked) <= ONE_BY_ONE
+        cosines = np.einsum("nd,md->nm", asked, self.learned) if few else asked @ self.learned.T
         return np.partition(cosines, -neighbours, axis=1)[:, -neighbours]
 
     def familiarity(self, features: np.ndarray) -> np.ndarray:

@@ -1,0 +1,162 @@
+"""What in a picture spoke for an answer: asked of the model on request, drawn over the picture, said in words."""
+
+import io
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from django.core.cache import cache
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext as _
+from PIL import Image
+
+from classifr.common.errors import Conflict, InvalidInput, Unavailable
+from classifr.common.media import images
+from classifr.common.media.images import Picture
+from predictions import registry
+from predictions.models import Prediction, Sample
+from predictions.predictors.base import PredictorError, predictors
+
+SEEN, UNSEEN = 0.7, 0.25  # how much darker the grey picture is than it was, so that the heat stands out
+SIDE = 640  # of the drawn picture at most: a screen's worth, and a PNG of some 300 KB
+REMEMBERED_SECONDS = 3600  # the page asks twice, for the words and for the picture; another category costs nothing
+LEAST = 0.05  # log-odds that hiding a part must cost before it is said to have spoken for anything
+# Heat from none to most, as red, green, blue; like matplotlib's "inferno" it rises in brightness, for those who see no
+# colours.
+RAMP = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float32)
+
+
+class PictureGone(Conflict):
+    """The picture was let go, and only a picture can be looked at again."""
+
+    code = "picture_gone"
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """How much each part of the picture's centred square spoke for each category, in log-odds.
+
+    `evidence` is of shape (rows, columns, K), in the order of `names`.
+    """
+
+    names: list[str]
+    evidence: np.ndarray
+
+    def index(self, name: str) -> int:
+        """Return the place of a category. Raises InvalidInput if the model does not know it."""
+        if name not in self.names:
+            sentence = _("The model does not know this category. Please choose one from the list.")
+            raise InvalidInput(sentence, fields={"category": [sentence]})
+        return self.names.index(name)
+
+    def heat(self, name: str) -> np.ndarray:
+        """Return what spoke for a category, shape (rows, columns), in [0, 1]; all zero where nothing did."""
+        spoke_for = self.evidence[:, :, self.index(name)].clip(0, None)
+        most = float(spoke_for.max())
+        return spoke_for / most if most >= LEAST else np.zeros_like(spoke_for)
+
+
+def explain(prediction: Prediction) -> Explanation:
+    """Have the model that gave an answer look at its picture again, part by part.
+
+    Raises:
+        PictureGone: the picture was let go.
+        NotExplainable: the predictor cannot tell.
+        PredictorUnavailable, PredictorError: the model does not answer.
+    """
+    version, key = prediction.model_version, f"explanation-{prediction.uuid}"
+    names = registry.current_names(version)
+    if (kept := cache.get(key)) is not None:
+        return Explanation(names, kept)
+    try:
+        predictor = predictors[version.predictor]
+    except ImproperlyConfigured as error:
+        raise PredictorError(str(error)) from error
+    evidence = predictor.explain(_picture(prediction.sample), registry.servable(version)).astype(np.float32)
+    cache.set(key, evidence, REMEMBERED_SECONDS)
+    return Explanation(names, evidence)
+
+
+def answered_name(prediction: Prediction, explanation: Explanation) -> str:
+    """Return what the category that was answered is called now."""
+    for name in (prediction.top.name if prediction.top else "", prediction.ranked[0][0]):
+        if name in explanation.names:
+            return name
+    return explanation.names[0]
+
+
+def where(heat: np.ndarray) -> str:
+    """Say in words which ninth of the centred square the heat (rows and columns divisible by three) is in."""
+    rows, columns = heat.shape
+    ninths = heat.reshape(3, rows // 3, 3, columns // 3).sum(axis=(1, 3))
+    if not ninths.any():
+        return _("No single part of the picture spoke for it.")
+    strongest = int(ninths.argmax())
+    return (_most if ninths.flat[strongest] >= ninths.sum() / 3 else _spread)()[strongest]
+
+
+def _most() -> list[str]:
+    return [
+        _("What spoke for it is mostly at the top left."),
+        _("What spoke for it is mostly at the top."),
+        _("What spoke for it is mostly at the top right."),
+        _("What spoke for it is mostly at the left."),
+        _("What spoke for it is mostly in the middle."),
+        _("What spoke for it is mostly at the right."),
+        _("What spoke for it is mostly at the bottom left."),
+        _("What spoke for it is mostly at the bottom."),
+        _("What spoke for it is mostly at the bottom right."),
+    ]
+
+
+def _spread() -> list[str]:
+    return [
+        _("What spoke for it is spread over the picture, most of it at the top left."),
+        _("What spoke for it is spread over the picture, most of it at the top."),
+        _("What spoke for it is spread over the picture, most of it at the top right."),
+        _("What spoke for it is spread over the picture, most of it at the left."),
+        _("What spoke for it is spread over the picture, most of it in the middle."),
+        _("What spoke for it is spread over the picture, most of it at the right."),
+        _("What spoke for it is spread over the picture, most of it at the bottom left."),
+        _("What spoke for it is spread over the picture, most of it at the bottom."),
+        _("What spoke for it is spread over the picture, most of it at the bottom right."),
+    ]
+
+
+def drawn(prediction: Prediction, heat: np.ndarray) -> bytes:
+    """Return the picture in grey with the heat over it in colour, as PNG; dark where the model does not look."""
+    image = _picture(prediction.sample).image
+    image.thumbnail((SIDE, SIDE))
+    width, height = image.size
+    side = min(width, height)
+    left, top = (width - side) // 2, (height - side) // 2
+    large = Image.fromarray(heat.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC)
+    strength = np.asarray(large).clip(0, 1)[:, :, None]
+    grey = np.repeat(np.asarray(image.convert("L"), np.float32)[:, :, None], 3, axis=2)
+    canvas = grey * UNSEEN
+    square = grey[top : top + side, left : left + side] * SEEN
+    share = 0.75 * np.sqrt(strength)
+    canvas[top : top + side, left : left + side] = square * (1 - share) + coloured(strength[:, :, 0]) * share
+    buffer = io.BytesIO()
+    Image.fromarray(canvas.round().astype(np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def coloured(strength: np.ndarray) -> np.ndarray:
+    """Return the colour of every value in [0, 1], along the last axis."""
+    places = np.linspace(0, 1, len(RAMP))
+    return np.stack([np.interp(strength, places, RAMP[:, channel]) for channel in range(3)], axis=-1)
+
+
+def _picture(sample: Sample) -> Picture:
+    gone = PictureGone(_("The picture was not kept, so nobody can look at it again."))
+    if not sample.has_picture:
+        raise gone
+    try:
+        data: Any = sample.read()
+        image = images.load(data)
+    except FileNotFoundError as error:
+        raise gone from error
+    except Exception as error:  # every storage raises its SDK's own errors
+        raise Unavailable(_("The store of pictures does not answer. Please try again in a moment.")) from error
+    return Picture(image=image, data=data, media_type=sample.media_type, sha256=sample.sha256)
