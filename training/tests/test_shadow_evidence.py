@@ -215,9 +215,10 @@ class TestPage:
     def test_without_a_second_model_it_says_what_to_do(self, client):
         assert "Train a second one" in self.see(client, make_live_model())
 
-    def test_a_project_without_any_model_has_a_page_too(self, client):
-        response = client.get(reverse("training:shadow", args=[make_project().slug]))
-        assert response.status_code == 200
+    def test_without_any_model_it_says_what_comes_first(self, client):
+        page = client.get(reverse("training:shadow", args=[make_project().slug])).content.decode()
+        assert "No model is live yet" in page
+        assert "first upload" not in page
 
     def test_it_shows_figures_differences_and_the_way_to_switch(self, client, candidate):
         make_feedback(make_pair(candidate, GNOCCHI, RISOTTO), "OK")
