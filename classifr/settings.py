@@ -296,7 +296,8 @@ DEFAULT_TRAINER = env.str("DEFAULT_TRAINER", "keras")
 DEFAULT_BACKBONE = env.str("DEFAULT_BACKBONE", "bundled")
 CLASSIFR_WEIGHTS_DIR = env.str("CLASSIFR_WEIGHTS_DIR", "")
 LOAD_MODELS_AT_START = env.bool("LOAD_MODELS_AT_START", False)
-ENGINE_THREADS = env.int("ENGINE_THREADS", max(1, usable_cores() // web_processes()))
+WEB_PROCESSES = env.int("WEB_CONCURRENCY", 0) or web_processes()
+ENGINE_THREADS = env.int("ENGINE_THREADS", max(1, usable_cores() // WEB_PROCESSES))
 
 # Accounts
 AUTH_USER_MODEL = "accounts.User"
