@@ -60,7 +60,7 @@ def classify_upload(project: Project, file: File, *, by: User, live: ModelVersio
         NoLiveModel, PredictorUnavailable, PredictorError: as `classify`.
     """
     live = live or registry.live_or_refuse(project)
-    picture = uploads.check(file, by=by, least_side=_least_side(project, live))
+    picture = uploads.check(file, by=by, least_side=least_side(project, live))
     answer = ask_live(project, [picture], live)
     name = uploads.shown_name(file.name or "")
     try:
@@ -148,7 +148,12 @@ def _predictor(version: ModelVersion) -> BasePredictor:
         raise PredictorError(sentence % {"number": version.number, "reason": error}) from error
 
 
-def _least_side(project: Project, version: ModelVersion) -> int | None:
+def least_side(project: Project, version: ModelVersion) -> int | None:
+    """Return how many pixels of a picture's shorter side this version looks at; None: all there are.
+
+    Raises:
+        PredictorUnavailable, PredictorError: as `ask`.
+    """
     return _predictor(version).least_side(registry.servable(version), augment=project.test_time_augmentation)
 
 

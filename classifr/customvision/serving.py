@@ -102,10 +102,10 @@ def _answer(call: Call, iteration: Iteration, part: Part, *, store: bool) -> Rep
     application = call.text("application")
     if len(application) > LONGEST_APPLICATION:
         raise Fault("BadRequestPredictionInvalidApplicationName", "The application name is too long.")
-    picture = _picture(call, part)
     version = iteration.version
     assert version is not None  # noqa: S101 (what is published or tested has one)
     version.project = call.project
+    picture = _picture(call, part, least_side=classification.least_side(call.project, version))
     answer = classification.ask(call.project, [picture], version=version)
     created = timezone.now()
     if store:
@@ -123,10 +123,10 @@ def _answer(call: Call, iteration: Iteration, part: Part, *, store: bool) -> Rep
     )
 
 
-def _picture(call: Call, part: Part) -> Picture:
+def _picture(call: Call, part: Part, *, least_side: int | None) -> Picture:
     most = max(settings.UPLOAD_MAX_BYTES, MOST_BYTES_QUICK_TEST)
     try:
-        return door.receive(part.data, most_bytes=most)
+        return door.receive(part.data, most_bytes=most, least_side=least_side)
     except InvalidPicture as error:
         raise bad_image_format(call.id.hex) from error
 
