@@ -8,7 +8,7 @@ DONE := .venv/.done
 STATIC := static-root/staticfiles.json
 TRANSLATIONS := $(patsubst %.po,%.mo,$(wildcard locale/*/LC_MESSAGES/*.po))
 
-.PHONY: help run setup demo lint check test tools translations bench clean
+.PHONY: help run setup demo lint check test tools translations bench bench-peers clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -49,8 +49,11 @@ translations: $(TRANSLATIONS) ## compile the translations (gettext is not needed
 bench: setup $(DONE)/installed-dev ## measure: requests per second, add_category + retrain, a million rows
 	@$(BIN)/python -m bench.run
 
+bench-peers: setup $(DONE)/installed-dev ## measure beside FastAPI, LitServe, BentoML, MLServer and Ray Serve (1 GB in .bench/)
+	@$(BIN)/python -m bench.run peers
+
 clean: ## remove what the targets above made, but not your data in var/
-	rm -rf .venv .tools static-root .mypy_cache .ruff_cache .pytest_cache .hypothesis $(TRANSLATIONS)
+	rm -rf .venv .tools .bench static-root .mypy_cache .ruff_cache .pytest_cache .hypothesis $(TRANSLATIONS)
 
 $(DONE)/venv:
 	@scripts/make-venv .venv "$(PYTHON)"

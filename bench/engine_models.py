@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from training.backbone_study import Collection
 
 LEARN = 30
-CALIBRATE = 200
+CALIBRATE = 100
 MOST = 700  # pictures that are asked about
 
 

@@ -74,8 +74,8 @@ def convert_for_openvino(folder: Path) -> None:
     size = json.loads((folder / "facts.json").read_text())["size"]
     model.reshape([1, size, size, 3])
     openvino.save_model(model, folder / "float.xml", compress_to_fp16=False)
-    pictures = nncf.Dataset(list(np.load(folder / "calibrate.npy")), lambda pixels: pixels[None])
-    quantised = nncf.quantize(model, pictures, subset_size=200)
+    pictures = list(np.load(folder / "calibrate.npy"))
+    quantised = nncf.quantize(model, nncf.Dataset(pictures, lambda pixels: pixels[None]), subset_size=len(pictures))
     openvino.save_model(quantised, folder / "int8.xml")
 
 

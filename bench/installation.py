@@ -83,10 +83,11 @@ def running(
         return answers()
 
     try:
-        wait_until(answers_or_ended, command[-1], timeout_seconds=READY_SECONDS)
+        try:
+            wait_until(answers_or_ended, command[-1], timeout_seconds=READY_SECONDS)
+        except TimeoutError as error:
+            raise NeverAnswered(f"no answer within {READY_SECONDS} s: {_last_line(log)}") from error
         yield Running(process.pid, time.perf_counter() - started)
-    except TimeoutError as error:
-        raise NeverAnswered(f"no answer within {READY_SECONDS} s: {_last_line(log)}") from error
     finally:
         _end(process)
 
