@@ -175,10 +175,11 @@ def _prepare(
             " killed is given up after about a minute."
         )
         raise ImportActive(sentence % {"name": found.name}) from error
-    before = imported.access_id
+    before = imported.access
     imported.job, imported.access, imported.requested_by, imported.finished_at = job, access, by, None
     imported.save(update_fields=["job", "access", "requested_by", "finished_at"])
-    ServiceAccess.objects.filter(pk=before, imports=None).exclude(pk=access.pk).delete()
+    if before and before != access and not before.imports.exists():
+        before.delete()
     return imported, job
 
 
