@@ -38,6 +38,7 @@ class Seen:
     """What the service listed, and what was found on the way that rows do not tell."""
 
     tags: dict[UUID, tuple[UUID, ...]] = field(default_factory=dict)
+    counted: int = 0  # by the service itself, after the list was read
     fetched: int = 0
     gone: int = 0  # deleted there while the import was under way
     differing: list[UUID] = field(default_factory=list)  # came again with other bytes
@@ -75,7 +76,8 @@ def bring(errand: Errand) -> Seen:
     seen = Seen()
     for _pass_number in range(MOST_PASSES):
         listed = _pass(errand, seen)
-        if len(listed) == errand.remote.image_count(errand.imported.remote_id):
+        seen.counted = errand.remote.image_count(errand.imported.remote_id)
+        if len(listed) == seen.counted:
             break
     seen.tags = {id_: tags for id_, tags in seen.tags.items() if id_ in listed}
     return seen

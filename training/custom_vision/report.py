@@ -46,7 +46,7 @@ def _report(errand: Errand, seen: Seen, tags: list[RemoteTag]) -> dict[str, Any]
     return {
         "tags": [_of_tag(tag, there_per_tag, here_per_tag, failed, rows) for tag in tags],
         "images": {
-            "there": len(seen.tags),
+            "there": max(len(seen.tags), seen.counted),
             "here": len(here),
             "failed": len(failed),
             "new": seen.fetched,

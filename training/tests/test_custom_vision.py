@@ -1,5 +1,7 @@
 """A project comes home from Custom Vision: whole, once, and whatever happens on the way."""
 
+import os
+import signal
 from collections import Counter
 from uuid import UUID
 
@@ -261,6 +263,53 @@ def test_a_link_that_has_ended_is_asked_for_again(custom_vision, monkeypatch):
     assert "Complete" in bring_home(custom_vision)
     assert Counter(one.status for one in custom_vision.calls("link")) == {403: 10, 200: 10}
     assert len(custom_vision.calls("get_images_by_ids")) == 1
+
+
+def test_links_of_stored_predictions_that_have_ended_are_asked_for_again(custom_vision, monkeypatch):
+    there = make_remote(custom_vision)
+    iteration = make_iteration(there)
+    make_stored(there, iteration, 60)
+    original = remote.Remote.predictions
+
+    def late(self, project):
+        for page in original(self, project):
+            custom_vision.expire_links()
+            yield page
+
+    monkeypatch.setattr(remote.Remote, "predictions", late)
+    assert "Complete" in bring_home(custom_vision, "--all", "--with-predictions")
+    assert ImportedPrediction.objects.get().sample.has_picture
+
+
+def test_an_image_that_the_service_counts_and_does_not_list_is_missed(custom_vision, monkeypatch):
+    make_remote(custom_vision)
+    original = remote.Remote.images
+    monkeypatch.setattr(remote.Remote, "images", lambda self, project: (page[1:] for page in original(self, project)))
+    with pytest.raises(CommandError, match="missing"):
+        bring_home(custom_vision)
+    images = ImportedProject.objects.get().report["images"]
+    assert (images["there"], images["here"], images["failed"]) == (10, 9, 0)
+
+
+def test_ctrl_c_stops_it_and_the_next_one_goes_on(custom_vision):
+    make_remote(custom_vision, each=20)
+    blob, asked = custom_vision.blob, []
+
+    def interrupting(name, query):
+        asked.append(name)
+        if len(asked) == 20:
+            os.kill(os.getpid(), signal.SIGINT)
+        return blob(name, query)
+
+    custom_vision.blob = interrupting
+    with pytest.raises(CommandError, match="Stopped. Run it again") as stopped:
+        bring_home(custom_vision)
+    assert stopped.value.returncode == 130
+    assert Job.objects.get().status == Job.Status.CANCELLED and not ServiceAccess.objects.exists()
+    kept = ImportedImage.objects.count()
+    assert 16 <= kept < 40
+    assert f"{40 - kept} fetched now" in bring_home(custom_vision)
+    assert truth(only_project()) == {"dark": 20, "light": 20}
 
 
 def test_what_is_no_picture_is_told_and_tried_again_next_time(custom_vision):
