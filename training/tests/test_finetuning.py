@@ -159,8 +159,9 @@ class TestFineTuning(TrainerContract):
 
     def test_progress_is_told_epoch_by_epoch(self, trained, told):
         notes = [note for _done, _total, note in told if note.startswith("Fine-tuning")]
-        assert notes[0] == "Fine-tuning, first epoch"
-        assert any(note.startswith("Fine-tuning, epoch 1 of at most 10, validation loss ") for note in notes)
+        assert notes[0] == "Fine-tuning, epoch 1 of at most 10, step 1 of 3"
+        assert notes[2] == "Fine-tuning, epoch 1 of at most 10, step 3 of 3"
+        assert notes[3].startswith("Fine-tuning, epoch 2 of at most 10, step 1 of 3, validation loss ")
 
     def test_only_the_top_has_changed(self, trained):
         import keras
@@ -208,7 +209,7 @@ class TestFineTuning(TrainerContract):
 
     def test_can_be_cancelled_in_the_middle_of_an_epoch(self, trainer, task):
         def stop(done, total, note=""):
-            if note == "Fine-tuning, first epoch":
+            if "epoch 1 of at most 10, step 2 of 3" in note:
                 raise Cancelled
 
         with pytest.raises(Cancelled):

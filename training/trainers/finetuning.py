@@ -151,7 +151,7 @@ def tune(
         train: pixels uint8 (N, S, S, 3) and labels (N,).
         validation: the same; not empty.
         seed: the same one gives the same weights on the same machine.
-        watch: called after every batch and every epoch; what it raises ends the training.
+        watch: called after every batch; what it raises ends the training.
     """
     import keras
     import tensorflow as tf
@@ -165,10 +165,11 @@ def tune(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
-    watcher = _Watcher(watch, epochs)
+    batches = pictures.shuffled(train, balanced_weights(train[1], len(head.bias)), seed)
+    watcher = _Watcher(watch, epochs, len(batches))
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
     history = model.fit(
-        pictures.shuffled(train, balanced_weights(train[1], len(head.bias)), seed),
+        batches,
         validation_data=pictures.plain(validation),
         epochs=epochs,
         verbose=0,
@@ -265,27 +266,26 @@ def _leaves(model: "keras.Model") -> Iterator["keras.layers.Layer"]:
 
 
 class _Watcher:
-    """Tells after every batch how far the epochs are, with what the last whole one reached."""
+    """Tells after every batch how far it is and what the last epoch reached, so that any batch can be the last."""
 
-    def __init__(self, watch: Watch, epochs: int) -> None:
-        self._watch, self._epochs = watch, epochs
+    def __init__(self, watch: Watch, epochs: int, steps: int) -> None:
+        self._watch, self._epochs, self._steps = watch, epochs, steps
         self._done = 0
-        self._loss = float("nan")
+        self._loss: float | None = None
 
     def batch(self, number: int, logs: Any = None) -> None:
-        self._tell()
+        values = {"epoch": self._done + 1, "epochs": self._epochs, "step": number + 1, "steps": self._steps}
+        if self._loss is None:
+            sentence = _("Fine-tuning, epoch %(epoch)d of at most %(epochs)d, step %(step)d of %(steps)d") % values
+        else:
+            sentence = _(
+                "Fine-tuning, epoch %(epoch)d of at most %(epochs)d, step %(step)d of %(steps)d, "
+                "validation loss %(loss).3f"
+            ) % (values | {"loss": self._loss})
+        self._watch(self._done, self._epochs, sentence)
 
     def epoch(self, number: int, logs: Mapping[str, float]) -> None:
         self._done, self._loss = number + 1, logs["val_loss"]
-        self._tell()
-
-    def _tell(self) -> None:
-        if not self._done:
-            self._watch(0, self._epochs, _("Fine-tuning, first epoch"))
-            return
-        sentence = _("Fine-tuning, epoch %(done)d of at most %(epochs)d, validation loss %(loss).3f")
-        values = {"done": self._done, "epochs": self._epochs, "loss": self._loss}
-        self._watch(self._done, self._epochs, sentence % values)
 
 
 def _curves(history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
