@@ -1,0 +1,83 @@
+"""Whether a head learns more when it sees the feature vectors of the mirrored pictures as well.
+
+    python bench/mirrored_features.py DIR [--backbone bundled] [--seeds 5]
+
+DIR holds a folder of pictures per category. The protocol is that of `manage.py evaluate_backbones`: the same draws, the
+same choice of the regularisation; once on the pictures alone and once on them and their mirror images. Asked is about
+the pictures as they are.
+"""
+
+import argparse
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "classifr.settings")
+
+import django
+import numpy as np
+from PIL import Image, ImageOps
+
+django.setup()
+
+from predictions.predictors.engine import Engine  # noqa: E402
+from training import backbone_study, backbones, features  # noqa: E402
+from training.backbone_study import Collection, Draw  # noqa: E402
+from training.trainers import compiling, head  # noqa: E402
+
+
+def vectors(collection: Collection, engine: Engine, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+    """Return the feature vectors of all pictures, changed in this way."""
+    pictures = {sample: (lambda sample=sample: change(collection.read(sample)())) for sample in collection.samples}
+    found: features.Vectors = {}
+    for samples, rows in features.compute(pictures, engine, {}):
+        found.update(zip(samples, rows, strict=True))
+    return np.stack([found[sample] for sample in collection.samples])
+
+
+def learn_from_both(
+    plain: np.ndarray, mirrored: np.ndarray, labels: np.ndarray, drawn: Draw, classes: int
+) -> head.Head:
+    """Return the head that learned from pictures and mirror images; held-back pictures choose as they are."""
+
+    def both(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        return np.concatenate([plain[rows], mirrored[rows]]), np.concatenate([labels[rows], labels[rows]])
+
+    held = plain[drawn.held], labels[drawn.held]
+    chosen = head.learn(both(np.setdiff1d(drawn.learn, drawn.held)), held, classes)
+    whole = head.learn(both(drawn.learn), held, classes, grid=[chosen.l2])
+    return head.Head(whole.head.kernel, whole.head.bias, chosen.head.temperature)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--backbone", default="bundled")
+    parser.add_argument("--per-class", type=int, nargs="+", default=[5, 10, 20, 50])
+    parser.add_argument("--seeds", type=int, default=5)
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        collection = backbone_study.gather(chosen.directory, Path(folder))
+        engine = Engine(compiling.compiled_backbone(backbones.get(chosen.backbone)), threads=os.cpu_count())
+        plain, mirrored = (vectors(collection, engine, change) for change in (lambda image: image, ImageOps.mirror))
+    labels, classes = collection.labels, len(collection.names)
+    print(f"{chosen.directory.name}, {chosen.backbone}: accuracy plain, with mirror images, difference ± its deviation")
+    for number in backbone_study.possible(collection, chosen.per_class):
+        found = []
+        for seed in range(chosen.seeds):
+            drawn = backbone_study.draw(labels, number, seed)
+            heads = (
+                backbone_study.learn_head(plain, labels, drawn, classes),
+                learn_from_both(plain, mirrored, labels, drawn, classes),
+            )
+            found.append([(h.logits(plain[drawn.ask]).argmax(axis=1) == labels[drawn.ask]).mean() for h in heads])
+        alone, both = np.array(found).T
+        gain = both - alone
+        print(f"{number:4d}  {alone.mean():.3f}  {both.mean():.3f}  {gain.mean():+.3f} ± {gain.std(ddof=1):.3f}")
+
+
+if __name__ == "__main__":
+    main()
