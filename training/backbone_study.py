@@ -101,13 +101,21 @@ class Curve:
     answers: dict[int, list[Answer]]
 
 
-def gather(directory: Path, folder: Path, progress: Progress = silent) -> Collection:
+@dataclass(frozen=True)
+class Seen:
+    """The feature vectors of a collection, shape (N, features) in its order, and what a new one took."""
+
+    matrix: np.ndarray
+    milliseconds: float
+
+
+def gather(directory: Path, folder: Path, progress: Progress = silent, *, fewest: int = 2) -> Collection:
     """Check the pictures of a folder that holds one folder per category, and keep them in another folder.
 
     What is no picture, and a picture that was there before, is left out and told.
 
     Raises:
-        StudyRefused: there is no such folder, or it has fewer than two categories with pictures.
+        StudyRefused: there is no such folder, or it has fewer than `fewest` categories with pictures.
     """
     if not directory.is_dir():
         raise StudyRefused(f"There is no folder {directory}. Name one that holds a folder of pictures per category.")
@@ -125,7 +133,9 @@ def gather(directory: Path, folder: Path, progress: Progress = silent) -> Collec
             else:
                 owners[kept] = shown.parts[0]
     names = tuple(sorted(set(owners.values())))
-    if len(names) < 2:
+    if len(names) < fewest:
+        if fewest == 1:
+            raise StudyRefused(f"{directory} holds no folder with pictures in it.")
         raise StudyRefused(
             f"{directory} holds {len(names)} categories with pictures; to tell apart there must be two. "
             "It needs one folder per category with pictures in it."
@@ -165,6 +175,13 @@ def frozen(
     backbone: Backbone, collection: Collection, per_class: Sequence[int], seeds: int, progress: Progress = silent
 ) -> Curve:
     """Return the learning curve of a backbone that looks at every picture once."""
+    seen = vectors(backbone, collection, progress)
+    found = answers(lambda drawn, seed: Learned(seen.matrix), collection, per_class, seeds, progress)
+    return Curve(backbone.name, seen.matrix.shape[1], seen.milliseconds, found)
+
+
+def vectors(backbone: Backbone, collection: Collection, progress: Progress = silent) -> Seen:
+    """Have a backbone look at every picture of a collection, once; its vectors are kept beside the pictures."""
     progress(0, 1, "Compiling the backbone")
     engine = Engine(compiling.compiled_backbone(backbone), threads=os.cpu_count())
     cache = features.FeatureCache(backbone.digest)
@@ -174,8 +191,7 @@ def frozen(
     extraction = features.extract(cache, pictures, lambda: engine, progress)
     milliseconds = 1000 * (time.process_time() - started) / max(extraction.extracted, 1)
     matrix = np.stack([extraction.vectors[sample] for sample in collection.samples])
-    found = answers(lambda drawn, seed: Learned(matrix), collection, per_class, seeds, progress)
-    return Curve(backbone.name, matrix.shape[1], milliseconds, found)
+    return Seen(matrix, milliseconds)
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:

@@ -23,9 +23,10 @@ class Scope:
     `learned` is of shape (N, D), rows of unit length, float32 (stored as float16); `references` of shape (M,), in
     rising order: the similarities of M held-out pictures.
 
-    The similarity of a picture is the cosine between its feature vector and the NEIGHBOURS-th nearest of those learned
-    from. Its familiarity is the share of held-out pictures that are no more similar, the picture itself counted among
-    them: a conformal p-value, so of pictures like the held-out ones at most a share of `a` has a familiarity up to `a`.
+    The similarity of a picture is the cosine between its feature vector and the `neighbours`-th nearest of those
+    learned from. Its familiarity is the share of held-out pictures that are no more similar, the picture itself counted
+    among them: a conformal p-value, so of pictures like the held-out ones at most a share of `a` has a familiarity up
+    to `a`.
 
     Sources: Sun et al. 2022, "Out-of-distribution detection with deep nearest neighbors", arXiv:2204.06507 (the
     similarity); Bates et al. 2023, "Testing for outliers with conformal p-values", arXiv:2104.08279, equation 3.
@@ -33,10 +34,11 @@ class Scope:
 
     learned: np.ndarray
     references: np.ndarray
+    neighbours: int = NEIGHBOURS
 
     def similarity(self, features: np.ndarray) -> np.ndarray:
-        """Return the cosine to the NEIGHBOURS-th nearest (with fewer, to the farthest), shape (N,), for (N, D)."""
-        neighbours = min(NEIGHBOURS, len(self.learned))
+        """Return the cosine to the `neighbours`-th nearest (with fewer, to the farthest), shape (N,), for (N, D)."""
+        neighbours = min(self.neighbours, len(self.learned))
         asked = unit(features)
         few = len(asked) <= ONE_BY_ONE
         cosines = np.einsum("nd,md->nm", asked, self.learned) if few else asked @ self.learned.T
@@ -49,14 +51,19 @@ class Scope:
 
     def to_bytes(self) -> bytes:
         buffer = io.BytesIO()
-        np.savez(buffer, learned=self.learned.astype(np.float16), references=self.references)
+        np.savez(
+            buffer,
+            learned=self.learned.astype(np.float16),
+            references=self.references,
+            neighbours=np.int64(self.neighbours),
+        )
         return buffer.getvalue()
 
     @classmethod
     def from_file(cls, path: Path) -> "Scope":
         """Read what `to_bytes` wrote. Raises ValueError or KeyError if the file holds something else."""
         with np.load(path, allow_pickle=False) as stored:
-            return cls(stored["learned"].astype(np.float32), stored["references"])
+            return cls(stored["learned"].astype(np.float32), stored["references"], int(stored["neighbours"]))
 
 
 def unit(features: np.ndarray) -> np.ndarray:

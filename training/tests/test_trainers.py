@@ -132,22 +132,30 @@ class TestHead:
 
 class TestScope:
     def test_keeps_what_was_learned_from_and_how_near_others_come(self):
-        learned = scope.learn(make_blobs(1, 60)[0], make_blobs(2, 30)[0])
+        learned = scope.learn(make_blobs(1, 60), make_blobs(2, 30)[0])
         assert learned and (learned.learned.shape, learned.references.shape) == ((60, 5), (30,))
         assert (np.diff(learned.references) >= 0).all()
         assert np.linalg.norm(learned.learned, axis=1) == pytest.approx(1, abs=1e-3)
 
     def test_the_same_again_gives_the_same_bytes(self):
-        first, again = (scope.learn(make_blobs(1, 60)[0], make_blobs(2, 30)[0]) for _time in range(2))
+        first, again = (scope.learn(make_blobs(1, 60), make_blobs(2, 30)[0]) for _time in range(2))
         assert first and again and first.to_bytes() == again.to_bytes()
 
     def test_too_few_held_out_samples_give_none(self):
-        assert scope.learn(make_blobs(1, 60)[0], make_blobs(2, 18)[0]) is None
+        assert scope.learn(make_blobs(1, 60), make_blobs(2, 18)[0]) is None
+
+    def test_a_category_of_a_few_pictures_is_familiar_too(self):
+        labels = np.repeat([0, 1, 2], [100, 100, 6])
+        features = np.eye(3)[labels] + np.random.default_rng(0).normal(0, 0.05, (206, 3))
+        learned = scope.learn((features, labels), features[::6])
+        assert learned and learned.neighbours == 3
+        rare = np.array([[0.0, 0.0, 1.0]])
+        assert learned.similarity(rare)[0] > 0.95 > 0.3 > replace(learned, neighbours=10).similarity(rare)[0]
 
     def test_of_very_many_samples_some_spread_evenly_stay(self, monkeypatch):
         monkeypatch.setattr(scope, "MOST", 7)
-        features, _labels = make_blobs(1, 60)
-        learned = scope.learn(features, make_blobs(2, 30)[0])
+        features, labels = make_blobs(1, 60)
+        learned = scope.learn((features, labels), make_blobs(2, 30)[0])
         assert learned and len(learned.learned) == 7
         assert learned.learned[[0, -1]] == pytest.approx(unit(features[[0, -1]]), abs=1e-3)
 

@@ -94,7 +94,7 @@ class KerasTrainer(BaseTrainer):
         if tuning:
             seen, learned, usable = self._fine_tune(task, seen, learned, usable, stage(progress, learnt, 80))
             train, validation = (_split(task, usable, seen.vectors, which) for which in ("train", "validation"))
-        known = scope.learn(train[0], validation[0])
+        known = scope.learn(train, validation[0])
         if known is None:
             notes.append(_too_few_for_scope(len(validation[1])))
         reference, digest, manifest = self._keep(task, seen, learned, known, usable, stage(progress, 80, 100))

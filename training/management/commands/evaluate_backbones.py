@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.template.loader import render_to_string
 
 from classifr.common.errors import DomainError
-from training import backbone_study, backbones, network_study, plots
+from training import backbone_study, backbones, network_study, plots, scope_study
 from training.backbone_study import Answer, Collection, Curve, StudyRefused
 from training.backbones import imagenet
 from training.backbones.base import Backbone
@@ -42,6 +42,15 @@ class Command(BaseCommand):
             "--per-class", metavar="N", nargs="+", type=_positive, default=PER_CLASS, help="Default: 5 10 20 50."
         )
         parser.add_argument(
+            "--out-of-scope",
+            metavar="DIR",
+            nargs="+",
+            type=Path,
+            default=[],
+            help="Folders of other things, with folders of pictures in them too: measures how well each backbone (but "
+            "scratch) tells them from the categories of the first, with the largest N.",
+        )
+        parser.add_argument(
             "--seeds", metavar="N", type=_positive, default=SEEDS, help=f"Draws for every number. Default: {SEEDS}."
         )
         parser.add_argument(
@@ -57,6 +66,7 @@ class Command(BaseCommand):
             raise CommandError(f"{plot} does not end with .svg, and that is what is drawn.")
         names = list(dict.fromkeys(options["backbone"] or ["bundled", *imagenet.at_hand()]))
         bar = Bar(self.stderr)
+        told: list[scope_study.Figures] = []
         try:
             found = [backbones.get(name) for name in names if name != backbones.SCRATCH]
             with tempfile.TemporaryDirectory(prefix="classifr-study-") as folder:
@@ -66,6 +76,9 @@ class Command(BaseCommand):
                 curves = []
                 for backbone in found:
                     curves += self._curves(backbone, collection, numbers, options, bar)
+                others = self._others(options["out_of_scope"], Path(folder), bar)
+                for backbone in found if others else []:
+                    told += scope_study.measure(backbone, collection, others, max(numbers), options["seeds"], bar)
                 if backbones.SCRATCH in names:
                     self._announce("scratch", numbers, options, bar)
                     curves.append(network_study.scratch(collection, numbers, options["seeds"], bar))
@@ -76,6 +89,17 @@ class Command(BaseCommand):
         self.stdout.write(report(collection, curves, options["seeds"]))
         if plot:
             self._draw(plot, options["directory"].name, curves)
+        if told:
+            self.stdout.write("\n" + scope_report(told, max(numbers)))
+
+    def _others(self, directories: Sequence[Path], folder: Path, bar: Bar) -> dict[str, Collection]:
+        """Gather the folders of other things, each under its name."""
+        found = {}
+        for place, directory in enumerate(directories):
+            own = folder / f"outside-{place}"
+            own.mkdir()
+            found[directory.name] = backbone_study.gather(directory, own, bar, fewest=1)
+        return found
 
     def _curves(
         self, backbone: Backbone, collection: Collection, numbers: Sequence[int], options: dict[str, Any], bar: Bar
@@ -129,6 +153,30 @@ def report(collection: Collection, curves: Sequence[Curve], seeds: int) -> str:
         f"for one draw of {numbers[-1]} per category.",
     ]
     return "\n".join(lines)
+
+
+def scope_report(told: Sequence[scope_study.Figures], per_class: int) -> str:
+    """Return as Markdown how well pictures of other things are told: a row per backbone and folder."""
+    headings = ["backbone", "out of scope", "AUROC, nearness", "AUROC, probability", "refused", "refused of its own"]
+    lines = [_row(headings), _row(["---", "---", *["--:"] * (len(headings) - 2)])]
+    for figures in told:
+        parts: list[list[float | None]] = [
+            [draw.by_nearness for draw in figures.draws],
+            [draw.by_probability for draw in figures.draws],
+            [draw.refused_outside for draw in figures.draws],
+            [draw.refused_inside for draw in figures.draws],
+        ]
+        lines.append(_row([figures.backbone, figures.outside, *map(_mean, parts)]))
+    lines += ["", f"Learned from {per_class} pictures per category; refused are at most 5 % of those held back."]
+    return "\n".join(lines)
+
+
+def _mean(values: Sequence[float | None]) -> str:
+    known = [value for value in values if value is not None]
+    if not known:
+        return ABSENT
+    spread = f" ± {statistics.stdev(known):.3f}" if len(known) > 1 else ""
+    return f"{statistics.mean(known):.3f}{spread}"
 
 
 def _cells(curve: Curve, numbers: Sequence[int]) -> list[str]:
