@@ -2,11 +2,13 @@
 
 import base64
 
+import numpy as np
 import pytest
 
 from classifr.common import jobs
 from predictions.models import Feedback, Prediction
-from predictions.tests.factories import make_live_model, make_picture_bytes, make_project, make_user
+from predictions.predictors.dummy import DummyPredictor
+from predictions.tests.factories import make_live_model, make_picture_bytes, make_prediction, make_project, make_user
 
 pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
 
@@ -116,3 +118,25 @@ def test_everything_works_without_script(new_page, live_server, sign_in, dishes)
     page.fill("input[name=category]", "pizza")
     page.click("button:has-text('Save')")
     page.wait_for_selector("strong:has-text('pizza')")
+
+
+@pytest.mark.parametrize("width", [360, 1100])
+def test_what_spoke_for_an_answer_is_shown_by_keyboard(page, sign_in, assert_accessible, dishes, monkeypatch, width):
+    def explain(self, picture, model):
+        evidence = np.zeros((9, 9, 3))
+        evidence[8, 8] = 1
+        return evidence
+
+    monkeypatch.setattr(DummyPredictor, "explain", explain)
+    prediction = make_prediction(project=dishes)
+    sign_in(page, prediction.user)
+    page.set_viewport_size({"width": width, "height": 720})
+    page.goto(prediction.get_absolute_url())
+    page.focus("#explanation button")
+    page.keyboard.press("Enter")
+    picture = page.wait_for_selector("#explanation figure img")
+    assert "mostly at the bottom right" in picture.get_attribute("alt")
+    page.wait_for_function("document.querySelector('#explanation figure img').naturalWidth > 0")
+    assert page.evaluate("document.activeElement.parentElement.tagName") == "FIGCAPTION"
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    assert_accessible(page)
