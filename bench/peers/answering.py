@@ -5,6 +5,7 @@ The environment says which: PEER_MODEL (a `.keras` file, or a `.tflite` one for 
 
 import io
 import os
+import threading
 from collections.abc import Sequence
 
 import numpy as np
@@ -48,7 +49,7 @@ class KerasModel:
 
 
 class CompiledModel:
-    """The LiteRT export of the same model, one thread; not to be called by two threads at once."""
+    """The LiteRT export of the same model, one thread; callers wait for each other."""
 
     draft = True
 
@@ -56,12 +57,14 @@ class CompiledModel:
         from ai_edge_litert.interpreter import Interpreter
 
         self._interpreter = Interpreter(path, num_threads=1)
+        self._lock = threading.Lock()
         self._run = self._interpreter.get_signature_runner()
         (self._name,) = self._run.get_input_details()
         self.size = int(self._run.get_input_details()[self._name]["shape_signature"][1])
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
-        return self._run(**{self._name: batch})["probabilities"]
+        with self._lock:
+            return self._run(**{self._name: batch})["probabilities"]
 
     predict_on_batch = predict
 
