@@ -10,6 +10,7 @@ from classifr.customvision.calls import Call
 from classifr.customvision.models import Iteration, Workspace
 from predictions import registry
 from predictions.models import Category, ModelVersion, Prediction, Project
+from training import archives
 from training.models import TrainingRun
 
 _STATUS = {
@@ -19,6 +20,9 @@ _STATUS = {
     TrainingRun.Status.FAILED: "Failed",
     TrainingRun.Status.CANCELLED: "Failed",
 }
+
+
+EXPORTABLE_TO = ("TensorFlow", "ONNX")
 
 
 def moment(value: datetime) -> str:
@@ -36,11 +40,11 @@ def domain(call: Call, one: domains.Domain) -> dict[str, Any]:
         "id": str(one.id),
         "name": one.name,
         "type": "Classification",
-        "exportable": False,
+        "exportable": True,
         "enabled": True,
     }
     if call.version >= (3, 4):
-        answer["exportablePlatforms"] = []
+        answer["exportablePlatforms"] = list(EXPORTABLE_TO)
     return answer
 
 
@@ -95,6 +99,7 @@ def iteration(call: Call, one: Iteration, of: Workspace) -> dict[str, Any]:
     run, version = one.run, one.version
     status = _STATUS[TrainingRun.Status(run.status)] if run else "Completed"
     is_done = status == "Completed"
+    is_exportable = bool(is_done and version and version.predictor == archives.PREDICTOR)
     began = run.created_at if run else one.own_version.created_at  # type: ignore[union-attr]
     ended = (run.finished_at if run else began) if status != "Training" else None
     answer: dict[str, Any] = {
@@ -104,8 +109,8 @@ def iteration(call: Call, one: Iteration, of: Workspace) -> dict[str, Any]:
         "created": moment(began),
         "lastModified": moment(max(filter(None, (began, ended, one.modified_at if one.publish_name else None)))),
         "projectId": str(of.project.uuid),
-        "exportable": False,
-        "exportableTo": [],
+        "exportable": is_exportable,
+        "exportableTo": list(EXPORTABLE_TO) if is_exportable else [],
         "domainId": str(of.domain) if is_done else None,
         "classificationType": "Multiclass" if is_done else None,
         "trainingType": "Regular",

@@ -6,7 +6,7 @@ from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from accounts import roles
-from classifr.customvision import answers
+from classifr.customvision import answers, removal
 from classifr.customvision.calls import Call, member
 from classifr.customvision.faults import Fault, not_implemented
 from classifr.customvision.models import Iteration
@@ -49,12 +49,12 @@ def get_iterations(call: Call) -> Reply:
 
 @operation("GetIteration", "GET", ONE, roles.TRAIN)
 def get_iteration(call: Call) -> Reply:
-    return Reply(answers.iteration(call, _named(call), workspace_of(call.project)))
+    return Reply(answers.iteration(call, named(call), workspace_of(call.project)))
 
 
 @operation("UpdateIteration", "PATCH", ONE, roles.TRAIN)
 def update_iteration(call: Call) -> Reply:
-    one, name = _named(call), member(call.json(), "name", str, "").strip()
+    one, name = named(call), member(call.json(), "name", str, "").strip()
     if not name or len(name) > 100:
         raise Fault("BadRequestIterationName", "An iteration needs a name of at most 100 characters.")
     if any(other.name == name and other != one for other in all_of(call.project)):
@@ -65,22 +65,24 @@ def update_iteration(call: Call) -> Reply:
 
 
 @operation("DeleteIteration", "DELETE", ONE, roles.TRAIN)
+@transaction.atomic
 def delete_iteration(call: Call) -> Reply:
     """Hide an iteration. Its run, its model and what that answered stay in Classifr."""
-    one = _named(call)
+    one = named(call)
     if one.publish_name:
         raise Fault("BadRequestIterationIsPublished", "The iteration is published. Unpublish it first.")
     if one.run and one.run.is_active:
         raise Fault("BadRequestTrainingAlreadyInProgress", "The iteration is being trained.")
     one.deleted_at = timezone.now()
     one.save(update_fields=["deleted_at"])
+    removal.remove_exports(one)
     return NO_CONTENT
 
 
 @operation("PublishIteration", "POST", f"{ONE}/publish", roles.PROMOTE)
 def publish(call: Call) -> Reply:
     """Let an iteration answer under a name. Which model answers on Classifr's pages is another matter."""
-    one, name = _named(call), call.required("publishName")
+    one, name = named(call), call.required("publishName")
     if len(name) > 100 or "/" in name or not name.isprintable() or name != name.strip():
         message = "A publish name has at most 100 characters, no slash, and no blanks around it."
         raise Fault("BadRequestInvalidPublishName", message)
@@ -104,23 +106,17 @@ def publish(call: Call) -> Reply:
 
 @operation("UnpublishIteration", "DELETE", f"{ONE}/publish", roles.PROMOTE)
 def unpublish(call: Call) -> Reply:
-    one = _named(call)
+    one = named(call)
     if not one.publish_name:
         raise Fault("BadRequestIterationNotPublished", "The iteration is not published.")
     _set_publication(one, "", "")
     return NO_CONTENT
 
 
-@operation("GetExports", "GET", f"{ONE}/export", roles.TRAIN)
-def get_exports(call: Call) -> Reply:
-    _named(call)
-    return Reply([])
-
-
 @operation("GetIterationPerformance", "GET", f"{ONE}/performance", roles.TRAIN)
 def get_performance(call: Call) -> Reply:
     """Say how well an iteration did on its own test pictures; every tag is counted by itself."""
-    one, threshold = _named(call), call.fraction("threshold", 0.5)
+    one, threshold = named(call), call.fraction("threshold", 0.5)
     version = one.version
     evaluation = version.evaluations.order_by("pk").first() if version else None
     if version is None or evaluation is None:
@@ -183,7 +179,8 @@ def default_of(project: Project) -> Iteration:
     return trained[-1]
 
 
-def _named(call: Call) -> Iteration:
+def named(call: Call) -> Iteration:
+    """Return the iteration that the path names. Raises Fault."""
     return by_id(call.project, call.uuid("iterationId", "NotFoundIteration"))
 
 

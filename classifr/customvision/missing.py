@@ -23,7 +23,6 @@ MISSING: list[tuple[str, str, str, str, Version]] = [
     ("QuerySuggestedImages", "POST", f"{PROJECT}/images/suggested", "suggested tags", (3, 1)),
     ("QuerySuggestedImageCount", "POST", f"{PROJECT}/images/suggested/count", "suggested tags", (3, 1)),
     ("SuggestTagsAndRegions", "POST", f"{PROJECT}/tagsandregions/suggestions", "suggested tags", (3, 1)),
-    ("ExportIteration", "POST", f"{ITERATION}/export", "exports of iterations", (3, 0)),
     ("GetImagePerformances", "GET", f"{ITERATION}/performance/images", "the performance on single images", (3, 0)),
     (
         "GetImagePerformanceCount",

@@ -81,6 +81,31 @@ class Iteration(models.Model):
         return self.run.model_version if self.run else self.own_version
 
 
+class Export(models.Model):
+    """An archive of an iteration's model: asked for, then made in the background, or not and why."""
+
+    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
+    iteration = models.ForeignKey(Iteration, models.CASCADE, related_name="exports")
+    platform = models.CharField(max_length=20)
+    flavor = models.CharField(max_length=20, blank=True)
+    file_name = models.CharField(max_length=300, blank=True, help_text="In the storage of models, once it is made.")
+    error = models.CharField(max_length=500, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["iteration", "platform", "flavor"], name="one_export_of_a_kind"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.iteration} as {self.flavor or self.platform}"
+
+    @property
+    def job_key(self) -> str:
+        return f"customvision.export:{self.pk}"
+
+
 class StoredPrediction(models.Model):
     """A prediction that a client had stored, so that it can be queried and deleted."""
 

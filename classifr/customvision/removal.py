@@ -9,7 +9,7 @@ from django.db.models import Exists, OuterRef, QuerySet
 from accounts.models import User
 from classifr.common import jobs
 from classifr.customvision.faults import Fault
-from classifr.customvision.models import Iteration, TrainingImage
+from classifr.customvision.models import Export, Iteration, TrainingImage
 from predictions import holds, registry, retention
 from predictions.models import Category, Feedback, Prediction, Project, Sample
 from review import horizon
@@ -36,6 +36,7 @@ def remove_project(project: Project) -> None:
     if TrainingRun.objects.active().filter(project=project).exists():
         raise Fault("BadRequestTrainingAlreadyInProgress", "The project is being trained.")
     files = _picture_files(project.samples.with_picture()) + _model_files(project)
+    files += _export_files(Export.objects.filter(iteration__project=project))
     for start in range(0, len(files), FILES_PER_JOB):
         jobs.enqueue(DELETE_FILES, {"files": files[start : start + FILES_PER_JOB]})
     TrainingRun.objects.filter(project=project).delete()
@@ -89,6 +90,14 @@ def remove_prediction(prediction: Prediction) -> None:
     _let_go(sample)
 
 
+def remove_exports(iteration: Iteration) -> None:
+    """Delete the archives of an iteration; call it in a transaction."""
+    exports = Export.objects.filter(iteration=iteration)
+    if files := _export_files(exports):
+        jobs.enqueue(DELETE_FILES, {"files": files})
+    exports.delete()
+
+
 def _let_go(sample: Sample) -> None:
     """Delete a sample that nothing holds, or at least its picture."""
     if sample.predictions.exists():
@@ -127,3 +136,7 @@ def _model_files(project: Project) -> list[tuple[str, str]]:
                 continue
             files += [("models", f"{reference}/{name}") for name in names]
     return files
+
+
+def _export_files(exports: QuerySet[Export]) -> list[tuple[str, str]]:
+    return [("models", name) for name in exports.exclude(file_name="").values_list("file_name", flat=True)]

@@ -7,7 +7,7 @@ from django.core.files.storage import storages
 
 from classifr.common import jobs
 from classifr.common.progress import Progress
-from classifr.customvision import removal
+from classifr.customvision import exports, removal
 
 
 @jobs.handler(removal.DELETE_FILES)
@@ -15,3 +15,8 @@ def delete_files(payload: Mapping[str, Any], progress: Progress) -> None:
     """Delete files by storage and name. Safe to repeat."""
     for alias, name in payload["files"]:
         storages[alias].delete(name)
+
+
+@jobs.handler(exports.JOB)
+def export(payload: Mapping[str, Any], progress: Progress) -> None:
+    exports.make(payload["export"])

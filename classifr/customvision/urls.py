@@ -2,12 +2,13 @@
 
 from django.urls import path, re_path
 
-from classifr.customvision import pictures, views
+from classifr.customvision import exports, pictures, views
 
 app_name = "customvision"
 _IN_ANY_CASE = "".join(f"[{letter}{letter.upper()}]" for letter in "customvision")
 _REST = r"/+[vV](?P<version>[^/]+)/+(?P<area>[^/]+)/+(?P<path>.*)"
 urlpatterns = [
     path("customvision/pictures/<str:token>", pictures.show, name="picture"),
+    path("customvision/exports/<str:token>", exports.download, name="export"),
     re_path(rf"^[/]*{_IN_ANY_CASE}{_REST}$", views.answer, name="answer"),
 ]

@@ -15,7 +15,7 @@ from rest_framework.throttling import UserRateThrottle
 from accounts.authentication import ApiTokenAuthentication
 from accounts.models import User
 from classifr.common.errors import Conflict, DomainError, QuotaReached, Unavailable
-from classifr.customvision import faults, images, iterations, missing, projects, serving, stored, tags
+from classifr.customvision import exports, faults, images, iterations, missing, projects, serving, stored, tags
 from classifr.customvision.calls import Call
 from classifr.customvision.faults import Fault, GatewayFault
 from classifr.customvision.operations import VERSIONS, Reply, find
@@ -23,7 +23,7 @@ from classifr.customvision.operations import VERSIONS, Reply, find
 logger = logging.getLogger(__name__)
 
 # Each registers its operations when it is imported
-ROOMS = (projects, tags, images, iterations, serving, stored, missing)
+ROOMS = (projects, tags, images, iterations, exports, serving, stored, missing)
 _KEYS = {"training": "Training-Key", "prediction": "Prediction-Key"}
 _ANY_KEY = "Ocp-Apim-Subscription-Key"
 

@@ -241,6 +241,7 @@ ROWS: dict[str, list[Row]] = {
         post(KEY_ALONE, custom_vision, why="the same"),
     ],
     "customvision:picture": [get(NOT_FOUND, lambda world: {"token": "wrong"}, why="a signed address is the key")],
+    "customvision:export": [get(NOT_FOUND, lambda world: {"token": "wrong"}, why="a signed address is the key")],
 }
 
 # Old addresses of allauth, without a name, that redirect to the ones above

@@ -10,8 +10,9 @@ from classifr.customvision import domains, views
 from classifr.customvision.operations import VERSIONS, operations
 from classifr.customvision.tests import schema
 from classifr.customvision.tests.factories import Caller, make_caller, make_published
-from predictions.models import Project
+from predictions.models import ModelVersion, Project
 from predictions.tests.factories import make_picture_bytes
+from training import archives
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 assert views.ROOMS, "registers the operations"
@@ -57,6 +58,7 @@ def test_every_answer_is_one_of_the_specification(version, settings, monkeypatch
     from classifr.common import fetching
 
     settings.DEFAULT_TRAINER = "dummy"
+    monkeypatch.setattr(archives, "build", lambda model, labels, of: b"PK")
     monkeypatch.setattr(fetching, "fetch", lambda url, most_bytes: make_picture_bytes((30, 30, 30)))
     caller = make_caller(version=version)
     project, tags, iteration = make_published(caller, pictures=8)
@@ -136,6 +138,17 @@ def go_through_everything(call: Checked, ids: dict[str, str], tags: dict[str, st
     # Iterations
     for name in ("GetIterations", "GetIteration", "GetExports", "GetIterationPerformance"):
         call(name, ids, expect=200)
+    call("ExportIteration", ids, "platform=ONNX", expect=400)  # the dummy's models are no files
+    ModelVersion.objects.update(predictor="keras")
+    for query in ("platform=TensorFlow&flavor=TensorFlowLite", "platform=ONNX"):
+        assert call("ExportIteration", ids, query, expect=200)["status"] == "Exporting"
+    call("ExportIteration", ids, "platform=ONNX", expect=400)
+    call("ExportIteration", ids, "platform=CoreML", expect=400)
+    call("ExportIteration", ids, "platform=Paper", expect=400)
+    jobs.run_due("training")
+    assert {one["status"] for one in call("GetExports", ids, expect=200)} == {"Done"}
+    call("GetIteration", ids, expect=200)
+    ModelVersion.objects.update(predictor="dummy")
     running = call("TrainProject", ids, expect=200)
     call("TrainProject", ids, expect=400)
     call("GetIteration", ids | {"iterationId": running["id"]}, expect=200)
