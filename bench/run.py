@@ -15,6 +15,7 @@ from pathlib import Path
 
 PARTS = {
     "serving": "requests per second and latencies of POST predict, beside the bare loop, Flask and FastAPI",
+    "customvision": "classifying without storing by the Custom Vision API, beside POST predict",
     "request": "where each millisecond of a POST predict goes",
     "learning": "add_category and retrain for 50 new pictures in a project of 1,000",
     "pages": "history and review pages with 10,000 and with 1,000,000 predictions in PostgreSQL",
