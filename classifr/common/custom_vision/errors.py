@@ -111,8 +111,8 @@ def _reason_and_text(body: Any) -> tuple[str, str]:
     """Return code and message of an answer in the service's form or in that of the gateway."""
     inner = body.get("error", body) if isinstance(body, dict) else {}
     inner = inner if isinstance(inner, dict) else {}
-    return str(inner.get("code") or ""), str(inner.get("message") or inner.get("code") or _("without a reason"))
+    return str(inner.get("code") or ""), str(inner.get("message") or inner.get("code") or _("It gives no reason."))
 
 
 def _sentence(text: str) -> str:
-    return text if text.endswith((".", "!", "?", "…")) else f"{text}."
+    return text if text.endswith((".", "!", "?", "…", "。")) else f"{text}."
