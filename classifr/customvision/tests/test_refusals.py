@@ -115,7 +115,7 @@ def test_a_role_that_may_not_is_told_so(world):
 def test_a_call_too_many_is_refused_in_the_form_of_the_gateway(world, monkeypatch):
     monkeypatch.setattr(UserRateThrottle, "allow_request", lambda *_args: False)
     monkeypatch.setattr(UserRateThrottle, "wait", lambda _throttle: 6.5)
-    for one in world.operations:
+    for one in (one for one in world.operations if one.area == "training"):
         response = world(one)
         assert (response.status_code, response["Retry-After"]) == (429, "7"), one.name
         assert response.json()["error"]["message"].endswith("Please retry after 7 seconds.")
