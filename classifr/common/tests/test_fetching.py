@@ -45,7 +45,7 @@ def site(settings):
     """The address of a server on this machine, which the setting allows to ask."""
     settings.CUSTOM_VISION_URL_ALLOW = ["127.0.0.0/8"]
     server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
     yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()

@@ -71,7 +71,7 @@ class StandIn:
         self._server = _Server(("127.0.0.1", 0), _handler_of(self))
 
     def __enter__(self) -> Self:
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        threading.Thread(target=self._server.serve_forever, args=[0.01], daemon=True).start()
         return self
 
     def __exit__(self, *error: object) -> None:
