@@ -32,6 +32,9 @@ class Project(models.Model):
     slug = models.SlugField(max_length=60, unique=True)
     description = models.TextField(_("description"), blank=True)
     modality = models.CharField(max_length=10, choices=Modality, default=Modality.IMAGE)
+    multilabel = models.BooleanField(
+        default=False, help_text="The categories do not exclude each other: a picture may show several of them."
+    )
     trainer = models.CharField(_("trainer"), max_length=50, blank=True, help_text=_("Empty: the server's default."))
     retention = models.CharField(_("retention"), max_length=3, choices=Retention, blank=True)
     test_time_augmentation = models.BooleanField(

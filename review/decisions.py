@@ -4,7 +4,7 @@ A ruling is made under a lease (see `review.leases`), or on a sample that nobody
 else is a Conflict, so that no ruling is overwritten by somebody who has not seen it.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from django.db import transaction
 from django.utils.translation import gettext as _
@@ -14,7 +14,7 @@ from classifr.common.errors import Conflict, InvalidInput
 from predictions import categories
 from predictions.models import Category, Prediction, Project, Sample
 from review import horizon, leases
-from review.models import Decision
+from review.models import Decision, FurtherCategory
 
 LONGEST_REASON = 300
 UNDO_REACH = 100  # how many own rulings are looked through for the newest that can be undone
@@ -146,6 +146,29 @@ def label_many(
             )
         )
     return Decision.objects.bulk_create(decisions, batch_size=1000)
+
+
+@transaction.atomic
+def label_with_all(
+    project: Project, rulings: Iterable[tuple[Sample, Sequence[Category]]], *, by: User | None, reason: str
+) -> list[Decision]:
+    """Label imported samples with all the categories that they show, at least one each.
+
+    Raises:
+        InvalidInput: as `label_many`, and for several categories where they exclude each other.
+    """
+    wanted = [(sample, list(dict.fromkeys(shown))) for sample, shown in rulings]
+    if not project.multilabel and any(len(shown) > 1 for _sample, shown in wanted):
+        raise InvalidInput(_("The categories of this project exclude each other. Name one for each picture."))
+    if any(one.project_id != project.pk for _sample, shown in wanted for one in shown):
+        raise InvalidInput(_("A sample or category belongs to another project than %(name)s.") % {"name": project})
+    made = label_many(project, [(sample, shown[0]) for sample, shown in wanted], by=by, reason=reason)
+    FurtherCategory.objects.bulk_create(
+        FurtherCategory(decision=decision, category=category)
+        for decision, (_sample, shown) in zip(made, wanted, strict=True)
+        for category in shown[1:]
+    )
+    return made
 
 
 def tidy(reason: str) -> str:

@@ -1,12 +1,17 @@
 """What counts as true, and nothing else does: the newest ruling of a sample, if it names a category.
 
+Where categories do not exclude each other, a ruling may name several, and all of them are true. What it does not name
+is not there.
+
 A user's OK alone is no truth: a model must not confirm itself. A NOK is none either: it says what a picture is not.
 """
 
+from collections import defaultdict
+
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
-from predictions.models import Project, Sample
-from review.models import Decision
+from predictions.models import Category, Project, Sample
+from review.models import Decision, FurtherCategory
 
 NAMES_A_CATEGORY = (Decision.Outcome.LABELLED, Decision.Outcome.CONFIRMED)
 
@@ -18,3 +23,26 @@ def labelled(project: Project) -> QuerySet[Sample]:
     return Sample.objects.filter(Q(decisions__outcome__in=NAMES_A_CATEGORY) & ~Exists(newer), project=project).annotate(
         true_category_id=F("decisions__category")
     )
+
+
+def further(project: Project) -> dict[int, list[int]]:
+    """Return the further categories that hold, by sample; of samples with one category nothing."""
+    found: dict[int, list[int]] = defaultdict(list)
+    if project.multilabel:
+        rows = _holding(project).order_by("category__name").values_list("decision__sample_id", "category_id")
+        for sample, category in rows:
+            found[sample].append(category)
+    return dict(found)
+
+
+def showing(category: Category) -> QuerySet[Sample]:
+    """Return the samples that are known to show a category, perhaps among others; annotated as `labelled` does."""
+    also = _holding(category.project).filter(category=category).values("decision__sample_id")
+    is_it = Q(true_category_id=category.pk)
+    return labelled(category.project).filter(is_it | Q(pk__in=also) if category.project.multilabel else is_it)
+
+
+def _holding(project: Project) -> QuerySet[FurtherCategory]:
+    """Return the further categories of those rulings that no newer one has replaced."""
+    newer = Decision.objects.filter(sample=OuterRef("decision__sample"), pk__gt=OuterRef("decision"))
+    return FurtherCategory.objects.filter(~Exists(newer), decision__sample__project=project)

@@ -47,6 +47,21 @@ class Decision(models.Model):
         return f"{self.sample} {self.outcome}"
 
 
+class FurtherCategory(models.Model):
+    """One more category that a ruling names, in a project whose categories do not exclude each other."""
+
+    decision = models.ForeignKey(Decision, models.CASCADE, related_name="further")
+    category = models.ForeignKey(Category, models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["decision", "category"], name="further_category_once_per_decision")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.decision}, also {self.category}"
+
+
 class Lease(models.Model):
     """One reviewer has this sample on the screen, until then; nobody else is given it."""
 

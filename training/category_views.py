@@ -1,5 +1,7 @@
 """The pages about categories: what there is to learn from, a new category, pictures, names; for maintainers."""
 
+from collections import Counter
+
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
@@ -96,7 +98,7 @@ def _add(request: HttpRequest, project: Project, form: AddCategoryForm) -> HttpR
 def _show_pictures(
     request: HttpRequest, category: Category, form: PicturesForm, report: ImportReport | None, status: int = 200
 ) -> HttpResponse:
-    known = ground_truth.labelled(category.project).filter(VECTORS_ONLY, true_category_id=category.pk)  # type: ignore[misc]
+    known = ground_truth.showing(category).filter(VECTORS_ONLY)
     context = {
         "category": category,
         "project": category.project,
@@ -123,6 +125,7 @@ def _rows(project: Project) -> list[dict[str, object]]:
     by_category = labelled.order_by().values_list("true_category_id")  # type: ignore[misc]
     counted = by_category.annotate(count=Count("pk"), vectors_only=Count("pk", filter=VECTORS_ONLY))
     counts = {key: (count, vectors_only) for key, count, vectors_only in counted}
+    also = Counter(key for keys in ground_truth.further(project).values() for key in keys)
     rank = Window(RowNumber(), partition_by=F("true_category_id"), order_by=F("pk").desc())
     newest: dict[int, list[Sample]] = {}
     for sample in labelled.exclude(location=Sample.Location.NOWHERE).annotate(rank=rank).filter(rank__lte=THUMBNAILS):
@@ -130,6 +133,7 @@ def _rows(project: Project) -> list[dict[str, object]]:
     rows = []
     for category in project.categories.all():
         count, vectors_only = counts.get(category.pk, (0, 0))
+        count += also[category.pk]
         row = {"category": category, "count": count, "vectors_only": vectors_only, "is_small": count < FEWEST_PICTURES}
         rows.append(row | {"newest": newest.get(category.pk, [])})
     return rows

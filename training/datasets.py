@@ -22,7 +22,7 @@ from accounts.models import User
 from classifr.common.errors import Conflict
 from predictions.models import Category, Project, Sample
 from review import ground_truth
-from training.models import DatasetItem, DatasetVersion
+from training.models import DatasetItem, DatasetVersion, FurtherLabel
 
 FEWEST_PICTURES = 5
 FEWEST_CATEGORIES = 2
@@ -64,14 +64,18 @@ class LeftOut:
 class Content:
     """What a data set frozen now would hold."""
 
-    items: list[tuple[int, str, Category]]  # sample id, its sha256, its category
-    counts: dict[str, Counter[str]]  # category name -> split -> pictures
+    items: list[tuple[int, str, list[Category]]]  # sample id, its sha256, its categories: one, or more if multilabel
+    counts: dict[str, Counter[str]]  # category name -> split -> pictures that show it
     left_out: list[LeftOut] = field(default_factory=list)
 
     @property
     def digest(self) -> str:
         """Return what is the same exactly when samples, categories and splits are the same. Names do not matter."""
-        lines = sorted(f"{sha256} {category.uuid} {split_of(sha256)}\n" for _pk, sha256, category in self.items)
+        lines = sorted(
+            f"{sha256} {category.uuid} {split_of(sha256)}\n"
+            for _pk, sha256, categories in self.items
+            for category in categories
+        )
         return hashlib.sha256("".join(lines).encode()).hexdigest()
 
     @property
@@ -111,9 +115,12 @@ def collect(project: Project) -> Content:
     by_category: dict[int, list[tuple[int, str]]] = defaultdict(list)
     usable = ~Q(location=Sample.Location.NOWHERE) | VECTORS_ONLY
     rows = ground_truth.labelled(project).filter(usable).order_by("sha256")
+    further = ground_truth.further(project)
     for pk, sha256, category in rows.values_list("pk", "sha256", "true_category_id").iterator(5000):  # type: ignore[misc]
-        by_category[category].append((pk, sha256))
-    items, counts, left_out = [], {}, []
+        for each in (category, *further.get(pk, ())):
+            by_category[each].append((pk, sha256))
+    shown: dict[tuple[int, str], list[Category]] = defaultdict(list)
+    counts, left_out = {}, []
     for category in project.categories.all():
         samples = by_category[category.pk]
         splits = Counter(split_of(sha256) for _pk, sha256 in samples)
@@ -122,9 +129,10 @@ def collect(project: Project) -> Content:
         elif not splits[Split.TRAIN]:
             left_out.append(LeftOut(category.name, len(samples), "untrainable"))
         else:
-            items += [(pk, sha256, category) for pk, sha256 in samples]
+            for sample in samples:
+                shown[sample].append(category)
             counts[category.name] = splits
-    return Content(items, counts, left_out)
+    return Content([(*sample, categories) for sample, categories in shown.items()], counts, left_out)
 
 
 @transaction.atomic
@@ -145,10 +153,18 @@ def freeze(project: Project, *, by: User | None = None) -> DatasetVersion:
     dataset = DatasetVersion.objects.create(
         project=project, number=newest + 1, digest=digest, report=content.report, created_by=by
     )
-    DatasetItem.objects.bulk_create(
+    items = DatasetItem.objects.bulk_create(
         (
-            DatasetItem(dataset=dataset, sample_id=pk, category=category, split=split_of(sha256))
-            for pk, sha256, category in content.items
+            DatasetItem(dataset=dataset, sample_id=pk, category=categories[0], split=split_of(sha256))
+            for pk, sha256, categories in content.items
+        ),
+        batch_size=2000,
+    )
+    FurtherLabel.objects.bulk_create(
+        (
+            FurtherLabel(item=item, category=category)
+            for item, (_pk, _sha256, categories) in zip(items, content.items, strict=True)
+            for category in categories[1:]
         ),
         batch_size=2000,
     )
@@ -156,14 +172,23 @@ def freeze(project: Project, *, by: User | None = None) -> DatasetVersion:
 
 
 def counts(dataset: DatasetVersion) -> dict[str, Counter[str]]:
-    """Return how many pictures each category has in each split, under the category's present name."""
+    """Return how many pictures show each category in each split, under the category's present name."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
-    rows = (
-        dataset.items.values_list("category__name", "split").annotate(pictures=Count("pk")).order_by("category__name")
-    )
-    for name, split, pictures in rows:
-        found[name][split] = pictures
-    return dict(found)
+    for name, split, pictures in dataset.items.values_list("category__name", "split").annotate(pictures=Count("pk")):
+        found[name][split] += pictures
+    also = FurtherLabel.objects.filter(item__dataset=dataset).values_list("category__name", "item__split")
+    for name, split, pictures in also.annotate(pictures=Count("pk")):
+        found[name][split] += pictures
+    return dict(sorted(found.items()))
+
+
+def further_names(dataset: DatasetVersion) -> dict[int, tuple[str, ...]]:
+    """Return the present names of the further categories by item; of items with one category nothing."""
+    found: dict[int, tuple[str, ...]] = {}
+    rows = FurtherLabel.objects.filter(item__dataset=dataset).order_by("category__name")
+    for item, name in rows.values_list("item_id", "category__name"):
+        found[item] = (*found.get(item, ()), name)
+    return found
 
 
 def vectors_only(dataset: DatasetVersion) -> int:
@@ -182,13 +207,21 @@ def previous(dataset: DatasetVersion) -> DatasetVersion | None:
 
 def diff(older: DatasetVersion, newer: DatasetVersion) -> Diff:
     """Count what came, what went and what is called something else now."""
-    before = dict(older.items.values_list("sample_id", "category_id"))
-    after = dict(newer.items.values_list("sample_id", "category_id"))
+    before, after = _labels(older), _labels(newer)
     return Diff(
         added=len(after.keys() - before.keys()),
         removed=len(before.keys() - after.keys()),
         relabelled=sum(before[sample] != after[sample] for sample in after.keys() & before.keys()),
     )
+
+
+def _labels(dataset: DatasetVersion) -> dict[int, set[int]]:
+    """Return the categories of every sample."""
+    found = {sample: {category} for sample, category in dataset.items.values_list("sample_id", "category_id")}
+    also = FurtherLabel.objects.filter(item__dataset=dataset)
+    for sample, category in also.values_list("item__sample_id", "category_id"):
+        found[sample].add(category)
+    return found
 
 
 def _too_little(left_out: Iterable[LeftOut]) -> str:

@@ -18,6 +18,8 @@ from predictions import registry
 from predictions.models import Category, ModelVersion
 from predictions.predictors.base import Servable
 from training import calibration, examples, performance
+from training import multilabel as multilabels
+from training.counts import Counts
 from training.models import DatasetItem, DatasetVersion, Evaluation
 from training.trainers.base import BaseTrainer, Example, trainers
 
@@ -38,12 +40,14 @@ class CannotMeasure(Conflict):
 class Measured:
     """A model's answers to the test split, counted.
 
-    `matrix` has shape (K, K): row = true, column = predicted, in the order of `names`, which are the categories of the
-    data set and those of the model. `right` says of each sample id that could be scored whether the answer was right.
+    `names` are the categories of the data set and those of the model, `counts` is in their order, and so is `matrix`,
+    of shape (K, K): row = true, column = predicted; there is none of categories that do not exclude each other. `right`
+    says of each sample id that could be scored whether the answer was right.
     """
 
     names: list[str]
-    matrix: np.ndarray
+    counts: Counts
+    matrix: np.ndarray | None
     right: dict[int, bool]
     skipped: int
     confidences: np.ndarray  # top probabilities, in the order of `right`
@@ -59,7 +63,15 @@ class Measured:
     @property
     def accuracy(self) -> float:
         """Return the share of right answers, in [0, 1]."""
-        return float(np.trace(self.matrix) / self.matrix.sum())
+        return sum(self.right.values()) / len(self.right)
+
+    @property
+    def confusion(self) -> dict[str, Any]:
+        """Return what an evaluation keeps of the counts, see `Evaluation.confusion`."""
+        if self.matrix is not None:
+            return {"names": self.names, "matrix": self.matrix.tolist()}
+        all_right = {"right": sum(self.right.values()), "pictures": len(self.right)}
+        return {"names": self.names, **self.counts.as_json(), **all_right}
 
 
 def evaluate(version: ModelVersion, dataset: DatasetVersion, progress: Progress = silent) -> Evaluation:
@@ -115,7 +127,7 @@ def answered(
     """Ask a model about one split, and count; there may be nothing to count."""
     asked = examples.with_samples(dataset, split)
     scores = trainer.score(model, [example for _pk, example in asked], progress) if asked else np.empty((0, len(names)))
-    return count(scores, names, asked, temperature)
+    return count(scores, names, asked, temperature, multilabel=dataset.project.multilabel)
 
 
 def count(
@@ -123,40 +135,58 @@ def count(
     model_names: Sequence[str],
     asked: Sequence[tuple[int, Example]],
     temperature: float | None = None,
+    *,
+    multilabel: bool = False,
 ) -> Measured:
-    """Count answers into a confusion matrix.
+    """Count answers, into a confusion matrix where categories exclude each other, else as `multilabel.count` does.
 
     Args:
         scores: probabilities, shape (N, C); a row with a NaN could not be scored, is left out and counted.
         model_names: the C names of the model's classes.
         asked: N pairs of sample id and example.
         temperature: what the logits of the scores were divided by, where that is known.
+        multilabel: whether a picture may show several categories; the calibration of top answers is left out then.
 
     A category that the model does not know can only be missed; one that the data set does not have, only be wrong.
     """
-    names = sorted({example.category for _pk, example in asked} | set(model_names))
-    place = {name: i for i, name in enumerate(names)}
+    names = sorted({name for _pk, example in asked for name in example.categories} | set(model_names))
     scored = ~np.isnan(scores).any(axis=1)
     known, scores = [pair for pair, ok in zip(asked, scored, strict=True) if ok], scores[scored]
+    matrix: np.ndarray | None = None
+    if multilabel:
+        shown = {pk: example.categories for pk, example in known}
+        counts, right = multilabels.count(scores, model_names, shown, names)
+    else:
+        matrix, right = _confusion(scores, model_names, known, names)
+        counts = Counts.of_matrix(matrix)
+    is_true = multilabels.membership([example.categories for _pk, example in known], model_names)
+    answers = np.array(list(right.values()))
+    return Measured(
+        names,
+        counts,
+        matrix,
+        right,
+        skipped=int((~scored).sum()),
+        confidences=scores.max(axis=1) if len(scores) else np.empty(0),
+        average_precision={
+            name: performance.average_precision(scores[:, i], is_true[:, i]) for i, name in enumerate(model_names)
+        },
+        calibration=calibration.report(scores, answers, temperature) if right and not multilabel else {},
+        thresholds=performance.count_at_thresholds(scores, model_names, is_true),
+    )
+
+
+def _confusion(
+    scores: np.ndarray, model_names: Sequence[str], known: Sequence[tuple[int, Example]], names: Sequence[str]
+) -> tuple[np.ndarray, dict[int, bool]]:
+    place = {name: i for i, name in enumerate(names)}
     matrix = np.zeros((len(names), len(names)), dtype=int)
     right = {}
     for (pk, example), row in zip(known, scores, strict=True):
         predicted = model_names[int(row.argmax())]
         matrix[place[example.category], place[predicted]] += 1
         right[pk] = predicted == example.category
-    truth = np.array([example.category for _pk, example in known])
-    return Measured(
-        names,
-        matrix,
-        right,
-        skipped=int((~scored).sum()),
-        confidences=scores.max(axis=1) if len(scores) else np.empty(0),
-        average_precision={
-            name: performance.average_precision(scores[:, i], truth == name) for i, name in enumerate(model_names)
-        },
-        calibration=calibration.report(scores, np.array(list(right.values())), temperature) if right else {},
-        thresholds=performance.count_at_thresholds(scores, model_names, [example.category for _pk, example in known]),
-    )
+    return matrix, right
 
 
 @transaction.atomic
@@ -167,9 +197,9 @@ def store(version: ModelVersion, dataset: DatasetVersion, measured: Measured) ->
         dataset=dataset,
         defaults={
             "accuracy": measured.accuracy,
-            "macro_f1": macro_f1(measured.matrix),
-            "per_category": per_category(measured.names, measured.matrix, measured.average_precision),
-            "confusion": {"names": measured.names, "matrix": measured.matrix.tolist()},
+            "macro_f1": measured.counts.macro_f1,
+            "per_category": per_category(measured.names, measured.counts, measured.average_precision),
+            "confusion": measured.confusion,
             "calibration": measured.calibration,
             "answers": {str(pk): right for pk, right in measured.right.items()},
             "skipped": measured.skipped,
@@ -178,52 +208,17 @@ def store(version: ModelVersion, dataset: DatasetVersion, measured: Measured) ->
     )[0]
 
 
-def precision_and_recall(confusion: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return per-class precision and recall of a single-label classifier.
-
-    Args:
-        confusion: counts, shape (K, K), integer; row = true class, column = predicted class.
-
-    Returns:
-        Two float arrays of shape (K,), in [0, 1]; NaN where a class was never predicted (precision: right answers
-        among those that named it) or has no examples (recall: right answers among its examples).
-
-    Raises:
-        ValueError: if the matrix is not square.
-
-    Source: Sokolova & Lapalme 2009, doi:10.1016/j.ipm.2009.03.002, table 3 (per class: tp / (tp + fp), tp / (tp + fn)).
-    """
-    if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1]:
-        raise ValueError(f"A confusion matrix is square, not {confusion.shape}.")
-    hits = np.diag(confusion).astype(float)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return hits / confusion.sum(axis=0), hits / confusion.sum(axis=1)
-
-
-def macro_f1(confusion: np.ndarray) -> float:
-    """Return the mean F1 over the classes that have examples; each counts the same, however small.
-
-    F1 of a class is 2 tp / (2 tp + fp + fn), the harmonic mean of precision and recall, 0 where no answer was right.
-    Source: Opitz & Burst 2019, arXiv:1911.03347, "averaged F1" (the mean of F1 scores, not the F1 of means).
-    """
-    hits = np.diag(confusion).astype(float)
-    with_examples = confusion.sum(axis=1) > 0
-    f1 = 2 * hits[with_examples] / (confusion.sum(axis=0) + confusion.sum(axis=1))[with_examples]
-    return float(f1.mean())
-
-
 def per_category(
-    names: Sequence[str], confusion: np.ndarray, average_precisions: Mapping[str, float | None]
+    names: Sequence[str], counts: Counts, average_precisions: Mapping[str, float | None]
 ) -> dict[str, dict[str, Any]]:
     """Return precision, recall, average precision (None where undefined) and support for each name."""
-    precision, recall = precision_and_recall(confusion)
-    support = confusion.sum(axis=1)
+    precision, recall = counts.precision_and_recall
     return {
         name: {
             "precision": _number(precision[i]),
             "recall": _number(recall[i]),
             "average_precision": average_precisions.get(name),
-            "support": int(support[i]),
+            "support": int(counts.support[i]),
         }
         for i, name in enumerate(names)
     }
@@ -234,16 +229,17 @@ Interval = tuple[float, float] | None
 
 def intervals(evaluation: Evaluation) -> tuple[dict[str, dict[str, Interval]], Interval]:
     """Return the 95 % intervals of precision and recall by category, and that of the accuracy; see `wilson`."""
-    matrix = np.array(evaluation.confusion["matrix"])
-    hits, named, truly = np.diag(matrix), matrix.sum(axis=0), matrix.sum(axis=1)
+    stored, counts = evaluation.confusion, Counts.of_stored(evaluation.confusion)
     found = {
         name: {
-            "precision": calibration.wilson(int(hits[i]), int(named[i])),
-            "recall": calibration.wilson(int(hits[i]), int(truly[i])),
+            "precision": calibration.wilson(int(counts.hits[i]), int(counts.named[i])),
+            "recall": calibration.wilson(int(counts.hits[i]), int(counts.support[i])),
         }
-        for i, name in enumerate(evaluation.confusion["names"])
+        for i, name in enumerate(stored["names"])
     }
-    return found, calibration.wilson(int(hits.sum()), int(matrix.sum()))
+    if evaluation.is_multilabel:
+        return found, calibration.wilson(stored["right"], stored["pictures"])
+    return found, calibration.wilson(int(counts.hits.sum()), int(counts.support.sum()))
 
 
 def trainer_of(version: ModelVersion) -> BaseTrainer:

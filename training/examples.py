@@ -7,6 +7,7 @@ from PIL import Image
 
 from classifr.common.media import images
 from predictions.models import Sample
+from training import datasets
 from training.models import DatasetItem, DatasetVersion
 from training.trainers.base import Example
 
@@ -21,17 +22,18 @@ def with_samples(dataset: DatasetVersion, *splits: str) -> list[tuple[int, Examp
     items = dataset.items.select_related("sample", "category").order_by("sample__sha256")
     if splits:
         items = items.filter(split__in=splits)
-    return [(item.sample_id, _example(item)) for item in items]
+    further = datasets.further_names(dataset)
+    return [(item.sample_id, _example(item, further.get(item.pk, ()))) for item in items]
 
 
 def class_names(dataset: DatasetVersion) -> tuple[str, ...]:
     """Return the categories of a data set by their present names, sorted: the order of a new model's outputs."""
-    return tuple(sorted(set(dataset.items.values_list("category__name", flat=True))))
+    return tuple(datasets.counts(dataset))
 
 
-def _example(item: DatasetItem) -> Example:
+def _example(item: DatasetItem, further: tuple[str, ...]) -> Example:
     sample = item.sample
-    return Example(sha256=sample.sha256, category=item.category.name, split=item.split, read=reader(sample))
+    return Example(sample.sha256, item.category.name, item.split, reader(sample), further)
 
 
 def reader(sample: Sample) -> Callable[[], Image.Image] | None:

@@ -88,8 +88,7 @@ def import_files(
 
 def few_pictures_warning(category: Category) -> str:
     """Return what to tell when the next run will leave this category out, or ""."""
-    labelled = ground_truth.labelled(category.project)
-    count = labelled.filter(true_category_id=category.pk).count()  # type: ignore[misc]
+    count = ground_truth.showing(category).count()
     if count >= FEWEST_PICTURES:
         return ""
     sentence = ngettext(

@@ -54,6 +54,21 @@ class DatasetItem(models.Model):
         return f"{self.sample}: {self.category} ({self.split})"
 
 
+class FurtherLabel(models.Model):
+    """One more category of a sample in a data set, where the categories do not exclude each other."""
+
+    item = models.ForeignKey(DatasetItem, models.CASCADE, related_name="further")
+    category = models.ForeignKey(Category, models.PROTECT, related_name="+")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["item", "category"], name="further_category_once_per_item")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.item}, also {self.category}"
+
+
 class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
     def active(self) -> "TrainingRunQuerySet":
         return self.filter(status__in=[TrainingRun.Status.WAITING, TrainingRun.Status.RUNNING])
@@ -127,7 +142,10 @@ class Evaluation(models.Model):
     per_category = models.JSONField(
         help_text="Name to precision, recall, average precision, support; null where undefined."
     )
-    confusion = models.JSONField(help_text="Names and a matrix of counts: row = true, column = predicted.")
+    confusion = models.JSONField(
+        help_text="Names and a matrix of counts: row = true, column = predicted. Of categories that do not exclude "
+        "each other instead: how often each was named, named rightly, and true; of how many pictures all were right."
+    )
     calibration = models.JSONField(default=dict, help_text="Bins, and the expected error with and without temperature.")
     answers = models.JSONField(default=dict, help_text="Sample id to whether the answer was right, of those scored.")
     thresholds = models.JSONField(default=dict, help_text="Counts at every threshold, see `training.performance`.")
@@ -141,6 +159,11 @@ class Evaluation(models.Model):
 
     def __str__(self) -> str:
         return f"{self.model_version} on {self.dataset}"
+
+    @property
+    def is_multilabel(self) -> bool:
+        """Return whether `accuracy` is the share of pictures of which every category was told rightly."""
+        return "matrix" not in self.confusion
 
 
 class ServiceAccess(models.Model):

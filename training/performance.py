@@ -29,18 +29,17 @@ class Performance:
     per_category: dict[str, Figures]
 
 
-def count_at_thresholds(scores: np.ndarray, names: Sequence[str], truth: Sequence[str]) -> dict[str, Any]:
+def count_at_thresholds(scores: np.ndarray, names: Sequence[str], is_true: np.ndarray) -> dict[str, Any]:
     """Count, for each category and threshold, how many pictures were given it, and how many of those rightly.
 
     Args:
         scores: probabilities, shape (N, K).
         names: the K categories of the model.
-        truth: the N true categories.
+        is_true: which categories each picture shows, bool, shape (N, K).
 
     A picture is given every category whose probability reaches the threshold.
     """
     thresholds = np.arange(STEPS + 1) / STEPS
-    is_true = np.array([[one == name for name in names] for one in truth], dtype=bool).reshape(len(truth), len(names))
     named: list[list[int]] = []
     right: list[list[int]] = []
     average: list[float | None] = []

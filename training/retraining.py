@@ -44,12 +44,13 @@ def request(
     """Freeze a data set version and ask a worker to train on it.
 
     Raises:
-        InvalidInput: for an unknown trainer or backbone, or one that cannot be fine-tuned.
+        InvalidInput: for an unknown trainer or backbone, or one that cannot be fine-tuned, or that cannot learn
+            categories that do not exclude each other where the project has such.
         TooLittleToLearn: if there are not enough labelled pictures.
         RunActive: if a run of this project has not ended.
     """
     trainer = trainer or trainer_alias(project)
-    parameters = _parameters(trainer_named(trainer), backbone, fine_tune)
+    parameters = _parameters(project, trainer_named(trainer), backbone, fine_tune)
     _give_up_dead_runs(project)
     with transaction.atomic():
         run, _job = _prepare(project, parameters, trainer, seed, promote, by, attempts=ATTEMPTS)
@@ -72,7 +73,7 @@ def begin(
     terminal expects a run that they killed to go on elsewhere.
     """
     trainer = trainer or trainer_alias(project)
-    parameters = _parameters(trainer_named(trainer), backbone, fine_tune)
+    parameters = _parameters(project, trainer_named(trainer), backbone, fine_tune)
     _give_up_dead_runs(project)
     with transaction.atomic():
         run, job = _prepare(project, parameters, trainer, seed, promote, by, attempts=1)
@@ -144,17 +145,36 @@ def _give_up_dead_runs(project: Project) -> None:
     runs.settle_abandoned(project)
 
 
-def _parameters(trainer: BaseTrainer, backbone: str, fine_tune: bool) -> dict[str, Any]:
+def _parameters(project: Project, trainer: BaseTrainer, backbone: str, fine_tune: bool) -> dict[str, Any]:
     backbone = backbone or default_backbone(trainer)
     if backbone and backbone not in trainer.backbones():
         sentence = _("There is no backbone “%(name)s” here. There are: %(known)s.")
         known = ", ".join(trainer.backbones()) or _("none")
         raise InvalidInput(sentence % {"name": backbone, "known": known})
+    if project.multilabel:
+        _check_multilabel(trainer, backbone, fine_tune)
     if fine_tune and not trainer.fine_tunes(backbone):
         able = ", ".join(name for name in trainer.backbones() if trainer.fine_tunes(name)) or _("none")
         sentence = _("Only these backbones can be fine-tuned here: %(able)s. Choose one, or leave fine-tuning out.")
         raise InvalidInput(sentence % {"able": able})
     return ({"backbone": backbone} if backbone else {}) | ({"fine_tune": True} if fine_tune else {})
+
+
+def _check_multilabel(trainer: BaseTrainer, backbone: str, fine_tune: bool) -> None:
+    able = trainer.multilabel_backbones()
+    if not able:
+        sentence = _("The trainer “%(name)s” learns only categories that exclude each other. Choose another trainer.")
+        raise InvalidInput(sentence % {"name": trainer.alias})
+    if backbone not in able:
+        sentence = _(
+            "The backbone “%(name)s” learns only categories that exclude each other, and those of this project do not. "
+            "These can: %(able)s."
+        )
+        raise InvalidInput(sentence % {"name": backbone, "able": ", ".join(able)})
+    if fine_tune:
+        raise InvalidInput(
+            _("Fine-tuning needs categories that exclude each other, and those of this project do not. Leave it out.")
+        )
 
 
 def _refuse_second(project: Project) -> None:

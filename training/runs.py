@@ -215,7 +215,12 @@ def _propose(
     measured: evaluation.Measured | None,
     diary: _Diary,
 ) -> list[dict[str, Any]]:
-    """Return abstain thresholds found on the validation split, checked on what was measured on the test split."""
+    """Return abstain thresholds found on the validation split, checked on what was measured on the test split.
+
+    None where categories do not exclude each other: there, no single answer is right or wrong.
+    """
+    if run.project.multilabel:
+        return []
     names = list(trained.class_names)
     validated = evaluation.answered(trainer, _servable(trained), names, run.dataset, Split.VALIDATION, diary)
     return abstaining.propose(validated.answers, measured.answers if measured else (np.empty(0), np.empty(0, bool)))
@@ -229,6 +234,7 @@ def _task(run: TrainingRun) -> TrainingTask:
         parameters=run.parameters,
         seed=run.seed,
         project_id=str(run.project.uuid),
+        multilabel=run.project.multilabel,
         in_use=[
             version.reference for version in (registry.live(run.project), registry.previous(run.project)) if version
         ],

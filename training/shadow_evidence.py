@@ -163,8 +163,10 @@ def _unknown(pair: Pair) -> None:
     return None
 
 
-def _it_is(category: int) -> Judge:
-    return lambda pair: (pair.live == category != NO_CATEGORY, pair.shadow == category != NO_CATEGORY)
+def _it_is(*categories: int) -> Judge:
+    """Judge by what the picture shows: the first answer is right if that is among it."""
+    known = {one for one in categories if one != NO_CATEGORY}
+    return lambda pair: (pair.live in known, pair.shadow in known)
 
 
 def _live_is_right(pair: Pair) -> Marks:
@@ -195,7 +197,11 @@ def _decisions(project: Project, samples: Sequence[int]) -> dict[int, Judge]:
     """Return, by sample, what the reviewers' decisions say about an answer."""
     labelled = ground_truth.labelled(project)
     rows = (row for keys in _in_parts(samples) for row in labelled.filter(pk__in=keys))
-    return {row.pk: _it_is(row.true_category_id) for row in rows}  # type: ignore[attr-defined]  # annotated
+    further = ground_truth.further(project)
+    return {
+        row.pk: _it_is(row.true_category_id, *further.get(row.pk, ()))  # type: ignore[attr-defined]  # annotated
+        for row in rows
+    }
 
 
 def _learned_from(samples: Sequence[int], versions: Iterable[ModelVersion]) -> set[int]:

@@ -96,7 +96,9 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "reliability": plots.reliability(own.calibration["bins"]) if own and own.calibration else None,
         "proposals": abstaining.proposals(found),
         "unfamiliar": unfamiliar.shares(found),
-        "matrix": plots.matrix(own.confusion["names"], own.confusion["matrix"]) if own else None,
+        "matrix": plots.matrix(own.confusion["names"], own.confusion["matrix"])
+        if own and not own.is_multilabel
+        else None,
     }
     return render(request, "training/run.html", context)
 

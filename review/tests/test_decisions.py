@@ -3,7 +3,7 @@ import pytest
 from classifr.common.errors import Conflict, InvalidInput
 from predictions.models import Category
 from predictions.tests.factories import make_category, make_live_model, make_project, make_sample
-from review import decisions, leases, queue
+from review import decisions, ground_truth, leases, queue
 from review.models import Decision, Lease
 from review.tests.factories import make_decision, make_nok, make_reviewer
 
@@ -170,3 +170,30 @@ def test_the_newest_rulings_of_a_list_take_one_query(project, gnocchi, django_as
     other = make_decision(second)
     with django_assert_num_queries(1):
         assert decisions.newest_for([first, second, undecided]) == {first.pk: newest, second.pk: other}
+
+
+def test_imported_samples_may_show_several_categories_where_these_do_not_exclude_each_other():
+    project = make_project(multilabel=True)
+    red, round_ = make_category(project, "red"), make_category(project, "round")
+    sample = make_sample(project)
+    decisions.label_with_all(project, [(sample, [red, round_, red])], by=None, reason="import")
+    assert ground_truth.further(project) == {sample.pk: [round_.pk]}
+    assert [ground_truth.showing(one).get() for one in (red, round_)] == [sample, sample]
+    decisions.label_with_all(project, [(sample, [round_])], by=None, reason="import")
+    assert ground_truth.further(project) == {} and not ground_truth.showing(red).exists()
+
+
+def test_several_categories_are_refused_where_they_exclude_each_other():
+    project = make_project()
+    shown = [make_category(project, "red"), make_category(project, "round")]
+    with pytest.raises(InvalidInput, match="exclude each other"):
+        decisions.label_with_all(project, [(make_sample(project), shown)], by=None, reason="import")
+    assert not Decision.objects.exists()
+
+
+def test_a_further_category_of_another_project_is_refused():
+    project = make_project(multilabel=True)
+    shown = [make_category(project, "red"), make_category(make_project(), "round")]
+    with pytest.raises(InvalidInput, match="another project"):
+        decisions.label_with_all(project, [(make_sample(project), shown)], by=None, reason="import")
+    assert not Decision.objects.exists()

@@ -160,8 +160,9 @@ def _between(interval: tuple[float, float] | None) -> str:
 def _summary(who: str, found: Evaluation) -> str:
     skipped = f", {found.skipped} not asked" if found.skipped else ""
     _by_category, between = evaluation.intervals(found)
+    measure = "all categories right" if found.is_multilabel else "accuracy"
     line = (
-        f"{who}: accuracy {found.accuracy:.3f} ({_between(between)}), macro F1 {found.macro_f1:.3f}"
+        f"{who}: {measure} {found.accuracy:.3f} ({_between(between)}), macro F1 {found.macro_f1:.3f}"
         f" ({len(found.answers)} pictures{skipped})"
     )
     if not found.calibration:

@@ -5,6 +5,7 @@ from predictions import registry
 from predictions.tests.factories import make_model_version
 from training import evaluation
 from training.calibration import wilson
+from training.counts import Counts
 from training.models import Evaluation
 from training.tests.factories import make_dataset, make_finished_run, make_labelled, make_trainable, make_trained
 from training.trainers.base import Example
@@ -19,14 +20,14 @@ def asked(*categories: str) -> list[tuple[int, Example]]:
 
 
 def test_precision_and_recall_of_a_known_matrix():
-    precision, recall = evaluation.precision_and_recall(np.array([[8, 2], [1, 9]]))
+    precision, recall = Counts.of_matrix(np.array([[8, 2], [1, 9]])).precision_and_recall
     assert precision == pytest.approx([8 / 9, 9 / 11])
     assert recall == pytest.approx([0.8, 0.9])
 
 
 def test_what_is_undefined_is_none():
     figures = evaluation.per_category(
-        ["a", "b", "c"], np.array([[3, 0, 0], [1, 0, 0], [0, 0, 0]]), {"a": 1.0, "c": None}
+        ["a", "b", "c"], Counts.of_matrix(np.array([[3, 0, 0], [1, 0, 0], [0, 0, 0]])), {"a": 1.0, "c": None}
     )
     assert figures["b"] == {"precision": None, "recall": 0.0, "average_precision": None, "support": 1}
     assert figures["c"] == {"precision": None, "recall": None, "average_precision": None, "support": 0}
@@ -35,12 +36,14 @@ def test_what_is_undefined_is_none():
 
 def test_a_matrix_that_is_not_square_is_refused():
     with pytest.raises(ValueError, match="square"):
-        evaluation.precision_and_recall(np.zeros((2, 3)))
+        Counts.of_matrix(np.zeros((2, 3)))
 
 
 def test_macro_f1_is_the_mean_over_the_categories_with_pictures():
     # F1: 2 * 8 / (9 + 10) and 2 * 9 / (11 + 10); the third class has no picture
-    assert evaluation.macro_f1(np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]])) == pytest.approx((16 / 19 + 18 / 21) / 2)
+    assert Counts.of_matrix(np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]])).macro_f1 == pytest.approx(
+        (16 / 19 + 18 / 21) / 2
+    )
 
 
 def test_a_row_of_nan_is_left_out_and_counted():
@@ -72,6 +75,23 @@ def test_nothing_to_count_is_counted_as_nothing():
     measured = evaluation.count(np.empty((0, 2)), ["a", "b"], [])
     assert measured.calibration == {}
     assert measured.answers[0].shape == (0,)
+
+
+def test_where_categories_do_not_exclude_each_other_a_picture_is_right_if_all_of_them_are():
+    several = [
+        (1, Example("", "a", "test", None, further=("b",))),
+        (2, Example("", "a", "test", None)),
+        (3, Example("", "c", "test", None)),
+    ]
+    scores = np.array([[0.9, 0.5], [0.8, 0.7], [0.4, 0.3]])
+    measured = evaluation.count(scores, ["a", "b"], several, 1.5, multilabel=True)
+    assert measured.names == ["a", "b", "c"] and measured.right == {1: True, 2: False, 3: False}
+    assert measured.counts.as_json() == {"hits": [2, 1, 0], "named": [2, 2, 0], "support": [2, 1, 1]}
+    assert measured.average_precision == {"a": 1.0, "b": 0.5} and measured.accuracy == pytest.approx(1 / 3)
+    found = Evaluation(confusion=measured.confusion)
+    assert found.is_multilabel and measured.calibration == {}
+    by_category, overall = evaluation.intervals(found)
+    assert (by_category["b"]["precision"], overall) == (wilson(1, 2), wilson(1, 3))
 
 
 def test_intervals_follow_from_the_confusion_matrix():

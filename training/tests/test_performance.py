@@ -8,7 +8,7 @@ from training.models import Evaluation
 from training.tests.factories import make_trained
 
 SCORES = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.55, 0.45]])
-TRUTH = ["a", "a", "b", "b"]
+TRUTH = np.array([[True, False], [True, False], [False, True], [False, True]])
 
 
 def evaluation() -> Evaluation:

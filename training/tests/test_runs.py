@@ -291,3 +291,20 @@ class TestWhenProcessesDie:
             runs.execute(run)
         run.refresh_from_db()
         assert run.is_active
+
+
+@pytest.mark.parametrize(
+    ("trainer", "options", "sentence"),
+    [
+        ("azure", {}, "“azure” learns only categories that exclude each other"),
+        ("keras", {"backbone": "scratch"}, "“scratch” learns only categories that exclude each other"),
+        ("keras", {"backbone": "bundled", "fine_tune": True}, "Fine-tuning needs categories that exclude each other"),
+    ],
+)
+def test_what_cannot_learn_several_categories_of_a_picture_is_refused(trainer, options, sentence):
+    project = make_trainable()
+    project.multilabel = True
+    project.save()
+    with pytest.raises(InvalidInput, match=sentence):
+        retraining.request(project, trainer=trainer, by=None, **options)
+    assert not project.runs.exists()

@@ -23,7 +23,7 @@ class TrainingFailed(DomainError):
 
 @dataclass(frozen=True)
 class Example:
-    """One sample with its category, as a trainer sees it.
+    """One sample with its category, as a trainer sees it. `further` are those that it shows as well, if several can be.
 
     `read` gives the stored picture, upright and RGB; it is None where the picture was not kept, and then only a trainer
     that has the sample's feature vector can use it.
@@ -33,6 +33,12 @@ class Example:
     category: str
     split: str  # train, validation or test
     read: Callable[[], Image.Image] | None
+    further: tuple[str, ...] = ()
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Return every category that the sample shows."""
+        return (self.category, *self.further)
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,7 @@ class TrainingTask:
     """What is to be learned, from what, and how.
 
     `in_use` are the references of models that answer now or would after a roll-back: they have to stay servable.
+    `multilabel`: the categories do not exclude each other, so each has a probability of its own.
     """
 
     project: str  # slug, for readable references
@@ -49,6 +56,7 @@ class TrainingTask:
     seed: int = 0
     project_id: str = ""  # what stays the same when the slug does not
     in_use: Sequence[str] = ()
+    multilabel: bool = False
 
 
 @dataclass(frozen=True)
@@ -97,6 +105,10 @@ class BaseTrainer(ABC):
 
     def backbones(self) -> Sequence[str]:
         """Return the values that the parameter `backbone` may have, the default first."""
+        return []
+
+    def multilabel_backbones(self) -> Sequence[str]:
+        """Return those `backbones` with which categories can be learned that do not exclude each other."""
         return []
 
     def fine_tunes(self, backbone: str) -> bool:

@@ -7,6 +7,7 @@ import io
 import json
 import tempfile
 import zipfile
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,7 @@ from predictions.predictors import local_files
 from training.backbones.base import Backbone
 from training.quiet import import_quietly
 from training.trainers.head import Head
+from training.trainers.likelihood import SOFTMAX
 
 if TYPE_CHECKING:
     import keras
@@ -47,7 +49,8 @@ def assemble(backbone: "keras.Model", head: Head | None, input_size: int) -> "ke
     if head is not None:
         logits = layers.Dense(len(head.bias), name="head")(features)
         calibrated = layers.Rescaling(1 / head.temperature, name="temperature")(logits)
-        outputs["probabilities"] = layers.Softmax(name="probabilities")(calibrated)
+        activation = layers.Softmax if head.activation == SOFTMAX else partial(layers.Activation, "sigmoid")
+        outputs["probabilities"] = activation(name="probabilities")(calibrated)
     model = keras.Model(pixels, outputs, name="classifr")
     if head is not None:
         model.get_layer("head").set_weights([head.kernel, head.bias])

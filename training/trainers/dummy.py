@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from classifr.common.media.images import Picture
 from classifr.common.progress import Progress, silent
 from predictions.predictors.base import Servable
-from predictions.predictors.dummy import DummyPredictor
+from predictions.predictors.dummy import INDEPENDENT, DummyPredictor
 from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
 
 EPOCHS = 5
@@ -24,6 +24,9 @@ class DummyTrainer(BaseTrainer):
     def backbones(self) -> Sequence[str]:
         return ["dummy"]
 
+    def multilabel_backbones(self) -> Sequence[str]:
+        return self.backbones()
+
     def train(self, task: TrainingTask, progress: Progress = silent) -> TrainedModel:
         if len(task.class_names) < 2:
             raise TrainingFailed(_("A model needs at least two categories to tell apart. Add another category."))
@@ -32,7 +35,7 @@ class DummyTrainer(BaseTrainer):
         losses = [1 / epoch for epoch in range(1, EPOCHS + 1)]
         return TrainedModel(
             predictor=self.predictor,
-            reference="dummy",
+            reference=INDEPENDENT if task.multilabel else "dummy",
             class_names=task.class_names,
             manifest={"class_names": list(task.class_names), "backbone": {"name": "dummy"}, "seed": task.seed},
             curves={"loss": losses, "validation_loss": [loss * 1.1 for loss in losses]},

@@ -1,5 +1,7 @@
 """The head: softmax regression on feature vectors, and its temperature. Plain numbers, no deep learning library.
 
+Where categories do not exclude each other (labels of shape (N, K), see `likelihood`) each has a logistic regression.
+
 Fitted with L-BFGS in float64 on features that are centred and scaled by one number each, with an L2 penalty on the
 weights. The centring and scaling end up in the weights, so that the head applies to raw feature vectors.
 """
@@ -7,11 +9,15 @@ weights. The centring and scaling end up in the weights, so that the head applie
 import io
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from training.trainers import likelihood
+from training.trainers.likelihood import SOFTMAX
 
 L2_GRID = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)  # strong to weak: each fit starts from the one before
 L2_DEFAULT = 1e-2
@@ -25,29 +31,38 @@ Watch = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Head:
-    """`softmax((features @ kernel + bias) / temperature)`; kernel (D, K), bias (K,), float32."""
+    """`activation((features @ kernel + bias) / temperature)`; kernel (D, K), bias (K,), float32."""
 
     kernel: np.ndarray
     bias: np.ndarray
     temperature: float = 1.0
+    activation: str = SOFTMAX
 
     def logits(self, features: np.ndarray) -> np.ndarray:
-        """Return the values before temperature and softmax, shape (N, K), float64."""
+        """Return the values before temperature and activation, shape (N, K), float64."""
         return features.astype(np.float64) @ self.kernel.astype(np.float64) + self.bias
 
     def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Return probabilities, shape (N, K), float64, rows summing to 1."""
-        return np.exp(log_softmax(self.logits(features) / self.temperature))
+        """Return probabilities, shape (N, K), float64; of a softmax, rows sum to 1."""
+        return likelihood.probabilities(self.logits(features) / self.temperature, self.activation)
 
     def to_bytes(self) -> bytes:
         buffer = io.BytesIO()
-        np.savez(buffer, kernel=self.kernel, bias=self.bias, temperature=np.float64(self.temperature))
+        arrays: dict[str, Any] = {
+            "kernel": self.kernel,
+            "bias": self.bias,
+            "temperature": np.float64(self.temperature),
+        }
+        if self.activation != SOFTMAX:
+            arrays["activation"] = np.array(self.activation)
+        np.savez(buffer, **arrays)
         return buffer.getvalue()
 
     @classmethod
     def from_file(cls, path: Path) -> "Head":
         with np.load(path, allow_pickle=False) as stored:
-            return cls(stored["kernel"], stored["bias"], float(stored["temperature"]))
+            activation = str(stored["activation"]) if "activation" in stored else SOFTMAX
+            return cls(stored["kernel"], stored["bias"], float(stored["temperature"]), activation)
 
 
 @dataclass(frozen=True)
@@ -73,12 +88,6 @@ class Learned:
     validation_loss: float | None = None
 
 
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the logarithm of the softmax of every row, without overflow."""
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-
-
 def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     """Return a weight per example, mean 1, so that every class present weighs the same in total."""
     counts = np.bincount(labels, minlength=classes)
@@ -86,34 +95,38 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     return (len(labels) / (present * np.maximum(counts, 1)))[labels]
 
 
+def fitting_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return the weight of each example: balanced among classes that exclude each other, the same for all others.
+
+    Independent probabilities are to be honest one by one, and weights would shift them all.
+    """
+    return np.ones(len(labels)) if labels.ndim == 2 else balanced_weights(labels, classes)
+
+
 def loss_and_gradient(
     parameters: np.ndarray, features: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: int, l2: float
 ) -> tuple[float, np.ndarray]:
-    """Return the penalised cross-entropy of a softmax regression and its gradient.
+    """Return the penalised cross-entropy of a softmax regression, or of a logistic one for each class; its gradient.
 
     Args:
         parameters: kernel (D, K) then bias (K,), flattened.
         features: (N, D).
-        labels: (N,) integers below `classes`.
+        labels: (N,) integers below `classes`, or (N, `classes`) of 0 and 1.
         weights: (N,), of mean 1.
         l2: strength; the penalty is l2 / 2 times the squared kernel, the bias goes free.
     """
     count, width = features.shape
     kernel = parameters[: width * classes].reshape(width, classes)
-    log_probabilities = log_softmax(features @ kernel + parameters[width * classes :])
-    rows = np.arange(count)
-    loss = -(weights * log_probabilities[rows, labels]).sum() / count + l2 / 2 * np.square(kernel).sum()
-    residual = np.exp(log_probabilities)
-    residual[rows, labels] -= 1
+    losses, residual = likelihood.losses_and_residuals(features @ kernel + parameters[width * classes :], labels)
+    loss = (weights * losses).sum() / count + l2 / 2 * np.square(kernel).sum()
     residual *= (weights / count)[:, None]
     gradient = np.concatenate([(features.T @ residual + l2 * kernel).ravel(), residual.sum(axis=0)])
     return float(loss), gradient
 
 
 def cross_entropy(head: Head, features: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean negative logarithm of the probability of the true class."""
-    log_probabilities = log_softmax(head.logits(features) / head.temperature)
-    return float(-log_probabilities[np.arange(len(labels)), labels].mean())
+    """Return the mean negative logarithm of the probability of the true class (of independent ones: of every class)."""
+    return float(likelihood.losses(head.logits(features) / head.temperature, labels).mean())
 
 
 def learn(
@@ -131,7 +144,7 @@ def learn(
     when two weaker strengths in a row did worse than the best so far.
 
     Args:
-        train: features (N, D) and labels (N,); at least one sample of every class.
+        train: features (N, D) and labels (N,) or (N, K); at least one sample of every class.
         validation: the same; may be empty, and classes may be missing.
     """
     import scipy.optimize  # noqa: F401 (brings a BLAS of its own, which must be there before it can be limited)
@@ -152,7 +165,7 @@ def learn(
                 break
         best = fits[_best(fits)] if choosing else fits[0]
         temperature = fit_temperature(best.head.logits(validation[0]), validation[1])
-        head = Head(best.head.kernel, best.head.bias, temperature)
+        head = replace(best.head, temperature=temperature)
         after = cross_entropy(head, *validation) if len(validation[1]) else None
     watch(len(strengths), len(strengths), "")
     return Learned(head, best.l2, fits, best.losses, best.validation_losses, after)
@@ -172,11 +185,9 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """
     if not len(labels):
         return 1.0
-    rows = np.arange(len(labels))
 
     def regret(log_temperature: float) -> float:
-        log_probabilities = log_softmax(logits / np.exp(log_temperature))
-        return float(-log_probabilities[rows, labels].sum() + log_temperature**2 / 2)
+        return float(likelihood.losses(logits / np.exp(log_temperature), labels).sum() + log_temperature**2 / 2)
 
     low, high = np.log(TEMPERATURES)
     from scipy.optimize import minimize_scalar  # a second to import, and every command would pay it
@@ -199,11 +210,12 @@ class _Scaler:
     def apply(self, features: np.ndarray) -> np.ndarray:
         return (features.astype(np.float64) - self.mean) * self.scale
 
-    def head(self, parameters: np.ndarray, classes: int) -> Head:
+    def head(self, parameters: np.ndarray, classes: int, activation: str) -> Head:
         """Return the head that does on raw features what these parameters do on scaled ones."""
         kernel, bias = parameters[:-classes].reshape(-1, classes), parameters[-classes:]
         kernel = kernel * self.scale[:, None]
-        return Head(kernel.astype(np.float32), (bias - self.mean @ kernel).astype(np.float32))
+        bias = (bias - self.mean @ kernel).astype(np.float32)
+        return Head(kernel.astype(np.float32), bias, activation=activation)
 
 
 def _fit(
@@ -217,11 +229,12 @@ def _fit(
 ) -> tuple[Fit, np.ndarray]:
     losses: list[float] = []
     validation_losses: list[float] = []
+    activation = likelihood.activation_of(train[1])
 
     def note(intermediate_result: object) -> None:
         losses.append(float(intermediate_result.fun))  # type: ignore[attr-defined]
         if len(validation[1]):
-            head = scaler.head(intermediate_result.x, classes)  # type: ignore[attr-defined]
+            head = scaler.head(intermediate_result.x, classes, activation)  # type: ignore[attr-defined]
             validation_losses.append(cross_entropy(head, *validation))
 
     from scipy.optimize import minimize
@@ -229,12 +242,12 @@ def _fit(
     found = minimize(
         loss_and_gradient,
         start,
-        args=(*train, balanced_weights(train[1], classes), classes, l2),
+        args=(*train, fitting_weights(train[1], classes), classes, l2),
         jac=True,
         method="L-BFGS-B",
         callback=note,
         options={"maxiter": iterations, "maxcor": 20, "ftol": 1e-9, "gtol": 1e-5},
     )
-    head = scaler.head(found.x, classes)
+    head = scaler.head(found.x, classes, activation)
     loss = cross_entropy(head, *validation) if len(validation[1]) else None
     return Fit(head, l2, loss, losses, validation_losses), found.x

@@ -1,4 +1,4 @@
-"""The local trainer: a backbone, a softmax head on its feature vectors, a bundle that the local predictor serves."""
+"""The local trainer: a backbone, a head on its feature vectors, a bundle that the local predictor serves."""
 
 import hashlib
 import importlib.util
@@ -58,6 +58,9 @@ class KerasTrainer(BaseTrainer):
     def backbones(self) -> Sequence[str]:
         return backbones.names()
 
+    def multilabel_backbones(self) -> Sequence[str]:
+        return [name for name in backbones.names() if name in backbones.FROZEN]
+
     def fine_tunes(self, backbone: str) -> bool:
         return backbone in backbones.FROZEN
 
@@ -74,6 +77,10 @@ class KerasTrainer(BaseTrainer):
         tuning = bool(task.parameters.get(finetuning.PARAMETER))
         if tuning:
             finetuning.check(replace(task, examples=learned_from), name)
+        if task.multilabel and (tuning or name == backbones.SCRATCH):
+            raise TrainingFailed(
+                _("Only a head on a frozen backbone learns categories that do not exclude each other.")
+            )
         looked, learnt = (40, 45) if tuning else (70, 80)
         look = self._look_and_learn if name == backbones.SCRATCH else self._look
         seen = look(name, task, learned_from, stage(progress, 0, looked))
@@ -211,12 +218,15 @@ class KerasTrainer(BaseTrainer):
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / bundles.COMPILED_MODEL
             path.write_bytes(export)
-            agreement = parity.check(model, Engine(path), list(pictures.values()), seed=task.seed)
+            agreement = parity.check(
+                model, Engine(path), list(pictures.values()), seed=task.seed, exclusive=not task.multilabel
+            )
         progress(3, 4, _("Keeping the model"))
         manifest = {
             "class_names": list(task.class_names),
             "input_size": size,
             "preprocessing": {"name": preprocessing.NAME, "digest": preprocessing.DIGEST},
+            "activation": learned.head.activation,
             "temperature": learned.head.temperature,
             "backbone": dict(seen.backbone) | {"features": int(seen.network.output_shape[-1])},
             "head": {
@@ -244,7 +254,7 @@ class KerasTrainer(BaseTrainer):
 def _check_categories(task: TrainingTask, examples: Sequence[Example]) -> None:
     if len(task.class_names) < 2:
         raise TrainingFailed(_("A model needs at least two categories to tell apart. Add another category."))
-    present = {example.category for example in examples if example.split == "train"}
+    present = {name for example in examples if example.split == "train" for name in example.categories}
     if missing := [name for name in task.class_names if name not in present]:
         raise TrainingFailed(
             _("These categories have no picture to learn from: %(names)s. Add pictures, or leave them out.")
@@ -253,12 +263,18 @@ def _check_categories(task: TrainingTask, examples: Sequence[Example]) -> None:
 
 
 def _split(task: TrainingTask, examples: Sequence[Example], values: Mapping[str, np.ndarray], which: str) -> Split:
-    """Return the values and the labels of one split, in an order that depends on nothing but the samples."""
+    """Return the values and the labels of one split, in an order that depends on nothing but the samples.
+
+    Labels are those of `likelihood`.
+    """
     place = {name: index for index, name in enumerate(task.class_names)}
     chosen = sorted((e for e in examples if e.split == which and e.category in place), key=lambda e: e.sha256)
     shape = next(iter(values.values())).shape
     dtype = next(iter(values.values())).dtype
     rows = np.stack([values[e.sha256] for e in chosen]) if chosen else np.empty((0, *shape), dtype)
+    if task.multilabel:
+        shown = [[name in e.categories for name in task.class_names] for e in chosen]
+        return rows, np.array(shown, dtype=np.int64).reshape(len(chosen), len(place))
     return rows, np.array([place[e.category] for e in chosen], dtype=np.int64)
 
 
@@ -303,7 +319,7 @@ def _some(examples: Sequence[Example], count: int) -> list[Example]:
 
 
 def _data_digest(examples: Sequence[Example]) -> str:
-    lines = sorted(f"{example.sha256} {example.split} {example.category}" for example in examples)
+    lines = sorted(f"{one.sha256} {one.split} {name}" for one in examples for name in one.categories)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 

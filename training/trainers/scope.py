@@ -16,7 +16,8 @@ def learn(train: tuple[np.ndarray, np.ndarray], held_out: np.ndarray) -> Scope |
     by the digest of their picture, so that is as good as a draw (Sun et al. 2022 lose little with one in a hundred).
 
     Args:
-        train: feature vectors that the model learned from, shape (N, D), and their labels, shape (N,).
+        train: feature vectors that the model learned from, shape (N, D), and their labels, shape (N,), or (N, K)
+            of 0 and 1.
         held_out: those of the validation split, shape (M, D).
     """
     if len(held_out) < FEWEST_REFERENCES:
@@ -32,6 +33,9 @@ def without_references(features: np.ndarray, labels: np.ndarray) -> Scope:
     would itself be unlike all that was learned.
     """
     kept = np.linspace(0, len(features) - 1, min(len(features), MOST)).astype(int)
-    _labels, counts = np.unique(labels[kept], return_counts=True)
+    if labels.ndim == 2:
+        counts = labels[kept].sum(axis=0)
+    else:
+        _labels, counts = np.unique(labels[kept], return_counts=True)
     neighbours = max(1, min(NEIGHBOURS, int(counts.min()) // 2))
     return Scope(unit(features[kept]).astype(np.float16).astype(np.float32), np.empty(0, np.float32), neighbours)

@@ -1,0 +1,48 @@
+"""The two ways from logits to probabilities, and the loss of each.
+
+SOFTMAX: the categories exclude each other, labels are of shape (N,), integers below K. SIGMOID: they do not, each has a
+probability of its own (one-vs-rest logistic regression), labels are of shape (N, K), 1 where a category is shown, or 0.
+"""
+
+import numpy as np
+
+SOFTMAX, SIGMOID = "softmax", "sigmoid"
+
+
+def log_softmax(logits: np.ndarray) -> np.ndarray:
+    """Return the logarithm of the softmax of every row, without overflow."""
+    shifted = logits - logits.max(axis=1, keepdims=True)
+    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
+
+
+def sigmoid(logits: np.ndarray) -> np.ndarray:
+    """Return 1 / (1 + exp(-logits)), without overflow."""
+    small = np.exp(-np.abs(logits))
+    return np.where(logits >= 0, 1, small) / (1 + small)
+
+
+def probabilities(logits: np.ndarray, activation: str) -> np.ndarray:
+    return sigmoid(logits) if activation == SIGMOID else np.exp(log_softmax(logits))
+
+
+def activation_of(labels: np.ndarray) -> str:
+    """Return which of the two labels of this shape are for."""
+    return SIGMOID if labels.ndim == 2 else SOFTMAX
+
+
+def losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Return the negative log-likelihood of every sample, shape (N,): cross-entropy, with SIGMOID summed over K."""
+    if activation_of(labels) == SIGMOID:
+        return (np.logaddexp(0, logits) - labels * logits).sum(axis=1)
+    return -log_softmax(logits)[np.arange(len(labels)), labels]
+
+
+def losses_and_residuals(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return `losses` and their derivative by the logits, shape (N, K): probabilities minus what is true."""
+    if activation_of(labels) == SIGMOID:
+        return losses(logits, labels), sigmoid(logits) - labels
+    log_probabilities = log_softmax(logits)
+    rows = np.arange(len(labels))
+    residuals = np.exp(log_probabilities)
+    residuals[rows, labels] -= 1
+    return -log_probabilities[rows, labels], residuals
