@@ -56,7 +56,7 @@ def project(call: Call, one: Project) -> dict[str, Any]:
         "description": one.description,
         "settings": {
             "domainId": str(workspace.domain),
-            "classificationType": "Multiclass",
+            "classificationType": classification_type(one),
             "targetExportPlatforms": [],
         },
         "created": moment(one.created_at),
@@ -70,6 +70,10 @@ def project(call: Call, one: Project) -> dict[str, Any]:
     return answer
 
 
+def classification_type(of: Project) -> str:
+    return "Multilabel" if of.multilabel else "Multiclass"
+
+
 def tag(one: Category, image_count: int) -> dict[str, Any]:
     return {
         "id": str(one.uuid),
@@ -80,7 +84,7 @@ def tag(one: Category, image_count: int) -> dict[str, Any]:
     }
 
 
-def image(call: Call, row: Any) -> dict[str, Any]:
+def image(call: Call, row: Any, tags: Iterable[Category]) -> dict[str, Any]:
     """Return an image: a sample with the annotations of `images`. Without a tag it has no member `tags`."""
     answer = {
         "id": str(row.uuid),
@@ -89,9 +93,8 @@ def image(call: Call, row: Any) -> dict[str, Any]:
         "height": row.height,
         **pictures.addresses(call.request, row),
     }
-    if row.tag_id:
-        answer["tags"] = [{"tagId": str(row.tag_id), "tagName": row.tag_name, "created": image_moment(row.tagged_at)}]
-    return answer
+    named = [{"tagId": str(one.uuid), "tagName": one.name, "created": image_moment(row.tagged_at)} for one in tags]
+    return answer | ({"tags": named} if named else {})
 
 
 def iteration(call: Call, one: Iteration, of: Workspace) -> dict[str, Any]:
@@ -112,7 +115,7 @@ def iteration(call: Call, one: Iteration, of: Workspace) -> dict[str, Any]:
         "exportable": is_exportable,
         "exportableTo": list(EXPORTABLE_TO) if is_exportable else [],
         "domainId": str(of.domain) if is_done else None,
-        "classificationType": "Multiclass" if is_done else None,
+        "classificationType": classification_type(of.project) if is_done else None,
         "trainingType": "Regular",
         "reservedBudgetInHours": 0,
     }

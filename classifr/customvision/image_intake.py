@@ -2,12 +2,13 @@
 
 import base64
 import binascii
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from classifr.common import fetching
 from classifr.common.errors import Unavailable
@@ -75,7 +76,8 @@ def create(call: Call, entries: list[Entry]) -> Reply:
             results.append({"sourceUrl": entry.source, "status": status, "image": sample.pk})
         except Refused as refusal:
             results.append({"sourceUrl": entry.source, "status": refusal.status})
-    rows = {row.pk: answers.image(call, row) for row in image_rows.images(call.project).filter(pk__in=taken)}
+    found = list(image_rows.images(call.project).filter(pk__in=taken))
+    rows = dict(zip([row.pk for row in found], shown(call, found), strict=True))
     for result in results:
         if "image" in result:
             result["image"] = rows[result["image"]]
@@ -85,21 +87,42 @@ def create(call: Call, entries: list[Entry]) -> Reply:
 
 
 def _take(call: Call, entry: Entry, categories: dict[UUID, Category]) -> tuple[Sample, str]:
-    """Keep one picture with its tag; return its sample and whether it was there before, as a status."""
+    """Keep one picture with its tags; return its sample and whether it was there before, as a status."""
     if any(id_ not in categories for id_ in entry.tag_ids):
         raise Refused("ErrorInvalidTag" if call.version >= (3, 4) else "ErrorUnknown")
-    if len(entry.tag_ids) > 1:
-        raise Refused("ErrorTagLimitExceed")  # one picture, one category
+    if len(entry.tag_ids) > 1 and not call.project.multilabel:
+        raise Refused("ErrorTagLimitExceed")
     sample = entry.take()
     with transaction.atomic():
+        lock(Sample.objects.filter(pk=sample.pk))
         known = image_rows.images(call.project).filter(pk=sample.pk).first()
         TrainingImage.objects.get_or_create(sample=sample)
-        category = categories[entry.tag_ids[0]] if entry.tag_ids else None
-        if category and (known is None or known.tag_id != category.uuid):
-            decisions.label_many(call.project, [(sample, category)], by=call.user, reason=REASON)
+        held = image_rows.tags_of([known]) if known else {}
+        new = [categories[id_] for id_ in entry.tag_ids if categories[id_] not in held.get(sample.pk, [])]
+        if new:
+            tag(call, [(sample, new)], held)
         elif known is None and (ruling := decisions.newest(sample)) and ruling.category is None:
             removal.reopen(sample, by=call.user)
     return sample, "OKDuplicate" if known else "OK"
+
+
+def tag(call: Call, new: list[tuple[Sample, list[Category]]], held: Mapping[int, list[Category]]) -> None:
+    """Give images tags that they do not have: beside those they hold in a Multilabel project, else in their place."""
+    before = held if call.project.multilabel else {}
+    rulings = [(sample, [*before.get(sample.pk, []), *more]) for sample, more in new]
+    decisions.label_with_all(call.project, rulings, by=call.user, reason=REASON)
+
+
+def lock(samples: QuerySet[Sample]) -> None:
+    """Let nobody else tag these until the transaction ends: a set of tags is read, and written anew with more."""
+    list(samples.select_for_update().order_by("pk").values_list("pk"))
+
+
+def shown(call: Call, rows: Iterable[Any]) -> list[dict[str, Any]]:
+    """Return images, rows of `image_rows`, as clients get them."""
+    found = list(rows)
+    tagged = image_rows.tags_of(found)
+    return [answers.image(call, row, tagged.get(row.pk, [])) for row in found]
 
 
 def from_bytes(call: Call, read: Callable[[], bytes]) -> Callable[[], Sample]:

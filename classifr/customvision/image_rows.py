@@ -5,59 +5,96 @@ nobody has ruled about, is none; it is a stored prediction at most.
 """
 
 from collections import Counter
+from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from django.db.models import Count, DateTimeField, Exists, F, OuterRef, Q, QuerySet, Subquery, UUIDField, Value
+from django.db.models import BigIntegerField, Count, DateTimeField, Exists, F, OuterRef, Q, QuerySet, Subquery, Value
 
-from predictions.models import Project, Sample
+from predictions.models import Category, Project, Sample
 from review.ground_truth import NAMES_A_CATEGORY
-from review.models import Decision
-from training.models import DatasetItem, DatasetVersion
+from review.models import Decision, FurtherCategory
+from training.models import DatasetItem, DatasetVersion, FurtherLabel
+
+_FURTHER: dict[bool, tuple[Any, str]] = {False: (FurtherCategory, "decision"), True: (FurtherLabel, "item")}
 
 
-def images(project: Project) -> QuerySet:
-    """Return the images of a project as they are now, annotated with `added_at` and the tag or None."""
+def images(project: Project, *, with_one_of: Sequence[UUID] = ()) -> QuerySet:
+    """Return the images of a project as they are now, annotated with `added_at` and the first tag or None.
+
+    With tag ids only those that have one of these tags. `place_id` is of the row that names the tags, see `tags_of`.
+    """
     newest = Decision.objects.filter(sample=OuterRef("pk")).order_by("-id")
-    rows = Sample.objects.with_picture().filter(project=project)
+    rows: QuerySet = Sample.objects.with_picture().filter(project=project)
     rows = rows.annotate(
         outcome=Subquery(newest.values("outcome")[:1]),
-        tag_id=Subquery(newest.values("category__uuid")[:1]),
-        tag_name=Subquery(newest.values("category__name")[:1]),
+        is_frozen=Value(False),
+        place_id=Subquery(newest.values("pk")[:1]),
+        tag_id=Subquery(newest.values("category_id")[:1]),
         tagged_at=Subquery(newest.values("created_at")[:1]),
         added_at=F("training_image__added_at"),
     )
+    rows = _having(rows, FurtherCategory.objects.filter(decision=OuterRef("place_id")), with_one_of)
     is_open = Q(outcome=None) | Q(outcome=Decision.Outcome.REOPENED)
     return rows.filter(Q(outcome__in=NAMES_A_CATEGORY) | (Q(training_image__isnull=False) & is_open))
 
 
-def images_in(dataset: DatasetVersion) -> QuerySet:
+def images_in(dataset: DatasetVersion, *, with_one_of: Sequence[UUID] = ()) -> QuerySet:
     """Return the images of a data set as they were, annotated in the same way."""
     item = DatasetItem.objects.filter(dataset=dataset, sample=OuterRef("pk"))
-    return (
+    rows = (
         Sample.objects.with_picture()
         .filter(Exists(item))
         .annotate(
-            tag_id=Subquery(item.values("category__uuid")[:1]),
-            tag_name=Subquery(item.values("category__name")[:1]),
+            is_frozen=Value(True),
+            place_id=Subquery(item.values("pk")[:1]),
+            tag_id=Subquery(item.values("category_id")[:1]),
             tagged_at=Subquery(item.values("dataset__created_at")[:1]),
             added_at=F("training_image__added_at"),
         )
     )
+    return _having(rows, FurtherLabel.objects.filter(item=OuterRef("place_id")), with_one_of)
+
+
+def _having(rows: QuerySet, further: QuerySet, uuids: Sequence[UUID]) -> QuerySet:
+    if not uuids:
+        return rows
+    wanted = Category.objects.filter(uuid__in=uuids)
+    return rows.filter(Q(tag_id__in=wanted.values("pk")) | Exists(further.filter(category__in=wanted)))
 
 
 def of_nothing() -> QuerySet:
     """Return no images, for a version that no data set of ours has made."""
     nothing = Value(None, output_field=DateTimeField())
-    no_id = Value(None, output_field=UUIDField())
-    return Sample.objects.none().annotate(tag_id=no_id, tag_name=F("sha256"), tagged_at=nothing, added_at=nothing)
+    no_id = Value(None, output_field=BigIntegerField())
+    return Sample.objects.none().annotate(tag_id=no_id, tagged_at=nothing, added_at=nothing)
+
+
+def tags_of(rows: Sequence[Any]) -> dict[int, list[Category]]:
+    """Return the tags of these images, rows of `images` or of `images_in`, by the image's key."""
+    tagged = [row for row in rows if row.tag_id]
+    ids: dict[int, list[int]] = {row.pk: [row.tag_id] for row in tagged}
+    if tagged and tagged[0].project.multilabel:
+        image_of = {row.place_id: row.pk for row in tagged}
+        further, place = _FURTHER[tagged[0].is_frozen]
+        also = further.objects.filter(**{f"{place}__in": list(image_of)}).order_by("category__name")
+        for place_id, category in also.values_list(place, "category"):
+            ids[image_of[place_id]].append(category)
+    known = Category.objects.in_bulk({one for each in ids.values() for one in each})
+    return {image: [known[one] for one in each] for image, each in ids.items()}
 
 
 def tag_counts(project: Project, dataset: DatasetVersion | None = None) -> Counter[UUID]:
     """Return how many images each tag has, by the tag's id."""
     if dataset:
-        in_it = dataset.items.values_list("category__uuid").annotate(images=Count("pk"))
-        return Counter(dict(in_it.order_by()))
+        also = FurtherLabel.objects.filter(item__dataset=dataset)
+        return _counted(dataset.items.all()) + _counted(also)
     newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
     held = Decision.objects.filter(~Exists(newer), sample__project=project, outcome__in=NAMES_A_CATEGORY)
     held = held.exclude(sample__location=Sample.Location.NOWHERE)
-    return Counter(dict(held.values_list("category__uuid").annotate(images=Count("pk")).order_by()))
+    also_held = FurtherCategory.objects.filter(decision__in=held) if project.multilabel else None
+    return _counted(held) + (Counter() if also_held is None else _counted(also_held))
+
+
+def _counted(rows: QuerySet) -> Counter[UUID]:
+    return Counter(dict(rows.values_list("category__uuid").annotate(images=Count("pk")).order_by()))

@@ -8,14 +8,13 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from accounts import roles
-from classifr.customvision import answers, image_intake, image_rows, iterations, removal, tags
+from classifr.customvision import image_intake, image_rows, iterations, removal, tags
 from classifr.customvision.bodies import Part
 from classifr.customvision.calls import Call, member, members_list, parse_uuids
 from classifr.customvision.faults import Fault, not_implemented
 from classifr.customvision.image_intake import MOST_TAGS, Entry, from_bytes
 from classifr.customvision.operations import NO_CONTENT, Reply, operation
-from predictions.models import Sample
-from review import decisions
+from predictions.models import Category, Sample
 
 IMAGES = "projects/{projectId}/images"
 MOST_IDS = 256
@@ -93,11 +92,11 @@ def count_images(call: Call) -> Reply:
 def get_by_ids(call: Call) -> Reply:
     """Return these images, in the order asked for; without ids the newest 50, as the service does."""
     ids = call.uuids("imageIds", MOST_IDS)
-    rows = _rows(call)
+    rows = _rows(call, [])
     if not ids:
-        return Reply([answers.image(call, row) for row in rows.order_by("-pk")[:50]])
+        return Reply(image_intake.shown(call, rows.order_by("-pk")[:50]))
     found = {row.uuid: row for row in rows.filter(uuid__in=ids)}
-    return Reply([answers.image(call, found[one]) for one in ids if one in found])
+    return Reply(image_intake.shown(call, [found[one] for one in ids if one in found]))
 
 
 @operation("DeleteImages", "DELETE", IMAGES, roles.REVIEW)
@@ -115,28 +114,31 @@ def delete_images(call: Call) -> Reply:
 @operation("CreateImageTags", "POST", f"{IMAGES}/tags", roles.REVIEW)
 @transaction.atomic
 def create_image_tags(call: Call) -> Reply:
-    """Tag images. An image has one tag: another one takes its place, a second one in the same call is `exceeded`."""
+    """Tag images. In a Multiclass project another tag takes the place of the one before, and a second is `exceeded`."""
     items = members_list(call.json(), "tags", dict)
     pairs = [(_id(item, "imageId"), _id(item, "tagId")) for item in items[: MOST_BATCH * MOST_TAGS]]
     if len(items) > len(pairs):
         raise Fault("BadRequestExceededBatchSize", "Too many tags in one call.")
-    found = {row.uuid: row for row in image_rows.images(call.project).filter(uuid__in=[one for one, _tag in pairs])}
+    image_ids = {one for one, _tag in pairs}
+    image_intake.lock(Sample.objects.filter(project=call.project, uuid__in=image_ids))
+    found = {row.uuid: row for row in image_rows.images(call.project).filter(uuid__in=image_ids)}
     if any(one not in found for one, _tag in pairs):
         raise Fault("NotFoundImage", "Invalid image")
     categories = {one.uuid: one for one in tags.by_ids(call.project, list({tag for _one, tag in pairs}))}
+    held = image_rows.tags_of(list(found.values()))
     summary: dict[str, list[dict[str, str]]] = {"created": [], "duplicated": [], "exceeded": []}
-    given: dict[UUID, UUID] = {}
+    given: dict[UUID, list[Category]] = {}
     for image_id, tag_id in pairs:
-        entry = {"imageId": str(image_id), "tagId": str(tag_id)}
-        if given.get(image_id, found[image_id].tag_id) == tag_id:
-            summary["duplicated"].append(entry)
-        elif image_id in given:
-            summary["exceeded"].append(entry)
+        before = held.get(found[image_id].pk, [])
+        new = given.get(image_id, [])
+        if categories[tag_id] in (new if new and not call.project.multilabel else [*before, *new]):
+            outcome = "duplicated"
+        elif new and not call.project.multilabel:
+            outcome = "exceeded"
         else:
-            given[image_id] = tag_id
-            summary["created"].append(entry)
-    new = [(found[image_id], categories[tag_id]) for image_id, tag_id in given.items()]
-    decisions.label_many(call.project, new, by=call.user, reason=image_intake.REASON)
+            outcome, given[image_id] = "created", [*new, categories[tag_id]]
+        summary[outcome].append({"imageId": str(image_id), "tagId": str(tag_id)})
+    image_intake.tag(call, [(found[image_id], new) for image_id, new in given.items()], held)
     return Reply(summary)
 
 
@@ -154,30 +156,30 @@ def _data(part: Part) -> bytes:
     return part.data
 
 
-def _rows(call: Call) -> QuerySet:
+def _rows(call: Call, tag_ids: list[UUID]) -> QuerySet:
     iteration = iterations.asked_for(call)
     if iteration is None:
-        return image_rows.images(call.project)
-    return image_rows.images_in(iteration.run.dataset) if iteration.run else image_rows.of_nothing()
+        return image_rows.images(call.project, with_one_of=tag_ids)
+    if iteration.run is None:
+        return image_rows.of_nothing()
+    return image_rows.images_in(iteration.run.dataset, with_one_of=tag_ids)
 
 
 def _asked_for(call: Call, status: str) -> QuerySet:
     if call.text("$filter"):
         raise not_implemented("metadata of images, nor filters on them")
-    rows = _rows(call)
+    rows = _rows(call, call.uuids("tagIds", MOST_TAGS))
     if status == "tagged":
         rows = rows.filter(tag_id__isnull=False)
     elif status == "untagged":
         rows = rows.filter(tag_id__isnull=True)
-    if tag_ids := call.uuids("tagIds", MOST_TAGS):
-        rows = rows.filter(tag_id__in=tag_ids)
     return rows
 
 
 def _page(call: Call, rows: QuerySet) -> list[dict[str, Any]]:
     take, skip = call.integer("take", 50, MOST_IDS), call.integer("skip", 0, 2**31 - 1)
     ordered = rows.order_by("pk" if call.text("orderBy").lower() == "oldest" else "-pk")
-    return [answers.image(call, row) for row in ordered[skip : skip + take]]
+    return image_intake.shown(call, ordered[skip : skip + take])
 
 
 def _id(item: dict[str, Any], name: str) -> UUID:

@@ -8,10 +8,10 @@ from django.utils.text import slugify
 
 from accounts import roles
 from classifr.common.errors import Conflict, InvalidInput
-from classifr.customvision import answers, removal
+from classifr.customvision import answers, image_rows, removal
 from classifr.customvision.calls import Call, member
 from classifr.customvision.domains import DOMAINS, GENERAL, Domain
-from classifr.customvision.faults import Fault, not_implemented
+from classifr.customvision.faults import Fault
 from classifr.customvision.models import Workspace
 from classifr.customvision.operations import NO_CONTENT, Reply, operation
 from predictions import categories, projects
@@ -45,17 +45,16 @@ def get_project(call: Call) -> Reply:
 @operation("CreateProject", "POST", "projects", roles.MANAGE_CATEGORIES)
 @transaction.atomic
 def create_project(call: Call) -> Reply:
-    """Make a project. Multiclass is what there is: a project whose type is not named is one."""
+    """Make a project. One whose type is not named is Multilabel, as with the service."""
     domain = _domain(call.text("domainId"))
-    _refuse_type(call.text("classificationType"))
+    multilabel = _is_multilabel(call.text("classificationType") or "Multilabel")
     name = _free_name(call.required("name"))
     try:
         project = projects.create(name)
     except Conflict:  # another project's name makes the same slug
         project = projects.create(name, slug=f"{slugify(name)[:50].strip('-')}-{uuid4().hex[:8]}")
-    if description := call.text("description"):
-        project.description = description
-        project.save(update_fields=["description"])
+    project.description, project.multilabel = call.text("description"), multilabel
+    project.save(update_fields=["description", "multilabel"])
     Workspace.objects.create(project=project, domain=domain.id)
     return Reply(answers.project(call, project))
 
@@ -65,7 +64,8 @@ def create_project(call: Call) -> Reply:
 def update_project(call: Call) -> Reply:
     project, body = call.project, call.json()
     settings = member(body, "settings", dict, {})
-    _refuse_type(member(settings, "classificationType", str, ""))
+    if wanted := member(settings, "classificationType", str, ""):
+        _change_type(project, _is_multilabel(wanted))
     workspace = of(project)
     workspace.domain = _domain(member(settings, "domainId", str, str(workspace.domain))).id
     workspace.modified_at = timezone.now()
@@ -101,11 +101,26 @@ def _domain(text: str) -> Domain:
         ) from error
 
 
-def _refuse_type(classification_type: str) -> None:
-    if classification_type.lower() == "multilabel":
-        raise not_implemented("Multilabel projects; a picture has one category here. Ask for Multiclass")
-    if classification_type.lower() not in ("", "multiclass"):
+def _is_multilabel(classification_type: str) -> bool:
+    if classification_type.lower() not in ("multilabel", "multiclass"):
         raise Fault("BadRequestProjectUnknownClassification", "Unknown classification type")
+    return classification_type.lower() == "multilabel"
+
+
+def _change_type(project: Project, multilabel: bool) -> None:
+    """Change what tags mean, while there is nothing yet that was said with the other meaning; in a transaction."""
+    Project.objects.select_for_update().get(pk=project.pk)
+    if multilabel == project.multilabel:
+        return
+    is_tagged = image_rows.images(project).filter(tag_id__isnull=False).exists()
+    if is_tagged or project.datasets.exists() or project.model_versions.exists():
+        raise Fault(
+            "BadRequest",
+            "The classification type can be changed only while the project has no tagged image and was never trained. "
+            "Untag the images, or create another project.",
+        )
+    project.multilabel = multilabel
+    project.save(update_fields=["multilabel"])
 
 
 def _free_name(name: str) -> str:

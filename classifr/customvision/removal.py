@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 from django.core.files.storage import storages
 from django.db import transaction
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import User
 from classifr.common import jobs
@@ -12,8 +12,8 @@ from classifr.customvision.faults import Fault
 from classifr.customvision.models import Export, Iteration, TrainingImage
 from predictions import holds, registry, retention
 from predictions.models import Category, Feedback, Prediction, Project, Sample
-from review import horizon
-from review.models import Decision
+from review import decisions, horizon
+from review.models import Decision, FurtherCategory
 from training.models import DatasetItem, DatasetVersion, TrainingRun
 
 DELETE_FILES = "customvision.delete_files"
@@ -64,13 +64,20 @@ def remove_images(samples: Iterable[Sample], *, by: User) -> None:
 
 @transaction.atomic
 def untag(samples: QuerySet[Sample], categories: Iterable[Category], *, by: User) -> None:
-    """Take the rulings back that these samples are of these categories."""
+    """Take the rulings back that these samples are of these categories; what else they show goes on to hold."""
+    gone = list(categories)
     newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
-    held = Decision.objects.filter(~Exists(newer), sample__in=samples, category__in=list(categories))
-    for decision in held.select_related("sample"):
+    also = Exists(FurtherCategory.objects.filter(decision=OuterRef("pk"), category__in=gone))
+    held = Decision.objects.filter(~Exists(newer) & (Q(category__in=gone) | also), sample__in=samples)
+    list(samples.filter(pk__in=held.values("sample")).select_for_update().order_by("pk").values_list("pk"))
+    for decision in held.select_related("sample__project", "category").prefetch_related("further__category"):
+        sample, shown = decision.sample, [decision.category, *(each.category for each in decision.further.all())]
         # It stays an image, also where it came to its tag in Classifr itself
-        TrainingImage.objects.get_or_create(sample=decision.sample)
-        reopen(decision.sample, by=by)
+        TrainingImage.objects.get_or_create(sample=sample)
+        if left := [one for one in shown if one and one not in gone]:
+            decisions.label_with_all(sample.project, [(sample, left)], by=by, reason=decision.reason)
+        else:
+            reopen(sample, by=by)
 
 
 def reopen(sample: Sample, *, by: User) -> None:

@@ -67,7 +67,8 @@ def multipart(*pictures: bytes, disposition: str = 'form-data; name="imageData"'
 
 def make_tagged(caller: Caller, *, pictures: int = 5) -> tuple[Project, dict[str, str]]:
     """Make a project of the dummy trainer with two tags and pictures of each, over the API; return the tags' ids."""
-    made = caller.training("POST", f"projects?name=Plates-{uuid.uuid4().hex[:6]}").json()
+    query = f"name=Plates-{uuid.uuid4().hex[:6]}&classificationType=Multiclass"
+    made = caller.training("POST", f"projects?{query}").json()
     project = Project.objects.get(uuid=made["id"])
     Project.objects.filter(pk=project.pk).update(trainer="dummy")
     ids = {}

@@ -38,6 +38,7 @@ def environment(live_server, settings, tmp_path):
         "TRAINING_KEY": make_token(make_maintainer()),
         "PREDICTION_KEY": make_token(make_user()),
         "PICTURES": str(tmp_path),
+        "TYPE": "Multiclass",
     }
 
 
@@ -63,8 +64,8 @@ def run(command: list[str], environment: dict[str, str]) -> str:
     return finish(subprocess.Popen(command, env=environment, stdout=pipe, stderr=pipe, text=True))
 
 
-def check(printed: str, sdk: str) -> None:
-    assert json.loads(printed) == {"sdk": sdk, "answers": ["dark"] * 4, "retagged": "dark"}
+def check(printed: str, sdk: str, *, retagged: tuple[str, ...] = ("dark",)) -> None:
+    assert json.loads(printed) == {"sdk": sdk, "answers": ["dark"] * 4, "retagged": list(retagged)}
     assert not Project.objects.exists() and not Sample.objects.exists()
 
 
@@ -76,7 +77,14 @@ def test_a_program_in_python(sdk, environment):
     check(run([sys.executable, str(CLIENTS / "quickstart.py")], environment), sdk)
 
 
-def test_a_program_in_javascript(environment):
+def test_a_program_in_python_that_names_no_type(environment):
+    """As Microsoft's own quick-start: the project is Multilabel, and another tag comes beside the first."""
+    printed = run([sys.executable, str(CLIENTS / "quickstart.py")], environment | {"TYPE": ""})
+    check(printed, "3.1.1", retagged=("dark", "light"))
+
+
+@pytest.mark.parametrize(("named", "retagged"), [("Multiclass", ("dark",)), ("", ("dark", "light"))])
+def test_a_program_in_javascript(named, retagged, environment):
     assert (TOOLS / "node_modules").is_dir(), "run `make tools`"
-    environment |= {"PACKAGES": str(TOOLS)}
-    check(run(["node", str(CLIENTS / "quickstart.js")], environment), "5.2.0")
+    environment |= {"PACKAGES": str(TOOLS), "TYPE": named}
+    check(run(["node", str(CLIENTS / "quickstart.js")], environment), "5.2.0", retagged=retagged)

@@ -58,7 +58,9 @@ def train(trainer, project, **options):
 def test_the_quick_start(trainer, predictor):
     # Create, tag
     domain = next(one for one in trainer.get_domains() if one.type == "Classification" and one.name == "Food")
-    project = trainer.create_project("Plates", description="What is on it", domain_id=domain.id)
+    project = trainer.create_project(
+        "Plates", description="What is on it", domain_id=domain.id, classification_type="Multiclass"
+    )
     assert project.settings.classification_type == "Multiclass"
     dark, light = trainer.create_tag(project.id, "dark"), trainer.create_tag(project.id, "light")
     # Upload: files in a batch, data without a file name
@@ -133,8 +135,8 @@ def test_refusals_reach_the_program_as_errors_of_the_sdk(trainer, predictor, liv
     tag = trainer.create_tag(project.id, "dark")
     with pytest.raises(CustomVisionErrorException, match="not unique"):
         trainer.create_tag(project.id, "dark")
-    with pytest.raises(CustomVisionErrorException, match="does not implement Multilabel"):
-        trainer.create_project("Many", classification_type="Multilabel")
+    with pytest.raises(CustomVisionErrorException, match="Unknown classification type"):
+        trainer.create_project("Many", classification_type="Both")
     with pytest.raises(CustomVisionErrorException, match="too little"):
         trainer.train_project(project.id)
     with pytest.raises(CustomVisionErrorException, match="takes no regions"):

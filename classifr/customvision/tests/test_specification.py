@@ -81,7 +81,9 @@ def go_through_everything(call: Checked, ids: dict[str, str], tags: dict[str, st
         call(name, ids, expect=200)
     made = call("CreateProject", ids, "name=Other&description=d&classificationType=Multiclass", expect=200)
     call("CreateProject", ids, "name=Other", expect=400)
-    call("CreateProject", ids, "name=Several&classificationType=Multilabel", expect=400)
+    call("CreateProject", ids, "name=Unknown&classificationType=Both", expect=400)
+    several = call("CreateProject", ids, "name=Several", expect=200)
+    go_through_several_tags(call, ids | {"projectId": several["id"]})
     other = ids | {"projectId": made["id"]}
     settings = {"domainId": ids["domainId"]}
     call("UpdateProject", other, body={"name": "Renamed", "description": "x", "settings": settings}, expect=200)
@@ -173,6 +175,18 @@ def go_through_everything(call: Checked, ids: dict[str, str], tags: dict[str, st
     call("DeleteProject", ids, expect=400)
     call("DeleteProject", other, expect=204)
     call("GetProject", other, expect=404)
+
+
+def go_through_several_tags(call: Checked, ids: dict[str, str]) -> None:
+    """Tag an image twice in a Multilabel project, and take one tag away."""
+    first, second = (call("CreateTag", ids, f"name={name}", expect=200)["id"] for name in "ab")
+    summary = call("CreateImagesFromData", ids, f"tagIds={first},{second}", make_picture_bytes(), expect=200)
+    image = summary["images"][0]["image"]
+    assert {one["tagId"] for one in image["tags"]} == {first, second}
+    settings = {"domainId": ids["domainId"], "classificationType": "Multiclass"}
+    call("UpdateProject", ids, body={"settings": settings}, expect=400)
+    call("DeleteImageTags", ids, f"imageIds={image['id']}&tagIds={first}", expect=204)
+    assert [one["tagId"] for one in call("GetTaggedImages", ids, expect=200)[0]["tags"]] == [second]
 
 
 @pytest.mark.parametrize("area", VERSIONS)

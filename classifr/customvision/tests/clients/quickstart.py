@@ -1,6 +1,7 @@
 """The quick-start of Custom Vision, as a program that was written for an older SDK: the test runs it, on its own SDK.
 
-Takes from the environment: ENDPOINT, TRAINING_KEY, PREDICTION_KEY, PICTURES (a folder of dark and light pictures).
+Takes from the environment: ENDPOINT, TRAINING_KEY, PREDICTION_KEY, PICTURES (a folder of dark and light pictures),
+TYPE (of the project; empty: none is named).
 """
 
 import inspect
@@ -35,7 +36,8 @@ def send(operation, project_id, batch):
 trainer = connect(CustomVisionTrainingClient, "Training-key", os.environ["TRAINING_KEY"])
 predictor = connect(CustomVisionPredictionClient, "Prediction-key", os.environ["PREDICTION_KEY"])
 
-project = trainer.create_project("Plates", classification_type="Multiclass")
+named = {"classification_type": os.environ["TYPE"]} if os.environ["TYPE"] else {}
+project = trainer.create_project("Plates", **named)
 tags = {name: trainer.create_tag(project.id, name) for name in ("dark", "light")}
 entries = [
     models.ImageFileCreateEntry(name=path.name, contents=path.read_bytes(), tag_ids=[tag.id])
@@ -77,7 +79,7 @@ send(
     project.id,
     models.ImageTagCreateBatch(tags=[models.ImageTagCreateEntry(image_id=learned.id, tag_id=tags["dark"].id)]),
 )
-retagged = trainer.get_images_by_ids(project.id, [learned.id])[0].tags[0].tag_name
+retagged = sorted(tag.tag_name for tag in trainer.get_images_by_ids(project.id, [learned.id])[0].tags)
 
 trainer.delete_prediction(project.id, [stored.id])
 trainer.delete_images(project.id, [learned.id])
