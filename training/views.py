@@ -148,7 +148,7 @@ def dataset(request: HttpRequest, pk: int) -> HttpResponse:
         "dataset": found,
         "project": found.project,
         "rows": [(name, [splits[split] for split in datasets.Split.values]) for name, splits in counts.items()],
-        "totals": [sum(splits[split] for splits in counts.values()) for split in datasets.Split.values],
+        "totals": datasets.totals(found),
         "vectors_only": datasets.vectors_only(found),
         "left_out": [datasets.LeftOut(**each).sentence for each in found.report.get("left_out", [])],
         "earlier": earlier,

@@ -7,7 +7,7 @@ from django.core.management import CommandError, call_command
 from django.urls import reverse
 
 from predictions import registry, shadows
-from predictions.models import Category, Prediction, Sample, Shadow, ShadowPrediction
+from predictions.models import Category, Prediction, Project, Sample, Shadow, ShadowPrediction
 from predictions.tests.factories import (
     make_feedback,
     make_live_model,
@@ -16,6 +16,7 @@ from predictions.tests.factories import (
     make_project,
     make_user,
 )
+from review import decisions
 from review.tests.factories import make_decision
 from training import shadow_evidence
 from training.tests.factories import make_trainable, make_trained
@@ -70,6 +71,15 @@ class TestAgreement:
         assert evidence.agreement_between == pytest.approx((0.2077, 0.9385), abs=0.001)
         assert evidence.names == [GNOCCHI, RISOTTO, TIRAMISU]
         assert evidence.counts == [[1, 0, 0], [0, 1, 1], [0, 0, 0]]
+
+    def test_every_category_that_a_picture_shows_is_right(self, candidate):
+        project = candidate.project
+        Project.objects.filter(pk=project.pk).update(multilabel=True)
+        project.refresh_from_db()
+        prediction = make_pair(candidate, GNOCCHI, RISOTTO)
+        shown = list(Category.objects.filter(project=project, name__in=[GNOCCHI, RISOTTO]))
+        decisions.label_with_all(project, [(prediction.sample, shown)], by=None, reason="import")
+        assert numbers(found(candidate).by_decisions) == (1, 0, 0, 0)
 
     def test_the_same_picture_counts_once(self, candidate):
         first = make_pair(candidate, GNOCCHI, RISOTTO)

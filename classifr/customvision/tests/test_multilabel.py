@@ -171,6 +171,25 @@ def test_the_pages_say_that_categories_do_not_exclude_each_other(caller, learned
     assert "do not add up to 100 %" in client.get(prediction.get_absolute_url()).content.decode()
 
 
+def test_the_pages_count_a_picture_for_each_of_its_categories_and_once_in_all(caller, learned):
+    client, one_kind, both = Client(), len(SHADES["dark"]), len(SHADES["dark,light"])
+    client.force_login(caller.user)
+    page = client.get(reverse("training:categories", args=[Project.objects.get().slug])).content.decode()
+    assert page.count(f"{one_kind + both} pictures") == 2
+    dataset = client.get(reverse("training:dataset", args=[DatasetVersion.objects.get().pk]))
+    assert sum(dataset.context["totals"]) == 2 * one_kind + both
+    assert sum(map(sum, (splits for _name, splits in dataset.context["rows"]))) == 2 * (one_kind + both)
+
+
+def test_a_reviewer_is_told_what_a_decision_does_to_the_tags(caller):
+    path, tags = make_several(caller)
+    add(caller, path, grey(9), *tags.values())
+    client, sample = Client(), Sample.objects.get()
+    client.force_login(caller.user)
+    page = client.get(reverse("review:sample", args=[sample.uuid])).content.decode()
+    assert "a decision here names one" in page and "Labelled: dark, light" in page
+
+
 def test_a_reviewers_decision_names_one_category_and_takes_the_place_of_the_tags(caller):
     path, tags = make_several(caller)
     add(caller, path, grey(9), *tags.values())
