@@ -160,6 +160,10 @@ class TestIndependentHead:
         assert ((found >= 0.5) == shown).all(axis=1).mean() > 0.8
         assert found.sum(axis=1).max() > 1.5, "they do not add up to 1"
 
+    def test_learning_twice_gives_the_same_numbers(self):
+        first, second = (head.learn(make_independent(1, 60), make_independent(2, 30), 3) for _time in range(2))
+        assert first.head.to_bytes() == second.head.to_bytes()
+
     def test_its_probabilities_are_honest(self):
         learned = head.learn(make_independent(1, 600), make_independent(2, 300), 3)
         features, shown = make_independent(3, 3000)

@@ -129,9 +129,10 @@ def test_an_iteration_that_is_deleted_takes_its_archives_with_it(caller, path, m
 
 
 @pytest.mark.outer
-def test_every_archive_answers_as_the_server_does(caller, client, tmp_path):
+@pytest.mark.parametrize("multilabel", [False, True])
+def test_every_archive_answers_as_the_server_does(multilabel, caller, client, tmp_path):
     project, _tags = make_tagged(caller, pictures=8)
-    Project.objects.update(trainer="keras")
+    Project.objects.update(trainer="keras", multilabel=multilabel)
     trained = caller.training("POST", f"projects/{project.uuid}/train").json()["id"]
     iteration = f"projects/{project.uuid}/iterations/{trained}"
     jobs.run_due("training")
