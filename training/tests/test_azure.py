@@ -370,7 +370,7 @@ class TestConfiguration:
     @pytest.mark.parametrize(
         ("options", "id_"),
         [
-            ({"endpoint": "https://a.example"}, "training.E011"),
+            ({"endpoint": "https://a.example"}, "training.W011"),
             ({"endpoint": "ftp://a.example", "key": "k"}, "training.E012"),
             ({"keep_iterations": 20}, "training.E013"),
             ({"keep_iterations": 1}, "training.E013"),

@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
-from django.core.checks import CheckMessage, Error
+from django.core.checks import CheckMessage, Error, Warning
 from django.utils.translation import gettext as _
 
 from classifr.common.custom_vision import limits
@@ -120,7 +120,8 @@ class AzureTrainer(BaseTrainer):
         resource = self.client.resource
         if bool(resource.endpoint) != bool(resource.key):
             message = f"Of {SETTINGS}_TRAINING_ENDPOINT and {SETTINGS}_TRAINING_KEY only one is set."
-            messages.append(Error(message, hint="Set both, or neither of them.", id="training.E011"))
+            hint = "Set both, or neither of them; `import_customvision` takes the other as an option."
+            messages.append(Warning(message, hint=hint, id="training.W011"))
         if problem := resource.problem():
             hint = (
                 "Copy it from the page “Keys and Endpoint” of the resource: https://NAME.cognitiveservices.azure.com/"
