@@ -34,7 +34,7 @@ lint: $(DONE)/installed-dev translations ## lint, format, types, migrations in s
 check: lint ## lint and the fast tests: under a minute
 	@$(BIN)/pytest -q -n 2 -m "not outer"
 
-test: lint tools ## everything: also PostgreSQL, Azurite, Redis, Chromium and TensorFlow, which it installs and starts
+test: lint tools setup ## everything: also PostgreSQL, Azurite, Redis, Chromium and TensorFlow, which it installs and starts
 	@echo "The fast tests on PostgreSQL"
 	@$(BIN)/python -m scripts.services postgres -- $(BIN)/pytest -q -n 2 -m "not outer"
 	@echo "All tests, on SQLite and with real servers"

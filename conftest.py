@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from django.conf import settings
 from django.core.cache import cache
+from django.utils import translation
 from hypothesis import settings as hypothesis_settings
 
 hypothesis_settings.register_profile("any machine", deadline=None)  # how long an example takes says nothing of the code
@@ -21,9 +22,10 @@ hypothesis_settings.load_profile("any machine")
 
 @pytest.fixture(autouse=True)
 def clean_slate() -> Iterator[None]:
-    """Leave no cached value and no stored file to the next test."""
+    """Leave no cached value, no language and no stored file to the next test."""
     yield
     cache.clear()
+    translation.deactivate()
     for alias in ("uploads", "misclassified", "models"):
         shutil.rmtree(settings.DATA_DIR / alias, ignore_errors=True)
 

@@ -9,6 +9,7 @@ from classifr.common import jobs
 from predictions.models import Feedback, Prediction
 from predictions.predictors.dummy import DummyPredictor
 from predictions.tests.factories import make_live_model, make_picture_bytes, make_prediction, make_project, make_user
+from scripts.services import wait_until
 
 pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
 
@@ -136,7 +137,8 @@ def test_what_spoke_for_an_answer_is_shown_by_keyboard(page, sign_in, assert_acc
     page.keyboard.press("Enter")
     picture = page.wait_for_selector("#explanation figure img")
     assert "mostly at the bottom right" in picture.get_attribute("alt")
-    page.wait_for_function("document.querySelector('#explanation figure img').naturalWidth > 0")
+    width_of_heat = "document.querySelector('#explanation figure img').naturalWidth"
+    wait_until(lambda: page.evaluate(width_of_heat) > 0, "the heat map")
     assert page.evaluate("document.activeElement.parentElement.tagName") == "FIGCAPTION"
     assert page.evaluate("document.documentElement.scrollWidth") == width
     assert_accessible(page)

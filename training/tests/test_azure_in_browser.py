@@ -4,6 +4,7 @@ import pytest
 
 from predictions.models import Sample
 from predictions.tests.factories import make_live_model, make_prediction, make_project, make_sample, make_user
+from scripts.services import wait_until
 from training.models import TrainingRun
 from training.tests.factories import make_trained
 
@@ -55,4 +56,4 @@ def test_a_picture_in_azure_is_shown_by_its_link_under_the_content_policy(
     page = new_page(live_server.url)
     sign_in(page, user)
     page.goto(make_prediction(user, sample=sample, project=project).get_absolute_url())
-    page.wait_for_function("document.querySelector('img.picture').naturalWidth > 0")
+    wait_until(lambda: page.evaluate("document.querySelector('img.picture').naturalWidth") > 0, "the picture")

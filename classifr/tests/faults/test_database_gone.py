@@ -28,7 +28,7 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def on_postgres(tmp_path, postgres) -> Iterator[Installation]:
+def on_postgres(tmp_path, postgres, static_files) -> Iterator[Installation]:
     installation = Installation(tmp_path, DATABASE_URL=postgres.fresh_database())
     installation.prepare()
     yield installation
