@@ -32,7 +32,7 @@ lint: $(DONE)/installed-dev translations ## lint, format, types, migrations in s
 	@$(MANAGE) makemigrations --check --dry-run
 
 check: lint ## lint and the fast tests: under a minute
-	@$(BIN)/pytest -q -n 2 -m "not outer"
+	@$(BIN)/pytest -q -n 2 -m "not outer and not slow"
 
 test: lint tools setup ## everything: also PostgreSQL, Azurite, Redis, Chromium and TensorFlow, which it installs and starts
 	@echo "The fast tests on PostgreSQL"

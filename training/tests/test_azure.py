@@ -20,6 +20,8 @@ from training.trainers import azure_iterations
 from training.trainers.azure import AzureTrainer
 from training.trainers.base import TrainingFailed
 
+pytestmark = pytest.mark.slow
+
 UPLOAD = "create_images_from_files"
 
 

@@ -16,7 +16,7 @@ from predictions.tests.factories import make_live_model, make_picture_bytes, mak
 from training.models import Evaluation, TrainingRun
 from training.tests.test_azure import options_of, predictors_of, without_waiting
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 SHADES = {"dark": 20, "middle": 128, "light": 235}
 

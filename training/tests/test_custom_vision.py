@@ -19,7 +19,7 @@ from training.custom_vision import downloads, remote
 from training.models import ImportedImage, ImportedPrediction, ImportedProject, ServiceAccess
 from training.tests.remote_factories import bring_home, make_iteration, make_remote, make_stored, plate
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
 
 @pytest.fixture(autouse=True)

@@ -20,6 +20,7 @@ from predictions.tests.factories import make_picture_bytes
 
 assert views.ROOMS, "registers the operations"
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.django_db,
     pytest.mark.skipif(not schema.SPECS.exists(), reason="the official files are not in ../shared/customvision"),
 ]
