@@ -90,24 +90,6 @@ def judge(candidate: Evaluation | None, live: Evaluation | None, noks: Iterable[
     return Comparison(Verdict.NOT_WORSE, sentence % figures)
 
 
-def compare(
-    candidate: ModelVersion, live: ModelVersion | None, dataset: DatasetVersion, progress: Progress = silent
-) -> Comparison:
-    """Measure both models on a data set version, as far as they are not yet, and judge."""
-    for version in filter(None, (candidate, live)):
-        measure_if_possible(version, dataset, progress)
-    return _judge_measured(candidate, live, dataset)
-
-
-def promote_if_not_worse(candidate: ModelVersion, dataset: DatasetVersion, *, by: User | None) -> Outcome:
-    """Measure what is not measured yet, compare, and promote the candidate if it passes the rule of `judge`."""
-    live = registry.live(candidate.project)
-    compare(candidate, live, dataset)
-    if problem := unloadable(candidate.predictor, registry.servable(candidate)):
-        return Outcome(False, problem)
-    return decide(candidate, live, dataset, by=by)
-
-
 @transaction.atomic
 def decide(candidate: ModelVersion, live: ModelVersion | None, dataset: DatasetVersion, *, by: User | None) -> Outcome:
     """Promote the candidate if it passes against `live`, by what was measured before; no model is asked here.
@@ -141,14 +123,6 @@ def promote(version: ModelVersion, *, by: User | None, reason: str = "") -> Prom
         if registry.live(version.project) == version:
             raise NotPromotable(_("Version %(number)d is live already.") % {"number": version.number})
         return registry.promote(version, by=by, reason=reason)
-
-
-def roll_back(project: Project, *, by: User | None, reason: str = "") -> Promotion:
-    """Make the version live that was before the present one. Raises NotPromotable if there is none, or as `promote`."""
-    version = registry.previous(project)
-    if version is None:
-        raise NotPromotable(_("There is no earlier model to go back to."))
-    return promote(version, by=by, reason=reason)
 
 
 def unloadable(predictor: str, model: Servable) -> str:

@@ -9,7 +9,7 @@ from predictions.tests.factories import make_feedback, make_model_version, make_
 from training import promotion
 from training.models import Evaluation
 from training.promotion import Verdict
-from training.tests.factories import make_dataset, make_trainable
+from training.tests.factories import make_dataset, make_finished_run, make_trainable
 
 
 def measured(right: int, wrong: int = 0, **answers: bool) -> Evaluation:
@@ -52,12 +52,20 @@ def test_what_was_not_measured_is_no_evidence():
     assert promotion.judge(measured(12), None).verdict == Verdict.UNCLEAR
 
 
+def decide(candidate, dataset, *, by=None) -> promotion.Outcome:
+    """Have the gate decide as a run does: once both models are measured, as far as that can be done."""
+    live = registry.live(candidate.project)
+    for version in filter(None, (candidate, live)):
+        promotion.measure_if_possible(version, dataset)
+    return promotion.decide(candidate, live, dataset, by=by)
+
+
 @pytest.mark.django_db
 class TestTheGate:
     def test_the_first_model_passes_whatever_the_evidence(self):
         project = make_trainable(test=0)
         version = make_model_version(project, ("dark", "light"))
-        outcome = promotion.promote_if_not_worse(version, make_dataset(project), by=None)
+        outcome = decide(version, make_dataset(project))
         assert outcome.promoted
         assert outcome.sentence == "Version 1 is live now. It is the first model of this project."
         assert registry.live(project) == version
@@ -67,7 +75,7 @@ class TestTheGate:
         maintainer = make_user("maintainer")
         registry.promote(make_model_version(project, ("light", "dark")), by=None)  # has them the wrong way round
         better = make_model_version(project, ("dark", "light"))
-        assert promotion.promote_if_not_worse(better, make_dataset(project), by=maintainer).promoted
+        assert decide(better, make_dataset(project), by=maintainer).promoted
         newest = Promotion.objects.latest("pk")
         assert (newest.model_version, newest.promoted_by) == (better, maintainer)
         assert newest.reason == "Not worse than the live model: 12 of 12 test pictures right, the live one 0."
@@ -77,25 +85,24 @@ class TestTheGate:
         good = make_model_version(project, ("dark", "light"))
         registry.promote(good, by=None)
         worse = make_model_version(project, ("light", "dark"))
-        outcome = promotion.promote_if_not_worse(worse, make_dataset(project), by=None)
+        outcome = decide(worse, make_dataset(project))
         assert not outcome.promoted
         assert "was not promoted. Worse than the live model" in outcome.sentence
         assert registry.live(project) == good
 
     def test_a_model_that_does_not_load_does_not(self):
         project = make_trainable()
-        version = make_model_version(project, ("dark", "light"))
         with patch("predictions.predictors.dummy.DummyPredictor.load", side_effect=PredictorError("bad digest")):
-            outcome = promotion.promote_if_not_worse(version, make_dataset(project), by=None)
-        assert (outcome.promoted, registry.live(project)) == (False, None)
-        assert "bad digest" in outcome.sentence
+            run = make_finished_run(project, promote=True)
+        assert (run.status, registry.live(project)) == ("succeeded", None)
+        assert "bad digest" in run.outcome
 
     def test_a_live_model_that_cannot_be_measured_is_not_replaced(self):
         project = make_trainable()
         old = make_model_version(project, ("dark", "light"), predictor="gone")
         registry.promote(old, by=None)
         candidate = make_model_version(project, ("dark", "light"))
-        assert not promotion.promote_if_not_worse(candidate, make_dataset(project), by=None).promoted
+        assert not decide(candidate, make_dataset(project)).promoted
 
     def test_another_promotion_meanwhile_is_respected(self):
         project = make_trainable()
@@ -125,7 +132,7 @@ class TestByHand:
         first, second = (make_model_version(project) for _ in range(2))
         promotion.promote(first, by=maintainer, reason="the first")
         promotion.promote(second, by=maintainer, reason="newer")
-        promotion.roll_back(project, by=maintainer, reason="it mixes up soups")
+        promotion.promote(registry.previous(project), by=maintainer, reason="it mixes up soups")
         assert registry.live(project) == first
         newest = Promotion.objects.latest("pk")
         assert (newest.promoted_by, newest.reason) == (maintainer, "it mixes up soups")
@@ -140,8 +147,7 @@ class TestByHand:
     def test_without_an_earlier_model_there_is_no_way_back(self):
         version = make_model_version()
         promotion.promote(version, by=None)
-        with pytest.raises(promotion.NotPromotable, match="no earlier model"):
-            promotion.roll_back(version.project, by=None)
+        assert registry.previous(version.project) is None
 
     def test_a_broken_model_is_refused_and_the_old_one_serves_on(self):
         project = make_trainable()
