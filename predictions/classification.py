@@ -57,7 +57,9 @@ def classify_upload(project: Project, file: File, *, by: User, live: ModelVersio
     Raises:
         InvalidPicture: if it is no picture that we accept.
         QuotaReached: if the user sent too many.
-        NoLiveModel, PredictorUnavailable, PredictorError: as `classify`.
+        NoLiveModel: if nothing was promoted yet.
+        PredictorUnavailable: if the model cannot answer now.
+        PredictorError: if it cannot answer at all.
     """
     live = live or registry.live_or_refuse(project)
     picture = uploads.check(file, by=by, least_side=least_side(project, live))
@@ -77,24 +79,12 @@ def _keep(project: Project, picture: Picture, answer: Answer, *, by: User, shown
     return prediction
 
 
-def classify(project: Project, sample: Sample, picture: Picture, *, by: User, shown_name: str = "") -> Prediction:
-    """Ask the live model about one picture.
+def ask(project: Project, pictures: Sequence[Picture], *, version: ModelVersion | None = None) -> Answer:
+    """Have a model version look at pictures, or else the live one, or what stands in for that; writes no row.
 
     Raises:
-        NoLiveModel: if nothing was promoted yet.
-        PredictorUnavailable: if the model cannot answer now.
-        PredictorError: if it cannot answer at all.
+        NoLiveModel, PredictorUnavailable, PredictorError: as `classify_upload`.
     """
-    return classify_many(project, [(sample, picture, shown_name)], by=by)[0]
-
-
-def classify_many(project: Project, questions: Sequence[Question], *, by: User) -> list[Prediction]:
-    """Ask the live model about several pictures at once. Raises as `classify` does."""
-    return record(project, questions, ask(project, [picture for _sample, picture, _name in questions]), by=by)
-
-
-def ask(project: Project, pictures: Sequence[Picture], *, version: ModelVersion | None = None) -> Answer:
-    """Have a model version look at pictures, or else the live one, or what stands in for that; writes no row."""
     return _ask(project, pictures, version) if version else ask_live(project, pictures)
 
 

@@ -4,9 +4,10 @@ import pytest
 from django.core.files.storage import storages
 from PIL import Image
 
+from accounts.models import User
 from classifr.common.media.images import Picture
 from predictions import classification, registry
-from predictions.models import Prediction, Sample
+from predictions.models import Prediction, Project, Sample
 from predictions.predictors.base import PredictorError, PredictorUnavailable, predictors
 from predictions.predictors.dummy import DummyPredictor
 from predictions.predictors.engine import Engine
@@ -27,12 +28,16 @@ def picture_of(colour: str) -> Picture:
     return Picture(image=Image.new("RGB", (8, 8), colour), data=b"", media_type="image/jpeg", sha256="")
 
 
+def classify(project: Project, *questions: classification.Question, by: User) -> list[Prediction]:
+    """Ask the live model about stored pictures and write the answer down, as a batch does."""
+    answer = classification.ask(project, [picture for _sample, picture, _name in questions])
+    return classification.record(project, questions, answer, by=by)
+
+
 def test_all_scores_and_the_time_are_written_down():
     version = make_live_model(class_names=["dark", "light"])
     user = make_user()
-    prediction = classification.classify(
-        version.project, make_sample(version.project), picture_of("black"), by=user, shown_name="night.jpg"
-    )
+    (prediction,) = classify(version.project, (make_sample(version.project), picture_of("black"), "night.jpg"), by=user)
     stored = Prediction.objects.get(pk=prediction.pk)
     assert [name for name, _score in stored.ranked] == ["dark", "light"]
     assert stored.confidence == stored.scores["dark"]
@@ -47,14 +52,14 @@ def test_many_pictures_are_asked_about_at_once(django_assert_num_queries):
     questions = [(make_sample(version.project), picture_of(colour), "") for colour in ("white", "black", "white")]
     user = make_user()
     with django_assert_num_queries(3):  # which model, which categories, and the rows
-        predictions = classification.classify_many(version.project, questions, by=user)
+        predictions = classify(version.project, *questions, by=user)
     assert [prediction.top.name for prediction in predictions] == ["light", "dark", "light"]
 
 
 def test_a_project_can_have_the_model_abstain():
     version = make_live_model(make_project(abstain_below=0.99))
     sample = make_sample(version.project)
-    assert classification.classify(version.project, sample, picture_of("black"), by=make_user()).abstained
+    assert classify(version.project, (sample, picture_of("black"), ""), by=make_user())[0].abstained
 
 
 def test_test_time_augmentation_is_asked_for_when_the_project_wants_it(monkeypatch):
@@ -67,7 +72,7 @@ def test_test_time_augmentation_is_asked_for_when_the_project_wants_it(monkeypat
     monkeypatch.setattr(DummyPredictor, "predict", predict)
     for wanted in (True, False):
         version = make_live_model(make_project(test_time_augmentation=wanted))
-        classification.classify(version.project, make_sample(version.project), picture_of("red"), by=make_user())
+        classify(version.project, (make_sample(version.project), picture_of("red"), ""), by=make_user())
     assert asked == [True, False]
 
 
@@ -165,4 +170,4 @@ def test_a_renamed_category_answers_by_its_new_name():
     version.save(update_fields=["manifest"])
     version.project.categories.filter(name="dark").update(name="night")
     sample = make_sample(version.project)
-    assert classification.classify(version.project, sample, picture_of("black"), by=make_user()).top.name == "night"
+    assert classify(version.project, (sample, picture_of("black"), ""), by=make_user())[0].top.name == "night"

@@ -98,9 +98,9 @@ class TestAnswering:
 
     def ask(self, **options):
         version = make_live_model(make_project(**options))
-        return classification.classify(
-            version.project, make_sample(version.project), picture_of("black"), by=make_user()
-        )
+        question = (make_sample(version.project), picture_of("black"), "")
+        answer = classification.ask(version.project, [question[1]])
+        return classification.record(version.project, [question], answer, by=make_user())[0]
 
     def test_the_model_abstains_and_says_why(self, unfamiliar, client):
         prediction = self.ask()
