@@ -22,7 +22,6 @@ PATIENCE_SECONDS = 120.0
 PAGE = 64
 MOST_IDS = 64  # in one address, which has a length
 THRESHOLD = 0.5  # of precision and recall
-NEGATIVE = "Negative"
 
 
 @dataclass(frozen=True)

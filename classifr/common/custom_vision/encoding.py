@@ -12,7 +12,6 @@ LONGEST_SIDE = 2048  # the service looks at a few hundred pixels; this keeps the
 STEEPEST_ASPECT = 24
 QUALITIES = (92, 80, 60)
 MOST_BYTES = 4_000_000
-MEDIA_TYPE = "image/jpeg"
 
 
 def encode(image: Image.Image) -> bytes:
