@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from predictions.models import Category, Feedback, Prediction, Sample
+from predictions import categories
+from predictions.models import Category, Feedback, Prediction, Project, Sample
 from review import queue
 from review.models import Decision
 
@@ -31,6 +32,7 @@ class Card:
     all_names: Sequence[str]
     verdicts: Sequence[Feedback]
     decisions: Sequence[Decision]
+    new_name: str = ""  # what the uploader says it is, where no category has that name yet
 
     @property
     def suggestion(self) -> str:
@@ -49,8 +51,8 @@ def of(sample: Sample) -> Card:
     )
     doubt = next((each for each in verdicts if each.verdict != Feedback.Verdict.OK), None)
     prediction = doubt.prediction if doubt else _newest_prediction(sample)
-    categories = list(sample.project.categories.order_by("name"))
-    suggested = doubt.category_id if doubt else None
+    known = list(sample.project.categories.order_by("name"))
+    suggested = _suggested(sample.project, doubt)
     top = prediction.top_id if prediction else None
     return Card(
         sample=sample,
@@ -58,13 +60,21 @@ def of(sample: Sample) -> Card:
         prediction=prediction,
         feedback=doubt,
         choices=[
-            Choice(category, KEYS[place : place + 1], category.pk == suggested, category.pk == top)
-            for place, category in enumerate(categories[:MOST_BUTTONS])
+            Choice(category, KEYS[place : place + 1], category == suggested, category.pk == top)
+            for place, category in enumerate(known[:MOST_BUTTONS])
         ],
-        all_names=[category.name for category in categories],
+        all_names=[category.name for category in known],
         verdicts=verdicts,
         decisions=list(sample.decisions.select_related("category", "reviewer").order_by("-pk")),
+        new_name=doubt.suggestion if doubt and not suggested else "",
     )
+
+
+def _suggested(project: Project, doubt: Feedback | None) -> Category | None:
+    """Return the category that the uploader chose, or whose name they typed before there was such a category."""
+    if doubt and doubt.suggestion:
+        return categories.find(project, doubt.suggestion)
+    return doubt.category if doubt else None
 
 
 def _newest_prediction(sample: Sample) -> Prediction | None:

@@ -1,3 +1,5 @@
+import re
+
 import pytest
 from django.core.files.storage import storages
 from django.urls import reverse
@@ -157,6 +159,14 @@ def test_a_reviewer_accepts_the_new_name_that_the_user_suggested(client, alice, 
     assert 'value="name:pizza"' in client.get(QUEUE).content.decode()
     decide(client, sample, "name:pizza")
     assert Decision.objects.get().category == Category.objects.get(name="pizza")
+
+
+def test_a_suggested_name_that_has_become_a_category_is_not_offered_a_second_time(client, alice, project):
+    make_nok(project, suggestion="pizza")
+    category = make_category(project, "Pizza")
+    page = client.get(QUEUE).content.decode()
+    assert "Add “pizza”" not in page
+    assert re.search(f'value="category:{category.pk}"[^>]* data-also-key="g"', page)
 
 
 def test_filters_are_kept_from_picture_to_picture(client, alice, project):
