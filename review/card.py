@@ -53,21 +53,26 @@ def of(sample: Sample) -> Card:
     prediction = doubt.prediction if doubt else _newest_prediction(sample)
     known = list(sample.project.categories.order_by("name"))
     suggested = _suggested(sample.project, doubt)
-    top = prediction.top_id if prediction else None
     return Card(
         sample=sample,
         reason=getattr(sample, "reason", None) or queue.reason_of(sample),
         prediction=prediction,
         feedback=doubt,
-        choices=[
-            Choice(category, KEYS[place : place + 1], category == suggested, category.pk == top)
-            for place, category in enumerate(known[:MOST_BUTTONS])
-        ],
+        choices=_choices(known, suggested, prediction.top if prediction else None),
         all_names=[category.name for category in known],
         verdicts=verdicts,
         decisions=list(sample.decisions.select_related("category", "reviewer").order_by("-pk")),
         new_name=doubt.suggestion if doubt and not suggested else "",
     )
+
+
+def _choices(known: Sequence[Category], suggested: Category | None, top: Category | None) -> list[Choice]:
+    """Return a button for each category; of very many for the first ones, and for the suggested one in any case."""
+    shown = [*known[:MOST_BUTTONS], *(each for each in known[MOST_BUTTONS:] if each == suggested)]
+    return [
+        Choice(category, KEYS[place : place + 1], category == suggested, category == top)
+        for place, category in enumerate(shown)
+    ]
 
 
 def _suggested(project: Project, doubt: Feedback | None) -> Category | None:

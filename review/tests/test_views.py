@@ -6,7 +6,7 @@ from django.urls import reverse
 
 from predictions.models import Category, Sample
 from predictions.tests.factories import make_category, make_live_model, make_project, make_user
-from review import leases
+from review import card, leases
 from review.models import Decision, Lease, Skip
 from review.tests.factories import make_decision, make_nok, make_reviewer
 
@@ -167,6 +167,15 @@ def test_a_suggested_name_that_has_become_a_category_is_not_offered_a_second_tim
     page = client.get(QUEUE).content.decode()
     assert "Add “pizza”" not in page
     assert re.search(f'value="category:{category.pk}"[^>]* data-also-key="g"', page)
+
+
+def test_a_suggested_category_has_its_button_however_many_there_are(client, alice, project, monkeypatch):
+    monkeypatch.setattr(card, "MOST_BUTTONS", 1)
+    make_nok(project, suggestion="pizza")
+    category, other = make_category(project, "zz pizza"), make_category(project, "pizza")
+    page = client.get(QUEUE).content.decode()
+    assert re.search(f'value="category:{other.pk}"[^>]* data-also-key="g"', page)
+    assert f'value="category:{category.pk}"' not in page
 
 
 def test_filters_are_kept_from_picture_to_picture(client, alice, project):
