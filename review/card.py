@@ -19,7 +19,6 @@ class Choice:
     category: Category
     key: str
     is_suggested: bool
-    is_top: bool
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ def of(sample: Sample) -> Card:
         reason=getattr(sample, "reason", None) or queue.reason_of(sample),
         prediction=prediction,
         feedback=doubt,
-        choices=_choices(known, suggested, prediction.top if prediction else None),
+        choices=_choices(known, suggested),
         all_names=[category.name for category in known],
         verdicts=verdicts,
         decisions=list(sample.decisions.select_related("category", "reviewer").order_by("-pk")),
@@ -66,13 +65,10 @@ def of(sample: Sample) -> Card:
     )
 
 
-def _choices(known: Sequence[Category], suggested: Category | None, top: Category | None) -> list[Choice]:
+def _choices(known: Sequence[Category], suggested: Category | None) -> list[Choice]:
     """Return a button for each category; of very many for the first ones, and for the suggested one in any case."""
     shown = [*known[:MOST_BUTTONS], *(each for each in known[MOST_BUTTONS:] if each == suggested)]
-    return [
-        Choice(category, KEYS[place : place + 1], category == suggested, category == top)
-        for place, category in enumerate(shown)
-    ]
+    return [Choice(category, KEYS[place : place + 1], category == suggested) for place, category in enumerate(shown)]
 
 
 def _suggested(project: Project, doubt: Feedback | None) -> Category | None:

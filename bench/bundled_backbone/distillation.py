@@ -93,7 +93,7 @@ class Cache:
 
 
 class Convolution(nn.Sequential):
-    """Convolution and normalisation, padded as Keras pads: a stride of two leaves out the first row and column."""
+    """Convolution and normalisation, padded as Keras pads pictures of even sides: with a stride of two only behind."""
 
     def __init__(self, channels: int, filters: int, kernel: int, stride: int = 1, *, last: bool = False) -> None:
         before, after = ((kernel - 1) // 2, kernel // 2) if stride == 1 else ((kernel - 2) // 2, kernel // 2)
