@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
+from typing import TYPE_CHECKING
 
 import numpy as np
 from django.core.files.base import ContentFile
@@ -26,6 +27,9 @@ from classifr.common.errors import DomainError
 from classifr.common.progress import Progress, silent
 from predictions.predictors import local_files, preprocessing
 from predictions.predictors.engine import Engine
+
+if TYPE_CHECKING:
+    import keras
 
 logger = logging.getLogger(__name__)
 
@@ -177,6 +181,20 @@ def extract(
     _compact(cache)
     result.seconds = time.monotonic() - started
     return result
+
+
+def of_network(network: "keras.Model", pixels: np.ndarray) -> np.ndarray:
+    """Return the feature vectors that a Keras network gives, batch by batch and kept nowhere.
+
+    Args:
+        pixels: prepared, uint8, shape (N, S, S, 3); N is at least one.
+
+    Returns:
+        float32, shape (N, features).
+    """
+    starts = range(0, len(pixels), BATCH)
+    parts = (network.predict_on_batch(pixels[start : start + BATCH].astype(np.float32)) for start in starts)
+    return np.concatenate([np.asarray(part) for part in parts])
 
 
 def _compact(cache: FeatureCache) -> None:

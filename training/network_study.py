@@ -14,7 +14,7 @@ from training.backbones.base import Backbone
 from training.trainers import compiling, finetuning, head
 
 if TYPE_CHECKING:
-    import keras
+    pass
 
 
 def scratch(collection: Collection, per_class: Sequence[int], seeds: int, progress: Progress = silent) -> Curve:
@@ -35,7 +35,7 @@ def scratch(collection: Collection, per_class: Sequence[int], seeds: int, progre
             seed=seed,
         )
         seconds = time.process_time() - started
-        return Learned(_looked_at(found.network, pixels), seconds)
+        return Learned(features.of_network(found.network, pixels), seconds)
 
     return Curve(
         "scratch", network.FEATURES, None, backbone_study.answers(learn, collection, per_class, seeds, progress)
@@ -56,7 +56,7 @@ def fine_tuned(
     network = backbone.build()
     before, labels = network.get_weights(), collection.labels
     pixels = _pixels(collection, backbone.input_size)
-    frozen = _looked_at(network, pixels)
+    frozen = features.of_network(network, pixels)
 
     def learn(drawn: Draw, seed: int) -> Learned:
         rows, held = np.setdiff1d(drawn.learn, drawn.held), labels[drawn.held]
@@ -65,7 +65,7 @@ def fine_tuned(
         started = time.process_time()
         tuned = finetuning.tune(network, first, (pixels[rows], labels[rows]), (pixels[drawn.held], held), seed=seed)
         seconds = time.process_time() - started
-        vectors = _looked_at(network, pixels)
+        vectors = features.of_network(network, pixels)
         after = head.cross_entropy(tuned.head, vectors[drawn.held], held)
         if after < head.cross_entropy(first, frozen[drawn.held], held):
             return Learned(vectors, seconds, tuned.head)
@@ -78,9 +78,3 @@ def fine_tuned(
 
 def _pixels(collection: Collection, size: int) -> np.ndarray:
     return np.stack([preprocessing.prepare(collection.read(sample)(), size) for sample in collection.samples])
-
-
-def _looked_at(network: "keras.Model", pixels: np.ndarray) -> np.ndarray:
-    """Return the feature vectors of all pictures."""
-    batches = np.array_split(pixels, -(-len(pixels) // features.BATCH))
-    return np.concatenate([np.asarray(network.predict_on_batch(batch.astype(np.float32))) for batch in batches])

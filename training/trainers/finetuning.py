@@ -199,13 +199,9 @@ def unfreeze_top(network: "keras.Model") -> None:
 
 
 def vectors(network: "keras.Model", shown: Pictures) -> features.Vectors:
-    """Return what the network makes of every picture, computed batch by batch and kept nowhere."""
-    found: features.Vectors = {}
-    for start in range(0, len(shown.examples), features.BATCH):
-        part = shown.examples[start : start + features.BATCH]
-        rows = network.predict_on_batch(shown.pixels[start : start + features.BATCH].astype(np.float32))
-        found.update(zip((example.sha256 for example in part), np.asarray(rows), strict=True))
-    return found
+    """Return what the network makes of every picture, kept nowhere."""
+    rows = features.of_network(network, shown.pixels)
+    return dict(zip((example.sha256 for example in shown.examples), rows, strict=True))
 
 
 def _notes(tuned: Tuned, before: float, after: float, *, without: int) -> list[str]:

@@ -78,14 +78,9 @@ def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> Seen:
         watch=stage(progress, 15, 95),
     )
     digest = hashlib.sha256(compiling.weights_digest_bytes(learned.network)).hexdigest()[:32]
-    vectors: features.Vectors = {}
-    samples = list(pixels)
-    for start in range(0, len(samples), features.BATCH):
-        batch = samples[start : start + features.BATCH]
-        rows = learned.network.predict_on_batch(np.stack([pixels[sample] for sample in batch]).astype(np.float32))
-        vectors.update(zip(batch, np.asarray(rows), strict=True))
+    rows = features.of_network(learned.network, np.stack(list(pixels.values())))
     backbone = {"name": name, "digest": digest, "frozen": False}
-    return Seen(learned.network, backbone, vectors, learned.curves, _unread(unread))
+    return Seen(learned.network, backbone, dict(zip(pixels, rows, strict=True)), learned.curves, _unread(unread))
 
 
 def vectors(bundle: bundles.Bundle, shown: Sequence[Example], progress: Progress) -> features.Vectors:
