@@ -46,9 +46,14 @@ def upload_limits() -> dict[str, Any]:
 
 @register.filter
 def first_scores(ranked: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    return ranked[:SHOWN_SCORES]
+    return ranked[: _shown(ranked)]
 
 
 @register.filter
 def further_scores(ranked: list[tuple[str, float]]) -> list[tuple[str, float]]:
-    return ranked[SHOWN_SCORES:]
+    return ranked[_shown(ranked) :]
+
+
+def _shown(ranked: list[tuple[str, float]]) -> int:
+    """Return how many are shown at once: one that is left over takes no more room than the words that would hide it."""
+    return SHOWN_SCORES if len(ranked) > SHOWN_SCORES + 1 else len(ranked)
