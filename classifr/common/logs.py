@@ -1,0 +1,14 @@
+"""What goes into the log of the server."""
+
+import logging
+
+SERVER_ERROR = 500
+
+
+class WithoutTracebackOfRefusals(logging.Filter):
+    """Leaves one line of a refused request: a traceback tells nothing there, and anybody could fill a disk with it."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if getattr(record, "status_code", SERVER_ERROR) < SERVER_ERROR:
+            record.exc_info = record.exc_text = None
+        return True
