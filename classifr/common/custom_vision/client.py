@@ -94,7 +94,10 @@ class Client:
                 left = deadline - time.monotonic() - SHORTEST_CALL_SECONDS
                 if isinstance(error, _Resting) or pause > left or (isinstance(error, AnswerLost) and not repeat):
                     raise
+                failed = error
             time.sleep(pause)
+            if time.monotonic() > deadline - SHORTEST_CALL_SECONDS:  # a busy machine sleeps for longer than asked
+                raise failed
 
     def _try(self, operation: str, arguments: tuple, options: dict[str, Any], deadline: float) -> Any:
         if (rest := self.breaker.ask()) > 0:

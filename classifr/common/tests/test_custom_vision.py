@@ -106,6 +106,15 @@ class TestTries:
             client.call("get_projects", within=10)
         assert len(custom_vision.received) == 1
 
+    def test_a_pause_that_took_all_the_time_hides_nothing_of_what_the_service_did(self, monkeypatch):
+        real = client_module.time.sleep
+        monkeypatch.setattr(client_module.time, "sleep", lambda seconds: real(seconds + 0.6))
+        monkeypatch.setattr(client_module.random, "uniform", lambda least, most: least)
+        client = Client(Resource("training", "http://127.0.0.1:9", "key"), per_second=10)
+        client._client()  # opens the SDK, which takes longer than the call may
+        with pytest.raises(AnswerLost, match="does not answer"):
+            client.call("get_projects", within=0.6)
+
     def test_nobody_there_is_told_in_time(self, pauses):
         client = Client(Resource("training", "http://127.0.0.1:9", "key"), per_second=10)
         with pytest.raises(AnswerLost, match="does not answer"):
