@@ -10,6 +10,7 @@ from typing import Any
 from classifr.common import processes
 
 processes.end_with_parent()
+processes.keep_freed_memory()
 
 bind = os.environ.get("BIND", "127.0.0.1:8000")
 workers = processes.web_processes()

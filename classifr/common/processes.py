@@ -1,4 +1,4 @@
-"""Child processes that never outlive the one that started them, however that one ends; and how many cores there are."""
+"""Child processes that never outlive the one that started them; the cores and the freed memory of a process."""
 
 import ctypes
 import os
@@ -10,6 +10,8 @@ from pathlib import Path
 
 PARENT_VARIABLE = "CLASSIFR_PARENT_PID"
 PR_SET_PDEATHSIG = 1
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
+MEBIBYTE = 2**20
 MOST_WEB_PROCESSES = 8
 CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
@@ -39,6 +41,18 @@ def _watch(parent: int) -> None:
     while os.getppid() == parent:
         time.sleep(1)
     os.kill(os.getpid(), signal.SIGTERM)
+
+
+def keep_freed_memory() -> None:
+    """Have malloc keep a few megabytes that are free, for the next picture.
+
+    Left to itself it hands the memory of a decoded picture back, and the kernel has to clear every page of it again for
+    the next request. Blocks above 4 MiB go back as before. Of glibc only, mallopt(3); does nothing elsewhere.
+    """
+    mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
+    if mallopt:
+        mallopt(M_MMAP_THRESHOLD, 4 * MEBIBYTE)
+        mallopt(M_TRIM_THRESHOLD, 16 * MEBIBYTE)
 
 
 def usable_cores() -> int:
