@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from classifr.common.media.images import Picture
+from classifr.common.prepared import PreparedInsert
 from predictions import registry, uploads
 from predictions.models import ModelVersion, Prediction, Project, Sample
 from predictions.predictors import base
@@ -24,6 +25,7 @@ from predictions.predictors.base import BasePredictor, PredictorError, Predictor
 
 logger = logging.getLogger(__name__)
 
+_insert = PreparedInsert(Prediction)
 Question = tuple[Sample, Picture, str]  # the sample, its picture, the name to show it under
 
 
@@ -155,24 +157,26 @@ def _categories(version: ModelVersion) -> dict[str, int]:
 def record(project: Project, questions: Sequence[Question], answer: Answer, *, by: User) -> list[Prediction]:
     """Write a model's answer down, one prediction per question."""
     ranked = [sorted(scores.items(), key=lambda item: -item[1]) for scores in answer.scores]
-    return Prediction.objects.bulk_create(
-        Prediction(
-            project=project,
-            sample=sample,
-            model_version=answer.version,
-            stood_in_for=answer.stood_in_for,
-            user=by,
-            scores=dict(scores),
-            top_id=answer.categories.get(scores[0][0]),
-            confidence=scores[0][1],
-            abstained=scores[0][1] < project.abstain_below or _is_refused(said, project),
-            familiarity=said.familiarity,
-            is_unfamiliar=_is_refused(said, project),
-            latency_ms=answer.latency_ms,
-            shown_name=shown_name,
+    return [
+        _insert(
+            Prediction(
+                project=project,
+                sample=sample,
+                model_version=answer.version,
+                stood_in_for=answer.stood_in_for,
+                user=by,
+                scores=dict(scores),
+                top_id=answer.categories.get(scores[0][0]),
+                confidence=scores[0][1],
+                abstained=scores[0][1] < project.abstain_below or _is_refused(said, project),
+                familiarity=said.familiarity,
+                is_unfamiliar=_is_refused(said, project),
+                latency_ms=answer.latency_ms,
+                shown_name=shown_name,
+            )
         )
         for (sample, _picture, shown_name), said, scores in zip(questions, answer.answers, ranked, strict=True)
-    )
+    ]
 
 
 def _is_refused(said: base.Answer, project: Project) -> bool:

@@ -19,7 +19,7 @@ from classifr.common.errors import Unavailable
 from classifr.common.media import images
 from classifr.common.media.images import Picture
 from classifr.common.media.upload_handlers import read_file
-from classifr.common.prepared import Prepared
+from classifr.common.prepared import Prepared, PreparedInsert
 from predictions.models import Project, Sample
 from predictions.quotas import count_one
 
@@ -29,6 +29,7 @@ T = TypeVar("T")
 _SUFFIX = {"image/jpeg": "jpg", "image/png": "png"}
 _SHOWN_CHARACTERS = 200
 _known = Prepared(lambda project, sha256: Sample.objects.filter(project=project, sha256=sha256))
+_insert = PreparedInsert(Sample)
 
 
 def receive(project: Project, file: File, *, by: User, least_side: int | None = None) -> tuple[Sample, Picture]:
@@ -93,11 +94,6 @@ def keep_and(
     except BaseException:
         _remove(fresh.file_name)
         raise
-
-
-def _insert(sample: Sample) -> Sample:
-    sample.save(force_insert=True)
-    return sample
 
 
 def shown_name(name: str) -> str:

@@ -48,7 +48,7 @@ class Killed(BaseException):
 def test_what_an_upload_leaves_that_is_killed_before_its_row_is_deleted_a_day_later(monkeypatch):
     project = make_project()
     with monkeypatch.context() as dying:
-        dying.setattr(Sample, "save", _die)
+        dying.setattr(uploads, "_insert", _die)
         dying.setattr(uploads, "_remove", lambda name: None)
         with pytest.raises(Killed):
             uploads.keep(project, images.receive(make_picture_bytes()), by=make_user())

@@ -128,7 +128,7 @@ def test_without_a_row_the_stored_picture_is_removed_again(project, alice, monke
     def broken(*args, **kwargs):
         raise RuntimeError("database gone")
 
-    monkeypatch.setattr(Sample, "save", broken)
+    monkeypatch.setattr(uploads, "_insert", broken)
     with pytest.raises(RuntimeError):
         uploads.receive(project, make_upload(), by=alice)
     assert stored_names(project) == []

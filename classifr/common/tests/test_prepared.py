@@ -1,11 +1,13 @@
 """A prepared query says what the queryset says that it was made of, for whatever values, in every thread."""
 
 import threading
+from uuid import uuid4
 
 import pytest
-from django.db import connection
+from django.db import IntegrityError, connection, transaction
+from django.test.utils import CaptureQueriesContext
 
-from classifr.common.prepared import Prepared
+from classifr.common.prepared import Prepared, PreparedInsert
 from predictions.models import Category, Sample
 from predictions.tests.factories import make_category, make_project, make_sample
 
@@ -67,3 +69,45 @@ def test_every_thread_asks_by_its_own_connection():
     for thread in threads:
         thread.join()
     assert found == [category] * 3
+
+
+def test_an_insert_writes_what_saving_would_write():
+    project = make_project()
+    saved = make_sample(project, capture={"camera_model": "Ünï 3"})
+    fresh = Sample(**{field.attname: getattr(saved, field.attname) for field in Sample._meta.concrete_fields[1:]})
+    fresh.uuid, fresh.sha256 = uuid4(), "f" * 64
+    with CaptureQueriesContext(connection) as queries:
+        assert PreparedInsert(Sample)(fresh) is fresh
+    assert len(queries) == 1
+    found = Sample.objects.get(sha256="f" * 64)
+    assert found == fresh
+    assert vars(found) | {"_state": 0} == vars(fresh) | {"_state": 0}
+    assert facts(found) == facts(saved)
+
+
+def test_what_an_insert_wrote_can_be_saved_and_deleted():
+    fresh = PreparedInsert(Category)(Category(project=make_project(), name="before"))
+    fresh.name = "after"
+    fresh.save()
+    assert Category.objects.get().name == "after"
+    fresh.delete()
+    assert not Category.objects.exists()
+
+
+def test_each_insert_writes_its_own_values():
+    project, insert = make_project(), PreparedInsert(Category)
+    for name in ("pizza", "ramen"):
+        insert(Category(project=project, name=name))
+    assert set(Category.objects.values_list("name", flat=True)) == {"pizza", "ramen"}
+
+
+def test_an_insert_against_a_constraint_is_refused():
+    sample = make_sample(make_project())
+    with pytest.raises(IntegrityError), transaction.atomic():
+        PreparedInsert(Sample)(Sample(project=sample.project, sha256=sample.sha256, file_name="a.jpg"))
+    assert Sample.objects.get() == sample
+
+
+def facts(sample: Sample) -> dict[str, object]:
+    """What two samples of a project can have in common."""
+    return {name: value for name, value in vars(sample).items() if name not in {"id", "uuid", "sha256", "_state"}}
