@@ -60,7 +60,7 @@ def _write(name: str, collection: "Collection", folder: Path) -> None:
 
     def pixels(rows: np.ndarray) -> np.ndarray:
         reads = (collection.read(collection.samples[row]) for row in rows)
-        return np.stack([preprocessing.prepare(read(), backbone.input_size) for read in reads])
+        return np.stack([preprocessing.read(read(), backbone.input_size) for read in reads])
 
     learned = pixels(drawn.learn)
     vectors = np.zeros((len(collection.labels), backbone.features), np.float32)

@@ -8,6 +8,7 @@ the pictures as they are.
 """
 
 import argparse
+import io
 import os
 import sys
 import tempfile
@@ -19,23 +20,30 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "classifr.settings")
 
 import django
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ImageOps
 
 django.setup()
 
+from classifr.common.media import images  # noqa: E402
 from predictions.predictors.engine import Engine  # noqa: E402
 from training import backbone_study, backbones, features  # noqa: E402
 from training.backbone_study import Collection, Draw  # noqa: E402
 from training.trainers import compiling, head  # noqa: E402
 
 
-def vectors(collection: Collection, engine: Engine, change: Callable[[Image.Image], Image.Image]) -> np.ndarray:
+def vectors(collection: Collection, engine: Engine, change: Callable[[bytes], bytes]) -> np.ndarray:
     """Return the feature vectors of all pictures, changed in this way."""
     pictures = {sample: (lambda sample=sample: change(collection.read(sample)())) for sample in collection.samples}
     found: features.Vectors = {}
     for samples, rows in features.compute(pictures, engine, {}):
         found.update(zip(samples, rows, strict=True))
     return np.stack([found[sample] for sample in collection.samples])
+
+
+def mirrored_picture(data: bytes) -> bytes:
+    buffer = io.BytesIO()
+    ImageOps.mirror(images.load(data)).save(buffer, "PNG", compress_level=1)  # no loss
+    return buffer.getvalue()
 
 
 def learn_from_both(
@@ -62,7 +70,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         collection = backbone_study.gather(chosen.directory, Path(folder))
         engine = Engine(compiling.compiled_backbone(backbones.get(chosen.backbone)), threads=os.cpu_count())
-        plain, mirrored = (vectors(collection, engine, change) for change in (lambda image: image, ImageOps.mirror))
+        plain, mirrored = (vectors(collection, engine, change) for change in (bytes, mirrored_picture))
     labels, classes = collection.labels, len(collection.names)
     print(f"{chosen.directory.name}, {chosen.backbone}: accuracy plain, with mirror images, difference ± its deviation")
     for number in backbone_study.possible(collection, chosen.per_class):

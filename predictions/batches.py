@@ -16,12 +16,11 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from classifr.common import jobs, languages
 from classifr.common.errors import DomainError, InvalidInput, Unavailable
-from classifr.common.media import images
 from classifr.common.media.images import Picture
 from classifr.common.models import Job
 from classifr.common.progress import Progress
 from predictions import classification, registry, uploads
-from predictions.models import Batch, BatchItem, Feedback, Prediction, Project
+from predictions.models import Batch, BatchItem, Feedback, ModelVersion, Prediction, Project
 from predictions.predictors.base import PredictorError
 
 KIND = "predictions.classify_batch"
@@ -139,21 +138,22 @@ def _waiting(batch: Batch) -> QuerySet[BatchItem]:
 
 def _answer(batch: Batch, chunk: list[BatchItem]) -> None:
     """Answer some items together; where that fails for good, one by one, so that each has its own reason."""
-    readable = [(item, picture) for item in chunk if (picture := _picture_of(item))]
     try:
-        _ask_about(batch, readable)
+        live = registry.live_or_refuse(batch.project)
+        least_side = classification.least_side(batch.project, live)
+        _ask_about(live, batch, [(item, picture) for item in chunk if (picture := _picture_of(item, least_side))])
     except (PredictorError, registry.NoLiveModel) as error:
-        if len(readable) == 1:
-            _refuse(readable[0][0], str(error))
+        if len(chunk) == 1:
+            _refuse(chunk[0], str(error))
             return
-        for pair in readable:
-            _answer(batch, [pair[0]])
+        for item in chunk:
+            _answer(batch, [item])
 
 
-def _ask_about(batch: Batch, pairs: list[tuple[BatchItem, Picture]]) -> None:
+def _ask_about(live: ModelVersion, batch: Batch, pairs: list[tuple[BatchItem, Picture]]) -> None:
     if not pairs:
         return
-    answer = classification.ask(batch.project, [picture for _item, picture in pairs])
+    answer = classification.ask_live(batch.project, [picture for _item, picture in pairs], live)
     with transaction.atomic():
         left = {item.pk for item in _waiting(batch).select_for_update().filter(pk__in=[item.pk for item, _p in pairs])}
         open_pairs = [
@@ -172,27 +172,23 @@ def _ask_about(batch: Batch, pairs: list[tuple[BatchItem, Picture]]) -> None:
         BatchItem.objects.bulk_update([item for item, _p, _s in open_pairs], ["prediction"])
 
 
-def _picture_of(item: BatchItem) -> Picture | None:
+def _picture_of(item: BatchItem, least_side: int | None) -> Picture | None:
     """Return an item's stored picture; an item whose picture is gone gets a sentence instead.
 
     Raises:
         Unavailable: if the storage cannot be reached.
     """
-    sample = item.sample
     try:
-        if sample is None or not sample.has_picture:
+        if item.sample is None:
             raise FileNotFoundError
-        data = sample.read()
+        return uploads.stored(item.sample, least_side=least_side)
     except FileNotFoundError:
         _refuse(item, _("The picture is no longer there. Please upload it again."))
         return None
-    except Exception as error:
-        raise Unavailable(_("The store of pictures does not answer.")) from error
-    return Picture(image=images.load(data), data=data, media_type=sample.media_type, sha256=sample.sha256)
 
 
 def _refuse(item: BatchItem, sentence: str) -> None:
-    BatchItem.objects.filter(pk=item.pk, prediction=None).update(error=sentence[:300])
+    BatchItem.objects.filter(pk=item.pk, prediction=None, error="").update(error=sentence[:300])
 
 
 def _is_open(item: BatchItem) -> bool:

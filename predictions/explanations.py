@@ -2,7 +2,6 @@
 
 import io
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from django.core.cache import cache
@@ -10,10 +9,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
 from PIL import Image
 
-from classifr.common.errors import Conflict, InvalidInput, Unavailable
-from classifr.common.media import images
+from classifr.common.errors import Conflict, InvalidInput
 from classifr.common.media.images import Picture
-from predictions import registry
+from predictions import registry, uploads
 from predictions.models import Prediction, Sample
 from predictions.predictors.base import PredictorError, predictors
 
@@ -72,7 +70,9 @@ def explain(prediction: Prediction) -> Explanation:
         predictor = predictors[version.predictor]
     except ImproperlyConfigured as error:
         raise PredictorError(str(error)) from error
-    evidence = predictor.explain(_picture(prediction.sample), registry.servable(version)).astype(np.float32)
+    model = registry.servable(version)
+    picture = _picture(prediction.sample, least_side=predictor.least_side(model))
+    evidence = predictor.explain(picture, model).astype(np.float32)
     cache.set(key, evidence, REMEMBERED_SECONDS)
     return Explanation(names, evidence)
 
@@ -125,7 +125,7 @@ def _spread() -> list[str]:
 
 def drawn(prediction: Prediction, heat: np.ndarray) -> bytes:
     """Return the picture in grey with the heat over it in colour, as PNG; dark where the model does not look."""
-    image = _picture(prediction.sample).image
+    image = _picture(prediction.sample, least_side=SIDE).image
     image.thumbnail((SIDE, SIDE))
     width, height = image.size
     side = min(width, height)
@@ -148,15 +148,8 @@ def coloured(strength: np.ndarray) -> np.ndarray:
     return np.stack([np.interp(strength, places, RAMP[:, channel]) for channel in range(3)], axis=-1)
 
 
-def _picture(sample: Sample) -> Picture:
-    gone = PictureGone(_("The picture was not kept, so nobody can look at it again."))
-    if not sample.has_picture:
-        raise gone
+def _picture(sample: Sample, *, least_side: int | None) -> Picture:
     try:
-        data: Any = sample.read()
-        image = images.load(data)
+        return uploads.stored(sample, least_side=least_side)
     except FileNotFoundError as error:
-        raise gone from error
-    except Exception as error:  # every storage raises its SDK's own errors
-        raise Unavailable(_("The store of pictures does not answer. Please try again in a moment.")) from error
-    return Picture(image=image, data=data, media_type=sample.media_type, sha256=sample.sha256)
+        raise PictureGone(_("The picture was not kept, so nobody can look at it again.")) from error

@@ -15,10 +15,9 @@ from django.utils.translation import gettext as _
 
 from classifr.common import jobs
 from classifr.common.errors import DomainError, Unavailable
-from classifr.common.media import images
 from classifr.common.media.images import Picture
 from classifr.common.progress import Progress
-from predictions import classification, retention, shadows
+from predictions import classification, retention, shadows, uploads
 from predictions.models import Feedback, ModelVersion, Prediction, Sample, Shadow, ShadowPrediction
 
 KIND = "predictions.answer_in_shadow"
@@ -93,7 +92,7 @@ def _asks_for(prediction: Prediction) -> int:
 
 
 def _version_of(prediction: Prediction) -> ModelVersion:
-    return ModelVersion.objects.get(pk=_asks_for(prediction))
+    return ModelVersion.objects.select_related("project").get(pk=_asks_for(prediction))
 
 
 def _answer(version: ModelVersion, chunk: Sequence[Prediction]) -> None:
@@ -103,7 +102,8 @@ def _answer(version: ModelVersion, chunk: Sequence[Prediction]) -> None:
         Unavailable: if that cannot be done now, and some have not waited for long.
     """
     try:
-        _ask_about(version, [(one, picture) for one in chunk if (picture := _picture_of(version, one))])
+        least_side = classification.least_side(version.project, version)
+        _ask_about(version, [(one, picture) for one in chunk if (picture := _picture_of(version, one, least_side))])
     except Unavailable as error:
         given_up = [one for one in chunk if one.created_at < timezone.now() - shadows.HOLD]
         _write([_silence(version, one, str(error)) for one in given_up])
@@ -126,23 +126,17 @@ def _reason(error: Exception) -> str:
     return _("The model broke: %(kind)s") % {"kind": type(error).__name__}
 
 
-def _picture_of(version: ModelVersion, prediction: Prediction) -> Picture | None:
+def _picture_of(version: ModelVersion, prediction: Prediction, least_side: int | None) -> Picture | None:
     """Return the stored picture that a prediction is about; where it is gone, that is written down instead.
 
     Raises:
         Unavailable: if the storage cannot be reached.
     """
-    sample = prediction.sample
     try:
-        if not sample.has_picture:
-            raise FileNotFoundError
-        data = sample.read()
+        return uploads.stored(prediction.sample, least_side=least_side)
     except FileNotFoundError:
         _write([_silence(version, prediction, _("The picture was let go before the model could see it."))])
         return None
-    except Exception as error:
-        raise Unavailable(_("The store of pictures does not answer.")) from error
-    return Picture(image=images.load(data), data=data, media_type=sample.media_type, sha256=sample.sha256)
 
 
 def _ask_about(version: ModelVersion, pairs: Sequence[Pair]) -> None:

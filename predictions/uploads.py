@@ -96,6 +96,25 @@ def keep_and(
         raise
 
 
+def stored(sample: Sample, *, least_side: int | None = None) -> Picture:
+    """Return the stored picture of a sample, for a predictor that needs so many pixels of its shorter side.
+
+    Raises:
+        FileNotFoundError: it was let go, or is not there.
+        Unavailable: the storage does not answer, or what it holds is damaged.
+    """
+    if not sample.has_picture:
+        raise FileNotFoundError(sample.file_name)
+    try:
+        data = sample.read()
+        image = images.load(data, least_side=least_side)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # every storage raises its SDK's own errors
+        raise Unavailable(_("The store of pictures does not answer. Please try again in a moment.")) from error
+    return Picture(image, data, sample.media_type, sample.sha256)
+
+
 def shown_name(name: str) -> str:
     """Return a user's file name as it may be shown: no folders, no characters that are invisible or turn the text."""
     base = unicodedata.normalize("NFC", name).replace("\\", "/").rsplit("/", 1)[-1]

@@ -44,7 +44,7 @@ class Collection:
 
     def read(self, sample: str) -> features.Read:
         """Return what reads one picture."""
-        return lambda: images.load((self.folder / sample).read_bytes())
+        return (self.folder / sample).read_bytes
 
     def smallest(self) -> tuple[str, int]:
         """Return the name and the size of the smallest category."""
@@ -278,7 +278,7 @@ def _keep(path: Path, folder: Path) -> str | DomainError | OSError:
     """Keep one picture as an upload is kept; return its digest, or why it was not taken."""
     try:
         with path.open("rb") as file:
-            picture = images.receive(file.read(settings.UPLOAD_MAX_BYTES + 1))
+            picture = images.receive(file.read(settings.UPLOAD_MAX_BYTES + 1), least_side=1)
         (folder / picture.sha256).write_bytes(picture.data)
     except (DomainError, OSError) as error:
         return error

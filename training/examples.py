@@ -1,11 +1,7 @@
 """A frozen data set as trainers see it: plain dataclasses, whose pictures are read when they are needed."""
 
 from collections.abc import Callable
-from functools import partial
 
-from PIL import Image
-
-from classifr.common.media import images
 from predictions.models import Sample
 from training import datasets
 from training.models import DatasetItem, DatasetVersion
@@ -36,10 +32,6 @@ def _example(item: DatasetItem, further: tuple[str, ...]) -> Example:
     return Example(sample.sha256, item.category.name, item.split, reader(sample), further)
 
 
-def reader(sample: Sample) -> Callable[[], Image.Image] | None:
+def reader(sample: Sample) -> Callable[[], bytes] | None:
     """Return what reads the stored picture, or None where it was not kept."""
-    return partial(_read, sample) if sample.has_picture else None
-
-
-def _read(sample: Sample) -> Image.Image:
-    return images.load(sample.read())
+    return sample.read if sample.has_picture else None

@@ -21,7 +21,6 @@ import numpy as np
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.utils.translation import gettext as _
-from PIL import Image
 
 from classifr.common.errors import DomainError
 from classifr.common.progress import Progress, silent
@@ -34,7 +33,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Vectors = dict[str, np.ndarray]
-Read = Callable[[], Image.Image]
+Read = Callable[[], bytes]
 UNREADABLE = (OSError, DomainError)  # what reading one stored picture may raise; the others go on
 
 BATCH = 64
@@ -242,7 +241,7 @@ def compute(
 
     def pixels_of(sample: str) -> np.ndarray | str:
         try:
-            return preprocessing.prepare(pictures[sample](), engine.input_size)
+            return preprocessing.read(pictures[sample](), engine.input_size)
         except UNREADABLE as error:
             return str(error) or type(error).__name__
 

@@ -121,7 +121,7 @@ def _take(
 ) -> tuple[Sample, Category] | None:
     """Check one file and keep its picture; return what to label, or None when the report says why not."""
     try:
-        picture = images.receive(source.read(settings.UPLOAD_MAX_BYTES + 1))
+        picture = images.receive(source.read(settings.UPLOAD_MAX_BYTES + 1), least_side=1)  # nobody looks at it yet
     except OSError as error:
         report.refused.append(
             Told(source.name, _("It cannot be read: %(reason)s") % {"reason": error.strerror or error})

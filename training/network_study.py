@@ -77,4 +77,4 @@ def fine_tuned(
 
 
 def _pixels(collection: Collection, size: int) -> np.ndarray:
-    return np.stack([preprocessing.prepare(collection.read(sample)(), size) for sample in collection.samples])
+    return np.stack([preprocessing.read(collection.read(sample)(), size) for sample in collection.samples])

@@ -1,4 +1,5 @@
 import hashlib
+import io
 import json
 import subprocess
 import sys
@@ -15,6 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
+from classifr.common.media import images
 from predictions.predictors import bundles, keras, local_files, preprocessing
 from predictions.predictors.base import PredictorError, PredictorUnavailable, predictors
 from predictions.predictors.dummy import DummyPredictor
@@ -338,8 +340,8 @@ class TestPreprocessing:
         assert (preprocessing.prepare(Image.fromarray(pixels), right - left, crop=crop) == expected).all()
 
     def test_a_batch_keeps_the_crops_of_a_picture_together(self):
-        images = [Image.new("RGB", (40, 40), colour) for colour in ("red", "lime")]
-        batch = preprocessing.prepare_batch(images, 4, crops=preprocessing.CROPS)
+        colours = [Image.new("RGB", (40, 40), colour) for colour in ("red", "lime")]
+        batch = preprocessing.prepare_batch(colours, 4, crops=preprocessing.CROPS)
         assert batch.shape == (6, 4, 4, 3)
         assert batch[:, 0, 0].argmax(axis=1).tolist() == [0, 0, 0, 1, 1, 1]
 
@@ -349,6 +351,15 @@ class TestPreprocessing:
             pixels = preprocessing.prepare(Image.new(mode, (width, height)), 12, crop=crop)
             assert pixels.shape == (12, 12, 3)
             assert pixels.dtype == np.uint8
+
+    @pytest.mark.parametrize("file_type", ["JPEG", "PNG"])
+    def test_training_sees_the_pixels_that_serving_sees(self, file_type):
+        noise = np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)
+        buffer = io.BytesIO()
+        Image.fromarray(noise).save(buffer, file_type)
+        served = images.receive(buffer.getvalue(), least_side=preprocessing.least_side(16))
+        assert served.image.size == ((50, 38) if file_type == "JPEG" else (200, 150))
+        assert (preprocessing.read(served.data, 16) == preprocessing.prepare(served.image, 16)).all()
 
     def test_the_definition_and_its_pixels_have_not_changed_unnoticed(self):
         """When this fails, old models no longer fit: change DEFINITION, so that they are refused."""

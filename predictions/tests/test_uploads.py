@@ -50,6 +50,22 @@ def test_the_stored_name_is_ours(project, alice):
     assert sample.file_name == f"{project.slug}/{sample.uuid}.jpg"
 
 
+def test_a_stored_picture_comes_back_as_large_as_a_predictor_needs_it(project, alice):
+    sample, picture = uploads.receive(project, make_upload(make_picture_bytes(size=(640, 480))), by=alice)
+    again, small = uploads.stored(sample), uploads.stored(sample, least_side=100)
+    assert (again.data, again.sha256, again.media_type) == (picture.data, picture.sha256, "image/jpeg")
+    assert (again.image.size, small.image.size) == ((640, 480), (160, 120))
+
+
+def test_a_picture_that_was_let_go_or_cannot_be_read_is_told_apart(project, monkeypatch):
+    with pytest.raises(FileNotFoundError):
+        uploads.stored(make_sample(project, location="nowhere"))
+    sample = make_sample(project)
+    monkeypatch.setattr(Sample, "read", lambda self: b"damaged")
+    with pytest.raises(Unavailable):
+        uploads.stored(sample)
+
+
 def test_what_is_no_picture_is_refused_and_leaves_nothing(project, alice):
     with pytest.raises(InvalidPicture):
         uploads.receive(project, make_upload(b"<svg/onload=alert(1)>", name="a.jpg"), by=alice)

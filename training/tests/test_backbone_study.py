@@ -10,6 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from PIL import Image
 
+from classifr.common.media import images
 from predictions.predictors.engine import Engine
 from predictions.tests import tiny_model
 from predictions.tests.factories import make_picture_bytes
@@ -63,7 +64,7 @@ class TestGathering:
         collection = gather(make_colours(tmp_path / "in", red=2, blue=3), tmp_path / "kept")
         assert collection.names == ("blue", "red")
         assert np.bincount(collection.labels).tolist() == [3, 2]
-        assert collection.read(collection.samples[-1])().getpixel((5, 5)) == (255, 0, 0)
+        assert images.load(collection.read(collection.samples[-1])()).getpixel((5, 5)) == (255, 0, 0)
         assert collection.smallest() == ("red", 2)
 
     def test_what_is_no_picture_or_there_twice_is_left_out_and_told(self, tmp_path):

@@ -11,6 +11,7 @@ from predictions.predictors.engine import Engine
 from predictions.tests import tiny_model
 from training import features
 from training.features import FeatureCache
+from training.tests.trainer_contract import as_png
 
 COLOURS = ("red", "lime", "blue", "white", "black")
 
@@ -20,7 +21,7 @@ def digest(name: str) -> str:
 
 
 def pictures(names=COLOURS) -> dict:
-    return {digest(name): (lambda name=name: Image.new("RGB", (20, 30), name)) for name in names}
+    return {digest(name): (lambda name=name: as_png(Image.new("RGB", (20, 30), name))) for name in names}
 
 
 def engine() -> Engine:

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
-from PIL import Image
 
 from classifr.common.errors import InvalidInput
 from classifr.common.progress import Cancelled
@@ -86,7 +85,7 @@ class TestPictures:
             assert len(labels) == sum(example.split == which for example in examples)
 
     def test_what_has_no_picture_or_cannot_be_read_is_left_out(self):
-        def broken() -> Image.Image:
+        def broken() -> bytes:
             raise OSError("the disk is gone")
 
         examples = [make_example(0, 1, "train"), make_example(1, 1, "train", kept=False)]

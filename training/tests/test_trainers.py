@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import check_grad
 
+from classifr.common.media import images
 from classifr.common.media.images import Picture
 from predictions.predictors import bundles
 from predictions.predictors.base import predictors
@@ -382,7 +383,7 @@ class TestKerasTrainer(TrainerContract):
         familiar = trainer.familiarity(servable(trained), test)
         assert familiar.shape == (21,)
         assert familiar.mean() > 0.25
-        pictures = [Picture(example.read(), b"", "image/png", example.sha256) for example in test]
+        pictures = [Picture(images.load(example.read()), b"", "image/png", example.sha256) for example in test]
         served = [answer.familiarity for answer in predictors["keras"].answer(pictures, servable(trained))]
         assert np.abs(familiar - served).max() < 0.1
 

@@ -4,6 +4,7 @@ The pictures are flat colours of three brightnesses, which anything can learn.
 """
 
 import hashlib
+import io
 import json
 from dataclasses import replace
 from typing import Any
@@ -14,6 +15,7 @@ from django.test import override_settings
 from PIL import Image
 
 from classifr.common.errors import DomainError
+from classifr.common.media import images
 from classifr.common.media.images import Picture
 from classifr.common.progress import Cancelled
 from predictions.predictors.base import Servable, predictors
@@ -30,9 +32,15 @@ def make_image(kind: int, number: int) -> Image.Image:
     return Image.fromarray((noise + colours[kind]).astype(np.uint8))
 
 
+def as_png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def make_example(kind: int, number: int, split: str, *, kept: bool = True) -> Example:
     digest = hashlib.sha256(f"{kind} {number}".encode()).hexdigest()
-    return Example(digest, CLASS_NAMES[kind], split, (lambda: make_image(kind, number)) if kept else None)
+    return Example(digest, CLASS_NAMES[kind], split, (lambda: as_png(make_image(kind, number))) if kept else None)
 
 
 def make_task(per_category: int = 10, **fields: Any) -> TrainingTask:
@@ -111,7 +119,7 @@ class TrainerContract:
 
     def test_scores_are_what_the_predictor_answers(self, trainer, trained, task):
         examples = task.examples[::4]
-        pictures = [Picture(example.read(), b"", "image/png", example.sha256) for example in examples]
+        pictures = [Picture(images.load(example.read()), b"", "image/png", example.sha256) for example in examples]
         answers = predictors[trained.predictor].predict(pictures, servable(trained))
         scores = trainer.score(servable(trained), examples)
         for row, answer in zip(scores, answers, strict=True):

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from classifr.common.custom_vision import limits
 from classifr.common.custom_vision.client import Client, Resource
 from classifr.common.custom_vision.errors import Busy, CustomVisionError
+from classifr.common.media import images
 from classifr.common.media.images import Picture
 from classifr.common.progress import Progress, silent
 from predictions.predictors.azure import SETTINGS
@@ -162,7 +163,8 @@ class _pool(AbstractContextManager):
 def _ask_patiently(predictor: BasePredictor, model: Servable, example: Example) -> Scores:
     """Ask about one picture; a service that is busy is waited for, because nobody sits in front of the screen."""
     assert example.read is not None  # noqa: S101 (only those with a picture are asked about)
-    picture = Picture(image=example.read(), data=b"", media_type="image/jpeg", sha256=example.sha256)
+    data = example.read()
+    picture = Picture(images.load(data), data, "image/jpeg", example.sha256)
     waited = 0.0
     while True:
         try:

@@ -13,6 +13,7 @@ from django.utils.translation import gettext as _
 from classifr.common.custom_vision import encoding
 from classifr.common.custom_vision.client import Client
 from classifr.common.custom_vision.errors import AnswerLost, Refused
+from classifr.common.media import images
 from classifr.common.progress import Progress
 from training.trainers.azure_ledger import Ledger
 from training.trainers.base import Example, TrainingFailed, TrainingTask
@@ -170,8 +171,8 @@ def _retag(azure: Azure, ledger: Ledger, wanted: dict[str, Wanted], present: dic
     for id_, tag in should.items():
         for other in present[id_] - {tag}:
             wrong[other].append(id_)
-    for other, images in wrong.items():
-        for ids in _pieces(images):
+    for other, theirs in wrong.items():
+        for ids in _pieces(theirs):
             azure.call("delete_image_tags", ids, [other])
     without = [id_ for id_, tag in should.items() if tag not in present[id_]]
     for ids in _pieces(without):
@@ -233,7 +234,7 @@ def _batches(waiting: Iterable[Wanted]) -> Iterator[list[tuple[Wanted, bytes]]]:
     size = 0
     for one in waiting:
         assert one.example.read is not None  # noqa: S101 (only those with a picture are sent)
-        data = encoding.encode(one.example.read())
+        data = encoding.encode(images.load(one.example.read()))
         length = len(b64encode(data))
         if batch and (len(batch) == MOST_IN_BATCH or size + length > MOST_BATCH_BYTES):
             yield batch

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from django.core.checks import CheckMessage
-from PIL import Image
 
 from classifr.common.backends import Backends
 from classifr.common.errors import DomainError
@@ -25,14 +24,14 @@ class TrainingFailed(DomainError):
 class Example:
     """One sample with its category, as a trainer sees it. `further` are those that it shows as well, if several can be.
 
-    `read` gives the stored picture, upright and RGB; it is None where the picture was not kept, and then only a trainer
-    that has the sample's feature vector can use it.
+    `read` gives the stored picture, for `images.load` or `preprocessing.read`; it is None where the picture was not
+    kept, and then only a trainer that has the sample's feature vector can use it.
     """
 
     sha256: str
     category: str
     split: str  # train, validation or test
-    read: Callable[[], Image.Image] | None
+    read: Callable[[], bytes] | None
     further: tuple[str, ...] = ()
 
     @property

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 from django.utils.translation import gettext as _
 
+from classifr.common.media import images
 from classifr.common.media.images import Picture
 from classifr.common.progress import Progress, silent
 from predictions.predictors.base import Servable
@@ -47,7 +48,8 @@ class DummyTrainer(BaseTrainer):
         for place, example in enumerate(examples):
             progress(place, len(examples), _("Looking at the pictures"))
             if example.read is not None:
-                picture = Picture(image=example.read(), data=b"", media_type="image/png", sha256=example.sha256)
+                data = example.read()
+                picture = Picture(images.load(data), data, "image/jpeg", example.sha256)
                 (scores,) = predictor.predict([picture], model)
                 rows[place] = [scores[name] for name in model.class_names]
         return rows

@@ -52,7 +52,7 @@ def pixels(
         if example.read is None:
             continue
         try:
-            found[example.sha256] = preprocessing.prepare(example.read(), size)
+            found[example.sha256] = preprocessing.read(example.read(), size)
         except features.UNREADABLE as error:
             unread[example.sha256] = str(error)
     return found, unread

@@ -53,7 +53,7 @@ def read(examples: Sequence[Example], size: int, progress: Progress = silent) ->
         progress(done, len(pictured), _("Reading the pictures"))
         assert example.read is not None  # noqa: S101 (tells the type checker)
         try:
-            pixels[len(readable)] = preprocessing.prepare(example.read(), size)
+            pixels[len(readable)] = preprocessing.read(example.read(), size)
         except features.UNREADABLE as error:
             unread[example.sha256] = str(error)
         else:

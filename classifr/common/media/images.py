@@ -152,9 +152,15 @@ def _encoded_anew(data: bytes, format: str, accepted: Sequence[str]) -> Picture:
     return Picture(image, encoded, media_type, _digest(data), _capture(data, format, image.size, facts))
 
 
-def load(data: bytes) -> Image.Image:
-    """Return a stored picture of ours as RGB. Raises OSError if the bytes were damaged since."""
+def load(data: bytes, *, least_side: int | None = None) -> Image.Image:
+    """Return a stored picture of ours as RGB; of as many pixels as `receive` gives for the same `least_side`.
+
+    Raises:
+        OSError: the bytes were damaged since.
+    """
     with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
+        if least_side:
+            image.draft(image.mode, (least_side, least_side))
         image.load()
         return image if image.mode == "RGB" else image.convert("RGB")
 
