@@ -4,35 +4,40 @@ The only module that knows which runtime does it (LiteRT). Another one, such as 
 in by offering the same `Engine`.
 """
 
-import queue
+import threading
 from pathlib import Path
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from django.conf import settings
 
-MOST_RUNNERS = 2
 BATCH_LIMIT = 32  # larger batches gain no speed and cost memory
 
 
 class Engine:
     """A compiled model, ready to run; thread-safe.
 
-    An interpreter can do one thing at a time, so there are up to two of them: the other web processes have as many, so
-    that every core is busy, and each holds the weights in memory once more. Further callers wait for their turn.
+    An interpreter can do one thing at a time, so callers wait for their turn. It has the cores of its process to itself
+    (`ENGINE_THREADS`): a second one would hold the weights once more and drive the first out of the caches.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
         """Load the model. Raises ValueError if the file is no model of ours."""
         self.path = path
         self.threads = threads or settings.ENGINE_THREADS
-        first = _Runner(path, self.threads)
-        self.input_size = first.input_size
-        self.outputs = tuple(first.outputs)
-        self._runners: queue.LifoQueue[_Runner | None] = queue.LifoQueue()
-        for _place in range(MOST_RUNNERS - 1):
-            self._runners.put(None)
-        self._runners.put(first)
+        self._interpreter = Interpreter(str(path), num_threads=self.threads)
+        signature = self._interpreter.get_signature_runner()
+        (pixels,) = signature.get_input_details().values()
+        if pixels["dtype"] is not np.uint8 or len(pixels["shape_signature"]) != 4:
+            raise ValueError(f"{path.name} does not take uint8 pictures.")
+        self._input: int = pixels["index"]
+        self.input_size = int(pixels["shape_signature"][1])
+        details = signature.get_output_details()
+        self._indexes = {name: int(detail["index"]) for name, detail in details.items()}
+        self._widths = {name: int(detail["shape_signature"][-1]) for name, detail in details.items()}
+        self.outputs = tuple(details)
+        self._batch = 0
+        self._turn = threading.Lock()
 
     def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Return every output for a batch of pictures.
@@ -43,39 +48,15 @@ class Engine:
         Returns:
             Output name to a float32 array of shape (N, width of the output).
         """
-        runner = self._runners.get()
-        try:
-            runner = runner or _Runner(self.path, self.threads)
-            return runner.run(pixels)
-        finally:
-            self._runners.put(runner)
-
-
-class _Runner:
-    """One interpreter; used by one thread at a time."""
-
-    def __init__(self, path: Path, threads: int) -> None:
-        self._interpreter = Interpreter(str(path), num_threads=threads)
-        signature = self._interpreter.get_signature_runner()
-        (pixels,) = signature.get_input_details().values()
-        if pixels["dtype"] is not np.uint8 or len(pixels["shape_signature"]) != 4:
-            raise ValueError(f"{path.name} does not take uint8 pictures.")
-        self._input: int = pixels["index"]
-        self.input_size = int(pixels["shape_signature"][1])
-        details = signature.get_output_details()
-        self.outputs = {name: int(detail["index"]) for name, detail in details.items()}
-        self._widths = {name: int(detail["shape_signature"][-1]) for name, detail in details.items()}
-        self._batch = 0
-
-    def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         results = {name: np.empty((len(pixels), width), np.float32) for name, width in self._widths.items()}
         for start in range(0, len(pixels), BATCH_LIMIT):
             part = pixels[start : start + BATCH_LIMIT]
-            self._prepare(len(part))
-            self._interpreter.set_tensor(self._input, part)
-            self._interpreter.invoke()
-            for name, index in self.outputs.items():
-                results[name][start : start + len(part)] = self._interpreter.get_tensor(index)
+            with self._turn:
+                self._prepare(len(part))
+                self._interpreter.set_tensor(self._input, part)
+                self._interpreter.invoke()
+                for name, index in self._indexes.items():
+                    results[name][start : start + len(part)] = self._interpreter.get_tensor(index)
         return results
 
     def _prepare(self, batch: int) -> None:
