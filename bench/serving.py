@@ -24,16 +24,16 @@ LOOPS = {"bare loop": False, "bare loop, scaled while decoding": True}
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured: rounds of some seconds, with these numbers of clients."""
+    """How much is measured: for each number of clients so many rounds, each of some seconds."""
 
-    clients: Sequence[int]
-    rounds: int
+    rounds: Mapping[int, int]
     seconds: float
 
 
-FULL = Effort(clients=(1, 8, 32), rounds=2, seconds=5)
-SHORT = Effort(clients=(8,), rounds=2, seconds=4)
-QUICK = Effort(clients=(8,), rounds=1, seconds=3)
+# More where ratios are of: a machine's speed can change within minutes, and the median of short turns sees less of that
+FULL = Effort(rounds={1: 2, RATIOS_AT: 7, 32: 2}, seconds=4)
+SHORT = Effort(rounds={RATIOS_AT: 5}, seconds=3)
+QUICK = Effort(rounds={RATIOS_AT: 1}, seconds=3)
 
 
 def measure(folder: Path, *, quick: bool = False) -> None:
@@ -61,9 +61,9 @@ def _compare(served: Served, picture: Path, peers: Sequence[Peer], effort: Effor
             server.ask(clients=RATIOS_AT, seconds=2)  # warm up
         print_head()
         loops: dict[str, list[Bare]] = {name: [] for name in LOOPS}
-        for clients in effort.clients:
+        for clients, turns in effort.rounds.items():
             rounds: dict[str, list[Measured]] = {server.name: [] for server in running}
-            for _round in range(effort.rounds):
+            for _turn in range(turns):
                 for server in running:
                     rounds[server.name].append(server.ask(clients=clients, seconds=effort.seconds))
                 if clients == RATIOS_AT:
