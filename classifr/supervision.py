@@ -111,14 +111,19 @@ class Supervisor:
         host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.bind, self.bind)  # noqa: S104
         return f"http://{host}:{self.port}/"
 
-    def run(self, when_answering: Callable[[], None]) -> None:
+    def run(self, *, meanwhile: Callable[[], None], when_answering: Callable[[], None]) -> None:
         """Keep both running; call `when_answering` once, as soon as the web server really answers.
+
+        Args:
+            meanwhile: is done while the web server starts, before the worker; what it raises ends everything.
 
         Raises:
             NeverCameUp: if the web server cannot be started.
         """
         answered = False
         try:
+            self.web.tend()
+            meanwhile()
             while not self.stopping.wait(0.2):
                 self.web.tend()
                 self.worker.tend()

@@ -101,6 +101,16 @@ def test_a_second_one_on_the_same_port_says_so(tree):
     assert tree.answers()
 
 
+@pytest.mark.outer
+def test_a_wrong_setting_ends_everything_with_its_reason(tmp_path, database, monkeypatch):
+    monkeypatch.setenv("UPLOAD_QUOTA", "0")
+    shutil.copy(database, tmp_path)
+    tree = Tree(tmp_path)
+    assert tree.process.wait(timeout=60) == 1
+    assert "UPLOAD_QUOTA is 0." in tree.output.read_text()
+    assert tree.is_gone()
+
+
 def test_a_taken_port_is_refused_with_a_way_out():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
