@@ -367,6 +367,7 @@ class TestPreprocessing:
         image = Image.fromarray(np.stack([ramp, ramp.T[:70, :70].repeat(2, 1)[:, :97], 255 - ramp], axis=-1))
         pixels = preprocessing.prepare_batch([image], 16, crops=preprocessing.CROPS)
         assert preprocessing.DIGEST == "c1660d05984438cc"
+        assert preprocessing.least_side(100) == 200  # vectors that are kept were read from so many pixels
         assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == "64e2d7f96f90a808"
 
 
