@@ -100,19 +100,23 @@ def stored(sample: Sample, *, least_side: int | None = None) -> Picture:
     """Return the stored picture of a sample, for a predictor that needs so many pixels of its shorter side.
 
     Raises:
-        FileNotFoundError: it was let go, or is not there.
-        Unavailable: the storage does not answer, or what it holds is damaged.
+        FileNotFoundError: it was let go, is not there, or is damaged: waiting for it would not help.
+        Unavailable: the storage does not answer.
     """
     if not sample.has_picture:
         raise FileNotFoundError(sample.file_name)
     try:
         data = sample.read()
-        image = images.load(data, least_side=least_side)
     except FileNotFoundError:
         raise
     except Exception as error:  # every storage raises its SDK's own errors
         raise Unavailable(_("The store of pictures does not answer. Please try again in a moment.")) from error
-    return Picture(image, data, sample.media_type, sample.sha256)
+    try:
+        image = images.load(data, least_side=least_side)
+    except OSError as error:
+        logger.error("The stored picture %s is damaged: %s", sample.file_name, error)
+        raise FileNotFoundError(sample.file_name) from error
+    return Picture(image, data, sample.media_type, sample.sha256, full_size=(sample.width, sample.height))
 
 
 def shown_name(name: str) -> str:

@@ -1,4 +1,5 @@
 import pytest
+from django.core.files.base import ContentFile
 
 from classifr.common import jobs
 from classifr.common.errors import InvalidInput, Unavailable
@@ -122,13 +123,17 @@ def test_a_picture_that_the_model_fails_at_does_not_fail_the_others(monkeypatch)
     assert [item.error for item in batches.state(batch).items] == ["", "The model failed.", ""]
 
 
-def test_a_picture_that_is_gone_does_not_fail_the_others():
+@pytest.mark.parametrize("left", [None, b"half a picture"], ids=["gone", "damaged"])
+def test_a_picture_that_is_gone_or_damaged_does_not_fail_the_others(left):
     batch = make_batch(2)
     sample = Sample.objects.order_by("pk")[0]
     sample.storage.delete(sample.file_name)
+    if left:
+        sample.storage.save(sample.file_name, ContentFile(left))
     jobs.run_due()
     first, second = batches.state(batch).items
-    assert first.error and second.prediction
+    assert "upload it again" in first.error
+    assert second.prediction
 
 
 def test_a_batch_that_was_given_up_says_why_and_can_go_on(monkeypatch):

@@ -55,15 +55,23 @@ def test_a_stored_picture_comes_back_as_large_as_a_predictor_needs_it(project, a
     again, small = uploads.stored(sample), uploads.stored(sample, least_side=100)
     assert (again.data, again.sha256, again.media_type) == (picture.data, picture.sha256, "image/jpeg")
     assert (again.image.size, small.image.size) == ((640, 480), (160, 120))
+    assert small.size == (640, 480)
 
 
-def test_a_picture_that_was_let_go_or_cannot_be_read_is_told_apart(project, monkeypatch):
+def test_a_picture_that_was_let_go_or_is_damaged_is_not_there(project):
     with pytest.raises(FileNotFoundError):
         uploads.stored(make_sample(project, location="nowhere"))
-    sample = make_sample(project)
-    monkeypatch.setattr(Sample, "read", lambda self: b"damaged")
+    with pytest.raises(FileNotFoundError):
+        uploads.stored(make_sample(project, data=make_picture_bytes()[:100]))
+
+
+def test_a_storage_that_does_not_answer_is_told_as_such(project, monkeypatch):
+    def broken(sample):
+        raise ConnectionError("no route")
+
+    monkeypatch.setattr(Sample, "read", broken)
     with pytest.raises(Unavailable):
-        uploads.stored(sample)
+        uploads.stored(make_sample(project))
 
 
 def test_what_is_no_picture_is_refused_and_leaves_nothing(project, alice):
