@@ -74,6 +74,21 @@ def test_pictures_are_asked_about_in_chunks(monkeypatch):
     assert asked == [2, 2, 1]
 
 
+def test_pictures_are_read_no_larger_than_the_model_needs_them(monkeypatch):
+    seen: list[tuple[int, int]] = []
+
+    def predict(self, pictures, model, *, augment=False):
+        seen.extend(picture.image.size for picture in pictures)
+        return [dict.fromkeys(model.class_names, 1 / len(model.class_names)) for _picture in pictures]
+
+    monkeypatch.setattr(DummyPredictor, "predict", predict)
+    monkeypatch.setattr(DummyPredictor, "least_side", lambda self, model, *, augment=False: 12)
+    make_batch(1)
+    jobs.run_due()
+    (sample,) = Sample.objects.all()
+    assert [(sample.width, sample.height)] != seen == [(sample.width // 4, sample.height // 4)]
+
+
 def test_doing_the_work_twice_answers_once():
     batch = make_batch(2)
     batches.classify_waiting(batch.pk, silent)

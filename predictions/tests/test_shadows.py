@@ -95,6 +95,22 @@ class TestChoosing:
 
 
 class TestAnswering:
+    def test_it_looks_at_the_pixels_that_the_live_model_saw(self, candidate, monkeypatch):
+        seen: list[tuple[tuple[int, int], bytes]] = []
+        real = DummyPredictor.predict
+
+        def predict(self, pictures, model, *, augment=False):
+            seen.extend((picture.image.size, picture.image.tobytes()) for picture in pictures)
+            return real(self, pictures, model, augment=augment)
+
+        monkeypatch.setattr(DummyPredictor, "predict", predict)
+        monkeypatch.setattr(DummyPredictor, "least_side", lambda self, model, *, augment=False: 12)
+        sample = send(candidate).sample
+        work()
+        live, shadow = seen
+        assert live == shadow
+        assert live[0] == (sample.width // 4, sample.height // 4)
+
     def test_every_upload_is_answered_by_both(self, candidate):
         prediction = send(candidate, colour="black")
         assert prediction.top.name == "gnocchi"
