@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,9 +11,6 @@ from training import backbone_study, features
 from training.backbone_study import HELD_BACK, Collection, Curve, Draw, Learned
 from training.backbones.base import Backbone
 from training.trainers import compiling, finetuning, head
-
-if TYPE_CHECKING:
-    pass
 
 
 def scratch(collection: Collection, per_class: Sequence[int], seeds: int, progress: Progress = silent) -> Curve:
