@@ -21,12 +21,8 @@ STAGES = ((64, 32, 2), (160, 64, 3), (320, 128, 3))
 STEM = 24
 
 
-def network(*, batch_norm: bool = False, pooled: bool = True, size: int | None = INPUT_SIZE) -> keras.Model:
-    """The architecture with fresh weights.
-
-    With `batch_norm` every convolution is followed by a normalisation (the form that is trained); without, it has a
-    bias instead (the form that is shipped). Convolution and normalisation of one place are named conv_NN and norm_NN.
-    """
+def network() -> keras.Model:
+    """The architecture with fresh weights; the convolution of place NN is named conv_NN."""
     import keras
     from keras import layers
 
@@ -34,23 +30,11 @@ def network(*, batch_norm: bool = False, pooled: bool = True, size: int | None =
 
     def conv(x: Any, filters: int, kernel: int, stride: int = 1, *, activate: bool = True) -> Any:
         nonlocal count
-        x = layers.Conv2D(
-            filters,
-            kernel,
-            strides=stride,
-            padding="same",
-            use_bias=not batch_norm,
-            kernel_initializer="he_normal",
-            name=f"conv_{count:02d}",
-        )(x)
-        if batch_norm:
-            # A bottleneck starts as the identity: its last scale begins at zero.
-            gamma = "ones" if activate else "zeros"
-            x = layers.BatchNormalization(momentum=0.98, gamma_initializer=gamma, name=f"norm_{count:02d}")(x)
+        x = layers.Conv2D(filters, kernel, strides=stride, padding="same", name=f"conv_{count:02d}")(x)
         count += 1
         return layers.ReLU()(x) if activate else x
 
-    inputs = layers.Input((size, size, 3), name="pixels")
+    inputs = layers.Input((INPUT_SIZE, INPUT_SIZE, 3), name="pixels")
     x = conv(layers.Rescaling(1 / 127.5, -1.0)(inputs), STEM, 3, 2)
     for channels, width, blocks in STAGES:
         x = conv(x, channels, 3, 2)
@@ -58,9 +42,7 @@ def network(*, batch_norm: bool = False, pooled: bool = True, size: int | None =
             y = conv(conv(x, width, 1), width, 3)
             x = layers.ReLU()(layers.Add()([x, conv(y, channels, 1, activate=False)]))
     x = conv(x, FEATURES, 1)
-    if pooled:
-        x = layers.GlobalAveragePooling2D(name="features")(x)
-    return keras.Model(inputs, x, name="bundled")
+    return keras.Model(inputs, layers.GlobalAveragePooling2D(name="features")(x), name="bundled")
 
 
 def build(weights: Path = WEIGHTS) -> keras.Model:
