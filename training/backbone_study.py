@@ -5,23 +5,25 @@ same for every backbone, and the pictures of a smaller N are among those of a la
 strength of the regularisation and the temperature; then the head learns from all N with that strength.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 from django.conf import settings
 
+from classifr.common.ahead import map_ahead
 from classifr.common.errors import DomainError
 from classifr.common.media import images
+from classifr.common.processes import usable_cores
 from classifr.common.progress import Progress, silent
 from classifr.common.storages import DiskStorage
 from predictions.predictors.engine import Engine
 from training import features
 from training.backbones.base import Backbone
+from training.decoding import Read
 from training.trainers import compiling, head
 
 HELD_BACK = 5  # one in so many of a draw's pictures chooses and calibrates
@@ -42,7 +44,7 @@ class Collection:
     left_out: tuple[str, ...]
     folder: Path
 
-    def read(self, sample: str) -> features.Read:
+    def read(self, sample: str) -> Read:
         """Return what reads one picture."""
         return (self.folder / sample).read_bytes
 
@@ -122,16 +124,16 @@ def gather(directory: Path, folder: Path, progress: Progress = silent, *, fewest
     files = list(_files(directory))
     owners: dict[str, str] = {}
     left_out = []
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="receive") as pool:
-        for done, (path, kept) in enumerate(pool.map(lambda path: (path, _keep(path, folder)), files), start=1):
-            progress(done, len(files), "Checking the pictures")
-            shown = path.relative_to(directory)
-            if isinstance(kept, DomainError | OSError):
-                left_out.append(f"{shown}: {kept}")
-            elif kept in owners:
-                left_out.append(f"{shown}: the same picture was there before, under {owners[kept]}.")
-            else:
-                owners[kept] = shown.parts[0]
+    kept_files = map_ahead(partial(_keep, folder=folder), files)
+    for done, (path, kept) in enumerate(zip(files, kept_files, strict=True), start=1):
+        progress(done, len(files), "Checking the pictures")
+        shown = path.relative_to(directory)
+        if isinstance(kept, DomainError | OSError):
+            left_out.append(f"{shown}: {kept}")
+        elif kept in owners:
+            left_out.append(f"{shown}: the same picture was there before, under {owners[kept]}.")
+        else:
+            owners[kept] = shown.parts[0]
     names = tuple(sorted(set(owners.values())))
     if len(names) < fewest:
         if fewest == 1:
@@ -183,7 +185,7 @@ def frozen(
 def vectors(backbone: Backbone, collection: Collection, progress: Progress = silent) -> Seen:
     """Have a backbone look at every picture of a collection, once; its vectors are kept beside the pictures."""
     progress(0, 1, "Compiling the backbone")
-    engine = Engine(compiling.compiled_backbone(backbone), threads=os.cpu_count())
+    engine = Engine(compiling.compiled_backbone(backbone), threads=usable_cores())
     cache = features.FeatureCache(backbone.digest)
     cache.storage = DiskStorage(location=collection.folder / "features")
     pictures = {sample: collection.read(sample) for sample in collection.samples}

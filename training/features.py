@@ -9,11 +9,11 @@ end of an extraction: the merged one is there before the others go, so a crash i
 import hashlib
 import io
 import logging
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING
 
@@ -22,10 +22,11 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.utils.translation import gettext as _
 
-from classifr.common.errors import DomainError
 from classifr.common.progress import Progress, silent
 from predictions.predictors import local_files, preprocessing
 from predictions.predictors.engine import Engine
+from training import decoding
+from training.decoding import Read
 
 if TYPE_CHECKING:
     import keras
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 Vectors = dict[str, np.ndarray]
-Read = Callable[[], bytes]
-UNREADABLE = (OSError, DomainError)  # what reading one stored picture may raise; the others go on
 
 BATCH = 64
 SHARD = 512  # vectors per shard while extracting: what a crash can cost
@@ -234,32 +233,13 @@ def compute(
 
     A picture that cannot be read is left out and noted in `unread`.
     """
-    samples = list(pictures)
-    batches = [samples[start : start + BATCH] for start in range(0, len(samples), BATCH)]
-    started = time.monotonic()
-    done = 0
-
-    def pixels_of(sample: str) -> np.ndarray | str:
-        try:
-            return preprocessing.read(pictures[sample](), engine.input_size)
-        except UNREADABLE as error:
-            return str(error) or type(error).__name__
-
-    with ThreadPoolExecutor(os.cpu_count(), thread_name_prefix="decode") as decoders:
-        ahead = [decoders.submit(pixels_of, sample) for sample in samples[:BATCH]]
-        try:
-            for place, batch in enumerate(batches):
-                decoded = [future.result() for future in ahead]
-                following = batches[place + 1] if place + 1 < len(batches) else []
-                ahead = [decoders.submit(pixels_of, sample) for sample in following]
-                good = [sample for sample, pixels in zip(batch, decoded, strict=True) if isinstance(pixels, np.ndarray)]
-                unread.update((s, reason) for s, reason in zip(batch, decoded, strict=True) if isinstance(reason, str))
-                if good:
-                    pixels = np.stack([pixels for pixels in decoded if isinstance(pixels, np.ndarray)])
-                    yield good, engine.run(pixels)["features"]
-                done += len(batch)
-                rate = done / max(time.monotonic() - started, 1e-6)
-                progress(done, len(samples), _("Looking at the pictures, %(rate)d per second") % {"rate": rate})
-        finally:
-            for future in ahead:
-                future.cancel()
+    started, done = time.monotonic(), 0
+    with closing(decoding.pixels(pictures, engine.input_size, ahead=BATCH)) as decoded:
+        while batch := list(islice(decoded, BATCH)):
+            unread.update((sample, reason) for sample, reason in batch if isinstance(reason, str))
+            good = {sample: pixels for sample, pixels in batch if isinstance(pixels, np.ndarray)}
+            if good:
+                yield list(good), engine.run(np.stack(list(good.values())))["features"]
+            done += len(batch)
+            rate = done / max(time.monotonic() - started, 1e-6)
+            progress(done, len(pictures), _("Looking at the pictures, %(rate)d per second") % {"rate": rate})

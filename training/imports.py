@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -12,8 +13,10 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
+from classifr.common.ahead import map_ahead
 from classifr.common.errors import DomainError, InvalidInput
 from classifr.common.media import images
+from classifr.common.media.images import Picture
 from classifr.common.progress import Progress, silent
 from predictions import categories, uploads
 from predictions.models import Category, Project, Sample
@@ -107,28 +110,39 @@ def _import(
     Stopped anywhere, it is run again: what was labelled is there already, what was only kept is labelled then.
     """
     seen: dict[str, Source] = {}
-    waiting = iter(enumerate(sources))
-    progress(0, len(sources), _("Importing pictures"))
-    while some := list(islice(waiting, AT_ONCE)):
-        pairs = [pair for _place, source in some if (pair := _take(project, source, seen, report, by))]
-        decisions.label_many(project, pairs, by=by, reason=_("Imported"))
-        progress(some[-1][0] + 1, len(sources), _("Importing pictures"))
+    done = 0
+    progress(done, len(sources), _("Importing pictures"))
+    with closing(map_ahead(_checked, sources)) as checked:
+        while some := list(islice(checked, AT_ONCE)):
+            pairs = [pair for source, picture in some if (pair := _take(project, source, picture, seen, report, by))]
+            decisions.label_many(project, pairs, by=by, reason=_("Imported"))
+            done += len(some)
+            progress(done, len(sources), _("Importing pictures"))
     return report
 
 
-def _take(
-    project: Project, source: Source, seen: dict[str, Source], report: ImportReport, by: User | None
-) -> tuple[Sample, Category] | None:
-    """Check one file and keep its picture; return what to label, or None when the report says why not."""
+def _checked(source: Source) -> tuple[Source, Picture | str]:
+    """Return the picture of one file, or why there is none. On any core: the database is not asked."""
     try:
-        picture = images.receive(source.read(settings.UPLOAD_MAX_BYTES + 1), least_side=1)  # nobody looks at it yet
+        picture = images.receive(source.read(settings.UPLOAD_MAX_BYTES + 1), least_side=1)
     except OSError as error:
-        report.refused.append(
-            Told(source.name, _("It cannot be read: %(reason)s") % {"reason": error.strerror or error})
-        )
-        return None
+        return source, _("It cannot be read: %(reason)s") % {"reason": error.strerror or error}
     except DomainError as error:
-        report.refused.append(Told(source.name, str(error)))
+        return source, str(error)
+    return source, picture.without_pixels()
+
+
+def _take(
+    project: Project,
+    source: Source,
+    picture: Picture | str,
+    seen: dict[str, Source],
+    report: ImportReport,
+    by: User | None,
+) -> tuple[Sample, Category] | None:
+    """Keep one picture; return what to label, or None when the report says why not."""
+    if isinstance(picture, str):
+        report.refused.append(Told(source.name, picture))
         return None
     first = seen.setdefault(picture.sha256, source)
     if first is not source:

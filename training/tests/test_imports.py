@@ -4,6 +4,7 @@ import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
 from classifr.common.errors import InvalidInput
+from classifr.common.media import images
 from classifr.common.progress import Cancelled
 from predictions.models import Category, Sample
 from predictions.tests.factories import make_picture_bytes, make_project, make_user
@@ -54,6 +55,21 @@ def test_again_adds_only_what_is_new(project, pizza, tmp_path):
         ("b.jpg", "It is in the project already."),
     ]
     assert Decision.objects.count() == 3
+
+
+def test_a_picture_is_decoded_no_further_than_it_takes_to_check_it(project, pizza, tmp_path, monkeypatch):
+    decoded = []
+    receive = images.receive
+
+    def watched(*args, **options):
+        picture = receive(*args, **options)
+        decoded.append((picture.image.size, picture.size))
+        return picture
+
+    monkeypatch.setattr(images, "receive", watched)
+    (tmp_path / "large.jpg").write_bytes(make_picture_bytes(size=(640, 480)))
+    imports.import_folder(project, pizza, tmp_path)
+    assert decoded == [((80, 60), (640, 480))]
 
 
 def test_one_folder_per_category_makes_the_missing_ones(project, tmp_path):

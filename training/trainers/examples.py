@@ -7,8 +7,7 @@ import numpy as np
 from django.utils.translation import gettext as _
 
 from classifr.common.progress import Progress, silent
-from predictions.predictors import preprocessing
-from training import features
+from training import decoding
 from training.trainers.base import Example, TrainingFailed, TrainingTask
 
 Split = tuple[np.ndarray, np.ndarray]
@@ -46,15 +45,15 @@ def pixels(
     examples: Sequence[Example], size: int, progress: Progress = silent
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return the prepared pixels of the examples that have a picture, and why others could not be read."""
-    found, unread = {}, {}
-    for done, example in enumerate(examples, start=1):
-        progress(done, len(examples), _("Reading the pictures"))
-        if example.read is None:
-            continue
-        try:
-            found[example.sha256] = preprocessing.read(example.read(), size)
-        except features.UNREADABLE as error:
-            unread[example.sha256] = str(error)
+    found: dict[str, np.ndarray] = {}
+    unread: dict[str, str] = {}
+    pictures = {example.sha256: example.read for example in examples if example.read is not None}
+    for done, (sample, decoded) in enumerate(decoding.pixels(pictures, size), start=1):
+        progress(done, len(pictures), _("Reading the pictures"))
+        if isinstance(decoded, str):
+            unread[sample] = decoded
+        else:
+            found[sample] = decoded
     return found, unread
 
 

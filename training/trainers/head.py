@@ -7,7 +7,6 @@ weights. The centring and scaling end up in the weights, so that the head applie
 """
 
 import io
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
+from classifr.common.processes import usable_cores
 from training.trainers import likelihood
 from training.trainers.likelihood import SOFTMAX
 
@@ -155,7 +155,7 @@ def learn(
     features = scaler.apply(train[0])
     parameters = np.zeros((features.shape[1] + 1) * classes)
     fits = []
-    threads = 1 if features.size * classes < ONE_THREAD_BELOW else os.cpu_count()
+    threads = 1 if features.size * classes < ONE_THREAD_BELOW else usable_cores()
     with threadpool_limits(threads, user_api="blas"):
         for place, l2 in enumerate(strengths):
             watch(place, len(strengths), f"{l2:g}")

@@ -1,7 +1,6 @@
 """Having a backbone look at examples: from pictures to feature vectors, by a network that is there or learned now."""
 
 import hashlib
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,10 +10,12 @@ import numpy as np
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from classifr.common.processes import usable_cores
 from classifr.common.progress import Progress
 from predictions.predictors import bundles
 from predictions.predictors.engine import Engine
 from training import backbones, features
+from training.decoding import Read
 from training.trainers import compiling, examples, head
 from training.trainers.base import Example, TrainingTask
 from training.trainers.stages import stage
@@ -46,7 +47,7 @@ def _look(name: str, task: TrainingTask, progress: Progress) -> Seen:
     extraction = features.extract(
         features.FeatureCache(backbone.digest),
         {example.sha256: example.read for example in task.examples},
-        lambda: Engine(compiling.compiled_backbone(backbone), threads=os.cpu_count()),
+        lambda: Engine(compiling.compiled_backbone(backbone), threads=usable_cores()),
         progress,
     )
     progress(1, 1, _("Preparing the model"))
@@ -85,7 +86,7 @@ def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> Seen:
 
 def vectors(bundle: bundles.Bundle, shown: Sequence[Example], progress: Progress) -> features.Vectors:
     """Return the feature vectors of those examples that have a picture or, with a frozen backbone, a kept vector."""
-    engine = partial(Engine, bundle.paths[bundles.COMPILED_MODEL], threads=os.cpu_count())
+    engine = partial(Engine, bundle.paths[bundles.COMPILED_MODEL], threads=usable_cores())
     pictures = {example.sha256: example.read for example in shown}
     backbone = bundle.manifest["backbone"]
     if backbone["frozen"]:
@@ -93,7 +94,7 @@ def vectors(bundle: bundles.Bundle, shown: Sequence[Example], progress: Progress
     return _computed(pictures, engine(), progress)
 
 
-def _computed(pictures: Mapping[str, features.Read | None], engine: Engine, progress: Progress) -> features.Vectors:
+def _computed(pictures: Mapping[str, Read | None], engine: Engine, progress: Progress) -> features.Vectors:
     readable = {sample: read for sample, read in pictures.items() if read is not None}
     vectors: features.Vectors = {}
     for samples, rows in features.compute(readable, engine, {}, progress):

@@ -10,8 +10,7 @@ from django.utils.translation import gettext as _
 from PIL import Image
 
 from classifr.common.progress import Progress, silent
-from predictions.predictors import preprocessing
-from training import features
+from training import decoding
 from training.trainers.base import Example
 
 BATCH = 16
@@ -45,19 +44,18 @@ class Pictures:
 def read(examples: Sequence[Example], size: int, progress: Progress = silent) -> Pictures:
     """Return the prepared pixels of the examples whose picture is kept and can be read."""
     pictured = sorted((each for each in examples if each.read is not None), key=lambda each: (each.split, each.sha256))
+    reads = {each.sha256: each.read for each in pictured if each.read is not None}
     with tempfile.TemporaryFile() as file:
         pixels = np.memmap(file, np.uint8, "w+", shape=(max(len(pictured), 1), size, size, 3))
     readable: list[Example] = []
     unread: dict[str, str] = {}
-    for done, example in enumerate(pictured, start=1):
-        progress(done, len(pictured), _("Reading the pictures"))
-        assert example.read is not None  # noqa: S101 (tells the type checker)
-        try:
-            pixels[len(readable)] = preprocessing.read(example.read(), size)
-        except features.UNREADABLE as error:
-            unread[example.sha256] = str(error)
+    for example, (sample, decoded) in zip(pictured, decoding.pixels(reads, size), strict=True):
+        if isinstance(decoded, str):
+            unread[sample] = decoded
         else:
+            pixels[len(readable)] = decoded
             readable.append(example)
+        progress(len(readable) + len(unread), len(pictured), _("Reading the pictures"))
     return Pictures(readable, pixels[: len(readable)], unread)
 
 

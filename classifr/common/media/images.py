@@ -16,7 +16,7 @@ import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache
 from typing import Any
 
@@ -84,6 +84,10 @@ class Picture:
     def size(self) -> tuple[int, int]:
         """Width and height of what is stored, in pixels."""
         return self.full_size or self.image.size
+
+    def without_pixels(self) -> "Picture":
+        """Return the same picture for those who keep it and do not look at it: it takes little room while it waits."""
+        return replace(self, image=Image.new("RGB", (1, 1)), full_size=self.size)
 
 
 def receive(

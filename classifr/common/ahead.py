@@ -1,0 +1,42 @@
+"""Work that lets go of Python's lock, such as decoding pictures, on every core: some items ahead, results in order."""
+
+from collections import deque
+from collections.abc import Callable, Generator, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import islice
+from typing import TypeVar
+
+from django.utils import translation
+
+from classifr.common.processes import usable_cores
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def map_ahead(
+    work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int | None = None
+) -> Generator[Result, None, None]:
+    """Yield `work(item)` of every item, in order; the next ones are worked on meanwhile, by a thread for each core.
+
+    `work` speaks the caller's language, but must not use the database: a connection is its thread's own.
+    What it raises is raised at that item's turn. However many items there are, few results wait to be taken.
+
+    Args:
+        ahead: how many items are begun before their turn; twice the cores unless given.
+    """
+    cores, waiting, language = usable_cores(), iter(items), translation.get_language()
+
+    def in_language(item: Item) -> Result:
+        with translation.override(language):
+            return work(item)
+
+    with ThreadPoolExecutor(cores, thread_name_prefix="ahead") as pool:
+        begun = deque(pool.submit(in_language, item) for item in islice(waiting, ahead or 2 * cores))
+        try:
+            while begun:
+                result = begun.popleft().result()
+                begun.extend(pool.submit(in_language, item) for item in islice(waiting, 1))
+                yield result
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)

@@ -1,0 +1,74 @@
+"""Pictures are decoded on every core, and come in the order in which they were asked for."""
+
+import threading
+
+import pytest
+from django.utils.translation import gettext, override
+
+from classifr.common import ahead
+from classifr.common.ahead import map_ahead
+
+
+@pytest.fixture(autouse=True)
+def four_cores(monkeypatch):
+    monkeypatch.setattr(ahead, "usable_cores", lambda: 4)
+
+
+def test_a_quick_item_waits_for_the_slow_one_before_it():
+    quick_is_done = threading.Event()
+
+    def work(item):
+        if item == "slow":
+            assert quick_is_done.wait(10)
+        else:
+            quick_is_done.set()
+        return item
+
+    assert list(map_ahead(work, ["slow", "quick"])) == ["slow", "quick"]
+
+
+def test_only_so_many_are_begun_before_their_turn():
+    begun = []
+
+    def items():
+        for item in range(100):
+            begun.append(item)
+            yield item
+
+    results = map_ahead(str, items(), ahead=3)
+    assert begun == []
+    assert next(results) == "0"
+    assert begun == [0, 1, 2, 3]
+    results.close()
+
+
+def test_what_goes_wrong_is_told_at_its_turn():
+    results = map_ahead(lambda item: 1 / item, [1, 0, 2])
+    assert next(results) == 1
+    with pytest.raises(ZeroDivisionError):
+        next(results)
+
+
+def test_nothing_is_begun_after_the_caller_has_left():
+    done = []
+    let_go = threading.Event()
+
+    def work(item):
+        if item > 0:
+            let_go.wait(10)
+        done.append(item)
+
+    results = map_ahead(work, range(100), ahead=50)
+    next(results)
+    threading.Timer(0.1, let_go.set).start()
+    results.close()
+    assert len(done) <= 1 + 4 + 1  # the first, those under way, and one that a free thread had just taken
+
+
+def test_it_speaks_the_language_of_the_caller():
+    with override("fr"):
+        assert list(map_ahead(gettext, ["Yes"])) == [gettext("Yes")] == ["Oui"]
+
+
+def test_of_nothing_comes_nothing():
+    assert list(map_ahead(str, [])) == []

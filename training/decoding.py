@@ -1,0 +1,30 @@
+"""Stored pictures as a network sees them, read and decoded on every core."""
+
+from collections.abc import Callable, Generator, Mapping
+
+import numpy as np
+
+from classifr.common.ahead import map_ahead
+from classifr.common.errors import DomainError
+from predictions.predictors import preprocessing
+
+Read = Callable[[], bytes]
+UNREADABLE = (OSError, DomainError)  # what reading one stored picture may raise; the others go on
+
+
+def pixels(
+    pictures: Mapping[str, Read], size: int, *, ahead: int | None = None
+) -> Generator[tuple[str, np.ndarray | str], None, None]:
+    """Yield each sample with its pixels, as `preprocessing.prepare`, or with why it cannot be read; in their order.
+
+    Args:
+        ahead: how many are begun before their turn, as `map_ahead`.
+    """
+
+    def decoded(sample: str) -> tuple[str, np.ndarray | str]:
+        try:
+            return sample, preprocessing.read(pictures[sample](), size)
+        except UNREADABLE as error:
+            return sample, str(error) or type(error).__name__
+
+    return map_ahead(decoded, pictures, ahead=ahead)
