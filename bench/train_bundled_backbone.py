@@ -45,6 +45,7 @@ def options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--minutes", type=float, default=600, help="time limit of the training; ends it gracefully")
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
+    parser.add_argument("--start", type=Path, help="exported weights that the training goes on from")
     parser.add_argument("--stages", nargs="+", default=["prepare", "train", "demo", "evaluate"])
     parser.add_argument("--weights", type=Path, help="weights for demo and evaluate; default OUT/weights.npz")
     return parser.parse_args()
@@ -59,8 +60,8 @@ def main() -> None:
         prepare(chosen.data, chosen.teacher, cache, chosen.seed)
     if "train" in chosen.stages:
         numbers = (chosen.epochs, chosen.seed, chosen.minutes, chosen.rate)
-        module = "bench.bundled_backbone.distillation"
-        command = [environments.python(TORCH), "-m", module, chosen.out, *map(str, numbers)]
+        module, start = "bench.bundled_backbone.distillation", [chosen.start] if chosen.start else []
+        command = [environments.python(TORCH), "-m", module, chosen.out, *map(str, numbers), *start]
         subprocess.run(command, check=True, cwd=environments.ROOT)
     if "demo" in chosen.stages:
         demo(chosen.data, chosen.out, weights)

@@ -2,9 +2,9 @@
 
 Written for PyTorch, which on a CPU with bfloat16 takes 0.4 of TensorFlow's time for a step of this network.
 
-    python -m bench.bundled_backbone.distillation OUT EPOCHS SEED MINUTES RATE
+    python -m bench.bundled_backbone.distillation OUT EPOCHS SEED MINUTES RATE [START]
 
-OUT/cache holds what `prepare` stored. OUT/weights.npz is written.
+OUT/cache holds what `prepare` stored. OUT/weights.npz is written. START: exported weights to go on from.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from bench.bundled_backbone.preparation import GRID, principal_axes
 from training.backbones import bundled
 
 POOLED_DIMS = 384
+CALIBRATION_VIEWS = 1024
 # The first epochs run on smaller pictures, at less than half the cost; the rest at the size of the product.
 SMALL_SIZE = 64
 SMALL_EPOCHS = 0.4
@@ -189,19 +190,34 @@ def ahead(items: Iterator[Any]) -> Iterator[Any]:
             yield item
 
 
-def train(cache: Cache, out: Path, epochs: int, seed: int, minutes: float, rate: float, batch: int = 64) -> None:
+def train(
+    cache: Cache,
+    out: Path,
+    epochs: int,
+    seed: int,
+    minutes: float,
+    rate: float,
+    *,
+    start: Path | None = None,
+    batch: int = 64,
+) -> None:
     """Train the student and export the running average of its weights; a snapshot is kept every five minutes.
 
-    Reproducible as long as the time limit is not what ends the training.
+    With `start` it goes on from exported weights, on pictures of the product's size only. Reproducible as long as the
+    time limit is not what ends the training.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
-    student = Student(cache).to(memory_format=torch.channels_last).train()
+    student = Student(cache).to(memory_format=torch.channels_last)
+    if start:
+        pixels, *_targets = cache.batch(np.arange(CALIBRATION_VIEWS), bundled.INPUT_SIZE, rng)
+        take_over(student.trunk, start, torch.from_numpy(pixels).permute(0, 3, 1, 2))
+    student.train()
     average = AveragedModel(student.trunk, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True)
     optimiser = torch.optim.AdamW(decayed(student), rate, weight_decay=0.02, fused=True)
     weights = torch.tensor([DENSE_WEIGHT, POOLED_WEIGHT, SOFT_WEIGHT, HARD_WEIGHT])
     per_epoch = len(cache.labels) // batch
-    small = round(epochs * SMALL_EPOCHS) * per_epoch
+    small = 0 if start else round(epochs * SMALL_EPOCHS) * per_epoch
     work = np.cumsum(np.r_[np.full(small, SMALL_COST), np.ones(epochs * per_epoch - small)])
     done = np.r_[0, work / work[-1]]
     started = snapshot = time.time()
@@ -254,9 +270,40 @@ def export(trunk: Trunk, file: Path) -> None:
     np.savez_compressed(file, **stored)
 
 
+@torch.no_grad()
+def take_over(trunk: Trunk, file: Path, pixels: torch.Tensor) -> None:
+    """Give a trunk exported weights, the opposite of `export`.
+
+    A normalisation has to be put behind each convolution again: with the statistics of these pictures, shape
+    (N, 3, side, side), and so that what comes out stays the same. Kernels get the length that fresh ones have, as the
+    learning rate is made for those.
+    """
+
+    def restore(norm: nn.BatchNorm2d, inputs: tuple[torch.Tensor]) -> None:
+        variance, mean = torch.var_mean(inputs[0], (0, 2, 3))
+        factor, bias = wanted.pop(norm)
+        norm.running_mean.copy_(mean)
+        norm.running_var.copy_(variance)
+        norm.weight.copy_(factor * torch.sqrt(variance + norm.eps))
+        norm.bias.copy_(bias + factor * mean)
+
+    wanted, hooks = {}, []
+    with np.load(file) as stored:
+        for number, (_, convolution, norm) in enumerate(trunk.convolutions()):
+            kernel, bias = (stored[f"conv_{number:02d}_{part}"].astype(np.float32) for part in ("kernel", "bias"))
+            factor = np.sqrt(np.square(kernel).sum(axis=(0, 1, 2)) / 2)
+            convolution.weight.copy_(torch.from_numpy(kernel / factor).permute(3, 2, 0, 1))
+            wanted[norm] = torch.from_numpy(factor), torch.from_numpy(bias)
+            hooks.append(norm.register_forward_pre_hook(restore))
+    trunk.eval()(pixels)
+    for hook in hooks:
+        hook.remove()
+
+
 def main() -> None:
-    out, (epochs, seed, minutes, rate) = Path(sys.argv[1]), map(float, sys.argv[2:])
-    train(Cache.load(out / "cache"), out, int(epochs), int(seed), minutes, rate)
+    out, (epochs, seed, minutes, rate), start = Path(sys.argv[1]), map(float, sys.argv[2:6]), sys.argv[6:]
+    start_file = Path(start[0]) if start else None
+    train(Cache.load(out / "cache"), out, int(epochs), int(seed), minutes, rate, start=start_file)
 
 
 if __name__ == "__main__":
