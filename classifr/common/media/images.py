@@ -52,6 +52,7 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 _USUAL_ERRORS = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error, containers.Broken)
+_TOO_MANY_PIXELS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 # A large picture takes hundreds of megabytes while it is decoded, so a process decodes them one after the other.
 _one_large_at_a_time = threading.Lock()
@@ -162,7 +163,7 @@ def load(data: bytes, *, least_side: int | None = None) -> Image.Image:
     Raises:
         OSError: the bytes were damaged since.
     """
-    with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
+    with _stored(data) as image:
         if least_side:
             image.draft(image.mode, (least_side, least_side))
         image.load()
@@ -170,8 +171,12 @@ def load(data: bytes, *, least_side: int | None = None) -> Image.Image:
 
 
 def thumbnail(data: bytes, side: int) -> bytes:
-    """Return a stored picture of ours as a small JPEG, no side longer than `side`; a small one is not enlarged."""
-    with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
+    """Return a stored picture of ours as a small JPEG, no side longer than `side`; a small one is not enlarged.
+
+    Raises:
+        OSError: the bytes were damaged since.
+    """
+    with _stored(data) as image:
         image.thumbnail((side, side))
         buffer = io.BytesIO()
         image.convert("RGB").save(buffer, "JPEG", quality=80)
@@ -210,6 +215,18 @@ def _accepted_format(data: bytes, accepted: Sequence[str], most_bytes: int) -> s
 
 
 @contextmanager
+def _stored(data: bytes) -> Iterator[Image.Image]:
+    """Open a stored picture of ours; whatever a decoder makes of damage is an OSError."""
+    try:
+        with Image.open(io.BytesIO(data), formats=["JPEG", "PNG"]) as image:
+            yield image
+    except OSError:
+        raise
+    except (*_USUAL_ERRORS, *_TOO_MANY_PIXELS) as error:
+        raise OSError(f"The stored picture is damaged: {error}") from error
+
+
+@contextmanager
 def _refusing_what_cannot_be_read(accepted: Sequence[str]) -> Iterator[None]:
     """Turn whatever a decoder makes of hostile bytes into a refusal; what is unusual goes to the log as well."""
     try:
@@ -219,7 +236,7 @@ def _refusing_what_cannot_be_read(accepted: Sequence[str]) -> Iterator[None]:
     except MemoryError as error:
         logger.exception("No memory for a picture")
         raise Unavailable(_("The server has no memory left for this picture. Try again in a minute.")) from error
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+    except _TOO_MANY_PIXELS as error:
         raise refusal(_("The picture has too many pixels."), accepted) from error
     except Exception as error:
         if not isinstance(error, _USUAL_ERRORS):

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import zlib
+from functools import partial
 
 import numpy as np
 import pytest
@@ -345,6 +346,15 @@ def test_a_thumbnail_of_a_small_or_a_narrow_picture(settings):
             assert small.size == expected
 
 
-def test_stored_bytes_that_were_damaged_are_told():
+@pytest.mark.parametrize("read", [images.load, partial(images.thumbnail, side=16)], ids=["load", "thumbnail"])
+@pytest.mark.parametrize("damage", ["cut off", "short header", "short pixels", "larger than any we take"])
+def test_stored_bytes_that_were_damaged_are_told(read, damage):
+    before, pixels = encoded("PNG").split(b"IDAT", 1)
+    damaged = {
+        "cut off": encoded("JPEG")[:200],
+        "short header": before.replace(b"\x0dIHDR", b"\x02IHDR") + b"IDAT" + pixels,
+        "short pixels": before[:-4] + struct.pack(">I", 10) + b"IDAT" + pixels,
+        "larger than any we take": png(60_000, 60_000, pixels=b""),
+    }[damage]
     with pytest.raises(OSError, match="."):
-        images.load(encoded("JPEG")[:200])
+        read(damaged)
