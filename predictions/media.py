@@ -1,5 +1,6 @@
 """Pictures for those who may see them: a fixed type, never active content, never a shared cache."""
 
+import logging
 from typing import Any
 from uuid import UUID
 
@@ -16,6 +17,8 @@ from accounts.requests import user_of
 from classifr.common.errors import Unavailable
 from classifr.common.media import images
 from predictions.models import Sample
+
+logger = logging.getLogger(__name__)
 
 SAFE_TYPES = ("image/jpeg", "image/png", "image/webp")
 SECONDS_IN_BROWSER = 3600
@@ -45,7 +48,7 @@ def thumbnail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     tag = f'"{sample.uuid}-{THUMBNAIL_SIDE}"'
     if request.headers.get("If-None-Match") == tag:
         return HttpResponseNotModified()
-    return inert(images.thumbnail(read(sample), THUMBNAIL_SIDE), "image/jpeg", tag, sample)
+    return inert(small(sample, THUMBNAIL_SIDE), "image/jpeg", tag, sample)
 
 
 def _link(sample: Sample, media_type: str) -> HttpResponse:
@@ -80,6 +83,16 @@ def read(sample: Sample) -> bytes:
         raise Http404 from error
     except Exception as error:
         raise _unavailable() from error
+
+
+def small(sample: Sample, side: int) -> bytes:
+    """Return a stored picture as a small JPEG. Raises as `read` does; Http404 if what is stored is damaged."""
+    data = read(sample)
+    try:
+        return images.thumbnail(data, side)
+    except OSError as error:
+        logger.error("The stored picture %s is damaged: %s", sample.file_name, error)
+        raise Http404 from error
 
 
 def _unavailable() -> Unavailable:

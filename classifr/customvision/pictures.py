@@ -5,7 +5,6 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from classifr.common.media import images
 from predictions import media
 from predictions.models import Sample
 
@@ -29,10 +28,9 @@ def show(request: HttpRequest, token: str) -> HttpResponse:
     sample = Sample.objects.with_picture().filter(uuid=uuid).first()
     if sample is None:
         raise Http404
-    data = media.read(sample)
     if side := _SIDES[kind]:
-        return media.inert(images.thumbnail(data, side), "image/jpeg", f'"{uuid}-{side}"', sample)
-    return media.inert(data, sample.media_type, f'"{uuid}"', sample)
+        return media.inert(media.small(sample, side), "image/jpeg", f'"{uuid}-{side}"', sample)
+    return media.inert(media.read(sample), sample.media_type, f'"{uuid}"', sample)
 
 
 def _address(request: HttpRequest, sample: Sample, kind: str) -> str:

@@ -2,7 +2,7 @@ import pytest
 from django.urls import reverse
 
 from predictions.models import Sample
-from predictions.tests.factories import make_prediction, make_sample, make_user
+from predictions.tests.factories import make_picture_bytes, make_prediction, make_sample, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -57,6 +57,14 @@ def test_a_picture_that_was_let_go_is_not_found(client):
     prediction = make_prediction(sample=make_sample(location=Sample.Location.NOWHERE))
     client.force_login(prediction.user)
     assert client.get(address("picture", prediction.sample)).status_code == 404
+
+
+@pytest.mark.parametrize(
+    "left", [b"half a picture", make_picture_bytes(format="PNG").replace(b"\x0dIHDR", b"\x02IHDR")]
+)
+def test_of_a_damaged_picture_there_is_no_thumbnail(client, left):
+    client.force_login(make_user("reviewer"))
+    assert client.get(address("thumbnail", make_sample(data=left))).status_code == 404
 
 
 def test_a_type_that_could_be_active_is_never_sent(client):
