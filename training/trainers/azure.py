@@ -6,14 +6,14 @@ waits for the training that it has started, and publishes once.
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 import numpy as np
 from django.core.checks import CheckMessage, Error, Warning
 from django.utils.translation import gettext as _
 
+from classifr.common.ahead import map_ahead
 from classifr.common.custom_vision import limits
 from classifr.common.custom_vision.client import Client, Resource
 from classifr.common.custom_vision.errors import Busy, CustomVisionError
@@ -99,8 +99,11 @@ class AzureTrainer(BaseTrainer):
     def score(self, model: Servable, examples: Sequence[Example], progress: Progress = silent) -> np.ndarray:
         rows = np.full((len(examples), len(model.class_names)), np.nan)
         places = [place for place, example in enumerate(examples) if example.read is not None]
-        with _pool() as pool:
-            asked = pool.map(lambda place: _ask_patiently(predictors[self.predictor], model, examples[place]), places)
+
+        def ask(place: int) -> Scores:
+            return _ask_patiently(predictors[self.predictor], model, examples[place])
+
+        with closing(map_ahead(ask, places, threads=ASKED_AT_ONCE)) as asked:
             for done, (place, scores) in enumerate(zip(places, asked, strict=True)):
                 progress(done, len(places), _("Asking Custom Vision about the pictures"))
                 rows[place] = [scores[name] for name in model.class_names]
@@ -147,17 +150,6 @@ def _told_as_failure() -> Iterator[None]:
         raise TrainingFailed(sentence % {"reason": error}) from None
     except CustomVisionError as error:
         raise TrainingFailed(str(error)) from None
-
-
-class _pool(AbstractContextManager):
-    """A pool of threads that, left by an exception, starts nothing more."""
-
-    def __enter__(self) -> ThreadPoolExecutor:
-        self._pool = ThreadPoolExecutor(ASKED_AT_ONCE)
-        return self._pool
-
-    def __exit__(self, *error: object) -> None:
-        self._pool.shutdown(cancel_futures=True)
 
 
 def _ask_patiently(predictor: BasePredictor, model: Servable, example: Example) -> Scores:

@@ -1,6 +1,7 @@
 """Pictures are decoded on every core, and come in the order in which they were asked for."""
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from django.utils.translation import gettext, override
@@ -49,20 +50,32 @@ def test_what_goes_wrong_is_told_at_its_turn():
         next(results)
 
 
-def test_nothing_is_begun_after_the_caller_has_left():
+def test_nothing_is_begun_after_the_caller_has_left(monkeypatch):
     done = []
-    let_go = threading.Event()
+    has_left = threading.Event()
+
+    class Pool(ThreadPoolExecutor):
+        def shutdown(self, *args, **options):
+            super().shutdown(*args, **options | {"wait": False})
+            has_left.set()
+            super().shutdown()
 
     def work(item):
         if item > 0:
-            let_go.wait(10)
+            assert has_left.wait(10)
         done.append(item)
 
+    monkeypatch.setattr(ahead, "ThreadPoolExecutor", Pool)
     results = map_ahead(work, range(100), ahead=50)
     next(results)
-    threading.Timer(0.1, let_go.set).start()
     results.close()
-    assert len(done) <= 1 + 4 + 1  # the first, those under way, and one that a free thread had just taken
+    assert 0 in done
+    assert len(done) <= 1 + 4  # the first, and one that each thread was at
+
+
+def test_as_many_work_at_once_as_are_asked_for():
+    both_are_here = threading.Barrier(2)
+    assert sorted(map_ahead(lambda item: both_are_here.wait(10), [1, 2], threads=2)) == [0, 1]
 
 
 def test_it_speaks_the_language_of_the_caller():
