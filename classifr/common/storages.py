@@ -5,10 +5,13 @@ carries a few short facts beside the bytes. A storage that cannot do its work ra
 is not there, StorageUnavailable where a service does not answer, ENOSPC on a full disk.
 """
 
+import errno
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
+from typing import BinaryIO
 
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
@@ -26,6 +29,10 @@ class DiskStorage(FileSystemStorage):
     Django's own class writes in place, so a full disk or a crash leaves a partial file under the final name.
     """
 
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        """Return the name itself: that it is taken shows when it is written, with no need to look before."""
+        return name if max_length is None else super().get_available_name(name, max_length)
+
     def _save(self, name: str, content: File) -> str:
         content.seek(0)
         data = content.read()  # of bytes in memory no copy is made
@@ -33,8 +40,7 @@ class DiskStorage(FileSystemStorage):
             try:
                 self._write_whole(name, data, replace=False)
             except FileExistsError:
-                # Taken since `save` looked
-                name = self.get_available_name(name)
+                name = super().get_available_name(name)
             else:
                 return name
 
@@ -44,29 +50,67 @@ class DiskStorage(FileSystemStorage):
         return name
 
     def _write_whole(self, name: str, data: bytes, *, replace: bool) -> None:
-        """Write beside the target, then move there in one step; raises FileExistsError unless it may replace."""
+        """Write the bytes, then name them in one step. Raises FileExistsError unless it may replace."""
         target = Path(self.path(name))
-        target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            os.chmod(temporary, 0o640)
-            if replace:
-                os.replace(temporary, target)
-            else:
-                os.link(temporary, target)
-            _sync_folder(target.parent)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with _opened(target.parent) as folder:
+            if replace or not _write_nameless(folder, target.name, data):
+                _write_beside(target, data, replace=replace)
+            os.fsync(folder)  # without this the bytes survive a power cut, but perhaps not the name
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a new name durable: without this the bytes survive a power cut, but perhaps not the name."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """Give a descriptor of a folder, which is made if need be."""
     try:
-        os.fsync(descriptor)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _write_nameless(folder: int, name: str, data: bytes) -> bool:
+    """Write a file that has no name before it is whole: not even a crash leaves a part of it; open(2), O_TMPFILE.
+
+    Returns:
+        False if the system cannot do this, or the file system.
+
+    Raises:
+        FileExistsError: the name is taken.
+    """
+    try:
+        descriptor = os.open(".", os.O_TMPFILE | os.O_WRONLY, dir_fd=folder)
+    except (AttributeError, OSError) as error:
+        if getattr(error, "errno", None) in {None, errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}:
+            return False
+        raise
+    with open(descriptor, "wb") as file:
+        _fill(file, data)
+        try:
+            os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=folder, follow_symlinks=True)
+        except FileNotFoundError:  # no /proc here
+            return False
+    return True
+
+
+def _write_beside(target: Path, data: bytes, *, replace: bool) -> None:
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
+    try:
+        with open(handle, "wb") as file:
+            _fill(file, data)
+        if replace:
+            os.replace(temporary, target)
+        else:
+            os.link(temporary, target)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _fill(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+    file.flush()
+    os.fchmod(file.fileno(), 0o640)
+    os.fsync(file.fileno())

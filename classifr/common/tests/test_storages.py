@@ -1,5 +1,6 @@
 """Files are there whole or not at all, and a storage that is down says so in time."""
 
+import errno
 import os
 import socket
 import subprocess
@@ -25,8 +26,25 @@ KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr
 SDK_PATIENCE_SECONDS = 30
 
 
-@pytest.fixture
-def disk(tmp_path) -> DiskStorage:
+@pytest.fixture(params=["a file without a name", "no such thing here", "no /proc here"])
+def disk(request, tmp_path, monkeypatch) -> DiskStorage:
+    """A folder of a file system that can keep a file without a name, and of one that cannot."""
+    open_, link = os.open, os.link
+
+    def cannot_be_nameless(path, flags, *args, **options):
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, "Operation not supported", path)
+        return open_(path, flags, *args, **options)
+
+    def without_proc(source, *args, **options):
+        if source.startswith("/proc/"):
+            raise FileNotFoundError(source)
+        link(source, *args, **options)
+
+    if request.param == "no such thing here":
+        monkeypatch.setattr(os, "open", cannot_be_nameless)
+    if request.param == "no /proc here":
+        monkeypatch.setattr(os, "link", without_proc)
     return DiskStorage(location=tmp_path)
 
 
@@ -49,16 +67,6 @@ def test_a_name_that_is_taken_is_not_overwritten(disk):
         assert file.read() == b"one"
 
 
-def test_a_name_taken_in_the_last_moment_is_not_overwritten(disk, monkeypatch):
-    (Path(disk.location) / "a.jpg").write_bytes(b"another's")
-    answers = iter(["a.jpg"])
-    choose = disk.get_available_name
-    monkeypatch.setattr(disk, "get_available_name", lambda name, **kw: next(answers, None) or choose(name, **kw))
-    name = disk.save("a.jpg", ContentFile(b"ours"))
-    assert name != "a.jpg"
-    assert (Path(disk.location) / "a.jpg").read_bytes() == b"another's"
-
-
 def test_with_metadata_a_file_is_replaced(disk):
     for data in (b"one", b"two"):
         assert disk.save_with_metadata("a.json", data, {"verdict": "NOK"}) == "a.json"
@@ -66,9 +74,9 @@ def test_with_metadata_a_file_is_replaced(disk):
         assert file.read() == b"two"
 
 
-@pytest.mark.parametrize("step", ["fsync", "link"])
+@pytest.mark.parametrize("step", ["fsync", "fchmod", "link"])
 def test_a_failed_write_leaves_nothing(disk, tmp_path, monkeypatch, step):
-    def full(*args):
+    def full(*args, **options):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, step, full)
