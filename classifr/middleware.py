@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from urllib.parse import urlencode, urlsplit
 
+from csp.constants import HEADER
+from csp.utils import build_policy
 from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render, resolve_url
@@ -10,6 +12,24 @@ from django.shortcuts import render, resolve_url
 from classifr.common.errors import DomainError
 
 Answer = Callable[[HttpRequest], HttpResponse]
+
+
+class PolicyMiddleware:
+    """Say with each answer what a browser may load for it (`CONTENT_SECURITY_POLICY`), unless the answer says it.
+
+    Our pages need no nonce, so the policy is the same each time. django-csp's own middleware puts it together anew for
+    every answer.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+        self.policy = build_policy()
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        response = self.get_response(request)
+        if not (settings.DEBUG and response.status_code in {404, 500}):  # Django's pages for developers have scripts
+            response.headers.setdefault(HEADER, self.policy)
+        return response
 
 
 class HtmxLoginMiddleware:

@@ -12,6 +12,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from accounts.tests.factories import PASSWORD, make_user
+from predictions.tests.factories import make_prediction
 
 pytestmark = pytest.mark.django_db
 
@@ -147,6 +148,15 @@ def test_pages_carry_a_policy_that_forbids_inline_scripts_and_frames(client):
     assert "frame-ancestors 'none'" in policy
     assert response["X-Content-Type-Options"] == "nosniff"
     assert "style=" not in response.content.decode()
+
+
+def test_an_answer_with_a_policy_of_its_own_keeps_it(client):
+    prediction = make_prediction(user=make_user("alice"))
+    client.force_login(prediction.user)
+    policies = {client.get(address)["Content-Security-Policy"] for address in (reverse("home"), "/nowhere/")}
+    assert len(policies) == 1
+    picture = client.get(reverse("predictions:picture", args=[prediction.sample.uuid]))
+    assert picture["Content-Security-Policy"] not in policies
 
 
 def test_hostile_words_in_the_address_break_nothing(careful_client):
