@@ -50,6 +50,15 @@ def test_another_form_than_json_is_406(client):
     error_of(client.get("/api/v1/projects/", HTTP_ACCEPT="text/html"), 406)
 
 
+@pytest.mark.parametrize("accepted", ["*/*", "application/json", "text/html, */*;q=0.8", "application/*"])
+def test_whoever_takes_json_gets_it(client, accepted):
+    assert client.get("/api/v1/projects/", HTTP_ACCEPT=accepted)["Content-Type"] == "application/json"
+
+
+def test_a_form_that_is_asked_for_in_the_address_goes_first(client):
+    error_of(client.get("/api/v1/projects/?format=xml", HTTP_ACCEPT="*/*"), 404)
+
+
 def test_a_throttled_user_is_told_when_to_come_back(client, monkeypatch):
     monkeypatch.setattr(UserRateThrottle, "THROTTLE_RATES", {"user": "1/m"})
     assert client.get("/api/v1/projects/").status_code == 200
