@@ -18,11 +18,23 @@ from collections.abc import Callable, Iterator
 from typing import Any, Generic, TypeVar
 
 from django.db import connections, router
-from django.db.models import Expression, Model, QuerySet
+from django.db.models import (
+    BooleanField,
+    CharField,
+    Expression,
+    Field,
+    FloatField,
+    ForeignKey,
+    IntegerField,
+    Model,
+    QuerySet,
+)
 from django.db.models.query import ModelIterable, get_related_populators
 from django.db.models.sql import InsertQuery
 
 M = TypeVar("M", bound=Model)
+# What every database takes as it is: values of exactly this type in such a field
+_PLAIN = {BooleanField: bool, CharField: str, FloatField: float, ForeignKey: int, IntegerField: int}
 
 
 class Parameter(Expression):
@@ -131,11 +143,18 @@ class _CompiledInsert:
         compiler = query.get_compiler(using=self.alias)
         compiler.returning_fields = [model._meta.pk]
         ((self.sql, _parameters),) = compiler.as_sql()
-        self.fields = fields
+        self.fields = [(field, _plain_type(field)) for field in fields]
 
     def execute(self, fresh: Model) -> Any:
         connection = connections[self.alias]
-        given = [field.get_db_prep_save(field.pre_save(fresh, add=True), connection) for field in self.fields]
+        given: list[Any] = []
+        for field, plain in self.fields:
+            value = field.pre_save(fresh, add=True)
+            given.append(value if type(value) is plain else field.get_db_prep_save(value, connection))
         with connection.cursor() as cursor:
             cursor.execute(self.sql, given)
             return cursor.fetchone()[0]
+
+
+def _plain_type(field: Field) -> type | None:
+    return next((plain for kind, plain in _PLAIN.items() if isinstance(field, kind)), None)

@@ -101,6 +101,22 @@ def test_each_insert_writes_its_own_values():
     assert set(Category.objects.values_list("name", flat=True)) == {"pizza", "ramen"}
 
 
+def test_an_insert_takes_whatever_saving_takes():
+    sample = make_sample(make_project())
+    sample.pk, sample.uuid, sample.sha256, sample.width = None, str(uuid4()), "f" * 64, "12"
+    sample.location, sample.capture = Sample.Location.UPLOADS, {"taken_at": "2026-01-01"}
+    PreparedInsert(Sample)(sample)
+    found = Sample.objects.get(sha256="f" * 64)
+    assert (found.width, str(found.uuid), found.location) == (12, sample.uuid, "uploads")
+
+
+def test_an_insert_refuses_what_saving_refuses():
+    sample = make_sample(make_project())
+    sample.pk, sample.uuid, sample.sha256, sample.width = None, uuid4(), "f" * 64, "wide"
+    with pytest.raises(ValueError, match="width"):
+        PreparedInsert(Sample)(sample)
+
+
 def test_an_insert_against_a_constraint_is_refused():
     sample = make_sample(make_project())
     with pytest.raises(IntegrityError), transaction.atomic():
