@@ -1,10 +1,10 @@
 """OK, NOK or not sure: what users say to a prediction, and what follows from it."""
 
-from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from classifr.common.commits import on_disk
 from classifr.common.errors import Conflict, InvalidInput, NotFound
 from predictions import categories, holds, outbox, retention
 from predictions.models import Category, Feedback, Prediction, Sample
@@ -12,7 +12,7 @@ from predictions.models import Category, Feedback, Prediction, Sample
 Verdict = Feedback.Verdict
 
 
-@transaction.atomic
+@on_disk()
 def give(prediction: Prediction, verdict: str, *, by: User, category: str = "") -> Feedback:
     """Write down a user's verdict on their own prediction; the same one again changes nothing.
 

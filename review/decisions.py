@@ -6,10 +6,10 @@ else is a Conflict, so that no ruling is overwritten by somebody who has not see
 
 from collections.abc import Iterable, Sequence
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from classifr.common.commits import on_disk
 from classifr.common.errors import Conflict, InvalidInput
 from predictions import categories
 from predictions.models import Category, Prediction, Project, Sample
@@ -63,7 +63,7 @@ def label(
     return _append(sample, Decision.Outcome.LABELLED, category, by=by, reason=reason, prediction=prediction)
 
 
-@transaction.atomic
+@on_disk()
 def label_by_name(
     sample: Sample, name: str, *, by: User, reason: str = "", prediction: Prediction | None = None
 ) -> Decision:
@@ -99,7 +99,7 @@ def discard(sample: Sample, *, by: User, reason: str = "", prediction: Predictio
     return _append(sample, Decision.Outcome.DISCARDED, None, by=by, reason=reason, prediction=prediction)
 
 
-@transaction.atomic
+@on_disk()
 def undo(reviewer: User) -> Decision:
     """Take back this reviewer's newest ruling that still holds, and lease its sample to them again.
 
@@ -127,7 +127,7 @@ def undo(reviewer: User) -> Decision:
     )
 
 
-@transaction.atomic
+@on_disk()
 def label_many(
     project: Project, pairs: Iterable[tuple[Sample, Category]], *, by: User | None, reason: str
 ) -> list[Decision]:
@@ -148,7 +148,7 @@ def label_many(
     return Decision.objects.bulk_create(decisions, batch_size=1000)
 
 
-@transaction.atomic
+@on_disk()
 def label_with_all(
     project: Project, rulings: Iterable[tuple[Sample, Sequence[Category]]], *, by: User | None, reason: str
 ) -> list[Decision]:
@@ -175,7 +175,7 @@ def tidy(reason: str) -> str:
     return " ".join(reason.split())[:LONGEST_REASON]
 
 
-@transaction.atomic
+@on_disk()
 def _append(
     sample: Sample,
     outcome: Decision.Outcome,
