@@ -12,10 +12,10 @@ from collections.abc import Mapping
 from typing import Any
 
 from django.core.files.storage import storages
-from django.db import transaction
 from django.utils import timezone
 
 from classifr.common import jobs
+from classifr.common.commits import on_disk
 from predictions.models import Feedback, Sample
 from predictions.retention import UNTIL_IT_WORKS, ask_to_delete, delete_file, facts_name
 
@@ -72,7 +72,7 @@ def _is_whole(sample: Sample) -> bool:
     return size == sample.size_bytes and sample.storage.exists(facts_name(sample.file_name))
 
 
-@transaction.atomic
+@on_disk()
 def _move_again(sample: Sample, file_name: str) -> None:
     logger.warning("The storage of misclassified pictures has lost %s; it is stored again", sample.file_name)
     moved_back = Sample.objects.filter(pk=sample.pk, location=sample.location, file_name=sample.file_name).update(
@@ -165,7 +165,7 @@ def _ascii(text: str) -> str:
     return text.encode("ascii", "backslashreplace").decode()
 
 
-@transaction.atomic
+@on_disk()
 def _point_at(sample: Sample, name: str) -> None:
     """Say that the picture is in `misclassified` now, and have the copy in `uploads` deleted a while later."""
     moved = Sample.objects.filter(pk=sample.pk, location=Sample.Location.UPLOADS, file_name=sample.file_name).update(

@@ -6,7 +6,7 @@ from django.test.utils import CaptureQueriesContext
 
 from classifr.common.commits import on_disk
 from classifr.common.errors import NotFound
-from predictions import feedback
+from predictions import feedback, outbox
 from predictions.models import Category, Feedback
 from predictions.tests.factories import make_category, make_prediction
 from review import decisions
@@ -66,6 +66,14 @@ def test_a_nok_is_flushed_and_so_is_a_ruling():
     for act in acts:
         first, *_written, last = statements(act)
         assert (first, last) == ("PRAGMA synchronous=FULL", "PRAGMA synchronous=NORMAL")
+
+
+def test_where_a_nok_is_kept_is_flushed_before_its_copy_goes():
+    prediction = make_prediction()
+    nok = feedback.give(prediction, Feedback.Verdict.NOK, by=prediction.user)
+    done = statements(lambda: outbox.store(nok.pk))
+    assert done.index("PRAGMA synchronous=FULL") < next(i for i, sql in enumerate(done) if "misclassified" in sql)
+    assert done[-1] == "PRAGMA synchronous=NORMAL"
 
 
 def test_a_refused_verdict_leaves_the_connection_as_it_was():
