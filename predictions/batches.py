@@ -5,6 +5,7 @@ answer is written only for an item that has none yet.
 """
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +16,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from classifr.common import jobs, languages
+from classifr.common.ahead import map_ahead
 from classifr.common.errors import DomainError, InvalidInput, Unavailable
 from classifr.common.media.images import Picture
 from classifr.common.models import Job
@@ -141,7 +143,7 @@ def _answer(batch: Batch, chunk: list[BatchItem]) -> None:
     try:
         live = registry.live_or_refuse(batch.project)
         least_side = classification.least_side(batch.project, live)
-        _ask_about(live, batch, [(item, picture) for item in chunk if (picture := _picture_of(item, least_side))])
+        _ask_about(live, batch, _with_pictures(chunk, least_side))
     except (PredictorError, registry.NoLiveModel) as error:
         if len(chunk) == 1:
             _refuse(chunk[0], str(error))
@@ -172,19 +174,27 @@ def _ask_about(live: ModelVersion, batch: Batch, pairs: list[tuple[BatchItem, Pi
         BatchItem.objects.bulk_update([item for item, _p, _s in open_pairs], ["prediction"])
 
 
-def _picture_of(item: BatchItem, least_side: int | None) -> Picture | None:
-    """Return an item's stored picture; an item whose picture is gone gets a sentence instead.
+def _with_pictures(chunk: list[BatchItem], least_side: int | None) -> list[tuple[BatchItem, Picture]]:
+    """Return the items with their stored pictures; one whose picture is gone gets a sentence instead.
 
     Raises:
         Unavailable: if the storage cannot be reached.
     """
-    try:
-        if item.sample is None:
-            raise FileNotFoundError
-        return uploads.stored(item.sample, least_side=least_side)
-    except FileNotFoundError:
-        _refuse(item, _("The picture is no longer there. Please upload it again."))
-        return None
+
+    def picture_of(item: BatchItem) -> Picture | None:
+        try:
+            return uploads.stored(item.sample, least_side=least_side) if item.sample else None
+        except FileNotFoundError:
+            return None
+
+    pairs = []
+    with closing(map_ahead(picture_of, chunk)) as pictures:
+        for item, picture in zip(chunk, pictures, strict=True):
+            if picture:
+                pairs.append((item, picture))
+            else:
+                _refuse(item, _("The picture is no longer there. Please upload it again."))
+    return pairs
 
 
 def _refuse(item: BatchItem, sentence: str) -> None:
