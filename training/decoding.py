@@ -1,12 +1,18 @@
-"""Stored pictures as a network sees them, read and decoded on every core."""
+"""Stored pictures as a network sees them, read and decoded on every core, and as a service is sent them."""
 
+import logging
 from collections.abc import Callable, Generator, Mapping
 
 import numpy as np
 
 from classifr.common.ahead import map_ahead
 from classifr.common.errors import DomainError
+from classifr.common.media import images
+from classifr.common.media.images import Picture
+from classifr.common.storages import StorageUnavailable
 from predictions.predictors import preprocessing
+
+logger = logging.getLogger(__name__)
 
 Read = Callable[[], bytes]
 UNREADABLE = (OSError, DomainError)  # what reading one stored picture may raise; the others go on
@@ -28,3 +34,19 @@ def pixels(
             return sample, str(error) or type(error).__name__
 
     return map_ahead(decoded, pictures, ahead=ahead)
+
+
+def whole(read: Read, sample: str) -> Picture | None:
+    """Return a stored picture with all its pixels; None if it is gone or damaged, which is logged.
+
+    Raises:
+        StorageUnavailable: the storage does not answer.
+    """
+    try:
+        data = read()
+        return Picture(images.load(data), data, "image/jpeg", sample)
+    except StorageUnavailable:
+        raise
+    except UNREADABLE as error:
+        logger.error("The stored picture of sample %s cannot be read: %s", sample, error)
+        return None

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 from django.conf import settings as django_settings
 from django.core.files.storage import storages
@@ -10,6 +11,7 @@ from classifr.common.custom_vision import client as client_module
 from classifr.common.custom_vision import limits
 from classifr.common.custom_vision.client import Client
 from classifr.common.progress import Cancelled
+from classifr.common.storages import StorageUnavailable
 from classifr.tests.custom_vision import faults
 from classifr.tests.custom_vision.stand_in import StandIn
 from predictions.predictors.azure import Reference
@@ -111,6 +113,25 @@ class TestLearning:
         assert kept["performance"] == {"threshold": 0.5, "precision": 1, "recall": 1, "average_precision": 1}
         assert set(kept["by_tag"]) == set(task.class_names)
         assert kept["images"] == 24
+
+    def test_a_picture_that_is_damaged_or_gone_is_left_out_and_told(self, service, trainer, task):
+        def gone() -> bytes:
+            raise FileNotFoundError
+
+        bad = [replace(task.examples[0], read=lambda: b"half a pic"), replace(task.examples[1], read=gone)]
+        broken = replace(task, examples=[*bad, *task.examples[2:]])
+        model = trainer.train(broken)
+        assert_each_picture_is_there_once(service, replace(task, examples=task.examples[2:]))
+        assert any("left out: 2" in note for note in model.notes)
+        scores = trainer.score(servable(model), broken.examples[:4])
+        assert np.isnan(scores).all(axis=1).tolist() == [True, True, False, False]
+
+    def test_a_storage_that_does_not_answer_ends_the_run(self, trainer, task):
+        def unavailable() -> bytes:
+            raise StorageUnavailable("The storage does not answer.")
+
+        with pytest.raises(StorageUnavailable):
+            trainer.train(replace(task, examples=[replace(task.examples[0], read=unavailable), *task.examples[1:]]))
 
     def test_what_is_there_is_not_sent_again(self, service, trainer, task):
         trainer.train(task)

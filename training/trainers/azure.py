@@ -17,11 +17,10 @@ from classifr.common.ahead import map_ahead
 from classifr.common.custom_vision import limits
 from classifr.common.custom_vision.client import Client, Resource
 from classifr.common.custom_vision.errors import Busy, CustomVisionError
-from classifr.common.media import images
-from classifr.common.media.images import Picture
 from classifr.common.progress import Progress, silent
 from predictions.predictors.azure import SETTINGS
 from predictions.predictors.base import BasePredictor, PredictorUnavailable, Scores, Servable, predictors
+from training import decoding
 from training.trainers import azure_iterations, azure_workspace
 from training.trainers.azure_ledger import Ledger
 from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
@@ -100,13 +99,14 @@ class AzureTrainer(BaseTrainer):
         rows = np.full((len(examples), len(model.class_names)), np.nan)
         places = [place for place, example in enumerate(examples) if example.read is not None]
 
-        def ask(place: int) -> Scores:
+        def ask(place: int) -> Scores | None:
             return _ask_patiently(predictors[self.predictor], model, examples[place])
 
         with closing(map_ahead(ask, places, threads=ASKED_AT_ONCE)) as asked:
             for done, (place, scores) in enumerate(zip(places, asked, strict=True)):
                 progress(done, len(places), _("Asking Custom Vision about the pictures"))
-                rows[place] = [scores[name] for name in model.class_names]
+                if scores:
+                    rows[place] = [scores[name] for name in model.class_names]
         return rows
 
     def missing(self) -> list[str]:
@@ -152,11 +152,15 @@ def _told_as_failure() -> Iterator[None]:
         raise TrainingFailed(str(error)) from None
 
 
-def _ask_patiently(predictor: BasePredictor, model: Servable, example: Example) -> Scores:
-    """Ask about one picture; a service that is busy is waited for, because nobody sits in front of the screen."""
+def _ask_patiently(predictor: BasePredictor, model: Servable, example: Example) -> Scores | None:
+    """Ask about one picture, unless it cannot be read.
+
+    A service that is busy is waited for, because nobody sits in front of the screen.
+    """
     assert example.read is not None  # noqa: S101 (only those with a picture are asked about)
-    data = example.read()
-    picture = Picture(images.load(data), data, "image/jpeg", example.sha256)
+    picture = decoding.whole(example.read, example.sha256)
+    if picture is None:
+        return None
     waited = 0.0
     while True:
         try:

@@ -13,8 +13,8 @@ from django.utils.translation import gettext as _
 from classifr.common.custom_vision import encoding
 from classifr.common.custom_vision.client import Client
 from classifr.common.custom_vision.errors import AnswerLost, Refused
-from classifr.common.media import images
 from classifr.common.progress import Progress
+from training import decoding
 from training.trainers.azure_ledger import Ledger
 from training.trainers.base import Example, TrainingFailed, TrainingTask
 
@@ -182,9 +182,10 @@ def _retag(azure: Azure, ledger: Ledger, wanted: dict[str, Wanted], present: dic
 def _upload(azure: Azure, missing: Sequence[Wanted], ledger: Ledger, tell: Progress) -> int:
     """Send pictures in batches; what was taken is written down after each. Returns how many the service cannot use."""
     refused, sent, again = 0, 0, list(missing)
+    broken: list[Wanted] = []
     for _round in range(ROUNDS):
         waiting, again = again, []
-        for batch in _batches(waiting):
+        for batch in _batches(waiting, broken):
             tell(sent, len(missing), _("Sending picture %(done)d of %(total)d") % _share(sent, len(missing)))
             for one, status, image_id in _send(azure, batch):
                 if status in KEPT:
@@ -200,7 +201,7 @@ def _upload(azure: Azure, missing: Sequence[Wanted], ledger: Ledger, tell: Progr
             ledger.save()
             sent = min(len(missing), sent + len(batch))
         if not again:
-            return refused
+            return refused + len(broken)
     sentence = _(
         "Custom Vision could not keep %(count)d pictures. Start the run again in a while: the others are there."
     )
@@ -228,13 +229,20 @@ def _send(azure: Azure, batch: Sequence[tuple[Wanted, bytes]]) -> Iterator[tuple
             yield one, result.status, str(result.image.id) if result.image else ""
 
 
-def _batches(waiting: Iterable[Wanted]) -> Iterator[list[tuple[Wanted, bytes]]]:
-    """Encode pictures, and pack them as the service takes them: so many, and so many bytes."""
+def _batches(waiting: Iterable[Wanted], broken: list[Wanted]) -> Iterator[list[tuple[Wanted, bytes]]]:
+    """Encode pictures, and pack them as the service takes them: so many, and so many bytes.
+
+    One that cannot be read is left out, and added to `broken`.
+    """
     batch: list[tuple[Wanted, bytes]] = []
     size = 0
     for one in waiting:
         assert one.example.read is not None  # noqa: S101 (only those with a picture are sent)
-        data = encoding.encode(images.load(one.example.read()))
+        picture = decoding.whole(one.example.read, one.sha256)
+        if picture is None:
+            broken.append(one)
+            continue
+        data = encoding.encode(picture.image)
         length = len(b64encode(data))
         if batch and (len(batch) == MOST_IN_BATCH or size + length > MOST_BATCH_BYTES):
             yield batch
