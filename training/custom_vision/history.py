@@ -64,7 +64,8 @@ def _take_some(
 
     fetched = fetch_all(new, again, host=errand.remote.host)
     said = {one.id: one for one in new}
-    kept = [(said[id_], images.kept_of(errand, one)) for id_, one in fetched.items() if not one.is_gone]
+    there = {id_: one for id_, one in fetched.items() if not one.is_gone}
+    kept = [(said[id_], one) for id_, one in images.keep_all(errand, there).items()]
     with transaction.atomic():
         for one, (sample, sha256, problem) in kept:
             ImportedPrediction.objects.update_or_create(

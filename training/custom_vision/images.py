@@ -5,6 +5,7 @@ finds the picture by its digest the next time. What a reviewer ruled here since 
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
@@ -14,9 +15,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from classifr.common.ahead import map_ahead
 from classifr.common.errors import Unavailable
 from classifr.common.media import images as door
-from classifr.common.media.images import InvalidPicture
+from classifr.common.media.images import InvalidPicture, Picture
 from classifr.common.progress import Progress
 from predictions import uploads
 from predictions.models import Category, Project, Sample
@@ -103,7 +105,7 @@ def _take_some(errand: Errand, some: Sequence[RemoteImage], seen: Seen) -> None:
     rows = {row.remote_id: row for row in errand.imported.images.filter(remote_id__in=ids).select_related("sample")}
     new = [one for one in some if errand.checks_bytes or not is_here(rows.get(one.id))]
     fetched = fetch_all(new, errand.images_again, host=errand.remote.host)
-    kept = {id_: kept_of(errand, one) for id_, one in fetched.items()}
+    kept = keep_all(errand, fetched)
     for id_, came in fetched.items():
         if came.is_gone:
             seen.gone += 1
@@ -131,20 +133,26 @@ def is_here(row: ImportedImage | None) -> bool:
 Kept = tuple[Sample | None, str, str]  # the sample, the digest of what came, why there is none
 
 
-def kept_of(errand: Errand, one: Fetched) -> Kept:
-    """Keep what came of one picture."""
-    return (None, "", one.problem) if not one.data else keep(errand.project, one.data, by=errand.by)
+def keep_all(errand: Errand, fetched: Mapping[UUID, Fetched]) -> dict[UUID, Kept]:
+    """Take what came through the one door, on every core, and keep it."""
+    with closing(map_ahead(_checked, fetched.values())) as checked:
+        return {id_: _kept(errand, one) for id_, one in zip(fetched, checked, strict=True)}
 
 
-def keep(project: Project, data: bytes, *, by: User | None) -> Kept:
-    """Take a picture through the one door and keep it."""
-    try:
-        picture = door.receive(data, most_bytes=MOST_BYTES, least_side=1)  # nobody looks at it yet
-    except InvalidPicture as error:
-        return None, "", str(error)
-    except Unavailable as error:
-        return None, "", str(error)
-    sample, is_new = uploads.keep(project, picture, by=by, origin=Sample.Origin.IMPORT)
+def _checked(one: Fetched) -> Picture | str:
+    """Return the picture, or why there is none."""
+    if not one.data:
+        return one.problem
+    try:  # nobody looks at it yet
+        return door.receive(one.data, most_bytes=MOST_BYTES, least_side=1).without_pixels()
+    except (InvalidPicture, Unavailable) as error:
+        return str(error)
+
+
+def _kept(errand: Errand, picture: Picture | str) -> Kept:
+    if isinstance(picture, str):
+        return None, "", picture
+    sample, is_new = uploads.keep(errand.project, picture, by=errand.by, origin=Sample.Origin.IMPORT)
     if not is_new:  # what was an upload before is kept from now on
         Sample.objects.filter(pk=sample.pk, origin=Sample.Origin.UPLOAD).update(origin=Sample.Origin.IMPORT)
     return sample, picture.sha256, ""
