@@ -1,11 +1,13 @@
 """Turns a room's errors and a log-in that has ended into answers that a person or an htmx request understands."""
 
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 from csp.constants import HEADER
 from csp.utils import build_policy
 from django.conf import settings
+from django.core.signals import setting_changed
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render, resolve_url
 
@@ -24,6 +26,11 @@ class PolicyMiddleware:
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
         self.policy = build_policy()
+        setting_changed.connect(self._build_again)
+
+    def _build_again(self, *, setting: str, **kwargs: Any) -> None:
+        if setting == "CONTENT_SECURITY_POLICY":
+            self.policy = build_policy()
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)

@@ -159,6 +159,13 @@ def test_an_answer_with_a_policy_of_its_own_keeps_it(client):
     assert picture["Content-Security-Policy"] not in policies
 
 
+def test_the_policy_is_that_of_the_setting(client, settings):
+    before = client.get("/healthz")["Content-Security-Policy"]
+    settings.CONTENT_SECURITY_POLICY = {"DIRECTIVES": {"default-src": ["https://pictures.example.com"]}}
+    assert client.get("/healthz")["Content-Security-Policy"] == "default-src https://pictures.example.com"
+    assert "pictures.example.com" not in before
+
+
 def test_hostile_words_in_the_address_break_nothing(careful_client):
     careful_client.force_login(User.objects.create_superuser("root"))
     for query in ("search=%00", "after=%00&search=%27", "search=" + "a" * 3000, "after=" + "é" * 200):
