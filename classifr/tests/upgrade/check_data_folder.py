@@ -1,0 +1,116 @@
+"""Say, as JSON, what the code of today finds in an upgraded data folder; run by `test_upgrade` in a process of its own.
+
+python -m classifr.tests.upgrade.check_data_folder SEALED_KEY
+"""
+
+import json
+import sys
+
+
+def main(sealed_key: str) -> None:
+    import django
+
+    django.setup()
+    print(json.dumps(found(sealed_key)))  # noqa: T201
+
+
+def found(sealed_key: str) -> dict[str, object]:
+    from unittest.mock import patch
+
+    from django.core.files.storage import storages
+
+    from classifr.common import sealing
+    from classifr.common.models import Job
+    from predictions import classification
+    from predictions.models import Feedback, Prediction, Project, Sample
+    from predictions.tests import tiny_model
+    from predictions.tests.factories import make_upload
+    from review import ground_truth
+    from review.models import Decision
+    from training.custom_vision import errands
+    from training.features import FeatureCache
+    from training.models import DatasetVersion, ImportedProject, TrainingRun
+
+    colours = Project.objects.get(slug="colours")
+    red = Prediction.objects.filter(project=colours).order_by("pk").first()
+    vectors = FeatureCache(tiny_model.BACKBONE_DIGEST).get(
+        list(Sample.objects.filter(project=colours).values_list("sha256", flat=True))
+    )
+    with patch.object(sealing, "SECONDS", 10**10):  # the archive is older than a day
+        key = sealing.unseal(sealed_key, purpose=errands.PURPOSE)
+    category_names = dict(colours.categories.values_list("pk", "name"))
+    labelled = ground_truth.labelled(colours)
+    further = ground_truth.further(colours)
+    pages = broken_pages()  # before a new prediction changes what is counted
+    models = (Sample, Feedback, Decision, DatasetVersion, TrainingRun, ImportedProject)
+    counts = {model.__name__: model.objects.count() for model in models}
+    again = classification.classify_upload(colours, make_upload(colour="red"), by=red.user)
+    return {
+        "jobs": sorted({(each.kind, each.status, each.error) for each in Job.objects.all()}),
+        "predictions": {
+            str(each.uuid): each.scores
+            for each in Prediction.objects.filter(project=colours, batch_item__isnull=True).exclude(pk=again.pk)
+        },
+        "red": {"file": again.sample.sha256, "scores": again.scores},
+        "decisions": list(Decision.objects.order_by("pk").values_list("sample__sha256", "outcome", "category__name")),
+        "vectors": [vectors[key].tolist() for key in vectors],
+        "counts": counts,
+        "truth": {each.sha256: category_names[each.true_category_id] for each in labelled},
+        "further": {
+            Sample.objects.get(pk=key).sha256: [category_names[each] for each in value]
+            for key, value in further.items()
+        },
+        "kept": [name for name in ("colours/stray.jpg", "colours/gone.zip") if storages["uploads"].exists(name)],
+        "training_key": key,
+        "broken_pages": pages,
+    }
+
+
+def broken_pages() -> list[str]:
+    """Open every page that the access matrix knows, as the maintainer, with objects of this database."""
+    from django.db import transaction
+    from django.test import Client
+    from django.urls import reverse
+
+    from accounts.models import ApiToken, Invitation, User
+    from classifr.tests.access_matrix import ROWS
+    from classifr.tests.access_world import World
+    from predictions.models import Batch, ModelVersion, Prediction
+    from training.models import ImportedProject, ServiceAccess, TrainingRun
+
+    version = ModelVersion.objects.get(project__slug="colours")
+    world = World(
+        user=User.objects.get(username="user"),
+        other=User.objects.get(username="other"),
+        reviewer=User.objects.get(username="reviewer"),
+        maintainer=User.objects.get(username="maintainer"),
+        project=version.project,
+        version=version,
+        category=version.project.categories.first(),
+        prediction=Prediction.objects.filter(project=version.project).first(),
+        batch=Batch.objects.first(),
+        run=TrainingRun.objects.first(),
+        token=ApiToken.objects.first(),
+        invitation=Invitation.objects.first(),
+        invitation_token="unknown",
+        imported=ImportedProject.objects.first(),
+        access=ServiceAccess.objects.first(),
+    )
+    broken = []
+    for visitor in (world.user, world.maintainer):
+        client = Client(raise_request_exception=False, SERVER_NAME="localhost")
+        client.force_login(visitor)
+        for name, rows in ROWS.items():
+            for row in rows:
+                if row.method != "GET" or "{" in str(row.kwargs):
+                    continue
+                with transaction.atomic():
+                    status = client.get(reverse(name, kwargs=row.kwargs(world))).status_code
+                    transaction.set_rollback(True)
+                if status >= 500:
+                    broken.append(f"{status} {name}")
+    return broken
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])
