@@ -14,7 +14,7 @@ processes.keep_freed_memory()
 
 bind = os.environ.get("BIND", "127.0.0.1:8000")
 workers = processes.web_processes()
-worker_class = "gthread"
+worker_class = "classifr.web_worker.WebWorker"
 preload_app = True  # imported once: half the time to start, and memory that the processes share
 threads = int(os.environ.get("WEB_THREADS", "4"))
 timeout = 60

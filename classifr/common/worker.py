@@ -1,7 +1,6 @@
 """The process that does the background work: a thread for each queue, one for chores, and one eye on stalled jobs."""
 
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -123,9 +122,3 @@ class Worker:
                 logger.exception("%s failed", threading.current_thread().name)
                 self.stopping.wait(POLL_SECONDS)
                 return None
-
-
-def leave_now() -> None:
-    """End the process at once, with handlers still at work in other threads; what they did is done again."""
-    logging.shutdown()
-    os._exit(0)

@@ -30,6 +30,20 @@ def manage(folder: Path, *arguments: str, **variables: str) -> str:
     return done.stdout
 
 
+def processes_of(environment: dict[str, str]) -> dict[int, bytes]:
+    """Return the processes that live in this environment, and their command lines, as the kernel tells them."""
+    mark = f"CLASSIFR_DATA_DIR={environment['CLASSIFR_DATA_DIR']}".encode()
+    found = {}
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            command, variables = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
+        except OSError:
+            continue
+        if mark in variables.split(b"\0"):
+            found[int(folder.name)] = command
+    return found
+
+
 class Tree:
     """A running installation; its database must have been migrated."""
 
@@ -57,16 +71,10 @@ class Tree:
     def children(self) -> dict[str, list[int]]:
         """The processes of this tree by what they are, from what the kernel says of them."""
         found: dict[str, list[int]] = {"web": [], "worker": []}
-        mark = f"CLASSIFR_DATA_DIR={self.environment['CLASSIFR_DATA_DIR']}".encode()
-        for folder in Path("/proc").glob("[0-9]*"):
-            try:
-                command, variables = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
-            except OSError:
-                continue
-            if mark in variables.split(b"\0") and int(folder.name) != self.process.pid:
-                for name, word in (("web", b"gunicorn"), ("worker", b"\0worker")):
-                    if word in command:
-                        found[name].append(int(folder.name))
+        for pid, command in processes_of(self.environment).items():
+            for name, word in (("web", b"gunicorn"), ("worker", b"\0worker")):
+                if word in command and pid != self.process.pid:
+                    found[name].append(pid)
         return found
 
     def is_complete(self) -> bool:

@@ -43,10 +43,19 @@ class Installation:
         manage(self.folder, "migrate", "-v0", **self.variables)
         self.token = manage(self.folder, "shell", "-v0", "-c", SEED, **self.variables).split()[-1]
 
-    def start_web(self) -> subprocess.Popen[bytes]:
+    def start_web(self, *options: str) -> subprocess.Popen[bytes]:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
-        gunicorn = ["-m", "gunicorn", "-c", "python:classifr.gunicorn", "-b", f"127.0.0.1:{port}", "classifr.wsgi"]
+        gunicorn = [
+            "-m",
+            "gunicorn",
+            "-c",
+            "python:classifr.gunicorn",
+            "-b",
+            f"127.0.0.1:{port}",
+            *options,
+            "classifr.wsgi",
+        ]
         web = self._start(gunicorn)
         wait_until(lambda: answers(port), "the web server", timeout_seconds=60)
         return web

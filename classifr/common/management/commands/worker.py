@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandParser
 
 from classifr.common import jobs, processes
-from classifr.common.worker import Worker, leave_now
+from classifr.common.worker import Worker
 
 
 class Command(BaseCommand):
@@ -45,4 +45,4 @@ class Command(BaseCommand):
         told.wait()
         worker.stop(grace_seconds)
         if worker.is_busy:
-            leave_now()
+            processes.leave_now()  # handlers are still at work; what they did is done again
