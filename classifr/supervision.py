@@ -20,7 +20,7 @@ FIRST_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 30.0
 STEADY_AFTER_SECONDS = 60.0
 END_SECONDS = 12.0
-STARTS_BEFORE_GIVING_UP = 3
+FAILURES_BEFORE_GIVING_UP = 3
 
 
 class PortTaken(Exception):
@@ -28,7 +28,7 @@ class PortTaken(Exception):
 
 
 class NeverCameUp(Exception):
-    """The web server ended again and again before it answered once."""
+    """The web server gave up by itself, again and again, before it answered once."""
 
 
 def ensure_free(bind: str, port: int) -> None:
@@ -48,7 +48,7 @@ class Child:
     def __init__(self, name: str, command: Sequence[str]) -> None:
         self.name = name
         self.command = command
-        self.starts = 0
+        self.failures = 0  # how often it gave up by itself; to be killed is no failure of its own
         self._pause = FIRST_PAUSE_SECONDS
         self._start_at = 0.0
         self._started_at = 0.0
@@ -57,22 +57,27 @@ class Child:
     def tend(self) -> None:
         """Start the process if it is due, and notice if it has ended."""
         if self._process is not None and self._process.poll() is not None:
-            self._plan_next_start(self._process.returncode)
-        if self._process is None and time.monotonic() >= self._start_at:
+            code = self._process.returncode
+            self.failures += code > 0
+            self._plan_next_start(f"ended with status {code}")
+        elif self._process is None and time.monotonic() >= self._start_at:
             self._start()
 
     def _start(self) -> None:
-        self.starts += 1
         self._started_at = time.monotonic()
-        # A session of its own: Ctrl-C reaches the supervisor alone, which then ends its children in order.
-        self._process = subprocess.Popen(  # noqa: S603
-            self.command, cwd=settings.BASE_DIR, env=processes.environment_for_child(), start_new_session=True
-        )
+        environment = processes.environment_for_child()
+        try:
+            # A session of its own: Ctrl-C reaches the supervisor alone, which then ends its children in order.
+            self._process = subprocess.Popen(  # noqa: S603
+                self.command, cwd=settings.BASE_DIR, env=environment, start_new_session=True
+            )
+        except OSError as error:  # no memory or no process is to be had now
+            self._plan_next_start(f"cannot be started ({error.strerror})")
 
-    def _plan_next_start(self, code: int) -> None:
+    def _plan_next_start(self, what_happened: str) -> None:
         if time.monotonic() - self._started_at > STEADY_AFTER_SECONDS:
             self._pause = FIRST_PAUSE_SECONDS
-        logger.warning("The %s ended with status %s; starting it again in %.0f s", self.name, code, self._pause)
+        logger.warning("The %s %s; starting it again in %.0f s", self.name, what_happened, self._pause)
         self._process = None
         self._start_at = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
@@ -118,7 +123,7 @@ class Supervisor:
             meanwhile: is done while the web server starts, before the worker; what it raises ends everything.
 
         Raises:
-            NeverCameUp: if the web server cannot be started.
+            NeverCameUp: if the web server cannot be started. One that others kill is started again, for ever.
         """
         answered = False
         try:
@@ -130,7 +135,7 @@ class Supervisor:
                 if not answered and self._answers():
                     answered = True
                     when_answering()
-                if not answered and self.web.starts > STARTS_BEFORE_GIVING_UP:
+                if not answered and self.web.failures >= FAILURES_BEFORE_GIVING_UP:
                     raise NeverCameUp
         finally:
             self._end_all()

@@ -47,10 +47,10 @@ def processes_of(environment: dict[str, str]) -> dict[int, bytes]:
 class Tree:
     """A running installation; its database must have been migrated."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, **variables: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
-        self.environment = environment(folder)
+        self.environment = environment(folder) | variables
         self.output = folder / "output"
         with open(self.output, "wb") as output:
             self.process = subprocess.Popen(

@@ -6,16 +6,18 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from unittest.mock import Mock
 
 import pytest
 import requests
 from django.core.management import CommandError, call_command
 
-from classifr.supervision import PortTaken, ensure_free
+from classifr import supervision
+from classifr.supervision import NeverCameUp, PortTaken, Supervisor, ensure_free
 from classifr.tests.process_tree import ROOT, Tree, manage
-from scripts.services import free_port, wait_until
+from scripts.services import Postgres, free_port, wait_until
 
 PASSWORD = "correct horse battery staple"  # noqa: S105 (of a test)
 
@@ -68,6 +70,79 @@ def test_children_that_die_are_started_again(tree):
         os.kill(pid, signal.SIGKILL)
     wait_until(lambda: all(has_died(pid) for pid in before["web"] + before["worker"]), "their end")
     wait_until(lambda: tree.answers() and bool(tree.children()["worker"]), "the next ones")
+
+
+@pytest.mark.outer
+def test_a_database_that_comes_later_is_waited_for(tmp_path):
+    with Postgres() as postgres:  # of this test's own: others would notice that it stops
+        url = postgres.fresh_database()
+        manage(tmp_path, "migrate", "-v0", DATABASE_URL=url)
+        postgres.stop()
+        tree = Tree(tmp_path, DATABASE_URL=url)
+        try:
+            wait_until(tree.is_complete, "serve")
+            assert not tree.answers()
+            assert "The database does not answer, Classifr waits for it" in tree.output.read_text()
+            postgres.start()
+            wait_until(tree.answers, "an answer")
+            wait_until(lambda: "The database answers." in tree.output.read_text(), "the news of it")
+        finally:
+            tree.process.kill()
+            tree.process.wait()
+            wait_until(tree.is_gone, "the end of all children")
+
+
+class Children:
+    """Stands for `subprocess.Popen`: processes that end at once, as they are told."""
+
+    def __init__(self, *ends: int | OSError) -> None:
+        self.ends = list(ends)
+        self.started = 0
+
+    def __call__(self, *arguments: object, **options: object) -> "Children":
+        self.started += 1
+        self.returncode = self.ends.pop(0) if self.ends else None
+        if isinstance(self.returncode, OSError):
+            raise self.returncode
+        return self
+
+    def poll(self) -> int | None:
+        return self.returncode
+
+    def terminate(self) -> None:
+        self.returncode = 0
+
+    def wait(self, timeout: float) -> None:
+        pass
+
+
+@pytest.fixture
+def run_with(monkeypatch) -> Callable[[Children], Supervisor]:
+    """Run a supervisor, without pauses, whose web server is these processes; it stops when the last one stays."""
+
+    def run(children: Children) -> Supervisor:
+        monkeypatch.setattr(supervision, "FIRST_PAUSE_SECONDS", 0.0)
+        monkeypatch.setattr(supervision.subprocess, "Popen", children)
+        supervisor = Supervisor("127.0.0.1", free_port())
+        monkeypatch.setattr(supervisor, "worker", Mock())
+        monkeypatch.setattr(supervisor.stopping, "wait", lambda seconds: not children.ends and children.poll() is None)
+        supervisor.run(meanwhile=lambda: None, when_answering=lambda: None)
+        return supervisor
+
+    return run
+
+
+def test_a_web_server_that_is_killed_before_it_answers_is_started_again(run_with):
+    children = Children(-signal.SIGKILL, -signal.SIGKILL, -signal.SIGTERM, 0, OSError(12, "Cannot allocate memory"))
+    run_with(children)
+    assert children.started == 6
+
+
+def test_a_web_server_that_gives_up_by_itself_ends_everything(run_with):
+    children = Children(1, 3, 1)
+    with pytest.raises(NeverCameUp):
+        run_with(children)
+    assert children.started == 3
 
 
 @pytest.mark.outer

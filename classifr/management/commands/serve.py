@@ -1,11 +1,16 @@
 """`manage.py serve`: the web server and the worker, together in one process tree."""
 
 import signal
+import threading
+import time
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError, CommandParser
+from django.db import DatabaseError, InterfaceError, connection
 
 from classifr.supervision import NeverCameUp, PortTaken, Supervisor, default_port, ensure_free
+
+DATABASE_PAUSE_SECONDS = 2
 
 
 class Command(BaseCommand):
@@ -39,13 +44,37 @@ class Command(BaseCommand):
 
     def _check(self) -> None:
         self.check()
-        self.check_migrations()
+        trouble = self._database_trouble()
+        if trouble:
+            self.stderr.write(f"The database does not answer, Classifr waits for it: {trouble}")
+            threading.Thread(target=self._wait_for_database, daemon=True).start()
+
+    def _database_trouble(self) -> str:
+        """Look at the migrations of the database, and return why that could not be done, if so."""
+        try:
+            self.check_migrations()
+        except (DatabaseError, InterfaceError) as error:
+            return str(error).strip() or type(error).__name__
+        finally:
+            connection.close()
+        return ""
+
+    def _wait_for_database(self) -> None:
+        while self._database_trouble():
+            time.sleep(DATABASE_PAUSE_SECONDS)
+        self.stdout.write("The database answers.")
 
     def _welcome(self, address: str, show_demo: bool) -> None:
         self.stdout.write("")
         if show_demo:
-            from classifr import demo
-
-            self.stdout.write(demo.users_table())
+            self.stdout.write(self._demo_users())
         self.stdout.write(self.style.SUCCESS(f"Classifr answers at {address} (Ctrl-C stops it)."))
         self.stdout.flush()
+
+    def _demo_users(self) -> str:
+        from classifr import demo
+
+        try:
+            return demo.users_table()
+        except (DatabaseError, InterfaceError):
+            return "The demo users can be shown when the database answers: end this, and start it again then."
