@@ -15,11 +15,11 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from classifr.common.errors import InvalidInput
+from classifr.common.numbers import LARGEST_KEY, natural_number
 from predictions.models import Category, Feedback, Prediction, Project
 
 PAGE = 24
 UNANSWERED = "none"
-LARGEST_KEY = 2**63 - 1
 CLOCK_SLACK = timedelta(hours=1)  # how far the order of keys and that of times may differ
 
 DETAILS = ("project", "sample", "model_version", "stood_in_for", "top")  # what a page about one prediction shows
@@ -60,8 +60,9 @@ def filters(parameters: Mapping[str, str]) -> Filters:
     verdict = parameters.get("verdict", "")
     if verdict and verdict not in [*Feedback.Verdict.values, UNANSWERED]:
         raise _refusal("verdict", _("Please choose OK, NOK, UNSURE or none."))
-    before = parameters.get("before", "")
-    if before and not (before.isascii() and before.isdigit() and 0 < len(before) < 20 and int(before) <= LARGEST_KEY):
+    text = parameters.get("before", "")
+    before = natural_number(text)
+    if text and before is None:
         raise _refusal("before", _("This is not the end of a page. Please follow the links from page to page."))
     return Filters(
         project=_text(parameters, "project"),
@@ -69,7 +70,7 @@ def filters(parameters: Mapping[str, str]) -> Filters:
         category=_text(parameters, "category"),
         since=_day(parameters, "since"),
         until=_day(parameters, "until"),
-        before=int(before) if before else None,
+        before=before,
     )
 
 

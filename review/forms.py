@@ -7,12 +7,12 @@ from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from classifr.common.errors import InvalidInput
+from classifr.common.numbers import LARGEST_KEY
 from predictions.models import Category, ModelVersion, Project
 from review.models import Decision
 from review.queue import Filters, Reason
 
 NEWEST_VERSIONS = 200
-LARGEST_KEY = 2**63 - 1
 
 
 class _Choices(forms.Form):

@@ -17,6 +17,7 @@ from accounts import roles
 from accounts.models import User
 from accounts.requests import user_of
 from classifr.common.errors import DomainError, InvalidInput
+from classifr.common.numbers import natural_number
 from predictions.models import Prediction, Sample
 from review import card, decisions, history, leases, queue
 from review.forms import HistoryFilters, QueueFilters
@@ -158,7 +159,8 @@ def _rule(request: HttpRequest, sample: Sample, reviewer: User) -> str:
             decision = decisions.confirm(sample, **details)
             return _("Confirmed: %(category)s.") % {"category": decision.category}
         case "category":
-            category = sample.project.categories.filter(pk=int(what)).first() if what.isdecimal() else None
+            number = natural_number(what)
+            category = sample.project.categories.filter(pk=number).first() if number else None
             if category is None:
                 raise InvalidInput(_("This category no longer exists. Choose another one."))
             decision = decisions.label(sample, category, **details)
@@ -171,8 +173,8 @@ def _rule(request: HttpRequest, sample: Sample, reviewer: User) -> str:
 
 def _prediction(request: HttpRequest, sample: Sample) -> Prediction | None:
     """Return the answer that was on the screen."""
-    shown = request.POST.get("prediction", "")
-    return sample.predictions.select_related("top").filter(pk=int(shown)).first() if shown.isdecimal() else None
+    shown = natural_number(request.POST.get("prediction", ""))
+    return sample.predictions.select_related("top").filter(pk=shown).first() if shown else None
 
 
 def _go_on(

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from classifr.common.errors import InvalidInput
+from classifr.common.numbers import natural_number
 from predictions.models import Feedback, ModelVersion, Project, ShadowPrediction
 from review import ground_truth
 from training.calibration import wilson
@@ -26,7 +27,6 @@ WINDOW = 5000
 PAGE = 24
 AT_ONCE = 500  # keys in one query
 NO_CATEGORY = 0  # what is no category of the project (any more): never right
-LARGEST_KEY = 2**63 - 1
 
 
 class Pair(NamedTuple):
@@ -147,9 +147,10 @@ def differences(shadow: ModelVersion, live: ModelVersion, before: str = "", *, s
     """Return a page of the answers in which the two differ. Raises InvalidInput if `before` is no end of a page."""
     rows = shadow.shadow_predictions.filter(agrees=False, prediction__model_version=live)
     if before:
-        if not (before.isascii() and before.isdigit() and len(before) < 20 and int(before) <= LARGEST_KEY):
+        last = natural_number(before)
+        if last is None:
             raise InvalidInput(_("This is not the end of a page. Please follow the links from page to page."))
-        rows = rows.filter(pk__lt=int(before))
+        rows = rows.filter(pk__lt=last)
     found = list(
         rows.select_related("top", "prediction__top", "prediction__sample").order_by("-pk")[: size + 1],
     )

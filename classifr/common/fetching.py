@@ -15,6 +15,8 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from django.conf import settings
 
+from classifr.common.numbers import natural_number
+
 SECONDS = 15.0
 MOST_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
@@ -171,7 +173,7 @@ def _ask(
         return None, urljoin(url, answer.headers.get("Location", ""))
     if answer.status != 200:
         raise CannotFetch(answer.status, answer.headers.get("Retry-After") or "")
-    if int(answer.headers.get("Content-Length") or 0) > most_bytes:
+    if (natural_number(answer.headers.get("Content-Length") or "") or 0) > most_bytes:
         raise TooLarge
     data = bytearray()
     while chunk := answer.read(_CHUNK_BYTES):

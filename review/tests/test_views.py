@@ -154,6 +154,14 @@ def test_a_category_of_another_project_is_no_choice(client, alice, project):
     assert decide(client, make_nok(project), f"category:{make_category().pk}").status_code == 400
 
 
+@pytest.mark.parametrize("text", ["9" * 5000, str(2**63), "²", "x"])
+def test_a_number_that_is_none_breaks_nothing(client, alice, project, text):
+    sample = make_nok(project)
+    assert decide(client, sample, f"category:{text}").status_code == 400
+    assert decide(client, sample, "discard", prediction=text).status_code == 200
+    assert Decision.objects.get().prediction is None
+
+
 def test_a_reviewer_accepts_the_new_name_that_the_user_suggested(client, alice, project):
     sample = make_nok(project, suggestion="pizza")
     assert 'value="name:pizza"' in client.get(QUEUE).content.decode()
