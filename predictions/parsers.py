@@ -1,9 +1,7 @@
 """How the API reads a request's body: always with a limit, never trusting what it says of itself."""
 
-import json
 from typing import IO, Any
 
-from django.conf import settings
 from django.core.exceptions import RequestDataTooBig
 from django.core.files.base import ContentFile
 from django.http import QueryDict
@@ -12,7 +10,8 @@ from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles, JSONParser
 
-from classifr.common.media.upload_handlers import read_limited
+from classifr.common import json_bodies
+from classifr.common.media.upload_handlers import read_limited, read_to_the_end
 
 
 class PictureParser(BaseParser):
@@ -30,13 +29,14 @@ class BytesParser(PictureParser):
 
 
 class LimitedJSONParser(JSONParser):
-    """JSON of a sensible size and depth."""
+    """JSON of a few kilobytes and a sensible depth: no operation needs more, and every value costs memory."""
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
-        body = stream.read(settings.DATA_UPLOAD_MAX_MEMORY_SIZE + 1)
-        if len(body) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
-            raise RequestDataTooBig
+        body = stream.read(json_bodies.MOST_BYTES + 1)
         try:
-            return json.loads(body)
-        except (ValueError, RecursionError) as error:
+            return json_bodies.loads(body)
+        except json_bodies.TooMuchJson as error:
+            read_to_the_end(stream)
+            raise RequestDataTooBig from error
+        except json_bodies.NotJson as error:
             raise ParseError(_("This is not valid JSON.")) from error

@@ -5,18 +5,27 @@ it keeps in memory is below one picture. So the raw body is read, up to a limit,
 """
 
 import re
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from email.message import Message
 from typing import Any
 
 from django.http import HttpRequest
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 
+from classifr.common.media.upload_handlers import read_to_the_end
+from classifr.common.numbers import natural_number
 from classifr.customvision.faults import Fault
 
 MOST_BATCH_BYTES = 100 * 1024 * 1024  # a batch of pictures, which is in memory at once
 MOST_PARTS = 64
+MOST_FIELDS = 64
+MOST_HEADER_BYTES = 4096
+MOST_HEADERS = 8
 _ROOM_FOR_HEADERS = 16 * 1024
-_PARAMETER = re.compile(r""";\s*([\w!#$&+.^`|~*-]+)\s*=\s*(?:("(?:[^"\\]|\\["\\]|\\(?!["\\]))*")|([^;]*))""")
+_CHUNK_BYTES = 256 * 1024
+# Possessive: a quoted string is read once, never again from each of its characters
+_PARAMETER = re.compile(r""";\s*+([\w!#$&+.^`|~*-]++)\s*+=\s*+(?:("[^"\\]*+(?:\\["\\]?+[^"\\]*+)*+")|([^;]*+))""")
 
 
 @dataclass(frozen=True)
@@ -28,14 +37,12 @@ class Part:
 
 
 def read(request: HttpRequest, most: int) -> bytes:
-    """Return the body. Raises Fault if it is longer than `most` bytes, before it is read where that is known."""
-    if _length(request) > most:
-        raise too_large(most)
-    # Django takes a body without a length for an empty one
-    chunked = request.headers.get("Transfer-Encoding", "").lower() == "chunked"
-    source: Any = request.META["wsgi.input"] if chunked else request
-    data = source.read(most + 1)
-    if len(data) > most:
+    """Return the body. Raises Fault if it is longer than `most` bytes, of which no more is kept."""
+    source = _source(request)
+    data = b"" if _length(request) > most else source.read(most + 1)
+    if len(data) > most or _length(request) > most:
+        del data
+        read_to_the_end(source)
         raise too_large(most)
     return data
 
@@ -52,37 +59,86 @@ def image_parts(request: HttpRequest, most: int, most_parts: int) -> list[Part]:
     boundary = _parameters(header).get("boundary", "")
     if not boundary or len(boundary) > 200:
         raise Fault("BadRequestImageStream", "The multipart body has no boundary.")
-    body = read(request, min(most_parts * (most + _ROOM_FOR_HEADERS), MOST_BATCH_BYTES))
-    return _take_apart(body, boundary.encode("latin-1", "replace"), most_parts)
+    return _take_apart(request, boundary, most, most_parts)
 
 
 def too_large(most: int) -> Fault:
     return Fault("BadRequestImageSizeBytes", f"The request is larger than {most} bytes.")
 
 
-def _take_apart(body: bytes, boundary: bytes, most_parts: int) -> list[Part]:
+class _LenientParser(PushMultipartParser):
+    """Takes parts as real clients send them: without a name, or of another disposition than form-data."""
+
+    def _create_segment(self, headerlist: list[tuple[str, str]]) -> MultipartSegment:
+        return MultipartSegment(headerlist)
+
+
+def _take_apart(request: HttpRequest, boundary: str, most: int, most_parts: int) -> list[Part]:
+    """Return the pictures of a multipart body, of each no more than `most` bytes and one: then it is too long."""
+    most_together = min(most_parts * (most + _ROOM_FOR_HEADERS), MOST_BATCH_BYTES)
+    source = _source(request)
+    if _length(request) > most_together:
+        read_to_the_end(source)
+        raise too_large(most_together)
+    parser = _LenientParser(
+        boundary.encode("latin-1", "replace"),
+        max_header_size=MOST_HEADER_BYTES,
+        max_header_count=MOST_HEADERS,
+        max_segment_count=most_parts + MOST_FIELDS,
+        header_charset="latin-1",  # every byte is one; what they mean is seen later
+    )
     parts: list[Part] = []
-    # The line break before a boundary belongs to it (RFC 2046, 5.1.1); the first one has none
-    pieces = (b"\r\n" + body).split(b"\r\n--" + boundary)
-    for piece in pieces[1:]:
-        if piece.startswith(b"--"):
-            break
-        headers, _blank, data = piece.partition(b"\r\n\r\n")
-        disposition = _disposition(headers)
-        if disposition.get("name", "").lower() != "imagedata" and "filename" not in disposition:
-            continue  # a field of text
-        if len(parts) == most_parts:
-            raise Fault("BadRequestImageExceededCount", f"At most {most_parts} images may be sent at once.")
-        parts.append(Part(data, disposition.get("filename", "")))
+    try:
+        for disposition, chunks in _segments(parser.parse_blocking(_limited(source, most_together), _CHUNK_BYTES)):
+            if disposition.get("name", "").lower() != "imagedata" and "filename" not in disposition:
+                continue  # a field of text
+            if len(parts) == most_parts:
+                raise Fault("BadRequestImageExceededCount", f"At most {most_parts} images may be sent at once.")
+            parts.append(Part(_kept(chunks, most + 1), disposition.get("filename", "")))
+    except (MultipartError, Fault) as error:
+        read_to_the_end(source)
+        if isinstance(error, Fault):
+            raise
+        what = "has too many or too long headers or parts" if isinstance(error, ParserLimitReached) else "is damaged"
+        raise Fault("BadRequestImageStream", f"The multipart body {what}.") from error
     return parts
 
 
-def _disposition(headers: bytes) -> dict[str, str]:
-    for line in headers.split(b"\r\n"):
-        name, _colon, value = line.partition(b":")
-        if name.strip().lower() == b"content-disposition":
-            return _parameters(value.decode("utf-8", "replace").strip())
-    return {}
+def _segments(events: Iterator[Any]) -> Iterator[tuple[dict[str, str], Iterator[bytes]]]:
+    """Yield the parameters and the chunks of each part; chunks that nobody asks for are passed over."""
+    for event in events:
+        if isinstance(event, MultipartSegment):
+            chunks = iter(lambda: next(events), None)
+            yield _disposition(event), chunks
+            for _chunk in chunks:
+                pass
+
+
+def _kept(chunks: Iterator[bytes], most: int) -> bytes:
+    kept = bytearray()
+    for chunk in chunks:
+        kept += chunk[: most - len(kept)]
+    return bytes(kept)
+
+
+def _limited(source: Any, most: int) -> Callable[[int], bytes]:
+    """Return how to read from a body of at most `most` bytes; Fault is raised beyond."""
+    left = most
+
+    def read_some(size: int) -> bytes:
+        nonlocal left
+        chunk: bytes = source.read(size)
+        left -= len(chunk)
+        if left < 0:
+            raise too_large(most)
+        return chunk
+
+    return read_some
+
+
+def _disposition(segment: MultipartSegment) -> dict[str, str]:
+    header = segment.header("Content-Disposition") or ""
+    return _parameters(header.encode("latin-1").decode("utf-8", "replace").strip())
 
 
 def _parameters(header: str) -> dict[str, str]:
@@ -101,8 +157,11 @@ def _parameters(header: str) -> dict[str, str]:
     return found
 
 
+def _source(request: HttpRequest) -> Any:
+    # Django takes a body without a length for an empty one
+    is_chunked = request.headers.get("Transfer-Encoding", "").lower() == "chunked"
+    return request.META["wsgi.input"] if is_chunked else request
+
+
 def _length(request: HttpRequest) -> int:
-    try:
-        return int(request.headers.get("Content-Length") or 0)
-    except ValueError:
-        return 0
+    return natural_number(request.headers.get("Content-Length", ""), most=2**63 - 1) or 0

@@ -1,9 +1,10 @@
 """One request as an operation sees it: who asks, and what was sent, checked once, named as in the specification."""
 
 import json
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 from uuid import UUID
 
@@ -12,12 +13,14 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from accounts.models import User
+from classifr.common import json_bodies
+from classifr.common.numbers import natural_number
 from classifr.customvision import bodies
 from classifr.customvision.faults import Fault
 from predictions.models import Project
 
 Version = tuple[int, int]
-LONGEST_NUMBER = 18  # digits; what fits into a column of the database
+MOST_BATCH_JSON_BYTES = 256 * 1024  # addresses, tags and names of a batch
 
 
 @dataclass
@@ -68,10 +71,10 @@ class Call:
 
     def integer(self, name: str, default: int, most: int) -> int:
         """Return a number from 0 to `most`."""
-        text = self.text(name) or str(default)
-        if not (text.isascii() and text.isdigit()) or len(text) > LONGEST_NUMBER or int(text) > most:
+        number = natural_number(self.text(name) or str(default), most=most)
+        if number is None:
             raise Fault("BadRequest", f"The parameter {name} must be a number from 0 to {most}.")
-        return int(text)
+        return number
 
     def fraction(self, name: str, default: float) -> float:
         try:
@@ -87,20 +90,16 @@ class Call:
         texts = [text for value in self._query.get(name.lower(), []) for text in value.split(",") if text.strip()]
         return parse_uuids(texts, name, most)
 
-    def json(self) -> dict[str, Any]:
+    def json(self, most_bytes: int = json_bodies.MOST_BYTES) -> dict[str, Any]:
         """Return the object of the body, empty if there was none; its names are as the client wrote them."""
+        data = bodies.read(self.request, most_bytes)
+        return _object_of(data, lambda: json_bodies.loads(data, most_bytes=most_bytes))
+
+    def json_with_pictures(self) -> dict[str, Any]:
+        """Return the object of a body that holds a batch of pictures, each a `Base64` unless it is tiny."""
         data = bodies.read(self.request, bodies.MOST_BATCH_BYTES)
-        if not data.strip():
-            return {}
-        try:
-            value = json.loads(data, parse_constant=_refuse_constant)
-        except (ValueError, RecursionError) as error:
-            raise Fault("BadRequest", "The body is not JSON.") from error
-        if value is not None and not isinstance(value, dict):
-            raise Fault("BadRequest", "The body must be a JSON object.")
-        if b"\\u" in data and not _is_text(json.dumps(value, ensure_ascii=False)):
-            raise Fault("BadRequest", "The body holds characters that are no text.")
-        return value or {}
+        load = partial(json_bodies.loads_with_pictures, most_pictures=bodies.MOST_PARTS)
+        return _object_of(data, lambda: load(data, most_bytes=MOST_BATCH_JSON_BYTES))
 
     def images(self, most_bytes: int, *, most_parts: int = bodies.MOST_PARTS) -> list[bodies.Part]:
         """Return the pictures of a multipart or binary body, at least one."""
@@ -110,8 +109,20 @@ class Call:
         return parts
 
 
-def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+def _object_of(data: bytes, load: Callable[[], Any]) -> dict[str, Any]:
+    if not data.strip():
+        return {}
+    try:
+        value = load()
+    except json_bodies.TooMuchJson as error:
+        raise Fault("BadRequest", "The body holds more JSON than this operation takes.") from error
+    except json_bodies.NotJson as error:
+        raise Fault("BadRequest", "The body is not JSON.") from error
+    if value is not None and not isinstance(value, dict):
+        raise Fault("BadRequest", "The body must be a JSON object.")
+    if not _is_text(json.dumps(value, ensure_ascii=False, default=lambda picture: "")):
+        raise Fault("BadRequest", "The body holds characters that are no text.")
+    return value or {}
 
 
 def _is_text(dumped: str) -> bool:

@@ -1,7 +1,5 @@
 """Takes images in, one by one or in batches; what is wrong with one is said in its place."""
 
-import base64
-import binascii
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +10,7 @@ from django.db.models import QuerySet
 
 from classifr.common import fetching
 from classifr.common.errors import Unavailable
+from classifr.common.json_bodies import Base64, decode_base64
 from classifr.common.media import images as door
 from classifr.common.media.images import InvalidPicture
 from classifr.customvision import answers, image_rows, removal, tags
@@ -26,6 +25,7 @@ from review import decisions
 
 MOST_BYTES = 6 * 1024 * 1024
 MOST_TAGS = 20
+_ROOM_FOR_LINE_BREAKS = MOST_BYTES  # a slash may be two characters of JSON, too
 REASON = "Tagged through the API"
 
 
@@ -46,9 +46,8 @@ class Entry:
     tag_ids: list[UUID]
 
 
-def batch(call: Call) -> Iterator[tuple[dict[str, Any], list[UUID]]]:
+def batch(body: dict[str, Any]) -> Iterator[tuple[dict[str, Any], list[UUID]]]:
     """Yield the entries of a batch, each with its tags: its own, or those of the batch."""
-    body = call.json()
     items = members_list(body, "images", dict)
     if not items:
         raise Fault("BadRequestImageBatch", "The batch has no images.")
@@ -151,10 +150,12 @@ def predicted(call: Call, prediction_id: UUID) -> Sample:
     return found.prediction.sample
 
 
-def decoded(text: str) -> bytes:
+def decoded(contents: str | Base64) -> bytes:
+    if isinstance(contents, Base64) and contents.most_bytes > MOST_BYTES + _ROOM_FOR_LINE_BREAKS:
+        raise Refused("ErrorImageSize")
     try:
-        return base64.b64decode(text, validate=True)
-    except (binascii.Error, ValueError) as error:
+        return contents.decode() if isinstance(contents, Base64) else decode_base64(contents)
+    except ValueError as error:
         raise Refused("ErrorImageFormat") from error
 
 

@@ -8,9 +8,10 @@ from django.db import transaction
 from django.db.models import QuerySet
 
 from accounts import roles
+from classifr.common.json_bodies import Base64
 from classifr.customvision import image_intake, image_rows, iterations, removal, tags
 from classifr.customvision.bodies import Part
-from classifr.customvision.calls import Call, member, members_list, parse_uuids
+from classifr.customvision.calls import MOST_BATCH_JSON_BYTES, Call, member, members_list, parse_uuids
 from classifr.customvision.faults import Fault, not_implemented
 from classifr.customvision.image_intake import MOST_TAGS, Entry, from_bytes
 from classifr.customvision.operations import NO_CONTENT, Reply, operation
@@ -33,8 +34,8 @@ def create_from_data(call: Call) -> Reply:
 @operation("CreateImagesFromFiles", "POST", f"{IMAGES}/files", roles.REVIEW)
 def create_from_files(call: Call) -> Reply:
     entries = []
-    for item, tag_ids in image_intake.batch(call):
-        take = from_bytes(call, partial(image_intake.decoded, member(item, "contents", str, "")))
+    for item, tag_ids in image_intake.batch(call.json_with_pictures()):
+        take = from_bytes(call, partial(image_intake.decoded, member(item, "contents", (str, Base64), "")))
         entries.append(Entry(member(item, "name", str, ""), take, tag_ids))
     return image_intake.create(call, entries)
 
@@ -42,7 +43,7 @@ def create_from_files(call: Call) -> Reply:
 @operation("CreateImagesFromUrls", "POST", f"{IMAGES}/urls", roles.REVIEW)
 def create_from_urls(call: Call) -> Reply:
     entries = []
-    for item, tag_ids in image_intake.batch(call):
+    for item, tag_ids in image_intake.batch(call.json(MOST_BATCH_JSON_BYTES)):
         url = member(item, "url", str, "")
         entries.append(Entry(url, from_bytes(call, partial(image_intake.fetched, url)), tag_ids))
     return image_intake.create(call, entries)
@@ -51,7 +52,7 @@ def create_from_urls(call: Call) -> Reply:
 @operation("CreateImagesFromPredictions", "POST", f"{IMAGES}/predictions", roles.REVIEW)
 def create_from_predictions(call: Call) -> Reply:
     entries = []
-    for item, tag_ids in image_intake.batch(call):
+    for item, tag_ids in image_intake.batch(call.json(MOST_BATCH_JSON_BYTES)):
         prediction_id = parse_uuids([member(item, "id", str, "")], "id", 1)[0]
         take = partial(image_intake.predicted, call, prediction_id)
         entries.append(Entry(str(prediction_id), take, tag_ids))
@@ -115,7 +116,7 @@ def delete_images(call: Call) -> Reply:
 @transaction.atomic
 def create_image_tags(call: Call) -> Reply:
     """Tag images. In a Multiclass project another tag takes the place of the one before, and a second is `exceeded`."""
-    items = members_list(call.json(), "tags", dict)
+    items = members_list(call.json(MOST_BATCH_JSON_BYTES), "tags", dict)
     pairs = [(_id(item, "imageId"), _id(item, "tagId")) for item in items[: MOST_BATCH * MOST_TAGS]]
     if len(items) > len(pairs):
         raise Fault("BadRequestExceededBatchSize", "Too many tags in one call.")

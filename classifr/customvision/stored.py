@@ -7,8 +7,9 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from accounts import roles
+from classifr.common.numbers import natural_number
 from classifr.customvision import answers, iterations, removal
-from classifr.customvision.calls import LONGEST_NUMBER, Call, member, members_list, moment, parse_uuids
+from classifr.customvision.calls import Call, member, members_list, moment, parse_uuids
 from classifr.customvision.faults import Fault
 from classifr.customvision.operations import NO_CONTENT, Reply, operation
 from classifr.customvision.projects import of as workspace_of
@@ -83,9 +84,10 @@ def _wanted(project: Project, token: dict[str, Any], ids: dict[int, dict[str, UU
         rows = rows.filter(model_version=iteration.version)
     is_oldest_first = member(token, "orderBy", str, "").lower() == "oldest"
     if continuation := member(token, "continuation", str, ""):
-        if not (continuation.isascii() and continuation.isdigit()) or len(continuation) > LONGEST_NUMBER:
+        last = natural_number(continuation)
+        if last is None:
             raise Fault("BadRequestPredictionInvalidQueryParameters", "This continuation is none of ours.")
-        rows = rows.filter(pk__gt=continuation) if is_oldest_first else rows.filter(pk__lt=continuation)
+        rows = rows.filter(pk__gt=last) if is_oldest_first else rows.filter(pk__lt=last)
     limits = _limits(token)
     for one in rows.order_by("pk" if is_oldest_first else "-pk").iterator(MOST_RESULTS):
         if _is_within(one, limits, ids[one.model_version_id]):

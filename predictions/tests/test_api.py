@@ -2,6 +2,7 @@ import pytest
 from knox.models import get_token_model
 from rest_framework.test import APIClient
 
+from classifr.common import json_bodies
 from predictions.models import Feedback, Prediction, Sample
 from predictions.serializers import AnswerSerializer
 from predictions.tests.factories import (
@@ -229,11 +230,11 @@ def test_a_nok_is_taken_with_a_category(api, alice):
     ],
     ids=range(17),
 )
-def test_a_verdict_that_makes_no_sense_is_refused(api, alice, body, settings):
+def test_a_verdict_that_makes_no_sense_is_refused(api, alice, body):
     prediction = make_prediction(alice)
     url = f"/api/v1/predictions/{prediction.uuid}/feedback"
     response = api.generic("POST", url, body, content_type="application/json")
-    assert response.status_code == (413 if len(body) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE else 400)
+    assert response.status_code == (413 if len(body) > json_bodies.MOST_BYTES else 400)
     assert set(response.json()) == {"code", "message", "fields"}
     assert not Feedback.objects.exists()
 

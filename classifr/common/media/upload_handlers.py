@@ -122,12 +122,18 @@ def read_limited(stream: Readable, limit: int | None = None) -> bytes:
     """
     limit = settings.UPLOAD_MAX_BYTES if limit is None else limit
     kept, length = [], 0
-    while length <= _READ_TO_ITS_END_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
+    while length <= limit and (chunk := stream.read(_CHUNK_BYTES)):
         length += len(chunk)
-        if length <= limit:
-            kept.append(chunk)
-        else:
-            kept.clear()
+        kept.append(chunk)
     if length > limit:
+        kept.clear()
+        read_to_the_end(stream)
         raise images.too_long()
     return b"".join(kept)
+
+
+def read_to_the_end(stream: Readable) -> None:
+    """Read what is left of a refused body, and forget it: up to a limit, for who sends for ever reads no answer."""
+    length = 0
+    while length <= _READ_TO_ITS_END_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
+        length += len(chunk)

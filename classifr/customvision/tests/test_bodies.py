@@ -1,8 +1,11 @@
 """Pictures arrive whole, however clients wrap them."""
 
+import base64
+import tracemalloc
+
 import pytest
 
-from classifr.customvision.tests.factories import BOUNDARY, make_caller, make_tagged, multipart
+from classifr.customvision.tests.factories import BOUNDARY, make_caller, make_published, make_tagged, multipart
 from predictions.tests.factories import make_picture_bytes
 
 pytestmark = pytest.mark.django_db
@@ -77,7 +80,69 @@ def test_json_that_makes_no_sense_is_refused(caller, path, body):
     assert caller.training("POST", f"{path}/files", body, content_type="application/json").status_code == 400
 
 
-def test_a_header_of_many_backslashes_takes_no_time(caller, path):
-    disposition = f'form-data; name="imageData"; x="{chr(92) * 5000}'
+@pytest.mark.parametrize(("backslashes", "status"), [(3000, 200), (5000, 400)])
+def test_a_header_of_many_backslashes_takes_no_time(caller, path, backslashes, status):
+    disposition = f'form-data; name="imageData"; x="{chr(92) * backslashes}'
     body, content_type = multipart(make_picture_bytes(), disposition=disposition)
-    assert caller.training("POST", path, body, content_type=content_type).status_code == 200
+    assert caller.training("POST", path, body, content_type=content_type).status_code == status
+
+
+def test_headers_beyond_what_clients_send_are_refused(caller, path):
+    disposition = 'form-data; name="imageData"' + "\r\nX-A: b" * 100
+    body, content_type = multipart(make_picture_bytes(), disposition=disposition)
+    response = caller.training("POST", path, body, content_type=content_type)
+    assert response.status_code == 400 and response.json()["code"] == "BadRequestImageStream"
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="imageData"; x="{{}}'.encode(),
+        f"--{BOUNDARY}\r\n".encode() + b"{}: {}\r\n",
+        b"{}",
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="text"\r\n\r\n{{}}'.encode(),
+        f"--{BOUNDARY}\r\n\r\n\r\n".encode() + b"{}",
+    ],
+    ids=["parameter", "header", "preamble", "field", "no header"],
+)
+@pytest.mark.parametrize("unit", [b"a", b'\\"', b'"', b"\r\n", b"\r\n a", f"\r\n--{BOUNDARY}".encode(), b"; a=b"])
+def test_a_multipart_body_takes_little_memory_beside_itself(caller, path, body, unit):
+    sent = body.replace(b"{}", unit * (4_000_000 // len(unit)))
+    content_type = f"multipart/form-data; boundary={BOUNDARY}"
+    tracemalloc.start()
+    response = caller.training("POST", path, sent, content_type=content_type)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert response.status_code == 400 and peak < len(sent) * 5
+
+
+def test_json_takes_little_memory_beside_itself_in_every_operation(caller):
+    project, _tags, _iteration = make_published(caller, name="live")
+    root = f"projects/{project.uuid}"
+    operations = [(caller.training, "POST", f"{root}/images/{kind}") for kind in ("files", "urls", "predictions")]
+    operations += [
+        (caller.training, "POST", f"{root}/images/tags"),
+        (caller.training, "PATCH", root),
+        (caller.training, "POST", f"{root}/quicktest/url"),
+        (caller.training, "POST", f"{root}/predictions/query"),
+        (caller.training, "POST", f"{root}/train"),
+        (caller.prediction, "POST", f"{project.uuid}/classify/iterations/live/url"),
+        (caller.prediction, "POST", f"{project.uuid}/classify/iterations/live/url/nostore"),
+    ]
+    for start in (b'{"url":', b'{"images":[{"contents":"'):
+        for unit in (b"[],", b"[", b'"a",', b"{}"):
+            body = start + b"[" + unit * (2_000_000 // len(unit))
+            for ask, method, address in operations:
+                tracemalloc.start()
+                response = ask(method, address, body, content_type="application/json")
+                peak = tracemalloc.get_traced_memory()[1]
+                tracemalloc.stop()
+                assert response.status_code == 400 and peak < len(body) * 5, (address, start, unit)
+
+
+def test_a_batch_in_json_is_taken_in_with_its_names_and_line_breaks(caller, path):
+    contents = [base64.encodebytes(make_picture_bytes((shade,) * 3, size=(300, 300))).decode() for shade in (40, 90)]
+    contents[0] = contents[0].replace("\n", "")
+    images = [{"name": f"é{number}", "contents": each} for number, each in enumerate(contents)]
+    answer = caller.training("POST", f"{path}/files", {"images": images}).json()
+    assert [(one["status"], one["sourceUrl"]) for one in answer["images"]] == [("OK", "é0"), ("OK", "é1")]
