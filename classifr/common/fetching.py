@@ -9,7 +9,7 @@ import ipaddress
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -22,6 +22,37 @@ MOST_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK_BYTES = 64 * 1024
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+# What leads to a machine or a network of somebody's own, whatever this Python's `is_global` thinks of it: what that
+# knows has changed from version to version, and a cloud's own services live at addresses that look public.
+_REFUSED = [
+    ipaddress.ip_network(network)
+    for network in (
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",
+        "127.0.0.0/8",
+        "168.63.129.16/32",  # the platform of Azure, as its virtual machines see it
+        "169.254.0.0/16",
+        "172.16.0.0/12",
+        "192.0.0.0/24",  # with 192.0.0.192, metadata of Oracle's cloud
+        "192.0.2.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/3",
+        "::/3",  # all but 2000::/3 is given to nobody as a public address
+        "2001::/23",
+        "2001:db8::/32",
+        "3fff::/20",
+        "4000::/2",
+        "8000::/1",
+    )
+]
+# IPv6 that stands for IPv4: mapped, compatible, translated (SIIT), and NAT64 by its well-known prefix
+_EMBEDDING = [ipaddress.IPv6Network(f"{prefix}/96") for prefix in ("::ffff:0:0", "::", "::ffff:0:0:0", "64:ff9b::")]
 
 
 class CannotFetch(Exception):
@@ -76,7 +107,8 @@ def is_allowed(host: str, address: Address) -> bool:
         except ValueError:
             if entry.lower() == host.lower():
                 return True
-    return all(one.is_global and not one.is_multicast for one in _meanings(address))
+    meanings: Sequence[Address] = _embedded(address) or [address]
+    return all(_is_public(one) for one in meanings)
 
 
 class _Watch:
@@ -183,16 +215,16 @@ def _ask(
     return bytes(data), url
 
 
-def _meanings(address: Address) -> list[Address]:
-    """Return an address with the ones that it may stand for: IPv4 within IPv6 in its several forms."""
-    meanings = [address]
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped:
-            return [address.ipv4_mapped]
-        if address.sixtofour:
-            meanings.append(address.sixtofour)
-        if address.teredo:
-            meanings += address.teredo
-        if address in ipaddress.ip_network("64:ff9b::/96"):
-            meanings.append(ipaddress.IPv4Address(int(address) & 0xFFFFFFFF))
-    return meanings
+def _is_public(address: Address) -> bool:
+    return address.is_global and not any(address in network for network in _REFUSED)
+
+
+def _embedded(address: Address) -> list[ipaddress.IPv4Address]:
+    """Return the IPv4 addresses that an IPv6 address stands for, by which it is judged; none for every other."""
+    if isinstance(address, ipaddress.IPv4Address):
+        return []
+    if any(address in network for network in _EMBEDDING):
+        return [ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)]
+    if address.teredo:
+        return list(address.teredo)
+    return [address.sixtofour] if address.sixtofour else []

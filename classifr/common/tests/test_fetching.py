@@ -4,7 +4,7 @@ import socket
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
+from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
 
@@ -133,22 +133,45 @@ def test_private_and_senseless_addresses_are_refused(url, monkeypatch):
         fetch(url, most_bytes=100)
 
 
-@pytest.mark.parametrize(
-    ("address", "allowed"),
-    [
-        ("93.184.216.34", True),
-        ("2606:2800:220:1:248:1893:25c8:1946", True),
-        ("100.64.0.1", False),
-        ("224.0.0.1", False),
-        ("::ffff:10.0.0.1", False),
-        ("64:ff9b::7f00:1", False),
-        ("2002:7f00:1::", False),
-        ("fe80::1", False),
-        ("fd00::1", False),
-    ],
-)
-def test_only_public_addresses_are_asked(address, allowed):
-    assert fetching.is_allowed("example.com", ip_address(address)) is allowed
+PUBLIC = """
+    1.1.1.1  93.184.216.34  168.63.129.15  168.63.129.17  172.32.0.1  192.0.1.1  223.255.255.255
+    2606:2800:220:1:248:1893:25c8:1946  2a00:1450:4001:81b::200e  2400:cb00:2048:1::c629:d7a2  2001:4860:4860::8888
+    ::ffff:93.184.216.34  64:ff9b::93.184.216.34  2002:5db8:d822::1
+"""
+NOT_PUBLIC = """
+    0.0.0.0  0.1.2.3  10.0.0.1  100.64.0.1  100.100.100.200  127.0.0.1  127.255.255.254  168.63.129.16
+    169.254.169.254  169.254.170.2  172.16.0.1  172.31.255.255  192.0.0.1  192.0.0.8  192.0.0.9  192.0.0.10
+    192.0.0.170  192.0.0.192  192.0.2.1  192.88.99.1  192.168.1.1  198.18.0.1  198.19.255.255  198.51.100.1
+    203.0.113.1  224.0.0.1  239.255.255.255  240.0.0.1  255.255.255.255
+
+    ::  ::1  100::1  100:0:0:1::1  2001::1  2001:2::1  2001:10::1  2001:20::1  2001:db8::1  3fff::1  4000::1  5f00::1
+    fc00::1  fd00::1  fd00:ec2::254  fd20:ce::254  fe80::1  fec0::1  feff::1  ff02::1  ff0e::1
+    64:ff9b:1::1  64:ff9b:1::93.184.216.34  64:ff9b:1:ffff::7f00:1  64:ff9b::1:0:0
+
+    ::ffff:127.0.0.1  ::ffff:10.0.0.1  ::ffff:168.63.129.16  ::ffff:169.254.169.254  ::ffff:192.0.0.192
+    ::127.0.0.1  ::10.0.0.1  ::168.63.129.16  ::169.254.169.254
+    ::ffff:0:127.0.0.1  ::ffff:0:10.0.0.1  ::ffff:0:168.63.129.16  ::ffff:0:169.254.169.254
+    64:ff9b::127.0.0.1  64:ff9b::10.0.0.1  64:ff9b::168.63.129.16  64:ff9b::192.0.0.192
+    2002:7f00:1::  2002:a00:1::1  2002:a83f:8110::1  2002:a9fe:a9fe::1  2002:c000:c0::
+    2001:0:7f00:1::  2001:0:5db8:d822::80ff:fffe  2001:0:a83f:8110::a247:27dd
+"""
+
+
+@pytest.mark.parametrize("address", PUBLIC.split())
+def test_public_addresses_are_asked(address):
+    assert fetching.is_allowed("example.com", ip_address(address))
+
+
+@pytest.mark.parametrize("address", NOT_PUBLIC.split())
+def test_no_others_are_asked_whatever_they_are_embedded_in(address):
+    assert not fetching.is_allowed("example.com", ip_address(address))
+
+
+@pytest.mark.parametrize("address", NOT_PUBLIC.split())
+def test_what_this_python_knows_of_addresses_does_not_matter(address, monkeypatch):
+    monkeypatch.setattr(IPv4Address, "is_global", True)
+    monkeypatch.setattr(IPv6Address, "is_global", True)
+    assert not fetching.is_allowed("example.com", ip_address(address))
 
 
 def test_the_setting_allows_networks_and_hosts(settings):
