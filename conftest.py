@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from django.conf import settings
-from django.core.cache import cache
+from django.core.cache import caches
 from django.utils import translation
 from hypothesis import settings as hypothesis_settings
 
@@ -24,7 +24,8 @@ hypothesis_settings.load_profile("any machine")
 def clean_slate() -> Iterator[None]:
     """Leave no cached value, no language and no stored file to the next test."""
     yield
-    cache.clear()
+    for alias in ("default", "explanations"):
+        caches[alias].clear()
     translation.deactivate()
     for alias in ("uploads", "misclassified", "models"):
         shutil.rmtree(settings.DATA_DIR / alias, ignore_errors=True)

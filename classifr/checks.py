@@ -91,7 +91,7 @@ def proxy_is_known(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]
 @register(Tags.caches, deploy=True)
 def cache_is_shared(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     count = processes.web_processes()
-    if count == 1 or not settings.CACHES["default"]["BACKEND"].endswith(PROCESS_LOCAL_CACHES):
+    if count == 1 or not settings.CACHES["rates"]["BACKEND"].endswith(PROCESS_LOCAL_CACHES):
         return []
     return [
         Warning(

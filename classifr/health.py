@@ -11,11 +11,13 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 
+from django.core.cache import DEFAULT_CACHE_ALIAS, caches
 from django.core.exceptions import ImproperlyConfigured
 from django.core.files.storage import FileSystemStorage, storages
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
 
+from classifr.common.caches import SteadyCache
 from classifr.common.errors import DomainError
 from predictions import registry
 from predictions.models import Project
@@ -27,6 +29,7 @@ FRESH_SECONDS = 5.0
 STORAGES = ("uploads", "misclassified", "models")
 LEAST_FREE_BYTES = 100_000_000
 OK = "ok"
+CACHE = "cache"
 
 
 def alive(request: HttpRequest) -> JsonResponse:
@@ -34,10 +37,15 @@ def alive(request: HttpRequest) -> JsonResponse:
 
 
 def ready(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when the database, the storages and every live model can be used, else 503 and which cannot."""
+    """Answer 200 when the database, the storages and every live model can be used, else 503 and which cannot.
+
+    Without the cache it is "degraded" and still 200: requests are answered, and rates counted less exactly.
+    """
     parts = readiness.parts()
-    is_ready = all(state == OK for state in parts.values())
-    return JsonResponse({"status": OK if is_ready else "unavailable", "parts": parts}, status=200 if is_ready else 503)
+    wrong = {name for name, state in parts.items() if state != OK}
+    if wrong - {CACHE}:
+        return JsonResponse({"status": "unavailable", "parts": parts}, status=503)
+    return JsonResponse({"status": "degraded" if wrong else OK, "parts": parts})
 
 
 class Readiness:
@@ -75,6 +83,7 @@ class Readiness:
             parts |= {f"storage {alias}": state for alias, state in zip(STORAGES, states, strict=True)}
         if parts["database"] == parts["storage models"] == OK:
             parts["models"] = _state("models", self._ask_models)
+        parts[CACHE] = _state(CACHE, _ask_cache)
         self._parts, self._looked_at = parts, time.monotonic()
 
     def _ask_models(self) -> str:
@@ -109,6 +118,11 @@ def _ask_database() -> str:
     with connection.cursor() as cursor:
         cursor.execute("SELECT 1")
     return OK
+
+
+def _ask_cache() -> str:
+    cache = caches[DEFAULT_CACHE_ALIAS]
+    return OK if not isinstance(cache, SteadyCache) or cache.is_steady else "cannot be used"
 
 
 def _ask_storage(alias: str) -> str:

@@ -172,10 +172,23 @@ else:
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 
 # The cache holds the rates of log-ins and API requests: in files, which the processes of one machine share. Several
-# machines need one that they share: redis://...
-CACHES: dict[str, Any] = {"default": env.cache_url("CACHE_URL", f"filecache://{DATA_DIR / 'cache' / 'rates'}")}
-if CACHES["default"]["BACKEND"].endswith("FileBasedCache"):
-    CACHES["default"]["OPTIONS"] = {"MAX_ENTRIES": 10_000}  # beyond it some rates are forgotten
+# machines need one that they share: redis://... While it cannot be used, each process counts for itself.
+STEADY = "classifr.common.caches.SteadyCache"
+CACHES: dict[str, Any] = {
+    "default": {"BACKEND": STEADY, "LOCATION": "rates", "OPTIONS": {"MAX_ENTRIES": 10_000}},
+    "rates": env.cache_url("CACHE_URL", f"filecache://{DATA_DIR / 'cache' / 'rates'}"),
+    # Apart from the rates, or looking at heat maps would push counted log-ins out
+    "explanations": {"BACKEND": STEADY, "LOCATION": "explanation_files"},
+    "explanation_files": {
+        "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+        "LOCATION": DATA_DIR / "cache" / "explanations",
+        "OPTIONS": {"MAX_ENTRIES": 500},
+    },
+}
+if CACHES["rates"]["BACKEND"].endswith("FileBasedCache"):
+    CACHES["rates"]["OPTIONS"] = {"MAX_ENTRIES": 10_000}  # beyond it some rates are forgotten
+elif CACHES["rates"]["BACKEND"] == "django.core.cache.backends.redis.RedisCache":
+    CACHES["rates"]["BACKEND"] = "classifr.common.caches.QuickRedisCache"
 
 
 def storage(alias: str) -> dict[str, Any]:

@@ -4,7 +4,7 @@ import io
 from dataclasses import dataclass
 
 import numpy as np
-from django.core.cache import cache
+from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
 from PIL import Image
@@ -64,7 +64,7 @@ def explain(prediction: Prediction) -> Explanation:
     """
     version, key = prediction.model_version, f"explanation-{prediction.uuid}"
     names = registry.current_names(version)
-    if (kept := cache.get(key)) is not None:
+    if (kept := caches["explanations"].get(key)) is not None:
         return Explanation(names, kept)
     try:
         predictor = predictors[version.predictor]
@@ -73,7 +73,7 @@ def explain(prediction: Prediction) -> Explanation:
     model = registry.servable(version)
     picture = _picture(prediction.sample, least_side=predictor.least_side(model))
     evidence = predictor.explain(picture, model).astype(np.float32)
-    cache.set(key, evidence, REMEMBERED_SECONDS)
+    caches["explanations"].set(key, evidence, REMEMBERED_SECONDS)
     return Explanation(names, evidence)
 
 

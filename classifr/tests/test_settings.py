@@ -128,8 +128,8 @@ def test_several_processes_need_a_shared_cache(monkeypatch, settings, tmp_path):
     assert not found("classifr.W006")
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
     assert found("classifr.W006")
-    settings.CACHES = {
-        "default": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path)}
+    settings.CACHES = settings.CACHES | {
+        "rates": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path)}
     }
     assert not found("classifr.W006")
 

@@ -4,7 +4,7 @@ import io
 
 import numpy as np
 import pytest
-from django.core.cache import cache
+from django.core.cache import caches
 from django.urls import reverse
 from PIL import Image
 
@@ -23,7 +23,7 @@ CORNERS = {"top left": (0, 0), "top right": (60, 0), "bottom left": (0, 60), "bo
 def models_of_this_test(settings, tmp_path):
     disk = {"BACKEND": "classifr.common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "models")}}
     settings.DATA_DIR, settings.STORAGES = tmp_path, settings.STORAGES | {"models": disk}
-    cache.clear()
+    caches["explanations"].clear()
 
 
 def grey_with(*patches: tuple[str, tuple[int, int]], size: tuple[int, int] = (90, 90)) -> bytes:
