@@ -65,6 +65,20 @@ def origins_are_hosts(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessa
     return messages
 
 
+@register(Tags.security)
+def clients_have_limits(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
+    """Name limits with which every client is too slow, or none ever is."""
+    return [
+        Error(
+            f"{name} is {getattr(settings, name)}.",
+            hint=f"Set it to 1 or more, or leave it out: {name}={usual}",
+            id="classifr.E002",
+        )
+        for name, usual in (("CLIENT_SECONDS", 20), ("CLIENT_BYTES_PER_SECOND", 500))
+        if getattr(settings, name) < 1
+    ]
+
+
 @register(Tags.security, deploy=True)
 def proxy_is_known(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     """Name a proxy set-up in which every form fails or every request is redirected for ever."""

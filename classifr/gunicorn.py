@@ -17,6 +17,7 @@ workers = processes.web_processes()
 worker_class = "classifr.web_worker.WebWorker"
 preload_app = True  # imported once: half the time to start, and memory that the processes share
 threads = int(os.environ.get("WEB_THREADS", "4"))
+worker_connections = 400  # for each two descriptors at most, of 1024 that a process has on most systems
 timeout = 60
 graceful_timeout = 5
 keepalive = 15

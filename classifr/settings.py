@@ -259,6 +259,10 @@ DATA_UPLOAD_MAX_NUMBER_FILES = UPLOAD_BATCH_MAX_FILES
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 FILE_UPLOAD_HANDLERS = ["classifr.common.media.upload_handlers.SizeLimitedUploadHandler"]
 
+# How slow a client may be: seconds for the head of a request, and after that for so many bytes as the rate says
+CLIENT_SECONDS = env.int("CLIENT_SECONDS", 20)
+CLIENT_BYTES_PER_SECOND = env.int("CLIENT_BYTES_PER_SECOND", 500)
+
 # What is kept: `nok` lets a picture go after an OK, `all` keeps it. An unanswered one goes after its time to live.
 RETENTION = env.str("RETENTION", "nok")
 UNANSWERED_TTL = timedelta(hours=env.int("UNANSWERED_TTL_HOURS", 24 * 7))

@@ -1,6 +1,7 @@
 """Keeps the web server and the worker running side by side, for machines without a process manager of their own."""
 
 import http.client
+import ipaddress
 import logging
 import os
 import socket
@@ -40,6 +41,14 @@ def ensure_free(bind: str, port: int) -> None:
             probe.bind((bind.strip("[]"), port))
         except OSError as error:
             raise PortTaken(error.strerror) from error
+
+
+def is_loopback(bind: str) -> bool:
+    """Say whether only this machine reaches what listens there."""
+    try:
+        return ipaddress.ip_address(bind.strip("[]")).is_loopback
+    except ValueError:  # a name
+        return bind == "localhost"
 
 
 class Child:

@@ -15,6 +15,7 @@ import requests
 from django.core.management import CommandError, call_command
 
 from classifr import supervision
+from classifr.management.commands import serve
 from classifr.supervision import NeverCameUp, PortTaken, Supervisor, ensure_free
 from classifr.tests.process_tree import ROOT, Tree, manage
 from scripts.services import Postgres, free_port, wait_until
@@ -195,6 +196,19 @@ def test_a_taken_port_is_refused_with_a_way_out():
             ensure_free("127.0.0.1", port)
         with pytest.raises(CommandError, match="choose another port"):
             call_command("serve", "--port", str(port))
+
+
+@pytest.mark.parametrize(
+    ("bind", "warned"),
+    [("0.0.0.0", True), ("192.0.2.1", True), ("::", True), ("example.com", True)]  # noqa: S104
+    + [("127.0.0.1", False), ("::1", False), ("[::1]", False), ("localhost", False), ("127.8.8.8", False)],
+)
+def test_who_listens_for_others_is_told_of_a_proxy(monkeypatch, capsys, bind, warned):
+    monkeypatch.setattr(serve, "ensure_free", lambda bind, port: None)
+    monkeypatch.setattr(serve.signal, "signal", lambda number, handler: None)
+    monkeypatch.setattr(serve.Supervisor, "run", lambda self, **options: None)
+    call_command("serve", "--bind", bind)
+    assert ("put a proxy in front" in capsys.readouterr().err) == warned
 
 
 def test_a_free_port_is_accepted():

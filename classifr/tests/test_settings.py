@@ -98,6 +98,8 @@ def found(identity: str) -> bool:
         ({"HTTPS": False, "BEHIND_PROXY": True}, "classifr.W005"),
         ({"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}, "classifr.W007"),
         ({"DEFAULT_FROM_EMAIL": "classifr@localhost"}, "classifr.W008"),
+        ({"CLIENT_SECONDS": 0}, "classifr.E002"),
+        ({"CLIENT_BYTES_PER_SECOND": -1}, "classifr.E002"),
         ({"RETENTION": "sometimes"}, "predictions.E011"),
         ({"UPLOAD_FORMATS": ["TIFFX"]}, "predictions.E013"),
         ({"PREDICTORS": {"keras": {"BACKEND": "predictions.predictors.nowhere.Nobody"}}}, "predictions.E001"),
@@ -109,6 +111,11 @@ def test_each_problem_has_a_check(settings, changes, identity):
     for name, value in changes.items():
         setattr(settings, name, value)
     assert found(identity)
+
+
+def test_limits_of_clients_that_make_sense_are_accepted(settings):
+    settings.CLIENT_SECONDS, settings.CLIENT_BYTES_PER_SECOND = 1, 1
+    assert not found("classifr.E002")
 
 
 def test_an_origin_of_the_wrong_scheme_behind_a_proxy_is_named(settings):

@@ -41,6 +41,12 @@ class _Unreadable(BytesIO):
         raise self.reason
 
 
+def longest_body() -> int:
+    """Return how many bytes the longest batch of pictures may have, with what stands around them."""
+    longest_files = settings.UPLOAD_BATCH_MAX_FILES * (settings.UPLOAD_MAX_BYTES + 10_000)
+    return longest_files + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+
 class SizeLimitedUploadHandler(FileUploadHandler):
     """Keeps each file in memory while it is short, then in a temporary file, then not at all."""
 
@@ -48,8 +54,7 @@ class SizeLimitedUploadHandler(FileUploadHandler):
         self, input_data: Any, META: dict[str, Any], content_length: int, boundary: str, encoding: str | None = None
     ) -> None:
         """Refuse at once, with 400, a body that is longer than the longest batch could be."""
-        longest = settings.UPLOAD_BATCH_MAX_FILES * (settings.UPLOAD_MAX_BYTES + 10_000)
-        if content_length > longest + settings.DATA_UPLOAD_MAX_MEMORY_SIZE:
+        if content_length > longest_body():
             raise RequestDataTooBig(f"A body of {content_length} bytes is longer than any upload may be.")
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 
-from classifr.supervision import NeverCameUp, PortTaken, Supervisor, default_port, ensure_free
+from classifr.supervision import NeverCameUp, PortTaken, Supervisor, default_port, ensure_free, is_loopback
 
 DATABASE_PAUSE_SECONDS = 2
 
@@ -33,6 +33,11 @@ class Command(BaseCommand):
                 f"Port {port} of {bind} cannot be used: {error}. End what listens there, or choose another port "
                 f"with --port (or PORT={port + 1} make run)."
             ) from error
+        if not is_loopback(bind):
+            self.stderr.write(
+                f"Classifr listens on {bind}: whoever reaches this machine reaches it, in plain HTTP. For others than "
+                "yourself put a proxy in front of it that speaks HTTPS and buffers requests (docs/deployment.md)."
+            )
         supervisor = Supervisor(bind, port)
         for how in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(how, lambda number, frame: supervisor.stopping.set())
