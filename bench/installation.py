@@ -39,6 +39,7 @@ class Site:
             "CLASSIFR_DATA_DIR": str(folder),
             "UPLOAD_RATE": "1000000/s",
             "UPLOAD_QUOTA": "1000000000",
+            "UPLOAD_MEGAPIXELS": "1000",
             "API_RATE": "1000000/s",
             "LOG_LEVEL": "WARNING",
             "TF_CPP_MIN_LOG_LEVEL": "3",

@@ -255,6 +255,7 @@ UPLOAD_MAX_PIXELS = env.int("UPLOAD_MAX_PIXELS", 50_000_000)
 UPLOAD_BATCH_MAX_FILES = env.int("UPLOAD_BATCH_MAX_FILES", 100)
 UPLOAD_RATE = env.str("UPLOAD_RATE", "600/m")  # pictures per user: N/s, N/m, N/h or N/d
 UPLOAD_QUOTA = env.int("UPLOAD_QUOTA", 20_000)  # pictures per user and day
+UPLOAD_MEGAPIXELS = env.int("UPLOAD_MEGAPIXELS", 40)  # times scans, of a picture on average, within rate and quota
 DATA_UPLOAD_MAX_NUMBER_FILES = UPLOAD_BATCH_MAX_FILES
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
 FILE_UPLOAD_HANDLERS = ["classifr.common.media.upload_handlers.SizeLimitedUploadHandler"]

@@ -12,7 +12,14 @@ from predictions.predictors.base import predictors
 
 KNOWN_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "HEIC")
 NEEDED_STORAGES = ("uploads", "misclassified", "models")
-LIMITS = ("UPLOAD_MAX_BYTES", "UPLOAD_MAX_PIXELS", "UPLOAD_BATCH_MAX_FILES", "UPLOAD_QUOTA", "ENGINE_THREADS")
+LIMITS = (
+    "UPLOAD_MAX_BYTES",
+    "UPLOAD_MAX_PIXELS",
+    "UPLOAD_MEGAPIXELS",
+    "UPLOAD_BATCH_MAX_FILES",
+    "UPLOAD_QUOTA",
+    "ENGINE_THREADS",
+)
 
 
 @register

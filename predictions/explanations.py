@@ -14,10 +14,12 @@ from classifr.common.media.images import Picture
 from predictions import registry, uploads
 from predictions.models import Prediction, Sample
 from predictions.predictors.base import PredictorError, predictors
+from predictions.quotas import count_work
 
 SEEN, UNSEEN = 0.7, 0.25  # how much darker the grey picture is than it was, so that the heat stands out
 SIDE = 640  # of the drawn picture at most: a screen's worth, and a PNG of some 300 KB
 REMEMBERED_SECONDS = 3600  # the page asks twice, for the words and for the picture; another category costs nothing
+MEGAPIXELS = 40  # a model that looks at all the parts takes about as long as decoding so many
 LEAST = 0.05  # log-odds that hiding a part must cost before it is said to have spoken for anything
 # Heat from none to most, as red, green, blue; like matplotlib's "inferno" it rises in brightness, for those who see no
 # colours.
@@ -59,6 +61,7 @@ def explain(prediction: Prediction) -> Explanation:
 
     Raises:
         PictureGone: the picture was let go.
+        QuotaReached: the user had this done too often; says when again.
         NotExplainable: the predictor cannot tell.
         PredictorUnavailable, PredictorError: the model does not answer.
     """
@@ -71,6 +74,7 @@ def explain(prediction: Prediction) -> Explanation:
     except ImproperlyConfigured as error:
         raise PredictorError(str(error)) from error
     model = registry.servable(version)
+    count_work(prediction.user, megapixels=MEGAPIXELS + _megapixels(prediction.sample))
     picture = _picture(prediction.sample, least_side=predictor.least_side(model))
     evidence = predictor.explain(picture, model).astype(np.float32)
     caches["explanations"].set(key, evidence, REMEMBERED_SECONDS)
@@ -124,7 +128,11 @@ def _spread() -> list[str]:
 
 
 def drawn(prediction: Prediction, heat: np.ndarray) -> bytes:
-    """Return the picture in grey with the heat over it in colour, as PNG; dark where the model does not look."""
+    """Return the picture in grey with the heat over it in colour, as PNG; dark where the model does not look.
+
+    Raises as `explain` does.
+    """
+    count_work(prediction.user, megapixels=_megapixels(prediction.sample))
     image = _picture(prediction.sample, least_side=SIDE).image
     image.thumbnail((SIDE, SIDE))
     width, height = image.size
@@ -146,6 +154,10 @@ def coloured(strength: np.ndarray) -> np.ndarray:
     """Return the colour of every value in [0, 1], along the last axis."""
     places = np.linspace(0, 1, len(RAMP))
     return np.stack([np.interp(strength, places, RAMP[:, channel]) for channel in range(3)], axis=-1)
+
+
+def _megapixels(sample: Sample) -> float:
+    return sample.width * sample.height / 1e6  # what is stored has one scan
 
 
 def _picture(sample: Sample, *, least_side: int | None) -> Picture:

@@ -398,7 +398,8 @@ class Feedback(models.Model):
 class DailyUploads(models.Model):
     """How many pictures a user sent on the day of their last upload, and how many in the last window of the rate.
 
-    A meter for the quota and the rate, one row per user. `window` numbers the windows since 1970.
+    A meter for the quota and the rate, one row per user. `window` numbers the windows since 1970. Megapixels are those
+    of the pictures times their scans, what decoding costs; those in the window hold what was too much before it.
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")
@@ -406,6 +407,8 @@ class DailyUploads(models.Model):
     pictures = models.PositiveIntegerField(default=0)
     window = models.PositiveBigIntegerField(default=0)
     in_window = models.PositiveIntegerField(default=0)
+    megapixels = models.FloatField(default=0)
+    megapixels_in_window = models.FloatField(default=0)
 
     class Meta:
         verbose_name_plural = "daily uploads"

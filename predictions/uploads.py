@@ -15,8 +15,8 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from classifr.common.errors import Unavailable
-from classifr.common.media import images
+from classifr.common.errors import DomainError, Unavailable
+from classifr.common.media import cost, images
 from classifr.common.media.images import Picture
 from classifr.common.media.upload_handlers import read_file
 from classifr.common.prepared import Prepared, PreparedInsert
@@ -46,13 +46,20 @@ def receive(project: Project, file: File, *, by: User, least_side: int | None = 
 
 
 def check(file: File, *, by: User, least_side: int | None = None) -> Picture:
-    """Count one upload of a user and make a picture of it, which is not stored yet. Raises as `receive` does.
+    """Count one upload of a user, and what decoding it costs, and make a picture of it, which is not stored yet.
+
+    Raises as `receive` does.
 
     Args:
         least_side: as many pixels of its shorter side are needed now; all of them unless given.
     """
-    count_one(by)
-    return images.receive(read_file(file), least_side=least_side)
+    try:
+        data = read_file(file)
+    except DomainError:
+        count_one(by)
+        raise
+    count_one(by, megapixels=cost.megapixels(data))
+    return images.receive(data, least_side=least_side, sender=by.pk)
 
 
 def keep(

@@ -11,6 +11,7 @@ from django.db.models import QuerySet
 from classifr.common import fetching
 from classifr.common.errors import Unavailable
 from classifr.common.json_bodies import Base64, decode_base64
+from classifr.common.media import cost
 from classifr.common.media import images as door
 from classifr.common.media.images import InvalidPicture
 from classifr.customvision import answers, image_rows, removal, tags
@@ -19,7 +20,7 @@ from classifr.customvision.calls import Call, member, members_list, parse_uuids
 from classifr.customvision.faults import Fault, not_implemented
 from classifr.customvision.models import StoredPrediction, TrainingImage
 from classifr.customvision.operations import Reply
-from predictions import uploads
+from predictions import quotas, uploads
 from predictions.models import Category, Sample
 from review import decisions
 
@@ -131,8 +132,9 @@ def from_bytes(call: Call, read: Callable[[], bytes]) -> Callable[[], Sample]:
         data = read()
         if len(data) > MOST_BYTES:
             raise Refused("ErrorImageSize")
-        try:
-            picture = door.receive(data, most_bytes=MOST_BYTES, least_side=1)  # nobody looks at it yet
+        quotas.count_work(call.user, megapixels=cost.megapixels(data))
+        try:  # nobody looks at it yet, so no side is needed
+            picture = door.receive(data, most_bytes=MOST_BYTES, least_side=1, sender=call.user.pk)
             return uploads.keep(call.project, picture, by=call.user, origin=Sample.Origin.IMPORT)[0]
         except InvalidPicture as error:
             raise Refused("ErrorImageFormat") from error

@@ -8,6 +8,7 @@ from django.utils import timezone
 
 from accounts import roles
 from classifr.common import fetching
+from classifr.common.media import cost
 from classifr.common.media import images as door
 from classifr.common.media.images import InvalidPicture, Picture
 from classifr.customvision import answers, iterations
@@ -16,7 +17,7 @@ from classifr.customvision.calls import Call, member
 from classifr.customvision.faults import Fault, bad_image_format
 from classifr.customvision.models import Iteration, StoredPrediction
 from classifr.customvision.operations import Reply, operation
-from predictions import classification, uploads
+from predictions import classification, quotas, uploads
 from predictions.models import Project
 
 CLASSIFY = "{projectId}/classify/iterations/{publishedName}"
@@ -79,10 +80,14 @@ def _tested(call: Call) -> Iteration:
 
 
 def _sent(call: Call, most_bytes: int) -> Part:
-    uploads.count_one(call.user)
-    part = call.images(most_bytes, most_parts=1)[0]
-    if len(part.data) > most_bytes:
-        raise too_large(most_bytes)
+    megapixels = 0.0
+    try:
+        part = call.images(most_bytes, most_parts=1)[0]
+        if len(part.data) > most_bytes:
+            raise too_large(most_bytes)
+        megapixels = cost.megapixels(part.data)
+    finally:  # what is no picture counts as well
+        uploads.count_one(call.user, megapixels=megapixels)
     return part
 
 
@@ -90,11 +95,13 @@ def _fetched(call: Call, most_bytes: int) -> Part:
     uploads.count_one(call.user)
     url = member(call.json(), "url", str, "")
     try:
-        return Part(fetching.fetch(url, most_bytes=most_bytes), url.rpartition("/")[2])
+        part = Part(fetching.fetch(url, most_bytes=most_bytes), url.rpartition("/")[2])
     except fetching.TooLarge as error:
         raise too_large(most_bytes) from error
     except fetching.CannotFetch as error:
         raise Fault("BadRequestImageUrl", str(error)) from error
+    quotas.count_work(call.user, megapixels=cost.megapixels(part.data))
+    return part
 
 
 def _answer(call: Call, iteration: Iteration, part: Part, *, store: bool) -> Reply:
@@ -126,7 +133,7 @@ def _answer(call: Call, iteration: Iteration, part: Part, *, store: bool) -> Rep
 def _picture(call: Call, part: Part, *, least_side: int | None) -> Picture:
     most = max(settings.UPLOAD_MAX_BYTES, MOST_BYTES_QUICK_TEST)
     try:
-        return door.receive(part.data, most_bytes=most, least_side=least_side)
+        return door.receive(part.data, most_bytes=most, least_side=least_side, sender=call.user.pk)
     except InvalidPicture as error:
         raise bad_image_format(call.id.hex) from error
 

@@ -21,6 +21,7 @@ def test_the_default_settings_are_right():
         ("UPLOAD_RATE", "600", "predictions.E016"),
         ("UPLOAD_RATE", "600/week", "predictions.E016"),
         ("UPLOAD_QUOTA", -1, "predictions.E014"),
+        ("UPLOAD_MEGAPIXELS", 0, "predictions.E014"),
         ("AZURE_STORAGE_LINKS", True, "predictions.W017"),
     ],
 )

@@ -11,7 +11,6 @@ import hashlib
 import io
 import logging
 import struct
-import threading
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -26,6 +25,7 @@ from PIL import Image, WebPImagePlugin  # noqa: F401 (registers WebP, or Pillow 
 
 from classifr.common.errors import InvalidInput, Unavailable
 from classifr.common.media import colours, containers, exif, jpeg
+from classifr.common.turns import Turns
 
 logger = logging.getLogger(__name__)
 
@@ -55,7 +55,7 @@ _USUAL_ERRORS = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struc
 _TOO_MANY_PIXELS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 # A large picture takes hundreds of megabytes while it is decoded, so a process decodes them one after the other.
-_one_large_at_a_time = threading.Lock()
+_one_large_at_a_time = Turns()
 _LONGEST_WAIT_SECONDS = 30
 
 
@@ -97,6 +97,7 @@ def receive(
     formats: Sequence[str] | None = None,
     most_bytes: int | None = None,
     least_side: int | None = None,
+    sender: object = None,
 ) -> Picture:
     """Make a picture of bytes that anybody may have sent.
 
@@ -106,6 +107,7 @@ def receive(
         most_bytes: how long it may be, `UPLOAD_MAX_BYTES` unless given.
         least_side: `image` needs no more pixels than this on its shorter side, so that a JPEG may be scaled down while
             it is decoded, by 2, 4 or 8; every pixel unless given. What is stored does not depend on it.
+        sender: who sent it: large pictures of others do not wait until all of theirs are decoded.
 
     Raises:
         InvalidPicture: with a sentence that says what is wrong and what is accepted.
@@ -114,11 +116,11 @@ def receive(
     accepted = _names(settings.UPLOAD_FORMATS if formats is None else formats)
     format = _accepted_format(data, accepted, most_bytes or settings.UPLOAD_MAX_BYTES)
     with _refusing_what_cannot_be_read(accepted):
-        kept = _kept_as_coded(data, accepted, least_side) if format == "JPEG" else None
-        return kept or _encoded_anew(data, format, accepted)
+        kept = _kept_as_coded(data, accepted, least_side, sender) if format == "JPEG" else None
+        return kept or _encoded_anew(data, format, accepted, sender)
 
 
-def _kept_as_coded(data: bytes, accepted: Sequence[str], least_side: int | None) -> Picture | None:
+def _kept_as_coded(data: bytes, accepted: Sequence[str], least_side: int | None, sender: object) -> Picture | None:
     """Take the picture with its coefficients as they are; None if it has to change, or if there is more in its scan."""
     rewritten = jpeg.rewrite(data)
     facts = exif.read(rewritten.exif) if rewritten else exif.Facts()
@@ -128,9 +130,9 @@ def _kept_as_coded(data: bytes, accepted: Sequence[str], least_side: int | None)
     image: Image.Image = Image.open(feed, formats=["JPEG"])
     full_size = image.size
     _check_size(full_size, accepted)
-    with _room_for(image):
-        if least_side:
-            image.draft(image.mode, (least_side, least_side))
+    if least_side:
+        image.draft(image.mode, (least_side, least_side))
+    with _room_for(image, sender):
         image.load()
         image.info.clear()
         image = colours.to_srgb(image)
@@ -140,14 +142,14 @@ def _kept_as_coded(data: bytes, accepted: Sequence[str], least_side: int | None)
     return Picture(image, rewritten.data, "image/jpeg", _digest(data), capture, full_size)
 
 
-def _encoded_anew(data: bytes, format: str, accepted: Sequence[str]) -> Picture:
+def _encoded_anew(data: bytes, format: str, accepted: Sequence[str], sender: object) -> Picture:
     container = containers.take_apart(data, format)
     if container.scans > MAX_SCANS:
         raise refusal(_("The picture is stored in too many scans."), accepted)
     _check_size(container.claimed, accepted)
     image = _open(container.pixels, format)
     _check_size(image.size, accepted)
-    with _room_for(image):
+    with _room_for(image, sender):
         image.load()
         _forget_the_file(image)
         _check_size(image.size, accepted)
@@ -273,11 +275,11 @@ def _check_size(size: tuple[int, int], accepted: Sequence[str]) -> None:
 
 
 @contextmanager
-def _room_for(image: Image.Image) -> Iterator[None]:
+def _room_for(image: Image.Image, sender: object) -> Iterator[None]:
     if image.width * image.height <= LARGE_PIXELS:
         yield
         return
-    if not _one_large_at_a_time.acquire(timeout=_LONGEST_WAIT_SECONDS):
+    if not _one_large_at_a_time.take(sender, timeout=_LONGEST_WAIT_SECONDS):
         raise Unavailable(
             _("Many large pictures are being read. Try again in a minute, or send a smaller one."),
             retry_after_seconds=60,
@@ -285,7 +287,7 @@ def _room_for(image: Image.Image) -> Iterator[None]:
     try:
         yield
     finally:
-        _one_large_at_a_time.release()
+        _one_large_at_a_time.give_back()
 
 
 def _bytes(value: object) -> bytes:

@@ -124,7 +124,7 @@ def test_a_call_too_many_is_refused_in_the_form_of_the_gateway(world, monkeypatc
 
 
 def test_a_picture_over_the_quota_is_refused_in_the_form_of_the_gateway(world, monkeypatch):
-    def refuse(_user):
+    def refuse(_user, **_cost):
         raise QuotaReached("No more today.", retry_after_seconds=60)
 
     world.publish()
