@@ -4,11 +4,15 @@ A few kilobytes can hold 50 megapixels, and each scan of a progressive JPEG goes
 are counted by this beside their number.
 """
 
+import math
 import re
 import struct
 
 from classifr.common.media import containers
 
+_JPEG_MARKERS_WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xDA), 0xFF}
+_JPEG_FRAMES, _JPEG_PROGRESSIVE, _JPEG_START_OF_SCAN = {0xC0, 0xC1, 0xC2}, 0xC2, 0xDA
+_JPEG_MOST_SEGMENTS = 200
 _JPEG_FRAME = re.compile(rb"\xff[\xc0-\xc2]..\x08(..)(..)", re.DOTALL)
 _JPEG_SCAN = b"\xff\xda"
 _WEBP_CODED, _WEBP_LOSSLESS, _WEBP_EXTENDED = b"VP8 ", b"VP8L", b"VP8X"
@@ -17,18 +21,17 @@ _WEBP_CODED, _WEBP_LOSSLESS, _WEBP_EXTENDED = b"VP8 ", b"VP8L", b"VP8X"
 def megapixels(data: bytes) -> float:
     """Return the megapixels of a picture times its scans; 0 for what is none or has a header cut off."""
     try:
-        width, height = _size(data)
+        if containers.format_of(data) == "JPEG":
+            (width, height), scans = _jpeg_size_and_scans(data)
+        else:
+            (width, height), scans = _size(data), 1
     except (struct.error, IndexError):
         return 0.0
-    return width * height * _scans(data) / 1e6
+    return width * height * scans / 1e6
 
 
 def _size(data: bytes) -> tuple[int, int]:
     match containers.format_of(data):
-        case "JPEG":
-            # The largest: what is embedded as a thumbnail has a frame, too
-            sizes = [struct.unpack(">HH", b"".join(sides)) for sides in _JPEG_FRAME.findall(data)]
-            height, width = max(sizes, key=lambda size: size[0] * size[1], default=(0, 0))
         case "PNG":
             width, height = struct.unpack_from(">II", data, 16)
         case "GIF":
@@ -59,11 +62,29 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     return 0, 0
 
 
+def _jpeg_size_and_scans(data: bytes) -> tuple[tuple[int, int], int]:
+    """Return what is decoded; of a file that is not put together as usual, the most that it can be."""
+    frames: list[tuple[int, int, int, int]] = []
+    position = 2
+    for _segment in range(_JPEG_MOST_SEGMENTS):
+        if data[position] != 0xFF or data[position + 1] in _JPEG_MARKERS_WITHOUT_LENGTH:
+            break
+        marker, start = data[position + 1], position + 4
+        position += 2 + int(struct.unpack_from(">H", data, position + 2)[0])
+        if marker in _JPEG_FRAMES:
+            frames.append((marker, *struct.unpack_from(">xHHB", data, start)))
+        elif marker == _JPEG_START_OF_SCAN and len(frames) == 1:
+            kind, height, width, components = frames[0]
+            # A decoder looks for no other scan then, so that there is no need to read on
+            is_all = kind != _JPEG_PROGRESSIVE and data[start] == components
+            return (width, height), 1 if is_all else _scans(data)
+    sizes = [struct.unpack(">HH", b"".join(sides)) for sides in _JPEG_FRAME.findall(data)]
+    height, width = max(sizes, key=math.prod, default=(0, 0))
+    return (width, height), _scans(data)
+
+
 def _scans(data: bytes) -> int:
-    """Return the number of scans of a JPEG; looked at closely only where there may be several."""
-    if containers.format_of(data) != "JPEG" or (most := data.count(_JPEG_SCAN)) <= 1:
-        return 1
     try:
         return max(1, containers.take_apart(data, "JPEG").scans)
     except containers.Broken:
-        return most  # it will be refused; until it is known, the dearest that it can be
+        return data.count(_JPEG_SCAN)  # it will be refused; until that is known, the dearest that it can be

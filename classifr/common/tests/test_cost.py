@@ -36,6 +36,14 @@ def test_each_scan_goes_over_all_pixels(count):
     assert cost.megapixels(data) == pytest.approx(0.3072 * count)
 
 
+@pytest.mark.parametrize("between", [b"\xff" * 9, b"\xff\xd0", b"\xff\x01"])
+def test_a_file_put_together_in_an_unusual_way_costs_no_less(between):
+    data = crafted.with_scans(encoded("JPEG", scene(640, 480), progressive=True), 50)
+    assert cost.megapixels(data[:2] + between + data[2:]) >= 0.3072 * 50
+    assert cost.megapixels(data[:20] + between + data[20:]) >= 0.3072 * 50
+    assert cost.megapixels(data.replace(b"\xff\xc2", between + b"\xff\xc2", 1)) >= 0.3072 * 50
+
+
 def test_a_thumbnail_within_is_no_scan_of_the_picture():
     inner = encoded("JPEG", scene(160, 120))
     data = with_segments(encoded("JPEG", scene(640, 480)), segment(0xE1, b"Exif\0\0" + inner))
