@@ -67,7 +67,9 @@ def _jpeg_size_and_scans(data: bytes) -> tuple[tuple[int, int], int]:
     frames: list[tuple[int, int, int, int]] = []
     position = 2
     for _segment in range(_JPEG_MOST_SEGMENTS):
-        if data[position] != 0xFF or data[position + 1] in _JPEG_MARKERS_WITHOUT_LENGTH:
+        if position + 10 > len(data) or data[position] != 0xFF:
+            break
+        if data[position + 1] in _JPEG_MARKERS_WITHOUT_LENGTH:
             break
         marker, start = data[position + 1], position + 4
         position += 2 + int(struct.unpack_from(">H", data, position + 2)[0])
