@@ -128,6 +128,23 @@ def undo(reviewer: User) -> Decision:
 
 
 @on_disk()
+def reopen(sample: Sample, *, by: User | None, reason: str = "") -> Decision:
+    """Take the ruling that holds back, whoever made it: its tag was removed."""
+    horizon.lower_for(sample)
+    return Decision.objects.create(sample=sample, outcome=Decision.Outcome.REOPENED, reviewer=by, reason=tidy(reason))
+
+
+@on_disk()
+def withdraw(sample: Sample, *, by: User, reason: str) -> Decision | None:
+    """Rule that an image which was deleted is of no use, where a ruling says otherwise; return the new row or None."""
+    Sample.objects.select_for_update().get(pk=sample.pk)
+    before = newest(sample)
+    if before is None or before.outcome == Decision.Outcome.DISCARDED:
+        return None
+    return Decision.objects.create(sample=sample, outcome=Decision.Outcome.DISCARDED, reviewer=by, reason=tidy(reason))
+
+
+@on_disk()
 def label_many(
     project: Project, pairs: Iterable[tuple[Sample, Category]], *, by: User | None, reason: str
 ) -> list[Decision]:

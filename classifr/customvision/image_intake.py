@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import QuerySet
 
 from classifr.common import fetching
+from classifr.common.commits import on_disk
 from classifr.common.errors import Unavailable
 from classifr.common.json_bodies import Base64, decode_base64
 from classifr.common.media import cost
 from classifr.common.media import images as door
 from classifr.common.media.images import InvalidPicture
-from classifr.customvision import answers, image_rows, removal, tags
+from classifr.customvision import answers, image_rows, tags
 from classifr.customvision.bodies import MOST_PARTS
 from classifr.customvision.calls import Call, member, members_list, parse_uuids
 from classifr.customvision.faults import Fault, not_implemented
@@ -93,7 +93,7 @@ def _take(call: Call, entry: Entry, categories: dict[UUID, Category]) -> tuple[S
     if len(entry.tag_ids) > 1 and not call.project.multilabel:
         raise Refused("ErrorTagLimitExceed")
     sample = entry.take()
-    with transaction.atomic():
+    with on_disk():
         lock(Sample.objects.filter(pk=sample.pk))
         known = image_rows.images(call.project).filter(pk=sample.pk).first()
         TrainingImage.objects.get_or_create(sample=sample)
@@ -102,7 +102,7 @@ def _take(call: Call, entry: Entry, categories: dict[UUID, Category]) -> tuple[S
         if new:
             tag(call, [(sample, new)], held)
         elif known is None and (ruling := decisions.newest(sample)) and ruling.category is None:
-            removal.reopen(sample, by=call.user)
+            decisions.reopen(sample, by=call.user)
     return sample, "OKDuplicate" if known else "OK"
 
 

@@ -4,10 +4,10 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
-from django.db import transaction
 from django.db.models import QuerySet
 
 from accounts import roles
+from classifr.common.commits import on_disk
 from classifr.common.json_bodies import Base64
 from classifr.customvision import image_intake, image_rows, iterations, removal, tags
 from classifr.customvision.bodies import Part
@@ -113,7 +113,7 @@ def delete_images(call: Call) -> Reply:
 
 
 @operation("CreateImageTags", "POST", f"{IMAGES}/tags", roles.REVIEW)
-@transaction.atomic
+@on_disk()
 def create_image_tags(call: Call) -> Reply:
     """Tag images. In a Multiclass project another tag takes the place of the one before, and a second is `exceeded`."""
     items = members_list(call.json(MOST_BATCH_JSON_BYTES), "tags", dict)

@@ -8,11 +8,12 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import User
 from classifr.common import jobs
+from classifr.common.commits import on_disk
 from classifr.customvision.faults import Fault
 from classifr.customvision.models import Export, Iteration, TrainingImage
 from predictions import holds, registry, retention
 from predictions.models import Category, Feedback, Prediction, Project, Sample
-from review import decisions, horizon
+from review import decisions
 from review.models import Decision, FurtherCategory
 from training.models import DatasetItem, DatasetVersion, TrainingRun
 
@@ -45,7 +46,7 @@ def remove_project(project: Project) -> None:
     project.delete()
 
 
-@transaction.atomic
+@on_disk()
 def remove_images(samples: Iterable[Sample], *, by: User) -> None:
     """Take images out of what is learned from.
 
@@ -54,15 +55,11 @@ def remove_images(samples: Iterable[Sample], *, by: User) -> None:
     for sample in samples:
         Sample.objects.select_for_update().get(pk=sample.pk)
         TrainingImage.objects.filter(sample=sample).delete()
-        newest = Decision.objects.filter(sample=sample).order_by("-id").first()
-        if newest and newest.outcome != Decision.Outcome.DISCARDED:
-            Decision.objects.create(
-                sample=sample, outcome=Decision.Outcome.DISCARDED, reviewer=by, reason="Deleted through the API"
-            )
+        decisions.withdraw(sample, by=by, reason="Deleted through the API")
         _let_go(sample)
 
 
-@transaction.atomic
+@on_disk()
 def untag(samples: QuerySet[Sample], categories: Iterable[Category], *, by: User) -> None:
     """Take the rulings back that these samples are of these categories; what else they show goes on to hold."""
     gone = list(categories)
@@ -77,13 +74,7 @@ def untag(samples: QuerySet[Sample], categories: Iterable[Category], *, by: User
         if left := [one for one in shown if one and one not in gone]:
             decisions.label_with_all(sample.project, [(sample, left)], by=by, reason=decision.reason)
         else:
-            reopen(sample, by=by)
-
-
-def reopen(sample: Sample, *, by: User) -> None:
-    """Take the ruling on a sample back; call it in a transaction."""
-    horizon.lower_for(sample)
-    Decision.objects.create(sample=sample, outcome=Decision.Outcome.REOPENED, reviewer=by)
+            decisions.reopen(sample, by=by)
 
 
 @transaction.atomic

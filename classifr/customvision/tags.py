@@ -7,6 +7,7 @@ from django.db import transaction
 from django.db.models import ProtectedError, QuerySet
 
 from accounts import roles
+from classifr.common.commits import on_disk
 from classifr.common.errors import Conflict, InvalidInput
 from classifr.customvision import answers, image_rows, iterations, removal
 from classifr.customvision.calls import Call, member
@@ -68,7 +69,7 @@ def update_tag(call: Call) -> Reply:
 
 
 @operation("DeleteTag", "DELETE", f"{TAGS}/{{tagId}}", roles.MANAGE_CATEGORIES)
-@transaction.atomic
+@on_disk()
 def delete_tag(call: Call) -> Reply:
     """Untag its images, and delete the category, or hide it here where past rulings and data sets point at it."""
     category = _named(call)

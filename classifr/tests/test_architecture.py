@@ -149,6 +149,22 @@ def test_adapters_know_neither_rows_nor_requests(folder):
     assert known == []
 
 
+@pytest.mark.parametrize(
+    ("row", "home"), [("Decision", "review/decisions.py"), ("Feedback", "predictions/feedback.py")]
+)
+def test_what_people_said_is_written_in_one_place_which_has_it_flushed(row, home):
+    writers = {path for path, tree in modules() for node in ast.walk(tree) if makes(node, row)}
+    assert writers == {home}
+
+
+def makes(node: ast.AST, row: str) -> bool:
+    """Say whether this is a call that makes a row of a model."""
+    if not isinstance(node, ast.Call):
+        return False
+    called = ast.unparse(node.func)
+    return called == row or (called.startswith(f"{row}.objects.") and "create" in called)
+
+
 def test_no_file_has_a_name_that_says_nothing():
     assert [path for path, _tree in modules(with_tests=True) if Path(path).stem in SAY_NOTHING] == []
 

@@ -10,19 +10,19 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
 
-from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from classifr.common.ahead import map_ahead
+from classifr.common.commits import on_disk
 from classifr.common.errors import Unavailable
 from classifr.common.media import images as door
 from classifr.common.media.images import InvalidPicture, Picture
 from classifr.common.progress import Progress
 from predictions import uploads
 from predictions.models import Category, Project, Sample
-from review import decisions, horizon
+from review import decisions
 from review.models import Decision
 from training.custom_vision.downloads import MOST_BYTES, Fetched, fetch_all
 from training.custom_vision.remote import Remote, RemoteImage
@@ -113,7 +113,7 @@ def _take_some(errand: Errand, some: Sequence[RemoteImage], seen: Seen) -> None:
         row = rows.setdefault(id_, ImportedImage(imported=errand.imported, remote_id=id_))
         _note(row, *kept[id_], seen)
     listed = [(one, rows[one.id]) for one in some if one.id in rows]
-    with transaction.atomic():
+    with on_disk():
         _label(errand, listed, seen)
         for one, row in listed:
             row.tag_ids, row.seen_at = [str(tag) for tag in one.tag_ids], timezone.now()
@@ -185,7 +185,7 @@ def _label(errand: Errand, listed: Sequence[tuple[RemoteImage, ImportedImage]], 
             planned[sample.pk] = wanted
             new.append((row, sample, wanted))
         elif not wanted and row.decision_id and (ruling := ruled.get(sample.pk)) and ruling.pk == row.decision_id:
-            row.decision = _reopen(sample, errand.by)
+            row.decision = decisions.reopen(sample, by=errand.by, reason=_("Its tag was removed"))
     made = decisions.label_many(
         errand.project, [(sample, category) for _row, sample, category in new], by=errand.by, reason=_("Imported")
     )
@@ -210,13 +210,6 @@ def _may_rule(one: RemoteImage, row: ImportedImage, ruling: Decision | None) -> 
 
 def _says(ruling: Decision | None, category: Category) -> bool:
     return ruling is not None and ruling.category_id == category.pk
-
-
-def _reopen(sample: Sample, by: User | None) -> Decision:
-    horizon.lower_for(sample)
-    return Decision.objects.create(
-        sample=sample, outcome=Decision.Outcome.REOPENED, reviewer=by, reason=_("Its tag was removed")
-    )
 
 
 def conflicts(imported: ImportedProject, categories: Mapping[UUID, Category]) -> Iterator[tuple[ImportedImage, str]]:

@@ -7,6 +7,8 @@ from uuid import UUID
 
 import pytest
 from django.core.management import CommandError
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 
 from classifr.common.custom_vision import client
 from classifr.common.models import Job
@@ -67,6 +69,19 @@ def test_a_second_import_fetches_nothing_and_doubles_nothing(custom_vision):
     assert (Sample.objects.count(), Decision.objects.count(), ImportedImage.objects.count()) == before
     assert len(custom_vision.calls("link")) == 10
     assert "0 fetched now, 0 labelled now" in told and "Complete" in told
+
+
+@pytest.mark.django_db(transaction=True)
+def test_labels_that_come_home_outlive_a_power_cut(custom_vision):
+    if connection.vendor != "sqlite":
+        pytest.skip("PostgreSQL flushes every commit")
+    make_remote(custom_vision, each=1)
+    with CaptureQueriesContext(connection) as queries:
+        bring_home(custom_vision)
+    done = [query["sql"] for query in queries]
+    ruled = next(i for i, sql in enumerate(done) if sql.startswith('INSERT INTO "review_decision"'))
+    levels = [sql for sql in done[:ruled] if sql.startswith("PRAGMA synchronous")]
+    assert levels and levels[-1] == "PRAGMA synchronous=FULL"
 
 
 def test_a_second_import_takes_up_what_is_new_and_tags_that_have_changed(custom_vision):

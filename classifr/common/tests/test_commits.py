@@ -42,9 +42,18 @@ def test_such_a_transaction_is_flushed_and_others_are_not():
         assert flushing() == LATER
 
 
-def test_within_another_transaction_nothing_changes():
-    with transaction.atomic(), on_disk():
-        assert flushing() == LATER
+def test_within_another_of_its_kind_that_one_flushes():
+    with on_disk(), transaction.atomic(), on_disk():
+        assert flushing() == FLUSHED
+    assert flushing() == LATER
+
+
+def test_within_any_other_transaction_it_is_refused():
+    with pytest.raises(RuntimeError, match="durable"), transaction.atomic(), on_disk():
+        Category.objects.update(name="after")
+    with on_disk():
+        assert flushing() == FLUSHED
+    assert flushing() == LATER
 
 
 def test_what_failed_is_rolled_back_and_flushes_no_longer():
