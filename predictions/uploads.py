@@ -74,6 +74,16 @@ def keep(
     return sample, created
 
 
+def keep_to_learn_from(project: Project, picture: Picture, *, by: User | None) -> Sample:
+    """Store a picture that is to be learned from: retention lets it alone, also where users sent it before."""
+    sample, created = keep(project, picture, by=by, origin=Sample.Origin.IMPORT)
+    if not created:
+        Sample.objects.filter(pk=sample.pk, origin=Sample.Origin.UPLOAD).update(origin=Sample.Origin.IMPORT)
+        if not Sample.objects.with_picture().filter(pk=sample.pk).exists():  # let go a moment before that
+            sample, _created = keep(project, picture, by=by, origin=Sample.Origin.IMPORT)
+    return sample
+
+
 def keep_and(
     write: Callable[[Sample], T],
     project: Project,

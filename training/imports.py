@@ -152,7 +152,7 @@ def _take(
     if known and (ruling := decisions.newest(known)) and ruling.outcome != Decision.Outcome.REOPENED:
         _tell_known(source, ruling, report)
         return None
-    sample, _created = uploads.keep(project, picture, by=by, origin=Sample.Origin.IMPORT)
+    sample = uploads.keep_to_learn_from(project, picture, by=by)
     report.taken[source.category.name] = report.taken.get(source.category.name, 0) + 1
     return sample, source.category
 

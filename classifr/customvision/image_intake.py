@@ -94,7 +94,8 @@ def _take(call: Call, entry: Entry, categories: dict[UUID, Category]) -> tuple[S
         raise Refused("ErrorTagLimitExceed")
     sample = entry.take()
     with on_disk():
-        lock(Sample.objects.filter(pk=sample.pk))
+        if not lock(Sample.objects.with_picture().filter(pk=sample.pk)):
+            raise Refused("ErrorStorage")  # it was let go or deleted at this very moment: sent again, it is taken in
         known = image_rows.images(call.project).filter(pk=sample.pk).first()
         TrainingImage.objects.get_or_create(sample=sample)
         held = image_rows.tags_of([known]) if known else {}
@@ -113,9 +114,12 @@ def tag(call: Call, new: list[tuple[Sample, list[Category]]], held: Mapping[int,
     decisions.label_with_all(call.project, rulings, by=call.user, reason=REASON)
 
 
-def lock(samples: QuerySet[Sample]) -> None:
-    """Let nobody else tag these until the transaction ends: a set of tags is read, and written anew with more."""
-    list(samples.select_for_update().order_by("pk").values_list("pk"))
+def lock(samples: QuerySet[Sample]) -> list[int]:
+    """Let nobody else tag these until the transaction ends: a set of tags is read, and written anew with more.
+
+    Returns the keys of those that are there.
+    """
+    return list(samples.select_for_update().order_by("pk").values_list("pk", flat=True))
 
 
 def shown(call: Call, rows: Iterable[Any]) -> list[dict[str, Any]]:

@@ -10,7 +10,7 @@ from accounts.models import User
 from classifr.common import jobs
 from classifr.common.commits import on_disk
 from classifr.customvision.faults import Fault
-from classifr.customvision.models import Export, Iteration, TrainingImage
+from classifr.customvision.models import Export, Iteration, StoredPrediction, TrainingImage
 from predictions import holds, registry, retention
 from predictions.models import Category, Feedback, Prediction, Project, Sample
 from review import decisions
@@ -52,11 +52,12 @@ def remove_images(samples: Iterable[Sample], *, by: User) -> None:
 
     A ruling on one is followed by another, that it is of no use; one without goes altogether if nobody asked about it.
     """
-    for sample in samples:
-        Sample.objects.select_for_update().get(pk=sample.pk)
+    for each in samples:
+        sample = Sample.objects.select_for_update().get(pk=each.pk)
         TrainingImage.objects.filter(sample=sample).delete()
         decisions.withdraw(sample, by=by, reason="Deleted through the API")
-        _let_go(sample)
+        if not (_is_asked_about(sample) or _is_kept(sample, despite_rulings=True)):
+            _let_go(sample)
 
 
 @on_disk()
@@ -79,13 +80,19 @@ def untag(samples: QuerySet[Sample], categories: Iterable[Category], *, by: User
 
 @transaction.atomic
 def remove_prediction(prediction: Prediction) -> None:
-    """Delete a stored prediction; one that a user has answered stays in Classifr and is only not stored any more."""
-    if Feedback.objects.filter(prediction=prediction).exists():
-        prediction.stored.delete()
-        return
+    """Delete a stored prediction, and its picture unless something else needs that.
+
+    One that a user has answered, or that a reviewer was shown, stays in Classifr and is only not stored any more.
+    """
     sample = Sample.objects.select_for_update().get(pk=prediction.sample_id)
+    StoredPrediction.objects.filter(prediction=prediction).delete()
+    answered = Feedback.objects.filter(prediction=prediction)
+    if answered.exists() or Decision.objects.filter(prediction=prediction).exists():
+        return
     prediction.delete()
-    _let_go(sample)
+    # What was made of it outlives it: an image to learn from, a ruling, a place in a data set
+    if not (_is_asked_about(sample) or _is_kept(sample)):
+        _let_go(sample)
 
 
 def remove_exports(iteration: Iteration) -> None:
@@ -96,16 +103,22 @@ def remove_exports(iteration: Iteration) -> None:
     exports.delete()
 
 
+def _is_asked_about(sample: Sample) -> bool:
+    """Say whether predictions are left of a sample: then the rules for users' pictures go on."""
+    return sample.predictions.exists()
+
+
+def _is_kept(sample: Sample, *, despite_rulings: bool = False) -> bool:
+    """Say whether a room keeps this picture; `despite_rulings`: only a data set keeps one that was ruled about."""
+    if despite_rulings and Decision.objects.filter(sample=sample).exists():
+        return DatasetItem.objects.filter(sample=sample).exists()
+    return Sample.objects.filter(holds.kept(), pk=sample.pk).exists()
+
+
 def _let_go(sample: Sample) -> None:
-    """Delete a sample that nothing holds, or at least its picture."""
-    if sample.predictions.exists():
-        return  # the rules for users' pictures go on
-    is_ruled = Decision.objects.filter(sample=sample).exists()
-    if is_ruled and DatasetItem.objects.filter(sample=sample).exists():
-        return
-    if not is_ruled and Sample.objects.filter(holds.kept(), pk=sample.pk).exists():
-        return
+    """Delete a sample, or at least its picture where a ruling on it is to stay in the history."""
     location, file_name = sample.location, sample.file_name
+    is_ruled = Decision.objects.filter(sample=sample).exists()
     if is_ruled:
         Sample.objects.filter(pk=sample.pk).update(location=Sample.Location.NOWHERE, file_name="")
     if sample.has_picture:

@@ -76,6 +76,8 @@ def delete_tag(call: Call) -> Reply:
     removal.untag(Sample.objects.filter(project=category.project_id), [category], by=call.user)
     try:
         with transaction.atomic():
+            # What users said it is stays said, as with a name that no category has yet
+            category.suggestions.update(category=None, suggestion=category.name)
             category.delete()
     except ProtectedError:
         RetiredTag.objects.create(category=category)

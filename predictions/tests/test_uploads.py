@@ -258,3 +258,27 @@ def test_a_long_name_keeps_its_ending():
     assert len(shown) == 200
     assert shown.endswith("….jpeg")
     assert len(uploads.shown_name("y" * 400)) == 200
+
+
+def test_what_is_to_be_learned_from_is_let_alone_from_then_on_whoever_sent_it_before():
+    project, picture = make_project(), images.receive(make_picture_bytes())
+    sent, _created = uploads.keep(project, picture, by=make_user())
+    assert uploads.keep_to_learn_from(project, picture, by=None) == sent
+    sent.refresh_from_db()
+    assert sent.origin == Sample.Origin.IMPORT and sent.storage.exists(sent.file_name)
+
+
+def test_what_was_let_go_a_moment_before_is_stored_again_to_learn_from(monkeypatch):
+    project, picture = make_project(), images.receive(make_picture_bytes())
+    sent, _created = uploads.keep(project, picture, by=make_user())
+    keep, kept = uploads.keep, []
+
+    def keep_and_let_go(*arguments, **options):
+        kept.append(keep(*arguments, **options))
+        if len(kept) == 1:
+            Sample.objects.filter(pk=sent.pk).update(location=Sample.Location.NOWHERE, file_name="")
+        return kept[-1]
+
+    monkeypatch.setattr(uploads, "keep", keep_and_let_go)
+    sample = uploads.keep_to_learn_from(project, picture, by=None)
+    assert sample == sent and sample.has_picture and sample.storage.exists(sample.file_name)

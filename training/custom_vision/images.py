@@ -152,10 +152,7 @@ def _checked(one: Fetched) -> Picture | str:
 def _kept(errand: Errand, picture: Picture | str) -> Kept:
     if isinstance(picture, str):
         return None, "", picture
-    sample, is_new = uploads.keep(errand.project, picture, by=errand.by, origin=Sample.Origin.IMPORT)
-    if not is_new:  # what was an upload before is kept from now on
-        Sample.objects.filter(pk=sample.pk, origin=Sample.Origin.UPLOAD).update(origin=Sample.Origin.IMPORT)
-    return sample, picture.sha256, ""
+    return uploads.keep_to_learn_from(errand.project, picture, by=errand.by), picture.sha256, ""
 
 
 def _note(row: ImportedImage, sample: Sample | None, sha256: str, problem: str, seen: Seen) -> None:
