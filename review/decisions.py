@@ -6,6 +6,7 @@ else is a Conflict, so that no ruling is overwritten by somebody who has not see
 
 from collections.abc import Iterable, Sequence
 
+from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -100,10 +101,14 @@ def discard(sample: Sample, *, by: User, reason: str = "", prediction: Predictio
 
 
 @on_disk()
-def undo(reviewer: User) -> Decision:
+def undo(reviewer: User, *, ruling: int | None = None) -> Decision:
     """Take back this reviewer's newest ruling that still holds, and lease its sample to them again.
 
     Asked again, it takes back the one before. Imported labels are left alone: they were no ruling on a picture seen.
+
+    Args:
+        ruling: the key of the ruling that is meant, as the page showed it. Meant a second time, because the first
+            answer was lost, it is taken back once.
 
     Returns:
         The new row, REOPENED.
@@ -112,11 +117,14 @@ def undo(reviewer: User) -> Decision:
         NothingToUndo: if none is left that others have not ruled on since.
         Conflict: if somebody else is looking at the sample.
     """
-    own = Decision.objects.filter(reviewer=reviewer, prediction__isnull=False)
-    for decision in own.exclude(outcome=Decision.Outcome.REOPENED).order_by("-id")[:UNDO_REACH]:
+    own = _own_rulings(reviewer)
+    for decision in own.filter(pk=ruling) if ruling else own.order_by("-id")[:UNDO_REACH]:
         sample = Sample.objects.select_for_update().get(pk=decision.sample_id)
         if newest(sample) == decision:
             break
+        if ruling and (undone := _undone(decision, reviewer)):
+            leases.take(sample, reviewer)
+            return undone
     else:
         raise NothingToUndo(_("There is nothing of yours left to undo."))
     if not leases.take(sample, reviewer):
@@ -125,6 +133,13 @@ def undo(reviewer: User) -> Decision:
     return Decision.objects.create(
         sample=sample, prediction=decision.prediction, outcome=Decision.Outcome.REOPENED, reviewer=reviewer
     )
+
+
+def undoable(reviewer: User) -> Decision | None:
+    """Return what `undo` would take back: this reviewer's newest ruling that still holds, or None."""
+    lately = _own_rulings(reviewer).order_by("-id").values("pk")[:UNDO_REACH]
+    newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
+    return Decision.objects.filter(~Exists(newer), pk__in=lately).order_by("-id").first()
 
 
 @on_disk()
@@ -202,15 +217,43 @@ def _append(
     reason: str,
     prediction: Prediction | None,
 ) -> Decision:
-    """Write one ruling down and give the lease back. The sample's row is locked, so rulings come one after another."""
+    """Write one ruling down and give the lease back. The sample's row is locked, so rulings come one after another.
+
+    One that was sent again, because the answer to it was lost, is the row that it made the first time.
+    """
     Sample.objects.select_for_update().get(pk=sample.pk)
-    if not leases.held(sample, by):
-        _refuse_if_taken(sample, by)
-    decision = Decision.objects.create(
+    decision = Decision(
         sample=sample, prediction=prediction, outcome=outcome, category=category, reviewer=by, reason=tidy(reason)
     )
+    before = newest(sample)
+    if before and _says_the_same(before, decision):
+        leases.release(sample, by)
+        return before
+    if not leases.held(sample, by):
+        _refuse_if_taken(sample, by)
+    decision.save()
     leases.release(sample, by)
     return decision
+
+
+def _says_the_same(before: Decision, decision: Decision) -> bool:
+    said = ("reviewer_id", "outcome", "category_id", "reason", "prediction_id")
+    return all(getattr(before, name) == getattr(decision, name) for name in said) and not before.further.exists()
+
+
+def _own_rulings(reviewer: User) -> QuerySet[Decision]:
+    """Return what a reviewer ruled on pictures that they saw."""
+    own = Decision.objects.filter(reviewer=reviewer, prediction__isnull=False)
+    return own.exclude(outcome=Decision.Outcome.REOPENED)
+
+
+def _undone(decision: Decision, reviewer: User) -> Decision | None:
+    """Return the row by which this reviewer took the ruling back, if nobody has ruled since."""
+    after = newest(decision.sample)
+    if after is None or after.outcome != Decision.Outcome.REOPENED or after.reviewer_id != reviewer.pk:
+        return None
+    between = Decision.objects.filter(sample=decision.sample_id, pk__gt=decision.pk, pk__lt=after.pk)
+    return None if between.exists() else after
 
 
 def _refuse_if_taken(sample: Sample, by: User) -> None:

@@ -21,11 +21,12 @@ from classifr.common.numbers import natural_number
 from predictions.models import Prediction, Sample
 from review import card, decisions, history, leases, queue
 from review.forms import HistoryFilters, QueueFilters
-from review.models import Decision, Skip
+from review.models import Skip
 from review.queue import Filters
 
 View = Callable[..., HttpResponse]
 SHOWN_COUNT = 99  # beyond, the page says "99+"
+LONGEST_KEY = 18  # digits; what fits into a column of the database
 
 
 def for_reviewers(view: View) -> View:
@@ -73,7 +74,7 @@ def undo(request: HttpRequest) -> HttpResponse:
     """Take the reviewer's newest ruling back, and bring its sample onto the screen."""
     reviewer = user_of(request)
     try:
-        decision = decisions.undo(reviewer)
+        decision = decisions.undo(reviewer, ruling=_ruling_meant(request))
     except DomainError as error:
         return _go_on(request, str(error), error=error)
     sample = decision.sample
@@ -177,6 +178,12 @@ def _prediction(request: HttpRequest, sample: Sample) -> Prediction | None:
     return sample.predictions.select_related("top").filter(pk=shown).first() if shown else None
 
 
+def _ruling_meant(request: HttpRequest) -> int | None:
+    """Return the ruling that the page offered to undo; None where it knew of none."""
+    text = request.POST.get("undo", "")
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= LONGEST_KEY else None
+
+
 def _go_on(
     request: HttpRequest, sentence: str, *, error: DomainError | None = None, sample: Sample | None = None
 ) -> HttpResponse:
@@ -206,5 +213,5 @@ def _card(request: HttpRequest, sample: Sample | None, filters: Filters, query: 
         "following": Sample.objects.filter(pk=following).first() if following else None,
         "query": query,
         "has_skipped": sample is None and Skip.objects.filter(reviewer=reviewer).exists(),
-        "can_undo": Decision.objects.filter(reviewer=reviewer).exists(),
+        "undoable": decisions.undoable(reviewer),
     }

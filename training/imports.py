@@ -14,6 +14,7 @@ from django.utils.translation import ngettext
 
 from accounts.models import User
 from classifr.common.ahead import map_ahead
+from classifr.common.commits import on_disk
 from classifr.common.errors import DomainError, InvalidInput
 from classifr.common.media import images
 from classifr.common.media.images import Picture
@@ -114,8 +115,8 @@ def _import(
     progress(done, len(sources), _("Importing pictures"))
     with closing(map_ahead(_checked, sources)) as checked:
         while some := list(islice(checked, AT_ONCE)):
-            pairs = [pair for source, picture in some if (pair := _take(project, source, picture, seen, report, by))]
-            decisions.label_many(project, pairs, by=by, reason=_("Imported"))
+            taken = [new for source, picture in some if (new := _take(project, source, picture, seen, report, by))]
+            _label(project, taken, report, by=by)
             done += len(some)
             progress(done, len(sources), _("Importing pictures"))
     return report
@@ -139,7 +140,7 @@ def _take(
     seen: dict[str, Source],
     report: ImportReport,
     by: User | None,
-) -> tuple[Sample, Category] | None:
+) -> tuple[Source, Sample] | None:
     """Keep one picture; return what to label, or None when the report says why not."""
     if isinstance(picture, str):
         report.refused.append(Told(source.name, picture))
@@ -149,12 +150,30 @@ def _take(
         _tell_same(source, first, report)
         return None
     known = Sample.objects.filter(project=project, sha256=picture.sha256).first()
-    if known and (ruling := decisions.newest(known)) and ruling.outcome != Decision.Outcome.REOPENED:
+    if known and (ruling := _that_holds(decisions.newest(known))):
         _tell_known(source, ruling, report)
         return None
-    sample = uploads.keep_to_learn_from(project, picture, by=by)
-    report.taken[source.category.name] = report.taken.get(source.category.name, 0) + 1
-    return sample, source.category
+    return source, uploads.keep_to_learn_from(project, picture, by=by)
+
+
+@on_disk()
+def _label(project: Project, taken: Sequence[tuple[Source, Sample]], report: ImportReport, *, by: User | None) -> None:
+    """Label what was kept, but where somebody has ruled since the look: a reviewer, or the same import sent twice."""
+    keys = [sample.pk for _source, sample in taken]
+    list(Sample.objects.filter(pk__in=keys).select_for_update().order_by("pk").values_list("pk"))
+    ruled = decisions.newest_for(sample for _source, sample in taken)
+    new: list[tuple[Sample, Category]] = []
+    for source, sample in taken:
+        if ruling := _that_holds(ruled.get(sample.pk)):
+            _tell_known(source, ruling, report)
+            continue
+        report.taken[source.category.name] = report.taken.get(source.category.name, 0) + 1
+        new.append((sample, source.category))
+    decisions.label_many(project, new, by=by, reason=_("Imported"))
+
+
+def _that_holds(ruling: Decision | None) -> Decision | None:
+    return ruling if ruling and ruling.outcome != Decision.Outcome.REOPENED else None
 
 
 def _tell_same(source: Source, first: Source, report: ImportReport) -> None:

@@ -1,4 +1,7 @@
+import threading
+
 import pytest
+from django.db import connection
 
 from classifr.common.errors import Conflict, InvalidInput
 from predictions.models import Category
@@ -197,3 +200,91 @@ def test_a_further_category_of_another_project_is_refused():
     with pytest.raises(InvalidInput, match="another project"):
         decisions.label_with_all(project, [(make_sample(project), shown)], by=None, reason="import")
     assert not Decision.objects.exists()
+
+
+def test_a_ruling_that_is_sent_again_is_the_first_one(sample, gnocchi):
+    alice, prediction = make_reviewer(), sample.predictions.get()
+    leases.take(sample, alice)
+    first = decisions.label(sample, gnocchi, by=alice, reason="seen", prediction=prediction)
+    assert decisions.label(sample, gnocchi, by=alice, reason=" seen ", prediction=prediction) == first
+    assert decisions.label_by_name(sample, "GNOCCHI", by=alice, reason="seen", prediction=prediction) == first
+    assert Decision.objects.get() == first and not Lease.objects.exists()
+
+
+def test_the_same_confirmation_or_discarding_again_is_the_first_one(project):
+    alice, confirmed, discarded = make_reviewer(), make_nok(project), make_nok(project)
+    assert decisions.confirm(confirmed, by=alice) == decisions.confirm(confirmed, by=alice)
+    assert decisions.discard(discarded, by=alice) == decisions.discard(discarded, by=alice)
+    assert Decision.objects.count() == 2
+
+
+def test_sent_again_it_is_the_first_one_also_where_another_looks_at_the_sample_by_now(sample):
+    alice = make_reviewer()
+    first = decisions.discard(sample, by=alice)
+    leases.take(sample, make_reviewer())
+    assert decisions.discard(sample, by=alice) == first
+    assert Lease.objects.exists()
+
+
+def test_what_is_ruled_anew_is_a_ruling_of_its_own(sample, gnocchi, project):
+    alice = make_reviewer()
+    first = decisions.label(sample, gnocchi, by=alice, reason="seen")
+    assert decisions.label(sample, gnocchi, by=alice, reason="looked at it once more") != first
+    decisions.undo(alice, ruling=decisions.confirm(sample, by=alice).pk)
+    assert decisions.confirm(sample, by=alice).outcome == "confirmed"
+    assert Decision.objects.count() == 5
+
+
+def test_a_label_of_one_category_is_not_that_of_several(gnocchi, sample, project):
+    alice, project.multilabel = make_reviewer(), True
+    both = [gnocchi, project.categories.get(name="risotto")]
+    (several,) = decisions.label_with_all(project, [(sample, both)], by=alice, reason="seen")
+    assert decisions.label(sample, gnocchi, by=alice, reason="seen") != several
+
+
+def test_the_ruling_of_another_is_no_repetition(sample):
+    decisions.discard(sample, by=make_reviewer())
+    with pytest.raises(decisions.AlreadyDecided):
+        decisions.discard(sample, by=make_reviewer())
+
+
+def test_an_undo_that_is_sent_again_takes_one_ruling_back(project):
+    alice = make_reviewer()
+    first, second = make_nok(project), make_nok(project)
+    decisions.confirm(first, by=alice)
+    ruling = decisions.confirm(second, by=alice)
+    undone = decisions.undo(alice, ruling=ruling.pk)
+    assert decisions.undo(alice, ruling=ruling.pk) == undone
+    assert decisions.newest(first).outcome == "confirmed" and leases.held(second, alice)
+    assert decisions.undoable(alice).sample == first
+
+
+def test_an_undo_of_what_was_ruled_anew_or_is_anothers_is_refused(sample, gnocchi):
+    alice, bob = make_reviewer(), make_reviewer()
+    ruling = decisions.confirm(sample, by=alice)
+    decisions.label(sample, gnocchi, by=alice)
+    for reviewer in (alice, bob):
+        with pytest.raises(decisions.NothingToUndo):
+            decisions.undo(reviewer, ruling=ruling.pk)
+    assert decisions.undoable(bob) is None
+
+
+@pytest.mark.django_db(transaction=True)
+def test_of_the_same_ruling_sent_twice_at_once_one_is_kept(sample):
+    alice, made, errors = make_reviewer(), [], []
+
+    def rule():
+        try:
+            made.append(decisions.discard(sample, by=alice))
+        except Exception as error:
+            errors.append(error)
+        finally:
+            connection.close()
+
+    threads = [threading.Thread(target=rule) for _number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert errors == [] and len(made) == 4
+    assert {decision.pk for decision in made} == {Decision.objects.get().pk}

@@ -123,6 +123,25 @@ def test_undo_brings_the_sample_back_onto_the_screen(client, alice, project):
     assert reverse("review:decide", args=[sample.uuid]) in page
 
 
+def test_a_ruling_and_an_undo_whose_answers_were_lost_are_sent_again_and_count_once(client, alice, project):
+    first, second = make_nok(project), make_nok(project)
+    decide(client, first, "confirm")
+    for _time in range(2):
+        assert decide(client, second, "confirm").status_code == 200
+    assert Decision.objects.count() == 2
+    ruling = Decision.objects.get(sample=second)
+    assert f'name="undo" value="{ruling.pk}"' in client.get("/review/").content.decode()
+    for _time in range(2):
+        page = client.post("/review/undo/", {"undo": ruling.pk}, headers=HTMX).content.decode()
+        assert reverse("review:decide", args=[second.uuid]) in page
+    assert [one.outcome for one in Decision.objects.order_by("pk")] == ["confirmed", "confirmed", "reopened"]
+
+
+@pytest.mark.parametrize("meant", ["0", "9" * 18, "9" * 5000, "²", "x"])
+def test_an_undo_of_what_is_no_ruling_is_refused(client, alice, project, meant):
+    assert client.post("/review/undo/", {"undo": meant}, headers=HTMX).status_code == 409
+
+
 def test_undo_without_a_ruling_is_refused(client, alice, project):
     answer = client.post("/review/undo/", headers=HTMX)
     assert answer.status_code == 409

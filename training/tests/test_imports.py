@@ -6,9 +6,10 @@ from django.core.files.uploadedfile import SimpleUploadedFile
 from classifr.common.errors import InvalidInput
 from classifr.common.media import images
 from classifr.common.progress import Cancelled
+from predictions import uploads
 from predictions.models import Category, Sample
 from predictions.tests.factories import make_picture_bytes, make_project, make_user
-from review import ground_truth
+from review import decisions, ground_truth
 from review.models import Decision
 from training import imports
 from training.tests.factories import make_folder
@@ -108,6 +109,26 @@ def test_a_picture_that_is_known_as_something_else_is_refused(project, pizza, tm
     assert report.refused[0].reason.startswith("It is in the project already, as “cake”.")
 
 
+def test_what_was_ruled_while_the_picture_was_kept_is_told_and_stands(project, pizza, tmp_path, monkeypatch):
+    folder, keep = make_folder(tmp_path, "a.jpg", "b.jpg"), uploads.keep_to_learn_from
+    by, cake = make_user("maintainer"), project.categories.get(name="cake")
+
+    def keep_and_rule(*arguments, **options):
+        sample = keep(*arguments, **options)
+        if Sample.objects.count() == 1:
+            decisions.label(sample, cake, by=make_user("reviewer"))
+        else:
+            decisions.label_many(project, [(sample, pizza)], by=by, reason="Imported")  # by the same form, sent twice
+        return sample
+
+    monkeypatch.setattr(uploads, "keep_to_learn_from", keep_and_rule)
+    report = imports.import_folder(project, pizza, folder, by=by)
+    assert truth(project) == {"pizza": 1, "cake": 1} and Decision.objects.count() == 2
+    assert report.total_taken == 0
+    assert [told.reason for told in report.duplicates] == ["It is in the project already."]
+    assert "as “cake”" in report.refused[0].reason
+
+
 def test_a_discarded_picture_is_refused_and_a_reopened_one_is_taken(project, pizza, tmp_path):
     folder = make_folder(tmp_path, "a.jpg")
     imports.import_folder(project, pizza, folder)
@@ -120,7 +141,6 @@ def test_a_discarded_picture_is_refused_and_a_reopened_one_is_taken(project, piz
 
 def test_an_upload_that_nobody_has_ruled_about_is_labelled(project, pizza, tmp_path):
     from classifr.common.media import images
-    from predictions import uploads
 
     data = make_picture_bytes()
     sample, _new = uploads.keep(project, images.receive(data), by=None)
