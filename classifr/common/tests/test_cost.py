@@ -2,9 +2,9 @@
 
 import pytest
 
-from classifr.common.media import cost
-from classifr.common.tests import crafted
-from classifr.common.tests.crafted import bmp, encoded, gif_of_size, png, scene, segment, with_segments
+from classifr.common.media import cost, images
+from classifr.common.tests import corpus, crafted
+from classifr.common.tests.crafted import bmp, chunk, encoded, gif_of_size, png, scene, segment, with_segments
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "HEIF"])
@@ -37,11 +37,31 @@ def test_each_scan_goes_over_all_pixels(count):
 
 
 @pytest.mark.parametrize("between", [b"\xff" * 9, b"\xff\xd0", b"\xff\x01"])
-def test_a_file_put_together_in_an_unusual_way_costs_no_less(between):
+def test_a_jpeg_put_together_in_an_unusual_way_costs_no_less(between):
     data = crafted.with_scans(encoded("JPEG", scene(640, 480), progressive=True), 50)
     assert cost.megapixels(data[:2] + between + data[2:]) >= 0.3072 * 50
     assert cost.megapixels(data[:20] + between + data[20:]) >= 0.3072 * 50
     assert cost.megapixels(data.replace(b"\xff\xc2", between + b"\xff\xc2", 1)) >= 0.3072 * 50
+
+
+def test_a_png_whose_header_comes_late_costs_no_less():
+    data = png(700, 700)
+    assert cost.megapixels(data[:8] + chunk(b"teSt", bytes(8)) + data[8:]) == pytest.approx(0.49)
+
+
+def test_a_gif_whose_frame_is_larger_than_its_screen_costs_what_is_decoded():
+    data = bytearray(encoded("GIF", scene(640, 480)))
+    data[6:10] = bytes([1, 0, 1, 0])
+    assert images.receive(bytes(data)).size == (640, 480)
+    assert cost.megapixels(bytes(data)) == pytest.approx(0.3072)
+    start = 13 + 3 * 2 ** ((data[10] & 7) + 1)
+    commented = bytes(data[:start]) + b"!\xfe" + b"\x01x" * 1_000 + b"\0" + bytes(data[start:])
+    assert cost.megapixels(commented) >= 0.3072
+
+
+def test_what_is_refused_before_it_is_decoded_costs_nothing():
+    assert cost.megapixels(png(8_000, 8_000)) == 0
+    assert cost.megapixels(crafted.with_scans(encoded("JPEG", progressive=True), 101)) == 0
 
 
 def test_a_thumbnail_within_is_no_scan_of_the_picture():
@@ -60,3 +80,15 @@ def test_a_file_that_is_cut_off_breaks_nothing(format):
     data = encoded(format)
     for length in range(60):
         cost.megapixels(data[:length])
+
+
+def test_nothing_in_the_hostile_corpus_is_decoded_for_less():
+    cheaper = []
+    for case in corpus.cases():
+        try:
+            width, height = images.receive(case.data, least_side=1).size
+        except images.InvalidPicture:
+            continue
+        if cost.megapixels(case.data) * 1e6 < width * height * 0.999:
+            cheaper.append(str(case))
+    assert cheaper == []
