@@ -19,13 +19,15 @@ PARTS = {
     "request": "where each millisecond of a POST predict goes",
     "learning": "add_category and retrain for 50 new pictures in a project of 1,000",
     "pages": "history and review pages with 10,000 and with 1,000,000 predictions in PostgreSQL",
+    "memory": "peak memory per byte of a body, at every door, for bodies that are dear to read",
     "peers": "POST predict beside FastAPI, LitServe, BentoML, MLServer and Ray Serve",
     "engines": "LiteRT, OpenVINO and ONNX Runtime, float32 and int8: speed, memory, accuracy",
 }
 # Where a part's module is not called like the part
 MODULES = {"peers": "peer_table", "request": "request_profile"}
 ON_REQUEST = {"peers", "engines"}
-SHORTER = {"serving", "peers", "engines"}  # parts that know --quick
+SHORTER = {"serving", "memory", "peers", "engines"}  # parts that know --quick
+CHECKED = {"memory"}  # parts that know --check
 
 
 def main() -> None:
@@ -36,7 +38,10 @@ def main() -> None:
         metavar="PART",
         help=f"{', '.join(PARTS)}; all but {' and '.join(sorted(ON_REQUEST))} by default",
     )
-    parser.add_argument("--quick", action="store_true", help="short rounds of serving and peers: to see that it works")
+    parser.add_argument(
+        "--quick", action="store_true", help="short rounds of serving, memory and peers: to see that it works"
+    )
+    parser.add_argument("--check", action="store_true", help="fail where memory is beyond its limit")
     options = parser.parse_args()
     parts = options.parts or [part for part in PARTS if part not in ON_REQUEST]
     for part in parts:
@@ -47,7 +52,9 @@ def main() -> None:
         print(f"## {part}: {PARTS[part]}\n", flush=True)
         with tempfile.TemporaryDirectory(prefix=f"classifr-bench-{part}-", ignore_cleanup_errors=True) as folder:
             part_module = importlib.import_module(f"bench.{MODULES.get(part, part)}")
-            part_module.measure(Path(folder), **({"quick": True} if options.quick and part in SHORTER else {}))
+            quick = {"quick": True} if options.quick and part in SHORTER else {}
+            check = {"check": True} if options.check and part in CHECKED else {}
+            part_module.measure(Path(folder), **quick, **check)
         print(flush=True)
 
 

@@ -257,7 +257,7 @@ UPLOAD_RATE = env.str("UPLOAD_RATE", "600/m")  # pictures per user: N/s, N/m, N/
 UPLOAD_QUOTA = env.int("UPLOAD_QUOTA", 20_000)  # pictures per user and day
 UPLOAD_MEGAPIXELS = env.int("UPLOAD_MEGAPIXELS", 40)  # times scans, of a picture on average, within rate and quota
 DATA_UPLOAD_MAX_NUMBER_FILES = UPLOAD_BATCH_MAX_FILES
-DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
+DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536  # of a form's text: each escape takes 77 bytes while it is read
 FILE_UPLOAD_HANDLERS = ["classifr.common.media.upload_handlers.SizeLimitedUploadHandler"]
 
 # How slow a client may be: seconds for the head of a request, and after that for so many bytes as the rate says
