@@ -4,7 +4,7 @@ from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.urls import include, path
 
-from classifr import health, views
+from classifr import background, health, views
 
 # The admin's own log-in knows no rate limit and no second factor
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
@@ -13,6 +13,8 @@ urlpatterns = [
     path("api/v1/", include("classifr.api")),  # first, as programs ask more often than people
     path("", views.home, name="home"),
     path("help/", views.help_page, name="help"),
+    path("background/", background.show_trouble, name="background"),
+    path("background/<int:pk>/again/", background.try_again, name="background_again"),
     path("account/", include("accounts.urls")),
     path("account/", include("allauth.urls")),
     path("", include("predictions.urls")),

@@ -4,6 +4,9 @@ A NOK is acknowledged with a job beside it in the same transaction; the job is t
 facts, then the picture, then says where the picture is: a crash after any of these steps loses nothing, and doing them
 again changes nothing. The copy in `uploads` is deleted a while later, after a look whether the other is really there:
 a blob service that dies may forget what it acknowledged a moment before.
+
+A picture that is gone, or is not what its row says, is no reason to forget what was said: the facts are written all the
+same, and the job fails, which maintainers see. Nothing is deleted then, and the job can be asked for once more.
 """
 
 import json
@@ -13,39 +16,59 @@ from typing import Any
 
 from django.core.files.storage import storages
 from django.utils import timezone
+from django.utils.translation import gettext as _
 
 from classifr.common import jobs
 from classifr.common.commits import on_disk
+from classifr.common.errors import DomainError
+from classifr.common.models import Job
 from predictions.models import Feedback, Sample
 from predictions.retention import UNTIL_IT_WORKS, ask_to_delete, delete_file, facts_name
 
 logger = logging.getLogger(__name__)
 
+STORE = "predictions.store_misclassified"
+SETTLE = "predictions.settle_misclassified"
 SETTLE_SECONDS = 60  # how long the copy in `uploads` stays; more than a blob service keeps a write in memory
+WHOLE, MISSING, DAMAGED = "whole", "missing", "damaged"  # in the JSON
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
+
+
+class PictureLost(DomainError):
+    """The picture of a NOK is not there any more as its row has it; trying again would not bring it back."""
+
+    code = "picture_lost"
 
 
 def put(feedback: Feedback) -> None:
     """Ask for a NOK's picture to be brought to safety; call it in the transaction that writes the NOK."""
-    jobs.enqueue("predictions.store_misclassified", {"feedback": feedback.pk}, max_attempts=UNTIL_IT_WORKS)
+    jobs.enqueue(STORE, {"feedback": feedback.pk}, max_attempts=UNTIL_IT_WORKS)
 
 
 def store(feedback_key: int) -> None:
     """Move the picture of a NOK to `misclassified`, with all that was said about it. Safe to repeat.
 
     Raises whatever the storage raises when it cannot be reached; then nothing is lost and it is to be tried again.
+
+    Raises:
+        PictureLost: the picture is gone or damaged; what was said about it has been written.
+        Later: it is being moved again just now.
     """
     feedback = Feedback.objects.filter(pk=feedback_key).select_related("prediction__sample__project").first()
     if feedback is None or feedback.verdict != Feedback.Verdict.NOK or not feedback.prediction.sample.has_picture:
         return
     sample = feedback.prediction.sample
     name = f"{sample.project.slug}/{sample.uuid}.{EXTENSIONS.get(sample.media_type, 'bin')}"
-    data = sample.read()
+    data, state = _read(sample)
+    if state != WHOLE and _is_settling(sample):
+        raise jobs.Later("The storage of misclassified pictures has lost it, and a copy is left in the uploads")
     while True:
         written = _complaints(sample)
-        _write(sample, name, data, written)
+        _write(sample, name, data, state, written)
         if _complaints(sample) == written:  # another NOK on the same picture may have come meanwhile
             break
+    if state != WHOLE:
+        raise _lost(sample)
     _point_at(sample, name)
 
 
@@ -53,23 +76,60 @@ def settle(sample_key: int, file_name: str) -> None:
     """Delete the copy in `uploads` of a picture that was moved; move it again if `misclassified` has lost it.
 
     Safe to repeat. Raises whatever a storage raises when it cannot be reached.
+
+    Raises:
+        PictureLost: neither of the two is what the row says; what is left of them stays.
     """
     sample = Sample.objects.filter(pk=sample_key).select_related("project").first()
-    if sample and sample.location == Sample.Location.MISCLASSIFIED and not _is_whole(sample):
-        if storages[Sample.Location.UPLOADS].exists(file_name):
-            _move_again(sample, file_name)
-        else:
-            logger.error("The storage of misclassified pictures has lost %s, and no copy is left", sample.file_name)
-        return
-    delete_file(Sample.Location.UPLOADS, file_name, sample=sample_key)
+    if sample is None or sample.location != Sample.Location.MISCLASSIFIED or _is_whole(sample):
+        delete_file(Sample.Location.UPLOADS, file_name, sample=sample_key)
+    elif _has_size(sample, Sample.Location.UPLOADS, file_name):
+        _move_again(sample, file_name)
+    elif _has_size(sample, sample.location, sample.file_name):
+        _put_newest(sample)  # only the facts are gone
+    else:
+        raise _lost(sample)
 
 
 def _is_whole(sample: Sample) -> bool:
+    is_there = _has_size(sample, sample.location, sample.file_name)
+    return is_there and sample.storage.exists(facts_name(sample.file_name))
+
+
+def _has_size(sample: Sample, location: str, file_name: str) -> bool:
+    """Say whether a file is there and as long as the row says."""
+    storage = storages[location]
     try:
-        size = sample.storage.size(sample.file_name)
-    except FileNotFoundError:
+        return storage.exists(file_name) and _is_size_of(sample, storage.size(file_name))
+    except FileNotFoundError:  # it went between the two questions
         return False
-    return size == sample.size_bytes and sample.storage.exists(facts_name(sample.file_name))
+
+
+def _is_size_of(sample: Sample, size: int) -> bool:
+    return size == sample.size_bytes
+
+
+def _read(sample: Sample) -> tuple[bytes | None, str]:
+    """Return the picture, or None and what is wrong with it."""
+    try:
+        data = sample.read()
+    except FileNotFoundError:
+        return None, MISSING
+    return (data, WHOLE) if _is_size_of(sample, len(data)) else (None, DAMAGED)
+
+
+def _lost(sample: Sample) -> PictureLost:
+    return PictureLost(
+        _(
+            "A picture that a user called wrong is gone or damaged: %(location)s/%(name)s. What was said about it is"
+            " kept. Bring the file back from a backup, then try again."
+        )
+        % {"location": sample.location, "name": sample.file_name}
+    )
+
+
+def _is_settling(sample: Sample) -> bool:
+    return Job.objects.active().filter(kind=SETTLE, payload__sample=sample.pk).exists()
 
 
 @on_disk()
@@ -78,14 +138,19 @@ def _move_again(sample: Sample, file_name: str) -> None:
     moved_back = Sample.objects.filter(pk=sample.pk, location=sample.location, file_name=sample.file_name).update(
         location=Sample.Location.UPLOADS, file_name=file_name
     )
+    if moved_back:
+        _put_newest(sample)
+
+
+def _put_newest(sample: Sample) -> None:
     noks = Feedback.objects.filter(prediction__sample=sample, verdict=Feedback.Verdict.NOK)
-    if moved_back and (newest := noks.order_by("-pk").first()):
+    if newest := noks.order_by("-pk").first():
         put(newest)
 
 
 def _ask_to_settle(sample: Sample) -> None:
     jobs.enqueue(
-        "predictions.settle_misclassified",
+        SETTLE,
         {"sample": sample.pk, "file_name": sample.file_name},
         delay_seconds=SETTLE_SECONDS,
         max_attempts=UNTIL_IT_WORKS,
@@ -121,12 +186,14 @@ def _facts(nok: Feedback) -> dict[str, Any]:
     }
 
 
-def _write(sample: Sample, name: str, data: bytes, complaints: list[dict[str, Any]]) -> None:
+def _write(sample: Sample, name: str, data: bytes | None, state: str, complaints: list[dict[str, Any]]) -> None:
+    """Write the facts, then the picture, if there is one."""
     storage: Any = storages[Sample.Location.MISCLASSIFIED]
     facts = {
         "project": sample.project.slug,
         "sample": str(sample.uuid),
         "sha256": sample.sha256,
+        "picture": state,
         "media_type": sample.media_type,
         "width": sample.width,
         "height": sample.height,
@@ -138,7 +205,8 @@ def _write(sample: Sample, name: str, data: bytes, complaints: list[dict[str, An
     metadata = _metadata(sample, complaints[0]) if complaints else {}
     document = json.dumps(facts, indent=1, ensure_ascii=False, default=str).encode()
     storage.save_with_metadata(facts_name(name), document, metadata)
-    storage.save_with_metadata(name, data, metadata)
+    if data is not None:
+        storage.save_with_metadata(name, data, metadata)
 
 
 def _metadata(sample: Sample, nok: Mapping[str, Any]) -> dict[str, str]:

@@ -15,6 +15,7 @@ from classifr.common import jobs
 from predictions import holds, shadows
 from predictions.models import Feedback, Prediction, Project, Sample
 
+DELETE_FILE = "predictions.delete_file"
 SAMPLES_PER_ROUND = 500
 UNTIL_IT_WORKS = 1_000_000  # attempts; at five minutes each no outage lasts as long
 
@@ -73,7 +74,7 @@ def facts_name(file_name: str) -> str:
 def ask_to_delete(sample: Sample, location: str, file_name: str) -> None:
     """Have a worker delete a file, once the caller's transaction has committed."""
     jobs.enqueue(
-        "predictions.delete_file",
+        DELETE_FILE,
         {"sample": sample.pk, "location": str(location), "file_name": file_name},
         max_attempts=UNTIL_IT_WORKS,
     )

@@ -8,17 +8,17 @@ from classifr.common.progress import Progress
 from predictions import batches, orphans, outbox, retention, shadowing
 
 
-@jobs.handler("predictions.store_misclassified")
+@jobs.handler(outbox.STORE)
 def store_misclassified(payload: Mapping[str, Any], progress: Progress) -> None:
     outbox.store(payload["feedback"])
 
 
-@jobs.handler("predictions.settle_misclassified")
+@jobs.handler(outbox.SETTLE)
 def settle_misclassified(payload: Mapping[str, Any], progress: Progress) -> None:
     outbox.settle(payload["sample"], payload["file_name"])
 
 
-@jobs.handler("predictions.delete_file")
+@jobs.handler(retention.DELETE_FILE)
 def delete_file(payload: Mapping[str, Any], progress: Progress) -> None:
     retention.delete_file(payload["location"], payload["file_name"], sample=payload["sample"])
 

@@ -14,6 +14,7 @@ from accounts import roles
 from accounts.models import User
 from accounts.requests import user_of
 from classifr.common.errors import DomainError
+from classifr.common.models import Job
 from predictions import registry
 from predictions.models import Project
 from training import abstaining, datasets, evaluation, plots, retraining, runs, unfamiliar
@@ -34,7 +35,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         {"project": project, "live": registry.live(project), "run": project.runs.first()}
         for project in Project.objects.all()
     ]
-    return render(request, "training/overview.html", {"rows": rows})
+    return render(request, "training/overview.html", {"rows": rows, "trouble": Job.objects.in_trouble().exists()})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

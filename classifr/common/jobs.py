@@ -125,6 +125,28 @@ def request_cancel(job: Job) -> None:
     )
 
 
+def try_again(job: Job) -> bool:
+    """Put a job that has failed back into the queue, as if it were new; False when it has not failed.
+
+    Raises:
+        AlreadyActive: if another with its key is waiting or running.
+    """
+    failed = Job.objects.filter(pk=job.pk, status=Job.Status.FAILED)
+    try:
+        with transaction.atomic():
+            return bool(
+                failed.update(
+                    status=Job.Status.WAITING,
+                    attempts=0,
+                    due_at=timezone.now(),
+                    finished_at=None,
+                    cancel_requested=False,
+                )
+            )
+    except IntegrityError as error:
+        raise AlreadyActive(job.key) from error
+
+
 def worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 

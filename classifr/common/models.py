@@ -6,10 +6,17 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
+TROUBLE_FROM_ATTEMPT = 5  # about a minute after the first, as `jobs` spaces them
+
 
 class JobQuerySet(models.QuerySet["Job"]):
     def active(self) -> "JobQuerySet":
         return self.filter(status__in=[Job.Status.WAITING, Job.Status.RUNNING])
+
+    def in_trouble(self) -> "JobQuerySet":
+        """Return what somebody should know of, the newest first: what failed, and what fails over and over."""
+        keeps_failing = Q(status=Job.Status.WAITING, attempts__gte=TROUBLE_FROM_ATTEMPT) & ~Q(error="")
+        return self.filter(Q(status=Job.Status.FAILED) | keeps_failing).order_by("-pk")
 
     def due(self) -> "JobQuerySet":
         return self.filter(status=Job.Status.WAITING, due_at__lte=timezone.now()).order_by("due_at", "pk")

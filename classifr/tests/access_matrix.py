@@ -102,6 +102,8 @@ ROWS: dict[str, list[Row]] = {
     # The roof
     "home": [get(MEMBERS)],
     "help": [get(MEMBERS)],
+    "background": [get(MAINTAINERS)],
+    "background_again": [post(done(MAINTAINERS), lambda world: {"pk": world.failed_job.pk})],
     "healthz": [get(ANYBODY, why="a probe knows no password; the answer names no detail")],
     "readyz": [get(ANYBODY, why="the same")],
     "set_language": [

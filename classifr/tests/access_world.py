@@ -5,6 +5,7 @@ from typing import Any
 
 from accounts.models import ApiToken, Invitation, User
 from accounts.tests.factories import make_invitation, make_maintainer, make_reviewer, make_token, make_user
+from classifr.common.models import Job
 from predictions.models import Batch, Category, ModelVersion, Prediction, Project
 from predictions.tests.factories import make_live_model, make_prediction, make_project, make_upload
 from training.models import ImportedProject, ServiceAccess, TrainingRun
@@ -30,6 +31,7 @@ class World:
     invitation_token: str
     imported: ImportedProject
     access: ServiceAccess
+    failed_job: Job
 
     def upload(self) -> Any:
         return make_upload()
@@ -57,4 +59,5 @@ def make_world() -> World:
         invitation_token=invitation_token,
         imported=make_imported(project),
         access=make_forgotten_access(maintainer),
+        failed_job=Job.objects.create(kind="predictions.store_misclassified", status=Job.Status.FAILED, error="Gone."),
     )

@@ -1,6 +1,7 @@
 import json
 
 import pytest
+from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 
 from classifr.common import jobs
@@ -123,15 +124,97 @@ def test_what_a_dying_blob_service_forgets_is_stored_again(lost):
     assert not storages["uploads"].exists(prediction.sample.file_name)
 
 
-def test_a_loss_that_comes_after_all_copies_are_gone_is_told_and_not_tried_for_ever(caplog):
+def test_a_loss_that_comes_after_all_copies_are_gone_is_told_and_not_tried_for_ever():
     prediction = make_prediction()
     before = prediction.sample.file_name
     outbox.store(feedback.give(prediction, "NOK", by=prediction.user).pk)
     run_everything_due()
-    storages["misclassified"].delete(Sample.objects.get().file_name)
-    outbox.settle(prediction.sample.pk, before)
-    assert "no copy is left" in caplog.text
+    sample = Sample.objects.get()
+    storages["misclassified"].delete(sample.file_name)
+    settle = jobs.enqueue(outbox.SETTLE, {"sample": sample.pk, "file_name": before})
+    run_everything_due()
+    settle.refresh_from_db()
+    assert settle.status == Job.Status.FAILED
+    assert f"misclassified/{sample.file_name}" in settle.error
     assert not Job.objects.active().exists()
+
+
+def test_facts_that_are_lost_after_the_copy_are_written_again():
+    prediction = make_prediction()
+    outbox.store(feedback.give(prediction, "NOK", by=prediction.user).pk)
+    run_everything_due()
+    sample = Sample.objects.get()
+    storages["misclassified"].delete(f"{sample.project.slug}/{sample.uuid}.json")
+    jobs.enqueue(outbox.SETTLE, {"sample": sample.pk, "file_name": prediction.sample.file_name})
+    run_everything_due()
+    assert len(facts_of(sample)["noks"]) == 1 and sample.read()
+    assert not Job.objects.active().exists()
+
+
+@pytest.mark.parametrize(("bytes_left", "state"), [(None, "missing"), (2, "damaged"), (-2, "damaged")])
+def test_what_was_said_about_a_picture_that_is_lost_is_kept_and_the_job_fails(bytes_left, state):
+    prediction = make_prediction()
+    sample, storage = prediction.sample, storages["uploads"]
+    data = sample.read()
+    storage.delete(sample.file_name)
+    if bytes_left is not None:
+        storage.save(sample.file_name, ContentFile(data + bytes(2) if bytes_left > 0 else data[:bytes_left]))
+    feedback.give(prediction, "NOK", by=prediction.user, category="pizza")
+    for _round in range(3):
+        run_everything_due()
+    job = Job.objects.get()
+    assert (job.status, job.attempts) == (Job.Status.FAILED, 1)
+    assert f"uploads/{sample.file_name}" in job.error and "backup" in job.error
+    facts = facts_of(sample)
+    assert facts["picture"] == state and facts["noks"][0]["suggestion"] == "pizza"
+    sample.refresh_from_db()
+    assert sample.location == Sample.Location.UPLOADS
+    assert storage.exists(sample.file_name) == (bytes_left is not None)
+    assert not storages["misclassified"].exists(f"{sample.project.slug}/{sample.uuid}.jpg")
+
+
+def test_a_picture_that_was_brought_back_moves_when_its_job_is_tried_again():
+    prediction = make_prediction()
+    sample, data = prediction.sample, prediction.sample.read()
+    storages["uploads"].delete(sample.file_name)
+    feedback.give(prediction, "NOK", by=prediction.user)
+    run_everything_due()
+    storages["uploads"].save(sample.file_name, ContentFile(data))
+    assert jobs.try_again(Job.objects.get())
+    for _round in range(2):
+        run_everything_due()
+    sample.refresh_from_db()
+    assert sample.location == Sample.Location.MISCLASSIFIED and sample.read() == data
+    assert facts_of(sample)["picture"] == "whole"
+    assert not Job.objects.exclude(status=Job.Status.SUCCEEDED).exists()
+
+
+def test_a_copy_that_is_damaged_does_not_go_round_for_ever_when_the_other_is_lost():
+    prediction = make_prediction()
+    before, data = prediction.sample.file_name, prediction.sample.read()
+    outbox.store(feedback.give(prediction, "NOK", by=prediction.user).pk)
+    storages["uploads"].delete(before)
+    storages["uploads"].save(before, ContentFile(data + b"\0"))
+    storages["misclassified"].delete(Sample.objects.get().file_name)
+    for _round in range(4):
+        run_everything_due()
+    assert not Job.objects.active().exists()
+    assert Job.objects.filter(status=Job.Status.FAILED, kind=outbox.SETTLE).count() == 1
+    assert storages["uploads"].exists(before), "what is left may be of use to somebody"
+
+
+def test_a_second_nok_waits_while_a_lost_picture_is_being_moved_again():
+    first = make_prediction()
+    outbox.store(feedback.give(first, "NOK", by=first.user).pk)
+    storages["misclassified"].delete(Sample.objects.get().file_name)
+    second = make_prediction(make_user(), sample=Sample.objects.get(), model_version=first.model_version)
+    given = feedback.give(second, "NOK", by=second.user)
+    with pytest.raises(jobs.Later):
+        outbox.store(given.pk)
+    for _round in range(3):
+        run_everything_due()
+    assert Sample.objects.get().read() and len(facts_of(first.sample)["noks"]) == 2
+    assert not Job.objects.exclude(status=Job.Status.SUCCEEDED).exists()
 
 
 def test_storing_twice_changes_nothing():

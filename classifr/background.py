@@ -1,0 +1,58 @@
+"""Background work that has failed, or fails over and over: maintainers see it, and can have it tried again."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from django.views.decorators.http import require_POST, require_safe
+
+from accounts import roles
+from classifr.common import jobs
+from classifr.common.models import Job
+from classifr.customvision import exports, removal
+from predictions import batches, outbox, retention, shadowing
+from training import retraining
+from training.custom_vision import errands
+
+MOST_SHOWN = 100
+WHAT: dict[str, Promise] = {
+    outbox.STORE: gettext_lazy("Keep a picture that a user called wrong"),
+    outbox.SETTLE: gettext_lazy("Look whether a picture that was moved has arrived"),
+    retention.DELETE_FILE: gettext_lazy("Delete the file of a picture that was let go"),
+    batches.KIND: gettext_lazy("Classify several pictures at once"),
+    shadowing.KIND: gettext_lazy("Ask the model in shadow"),
+    retraining.JOB: gettext_lazy("Train a model"),
+    errands.JOB: gettext_lazy("Bring a project home from Custom Vision"),
+    exports.JOB: gettext_lazy("Make an archive of a model for the Custom Vision API"),
+    removal.DELETE_FILES: gettext_lazy("Delete files for the Custom Vision API"),
+}
+
+
+@require_safe
+@login_required
+@permission_required(roles.TRAIN, raise_exception=True)
+def show_trouble(request: HttpRequest) -> HttpResponse:
+    """List what has failed, and what fails over and over, the newest first."""
+    found = list(Job.objects.in_trouble()[: MOST_SHOWN + 1])
+    rows = [{"job": job, "what": WHAT.get(job.kind, job.kind)} for job in found[:MOST_SHOWN]]
+    return render(request, "background.html", {"rows": rows, "is_more": len(found) > MOST_SHOWN})
+
+
+@require_POST
+@login_required
+@permission_required(roles.TRAIN, raise_exception=True)
+def try_again(request: HttpRequest, pk: int) -> HttpResponse:
+    """Put a failed job back into the queue."""
+    job = get_object_or_404(Job, pk=pk)
+    try:
+        is_waiting = jobs.try_again(job)
+    except jobs.AlreadyActive:
+        is_waiting = False
+    if is_waiting:
+        messages.success(request, _("It is tried again as soon as a worker is free."))
+    else:
+        messages.error(request, _("It was tried again already. Look here in a minute for how it ended."))
+    return redirect("background")
