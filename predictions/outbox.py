@@ -59,7 +59,7 @@ def store(feedback_key: int) -> None:
         return
     sample = feedback.prediction.sample
     name = f"{sample.project.slug}/{sample.uuid}.{EXTENSIONS.get(sample.media_type, 'bin')}"
-    data, state = _read(sample)
+    data, state = _read(sample, name)
     if state != WHOLE and _is_settling(sample):
         raise jobs.Later("The storage of misclassified pictures has lost it, and a copy is left in the uploads")
     while True:
@@ -109,13 +109,21 @@ def _is_size_of(sample: Sample, size: int) -> bool:
     return size == sample.size_bytes
 
 
-def _read(sample: Sample) -> tuple[bytes | None, str]:
-    """Return the picture, or None and what is wrong with it."""
+def _read(sample: Sample, name: str) -> tuple[bytes | None, str]:
+    """Return the picture, or None and what is wrong with it.
+
+    It may have been moved without its row knowing: a database that comes back from a backup is older than the storages.
+    """
     try:
         data = sample.read()
     except FileNotFoundError:
-        return None, MISSING
-    return (data, WHOLE) if _is_size_of(sample, len(data)) else (None, DAMAGED)
+        data = None
+    if data is not None and _is_size_of(sample, len(data)):
+        return data, WHOLE
+    if _has_size(sample, Sample.Location.MISCLASSIFIED, name):
+        with storages[Sample.Location.MISCLASSIFIED].open(name) as file:
+            return file.read(), WHOLE
+    return None, MISSING if data is None else DAMAGED
 
 
 def _lost(sample: Sample) -> PictureLost:

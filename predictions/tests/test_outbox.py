@@ -189,6 +189,23 @@ def test_a_picture_that_was_brought_back_moves_when_its_job_is_tried_again():
     assert not Job.objects.exclude(status=Job.Status.SUCCEEDED).exists()
 
 
+def test_a_picture_that_had_moved_before_the_database_came_back_from_a_backup_is_found():
+    prediction = make_prediction()
+    given = feedback.give(prediction, "NOK", by=prediction.user)
+    backup = Sample.objects.filter(pk=prediction.sample.pk).values("location", "file_name").get()
+    data = prediction.sample.read()
+    for _round in range(2):
+        run_everything_due()
+    Sample.objects.filter(pk=prediction.sample.pk).update(**backup)
+    assert not storages["uploads"].exists(backup["file_name"])
+    outbox.store(given.pk)
+    run_everything_due()
+    sample = Sample.objects.get()
+    assert sample.location == Sample.Location.MISCLASSIFIED and sample.read() == data
+    assert facts_of(sample)["picture"] == "whole"
+    assert not Job.objects.exclude(status=Job.Status.SUCCEEDED).exists()
+
+
 def test_a_copy_that_is_damaged_does_not_go_round_for_ever_when_the_other_is_lost():
     prediction = make_prediction()
     before, data = prediction.sample.file_name, prediction.sample.read()
