@@ -27,6 +27,9 @@ WHAT: dict[str, Promise] = {
     retraining.JOB: gettext_lazy("Train a model"),
     errands.JOB: gettext_lazy("Bring a project home from Custom Vision"),
     exports.JOB: gettext_lazy("Make an archive of a model for the Custom Vision API"),
+    removal.ERASE_PROJECT: gettext_lazy("Delete a project for the Custom Vision API"),
+    removal.REMOVE_IMAGES: gettext_lazy("Delete the images of a project for the Custom Vision API"),
+    removal.ERASE_TAG: gettext_lazy("Delete a tag for the Custom Vision API"),
     removal.DELETE_FILES: gettext_lazy("Delete files for the Custom Vision API"),
 }
 

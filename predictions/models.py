@@ -16,8 +16,18 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 
+class ProjectManager(models.Manager["Project"]):
+    """Knows nothing of projects that are being removed."""
+
+    def get_queryset(self) -> models.QuerySet["Project"]:
+        return super().get_queryset().filter(removed_at=None)
+
+
 class Project(models.Model):
-    """One classification problem, with its options."""
+    """One classification problem, with its options.
+
+    One that is removed is out of sight at once; what it holds goes in the background. `everywhere` knows it until then.
+    """
 
     class Modality(models.TextChoices):
         IMAGE = "image", _("Pictures")
@@ -52,6 +62,10 @@ class Project(models.Model):
         help_text=_("Give no answer to pictures that look like nothing that the model has learned."),
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    removed_at = models.DateTimeField(null=True, editable=False)
+
+    objects = ProjectManager()
+    everywhere = models.Manager()  # noqa: DJ012 (a manager, too)
 
     class Meta:
         ordering: ClassVar = ["name"]

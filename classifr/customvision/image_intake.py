@@ -14,7 +14,7 @@ from classifr.common.json_bodies import Base64, decode_base64
 from classifr.common.media import cost
 from classifr.common.media import images as door
 from classifr.common.media.images import InvalidPicture
-from classifr.customvision import answers, image_rows, tags
+from classifr.customvision import answers, image_rows, removal, tags
 from classifr.customvision.bodies import MOST_PARTS
 from classifr.customvision.calls import Call, member, members_list, parse_uuids
 from classifr.customvision.faults import Fault, not_implemented
@@ -97,6 +97,9 @@ def _take(call: Call, entry: Entry, categories: dict[UUID, Category]) -> tuple[S
         if not lock(Sample.objects.with_picture().filter(pk=sample.pk)):
             raise Refused("ErrorStorage")  # it was let go or deleted at this very moment: sent again, it is taken in
         known = image_rows.images(call.project).filter(pk=sample.pk).first()
+        if known and removal.is_going(known):
+            removal.take_out(sample, by=call.user)
+            known = None
         TrainingImage.objects.get_or_create(sample=sample)
         held = image_rows.tags_of([known]) if known else {}
         new = [categories[id_] for id_ in entry.tag_ids if categories[id_] not in held.get(sample.pk, [])]

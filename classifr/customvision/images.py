@@ -102,14 +102,16 @@ def get_by_ids(call: Call) -> Reply:
 
 @operation("DeleteImages", "DELETE", IMAGES, roles.REVIEW)
 def delete_images(call: Call) -> Reply:
-    """Delete these images, or all. What an iteration has learned from stays with it."""
+    """Delete these images, or have all deleted. What an iteration has learned from stays with it."""
     ids = call.uuids("imageIds", MOST_IDS)
     everything = call.version >= (3, 1) and call.boolean("allImages")
     if bool(ids) == everything:
         raise Fault("BadRequestInvalidIds", "Say either imageIds or allImages=true.")
-    rows = image_rows.images(call.project)
-    removal.remove_images(rows if everything else rows.filter(uuid__in=ids), by=call.user)
-    return Reply(status=202) if everything else NO_CONTENT
+    if everything:
+        removal.ask_to_remove_all_images(call.project, by=call.user)
+        return Reply(status=202)
+    removal.remove_images(image_rows.images(call.project).filter(uuid__in=ids), by=call.user)
+    return NO_CONTENT
 
 
 @operation("CreateImageTags", "POST", f"{IMAGES}/tags", roles.REVIEW)

@@ -17,6 +17,7 @@ from predictions.models import Prediction, Project
 
 PREDICTIONS = "projects/{projectId}/predictions"
 MOST_RESULTS = 256
+MOST_LOOKED_AT = 5000  # in one query, however few of them are within its limits
 MOST_IDS = 64
 _NUMBER = (float, int)
 Limits = dict[UUID, tuple[float, float]]
@@ -34,11 +35,14 @@ def query(call: Call) -> Reply:
     workspace = workspace_of(project)
     results: list[Prediction] = []
     following = ""
-    for one in _wanted(project, token, ids):
-        if len(results) == most:
-            following = str(results[-1].pk)
+    limits, last = _limits(token), 0
+    for number, one in enumerate(_wanted(project, token, ids)):
+        if len(results) == most or number == MOST_LOOKED_AT:
+            following = str(last)  # a page may have fewer than were asked for, as long as it names the next
             break
-        results.append(one)
+        if _is_within(one, limits, ids[one.model_version_id]):
+            results.append(one)
+        last = one.pk
     return Reply(
         {
             "token": _answered(token, following, most),
@@ -71,7 +75,7 @@ def of(project: Project) -> QuerySet[Prediction]:
 
 
 def _wanted(project: Project, token: dict[str, Any], ids: dict[int, dict[str, UUID]]) -> Iterator[Prediction]:
-    """Yield the stored predictions that a query means, in its order, from where the last page ended."""
+    """Return stored predictions that a query may mean, in its order, from where the last page ended."""
     rows = of(project).filter(model_version__in=list(ids)).exclude(sample__location="nowhere")
     if begin := moment(token, "startTime"):
         rows = rows.filter(created_at__gte=begin)
@@ -88,10 +92,7 @@ def _wanted(project: Project, token: dict[str, Any], ids: dict[int, dict[str, UU
         if last is None:
             raise Fault("BadRequestPredictionInvalidQueryParameters", "This continuation is none of ours.")
         rows = rows.filter(pk__gt=last) if is_oldest_first else rows.filter(pk__lt=last)
-    limits = _limits(token)
-    for one in rows.order_by("pk" if is_oldest_first else "-pk").iterator(MOST_RESULTS):
-        if _is_within(one, limits, ids[one.model_version_id]):
-            yield one
+    return rows.order_by("pk" if is_oldest_first else "-pk")[: MOST_LOOKED_AT + 1].iterator(MOST_RESULTS)
 
 
 def _limits(token: dict[str, Any]) -> Limits:

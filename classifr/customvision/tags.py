@@ -4,18 +4,18 @@ from collections import Counter
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import ProtectedError, QuerySet
+from django.db.models import QuerySet
 
 from accounts import roles
-from classifr.common.commits import on_disk
 from classifr.common.errors import Conflict, InvalidInput
+from classifr.common.models import Job
 from classifr.customvision import answers, image_rows, iterations, removal
 from classifr.customvision.calls import Call, member
 from classifr.customvision.faults import Fault, not_implemented
 from classifr.customvision.models import RetiredTag
 from classifr.customvision.operations import NO_CONTENT, Reply, operation
 from predictions import categories
-from predictions.models import Category, Project, Sample
+from predictions.models import Category, Project
 
 TAGS = "projects/{projectId}/tags"
 
@@ -46,6 +46,8 @@ def create_tag(call: Call) -> Reply:
     except InvalidInput as error:
         raise Fault("BadRequestTagName", str(error)) from error
     if not created:
+        if Job.objects.active().filter(key=removal.tag_key(category)).exists():
+            raise Conflict("The tag of this name is still being deleted. Try again in a moment.")
         retired, _rows = RetiredTag.objects.filter(category=category).delete()
         if not retired:
             raise _not_unique()
@@ -69,18 +71,9 @@ def update_tag(call: Call) -> Reply:
 
 
 @operation("DeleteTag", "DELETE", f"{TAGS}/{{tagId}}", roles.MANAGE_CATEGORIES)
-@on_disk()
 def delete_tag(call: Call) -> Reply:
     """Untag its images, and delete the category, or hide it here where past rulings and data sets point at it."""
-    category = _named(call)
-    removal.untag(Sample.objects.filter(project=category.project_id), [category], by=call.user)
-    try:
-        with transaction.atomic():
-            # What users said it is stays said, as with a name that no category has yet
-            category.suggestions.update(category=None, suggestion=category.name)
-            category.delete()
-    except ProtectedError:
-        RetiredTag.objects.create(category=category)
+    removal.remove_tag(_named(call), by=call.user)
     return NO_CONTENT
 
 

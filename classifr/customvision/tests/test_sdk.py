@@ -116,8 +116,9 @@ def test_the_quick_start(trainer, predictor):
     trainer.delete_tag(project.id, light.id)
     assert [tag.name for tag in trainer.get_tags(project.id)] == ["dark"]
     trainer.delete_project(project.id)
-    assert not Project.objects.exists() and not Sample.objects.exists()
-    assert trainer.get_projects() == []
+    assert trainer.get_projects() == [] and not Project.objects.exists()
+    jobs.run_due()
+    assert not Project.everywhere.exists() and not Sample.objects.exists()
 
 
 def test_a_quick_test_answers_before_anything_is_published(trainer):

@@ -171,6 +171,7 @@ def go_through_everything(call: Checked, ids: dict[str, str], tags: dict[str, st
     call("DeleteImages", ids, expect=400)
     if call.caller.version != "3.0":
         call("DeleteImages", ids, "allImages=true", expect=202)
+        jobs.run_due()
         assert call("GetTaggedImageCount", ids) == 0
     call("DeleteProject", ids, expect=400)
     call("DeleteProject", other, expect=204)

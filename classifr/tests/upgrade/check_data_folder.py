@@ -73,6 +73,7 @@ def broken_pages() -> list[str]:
     from django.urls import reverse
 
     from accounts.models import ApiToken, Invitation, User
+    from classifr.common.models import Job
     from classifr.tests.access_matrix import ROWS
     from classifr.tests.access_world import World
     from predictions.models import Batch, ModelVersion, Prediction
@@ -95,6 +96,7 @@ def broken_pages() -> list[str]:
         invitation_token="unknown",
         imported=ImportedProject.objects.first(),
         access=ServiceAccess.objects.first(),
+        failed_job=Job.objects.filter(status=Job.Status.FAILED).first(),
     )
     broken = []
     for visitor in (world.user, world.maintainer):
