@@ -14,7 +14,7 @@ from accounts.forms import ROLE_NAMES, InvitationForm, RoleForm
 from accounts.models import Invitation, User
 from accounts.requests import user_of
 from accounts.roles import Role
-from classifr.common.errors import InvalidInput
+from common.errors import InvalidInput
 
 
 @login_required

@@ -76,7 +76,7 @@ def compare(name: str, before: np.ndarray, after: np.ndarray, truth: np.ndarray)
 
 
 def look(photos: Sequence[bytes], engine: "Engine") -> Seen:
-    from classifr.common.media import images
+    from common.media import images
     from predictions.predictors import preprocessing
 
     side = preprocessing.least_side(engine.input_size)
@@ -92,7 +92,7 @@ def look(photos: Sequence[bytes], engine: "Engine") -> Seen:
 
 
 def enlarged(photo: bytes) -> bytes:
-    from classifr.common.media import images
+    from common.media import images
 
     image = images.receive(photo).image
     factor = LONGER_SIDE / max(image.size)

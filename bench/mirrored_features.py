@@ -24,7 +24,7 @@ from PIL import ImageOps
 
 django.setup()
 
-from classifr.common.media import images  # noqa: E402
+from common.media import images  # noqa: E402
 from predictions.predictors.engine import Engine  # noqa: E402
 from training import backbone_study, backbones, features  # noqa: E402
 from training.backbone_study import Collection, Draw  # noqa: E402

@@ -1,6 +1,6 @@
 """Which of the permissions at Azure work, tried one by one; what is written there for it is deleted again.
 
-What could name a key says it without: the errors of `classifr.common.custom_vision` carry none, and of those of the
+What could name a key says it without: the errors of `common.custom_vision` carry none, and of those of the
 blob storage only the kind is told.
 """
 
@@ -14,8 +14,8 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from PIL import Image
 
-from classifr.common.custom_vision import encoding
-from classifr.common.custom_vision.errors import CustomVisionError, Refused
+from common.custom_vision import encoding
+from common.custom_vision.errors import CustomVisionError, Refused
 from predictions.predictors.base import predictors
 from training.trainers.base import trainers
 

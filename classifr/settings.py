@@ -15,7 +15,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from classifr.common.processes import usable_cores, web_processes
+from common.processes import usable_cores, web_processes
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -94,7 +94,7 @@ INSTALLED_APPS = [
     "predictions",
     "review",
     "training",
-    "classifr.common",
+    "common",
     "classifr.customvision",
     "classifr",
     "django.contrib.admin",
@@ -173,7 +173,7 @@ else:
 
 # The cache holds the rates of log-ins and API requests: in files, which the processes of one machine share. Several
 # machines need one that they share: redis://... While it cannot be used, each process counts for itself.
-STEADY = "classifr.common.caches.SteadyCache"
+STEADY = "common.caches.SteadyCache"
 CACHES: dict[str, Any] = {
     "default": {"BACKEND": STEADY, "LOCATION": "rates", "OPTIONS": {"MAX_ENTRIES": 10_000}},
     "rates": env.cache_url("CACHE_URL", f"filecache://{DATA_DIR / 'cache' / 'rates'}"),
@@ -188,7 +188,7 @@ CACHES: dict[str, Any] = {
 if CACHES["rates"]["BACKEND"].endswith("FileBasedCache"):
     CACHES["rates"]["OPTIONS"] = {"MAX_ENTRIES": 10_000}  # beyond it some rates are forgotten
 elif CACHES["rates"]["BACKEND"] == "django.core.cache.backends.redis.RedisCache":
-    CACHES["rates"]["BACKEND"] = "classifr.common.caches.QuickRedisCache"
+    CACHES["rates"]["BACKEND"] = "common.caches.QuickRedisCache"
 
 
 def storage(alias: str) -> dict[str, Any]:
@@ -208,7 +208,7 @@ def storage(alias: str) -> dict[str, Any]:
 
                 options["account_name"] = env.str("AZURE_STORAGE_ACCOUNT")
                 options["token_credential"] = DefaultAzureCredential()
-            return {"BACKEND": "classifr.common.blob_storages.AzureBlobStorage", "OPTIONS": options}
+            return {"BACKEND": "common.blob_storages.AzureBlobStorage", "OPTIONS": options}
         case "s3":
             options = {
                 "bucket_name": name,
@@ -217,10 +217,10 @@ def storage(alias: str) -> dict[str, Any]:
                 "querystring_expire": 300,
             }
             options["endpoint_url"] = env.str("AWS_S3_ENDPOINT_URL", "") or None
-            return {"BACKEND": "classifr.common.blob_storages.S3BlobStorage", "OPTIONS": options}
+            return {"BACKEND": "common.blob_storages.S3BlobStorage", "OPTIONS": options}
         case _:
             folder = name or str(DATA_DIR / alias)
-            return {"BACKEND": "classifr.common.storages.DiskStorage", "OPTIONS": {"location": folder}}
+            return {"BACKEND": "common.storages.DiskStorage", "OPTIONS": {"location": folder}}
 
 
 def blob_origin() -> str:
@@ -258,7 +258,7 @@ UPLOAD_QUOTA = env.int("UPLOAD_QUOTA", 20_000)  # pictures per user and day
 UPLOAD_MEGAPIXELS = env.int("UPLOAD_MEGAPIXELS", 40)  # times scans, of a picture on average, within rate and quota
 DATA_UPLOAD_MAX_NUMBER_FILES = UPLOAD_BATCH_MAX_FILES
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2_621_440
-FILE_UPLOAD_HANDLERS = ["classifr.common.media.upload_handlers.SizeLimitedUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["common.media.upload_handlers.SizeLimitedUploadHandler"]
 
 # How slow a client may be: seconds for the head of a request, and after that for so many bytes as the rate says
 CLIENT_SECONDS = env.int("CLIENT_SECONDS", 20)
@@ -412,7 +412,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "filters": {"refusals": {"()": "classifr.common.logs.WithoutTracebackOfRefusals"}},
+    "filters": {"refusals": {"()": "common.logs.WithoutTracebackOfRefusals"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["refusals"]}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
     "loggers": {"django": {"handlers": [], "propagate": True}},

@@ -8,7 +8,7 @@ from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
 from accounts.requests import user_of
-from classifr.common.errors import DomainError
+from common.errors import DomainError
 from predictions import explanations, media
 from predictions.models import Prediction
 from predictions.views import for_users, own_prediction, shown

@@ -14,8 +14,8 @@ from django.views.decorators.http import require_safe
 from accounts import roles
 from accounts.models import User
 from accounts.requests import user_of
-from classifr.common.errors import Unavailable
-from classifr.common.media import images
+from common.errors import Unavailable
+from common.media import images
 from predictions.models import Sample
 
 logger = logging.getLogger(__name__)

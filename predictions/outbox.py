@@ -14,8 +14,8 @@ from typing import Any
 from django.core.files.storage import storages
 from django.utils import timezone
 
-from classifr.common import jobs
-from classifr.common.commits import on_disk
+from common import jobs
+from common.commits import on_disk
 from predictions.models import Feedback, Sample
 from predictions.retention import UNTIL_IT_WORKS, ask_to_delete, delete_file, facts_name
 

@@ -16,7 +16,7 @@ from django_htmx.http import HttpResponseClientRedirect
 from accounts import roles
 from accounts.models import User
 from accounts.requests import user_of
-from classifr.common.errors import DomainError, InvalidInput
+from common.errors import DomainError, InvalidInput
 from predictions import batches, classification, feedback, history, projects, registry
 from predictions.forms import HistoryForm
 from predictions.models import Batch, Feedback, Prediction, Project

@@ -11,7 +11,7 @@ import numpy as np
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from classifr.common.errors import Conflict, InvalidInput
+from common.errors import Conflict, InvalidInput
 from predictions import registry
 from predictions.models import Project
 from training.calibration import wilson

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from django.utils.translation import gettext as _
 
-from classifr.common.errors import DomainError
+from common.errors import DomainError
 from predictions.predictors import bundles, preprocessing
 from predictions.predictors.base import Servable
 from training.quiet import import_quietly

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 from django.conf import settings
 
-from classifr.common.ahead import map_ahead
-from classifr.common.errors import DomainError
-from classifr.common.media import images
-from classifr.common.processes import usable_cores
-from classifr.common.progress import Progress, silent
-from classifr.common.storages import DiskStorage
+from common.ahead import map_ahead
+from common.errors import DomainError
+from common.media import images
+from common.processes import usable_cores
+from common.progress import Progress, silent
+from common.storages import DiskStorage
 from predictions.predictors.engine import Engine
 from training import features
 from training.backbones.base import Backbone

@@ -15,7 +15,7 @@ from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import roles
 from accounts.requests import user_of
-from classifr.common.errors import DomainError, InvalidInput
+from common.errors import DomainError, InvalidInput
 from predictions import categories as naming
 from predictions.models import Category, Project, Sample
 from review import ground_truth

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts import roles
 from accounts.requests import user_of
-from classifr.common.errors import DomainError
+from common.errors import DomainError
 from training.custom_vision import errands
 from training.forms import ChooseProjectsForm, ServiceAccessForm
 from training.models import ImportedProject, ServiceAccess

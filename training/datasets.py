@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
-from classifr.common.errors import Conflict
+from common.errors import Conflict
 from predictions.models import Category, Project, Sample
 from review import ground_truth
 from training.models import DatasetItem, DatasetVersion, FurtherLabel

@@ -5,11 +5,11 @@ from collections.abc import Callable, Generator, Mapping
 
 import numpy as np
 
-from classifr.common.ahead import map_ahead
-from classifr.common.errors import DomainError
-from classifr.common.media import images
-from classifr.common.media.images import Picture
-from classifr.common.storages import StorageUnavailable
+from common.ahead import map_ahead
+from common.errors import DomainError
+from common.media import images
+from common.media.images import Picture
+from common.storages import StorageUnavailable
 from predictions.predictors import preprocessing
 
 logger = logging.getLogger(__name__)

@@ -12,8 +12,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from classifr.common.errors import Conflict
-from classifr.common.progress import Progress, silent
+from common.errors import Conflict
+from common.progress import Progress, silent
 from predictions import registry
 from predictions.models import Category, ModelVersion
 from predictions.predictors.base import Servable

@@ -22,7 +22,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.utils.translation import gettext as _
 
-from classifr.common.progress import Progress, silent
+from common.progress import Progress, silent
 from predictions.predictors import local_files, preprocessing
 from predictions.predictors.engine import Engine
 from training import decoding

@@ -13,12 +13,12 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
-from classifr.common.ahead import map_ahead
-from classifr.common.commits import on_disk
-from classifr.common.errors import DomainError, InvalidInput
-from classifr.common.media import images
-from classifr.common.media.images import Picture
-from classifr.common.progress import Progress, silent
+from common.ahead import map_ahead
+from common.commits import on_disk
+from common.errors import DomainError, InvalidInput
+from common.media import images
+from common.media.images import Picture
+from common.progress import Progress, silent
 from predictions import categories, uploads
 from predictions.models import Category, Project, Sample
 from review import decisions, ground_truth

@@ -9,7 +9,7 @@ from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts import roles
 from accounts.requests import user_of
-from classifr.common.errors import DomainError
+from common.errors import DomainError
 from predictions import registry, shadows
 from predictions.models import ModelVersion, Project
 from training import promotion

@@ -8,7 +8,7 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from classifr.common.models import Job
+from common.models import Job
 from predictions.models import Category, ModelVersion, Project, Sample
 from review.models import Decision
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from classifr.common.progress import Progress, silent
+from common.progress import Progress, silent
 from predictions.predictors import preprocessing
 from training import backbone_study, features
 from training.backbone_study import HELD_BACK, Collection, Curve, Draw, Learned

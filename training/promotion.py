@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
-from classifr.common.errors import Conflict, DomainError
-from classifr.common.progress import Progress, silent
+from common.errors import Conflict, DomainError
+from common.progress import Progress, silent
 from predictions import registry
 from predictions.models import Feedback, ModelVersion, Project, Promotion
 from predictions.predictors.base import Servable, predictors

@@ -11,9 +11,9 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from classifr.common import jobs, languages
-from classifr.common.errors import Conflict, InvalidInput
-from classifr.common.models import Job
+from common import jobs, languages
+from common.errors import Conflict, InvalidInput
+from common.models import Job
 from predictions.models import Project
 from training import datasets, runs
 from training.models import TrainingRun

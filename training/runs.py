@@ -16,10 +16,10 @@ from django.db.models.functions import Coalesce, Concat, Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from classifr.common import jobs
-from classifr.common.errors import Conflict, DomainError
-from classifr.common.models import Job
-from classifr.common.progress import Cancelled, Progress, silent
+from common import jobs
+from common.errors import Conflict, DomainError
+from common.models import Job
+from common.progress import Cancelled, Progress, silent
 from predictions import registry
 from predictions.models import ModelVersion, Project
 from predictions.predictors.base import Servable

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from classifr.common.progress import Progress, silent
+from common.progress import Progress, silent
 from predictions.predictors.scope import FAR
 from training import backbone_study
 from training.backbone_study import Collection, Draw

@@ -15,8 +15,8 @@ from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from classifr.common.errors import InvalidInput
-from classifr.common.numbers import natural_number
+from common.errors import InvalidInput
+from common.numbers import natural_number
 from predictions.models import Feedback, ModelVersion, Project, ShadowPrediction
 from review import ground_truth
 from training.calibration import wilson

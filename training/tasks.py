@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from classifr.common import jobs, languages
-from classifr.common.progress import Progress
+from common import jobs, languages
+from common.progress import Progress
 from training import retraining, runs
 from training.custom_vision import errands
 from training.models import ImportedProject, TrainingRun

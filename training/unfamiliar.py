@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from classifr.common.progress import Progress, silent
+from common.progress import Progress, silent
 from predictions.predictors.base import Servable
 from predictions.predictors.scope import FAR
 from training import examples

@@ -13,7 +13,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 from accounts import roles
 from accounts.models import User
 from accounts.requests import user_of
-from classifr.common.errors import DomainError
+from common.errors import DomainError
 from predictions import registry
 from predictions.models import Project
 from training import abstaining, datasets, evaluation, plots, retraining, runs, unfamiliar

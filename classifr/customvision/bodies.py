@@ -13,9 +13,9 @@ from typing import Any
 from django.http import HttpRequest
 from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
 
-from classifr.common.media.upload_handlers import read_to_the_end
-from classifr.common.numbers import natural_number
 from classifr.customvision.faults import Fault
+from common.media.upload_handlers import read_to_the_end
+from common.numbers import natural_number
 
 MOST_BATCH_BYTES = 100 * 1024 * 1024  # a batch of pictures, which is in memory at once
 MOST_PARTS = 64

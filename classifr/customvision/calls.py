@@ -13,10 +13,10 @@ from django.utils import timezone
 from django.utils.dateparse import parse_datetime
 
 from accounts.models import User
-from classifr.common import json_bodies
-from classifr.common.numbers import natural_number
 from classifr.customvision import bodies
 from classifr.customvision.faults import Fault
+from common import json_bodies
+from common.numbers import natural_number
 from predictions.models import Project
 
 Version = tuple[int, int]

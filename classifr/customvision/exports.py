@@ -12,14 +12,14 @@ from django.urls import reverse
 from django.views.decorators.http import require_safe
 
 from accounts import roles
-from classifr.common import jobs
-from classifr.common.errors import DomainError, Unavailable
-from classifr.common.models import Job
 from classifr.customvision import iterations
 from classifr.customvision.calls import Call
 from classifr.customvision.faults import Fault, not_implemented
 from classifr.customvision.models import Export
 from classifr.customvision.operations import Reply, operation
+from common import jobs
+from common.errors import DomainError, Unavailable
+from common.models import Job
 from predictions import registry
 from training import archives
 

@@ -7,19 +7,19 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
-from classifr.common import fetching
-from classifr.common.commits import on_disk
-from classifr.common.errors import Unavailable
-from classifr.common.json_bodies import Base64, decode_base64
-from classifr.common.media import cost
-from classifr.common.media import images as door
-from classifr.common.media.images import InvalidPicture
 from classifr.customvision import answers, image_rows, tags
 from classifr.customvision.bodies import MOST_PARTS
 from classifr.customvision.calls import Call, member, members_list, parse_uuids
 from classifr.customvision.faults import Fault, not_implemented
 from classifr.customvision.models import StoredPrediction, TrainingImage
 from classifr.customvision.operations import Reply
+from common import fetching
+from common.commits import on_disk
+from common.errors import Unavailable
+from common.json_bodies import Base64, decode_base64
+from common.media import cost
+from common.media import images as door
+from common.media.images import InvalidPicture
 from predictions import quotas, uploads
 from predictions.models import Category, Sample
 from review import decisions

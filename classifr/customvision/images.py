@@ -7,14 +7,14 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from accounts import roles
-from classifr.common.commits import on_disk
-from classifr.common.json_bodies import Base64
 from classifr.customvision import image_intake, image_rows, iterations, removal, tags
 from classifr.customvision.bodies import Part
 from classifr.customvision.calls import MOST_BATCH_JSON_BYTES, Call, member, members_list, parse_uuids
 from classifr.customvision.faults import Fault, not_implemented
 from classifr.customvision.image_intake import MOST_TAGS, Entry, from_bytes
 from classifr.customvision.operations import NO_CONTENT, Reply, operation
+from common.commits import on_disk
+from common.json_bodies import Base64
 from predictions.models import Category, Sample
 
 IMAGES = "projects/{projectId}/images"

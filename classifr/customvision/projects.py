@@ -7,13 +7,13 @@ from django.utils import timezone
 from django.utils.text import slugify
 
 from accounts import roles
-from classifr.common.errors import Conflict, InvalidInput
 from classifr.customvision import answers, image_rows, removal
 from classifr.customvision.calls import Call, member
 from classifr.customvision.domains import DOMAINS, GENERAL, Domain
 from classifr.customvision.faults import Fault
 from classifr.customvision.models import Workspace
 from classifr.customvision.operations import NO_CONTENT, Reply, operation
+from common.errors import Conflict, InvalidInput
 from predictions import categories, projects
 from predictions.models import Project
 

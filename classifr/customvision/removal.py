@@ -7,10 +7,10 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from accounts.models import User
-from classifr.common import jobs
-from classifr.common.commits import on_disk
 from classifr.customvision.faults import Fault
 from classifr.customvision.models import Export, Iteration, StoredPrediction, TrainingImage
+from common import jobs
+from common.commits import on_disk
 from predictions import holds, registry, retention
 from predictions.models import Category, Feedback, Prediction, Project, Sample
 from review import decisions

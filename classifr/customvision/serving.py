@@ -7,16 +7,16 @@ from django.db import transaction
 from django.utils import timezone
 
 from accounts import roles
-from classifr.common import fetching
-from classifr.common.media import cost
-from classifr.common.media import images as door
-from classifr.common.media.images import InvalidPicture, Picture
 from classifr.customvision import answers, iterations
 from classifr.customvision.bodies import Part, too_large
 from classifr.customvision.calls import Call, member
 from classifr.customvision.faults import Fault, bad_image_format
 from classifr.customvision.models import Iteration, StoredPrediction
 from classifr.customvision.operations import Reply, operation
+from common import fetching
+from common.media import cost
+from common.media import images as door
+from common.media.images import InvalidPicture, Picture
 from predictions import classification, quotas, uploads
 from predictions.models import Project
 

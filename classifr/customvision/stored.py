@@ -7,12 +7,12 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from accounts import roles
-from classifr.common.numbers import natural_number
 from classifr.customvision import answers, iterations, removal
 from classifr.customvision.calls import Call, member, members_list, moment, parse_uuids
 from classifr.customvision.faults import Fault
 from classifr.customvision.operations import NO_CONTENT, Reply, operation
 from classifr.customvision.projects import of as workspace_of
+from common.numbers import natural_number
 from predictions.models import Prediction, Project
 
 PREDICTIONS = "projects/{projectId}/predictions"

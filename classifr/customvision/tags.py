@@ -7,13 +7,13 @@ from django.db import transaction
 from django.db.models import ProtectedError, QuerySet
 
 from accounts import roles
-from classifr.common.commits import on_disk
-from classifr.common.errors import Conflict, InvalidInput
 from classifr.customvision import answers, image_rows, iterations, removal
 from classifr.customvision.calls import Call, member
 from classifr.customvision.faults import Fault, not_implemented
 from classifr.customvision.models import RetiredTag
 from classifr.customvision.operations import NO_CONTENT, Reply, operation
+from common.commits import on_disk
+from common.errors import Conflict, InvalidInput
 from predictions import categories
 from predictions.models import Category, Project, Sample
 

@@ -5,9 +5,9 @@ from typing import Any
 
 from django.core.files.storage import storages
 
-from classifr.common import jobs
-from classifr.common.progress import Progress
 from classifr.customvision import exports, removal
+from common import jobs
+from common.progress import Progress
 
 
 @jobs.handler(removal.DELETE_FILES)

@@ -14,11 +14,11 @@ from rest_framework.throttling import UserRateThrottle
 
 from accounts.authentication import ApiTokenAuthentication
 from accounts.models import User
-from classifr.common.errors import Conflict, DomainError, QuotaReached, Unavailable
 from classifr.customvision import exports, faults, images, iterations, missing, projects, serving, stored, tags
 from classifr.customvision.calls import Call
 from classifr.customvision.faults import Fault, GatewayFault
 from classifr.customvision.operations import VERSIONS, Reply, find
+from common.errors import Conflict, DomainError, QuotaReached, Unavailable
 
 logger = logging.getLogger(__name__)
 

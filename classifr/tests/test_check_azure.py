@@ -84,7 +84,7 @@ def test_another_server_is_not_taken_for_custom_vision(service, settings):
 
 def at_azure(settings, connection_string: str, container: str) -> None:
     options = {"connection_string": connection_string, "azure_container": container, "timeout": 5}
-    backend = {"BACKEND": "classifr.common.blob_storages.AzureBlobStorage", "OPTIONS": options}
+    backend = {"BACKEND": "common.blob_storages.AzureBlobStorage", "OPTIONS": options}
     settings.STORAGES = settings.STORAGES | {"misclassified": backend}
 
 

@@ -1,7 +1,7 @@
 """Strings that lie in rows, files and addresses of installations in use, held literally: code around them may move."""
 
-from classifr.common import jobs, sealing
 from classifr.customvision import exports, pictures
+from common import jobs, sealing
 from predictions.predictors import bundles, preprocessing
 from training.backbones import base, bundled
 from training.custom_vision import errands

@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from accounts.tests.factories import make_maintainer
-from classifr.common import jobs, languages
+from common import jobs, languages
 from predictions import batches
 from predictions.tests.factories import make_live_model, make_upload
 from training.tests.factories import make_run, make_trainable

@@ -10,11 +10,11 @@ from django.core.checks import CheckMessage, Error
 from django.utils.translation import gettext as _
 from PIL import Image
 
-from classifr.common.custom_vision import encoding, limits
-from classifr.common.custom_vision.breaker import Breaker
-from classifr.common.custom_vision.client import Client, Resource
-from classifr.common.custom_vision.errors import Busy, NotAllowed, Refused
-from classifr.common.media.images import Picture
+from common.custom_vision import encoding, limits
+from common.custom_vision.breaker import Breaker
+from common.custom_vision.client import Client, Resource
+from common.custom_vision.errors import Busy, NotAllowed, Refused
+from common.media.images import Picture
 from predictions.predictors import preprocessing
 from predictions.predictors.base import BasePredictor, PredictorError, PredictorUnavailable, Scores, Servable
 

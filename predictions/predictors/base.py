@@ -8,9 +8,9 @@ import numpy as np
 from django.core.checks import CheckMessage
 from django.utils.translation import gettext as _
 
-from classifr.common.backends import Backends
-from classifr.common.errors import DomainError, Unavailable
-from classifr.common.media.images import Picture
+from common.backends import Backends
+from common.errors import DomainError, Unavailable
+from common.media.images import Picture
 
 
 class PredictorUnavailable(Unavailable):

@@ -11,7 +11,7 @@ import numpy as np
 from django.core.checks import CheckMessage, Error
 from django.utils.translation import gettext as _
 
-from classifr.common.media.images import Picture
+from common.media.images import Picture
 from predictions.predictors import bundles, occlusion, preprocessing, scope
 from predictions.predictors.base import Answer, BasePredictor, PredictorError, PredictorUnavailable, Scores, Servable
 from predictions.predictors.engine import Engine

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import numpy as np
 from PIL import Image
 
-from classifr.common.media import images
+from common.media import images
 
 NAME = "centre-crop-bilinear"
 DEFINITION = (

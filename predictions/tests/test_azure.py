@@ -10,15 +10,15 @@ from django.utils import timezone
 from PIL import Image
 
 from accounts.tests.factories import make_token
-from classifr.common import jobs
-from classifr.common.custom_vision import client as client_module
-from classifr.common.custom_vision import limits
-from classifr.common.errors import DomainError
-from classifr.common.media.images import Picture
-from classifr.common.models import Job
 from classifr.tests.custom_vision import faults
 from classifr.tests.custom_vision.stand_in import StandIn
 from classifr.tests.custom_vision.world import Iteration, Project, Tag
+from common import jobs
+from common.custom_vision import client as client_module
+from common.custom_vision import limits
+from common.errors import DomainError
+from common.media.images import Picture
+from common.models import Job
 from predictions import batches, classification, registry
 from predictions.models import Prediction
 from predictions.predictors.azure import AzurePredictor, Reference

@@ -5,7 +5,7 @@ from django.core.files.storage import storages
 from PIL import Image
 
 from accounts.models import User
-from classifr.common.media.images import Picture
+from common.media.images import Picture
 from predictions import classification, registry
 from predictions.models import Prediction, Project, Sample
 from predictions.predictors.base import PredictorError, PredictorUnavailable, predictors

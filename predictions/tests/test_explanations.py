@@ -21,7 +21,7 @@ CORNERS = {"top left": (0, 0), "top right": (60, 0), "bottom left": (0, 60), "bo
 
 @pytest.fixture(autouse=True)
 def models_of_this_test(settings, tmp_path):
-    disk = {"BACKEND": "classifr.common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "models")}}
+    disk = {"BACKEND": "common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "models")}}
     settings.DATA_DIR, settings.STORAGES = tmp_path, settings.STORAGES | {"models": disk}
     caches["explanations"].clear()
 

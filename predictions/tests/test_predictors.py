@@ -16,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from classifr.common.media import images
+from common.media import images
 from predictions.predictors import bundles, keras, local_files, preprocessing
 from predictions.predictors.base import PredictorError, PredictorUnavailable, predictors
 from predictions.predictors.dummy import DummyPredictor
@@ -46,7 +46,7 @@ def models_of_this_test(settings, tmp_path):
     settings.DATA_DIR = tmp_path
     settings.STORAGES = settings.STORAGES | {
         "models": {
-            "BACKEND": "classifr.common.storages.DiskStorage",
+            "BACKEND": "common.storages.DiskStorage",
             "OPTIONS": {"location": str(tmp_path / "models")},
         }
     }

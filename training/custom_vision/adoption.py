@@ -10,7 +10,7 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from classifr.common.errors import Conflict, InvalidInput
+from common.errors import Conflict, InvalidInput
 from predictions import categories, projects
 from predictions.models import Category, Project
 from training.custom_vision.remote import RemoteProject, RemoteTag

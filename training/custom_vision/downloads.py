@@ -8,9 +8,9 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from classifr.common import fetching
-from classifr.common.custom_vision.errors import retry_after
-from classifr.common.errors import Unavailable
+from common import fetching
+from common.custom_vision.errors import retry_after
+from common.errors import Unavailable
 from training.custom_vision.remote import RemotePicture
 
 MOST_BYTES = 6 * 1024 * 1024

@@ -1,7 +1,7 @@
 """Asking for an import, doing it, and forgetting the key.
 
 A maintainer's key is needed for as long as jobs work with it, and those may run in another process, hours later. So it
-lies in the database sealed under SECRET_KEY (`classifr.common.sealing`), apart from the job, whose row is shown and is
+lies in the database sealed under SECRET_KEY (`common.sealing`), apart from the job, whose row is shown and is
 kept for weeks; it is deleted when the last import that needs it has ended, whatever its end, and of no use after a day.
 """
 
@@ -13,11 +13,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from classifr.common import jobs, languages, sealing
-from classifr.common.custom_vision.errors import NotAllowed, Refused
-from classifr.common.errors import Conflict, InvalidInput, Unavailable
-from classifr.common.models import Job
-from classifr.common.progress import Progress, silent
+from common import jobs, languages, sealing
+from common.custom_vision.errors import NotAllowed, Refused
+from common.errors import Conflict, InvalidInput, Unavailable
+from common.models import Job
+from common.progress import Progress, silent
 from training.custom_vision import adoption, history, images, report
 from training.custom_vision.images import Errand
 from training.custom_vision.remote import Remote, RemoteProject

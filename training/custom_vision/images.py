@@ -14,12 +14,12 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from classifr.common.ahead import map_ahead
-from classifr.common.commits import on_disk
-from classifr.common.errors import Unavailable
-from classifr.common.media import images as door
-from classifr.common.media.images import InvalidPicture, Picture
-from classifr.common.progress import Progress
+from common.ahead import map_ahead
+from common.commits import on_disk
+from common.errors import Unavailable
+from common.media import images as door
+from common.media.images import InvalidPicture, Picture
+from common.progress import Progress
 from predictions import uploads
 from predictions.models import Category, Project, Sample
 from review import decisions

@@ -4,8 +4,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from classifr.common import jobs
-from classifr.common.errors import DomainError
+from common import jobs
+from common.errors import DomainError
 from predictions import registry
 from predictions.models import Project
 from training import abstaining, retraining, runs

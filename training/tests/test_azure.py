@@ -7,13 +7,13 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.files.storage import storages
 
-from classifr.common.custom_vision import client as client_module
-from classifr.common.custom_vision import limits
-from classifr.common.custom_vision.client import Client
-from classifr.common.progress import Cancelled
-from classifr.common.storages import StorageUnavailable
 from classifr.tests.custom_vision import faults
 from classifr.tests.custom_vision.stand_in import StandIn
+from common.custom_vision import client as client_module
+from common.custom_vision import limits
+from common.custom_vision.client import Client
+from common.progress import Cancelled
+from common.storages import StorageUnavailable
 from predictions.predictors.azure import Reference
 from predictions.predictors.base import predictors
 from training.tests.trainer_contract import TrainerContract, make_example, make_task, servable

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from accounts.tests.factories import make_maintainer, make_token, make_user
-from classifr.common import jobs
+from common import jobs
 from predictions.models import Project, Sample
 from predictions.predictors.base import PredictorError, predictors
 from review import ground_truth

@@ -47,7 +47,7 @@ def test_a_picture_in_azure_is_shown_by_its_link_under_the_content_policy(
     directives = policy["DIRECTIVES"] | {"img-src": [*policy["DIRECTIVES"]["img-src"], origin]}
     settings.CONTENT_SECURITY_POLICY = policy | {"DIRECTIVES": directives}
     options = {"connection_string": azurite.connection_string, "azure_container": "shown", "expiration_secs": 300}
-    backend = {"BACKEND": "classifr.common.blob_storages.AzureBlobStorage", "OPTIONS": options | {"timeout": 5}}
+    backend = {"BACKEND": "common.blob_storages.AzureBlobStorage", "OPTIONS": options | {"timeout": 5}}
     settings.STORAGES = settings.STORAGES | {"misclassified": backend}
     settings.AZURE_STORAGE_LINKS = True
     user = make_user()

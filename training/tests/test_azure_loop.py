@@ -7,9 +7,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 
-from classifr.common.models import Job
 from classifr.tests.custom_vision import faults
 from classifr.tests.custom_vision.stand_in import StandIn
+from common.models import Job
 from predictions import registry
 from predictions.models import Prediction, Project
 from predictions.tests.factories import make_live_model, make_picture_bytes, make_project, make_upload, make_user

@@ -10,7 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from PIL import Image
 
-from classifr.common.media import images
+from common.media import images
 from predictions.predictors.engine import Engine
 from predictions.tests import tiny_model
 from predictions.tests.factories import make_picture_bytes

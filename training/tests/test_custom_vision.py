@@ -10,10 +10,10 @@ from django.core.management import CommandError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from classifr.common.custom_vision import client
-from classifr.common.models import Job
 from classifr.tests.custom_vision import answers, faults
 from classifr.tests.custom_vision.world import Image, Tag
+from common.custom_vision import client
+from common.models import Job
 from predictions.models import Project, Sample
 from review import decisions, ground_truth
 from review.models import Decision

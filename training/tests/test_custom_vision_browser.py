@@ -6,7 +6,7 @@ import pytest
 from django.db import connections
 from playwright.sync_api import expect
 
-from classifr.common import jobs
+from common import jobs
 from predictions.models import Project
 from predictions.tests.factories import make_user
 from training import tasks  # noqa: F401 (registers the handler)

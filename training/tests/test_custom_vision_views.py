@@ -6,10 +6,10 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from classifr.common import jobs
-from classifr.common.custom_vision import client as calls
-from classifr.common.models import Job
 from classifr.tests.custom_vision import faults
+from common import jobs
+from common.custom_vision import client as calls
+from common.models import Job
 from predictions.models import Project, Sample
 from predictions.tests.factories import make_user
 from training import custom_vision_views, tasks  # noqa: F401 (tasks registers the handler)

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from classifr.common.errors import InvalidInput
-from classifr.common.progress import Cancelled
+from common.errors import InvalidInput
+from common.progress import Cancelled
 from predictions.predictors import bundles
 from training import backbones, plots, retraining
 from training.backbones.base import Backbone

@@ -3,9 +3,9 @@ import os
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from classifr.common.errors import InvalidInput
-from classifr.common.media import images
-from classifr.common.progress import Cancelled
+from common.errors import InvalidInput
+from common.media import images
+from common.progress import Cancelled
 from predictions import uploads
 from predictions.models import Category, Sample
 from predictions.tests.factories import make_picture_bytes, make_project, make_user
@@ -140,7 +140,7 @@ def test_a_discarded_picture_is_refused_and_a_reopened_one_is_taken(project, piz
 
 
 def test_an_upload_that_nobody_has_ruled_about_is_labelled(project, pizza, tmp_path):
-    from classifr.common.media import images
+    from common.media import images
 
     data = make_picture_bytes()
     sample, _new = uploads.keep(project, images.receive(data), by=None)

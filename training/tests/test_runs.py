@@ -7,10 +7,10 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from classifr.common import jobs
-from classifr.common.errors import Conflict, InvalidInput
-from classifr.common.models import Job
-from classifr.common.progress import Cancelled
+from common import jobs
+from common.errors import Conflict, InvalidInput
+from common.models import Job
+from common.progress import Cancelled
 from predictions import registry
 from predictions.models import ModelVersion
 from predictions.tests.factories import make_model_version, make_project, make_user

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import check_grad
 
-from classifr.common.media import images
-from classifr.common.media.images import Picture
+from common.media import images
+from common.media.images import Picture
 from predictions.predictors import bundles
 from predictions.predictors.base import predictors
 from predictions.predictors.scope import unit
@@ -279,7 +279,7 @@ class TestKerasTrainerWithoutTensorFlow:
 
     @pytest.fixture(autouse=True)
     def models_of_this_test(self, settings, tmp_path):
-        disk = {"BACKEND": "classifr.common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "kept")}}
+        disk = {"BACKEND": "common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "kept")}}
         settings.DATA_DIR, settings.STORAGES = tmp_path, settings.STORAGES | {"models": disk}
 
     @pytest.fixture

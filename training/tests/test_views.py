@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from classifr.common import jobs
+from common import jobs
 from predictions import registry
 from predictions.models import Sample
 from predictions.tests.factories import (

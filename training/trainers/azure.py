@@ -13,11 +13,11 @@ import numpy as np
 from django.core.checks import CheckMessage, Error, Warning
 from django.utils.translation import gettext as _
 
-from classifr.common.ahead import map_ahead
-from classifr.common.custom_vision import limits
-from classifr.common.custom_vision.client import Client, Resource
-from classifr.common.custom_vision.errors import Busy, CustomVisionError
-from classifr.common.progress import Progress, silent
+from common.ahead import map_ahead
+from common.custom_vision import limits
+from common.custom_vision.client import Client, Resource
+from common.custom_vision.errors import Busy, CustomVisionError
+from common.progress import Progress, silent
 from predictions.predictors.azure import SETTINGS
 from predictions.predictors.base import BasePredictor, PredictorUnavailable, Scores, Servable, predictors
 from training import decoding

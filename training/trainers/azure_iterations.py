@@ -7,8 +7,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from classifr.common.custom_vision.errors import AnswerLost, Refused
-from classifr.common.progress import Progress
+from common.custom_vision.errors import AnswerLost, Refused
+from common.progress import Progress
 from predictions.predictors.azure import Reference
 from predictions.predictors.base import PredictorError
 from training.trainers.azure_ledger import Ledger

@@ -10,10 +10,10 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from classifr.common.custom_vision import encoding
-from classifr.common.custom_vision.client import Client
-from classifr.common.custom_vision.errors import AnswerLost, Refused
-from classifr.common.progress import Progress
+from common.custom_vision import encoding
+from common.custom_vision.client import Client
+from common.custom_vision.errors import AnswerLost, Refused
+from common.progress import Progress
 from training import decoding
 from training.trainers.azure_ledger import Ledger
 from training.trainers.base import Example, TrainingFailed, TrainingTask
@@ -162,7 +162,7 @@ def _remove(azure: Azure, ledger: Ledger, wanted: dict[str, Wanted]) -> None:
 
 def _retag(azure: Azure, ledger: Ledger, wanted: dict[str, Wanted], present: dict[str, set[str]]) -> None:
     """Give pictures that are called something else now their new tag; of two names of one picture the first counts."""
-    from classifr.common.custom_vision import bodies
+    from common.custom_vision import bodies
 
     should: dict[str, str] = {}
     for sha256 in sorted(ledger.images.keys() & wanted.keys()):
@@ -213,7 +213,7 @@ def _send(azure: Azure, batch: Sequence[tuple[Wanted, bytes]]) -> Iterator[tuple
 
     Samples of equal pixels are one picture: it is sent once, and stands for all of them.
     """
-    from classifr.common.custom_vision import bodies
+    from common.custom_vision import bodies
 
     distinct: dict[str, tuple[Wanted, bytes]] = {}
     for one, data in batch:

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from django.core.checks import CheckMessage
 
-from classifr.common.backends import Backends
-from classifr.common.errors import DomainError
-from classifr.common.progress import Progress, silent
+from common.backends import Backends
+from common.errors import DomainError
+from common.progress import Progress, silent
 from predictions.predictors.base import Servable
 
 

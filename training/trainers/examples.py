@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from django.utils.translation import gettext as _
 
-from classifr.common.progress import Progress, silent
+from common.progress import Progress, silent
 from training import decoding
 from training.trainers.base import Example, TrainingFailed, TrainingTask
 

@@ -17,7 +17,7 @@ import numpy as np
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from classifr.common.progress import Progress, silent
+from common.progress import Progress, silent
 from training import backbones, features
 from training.trainers import pictures
 from training.trainers.base import Example, TrainingFailed, TrainingTask

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from classifr.common.processes import usable_cores
+from common.processes import usable_cores
 from training.trainers import likelihood
 from training.trainers.likelihood import SOFTMAX
 

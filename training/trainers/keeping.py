@@ -8,7 +8,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from classifr.common.progress import Progress
+from common.progress import Progress
 from predictions.predictors import bundles, preprocessing
 from predictions.predictors.engine import Engine
 from predictions.predictors.scope import Scope

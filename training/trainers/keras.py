@@ -10,7 +10,7 @@ from django.core.checks import CheckMessage, Warning
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from classifr.common.progress import Progress, silent
+from common.progress import Progress, silent
 from predictions.predictors import bundles
 from predictions.predictors.base import Servable
 from predictions.predictors.scope import FEWEST_REFERENCES, Scope

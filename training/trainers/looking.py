@@ -10,8 +10,8 @@ import numpy as np
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from classifr.common.processes import usable_cores
-from classifr.common.progress import Progress
+from common.processes import usable_cores
+from common.progress import Progress
 from predictions.predictors import bundles
 from predictions.predictors.engine import Engine
 from training import backbones, features

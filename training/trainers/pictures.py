@@ -9,7 +9,7 @@ import numpy as np
 from django.utils.translation import gettext as _
 from PIL import Image
 
-from classifr.common.progress import Progress, silent
+from common.progress import Progress, silent
 from training import decoding
 from training.trainers.base import Example
 

@@ -1,6 +1,6 @@
 """One bar of progress for work of several stages."""
 
-from classifr.common.progress import Progress
+from common.progress import Progress
 
 WHOLE = 100
 

@@ -10,7 +10,7 @@ from django.test import Client
 
 from accounts.models import User
 from accounts.tests.factories import make_maintainer, make_token
-from classifr.common import jobs
+from common import jobs
 from predictions.models import Project
 from predictions.tests.factories import make_picture_bytes
 

@@ -7,8 +7,8 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from accounts.tests.factories import make_maintainer, make_token, make_user
-from classifr.common import jobs
 from classifr.customvision.tests.factories import make_caller, make_published
+from common import jobs
 from predictions.models import Project
 from predictions.tests.factories import make_picture_bytes
 from review import ground_truth

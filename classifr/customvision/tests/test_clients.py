@@ -11,7 +11,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from accounts.tests.factories import make_maintainer, make_token, make_user
-from classifr.common import jobs
+from common import jobs
 from predictions.models import Project, Sample
 from predictions.tests.factories import make_picture_bytes
 

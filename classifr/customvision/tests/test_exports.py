@@ -10,11 +10,11 @@ import pytest
 from django.core.files.storage import storages
 from django.utils import timezone
 
-from classifr.common import jobs
-from classifr.common.errors import DomainError
-from classifr.common.media import images
 from classifr.customvision.models import Export
 from classifr.customvision.tests.factories import make_caller, make_published, make_tagged
+from common import jobs
+from common.errors import DomainError
+from common.media import images
 from predictions.models import ModelVersion, Project
 from predictions.predictors import preprocessing
 from predictions.tests.factories import make_picture_bytes

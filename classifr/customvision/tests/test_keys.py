@@ -5,10 +5,10 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.tests.factories import make_maintainer, make_reviewer, make_user
-from classifr.common import jobs
 from classifr.customvision import views
 from classifr.customvision.operations import operations
 from classifr.customvision.tests.factories import make_caller, make_published, make_tagged
+from common import jobs
 from predictions.models import Prediction, Sample
 from predictions.tests.factories import make_live_model, make_picture_bytes, make_project
 

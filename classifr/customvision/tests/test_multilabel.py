@@ -7,8 +7,8 @@ from django.test import Client
 from django.urls import reverse
 from PIL import Image, ImageDraw
 
-from classifr.common import jobs
 from classifr.customvision.tests.factories import Caller, make_caller, make_tagged
+from common import jobs
 from predictions.models import Category, Prediction, Project, Sample
 from predictions.tests.factories import make_picture_bytes
 from review import decisions, ground_truth

@@ -9,11 +9,11 @@ from django.db import OperationalError, transaction
 from rest_framework.throttling import UserRateThrottle
 
 from accounts.tests.factories import make_user
-from classifr.common.errors import Conflict, QuotaReached, Unavailable
 from classifr.customvision import missing, views
 from classifr.customvision.operations import VERSIONS, Operation, operations
 from classifr.customvision.tests import schema
 from classifr.customvision.tests.factories import BOUNDARY, Caller, make_caller, make_published
+from common.errors import Conflict, QuotaReached, Unavailable
 from predictions import uploads
 from predictions.models import Sample
 from predictions.tests.factories import make_picture_bytes

@@ -4,10 +4,10 @@ import pytest
 from django.urls import reverse
 
 from accounts.tests.factories import make_reviewer
-from classifr.common import jobs
 from classifr.customvision import image_intake
 from classifr.customvision.models import StoredPrediction, TrainingImage
 from classifr.customvision.tests.factories import make_caller, make_published, make_tagged
+from common import jobs
 from predictions import feedback
 from predictions.models import Feedback, Prediction, Sample
 from predictions.tests.factories import make_feedback, make_picture_bytes, make_prediction, make_user

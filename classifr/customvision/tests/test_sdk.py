@@ -19,7 +19,7 @@ from msrest.authentication import ApiKeyCredentials
 from msrest.exceptions import HttpOperationError
 
 from accounts.tests.factories import make_maintainer, make_token, make_user
-from classifr.common import jobs
+from common import jobs
 from predictions.models import Project, Sample
 from predictions.tests.factories import make_picture_bytes
 

@@ -5,11 +5,11 @@ import base64
 import pytest
 from django.http import HttpResponse
 
-from classifr.common import jobs
 from classifr.customvision import domains, views
 from classifr.customvision.operations import VERSIONS, operations
 from classifr.customvision.tests import schema
 from classifr.customvision.tests.factories import Caller, make_caller, make_published
+from common import jobs
 from predictions.models import ModelVersion, Project
 from predictions.tests.factories import make_picture_bytes
 from training import archives
@@ -55,7 +55,7 @@ class Checked:
 
 @pytest.mark.parametrize("version", VERSIONS["training"])
 def test_every_answer_is_one_of_the_specification(version, settings, monkeypatch):
-    from classifr.common import fetching
+    from common import fetching
 
     settings.DEFAULT_TRAINER = "dummy"
     monkeypatch.setattr(archives, "build", lambda model, labels, of: b"PK")

@@ -17,7 +17,7 @@ from scripts.services import wait_until
 pytestmark = pytest.mark.outer
 
 IMAGES = 300
-SILENT = "from classifr.common.models import Job; Job.objects.update(heartbeat_at='2020-01-01T00:00Z')"
+SILENT = "from common.models import Job; Job.objects.update(heartbeat_at='2020-01-01T00:00Z')"
 
 
 class Gate:

@@ -19,8 +19,8 @@ def found(sealed_key: str) -> dict[str, object]:
 
     from django.core.files.storage import storages
 
-    from classifr.common import sealing
-    from classifr.common.models import Job
+    from common import sealing
+    from common.models import Job
     from predictions import classification
     from predictions.models import Feedback, Prediction, Project, Sample
     from predictions.tests import tiny_model

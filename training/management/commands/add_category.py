@@ -2,7 +2,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from classifr.common.errors import DomainError
+from common.errors import DomainError
 from predictions import categories
 from training import imports
 from training.management.terminal import Bar

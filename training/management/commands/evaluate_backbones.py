@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.template.loader import render_to_string
 
-from classifr.common.errors import DomainError
+from common.errors import DomainError
 from training import backbone_study, backbones, network_study, plots, scope_study
 from training.backbone_study import Answer, Collection, Curve, StudyRefused
 from training.backbones import imagenet

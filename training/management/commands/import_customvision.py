@@ -4,9 +4,9 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from classifr.common import jobs
-from classifr.common.errors import DomainError
-from classifr.common.models import Job
+from common import jobs
+from common.errors import DomainError
+from common.models import Job
 from training.custom_vision import errands
 from training.custom_vision.remote import RemoteProject
 from training.management.terminal import MOST_ROWS, Bar, interruptible, table
