@@ -95,7 +95,7 @@ INSTALLED_APPS = [
     "review",
     "training",
     "common",
-    "classifr.customvision",
+    "customvision",
     "classifr",
     "django.contrib.admin",
     "django.contrib.auth",

@@ -18,7 +18,7 @@ urlpatterns = [
     path("", include("predictions.urls")),
     path("review/", include("review.urls")),
     path("training/", include("training.urls")),
-    path("", include("classifr.customvision.urls")),
+    path("", include("customvision.urls")),
     path("admin/", admin.site.urls),
     path("language/", include("django.conf.urls.i18n")),
     path("healthz", health.alive, name="healthz"),

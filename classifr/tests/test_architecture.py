@@ -12,7 +12,7 @@ from django.conf import settings
 
 ROOT = Path(settings.BASE_DIR)
 # From the ground up. `common` is the ground, the rest of `classifr` the roof.
-FLOORS = ["common", "accounts", "predictions", "review", "training", "classifr"]
+FLOORS = ["common", "accounts", "predictions", "review", "training", "customvision", "classifr"]
 ADAPTERS = ["predictions/predictors", "training/trainers", "training/backbones"]
 HEAVY = {"tensorflow", "keras", "tf_keras"}
 SAY_NOTHING = {"utils", "util", "helpers", "misc", "services", "selectors"}
@@ -20,7 +20,7 @@ SAY_NOTHING = {"utils", "util", "helpers", "misc", "services", "selectors"}
 
 def modules(*, with_tests: bool = False) -> Iterator[tuple[str, ast.Module]]:
     """Every module of the rooms: its path from the root, and its syntax tree."""
-    for top in ("common", "accounts", "predictions", "review", "training", "classifr"):
+    for top in FLOORS:
         for path in sorted((ROOT / top).rglob("*.py")):
             if with_tests or "tests" not in path.parts:
                 yield str(path.relative_to(ROOT)), ast.parse(path.read_text())

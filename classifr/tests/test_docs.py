@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.management import get_commands
 
 ROOT = Path(settings.BASE_DIR)
-OWN_APPS = {"accounts", "predictions", "review", "training", "classifr", "common"}
+OWN_APPS = {"accounts", "predictions", "review", "training", "customvision", "classifr", "common"}
 # Modules that read the environment, and the functions they do it with
 READERS = [
     "classifr/settings.py",

