@@ -279,7 +279,7 @@ PREDICTORS: dict[str, dict[str, Any]] = {
     "keras": {"BACKEND": "predictions.predictors.keras.KerasPredictor"},
     "dummy": {"BACKEND": "predictions.predictors.dummy.DummyPredictor"},
     "azure": {
-        "BACKEND": "predictions.predictors.azure.AzurePredictor",
+        "BACKEND": "customvision.predictor.AzurePredictor",
         "OPTIONS": {
             "endpoint": env.str("AZURE_CUSTOM_VISION_PREDICTION_ENDPOINT", ""),
             "key": secret("AZURE_CUSTOM_VISION_PREDICTION_KEY"),
@@ -297,7 +297,7 @@ TRAINERS: dict[str, dict[str, Any]] = {
     "keras": {"BACKEND": "training.trainers.keras.KerasTrainer"},
     "dummy": {"BACKEND": "training.trainers.dummy.DummyTrainer"},
     "azure": {
-        "BACKEND": "training.trainers.azure.AzureTrainer",
+        "BACKEND": "customvision.trainer.trainer.AzureTrainer",
         "OPTIONS": {
             "endpoint": AZURE_CUSTOM_VISION_TRAINING_ENDPOINT,
             "key": AZURE_CUSTOM_VISION_TRAINING_KEY,

@@ -13,7 +13,13 @@ from django.conf import settings
 ROOT = Path(settings.BASE_DIR)
 # From the ground up. `common` is the ground, the rest of `classifr` the roof.
 FLOORS = ["common", "accounts", "predictions", "review", "training", "customvision", "classifr"]
-ADAPTERS = ["predictions/predictors", "training/trainers", "training/backbones"]
+ADAPTERS = [
+    "predictions/predictors",
+    "training/trainers",
+    "training/backbones",
+    "customvision/trainer",
+    "customvision/predictor.py",
+]
 HEAVY = {"tensorflow", "keras", "tf_keras"}
 SAY_NOTHING = {"utils", "util", "helpers", "misc", "services", "selectors"}
 

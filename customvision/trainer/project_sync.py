@@ -14,8 +14,8 @@ from common.custom_vision import encoding
 from common.custom_vision.client import Client
 from common.custom_vision.errors import AnswerLost, Refused
 from common.progress import Progress
+from customvision.trainer.upload_ledger import Ledger
 from training import decoding
-from training.trainers.azure_ledger import Ledger
 from training.trainers.base import Example, TrainingFailed, TrainingTask
 
 logger = logging.getLogger(__name__)

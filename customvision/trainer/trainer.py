@@ -18,15 +18,15 @@ from common.custom_vision import limits
 from common.custom_vision.client import Client, Resource
 from common.custom_vision.errors import Busy, CustomVisionError
 from common.progress import Progress, silent
-from predictions.predictors.azure import SETTINGS
+from customvision.predictor import SETTINGS
+from customvision.trainer import iterations, project_sync
+from customvision.trainer.upload_ledger import Ledger
 from predictions.predictors.base import BasePredictor, PredictorUnavailable, Scores, Servable, predictors
 from training import decoding
-from training.trainers import azure_iterations, azure_workspace
-from training.trainers.azure_ledger import Ledger
 from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
 from training.trainers.stages import stage
 
-FEWEST_KEPT, MOST_KEPT = 2, azure_iterations.MOST_ITERATIONS - 2
+FEWEST_KEPT, MOST_KEPT = 2, iterations.MOST_ITERATIONS - 2
 ASKED_AT_ONCE = 4
 PATIENCE_SECONDS = 300.0  # how long a picture is asked about while the service does not answer
 
@@ -75,16 +75,16 @@ class AzureTrainer(BaseTrainer):
 
     def _train(self, task: TrainingTask, progress: Progress) -> TrainedModel:
         progress(0, 100, _("Looking at what Custom Vision has"))
-        azure = azure_workspace.open_project(self.client, task, self.projects.get(task.project, ""))
+        azure = project_sync.open_project(self.client, task, self.projects.get(task.project, ""))
         ledger = Ledger.read(azure.id)
-        tags = azure_workspace.ensure_tags(azure, task.class_names, ledger)
+        tags = project_sync.ensure_tags(azure, task.class_names, ledger)
         examples = [example for example in task.examples if example.split != "test"]
-        refused = azure_workspace.synchronise(azure, examples, tags, ledger, stage(progress, 0, 50))
-        removed = azure_iterations.clean_up(azure, ledger, keep=self.keep_iterations, in_use=task.in_use)
-        iteration = azure_iterations.train(azure, ledger, stage(progress, 50, 90))
+        refused = project_sync.synchronise(azure, examples, tags, ledger, stage(progress, 0, 50))
+        removed = iterations.clean_up(azure, ledger, keep=self.keep_iterations, in_use=task.in_use)
+        iteration = iterations.train(azure, ledger, stage(progress, 50, 90))
         progress(90, 100, _("Publishing the model"))
-        performance = azure_iterations.measure(azure, iteration)
-        reference = azure_iterations.publish(azure, iteration, self.resource_id)
+        performance = iterations.measure(azure, iteration)
+        reference = iterations.publish(azure, iteration, self.resource_id)
         progress(100, 100, _("The model is published"))
         same = set(performance.names) == set(task.class_names)
         return TrainedModel(
@@ -133,9 +133,7 @@ class AzureTrainer(BaseTrainer):
             messages.append(Error(f"{SETTINGS}_TRAINING_ENDPOINT {problem}", hint=hint, id="training.E012"))
         if not FEWEST_KEPT <= self.keep_iterations <= MOST_KEPT:
             message = f"{SETTINGS}_KEEP_ITERATIONS is {self.keep_iterations}."
-            hint = (
-                f"Choose {FEWEST_KEPT} to {MOST_KEPT}: Custom Vision keeps {azure_iterations.MOST_ITERATIONS} at most."
-            )
+            hint = f"Choose {FEWEST_KEPT} to {MOST_KEPT}: Custom Vision keeps {iterations.MOST_ITERATIONS} at most."
             messages.append(Error(message, hint=hint, id="training.E013"))
         return messages
 
@@ -174,7 +172,7 @@ def _ask_patiently(predictor: BasePredictor, model: Servable, example: Example) 
 
 
 def _manifest(
-    azure: azure_workspace.Azure, iteration: Any, performance: azure_iterations.Performance, *, images: int
+    azure: project_sync.Azure, iteration: Any, performance: iterations.Performance, *, images: int
 ) -> dict[str, Any]:
     return {
         "backbone": {"name": "Custom Vision"},
@@ -191,7 +189,7 @@ def _manifest(
     }
 
 
-def _notes(azure: azure_workspace.Azure, iteration: Any, refused: int, removed: Sequence[str]) -> list[str]:
+def _notes(azure: project_sync.Azure, iteration: Any, refused: int, removed: Sequence[str]) -> list[str]:
     named = {"iteration": iteration.name, "project": azure.name}
     notes = [_("“%(iteration)s” of the Custom Vision project “%(project)s”.") % named]
     if refused:

@@ -14,12 +14,12 @@ from common.custom_vision import limits
 from common.custom_vision.client import Client
 from common.progress import Cancelled
 from common.storages import StorageUnavailable
-from predictions.predictors.azure import Reference
+from customvision.predictor import Reference
+from customvision.trainer import iterations
+from customvision.trainer import trainer as azure_module
+from customvision.trainer.trainer import AzureTrainer
 from predictions.predictors.base import predictors
 from training.tests.trainer_contract import TrainerContract, make_example, make_task, servable
-from training.trainers import azure as azure_module
-from training.trainers import azure_iterations
-from training.trainers.azure import AzureTrainer
 from training.trainers.base import TrainingFailed
 
 pytestmark = pytest.mark.slow
@@ -33,14 +33,14 @@ def options_of(service: StandIn, **options) -> dict:
 
 def predictors_of(service: StandIn) -> dict:
     options = {"endpoint": service.endpoint, "key": service.prediction_key}
-    backend = {"BACKEND": "predictions.predictors.azure.AzurePredictor", "OPTIONS": options}
+    backend = {"BACKEND": "customvision.predictor.AzurePredictor", "OPTIONS": options}
     return django_settings.PREDICTORS | {"azure": backend}
 
 
 def without_waiting(patch: pytest.MonkeyPatch) -> None:
     for table in (limits.PREDICTIONS_PER_SECOND_UNKEPT, limits.OTHER_CALLS_PER_SECOND):
         patch.setitem(table, "S0", 10_000)
-    patch.setattr(azure_iterations, "POLL_SECONDS", 0)
+    patch.setattr(iterations, "POLL_SECONDS", 0)
     patch.setattr(client_module.random, "uniform", lambda least, most: 0)
     for module in (client_module, azure_module):
         patch.setattr(module.time, "sleep", lambda seconds: None)
@@ -155,7 +155,7 @@ class TestLearning:
         assert_each_picture_is_there_once(service, task)
 
     def test_and_of_at_most_6_megabytes(self, service, trainer, task, monkeypatch):
-        monkeypatch.setattr("training.trainers.azure_workspace.MOST_BATCH_BYTES", 20_000)
+        monkeypatch.setattr("customvision.trainer.project_sync.MOST_BATCH_BYTES", 20_000)
         trainer.train(task)
         assert len(service.calls(UPLOAD)) > 1
         assert set(service.times_taken([UPLOAD]).values()) == {1}

@@ -6,14 +6,14 @@ import pytest
 
 from accounts.tests.factories import make_maintainer, make_token, make_user
 from common import jobs
+from customvision.trainer import iterations
+from customvision.trainer.tests.test_trainer import without_waiting
+from customvision.trainer.trainer import AzureTrainer
 from predictions.models import Project, Sample
 from predictions.predictors.base import PredictorError, predictors
 from review import ground_truth
 from training.models import TrainingRun
-from training.tests.test_azure import without_waiting
 from training.tests.trainer_contract import make_task, servable
-from training.trainers import azure_iterations
-from training.trainers.azure import AzureTrainer
 from training.trainers.base import TrainingFailed
 
 pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
@@ -25,9 +25,9 @@ def trainer(live_server, settings, monkeypatch) -> AzureTrainer:
     without_waiting(monkeypatch)
     jobs.discover()
     settings.DEFAULT_TRAINER = "dummy"
-    monkeypatch.setattr(azure_iterations.time, "sleep", lambda seconds: jobs.run_due("training"))
+    monkeypatch.setattr(iterations.time, "sleep", lambda seconds: jobs.run_due("training"))
     options = {"endpoint": live_server.url, "key": make_token(make_user())}
-    backend = {"BACKEND": "predictions.predictors.azure.AzurePredictor", "OPTIONS": options}
+    backend = {"BACKEND": "customvision.predictor.AzurePredictor", "OPTIONS": options}
     settings.PREDICTORS = settings.PREDICTORS | {"azure": backend}
     key = make_token(make_maintainer())
     return AzureTrainer(alias="azure", endpoint=live_server.url, key=key, resource_id="/subscriptions/x")

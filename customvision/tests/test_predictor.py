@@ -19,9 +19,9 @@ from common.custom_vision import limits
 from common.errors import DomainError
 from common.media.images import Picture
 from common.models import Job
+from customvision.predictor import AzurePredictor, Reference
 from predictions import batches, classification, registry
 from predictions.models import Prediction
-from predictions.predictors.azure import AzurePredictor, Reference
 from predictions.predictors.base import PredictorError, PredictorUnavailable, Servable, predictors
 from predictions.tests.factories import (
     make_live_model,
@@ -84,7 +84,7 @@ def model(custom_vision) -> Servable:
 @pytest.fixture
 def azure(custom_vision, settings):
     """A project whose live model is at Azure, and which has a local one, too."""
-    backend = {"BACKEND": "predictions.predictors.azure.AzurePredictor", "OPTIONS": options_of(custom_vision)}
+    backend = {"BACKEND": "customvision.predictor.AzurePredictor", "OPTIONS": options_of(custom_vision)}
     settings.PREDICTORS = settings.PREDICTORS | {"azure": backend}
     settings.FALL_BACK_TO = {}
     project = make_project(slug="plates")

@@ -10,11 +10,11 @@ from django.test import Client
 from classifr.tests.custom_vision import faults
 from classifr.tests.custom_vision.stand_in import StandIn
 from common.models import Job
+from customvision.trainer.tests.test_trainer import options_of, predictors_of, without_waiting
 from predictions import registry
 from predictions.models import Prediction, Project
 from predictions.tests.factories import make_live_model, make_picture_bytes, make_project, make_upload, make_user
 from training.models import Evaluation, TrainingRun
-from training.tests.test_azure import options_of, predictors_of, without_waiting
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -25,7 +25,7 @@ SHADES = {"dark": 20, "middle": 128, "light": 235}
 def service(custom_vision, settings, monkeypatch) -> StandIn:
     without_waiting(monkeypatch)
     settings.PREDICTORS = predictors_of(custom_vision)
-    backend = {"BACKEND": "training.trainers.azure.AzureTrainer", "OPTIONS": options_of(custom_vision)}
+    backend = {"BACKEND": "customvision.trainer.trainer.AzureTrainer", "OPTIONS": options_of(custom_vision)}
     settings.TRAINERS = settings.TRAINERS | {"azure": backend}
     return custom_vision
 

@@ -9,10 +9,10 @@ from django.utils.translation import gettext as _
 
 from common.custom_vision.errors import AnswerLost, Refused
 from common.progress import Progress
-from predictions.predictors.azure import Reference
+from customvision.predictor import Reference
+from customvision.trainer.project_sync import ROUNDS, Azure
+from customvision.trainer.upload_ledger import Ledger
 from predictions.predictors.base import PredictorError
-from training.trainers.azure_ledger import Ledger
-from training.trainers.azure_workspace import ROUNDS, Azure
 from training.trainers.base import TrainingFailed
 
 POLL_SECONDS = 3.0
