@@ -96,6 +96,7 @@ INSTALLED_APPS = [
     "training",
     "common",
     "customvision",
+    "customvision.importer",
     "classifr",
     "django.contrib.admin",
     "django.contrib.auth",

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training import category_views, custom_vision_views, model_views, option_views, shadow_views, views
+from training import category_views, model_views, option_views, shadow_views, views
 
 app_name = "training"
 urlpatterns = [
@@ -14,11 +14,6 @@ urlpatterns = [
     path("model-versions/<int:pk>/shadow/", shadow_views.start_shadow, name="start_shadow"),
     path("categories/<int:pk>/pictures/", category_views.pictures, name="pictures"),
     path("categories/<int:pk>/rename/", category_views.rename, name="rename"),
-    path("imports/custom-vision/", custom_vision_views.bring_home, name="bring_home"),
-    path("imports/custom-vision/<uuid:uuid>/", custom_vision_views.choose_projects, name="choose_projects"),
-    path("imports/<int:pk>/", custom_vision_views.imported, name="imported"),
-    path("imports/<int:pk>/progress/", custom_vision_views.import_progress, name="import_progress"),
-    path("imports/<int:pk>/cancel/", custom_vision_views.cancel_import, name="cancel_import"),
     path("<slug:slug>/", views.project, name="project"),
     path("<slug:slug>/models/", model_views.models, name="models"),
     path("<slug:slug>/shadow/", shadow_views.shadow, name="shadow"),

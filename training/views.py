@@ -16,10 +16,9 @@ from accounts.requests import user_of
 from common.errors import DomainError
 from predictions import registry
 from predictions.models import Project
-from training import abstaining, datasets, evaluation, plots, retraining, runs, unfamiliar
-from training.custom_vision import comparison
+from training import abstaining, datasets, evaluation, panels, plots, retraining, runs, unfamiliar
 from training.forms import StartRunForm
-from training.models import DatasetVersion, Evaluation, ImportedProject, TrainingRun, TrainingRunQuerySet
+from training.models import DatasetVersion, Evaluation, TrainingRun, TrainingRunQuerySet
 from training.templatetags.training_tags import two_places
 
 RUNS_SHOWN = 50
@@ -34,7 +33,7 @@ def overview(request: HttpRequest) -> HttpResponse:
         {"project": project, "live": registry.live(project), "run": project.runs.first()}
         for project in Project.objects.all()
     ]
-    return render(request, "training/overview.html", {"rows": rows})
+    return render(request, "training/overview.html", {"rows": rows, "panels": panels.render_overview_panels(request)})
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -63,7 +62,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "runs": _runs().filter(project=found)[:RUNS_SHOWN],
         "datasets": found.datasets.all()[:RUNS_SHOWN],
         "live": registry.live(found),
-        "imported": ImportedProject.objects.filter(project=found).select_related("job").first(),
+        "panels": panels.render_project_panels(request, found),
     }
     return render(request, "training/project.html", context, status=status)
 
@@ -90,7 +89,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "beside": beside,
         "beside_is_live": other == live,
         "rows": figures(own, beside) if own else [],
-        "comparison": comparison.beside(own) if own else None,
+        "panels": panels.render_run_panels(request, found),
         "accuracy": [evaluation.intervals(each)[1] if each else None for each in (own, beside)],
         "charts": plots.charts(found.curves),
         "reliability": plots.reliability(own.calibration["bins"]) if own and own.calibration else None,

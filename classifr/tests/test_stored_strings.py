@@ -2,9 +2,9 @@
 
 from common import jobs, sealing
 from customvision.api import exports, picture_links
+from customvision.importer import import_jobs
 from predictions.predictors import bundles, preprocessing
 from training.backbones import base, bundled
-from training.custom_vision import errands
 
 KINDS = {
     "customvision.delete_files",
@@ -40,4 +40,4 @@ def test_a_key_that_was_sealed_by_an_earlier_version_is_opened(settings, monkeyp
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "the key of an installation", []
     monkeypatch.setattr(sealing, "SECONDS", 10**10)  # this one was sealed long ago
     sealed = "gAAAAABrDFA7HgQmYcUTaY8jDIxaLxd-4qsBlXvMmGBW0roOXjdY0r52MzVmjuUUa1evSv__Jc8PU1_w5sIQo2a1_ohn7F9o2g=="
-    assert sealing.unseal(sealed, purpose=errands.PURPOSE) == "a training key"
+    assert sealing.unseal(sealed, purpose=import_jobs.PURPOSE) == "a training key"

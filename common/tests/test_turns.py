@@ -22,7 +22,8 @@ def wait_for(turns: Turns, order: list, owner: str) -> threading.Thread:
 
 
 def test_others_come_before_further_turns_of_the_same_owner():
-    turns, order = Turns(), []
+    turns = Turns()
+    order: list[str] = []
     assert turns.take("ann", timeout=0)
     threads = [wait_for(turns, order, owner) for owner in ("ann", "ann", "ann", "ben", "cleo")]
     turns.give_back()
@@ -33,7 +34,8 @@ def test_others_come_before_further_turns_of_the_same_owner():
 
 
 def test_who_waited_too_long_is_passed_over():
-    turns, order = Turns(), []
+    turns = Turns()
+    order: list[str] = []
     assert turns.take("ann", timeout=0)
     assert not turns.take("ben", timeout=0.01)
     thread = wait_for(turns, order, "cleo")

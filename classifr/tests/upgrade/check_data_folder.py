@@ -21,13 +21,13 @@ def found(sealed_key: str) -> dict[str, object]:
 
     from common import sealing
     from common.models import Job
+    from customvision.importer import import_jobs
     from predictions import classification
     from predictions.models import Feedback, Prediction, Project, Sample
     from predictions.tests import tiny_model
     from predictions.tests.factories import make_upload
     from review import ground_truth
     from review.models import Decision
-    from training.custom_vision import errands
     from training.features import FeatureCache
     from training.models import DatasetVersion, ImportedProject, TrainingRun
 
@@ -37,7 +37,7 @@ def found(sealed_key: str) -> dict[str, object]:
         list(Sample.objects.filter(project=colours).values_list("sha256", flat=True))
     )
     with patch.object(sealing, "SECONDS", 10**10):  # the archive is older than a day
-        key = sealing.unseal(sealed_key, purpose=errands.PURPOSE)
+        key = sealing.unseal(sealed_key, purpose=import_jobs.PURPOSE)
     category_names = dict(colours.categories.values_list("pk", "name"))
     labelled = ground_truth.labelled(colours)
     further = ground_truth.further(colours)

@@ -14,12 +14,12 @@ from classifr.tests.custom_vision import answers, faults
 from classifr.tests.custom_vision.world import Image, Tag
 from common.custom_vision import client
 from common.models import Job
+from customvision.importer import downloads, service
+from customvision.importer.tests.remote_factories import bring_home, make_iteration, make_remote, make_stored, plate
 from predictions.models import Project, Sample
 from review import decisions, ground_truth
 from review.models import Decision
-from training.custom_vision import downloads, remote
 from training.models import ImportedImage, ImportedPrediction, ImportedProject, ServiceAccess
-from training.tests.remote_factories import bring_home, make_iteration, make_remote, make_stored, plate
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -30,7 +30,7 @@ def impatient(monkeypatch):
     monkeypatch.setattr(downloads, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(client, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(client, "LONGEST_PAUSE_SECONDS", 0.05)
-    monkeypatch.setattr(remote, "OTHER_CALLS_PER_SECOND", {"F0": 1000})
+    monkeypatch.setattr(service, "OTHER_CALLS_PER_SECOND", {"F0": 1000})
 
 
 def truth(project: Project) -> Counter[str]:
@@ -164,7 +164,7 @@ def test_stored_predictions_come_when_asked_for(custom_vision):
 
 
 def test_more_pages_than_one(custom_vision, monkeypatch):
-    monkeypatch.setattr(remote, "PAGE", 3)
+    monkeypatch.setattr(service, "PAGE", 3)
     there = make_remote(custom_vision)
     iteration = make_iteration(there)
     for shade in range(60, 67):
@@ -223,9 +223,9 @@ def test_a_fault_that_passes_costs_nothing_but_time(custom_vision, fault):
 
 @pytest.mark.parametrize("fault", [faults.too_many("600"), faults.server_error(), faults.reset()])
 def test_a_fault_that_stays_is_told_and_what_came_is_kept(custom_vision, fault, monkeypatch):
-    monkeypatch.setattr(remote, "PAGE", 4)
+    monkeypatch.setattr(service, "PAGE", 4)
     make_remote(custom_vision)
-    original = remote.Remote.images
+    original = service.Remote.images
 
     def breaks_after_a_page(self, project):
         pages = original(self, project)
@@ -234,11 +234,11 @@ def test_a_fault_that_stays_is_told_and_what_came_is_kept(custom_vision, fault, 
         custom_vision.fail("get_images", fault, always=True)
         yield from pages
 
-    monkeypatch.setattr(remote.Remote, "images", breaks_after_a_page)
+    monkeypatch.setattr(service.Remote, "images", breaks_after_a_page)
     with pytest.raises(CommandError, match="Try again in .* What came until then is kept"):
         bring_home(custom_vision)
     assert ImportedImage.objects.count() == 4 and Job.objects.get().status == Job.Status.FAILED
-    monkeypatch.setattr(remote.Remote, "images", original)
+    monkeypatch.setattr(service.Remote, "images", original)
     custom_vision.heal()
     assert "6 fetched now" in bring_home(custom_vision)
     assert len(custom_vision.calls("link")) == 10
@@ -260,21 +260,21 @@ def test_a_key_is_sent_to_no_address_without_encryption(custom_vision, endpoint)
 
 
 def test_an_endpoint_that_nobody_answers_at_is_told(custom_vision, monkeypatch):
-    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 0.5)
+    monkeypatch.setattr(service, "PATIENCE_SECONDS", 0.5)
     with pytest.raises(CommandError, match="does not answer"):
         bring_home(custom_vision, endpoint="http://127.0.0.1:9")
 
 
 def test_a_link_that_has_ended_is_asked_for_again(custom_vision, monkeypatch):
     make_remote(custom_vision)
-    original = remote.Remote.images
+    original = service.Remote.images
 
     def late(self, project):
         for page in original(self, project):
             custom_vision.expire_links()
             yield page
 
-    monkeypatch.setattr(remote.Remote, "images", late)
+    monkeypatch.setattr(service.Remote, "images", late)
     assert "Complete" in bring_home(custom_vision)
     assert Counter(one.status for one in custom_vision.calls("link")) == {403: 10, 200: 10}
     assert len(custom_vision.calls("get_images_by_ids")) == 1
@@ -284,22 +284,22 @@ def test_links_of_stored_predictions_that_have_ended_are_asked_for_again(custom_
     there = make_remote(custom_vision)
     iteration = make_iteration(there)
     make_stored(there, iteration, 60)
-    original = remote.Remote.predictions
+    original = service.Remote.predictions
 
     def late(self, project):
         for page in original(self, project):
             custom_vision.expire_links()
             yield page
 
-    monkeypatch.setattr(remote.Remote, "predictions", late)
+    monkeypatch.setattr(service.Remote, "predictions", late)
     assert "Complete" in bring_home(custom_vision, "--all", "--with-predictions")
     assert ImportedPrediction.objects.get().sample.has_picture
 
 
 def test_an_image_that_the_service_counts_and_does_not_list_is_missed(custom_vision, monkeypatch):
     make_remote(custom_vision)
-    original = remote.Remote.images
-    monkeypatch.setattr(remote.Remote, "images", lambda self, project: (page[1:] for page in original(self, project)))
+    original = service.Remote.images
+    monkeypatch.setattr(service.Remote, "images", lambda self, project: (page[1:] for page in original(self, project)))
     with pytest.raises(CommandError, match="missing"):
         bring_home(custom_vision)
     images = ImportedProject.objects.get().report["images"]
@@ -370,9 +370,9 @@ def test_the_same_bytes_twice_are_one_sample_of_two_images(custom_vision):
 
 
 def test_a_project_deleted_meanwhile_ends_the_import_and_loses_nothing(custom_vision, monkeypatch):
-    monkeypatch.setattr(remote, "PAGE", 4)
+    monkeypatch.setattr(service, "PAGE", 4)
     there = make_remote(custom_vision)
-    original = remote.Remote.images
+    original = service.Remote.images
 
     def deleted_after_a_page(self, project):
         pages = original(self, project)
@@ -380,7 +380,7 @@ def test_a_project_deleted_meanwhile_ends_the_import_and_loses_nothing(custom_vi
         del custom_vision.projects[there.id]
         yield from pages
 
-    monkeypatch.setattr(remote.Remote, "images", deleted_after_a_page)
+    monkeypatch.setattr(service.Remote, "images", deleted_after_a_page)
     with pytest.raises(CommandError, match="not there any more. What came until then is kept"):
         bring_home(custom_vision)
     assert Sample.objects.count() == 4
@@ -388,14 +388,14 @@ def test_a_project_deleted_meanwhile_ends_the_import_and_loses_nothing(custom_vi
 
 def test_an_image_deleted_meanwhile_is_not_missed(custom_vision, monkeypatch):
     there = make_remote(custom_vision)
-    original = remote.Remote.images
+    original = service.Remote.images
 
     def deleted(self, project):
         for page in original(self, project):
             there.images.pop(str(page[0].id), None)
             yield page
 
-    monkeypatch.setattr(remote.Remote, "images", deleted)
+    monkeypatch.setattr(service.Remote, "images", deleted)
     assert "Complete" in bring_home(custom_vision)
     assert Sample.objects.count() >= 1
 

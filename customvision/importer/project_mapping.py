@@ -11,9 +11,9 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from common.errors import Conflict, InvalidInput
+from customvision.importer.service import RemoteProject, RemoteTag
 from predictions import categories, projects
 from predictions.models import Category, Project
-from training.custom_vision.remote import RemoteProject, RemoteTag
 from training.models import ImportedProject, ImportedTag
 
 

@@ -7,8 +7,8 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 from common import jobs
 from common.errors import DomainError
 from common.models import Job
-from training.custom_vision import errands
-from training.custom_vision.remote import RemoteProject
+from customvision.importer import import_jobs
+from customvision.importer.service import RemoteProject
 from training.management.terminal import MOST_ROWS, Bar, interruptible, table
 from training.management.training_command import INTERRUPTED
 from training.models import ImportedProject, ServiceAccess
@@ -51,7 +51,7 @@ class Command(BaseCommand):
         jobs.discover()
         key = options["training_key"] or settings.AZURE_CUSTOM_VISION_TRAINING_KEY
         try:
-            access = errands.give_access(options["endpoint"], key, by=None)
+            access = import_jobs.give_access(options["endpoint"], key, by=None)
         except DomainError as error:
             raise CommandError(str(error)) from error
         try:
@@ -62,20 +62,20 @@ class Command(BaseCommand):
             ServiceAccess.objects.filter(pk=access.pk).delete()
 
     def _import(self, access: ServiceAccess, options: dict[str, Any]) -> None:
-        found = errands.remote_of(access).projects()
+        found = import_jobs.remote_of(access).projects()
         if options["list"]:
             rows = [[one.name, str(one.id), _kind(one)] for one in found]
             self.stdout.write(table(["project", "id", "type"], rows))
             return
         chosen = [one for one in found if not one.is_detection] if options["all"] else []
-        chosen += [one for name in options["projects"] if (one := errands.selected(found, name)) not in chosen]
+        chosen += [one for name in options["projects"] if (one := import_jobs.selected(found, name)) not in chosen]
         complete = [self._bring_home(access, one, options) for one in chosen]
         if not all(complete):
             raise CommandError("Something is missing: see the reports above. Run it again: what is here stays.")
 
     def _bring_home(self, access: ServiceAccess, found: RemoteProject, options: dict[str, Any]) -> bool:
         """Import one project here and now; return whether everything came."""
-        imported, job = errands.begin(
+        imported, job = import_jobs.begin(
             access, found, with_predictions=options["with_predictions"], checks_bytes=options["verify"]
         )
         self.stdout.write(f"Importing “{found.name}” into the project {imported.project.slug}")

@@ -9,11 +9,11 @@ from django.core.management import CommandError, call_command
 from accounts.tests.factories import make_maintainer, make_token, make_user
 from common import jobs
 from customvision.api.tests.factories import make_caller, make_published
+from customvision.importer import service_comparison
 from predictions.models import Project
 from predictions.tests.factories import make_picture_bytes
 from review import ground_truth
 from training import retraining
-from training.custom_vision import comparison
 from training.models import ImportedProject
 
 pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
@@ -59,7 +59,7 @@ def test_a_project_of_another_classifr_comes_home_and_learns(live_server, there)
     run = retraining.request(here, by=None, trainer="dummy")
     jobs.run_due("training")
     run.refresh_from_db()
-    beside = comparison.beside(run.model_version.evaluations.get())
+    beside = service_comparison.beside(run.model_version.evaluations.get())
     assert [name for name, _pairs in beside.rows] == ["dark", "light"]
 
 

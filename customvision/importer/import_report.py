@@ -11,10 +11,10 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
+from customvision.importer import image_import
+from customvision.importer.image_import import Errand, Seen
+from customvision.importer.service import RemoteTag
 from predictions.models import Category
-from training.custom_vision import images
-from training.custom_vision.images import Errand, Seen
-from training.custom_vision.remote import RemoteTag
 from training.models import ImportedImage
 
 MOST_TOLD = 200
@@ -77,7 +77,7 @@ def _is_whole(row: ImportedImage) -> bool:
     if sample is None or sample.sha256 != row.sha256:
         return False
     if not sample.has_picture:
-        return images.is_here(row)
+        return image_import.is_here(row)
     try:
         return sample.storage.size(sample.file_name) == sample.size_bytes
     except OSError:
@@ -92,4 +92,6 @@ def _of_predictions(errand: Errand, there: set[UUID] | None) -> dict[str, int] |
 
 
 def _conflicts(errand: Errand, categories: Mapping[UUID, Category]) -> list[dict[str, str]]:
-    return [{"id": str(row.remote_id), "here": here} for row, here in images.conflicts(errand.imported, categories)]
+    return [
+        {"id": str(row.remote_id), "here": here} for row, here in image_import.conflicts(errand.imported, categories)
+    ]

@@ -6,8 +6,8 @@ They are not of the same pictures: the service measures on splits of its own tra
 from dataclasses import dataclass
 from typing import Any
 
+from customvision.importer.service import THRESHOLD
 from training import performance
-from training.custom_vision.remote import THRESHOLD
 from training.models import Evaluation, ImportedIteration
 
 MEASURES = ("precision", "recall", "average_precision")

@@ -18,9 +18,9 @@ from common.custom_vision.errors import NotAllowed, Refused
 from common.errors import Conflict, InvalidInput, Unavailable
 from common.models import Job
 from common.progress import Progress, silent
-from training.custom_vision import adoption, history, images, report
-from training.custom_vision.images import Errand
-from training.custom_vision.remote import Remote, RemoteProject
+from customvision.importer import history_import, image_import, import_report, project_mapping
+from customvision.importer.image_import import Errand
+from customvision.importer.service import Remote, RemoteProject
 from training.models import ImportedProject, ServiceAccess
 
 JOB = "training.import_custom_vision"
@@ -163,7 +163,7 @@ def _prepare(
     *,
     attempts: int,
 ) -> tuple[ImportedProject, Job]:
-    imported = adoption.adopt_project(found, endpoint=access.endpoint, by=by)
+    imported = project_mapping.adopt_project(found, endpoint=access.endpoint, by=by)
     payload = {"imported": imported.pk, "with_predictions": with_predictions, "checks_bytes": checks_bytes}
     try:
         job = jobs.enqueue(
@@ -186,13 +186,13 @@ def _prepare(
 def _bring(imported: ImportedProject, progress: Progress, *, with_predictions: bool, checks_bytes: bool) -> None:
     remote = remote_of(imported.access)
     found = remote.project(imported.remote_id)
-    adoption.adopt_project(found, endpoint=imported.endpoint, by=imported.requested_by)
-    categories = adoption.adopt_tags(imported, remote.tags(imported.remote_id))
+    project_mapping.adopt_project(found, endpoint=imported.endpoint, by=imported.requested_by)
+    categories = project_mapping.adopt_tags(imported, remote.tags(imported.remote_id))
     errand = Errand(imported, remote, categories, imported.requested_by, progress, checks_bytes)
-    iterations = history.bring_iterations(errand)
-    seen = images.bring(errand)
-    predictions = history.bring_predictions(errand) if with_predictions else None
+    iterations = history_import.bring_iterations(errand)
+    seen = image_import.bring(errand)
+    predictions = history_import.bring_predictions(errand) if with_predictions else None
     tags = remote.tags(imported.remote_id)
-    report.write(errand, seen, tags, iterations=iterations, predictions=predictions)
+    import_report.write(errand, seen, tags, iterations=iterations, predictions=predictions)
     imported.finished_at = timezone.now()
     imported.save(update_fields=["finished_at"])

@@ -20,12 +20,12 @@ from common.errors import Unavailable
 from common.media import images as door
 from common.media.images import InvalidPicture, Picture
 from common.progress import Progress
+from customvision.importer.downloads import MOST_BYTES, Fetched, fetch_all
+from customvision.importer.service import Remote, RemoteImage
 from predictions import uploads
 from predictions.models import Category, Project, Sample
 from review import decisions
 from review.models import Decision
-from training.custom_vision.downloads import MOST_BYTES, Fetched, fetch_all
-from training.custom_vision.remote import Remote, RemoteImage
 from training.models import ImportedImage, ImportedProject
 
 ROWS_AT_ONCE = 500

@@ -10,13 +10,17 @@ from classifr.tests.custom_vision import faults
 from common import jobs
 from common.custom_vision import client as calls
 from common.models import Job
+from customvision.importer import (
+    import_jobs,
+    service,
+    tasks,  # noqa: F401 (tasks registers the handler)
+    views,
+)
+from customvision.importer.tests.remote_factories import bring_home, make_iteration, make_remote
 from predictions.models import Project, Sample
 from predictions.tests.factories import make_user
-from training import custom_vision_views, tasks  # noqa: F401 (tasks registers the handler)
-from training.custom_vision import errands, remote
 from training.models import ImportedProject, ServiceAccess
 from training.tests.factories import make_finished_run
-from training.tests.remote_factories import bring_home, make_iteration, make_remote
 
 pytestmark = pytest.mark.django_db
 
@@ -25,7 +29,7 @@ pytestmark = pytest.mark.django_db
 def impatient(monkeypatch):
     """Let the pauses be short, and the tier generous."""
     monkeypatch.setattr(calls, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(remote, "OTHER_CALLS_PER_SECOND", {"F0": 1000})
+    monkeypatch.setattr(service, "OTHER_CALLS_PER_SECOND", {"F0": 1000})
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def maintainer(client):
 
 def give_key(client, service, **fields):
     data = {"endpoint": service.endpoint, "key": service.training_key} | fields
-    return client.post(reverse("training:bring_home"), data)
+    return client.post(reverse("importer:import_start"), data)
 
 
 def ask_for_import(client, service, project, **fields):
@@ -51,7 +55,7 @@ def test_endpoint_and_key_then_a_choice_then_an_import(client, maintainer, custo
     assert there.name in client.get(choice.url).content.decode()
     page = client.post(choice.url, {"projects": [there.id]})
     assert "waits for a worker" in client.get(page.url).content.decode()
-    assert jobs.run_due(errands.QUEUE) == 1
+    assert jobs.run_due(import_jobs.QUEUE) == 1
     told = client.get(page.url).content.decode()
     assert "Complete: everything that was there is here." in told
     sample = Sample.objects.first()
@@ -69,7 +73,7 @@ def test_the_key_is_in_no_page_row_or_job_and_forgotten_at_the_end(client, maint
     assert key not in f"{Job.objects.get().payload}" + client.get(page.url).content.decode()
     tasks.forget_keys()
     assert ServiceAccess.objects.exists()  # the import still needs it
-    jobs.run_due(errands.QUEUE)
+    jobs.run_due(import_jobs.QUEUE)
     tasks.forget_keys()
     assert not ServiceAccess.objects.exists() and ImportedProject.objects.exists()
 
@@ -104,16 +108,16 @@ def test_a_key_is_for_whoever_gave_it_alone(client, maintainer, custom_vision):
 
 
 def test_an_import_goes_on_while_the_service_is_away_and_says_so(client, maintainer, custom_vision, monkeypatch):
-    monkeypatch.setattr(remote, "PATIENCE_SECONDS", 0.3)
+    monkeypatch.setattr(service, "PATIENCE_SECONDS", 0.3)
     there = make_remote(custom_vision)
     page = ask_for_import(client, custom_vision, there)
     custom_vision.fail("get_images", faults.unavailable("60"), always=True)
-    jobs.run_due(errands.QUEUE)
+    jobs.run_due(import_jobs.QUEUE)
     assert Job.objects.get().status == Job.Status.WAITING
     assert "It is tried again by itself" in client.get(page.url).content.decode()
     custom_vision.heal()
     Job.objects.update(due_at=timezone.now())
-    jobs.run_due(errands.QUEUE)
+    jobs.run_due(import_jobs.QUEUE)
     assert ImportedProject.objects.get().report["complete"]
 
 
@@ -129,23 +133,23 @@ def test_a_second_import_of_the_same_project_at_once_is_refused(client, maintain
 def test_an_import_is_cancelled_and_its_key_forgotten(client, maintainer, custom_vision):
     page = ask_for_import(client, custom_vision, make_remote(custom_vision))
     imported = ImportedProject.objects.get()
-    client.post(reverse("training:cancel_import", args=[imported.pk]))
+    client.post(reverse("importer:cancel_import", args=[imported.pk]))
     assert "was cancelled" in client.get(page.url).content.decode()
     assert not ServiceAccess.objects.exists()
-    assert client.post(reverse("training:cancel_import", args=[imported.pk])).status_code == 409
+    assert client.post(reverse("importer:cancel_import", args=[imported.pk])).status_code == 409
 
 
 def test_progress_is_asked_for_until_the_end(client, maintainer, custom_vision):
     ask_for_import(client, custom_vision, make_remote(custom_vision))
-    address = reverse("training:import_progress", args=[ImportedProject.objects.get().pk])
+    address = reverse("importer:import_progress", args=[ImportedProject.objects.get().pk])
     assert b"hx-get" in client.get(address).content
-    jobs.run_due(errands.QUEUE)
+    jobs.run_due(import_jobs.QUEUE)
     assert client.get(address).headers["HX-Refresh"] == "true"
 
 
 def test_stored_predictions_come_when_chosen(client, maintainer, custom_vision):
     ask_for_import(client, custom_vision, make_remote(custom_vision), with_predictions="on")
-    jobs.run_due(errands.QUEUE)
+    jobs.run_due(import_jobs.QUEUE)
     assert ImportedProject.objects.get().report["predictions"] == {"there": 0, "here": 0, "failed": 0}
 
 
@@ -178,7 +182,7 @@ def test_a_run_without_history_says_nothing_of_custom_vision(client, maintainer)
 
 
 def test_a_page_does_not_wait_for_long(client, maintainer, custom_vision, monkeypatch):
-    monkeypatch.setattr(custom_vision_views, "ASK_SECONDS", 0.3)
+    monkeypatch.setattr(views, "ASK_SECONDS", 0.3)
     custom_vision.fail("get_domains", faults.unavailable("30"), always=True)
     choice = give_key(client, custom_vision)
     assert "is busy. Try again in 30 s" in client.get(choice.url, follow=True).content.decode()

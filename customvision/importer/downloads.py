@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from common import fetching
 from common.custom_vision.errors import retry_after
 from common.errors import Unavailable
-from training.custom_vision.remote import RemotePicture
+from customvision.importer.service import RemotePicture
 
 MOST_BYTES = 6 * 1024 * 1024
 PARALLEL = 4

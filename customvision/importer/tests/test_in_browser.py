@@ -7,12 +7,14 @@ from django.db import connections
 from playwright.sync_api import expect
 
 from common import jobs
+from customvision.importer import (
+    import_jobs,
+    tasks,  # noqa: F401 (registers the handler)
+)
+from customvision.importer.tests.remote_factories import make_iteration, make_remote
 from predictions.models import Project
 from predictions.tests.factories import make_user
-from training import tasks  # noqa: F401 (registers the handler)
-from training.custom_vision import errands
 from training.tests.factories import make_finished_run
-from training.tests.remote_factories import make_iteration, make_remote
 
 pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
 
@@ -33,7 +35,7 @@ def assert_fits(page):
 
 def work_in_the_background() -> threading.Thread:
     def work() -> None:
-        jobs.run_due(errands.QUEUE)
+        jobs.run_due(import_jobs.QUEUE)
         connections.close_all()
 
     worker = threading.Thread(target=work)
@@ -91,9 +93,9 @@ def test_a_project_comes_home_by_keyboard_alone(phone, custom_vision, assert_acc
 
 def test_a_runs_page_draws_both_models_side_by_side(phone, custom_vision, assert_accessible):
     make_iteration(make_remote(custom_vision, each=30), name="The best one")
-    access = errands.give_access(custom_vision.endpoint, custom_vision.training_key, by=None)
-    errands.request(access, errands.remote_of(access).projects()[0], with_predictions=False, by=None)
-    jobs.run_due(errands.QUEUE)
+    access = import_jobs.give_access(custom_vision.endpoint, custom_vision.training_key, by=None)
+    import_jobs.request(access, import_jobs.remote_of(access).projects()[0], with_predictions=False, by=None)
+    jobs.run_due(import_jobs.QUEUE)
     Project.objects.update(trainer="dummy")
     run = make_finished_run(Project.objects.get())
     phone.goto(f"/training/runs/{run.pk}/")

@@ -11,10 +11,10 @@ from uuid import UUID
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from training.custom_vision import images
-from training.custom_vision.downloads import fetch_all
-from training.custom_vision.images import AT_ONCE, LONGEST_PROBLEM, Errand, in_batches
-from training.custom_vision.remote import RemotePrediction
+from customvision.importer import image_import
+from customvision.importer.downloads import fetch_all
+from customvision.importer.image_import import AT_ONCE, LONGEST_PROBLEM, Errand, in_batches
+from customvision.importer.service import RemotePrediction
 from training.models import ImportedIteration, ImportedPrediction
 
 MEASURED = "Completed"
@@ -65,7 +65,7 @@ def _take_some(
     fetched = fetch_all(new, again, host=errand.remote.host)
     said = {one.id: one for one in new}
     there = {id_: one for id_, one in fetched.items() if not one.is_gone}
-    kept = [(said[id_], one) for id_, one in images.keep_all(errand, there).items()]
+    kept = [(said[id_], one) for id_, one in image_import.keep_all(errand, there).items()]
     with transaction.atomic():
         for one, (sample, sha256, problem) in kept:
             ImportedPrediction.objects.update_or_create(
