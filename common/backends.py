@@ -4,7 +4,8 @@ A setting maps an alias to ``{"BACKEND": "dotted.path.Class", "OPTIONS": {...}}`
 so that a heavy library is paid for only where its backend really works.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
 from django.conf import settings
@@ -13,7 +14,32 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 from django.utils.module_loading import import_string
 
+from common.errors import DomainError
+
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class PermissionCheck:
+    """One permission at a service; `works` is None where it could not be tried, which is no failure."""
+
+    what: str
+    works: bool | None
+    text: str
+
+
+class NotTried(Exception):
+    """There is nothing to try this permission with; the message says why."""
+
+
+def check_permission(what: str, attempt: Callable[[], str]) -> PermissionCheck:
+    """Try a permission; `attempt` returns what it found. No error that it raises may name a key."""
+    try:
+        return PermissionCheck(what, True, attempt())
+    except NotTried as reason:
+        return PermissionCheck(what, None, str(reason))
+    except (DomainError, OSError) as error:
+        return PermissionCheck(what, False, str(error))
 
 
 class UnknownBackend(ImproperlyConfigured):

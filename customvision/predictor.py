@@ -2,19 +2,22 @@
 
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from uuid import UUID
 
 import numpy as np
 from django.core.checks import CheckMessage, Error
 from django.utils.translation import gettext as _
 from PIL import Image
 
-from common.custom_vision import encoding, limits
-from common.custom_vision.breaker import Breaker
-from common.custom_vision.client import Client, Resource
-from common.custom_vision.errors import Busy, NotAllowed, Refused
+from common.backends import NotTried, PermissionCheck, check_permission
 from common.media.images import Picture
+from customvision.client import encoding, rate_limits
+from customvision.client.circuit_breaker import Breaker
+from customvision.client.client import Client
+from customvision.client.errors import Busy, NotAllowed, Refused
+from customvision.client.resource import Resource
 from predictions.predictors import preprocessing
 from predictions.predictors.base import BasePredictor, PredictorError, PredictorUnavailable, Scores, Servable
 
@@ -23,6 +26,7 @@ logger = logging.getLogger(__name__)
 BUDGET_SECONDS = 10.0  # for one picture, whatever is tried; so a user has an answer or a sentence within twelve
 TRY_SECONDS = 6.0  # so there is time for a second try
 APPLICATION = "classifr"  # kept by the service with every stored prediction
+PROBE_SECONDS = 20.0
 SETTINGS = "AZURE_CUSTOM_VISION"
 
 
@@ -63,7 +67,7 @@ class AzurePredictor(BasePredictor):
     def __init__(self, *, alias: str, endpoint: str = "", key: str = "", tier: str = "S0", store: bool = False) -> None:
         super().__init__(alias=alias)
         self.tier, self.store = tier, store
-        known = limits.PREDICTIONS_PER_SECOND if store else limits.PREDICTIONS_PER_SECOND_UNKEPT
+        known = rate_limits.PREDICTIONS_PER_SECOND if store else rate_limits.PREDICTIONS_PER_SECOND_UNKEPT
         self.client = Client(
             Resource("prediction", endpoint, key),
             per_second=known.get(tier, min(known.values())),
@@ -83,14 +87,17 @@ class AzurePredictor(BasePredictor):
         given = {"PREDICTION_ENDPOINT": self.client.resource.endpoint, "PREDICTION_KEY": self.client.resource.key}
         return [f"{SETTINGS}_{name}" for name, value in given.items() if not value]
 
+    def probe(self) -> Iterator[PermissionCheck]:
+        yield check_permission("prediction key", self._try_key)
+
     def check(self) -> list[CheckMessage]:
         messages: list[CheckMessage] = []
         if len(missing := self.missing()) == 1:
             message = f"{missing[0]} is not set, but the other half of it is."
             messages.append(Error(message, hint="Set both, or neither of them.", id="predictions.E021"))
-        if self.tier not in limits.PREDICTIONS_PER_SECOND:
+        if self.tier not in rate_limits.PREDICTIONS_PER_SECOND:
             message = f"{SETTINGS}_TIER is '{self.tier}'."
-            hint = f"Choose one of: {', '.join(limits.PREDICTIONS_PER_SECOND)}."
+            hint = f"Choose one of: {', '.join(rate_limits.PREDICTIONS_PER_SECOND)}."
             messages.append(Error(message, hint=hint, id="predictions.E022"))
         if problem := self.client.resource.problem():
             message = f"{SETTINGS}_PREDICTION_ENDPOINT {problem}"
@@ -99,6 +106,19 @@ class AzurePredictor(BasePredictor):
             )
             messages.append(Error(message, hint=hint, id="predictions.E023"))
         return messages
+
+    def _try_key(self) -> str:
+        """Ask about a project that nobody has: with a right key the service says just that."""
+        if names := self.client.resource.unset():
+            raise NotTried(f"not set: {', '.join(names)}")
+        picture = encoding.encode(Image.new("RGB", (32, 32)))
+        nobody = str(UUID(int=0))
+        try:
+            self.client.call("classify_image_with_no_store", nobody, "none", picture, within=PROBE_SECONDS)
+        except Refused as error:
+            if not error.reason.startswith(("NotFound", "BadRequest")):
+                raise
+        return f"accepted by {self.client.resource.endpoint}"
 
     def _scores(self, image: Image.Image, model: Servable, crops: Sequence[float]) -> Scores:
         deadline = time.monotonic() + BUDGET_SECONDS

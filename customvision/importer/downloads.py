@@ -9,8 +9,8 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from common import fetching
-from common.custom_vision.errors import retry_after
 from common.errors import Unavailable
+from customvision.client.errors import retry_after
 from customvision.importer.service import RemotePicture
 
 MOST_BYTES = 6 * 1024 * 1024

@@ -14,10 +14,10 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from common import jobs, languages, sealing
-from common.custom_vision.errors import NotAllowed, Refused
 from common.errors import Conflict, InvalidInput, Unavailable
 from common.models import Job
 from common.progress import Progress, silent
+from customvision.client.errors import NotAllowed, Refused
 from customvision.importer import history_import, image_import, import_report, project_mapping
 from customvision.importer.image_import import Errand
 from customvision.importer.service import Remote, RemoteProject

@@ -13,10 +13,11 @@ from uuid import UUID
 
 from django.utils.translation import gettext as _
 
-from common.custom_vision.client import Client, Resource
-from common.custom_vision.errors import Refused
-from common.custom_vision.limits import OTHER_CALLS_PER_SECOND
 from common.errors import InvalidInput
+from customvision.client.client import Client
+from customvision.client.errors import Refused
+from customvision.client.rate_limits import OTHER_CALLS_PER_SECOND
+from customvision.client.resource import Resource
 
 PATIENCE_SECONDS = 120.0
 PAGE = 64
@@ -77,7 +78,7 @@ class Remote:
     Raises:
         InvalidInput: if the endpoint is none that a key may be sent to.
 
-    Its methods raise the errors of `common.custom_vision.errors`.
+    Its methods raise the errors of `customvision.client.errors`.
     """
 
     def __init__(self, endpoint: str, key: str, *, patience_seconds: float | None = None) -> None:

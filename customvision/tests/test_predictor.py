@@ -10,15 +10,15 @@ from django.utils import timezone
 from PIL import Image
 
 from accounts.tests.factories import make_token
-from classifr.tests.custom_vision import faults
-from classifr.tests.custom_vision.stand_in import StandIn
-from classifr.tests.custom_vision.world import Iteration, Project, Tag
 from common import jobs
-from common.custom_vision import client as client_module
-from common.custom_vision import limits
 from common.errors import DomainError
 from common.media.images import Picture
 from common.models import Job
+from customvision.client import client as client_module
+from customvision.client import rate_limits
+from customvision.client.tests import faults
+from customvision.client.tests.stand_in import StandIn
+from customvision.client.tests.world import Iteration, Project, Tag
 from customvision.predictor import AzurePredictor, Reference
 from predictions import batches, classification, registry
 from predictions.models import Prediction
@@ -58,7 +58,7 @@ def options_of(service: StandIn, **options) -> dict:
 @pytest.fixture(autouse=True)
 def no_limits(monkeypatch):
     """The tiers' limits are tested with the client; here they would only take time."""
-    for table in (limits.PREDICTIONS_PER_SECOND, limits.PREDICTIONS_PER_SECOND_UNKEPT):
+    for table in (rate_limits.PREDICTIONS_PER_SECOND, rate_limits.PREDICTIONS_PER_SECOND_UNKEPT):
         for tier in table:
             monkeypatch.setitem(table, tier, 1000)
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from common.custom_vision.errors import AnswerLost, Refused
 from common.progress import Progress
+from customvision.client.errors import AnswerLost, Refused
 from customvision.predictor import Reference
 from customvision.trainer.project_sync import ROUNDS, Azure
 from customvision.trainer.upload_ledger import Ledger

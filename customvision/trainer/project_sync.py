@@ -10,10 +10,10 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from common.custom_vision import encoding
-from common.custom_vision.client import Client
-from common.custom_vision.errors import AnswerLost, Refused
 from common.progress import Progress
+from customvision.client import encoding
+from customvision.client.client import Client
+from customvision.client.errors import AnswerLost, Refused
 from customvision.trainer.upload_ledger import Ledger
 from training import decoding
 from training.trainers.base import Example, TrainingFailed, TrainingTask
@@ -162,7 +162,7 @@ def _remove(azure: Azure, ledger: Ledger, wanted: dict[str, Wanted]) -> None:
 
 def _retag(azure: Azure, ledger: Ledger, wanted: dict[str, Wanted], present: dict[str, set[str]]) -> None:
     """Give pictures that are called something else now their new tag; of two names of one picture the first counts."""
-    from common.custom_vision import bodies
+    from customvision.client import payloads
 
     should: dict[str, str] = {}
     for sha256 in sorted(ledger.images.keys() & wanted.keys()):
@@ -176,7 +176,7 @@ def _retag(azure: Azure, ledger: Ledger, wanted: dict[str, Wanted], present: dic
             azure.call("delete_image_tags", ids, [other])
     without = [id_ for id_, tag in should.items() if tag not in present[id_]]
     for ids in _pieces(without):
-        azure.call("create_image_tags", bodies.image_tags((id_, should[id_]) for id_ in ids))
+        azure.call("create_image_tags", payloads.image_tags((id_, should[id_]) for id_ in ids))
 
 
 def _upload(azure: Azure, missing: Sequence[Wanted], ledger: Ledger, tell: Progress) -> int:
@@ -213,12 +213,12 @@ def _send(azure: Azure, batch: Sequence[tuple[Wanted, bytes]]) -> Iterator[tuple
 
     Samples of equal pixels are one picture: it is sent once, and stands for all of them.
     """
-    from common.custom_vision import bodies
+    from customvision.client import payloads
 
     distinct: dict[str, tuple[Wanted, bytes]] = {}
     for one, data in batch:
         distinct.setdefault(hashlib.sha256(data).hexdigest(), (one, data))
-    entries = bodies.image_batch((name, data, one.tag) for name, (one, data) in distinct.items())
+    entries = payloads.image_batch((name, data, one.tag) for name, (one, data) in distinct.items())
     summary = azure.call("create_images_from_files", entries)
     results = {result.source_url: result for result in summary.images}
     for one, data in batch:

@@ -14,10 +14,12 @@ from django.core.checks import CheckMessage, Error, Warning
 from django.utils.translation import gettext as _
 
 from common.ahead import map_ahead
-from common.custom_vision import limits
-from common.custom_vision.client import Client, Resource
-from common.custom_vision.errors import Busy, CustomVisionError
+from common.backends import NotTried, PermissionCheck, check_permission
 from common.progress import Progress, silent
+from customvision.client import rate_limits
+from customvision.client.client import Client
+from customvision.client.errors import Busy, CustomVisionError
+from customvision.client.resource import Resource
 from customvision.predictor import SETTINGS
 from customvision.trainer import iterations, project_sync
 from customvision.trainer.upload_ledger import Ledger
@@ -27,6 +29,7 @@ from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingF
 from training.trainers.stages import stage
 
 FEWEST_KEPT, MOST_KEPT = 2, iterations.MOST_ITERATIONS - 2
+PROBE_SECONDS = 20.0
 ASKED_AT_ONCE = 4
 PATIENCE_SECONDS = 300.0  # how long a picture is asked about while the service does not answer
 
@@ -61,7 +64,9 @@ class AzureTrainer(BaseTrainer):
         self.keep_iterations = keep_iterations
         self.predictor = predictor
         self.client = Client(
-            Resource("training", endpoint, key), per_second=limits.OTHER_CALLS_PER_SECOND.get(tier, 10), try_seconds=60
+            Resource("training", endpoint, key),
+            per_second=rate_limits.OTHER_CALLS_PER_SECOND.get(tier, 10),
+            try_seconds=60,
         )
 
     def train(self, task: TrainingTask, progress: Progress = silent) -> TrainedModel:
@@ -118,6 +123,29 @@ class AzureTrainer(BaseTrainer):
         }
         served = predictors[self.predictor].missing() if self.predictor in predictors else []
         return [f"{SETTINGS}_{name}" for name, value in given.items() if not value] + served
+
+    def probe(self) -> Iterator[PermissionCheck]:
+        yield check_permission("training key", self._try_key)
+        yield check_permission("publish resource id", self._try_publish_target)
+
+    def _try_key(self) -> str:
+        return f"accepted by {self.client.resource.endpoint}, which has {len(self._remote_projects())} projects"
+
+    def _try_publish_target(self) -> str:
+        """See whether something is published to the resource: publishing for a try might change what clients see."""
+        projects = self._remote_projects()
+        if not self.resource_id:
+            raise NotTried("not set: AZURE_CUSTOM_VISION_PREDICTION_RESOURCE_ID")
+        for project in projects:
+            for iteration in self.client.call("get_iterations", str(project.id), within=PROBE_SECONDS):
+                if (iteration.original_publish_resource_id or "").lower() == self.resource_id.lower():
+                    return f"models are published to it, for example “{iteration.publish_name}”"
+        raise NotTried("set; whether it works shows at the first publication, as nothing is published to it yet")
+
+    def _remote_projects(self) -> list[Any]:
+        if names := self.client.resource.unset():
+            raise NotTried(f"not set: {', '.join(names)}")
+        return list(self.client.call("get_projects", within=PROBE_SECONDS))
 
     def check(self) -> list[CheckMessage]:
         messages: list[CheckMessage] = []

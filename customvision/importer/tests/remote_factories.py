@@ -4,8 +4,8 @@ from io import StringIO
 
 from django.core.management import call_command
 
-from classifr.tests.custom_vision.stand_in import StandIn
-from classifr.tests.custom_vision.world import Iteration, Project, Stored, Tag, now
+from customvision.client.tests.stand_in import StandIn
+from customvision.client.tests.world import Iteration, Project, Stored, Tag, now
 from predictions.tests.factories import make_picture_bytes
 
 

@@ -10,10 +10,10 @@ from django.core.management import CommandError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
-from classifr.tests.custom_vision import answers, faults
-from classifr.tests.custom_vision.world import Image, Tag
-from common.custom_vision import client
 from common.models import Job
+from customvision.client import client
+from customvision.client.tests import answers, faults
+from customvision.client.tests.world import Image, Tag
 from customvision.importer import downloads, service
 from customvision.importer.tests.remote_factories import bring_home, make_iteration, make_remote, make_stored, plate
 from predictions.models import Project, Sample

@@ -7,10 +7,10 @@ from collections import Counter
 
 import pytest
 
-from classifr.tests.custom_vision.stand_in import StandIn
-from classifr.tests.custom_vision.world import Project, Tag
 from classifr.tests.faults.installation import Installation, kill
 from classifr.tests.process_tree import ROOT, manage
+from customvision.client.tests.stand_in import StandIn
+from customvision.client.tests.world import Project, Tag
 from predictions.tests.factories import make_picture_bytes
 from scripts.services import wait_until
 

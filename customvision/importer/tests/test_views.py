@@ -6,10 +6,10 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from classifr.tests.custom_vision import faults
 from common import jobs
-from common.custom_vision import client as calls
 from common.models import Job
+from customvision.client import client as calls
+from customvision.client.tests import faults
 from customvision.importer import (
     import_jobs,
     service,

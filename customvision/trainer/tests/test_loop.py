@@ -7,9 +7,9 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.test import Client
 
-from classifr.tests.custom_vision import faults
-from classifr.tests.custom_vision.stand_in import StandIn
 from common.models import Job
+from customvision.client.tests import faults
+from customvision.client.tests.stand_in import StandIn
 from customvision.trainer.tests.test_trainer import options_of, predictors_of, without_waiting
 from predictions import registry
 from predictions.models import Prediction, Project

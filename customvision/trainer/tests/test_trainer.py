@@ -7,13 +7,13 @@ import pytest
 from django.conf import settings as django_settings
 from django.core.files.storage import storages
 
-from classifr.tests.custom_vision import faults
-from classifr.tests.custom_vision.stand_in import StandIn
-from common.custom_vision import client as client_module
-from common.custom_vision import limits
-from common.custom_vision.client import Client
 from common.progress import Cancelled
 from common.storages import StorageUnavailable
+from customvision.client import client as client_module
+from customvision.client import rate_limits
+from customvision.client.client import Client
+from customvision.client.tests import faults
+from customvision.client.tests.stand_in import StandIn
 from customvision.predictor import Reference
 from customvision.trainer import iterations
 from customvision.trainer import trainer as azure_module
@@ -38,7 +38,7 @@ def predictors_of(service: StandIn) -> dict:
 
 
 def without_waiting(patch: pytest.MonkeyPatch) -> None:
-    for table in (limits.PREDICTIONS_PER_SECOND_UNKEPT, limits.OTHER_CALLS_PER_SECOND):
+    for table in (rate_limits.PREDICTIONS_PER_SECOND_UNKEPT, rate_limits.OTHER_CALLS_PER_SECOND):
         patch.setitem(table, "S0", 10_000)
     patch.setattr(iterations, "POLL_SECONDS", 0)
     patch.setattr(client_module.random, "uniform", lambda least, most: 0)

@@ -2,10 +2,10 @@
 
 from typing import Any
 
-from classifr.tests.custom_vision import answers
-from classifr.tests.custom_vision.calls import Call, operation
-from classifr.tests.custom_vision.faults import Refusal
-from classifr.tests.custom_vision.world import FOOD, GENERAL, MOST_ITERATIONS, Iteration, Project, Tag, now
+from customvision.client.tests import answers
+from customvision.client.tests.calls import Call, operation
+from customvision.client.tests.faults import Refusal
+from customvision.client.tests.world import FOOD, GENERAL, MOST_ITERATIONS, Iteration, Project, Tag, now
 
 DOMAINS = {GENERAL: "General", FOOD: "Food"}
 

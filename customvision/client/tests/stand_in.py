@@ -17,10 +17,10 @@ from typing import Any, Self
 from urllib.parse import parse_qsl, unquote, urlsplit
 from uuid import uuid4
 
-from classifr.tests.custom_vision import faults, images, prediction, training
-from classifr.tests.custom_vision.calls import ROUTES, Call, Route
-from classifr.tests.custom_vision.faults import Fault, Refusal
-from classifr.tests.custom_vision.world import Project
+from customvision.client.tests import faults, images, prediction, training
+from customvision.client.tests.calls import ROUTES, Call, Route
+from customvision.client.tests.faults import Fault, Refusal
+from customvision.client.tests.world import Project
 
 assert all((images, prediction, training)), "register the operations"
 VERSIONS = {"training": "3.4-preview", "prediction": "3.1"}

@@ -3,7 +3,7 @@
 from datetime import datetime
 from typing import Any
 
-from classifr.tests.custom_vision.world import GENERAL, Image, Iteration, Project, Stored, Tag
+from customvision.client.tests.world import GENERAL, Image, Iteration, Project, Stored, Tag
 
 
 def moment(value: datetime) -> str:

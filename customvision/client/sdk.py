@@ -14,7 +14,7 @@ from msrest.authentication import ApiKeyCredentials
 from msrest.universal_http.requests import RequestsHTTPSender
 from requests.adapters import HTTPAdapter
 
-from common.custom_vision.client import Resource
+from customvision.client.resource import Resource
 
 logging.getLogger("msrest").setLevel(logging.WARNING)  # at DEBUG it writes down whatever a service answers
 CLIENTS = {"prediction": CustomVisionPredictionClient, "training": CustomVisionTrainingClient}

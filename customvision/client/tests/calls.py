@@ -6,11 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from classifr.tests.custom_vision.faults import Refusal
-from classifr.tests.custom_vision.world import Iteration, Project, Tag
+from customvision.client.tests.faults import Refusal
+from customvision.client.tests.world import Iteration, Project, Tag
 
 if TYPE_CHECKING:
-    from classifr.tests.custom_vision.stand_in import StandIn
+    from customvision.client.tests.stand_in import StandIn
 
 MOST_TAKEN, USUALLY_TAKEN = 256, 50
 _PART = re.compile(rb"\r\n\r\n(.*)\r\n$", re.DOTALL)

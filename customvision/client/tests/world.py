@@ -10,7 +10,7 @@ from uuid import uuid4
 import numpy as np
 from PIL import Image as Pillow
 
-from classifr.tests.custom_vision.faults import Refusal
+from customvision.client.tests.faults import Refusal
 
 GENERAL = "ee85a74c-405e-4adc-bb47-ffa8ca0c9f31"
 FOOD = "c151d5b5-dd07-472a-acc8-15d29dea8518"

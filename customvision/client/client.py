@@ -9,43 +9,19 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from typing import Any
-from urllib.parse import urlsplit
 
-from common.custom_vision import errors
-from common.custom_vision.breaker import Breaker
-from common.custom_vision.errors import AnswerLost, Busy
-from common.custom_vision.limits import Limits, TooManyCalls
+from customvision.client import errors
+from customvision.client.circuit_breaker import Breaker
+from customvision.client.errors import AnswerLost, Busy
+from customvision.client.rate_limits import Limits, TooManyCalls
+from customvision.client.resource import Resource
 
-LOOPBACK = ("127.0.0.1", "localhost", "::1")
 CONNECT_SECONDS, CONNECT_SHARE = 2.0, 0.2  # of a try: the rest is for the answer
 FIRST_PAUSE_SECONDS = 0.25
 LONGEST_PAUSE_SECONDS = 8.0
 NEVER = 10**9
 SHORTEST_CALL_SECONDS = 0.2  # with less time left there is no point in another try
-
-
-@dataclass(frozen=True)
-class Resource:
-    """Where a resource is and what opens it. Its key is in no repr; `area` is "prediction" or "training"."""
-
-    area: str
-    endpoint: str
-    key: str = field(repr=False)
-
-    @property
-    def header(self) -> str:
-        return f"{self.area.capitalize()}-Key"
-
-    def problem(self) -> str:
-        """Return what is wrong with the endpoint, or "". Without TLS a key may travel on this machine only."""
-        parts = urlsplit(self.endpoint)
-        if not self.endpoint or (parts.scheme == "https" and parts.hostname):
-            return ""
-        if parts.scheme == "http" and parts.hostname in LOOPBACK:
-            return ""
-        return f"is '{self.endpoint}', which is no address that begins with https://"
 
 
 class Client:
@@ -130,7 +106,7 @@ class Client:
     def _client(self) -> Any:
         with self._lock:
             if self._sdk is None:
-                from common.custom_vision import sdk
+                from customvision.client import sdk
 
                 self._sdk = sdk.open_client(self.resource, connections=self.limits.per_second)
             return self._sdk

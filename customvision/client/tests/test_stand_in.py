@@ -20,10 +20,10 @@ from azure.cognitiveservices.vision.customvision.training.models import (
 from msrest.authentication import ApiKeyCredentials
 from msrest.exceptions import ClientRequestError
 
-from classifr.tests.custom_vision import faults
-from classifr.tests.custom_vision.calls import ROUTES
-from classifr.tests.custom_vision.stand_in import VERSIONS
 from customvision.api.tests import schema
+from customvision.client.tests import faults
+from customvision.client.tests.calls import ROUTES
+from customvision.client.tests.stand_in import VERSIONS
 from predictions.tests.factories import make_picture_bytes
 
 

@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import Image
 
-from classifr.tests.custom_vision import faults
-from common.custom_vision import client as client_module
-from common.custom_vision import encoding, errors
-from common.custom_vision.breaker import Breaker
-from common.custom_vision.client import Client, Resource
-from common.custom_vision.errors import AnswerLost, Busy, CustomVisionError, NotAllowed, Refused
-from common.custom_vision.limits import Limits, TooManyCalls
+from customvision.client import client as client_module
+from customvision.client import encoding, errors
+from customvision.client.circuit_breaker import Breaker
+from customvision.client.client import Client
+from customvision.client.errors import AnswerLost, Busy, CustomVisionError, NotAllowed, Refused
+from customvision.client.rate_limits import Limits, TooManyCalls
+from customvision.client.resource import Resource
+from customvision.client.tests import faults
 
 
 class Time:

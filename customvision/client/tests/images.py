@@ -3,10 +3,10 @@
 import base64
 from typing import Any
 
-from classifr.tests.custom_vision import answers
-from classifr.tests.custom_vision.calls import Call, operation
-from classifr.tests.custom_vision.faults import Refusal
-from classifr.tests.custom_vision.world import Image, Stored
+from customvision.client.tests import answers
+from customvision.client.tests.calls import Call, operation
+from customvision.client.tests.faults import Refusal
+from customvision.client.tests.world import Image, Stored
 
 MOST_IN_BATCH, MOST_BYTES = 64, 6_000_000
 
