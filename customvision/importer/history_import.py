@@ -15,7 +15,7 @@ from customvision.importer import image_import
 from customvision.importer.downloads import fetch_all
 from customvision.importer.image_import import AT_ONCE, LONGEST_PROBLEM, Errand, in_batches
 from customvision.importer.service import RemotePrediction
-from training.models import ImportedIteration, ImportedPrediction
+from customvision.models import ImportedIteration, ImportedPrediction
 
 MEASURED = "Completed"
 

@@ -22,11 +22,11 @@ from common.media.images import InvalidPicture, Picture
 from common.progress import Progress
 from customvision.importer.downloads import MOST_BYTES, Fetched, fetch_all
 from customvision.importer.service import Remote, RemoteImage
+from customvision.models import ImportedImage, ImportedProject
 from predictions import uploads
 from predictions.models import Category, Project, Sample
 from review import decisions
 from review.models import Decision
-from training.models import ImportedImage, ImportedProject
 
 ROWS_AT_ONCE = 500
 AT_ONCE = 16  # pictures in memory, and in one transaction

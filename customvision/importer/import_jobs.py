@@ -21,7 +21,7 @@ from customvision.client.errors import NotAllowed, Refused
 from customvision.importer import history_import, image_import, import_report, project_mapping
 from customvision.importer.image_import import Errand
 from customvision.importer.service import Remote, RemoteProject
-from training.models import ImportedProject, ServiceAccess
+from customvision.models import ImportedProject, ServiceAccess
 
 JOB = "training.import_custom_vision"
 QUEUE = "imports"

@@ -14,8 +14,8 @@ from django.utils.translation import gettext as _
 from customvision.importer import image_import
 from customvision.importer.image_import import Errand, Seen
 from customvision.importer.service import RemoteTag
+from customvision.models import ImportedImage
 from predictions.models import Category
-from training.models import ImportedImage
 
 MOST_TOLD = 200
 

@@ -4,9 +4,10 @@ from django.http import HttpRequest
 from django.template.loader import render_to_string
 
 from customvision.importer import service_comparison
+from customvision.models import ImportedProject
 from predictions.models import Project
 from training import panels
-from training.models import Evaluation, ImportedProject, TrainingRun
+from training.models import Evaluation, TrainingRun
 
 
 @panels.overview_panel

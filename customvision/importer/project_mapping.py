@@ -12,9 +12,9 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from common.errors import Conflict, InvalidInput
 from customvision.importer.service import RemoteProject, RemoteTag
+from customvision.models import ImportedProject, ImportedTag
 from predictions import categories, projects
 from predictions.models import Category, Project
-from training.models import ImportedProject, ImportedTag
 
 
 @transaction.atomic

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from customvision.importer.service import THRESHOLD
+from customvision.models import ImportedIteration
 from training import performance
-from training.models import Evaluation, ImportedIteration
+from training.models import Evaluation
 
 MEASURES = ("precision", "recall", "average_precision")
 

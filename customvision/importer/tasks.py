@@ -6,7 +6,7 @@ from typing import Any
 from common import jobs, languages
 from common.progress import Progress
 from customvision.importer import import_jobs
-from training.models import ImportedProject
+from customvision.models import ImportedProject
 
 
 @jobs.handler(import_jobs.JOB)

@@ -16,7 +16,7 @@ from accounts.requests import user_of
 from common.errors import DomainError
 from customvision.importer import import_jobs
 from customvision.importer.forms import ChooseProjectsForm, ServiceAccessForm
-from training.models import ImportedProject, ServiceAccess
+from customvision.models import ImportedProject, ServiceAccess
 
 ASK_SECONDS = 10.0  # a page waits no longer
 IMPORTS_SHOWN = 50

@@ -3,16 +3,12 @@
 from functools import cache
 from itertools import count
 from pathlib import Path
-from uuid import uuid4
 
-from django.utils import timezone
-
-from accounts.models import User
 from predictions.models import Category, ModelVersion, Project, Sample
 from predictions.tests.factories import make_picture_bytes, make_project, make_sample
 from review.models import Decision
 from training import datasets, retraining, runs
-from training.models import DatasetVersion, ImportedProject, ServiceAccess, TrainingRun
+from training.models import DatasetVersion, TrainingRun
 
 _numbers = count(1)
 _FIRST = {"train": 0, "validation": 70, "test": 85}
@@ -91,19 +87,6 @@ def make_trained(project: Project | None = None, **fields) -> ModelVersion:
     version = make_finished_run(project, **fields).model_version
     assert version is not None
     return version
-
-
-def make_imported(project: Project | None = None, **fields) -> ImportedProject:
-    """Make the row of a project that was brought home, with nothing in it."""
-    fields = {"remote_id": uuid4(), "endpoint": "https://example.com", "name": "Plates"} | fields
-    return ImportedProject.objects.create(
-        project=project or make_project(), finished_at=fields.pop("finished_at", timezone.now()), **fields
-    )
-
-
-def make_forgotten_access(by: User) -> ServiceAccess:
-    """Make the row of a key that cannot be read any more."""
-    return ServiceAccess.objects.create(endpoint="https://example.com", sealed_key="too old", given_by=by)
 
 
 def make_folder(folder: Path, *names: str) -> Path:

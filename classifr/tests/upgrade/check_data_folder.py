@@ -22,6 +22,7 @@ def found(sealed_key: str) -> dict[str, object]:
     from common import sealing
     from common.models import Job
     from customvision.importer import import_jobs
+    from customvision.models import ImportedProject
     from predictions import classification
     from predictions.models import Feedback, Prediction, Project, Sample
     from predictions.tests import tiny_model
@@ -29,7 +30,7 @@ def found(sealed_key: str) -> dict[str, object]:
     from review import ground_truth
     from review.models import Decision
     from training.features import FeatureCache
-    from training.models import DatasetVersion, ImportedProject, TrainingRun
+    from training.models import DatasetVersion, TrainingRun
 
     colours = Project.objects.get(slug="colours")
     red = Prediction.objects.filter(project=colours).order_by("pk").first()
@@ -75,8 +76,9 @@ def broken_pages() -> list[str]:
     from accounts.models import ApiToken, Invitation, User
     from classifr.tests.access_matrix import ROWS
     from classifr.tests.access_world import World
+    from customvision.models import ImportedProject, ServiceAccess
     from predictions.models import Batch, ModelVersion, Prediction
-    from training.models import ImportedProject, ServiceAccess, TrainingRun
+    from training.models import TrainingRun
 
     version = ModelVersion.objects.get(project__slug="colours")
     world = World(

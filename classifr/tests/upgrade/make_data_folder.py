@@ -60,7 +60,7 @@ def fill() -> dict[str, object]:
     from common import jobs, sealing
     from common.models import Job
     from customvision.importer import import_jobs
-    from customvision.models import Export, Iteration
+    from customvision.models import Export, ImportedProject, Iteration, ServiceAccess
     from predictions import batches, classification, feedback, registry, retention, shadows
     from predictions.models import Feedback, Prediction, Sample
     from predictions.predictors.scope import Scope
@@ -69,7 +69,7 @@ def fill() -> dict[str, object]:
     from review import decisions, queue
     from review.models import Decision
     from training.features import FeatureCache
-    from training.models import DatasetVersion, ImportedProject, ServiceAccess, TrainingRun
+    from training.models import DatasetVersion, TrainingRun
     from training.tests.factories import make_finished_run, make_run, make_trainable
 
     call_command("migrate", verbosity=0)

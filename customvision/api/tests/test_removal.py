@@ -7,13 +7,12 @@ from accounts.tests.factories import make_reviewer
 from common import jobs
 from customvision.api import image_upload
 from customvision.api.tests.factories import make_caller, make_published, make_tagged
-from customvision.models import StoredPrediction, TrainingImage
+from customvision.models import ImportedImage, ImportedPrediction, StoredPrediction, TrainingImage
+from customvision.tests.factories import make_imported
 from predictions import feedback
 from predictions.models import Feedback, Prediction, Sample
 from predictions.tests.factories import make_feedback, make_picture_bytes, make_prediction, make_user
 from review import decisions, leases
-from training.models import ImportedImage, ImportedPrediction
-from training.tests.factories import make_imported
 
 pytestmark = pytest.mark.django_db
 

@@ -10,11 +10,11 @@ from accounts.tests.factories import make_maintainer, make_token, make_user
 from common import jobs
 from customvision.api.tests.factories import make_caller, make_published
 from customvision.importer import service_comparison
+from customvision.models import ImportedProject
 from predictions.models import Project
 from predictions.tests.factories import make_picture_bytes
 from review import ground_truth
 from training import retraining
-from training.models import ImportedProject
 
 pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
 

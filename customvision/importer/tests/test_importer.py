@@ -16,10 +16,10 @@ from customvision.client.tests import answers, faults
 from customvision.client.tests.world import Image, Tag
 from customvision.importer import downloads, service
 from customvision.importer.tests.remote_factories import bring_home, make_iteration, make_remote, make_stored, plate
+from customvision.models import ImportedImage, ImportedPrediction, ImportedProject, ServiceAccess
 from predictions.models import Project, Sample
 from review import decisions, ground_truth
 from review.models import Decision
-from training.models import ImportedImage, ImportedPrediction, ImportedProject, ServiceAccess
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 

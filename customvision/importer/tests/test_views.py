@@ -17,9 +17,9 @@ from customvision.importer import (
     views,
 )
 from customvision.importer.tests.remote_factories import bring_home, make_iteration, make_remote
+from customvision.models import ImportedProject, ServiceAccess
 from predictions.models import Project, Sample
 from predictions.tests.factories import make_user
-from training.models import ImportedProject, ServiceAccess
 from training.tests.factories import make_finished_run
 
 pytestmark = pytest.mark.django_db

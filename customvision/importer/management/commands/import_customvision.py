@@ -9,9 +9,9 @@ from common.errors import DomainError
 from common.models import Job
 from customvision.importer import import_jobs
 from customvision.importer.service import RemoteProject
+from customvision.models import ImportedProject, ServiceAccess
 from training.management.terminal import MOST_ROWS, Bar, interruptible, table
 from training.management.training_command import INTERRUPTED
-from training.models import ImportedProject, ServiceAccess
 from training.runs import Interrupted
 
 
