@@ -41,10 +41,10 @@ def measure(folder: Path, *, backbone: str, per_class: int) -> None:
     """Print how many answers stay the same and how far probabilities move, for the photos as they are and enlarged."""
     from predictions.predictors.engine import Engine
     from training import backbones
-    from training.backbone_study import draw, learn_head
-    from training.trainers import compiling
+    from training.studies.learning_curves import draw, learn_head
+    from training.trainers.local import export
 
-    engine = Engine(compiling.compiled_backbone(backbones.get(backbone)))
+    engine = Engine(export.compiled_backbone(backbones.get(backbone)))
     files = {path.name: sorted(path.glob("*.*")) for path in sorted(folder.iterdir()) if path.is_dir()}
     files = {name: found for name, found in files.items() if len(found) > per_class}
     paths = [path for found in files.values() for path in found]

@@ -19,7 +19,7 @@ from predictions import categories
 from predictions.models import Category, Project, Sample
 from review import decisions
 from training import backbones
-from training.features import FeatureCache
+from training.features.cache import FeatureCache
 
 SLUG = "dishes"
 NAME = "Dishes"

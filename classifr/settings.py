@@ -295,7 +295,7 @@ AZURE_CUSTOM_VISION_TRAINING_KEY = secret("AZURE_CUSTOM_VISION_TRAINING_KEY")
 # Whose models answer in place of those of a predictor that does not, and are marked as such
 FALL_BACK_TO = {"azure": "keras"} if env.bool("AZURE_CUSTOM_VISION_FALLBACK", False) else {}
 TRAINERS: dict[str, dict[str, Any]] = {
-    "keras": {"BACKEND": "training.trainers.keras.KerasTrainer"},
+    "keras": {"BACKEND": "training.trainers.local.trainer.KerasTrainer"},
     "dummy": {"BACKEND": "training.trainers.dummy.DummyTrainer"},
     "azure": {
         "BACKEND": "customvision.trainer.trainer.AzureTrainer",

@@ -7,7 +7,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from predictions.models import Project
-from training import retraining
+from training.runs import submission
 from training.trainers.base import trainers
 
 
@@ -18,7 +18,7 @@ class StartRunForm(forms.Form):
     seed = forms.IntegerField(
         label=_("Seed"),
         min_value=0,
-        max_value=retraining.LARGEST_SEED,
+        max_value=submission.LARGEST_SEED,
         initial=0,
         help_text=_("The same seed and data give the same model."),
     )
@@ -31,11 +31,11 @@ class StartRunForm(forms.Form):
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        trainer = retraining.trainer_named(retraining.trainer_alias(project))
+        trainer = submission.trainer_named(submission.trainer_alias(project))
         choices = self.fields["backbone"]
         assert isinstance(choices, forms.ChoiceField)  # noqa: S101 (tells the type checker)
         choices.choices = [(name, name) for name in trainer.backbones()]
-        choices.initial = retraining.default_backbone(trainer)
+        choices.initial = submission.default_backbone(trainer)
         if not any(map(trainer.fine_tunes, trainer.backbones())):
             del self.fields["fine_tune"]
 

@@ -146,7 +146,9 @@ class Evaluation(models.Model):
     )
     calibration = models.JSONField(default=dict, help_text="Bins, and the expected error with and without temperature.")
     answers = models.JSONField(default=dict, help_text="Sample id to whether the answer was right, of those scored.")
-    thresholds = models.JSONField(default=dict, help_text="Counts at every threshold, see `training.performance`.")
+    thresholds = models.JSONField(
+        default=dict, help_text="Counts at every threshold, see `training.evaluation.thresholds`."
+    )
     skipped = models.PositiveIntegerField(default=0, help_text="Test samples that this model could not be asked about.")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 

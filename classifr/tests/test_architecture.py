@@ -76,9 +76,9 @@ def test_imports_point_down():
 
 
 def test_an_upward_import_would_be_noticed():
-    names = dict(imported(ast.parse("from training import datasets\ndef f():\n    import review.queue\n")))
-    assert set(names) == {"training.datasets", "review.queue"}
-    assert [floor_of(name) for name in ("common/jobs.py", "review.queue", "training.datasets")] == [0, 3, 4]
+    names = dict(imported(ast.parse("from training.data import datasets\ndef f():\n    import review.queue\n")))
+    assert set(names) == {"training.data.datasets", "review.queue"}
+    assert [floor_of(name) for name in ("common/jobs.py", "review.queue", "training.data.datasets")] == [0, 3, 4]
 
 
 def test_relative_imports_are_not_used():

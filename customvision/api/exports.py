@@ -21,7 +21,7 @@ from customvision.api.errors import Fault, not_implemented
 from customvision.api.routing import Reply, operation
 from customvision.models import Export
 from predictions import registry
-from training import archives
+from training import exports
 
 logger = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def export(call: Call) -> Reply:
         raise Fault("BadRequestExportWhileTraining", "The iteration is being trained.")
     if one.version is None:
         raise Fault("BadRequestIterationIsNotTrained", "The iteration is not trained.")
-    if one.version.predictor != archives.PREDICTOR:
+    if one.version.predictor != exports.PREDICTOR:
         raise not_implemented(f"exports of models that are served by the predictor {one.version.predictor}")
     found, _created = Export.objects.get_or_create(iteration=one, platform=platform, flavor=flavor)
     if not found.file_name:
@@ -78,7 +78,7 @@ def make(export_id: int) -> None:
         return
     try:
         labels = registry.current_names(version)
-        data = archives.build(registry.servable(version), labels, KINDS[one.platform, one.flavor])
+        data = exports.build(registry.servable(version), labels, KINDS[one.platform, one.flavor])
     except Unavailable as error:
         raise jobs.Later(str(error)) from error
     except DomainError as error:

@@ -14,8 +14,10 @@ from customvision.api.routing import NO_CONTENT, Reply, operation
 from customvision.models import Iteration
 from predictions import registry
 from predictions.models import ModelVersion, Project
-from training import datasets, performance, retraining, runs
+from training.data import datasets
+from training.evaluation import thresholds
 from training.models import TrainingRun
+from training.runs import execution, submission
 
 ITERATIONS = "projects/{projectId}/iterations"
 ONE = f"{ITERATIONS}/{{iterationId}}"
@@ -31,8 +33,8 @@ def train(call: Call) -> Reply:
     if newest and not call.boolean("forceTrain") and newest.dataset.digest == datasets.collect(project).digest:
         raise Fault("BadRequestTrainingNotNeeded", "Nothing changed since last training")
     try:
-        run = retraining.request(project, by=call.user)
-    except retraining.RunActive as error:
+        run = submission.request(project, by=call.user)
+    except submission.RunActive as error:
         raise Fault("BadRequestTrainingAlreadyInProgress", "Training already in progress") from error
     except datasets.TooLittleToLearn as error:
         raise Fault("BadRequestTrainingValidationFailed", str(error)) from error
@@ -42,7 +44,7 @@ def train(call: Call) -> Reply:
 
 @operation("GetIterations", "GET", ITERATIONS, roles.TRAIN)
 def get_iterations(call: Call) -> Reply:
-    runs.settle_abandoned(call.project)
+    execution.settle_abandoned(call.project)
     workspace = workspace_of(call.project)
     return Reply([responses.iteration(call, one, workspace) for one in all_of(call.project)])
 
@@ -121,7 +123,7 @@ def get_performance(call: Call) -> Reply:
     evaluation = version.evaluations.order_by("pk").first() if version else None
     if version is None or evaluation is None:
         raise Fault("NotFoundIterationPerformance", "The iteration was not measured: it has no test pictures.")
-    measured = performance.at(evaluation, threshold)
+    measured = thresholds.at(evaluation, threshold)
     ids = responses.tag_ids(version)
     return Reply(
         {
@@ -189,7 +191,7 @@ def _set_publication(one: Iteration, name: str, target: str) -> None:
     one.save(update_fields=["publish_name", "publish_target", "modified_at"])
 
 
-def _figures(figures: performance.Figures) -> dict[str, float | None]:
+def _figures(figures: thresholds.Figures) -> dict[str, float | None]:
     return {
         "precision": figures.precision,
         "precisionStdDeviation": 0.0,

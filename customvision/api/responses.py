@@ -11,7 +11,7 @@ from customvision.api.api_request import Call
 from customvision.models import Iteration, Workspace
 from predictions import registry
 from predictions.models import Category, ModelVersion, Prediction, Project
-from training import archives
+from training import exports
 from training.models import TrainingRun
 
 _STATUS = {
@@ -103,7 +103,7 @@ def iteration(call: Call, one: Iteration, of: Workspace) -> dict[str, Any]:
     run, version = one.run, one.version
     status = _STATUS[TrainingRun.Status(run.status)] if run else "Completed"
     is_done = status == "Completed"
-    is_exportable = bool(is_done and version and version.predictor == archives.PREDICTOR)
+    is_exportable = bool(is_done and version and version.predictor == exports.PREDICTOR)
     began = run.created_at if run else one.own_version.created_at  # type: ignore[union-attr]
     ended = (run.finished_at if run else began) if status != "Training" else None
     answer: dict[str, Any] = {

@@ -8,7 +8,7 @@ from typing import Any
 
 from customvision.importer.service import THRESHOLD
 from customvision.models import ImportedIteration
-from training import performance
+from training.evaluation import thresholds
 from training.models import Evaluation
 
 MEASURES = ("precision", "recall", "average_precision")
@@ -41,7 +41,7 @@ def beside(own: Evaluation) -> Comparison | None:
     if iteration is None:
         return None
     threshold = iteration.performance.get("threshold", THRESHOLD)
-    ours, theirs = performance.at(own, threshold), _by_category(iteration)
+    ours, theirs = thresholds.at(own, threshold), _by_category(iteration)
     names = [*ours.per_category, *(name for name in theirs if name not in ours.per_category)]
     return Comparison(
         iteration,
@@ -63,5 +63,5 @@ def _by_category(iteration: ImportedIteration) -> dict[str, dict[str, Any]]:
     return {names.get(id_, one["name"]): one for id_, one in iteration.performance.get("per_tag", {}).items()}
 
 
-def _pairs(own: performance.Figures | None, theirs: dict[str, Any] | None) -> list[Pair]:
+def _pairs(own: thresholds.Figures | None, theirs: dict[str, Any] | None) -> list[Pair]:
     return [Pair(getattr(own, name, None), (theirs or {}).get(name)) for name in MEASURES]

@@ -15,7 +15,7 @@ from customvision.client import encoding
 from customvision.client.client import Client
 from customvision.client.errors import AnswerLost, Refused
 from customvision.trainer.upload_ledger import Ledger
-from training import decoding
+from training.data import decoding
 from training.trainers.base import Example, TrainingFailed, TrainingTask
 
 logger = logging.getLogger(__name__)

@@ -16,6 +16,7 @@ from django.utils.translation import gettext as _
 from common.ahead import map_ahead
 from common.backends import NotTried, PermissionCheck, check_permission
 from common.progress import Progress, silent
+from common.stages import stage
 from customvision.client import rate_limits
 from customvision.client.client import Client
 from customvision.client.errors import Busy, CustomVisionError
@@ -24,9 +25,8 @@ from customvision.predictor import SETTINGS
 from customvision.trainer import iterations, project_sync
 from customvision.trainer.upload_ledger import Ledger
 from predictions.predictors.base import BasePredictor, PredictorUnavailable, Scores, Servable, predictors
-from training import decoding
+from training.data import decoding
 from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
-from training.trainers.stages import stage
 
 FEWEST_KEPT, MOST_KEPT = 2, iterations.MOST_ITERATIONS - 2
 PROBE_SECONDS = 20.0

@@ -7,8 +7,9 @@ from pathlib import Path
 from predictions.models import Category, ModelVersion, Project, Sample
 from predictions.tests.factories import make_picture_bytes, make_project, make_sample
 from review.models import Decision
-from training import datasets, retraining, runs
+from training.data import datasets
 from training.models import DatasetVersion, TrainingRun
+from training.runs import execution, submission
 
 _numbers = count(1)
 _FIRST = {"train": 0, "validation": 70, "test": 85}
@@ -73,12 +74,12 @@ def make_dataset(project: Project | None = None) -> DatasetVersion:
 def make_run(project: Project | None = None, **fields) -> TrainingRun:
     """Ask for a run, which waits for a worker."""
     fields.setdefault("by", None)
-    return retraining.request(project or make_trainable(), **fields)
+    return submission.request(project or make_trainable(), **fields)
 
 
 def make_finished_run(project: Project | None = None, **fields) -> TrainingRun:
     run = make_run(project, **fields)
-    runs.execute(run)
+    execution.execute(run)
     run.refresh_from_db()
     return run
 

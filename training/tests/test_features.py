@@ -9,8 +9,8 @@ from PIL import Image
 from common.progress import Cancelled
 from predictions.predictors.engine import Engine
 from predictions.tests import tiny_model
-from training import features
-from training.features import FeatureCache
+from training.features import cache as features
+from training.features.cache import FeatureCache
 from training.tests.trainer_contract import as_png
 
 COLOURS = ("red", "lime", "blue", "white", "black")

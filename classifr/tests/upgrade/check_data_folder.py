@@ -29,7 +29,7 @@ def found(sealed_key: str) -> dict[str, object]:
     from predictions.tests.factories import make_upload
     from review import ground_truth
     from review.models import Decision
-    from training.features import FeatureCache
+    from training.features.cache import FeatureCache
     from training.models import DatasetVersion, TrainingRun
 
     colours = Project.objects.get(slug="colours")

@@ -68,7 +68,7 @@ def fill() -> dict[str, object]:
     from predictions.tests.factories import make_picture_bytes, make_project, make_upload
     from review import decisions, queue
     from review.models import Decision
-    from training.features import FeatureCache
+    from training.features.cache import FeatureCache
     from training.models import DatasetVersion, TrainingRun
     from training.tests.factories import make_finished_run, make_run, make_trainable
 

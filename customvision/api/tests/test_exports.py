@@ -18,7 +18,7 @@ from customvision.models import Export
 from predictions.models import ModelVersion, Project
 from predictions.predictors import preprocessing
 from predictions.tests.factories import make_picture_bytes
-from training import archives
+from training import exports
 
 pytestmark = pytest.mark.django_db
 TOLERANCE = 1e-4
@@ -52,7 +52,7 @@ def test_an_archive_is_made_once_and_fetched_without_a_key(caller, path, monkeyp
         asked.append((labels, of))
         return b"an archive"
 
-    monkeypatch.setattr(archives, "build", build)
+    monkeypatch.setattr(exports, "build", build)
     assert ask(caller, path, "platform=tensorflow&flavor=tensorflowlite").json()["status"] == "Exporting"
     again = ask(caller, path, "platform=TensorFlow&flavor=TensorFlowLite").json()
     assert len(caller.training("GET", path).json()) == 1
@@ -64,7 +64,7 @@ def test_an_archive_is_made_once_and_fetched_without_a_key(caller, path, monkeyp
 
 
 def test_an_address_ends(caller, path, monkeypatch, client):
-    monkeypatch.setattr(archives, "build", lambda *_args: b"an archive")
+    monkeypatch.setattr(exports, "build", lambda *_args: b"an archive")
     ask(caller, path)
     address = caller.training("GET", path).json()[0]["downloadUri"]
     assert client.get(f"{address}x").status_code == 404
@@ -77,11 +77,11 @@ def test_what_cannot_be_made_has_failed_and_may_be_asked_again(caller, path, mon
     def fail(*_args):
         raise DomainError("ONNX is not there.")
 
-    monkeypatch.setattr(archives, "build", fail)
+    monkeypatch.setattr(exports, "build", fail)
     ask(caller, path)
     assert caller.training("GET", path).json()[0]["status"] == "Failed"
     assert Export.objects.get().error == "ONNX is not there."
-    monkeypatch.setattr(archives, "build", lambda *_args: b"an archive")
+    monkeypatch.setattr(exports, "build", lambda *_args: b"an archive")
     ask(caller, path)
     assert caller.training("GET", path).json()[0]["status"] == "Done"
 
@@ -94,8 +94,8 @@ def test_an_export_whose_job_is_gone_has_failed(caller, path):
 
 def test_a_worker_without_onnx_says_what_is_missing(monkeypatch, tmp_path):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(archives.CannotExport, match="onnx, tf2onnx"):
-        archives.FORMATS["onnx"].write(None, tmp_path)
+    with pytest.raises(exports.CannotExport, match="onnx, tf2onnx"):
+        exports.FORMATS["onnx"].write(None, tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -118,7 +118,7 @@ def test_a_model_that_is_no_file_cannot_be_exported(caller, path):
 
 
 def test_an_iteration_that_is_deleted_takes_its_archives_with_it(caller, path, monkeypatch, client):
-    monkeypatch.setattr(archives, "build", lambda *_args: b"an archive")
+    monkeypatch.setattr(exports, "build", lambda *_args: b"an archive")
     ask(caller, path)
     address, name = caller.training("GET", path).json()[0]["downloadUri"], Export.objects.get().file_name
     iteration = path.removesuffix("/export")

@@ -12,7 +12,7 @@ from customvision.api.tests.factories import Caller, make_caller, make_tagged
 from predictions.models import Category, Prediction, Project, Sample
 from predictions.tests.factories import make_picture_bytes
 from review import decisions, ground_truth
-from training import datasets
+from training.data import datasets
 from training.models import DatasetVersion, Evaluation, TrainingRun
 
 pytestmark = pytest.mark.django_db

@@ -13,7 +13,7 @@ from customvision.api.tests import schema
 from customvision.api.tests.factories import Caller, make_caller, make_published
 from predictions.models import ModelVersion, Project
 from predictions.tests.factories import make_picture_bytes
-from training import archives
+from training import exports
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 assert dispatch.ROOMS, "registers the operations"
@@ -59,7 +59,7 @@ def test_every_answer_is_one_of_the_specification(version, settings, monkeypatch
     from common import fetching
 
     settings.DEFAULT_TRAINER = "dummy"
-    monkeypatch.setattr(archives, "build", lambda model, labels, of: b"PK")
+    monkeypatch.setattr(exports, "build", lambda model, labels, of: b"PK")
     monkeypatch.setattr(fetching, "fetch", lambda url, most_bytes: make_picture_bytes((30, 30, 30)))
     caller = make_caller(version=version)
     project, tags, iteration = make_published(caller, pictures=8)

@@ -14,7 +14,7 @@ from customvision.models import ImportedProject
 from predictions.models import Project
 from predictions.tests.factories import make_picture_bytes
 from review import ground_truth
-from training import retraining
+from training.runs import submission
 
 pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
 
@@ -56,7 +56,7 @@ def test_a_project_of_another_classifr_comes_home_and_learns(live_server, there)
         "recall",
         "average_precision",
     }
-    run = retraining.request(here, by=None, trainer="dummy")
+    run = submission.request(here, by=None, trainer="dummy")
     jobs.run_due("training")
     run.refresh_from_db()
     beside = service_comparison.beside(run.model_version.evaluations.get())

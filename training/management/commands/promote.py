@@ -3,8 +3,8 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from common.errors import DomainError
-from training import promotion
 from training.management.terminal import ProjectCommand
+from training.runs import promotion
 
 
 class Command(ProjectCommand):

@@ -12,7 +12,7 @@ from customvision.importer.service import RemoteProject
 from customvision.models import ImportedProject, ServiceAccess
 from training.management.terminal import MOST_ROWS, Bar, interruptible, table
 from training.management.training_command import INTERRUPTED
-from training.runs import Interrupted
+from training.runs.execution import Interrupted
 
 
 class Command(BaseCommand):
