@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
-    from predictions.predictors.engine import Engine
+    from predictions.predictors.local.engine import Engine
 
 LONGER_SIDE = 1280
 SEED = 0
@@ -39,7 +39,7 @@ class Seen:
 
 def measure(folder: Path, *, backbone: str, per_class: int) -> None:
     """Print how many answers stay the same and how far probabilities move, for the photos as they are and enlarged."""
-    from predictions.predictors.engine import Engine
+    from predictions.predictors.local.engine import Engine
     from training import backbones
     from training.studies.learning_curves import draw, learn_head
     from training.trainers.local import export
@@ -77,7 +77,7 @@ def compare(name: str, before: np.ndarray, after: np.ndarray, truth: np.ndarray)
 
 def look(photos: Sequence[bytes], engine: "Engine") -> Seen:
     from common.media import images
-    from predictions.predictors import preprocessing
+    from predictions.predictors.local import preprocessing
 
     side = preprocessing.least_side(engine.input_size)
     kinds: tuple[list[np.ndarray], ...] = ([], [], [])

@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def _write(name: str, collection: "Collection", folder: Path) -> None:
-    from predictions.predictors import preprocessing
+    from predictions.predictors.local import preprocessing
     from training import backbones
     from training.backbones.keras_session import import_quietly
     from training.studies import learning_curves

@@ -25,7 +25,7 @@ from PIL import ImageOps
 django.setup()
 
 from common.media import images  # noqa: E402
-from predictions.predictors.engine import Engine  # noqa: E402
+from predictions.predictors.local.engine import Engine  # noqa: E402
 from training import backbones  # noqa: E402
 from training.features import cache  # noqa: E402
 from training.studies import learning_curves  # noqa: E402

@@ -32,8 +32,8 @@ STAGES = {
     "decoding": "PIL.ImageFile:ImageFile.load",
     "encoding": "common.media.images:_encode",
     "other work on the picture": "common.media.images:receive",
-    "crop and scale to the model's input": "predictions.predictors.preprocessing:prepare_batch",
-    "model": "predictions.predictors.engine:Engine.run",
+    "crop and scale to the model's input": "predictions.predictors.local.preprocessing:prepare_batch",
+    "model": "predictions.predictors.local.engine:Engine.run",
     "storing the file": "predictions.uploads:_store",
     "flushing to the disk": "os:fsync",
 }

@@ -277,7 +277,7 @@ REVIEW_LEASE_SECONDS = env.int("REVIEW_LEASE_SECONDS", 180)
 
 # Models
 PREDICTORS: dict[str, dict[str, Any]] = {
-    "keras": {"BACKEND": "predictions.predictors.keras.KerasPredictor"},
+    "keras": {"BACKEND": "predictions.predictors.local.predictor.KerasPredictor"},
     "dummy": {"BACKEND": "predictions.predictors.dummy.DummyPredictor"},
     "azure": {
         "BACKEND": "customvision.predictor.AzurePredictor",

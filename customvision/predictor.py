@@ -18,8 +18,8 @@ from customvision.client.circuit_breaker import Breaker
 from customvision.client.client import Client
 from customvision.client.errors import Busy, NotAllowed, Refused
 from customvision.client.resource import Resource
-from predictions.predictors import preprocessing
 from predictions.predictors.base import BasePredictor, PredictorError, PredictorUnavailable, Scores, Servable
+from predictions.predictors.local import preprocessing
 
 logger = logging.getLogger(__name__)
 

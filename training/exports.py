@@ -18,8 +18,8 @@ import numpy as np
 from django.utils.translation import gettext as _
 
 from common.errors import DomainError
-from predictions.predictors import bundles, preprocessing
 from predictions.predictors.base import Servable
+from predictions.predictors.local import bundles, preprocessing
 from training.backbones.keras_session import import_quietly
 
 if TYPE_CHECKING:

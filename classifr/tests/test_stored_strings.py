@@ -3,7 +3,7 @@
 from common import jobs, sealing
 from customvision.api import exports, picture_links
 from customvision.importer import import_jobs
-from predictions.predictors import bundles, preprocessing
+from predictions.predictors.local import bundles, preprocessing
 from training.backbones import base, bundled
 
 KINDS = {

@@ -5,8 +5,8 @@ from django.http import Http404, HttpRequest, HttpResponse
 from django.urls import reverse
 from django.views.decorators.http import require_safe
 
-from predictions import media
 from predictions.models import Sample
+from predictions.views import pictures
 
 SALT = "customvision.api.picture_links"
 SECONDS = 24 * 3600
@@ -29,8 +29,8 @@ def show(request: HttpRequest, token: str) -> HttpResponse:
     if sample is None:
         raise Http404
     if side := _SIDES[kind]:
-        return media.inert(media.small(sample, side), "image/jpeg", f'"{uuid}-{side}"', sample)
-    return media.inert(media.read(sample), sample.media_type, f'"{uuid}"', sample)
+        return pictures.inert(pictures.small(sample, side), "image/jpeg", f'"{uuid}-{side}"', sample)
+    return pictures.inert(pictures.read(sample), sample.media_type, f'"{uuid}"', sample)
 
 
 def _address(request: HttpRequest, sample: Sample, kind: str) -> str:

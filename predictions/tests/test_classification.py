@@ -10,7 +10,7 @@ from predictions import classification, registry
 from predictions.models import Prediction, Project, Sample
 from predictions.predictors.base import PredictorError, PredictorUnavailable, predictors
 from predictions.predictors.dummy import DummyPredictor
-from predictions.predictors.engine import Engine
+from predictions.predictors.local.engine import Engine
 from predictions.tests import tiny_model
 from predictions.tests.factories import (
     make_live_model,

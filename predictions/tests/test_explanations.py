@@ -11,7 +11,7 @@ from PIL import Image
 from predictions import explanations
 from predictions.explanations import Explanation
 from predictions.models import Sample
-from predictions.predictors import occlusion
+from predictions.predictors.local import occlusion
 from predictions.tests import tiny_model
 from predictions.tests.factories import make_live_model, make_prediction, make_sample, make_user
 

@@ -10,7 +10,7 @@ from common.errors import DomainError
 from common.media import images
 from common.media.images import Picture
 from common.storages import StorageUnavailable
-from predictions.predictors import preprocessing
+from predictions.predictors.local import preprocessing
 
 logger = logging.getLogger(__name__)
 

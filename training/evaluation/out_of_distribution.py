@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from common.progress import Progress, silent
 from predictions.predictors.base import Servable
-from predictions.predictors.scope import FAR
+from predictions.predictors.local.ood_detector import FAR
 from training.data import loading
 from training.evaluation.calibration import wilson
 from training.models import DatasetItem, DatasetVersion, TrainingRun

@@ -23,8 +23,8 @@ from django.core.files.storage import storages
 from django.utils.translation import gettext as _
 
 from common.progress import Progress, silent
-from predictions.predictors import local_files, preprocessing
-from predictions.predictors.engine import Engine
+from predictions.predictors.local import preprocessing, verified_files
+from predictions.predictors.local.engine import Engine
 from training.data import decoding
 from training.data.decoding import Read
 
@@ -129,14 +129,14 @@ class FeatureCache:
     def _read(self, name: str, wanted: set[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the vectors of a shard, or those that are wanted; none of one that is gone or damaged."""
         try:
-            path = local_files.verified(self.storage, f"{self.folder}/{name}", PurePosixPath(name).stem)
+            path = verified_files.verified(self.storage, f"{self.folder}/{name}", PurePosixPath(name).stem)
             with np.load(path, allow_pickle=False) as shard:
                 samples = [sample.decode() for sample in shard["samples"].tolist()]
                 rows = [row for row, sample in enumerate(samples) if wanted is None or sample in wanted]
                 vectors = shard["vectors"] if rows else None
         except FileNotFoundError:
             return  # merged by another process, or its file system lists what was deleted
-        except (local_files.Tampered, ValueError, KeyError, OSError) as error:
+        except (verified_files.Tampered, ValueError, KeyError, OSError) as error:
             logger.warning("Feature shard %s/%s is ignored and computed again: %r", self.folder, name, error)
             return
         if vectors is not None:

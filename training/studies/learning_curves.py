@@ -20,7 +20,7 @@ from common.media import images
 from common.processes import usable_cores
 from common.progress import Progress, silent
 from common.storages import DiskStorage
-from predictions.predictors.engine import Engine
+from predictions.predictors.local.engine import Engine
 from training.backbones.base import Backbone
 from training.data.decoding import Read
 from training.features import cache

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.progress import Progress, silent
-from predictions.predictors.scope import FAR
+from predictions.predictors.local.ood_detector import FAR
 from training.backbones.base import Backbone
 from training.studies import learning_curves
 from training.studies.learning_curves import Collection, Draw

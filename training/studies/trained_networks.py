@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from common.progress import Progress, silent
-from predictions.predictors import preprocessing
+from predictions.predictors.local import preprocessing
 from training.backbones.base import Backbone
 from training.features import cache
 from training.studies import learning_curves

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from PIL import Image
 
 from common.media import images
-from predictions.predictors.engine import Engine
+from predictions.predictors.local.engine import Engine
 from predictions.tests import tiny_model
 from predictions.tests.factories import make_picture_bytes
 from training import backbones

@@ -10,7 +10,7 @@ import h5py  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 
-from predictions.predictors.engine import Engine
+from predictions.predictors.local.engine import Engine
 from training import backbones
 from training.backbones import bundled, imagenet, scratch
 from training.backbones.base import digest_of

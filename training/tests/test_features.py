@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from common.progress import Cancelled
-from predictions.predictors.engine import Engine
+from predictions.predictors.local.engine import Engine
 from predictions.tests import tiny_model
 from training.features import cache as features
 from training.features.cache import FeatureCache

@@ -10,7 +10,7 @@ from django.core.management import CommandError, call_command
 
 from common.errors import InvalidInput
 from common.progress import Cancelled
-from predictions.predictors import bundles
+from predictions.predictors.local import bundles
 from training import backbones, plots
 from training.backbones.base import Backbone
 from training.features.cache import FeatureCache

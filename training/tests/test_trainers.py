@@ -10,9 +10,9 @@ from scipy.optimize import check_grad
 from common.media import images
 from common.media.images import Picture
 from common.stages import stage
-from predictions.predictors import bundles
 from predictions.predictors.base import predictors
-from predictions.predictors.scope import unit
+from predictions.predictors.local import bundles
+from predictions.predictors.local.ood_detector import unit
 from predictions.tests import tiny_model
 from training import backbones
 from training.backbones.base import Backbone
@@ -230,7 +230,7 @@ class TestParity:
 
     @pytest.fixture
     def engine(self):
-        from predictions.predictors.engine import Engine
+        from predictions.predictors.local.engine import Engine
 
         return Engine(tiny_model.FILE)
 
@@ -362,7 +362,7 @@ class TestKerasTrainer(TrainerContract):
     def test_keras_opens_its_model_in_safe_mode_and_answers_the_same(self, trained, task):
         import keras
 
-        from predictions.predictors.engine import Engine
+        from predictions.predictors.local.engine import Engine
 
         bundle = bundles.open_verified(servable(trained))
         model = keras.models.load_model(bundle.paths[bundles.KERAS_MODEL], safe_mode=True)

@@ -98,7 +98,7 @@ class BaseTrainer(ABC):
     ) -> np.ndarray | None:
         """Return how familiar the examples look to the model, in [0, 1], without those that cannot be asked about.
 
-        None where the model cannot tell. See `predictions.predictors.scope`.
+        None where the model cannot tell. See `predictions.predictors.local.ood_detector`.
         """
         return None
 

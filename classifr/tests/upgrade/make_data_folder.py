@@ -63,7 +63,7 @@ def fill() -> dict[str, object]:
     from customvision.models import Export, ImportedProject, Iteration, ServiceAccess
     from predictions import batches, classification, feedback, registry, retention, shadows
     from predictions.models import Feedback, Prediction, Sample
-    from predictions.predictors.scope import Scope
+    from predictions.predictors.local.ood_detector import Scope
     from predictions.tests import tiny_model
     from predictions.tests.factories import make_picture_bytes, make_project, make_upload
     from review import decisions, queue

@@ -16,7 +16,7 @@ from common.media import images
 from customvision.api.tests.factories import make_caller, make_published, make_tagged
 from customvision.models import Export
 from predictions.models import ModelVersion, Project
-from predictions.predictors import preprocessing
+from predictions.predictors.local import preprocessing
 from predictions.tests.factories import make_picture_bytes
 from training import exports
 

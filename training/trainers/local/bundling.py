@@ -9,9 +9,9 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from common.progress import Progress
-from predictions.predictors import bundles, preprocessing
-from predictions.predictors.engine import Engine
-from predictions.predictors.scope import Scope
+from predictions.predictors.local import bundles, preprocessing
+from predictions.predictors.local.engine import Engine
+from predictions.predictors.local.ood_detector import Scope
 from training.data import examples
 from training.trainers.base import Example, TrainingTask
 from training.trainers.local import export, head, parity

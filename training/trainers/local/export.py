@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from predictions.predictors import local_files
+from predictions.predictors.local import verified_files
 from training.backbones.base import Backbone
 from training.backbones.keras_session import import_quietly
 from training.trainers.local.head import Head
@@ -86,10 +86,10 @@ def saved(model: "keras.Model") -> bytes:
 
 def compiled_backbone(backbone: Backbone) -> Path:
     """Return a local file with the export of a backbone alone; made once per machine and digest."""
-    path = local_files.cache_folder("backbones") / f"{backbone.digest}.tflite"
+    path = verified_files.cache_folder("backbones") / f"{backbone.digest}.tflite"
     if not path.exists():
         fresh_session()
-        local_files.write_whole(path, compiled(assemble(backbone.build(), None, backbone.input_size)))
+        verified_files.write_whole(path, compiled(assemble(backbone.build(), None, backbone.input_size)))
     return path
 
 

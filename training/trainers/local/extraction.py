@@ -13,8 +13,8 @@ from django.utils.translation import ngettext
 from common.processes import usable_cores
 from common.progress import Progress
 from common.stages import stage
-from predictions.predictors import bundles
-from predictions.predictors.engine import Engine
+from predictions.predictors.local import bundles
+from predictions.predictors.local.engine import Engine
 from training import backbones
 from training.data import examples
 from training.data.decoding import Read

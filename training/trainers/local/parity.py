@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from django.utils.translation import gettext as _
 
-from predictions.predictors.engine import Engine
+from predictions.predictors.local.engine import Engine
 from training.trainers.base import TrainingFailed
 
 if TYPE_CHECKING:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from predictions.predictors.scope import FEWEST_REFERENCES, NEIGHBOURS, Scope, unit
+from predictions.predictors.local.ood_detector import FEWEST_REFERENCES, NEIGHBOURS, Scope, unit
 
 MOST = 4000  # vectors kept in a bundle: 4 MB at 512 features
 

@@ -12,9 +12,9 @@ from django.utils.translation import ngettext
 
 from common.progress import Progress, silent
 from common.stages import stage
-from predictions.predictors import bundles
 from predictions.predictors.base import Servable
-from predictions.predictors.scope import FEWEST_REFERENCES, Scope
+from predictions.predictors.local import bundles
+from predictions.predictors.local.ood_detector import FEWEST_REFERENCES, Scope
 from training import backbones
 from training.data.examples import Split, check_categories, split
 from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask

@@ -9,9 +9,10 @@ from django.views.decorators.http import require_safe
 
 from accounts.requests import user_of
 from common.errors import DomainError
-from predictions import explanations, media
+from predictions import explanations
 from predictions.models import Prediction
-from predictions.views import for_users, own_prediction, shown
+from predictions.views import pictures
+from predictions.views.pages import for_users, own_prediction, shown
 
 
 @for_users
@@ -44,7 +45,7 @@ def heat(request: HttpRequest, uuid: UUID) -> HttpResponse:
     tag = f'"{prediction.uuid}-heat-{found.index(name)}"'
     if request.headers.get("If-None-Match") == tag:
         return HttpResponseNotModified()
-    return media.inert(explanations.drawn(prediction, found.heat(name)), "image/png", tag, prediction.sample)
+    return pictures.inert(explanations.drawn(prediction, found.heat(name)), "image/png", tag, prediction.sample)
 
 
 def _told(prediction: Prediction, category: str) -> dict[str, Any]:

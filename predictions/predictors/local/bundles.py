@@ -23,8 +23,8 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
 from django.utils.translation import gettext as _
 
-from predictions.predictors import local_files
 from predictions.predictors.base import PredictorError, PredictorUnavailable, Servable
+from predictions.predictors.local import verified_files
 
 FORMAT = 1
 MANIFEST = "manifest.json"
@@ -104,10 +104,10 @@ def _manifest(model: Servable) -> dict[str, Any]:
 def _local(model: Servable, name: str, sha256: str) -> Path:
     path = str(PurePosixPath(model.reference) / name)
     try:
-        return local_files.verified(_storage(), path, sha256)
+        return verified_files.verified(_storage(), path, sha256)
     except FileNotFoundError as error:
         raise _broken(model, name, _("it is missing")) from error
-    except local_files.Tampered as error:
+    except verified_files.Tampered as error:
         raise _broken(model, name, _("its content is not what was trained")) from error
     except Exception as error:  # every storage raises its SDK's own errors
         raise PredictorUnavailable(

@@ -12,10 +12,10 @@ from django.core.checks import CheckMessage, Error
 from django.utils.translation import gettext as _
 
 from common.media.images import Picture
-from predictions.predictors import bundles, occlusion, preprocessing, scope
 from predictions.predictors.base import Answer, BasePredictor, PredictorError, PredictorUnavailable, Scores, Servable
-from predictions.predictors.engine import Engine
-from predictions.predictors.scope import Scope
+from predictions.predictors.local import bundles, occlusion, ood_detector, preprocessing
+from predictions.predictors.local.engine import Engine
+from predictions.predictors.local.ood_detector import Scope
 
 logger = logging.getLogger(__name__)
 
@@ -89,7 +89,8 @@ class KerasPredictor(BasePredictor):
             return [Answer(each) for each in scores]
         familiarity = loaded.scope.familiarity(outputs["features"][:: len(crops)])
         return [
-            Answer(each, value, value <= scope.FAR) for each, value in zip(scores, familiarity.tolist(), strict=True)
+            Answer(each, value, value <= ood_detector.FAR)
+            for each, value in zip(scores, familiarity.tolist(), strict=True)
         ]
 
     def least_side(self, model: Servable, *, augment: bool = False) -> int | None:
