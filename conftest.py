@@ -87,7 +87,7 @@ def redis_url() -> Iterator[str]:
 @pytest.fixture
 def custom_vision() -> Iterator:
     """A stand-in for Azure Custom Vision: `endpoint`, keys, faults at will and the record of what it received."""
-    from classifr.tests.custom_vision.stand_in import StandIn
+    from customvision.client.tests.stand_in import StandIn
 
     with StandIn() as service:
         yield service

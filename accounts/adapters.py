@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from accounts import invitations, invited, roles
 from accounts.models import Invitation, User
 from accounts.roles import Role
-from classifr.common.errors import Unavailable
+from common.errors import Unavailable
 
 logger = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from knox.crypto import hash_token
 from rest_framework.exceptions import AuthenticationFailed
 
 from accounts.models import ApiToken, User
-from classifr.common.prepared import Prepared
+from common.prepared import Prepared
 
 NOTE_USE_EVERY = timedelta(hours=1)
 _token = Prepared(lambda digest: ApiToken.objects.select_related("user").filter(digest=digest, user__is_active=True))

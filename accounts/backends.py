@@ -10,7 +10,7 @@ from django.db.models import Model, QuerySet
 from django.http import HttpRequest
 
 from accounts.models import User
-from classifr.common.prepared import Prepared
+from common.prepared import Prepared
 
 _permissions = Prepared(lambda user, member: _named(user=user).union(_named(group__user=member)))
 

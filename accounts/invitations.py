@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from accounts import roles
 from accounts.models import Invitation, User, digest, new_token
 from accounts.roles import Role
-from classifr.common.errors import Conflict, InvalidInput
+from common.errors import Conflict, InvalidInput
 
 
 @transaction.atomic

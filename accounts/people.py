@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 from accounts import roles
 from accounts.models import ApiToken, User
 from accounts.roles import Role
-from classifr.common.errors import Conflict
+from common.errors import Conflict
 
 PAGE_SIZE = 50
 

@@ -3,7 +3,7 @@
 from django.utils.translation import gettext as _
 
 from accounts.models import ApiToken, User
-from classifr.common.errors import Conflict, InvalidInput, NotFound
+from common.errors import Conflict, InvalidInput, NotFound
 
 MOST_PER_USER = 20
 

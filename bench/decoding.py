@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
-    from predictions.predictors.engine import Engine
+    from predictions.predictors.local.engine import Engine
 
 LONGER_SIDE = 1280
 SEED = 0
@@ -39,12 +39,12 @@ class Seen:
 
 def measure(folder: Path, *, backbone: str, per_class: int) -> None:
     """Print how many answers stay the same and how far probabilities move, for the photos as they are and enlarged."""
-    from predictions.predictors.engine import Engine
+    from predictions.predictors.local.engine import Engine
     from training import backbones
-    from training.backbone_study import draw, learn_head
-    from training.trainers import compiling
+    from training.studies.learning_curves import draw, learn_head
+    from training.trainers.local import export
 
-    engine = Engine(compiling.compiled_backbone(backbones.get(backbone)))
+    engine = Engine(export.compiled_backbone(backbones.get(backbone)))
     files = {path.name: sorted(path.glob("*.*")) for path in sorted(folder.iterdir()) if path.is_dir()}
     files = {name: found for name, found in files.items() if len(found) > per_class}
     paths = [path for found in files.values() for path in found]
@@ -76,8 +76,8 @@ def compare(name: str, before: np.ndarray, after: np.ndarray, truth: np.ndarray)
 
 
 def look(photos: Sequence[bytes], engine: "Engine") -> Seen:
-    from classifr.common.media import images
-    from predictions.predictors import preprocessing
+    from common.media import images
+    from predictions.predictors.local import preprocessing
 
     side = preprocessing.least_side(engine.input_size)
     kinds: tuple[list[np.ndarray], ...] = ([], [], [])
@@ -92,7 +92,7 @@ def look(photos: Sequence[bytes], engine: "Engine") -> Seen:
 
 
 def enlarged(photo: bytes) -> bytes:
-    from classifr.common.media import images
+    from common.media import images
 
     image = images.receive(photo).image
     factor = LONGER_SIDE / max(image.size)

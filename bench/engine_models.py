@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from training.backbone_study import Collection
+    from training.studies.learning_curves import Collection
 
 LEARN = 30
 CALIBRATE = 100
@@ -31,30 +31,31 @@ def main() -> None:
 
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "classifr.settings")
     django.setup()
-    from training import backbone_study
     from training.backbones import imagenet
+    from training.studies import learning_curves
 
     photos, folder = map(Path, sys.argv[1:])
     with tempfile.TemporaryDirectory() as kept:
-        collection = backbone_study.gather(photos, Path(kept))
+        collection = learning_curves.gather(photos, Path(kept))
         for name in ["bundled", *imagenet.at_hand()]:
             _write(name, collection, folder / name)
 
 
 def _write(name: str, collection: "Collection", folder: Path) -> None:
-    from predictions.predictors import preprocessing
-    from training import backbone_study, backbones
-    from training.quiet import import_quietly
-    from training.trainers import compiling
+    from predictions.predictors.local import preprocessing
+    from training import backbones
+    from training.backbones.keras_session import import_quietly
+    from training.studies import learning_curves
+    from training.trainers.local import export
 
     import_quietly()
     import keras
 
     folder.mkdir(parents=True)
     backbone = backbones.get(name)
-    compiling.fresh_session()
+    export.fresh_session()
     network = backbone.build()
-    drawn = backbone_study.draw(collection.labels, LEARN, 0)
+    drawn = learning_curves.draw(collection.labels, LEARN, 0)
     rng = np.random.default_rng(0)
     ask = np.sort(rng.permutation(drawn.ask)[:MOST])
 
@@ -65,8 +66,8 @@ def _write(name: str, collection: "Collection", folder: Path) -> None:
     learned = pixels(drawn.learn)
     vectors = np.zeros((len(collection.labels), backbone.features), np.float32)
     vectors[drawn.learn] = network.predict(learned.astype(np.float32), batch_size=32, verbose=0)
-    head = backbone_study.learn_head(vectors, collection.labels, drawn, len(collection.names))
-    whole = compiling.assemble(network, head, backbone.input_size)
+    head = learning_curves.learn_head(vectors, collection.labels, drawn, len(collection.names))
+    whole = export.assemble(network, head, backbone.input_size)
     model = keras.Model(whole.input, whole.output["probabilities"])
     asked = pixels(ask)
     calibrate = learned[rng.permutation(len(learned))[:CALIBRATE]]
@@ -74,7 +75,7 @@ def _write(name: str, collection: "Collection", folder: Path) -> None:
     np.save(folder / "labels.npy", collection.labels[ask])
     np.save(folder / "keras.npy", model.predict(asked, batch_size=32, verbose=0))
     np.save(folder / "calibrate.npy", calibrate)
-    (folder / "float.tflite").write_bytes(compiling.compiled(model))
+    (folder / "float.tflite").write_bytes(export.compiled(model))
     model.export(folder / "saved", format="tf_saved_model", verbose=False)
     (folder / "int8.tflite").write_bytes(_quantised(folder / "saved", calibrate))
     (folder / "facts.json").write_text(json.dumps({"size": backbone.input_size, "categories": len(collection.names)}))

@@ -2,7 +2,7 @@
 
 A door is an address with a method, or an operation of the Custom Vision API. Each body is sent in a process of its own,
 forked from one that has answered small ones before, so that what is measured is this body alone. Pictures have a
-documented cost of their own (`python -m classifr.common.tests.dearest`) and are left out here.
+documented cost of their own (`python -m common.tests.dearest`) and are left out here.
 """
 
 import json

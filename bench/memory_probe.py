@@ -121,10 +121,10 @@ def doors() -> Iterator[Door]:
     from django.urls import reverse
 
     from accounts.tests.factories import make_token
-    from classifr.customvision.operations import operations
-    from classifr.customvision.tests.factories import make_caller, make_published
     from classifr.tests.access_matrix import ROWS, VISITORS
     from classifr.tests.access_world import make_world
+    from customvision.api.routing import operations
+    from customvision.api.tests.factories import make_caller, make_published
     from predictions.models import Sample
 
     world = make_world()

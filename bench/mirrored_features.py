@@ -24,18 +24,20 @@ from PIL import ImageOps
 
 django.setup()
 
-from classifr.common.media import images  # noqa: E402
-from predictions.predictors.engine import Engine  # noqa: E402
-from training import backbone_study, backbones, features  # noqa: E402
-from training.backbone_study import Collection, Draw  # noqa: E402
-from training.trainers import compiling, head  # noqa: E402
+from common.media import images  # noqa: E402
+from predictions.predictors.local.engine import Engine  # noqa: E402
+from training import backbones  # noqa: E402
+from training.features import cache  # noqa: E402
+from training.studies import learning_curves  # noqa: E402
+from training.studies.learning_curves import Collection, Draw  # noqa: E402
+from training.trainers.local import export, head  # noqa: E402
 
 
 def vectors(collection: Collection, engine: Engine, change: Callable[[bytes], bytes]) -> np.ndarray:
     """Return the feature vectors of all pictures, changed in this way."""
     pictures = {sample: (lambda sample=sample: change(collection.read(sample)())) for sample in collection.samples}
-    found: features.Vectors = {}
-    for samples, rows in features.compute(pictures, engine, {}):
+    found: cache.Vectors = {}
+    for samples, rows in cache.compute(pictures, engine, {}):
         found.update(zip(samples, rows, strict=True))
     return np.stack([found[sample] for sample in collection.samples])
 
@@ -68,17 +70,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        collection = backbone_study.gather(chosen.directory, Path(folder))
-        engine = Engine(compiling.compiled_backbone(backbones.get(chosen.backbone)), threads=os.cpu_count())
+        collection = learning_curves.gather(chosen.directory, Path(folder))
+        engine = Engine(export.compiled_backbone(backbones.get(chosen.backbone)), threads=os.cpu_count())
         plain, mirrored = (vectors(collection, engine, change) for change in (bytes, mirrored_picture))
     labels, classes = collection.labels, len(collection.names)
     print(f"{chosen.directory.name}, {chosen.backbone}: accuracy plain, with mirror images, difference ± its deviation")
-    for number in backbone_study.possible(collection, chosen.per_class):
+    for number in learning_curves.possible(collection, chosen.per_class):
         found = []
         for seed in range(chosen.seeds):
-            drawn = backbone_study.draw(labels, number, seed)
+            drawn = learning_curves.draw(labels, number, seed)
             heads = (
-                backbone_study.learn_head(plain, labels, drawn, classes),
+                learning_curves.learn_head(plain, labels, drawn, classes),
                 learn_from_both(plain, mirrored, labels, drawn, classes),
             )
             found.append([(h.logits(plain[drawn.ask]).argmax(axis=1) == labels[drawn.ask]).mean() for h in heads])

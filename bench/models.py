@@ -81,7 +81,7 @@ def write_random_weights(folder: Path) -> Path:
     import numpy as np
 
     from training.backbones import imagenet
-    from training.quiet import import_quietly
+    from training.backbones.keras_session import import_quietly
 
     import_quietly()
     import keras

@@ -27,13 +27,13 @@ REST = "Django, REST framework, our Python"
 
 # What is timed: a name for the table, and the function. Nested ones are taken out of the outer ones.
 STAGES = {
-    "rewriting the JPEG": "classifr.common.media.jpeg:rewrite",
-    "taking the container apart": "classifr.common.media.containers:take_apart",
+    "rewriting the JPEG": "common.media.jpeg:rewrite",
+    "taking the container apart": "common.media.containers:take_apart",
     "decoding": "PIL.ImageFile:ImageFile.load",
-    "encoding": "classifr.common.media.images:_encode",
-    "other work on the picture": "classifr.common.media.images:receive",
-    "crop and scale to the model's input": "predictions.predictors.preprocessing:prepare_batch",
-    "model": "predictions.predictors.engine:Engine.run",
+    "encoding": "common.media.images:_encode",
+    "other work on the picture": "common.media.images:receive",
+    "crop and scale to the model's input": "predictions.predictors.local.preprocessing:prepare_batch",
+    "model": "predictions.predictors.local.engine:Engine.run",
     "storing the file": "predictions.uploads:_store",
     "flushing to the disk": "os:fsync",
 }

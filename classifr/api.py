@@ -15,7 +15,7 @@ from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
 from classifr.api_page import try_page
-from classifr.common.errors import DomainError
+from common.errors import DomainError
 from predictions import api as predictions_api
 
 app_name = "api"

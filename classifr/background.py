@@ -10,12 +10,12 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import roles
-from classifr.common import jobs
-from classifr.common.models import Job
-from classifr.customvision import exports, removal
+from common import jobs
+from common.models import Job
+from customvision.api import deletion, exports
+from customvision.importer import import_jobs
 from predictions import batches, outbox, retention, shadowing
-from training import retraining
-from training.custom_vision import errands
+from training.runs import submission
 
 MOST_SHOWN = 100
 WHAT: dict[str, Promise] = {
@@ -24,13 +24,13 @@ WHAT: dict[str, Promise] = {
     retention.DELETE_FILE: gettext_lazy("Delete the file of a picture that was let go"),
     batches.KIND: gettext_lazy("Classify several pictures at once"),
     shadowing.KIND: gettext_lazy("Ask the model in shadow"),
-    retraining.JOB: gettext_lazy("Train a model"),
-    errands.JOB: gettext_lazy("Bring a project home from Custom Vision"),
+    submission.JOB: gettext_lazy("Train a model"),
+    import_jobs.JOB: gettext_lazy("Bring a project home from Custom Vision"),
     exports.JOB: gettext_lazy("Make an archive of a model for the Custom Vision API"),
-    removal.ERASE_PROJECT: gettext_lazy("Delete a project for the Custom Vision API"),
-    removal.REMOVE_IMAGES: gettext_lazy("Delete the images of a project for the Custom Vision API"),
-    removal.ERASE_TAG: gettext_lazy("Delete a tag for the Custom Vision API"),
-    removal.DELETE_FILES: gettext_lazy("Delete files for the Custom Vision API"),
+    deletion.ERASE_PROJECT: gettext_lazy("Delete a project for the Custom Vision API"),
+    deletion.REMOVE_IMAGES: gettext_lazy("Delete the images of a project for the Custom Vision API"),
+    deletion.ERASE_TAG: gettext_lazy("Delete a tag for the Custom Vision API"),
+    deletion.DELETE_FILES: gettext_lazy("Delete files for the Custom Vision API"),
 }
 
 

@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.http.request import validate_host
 
-from classifr.common import processes
+from common import processes
 
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
 PROCESS_LOCAL_CACHES = ("locmem.LocMemCache", "dummy.DummyCache")

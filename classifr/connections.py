@@ -45,7 +45,7 @@ class Limits:
     def from_settings(cls) -> Self:
         from django.conf import settings
 
-        from classifr.common.media.upload_handlers import longest_body
+        from common.media.upload_handlers import longest_body
 
         return cls(settings.CLIENT_SECONDS, settings.CLIENT_BYTES_PER_SECOND, longest_body())
 

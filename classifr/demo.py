@@ -15,11 +15,12 @@ from django.utils.translation import gettext_lazy
 from accounts import people
 from accounts.models import User
 from accounts.roles import Role
+from common.commits import on_disk
 from predictions import categories
 from predictions.models import Category, Project, Sample
 from review import decisions
 from training import backbones
-from training.features import FeatureCache
+from training.features.cache import FeatureCache
 
 SLUG = "dishes"
 NAME = "Dishes"
@@ -123,7 +124,7 @@ def load_samples(project: Project) -> int:
     _keep_vectors(digests, vectors)
     known = set(project.samples.filter(sha256__in=digests).values_list("sha256", flat=True))
     by_name = {category.name: category for category in project.categories.filter(name__in=set(names))}
-    with transaction.atomic():
+    with on_disk():
         new = [
             (Sample(project=project, sha256=digest, origin=Sample.Origin.DEMO, location=Sample.Location.NOWHERE), name)
             for digest, name in zip(digests, names, strict=True)

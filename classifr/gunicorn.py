@@ -7,7 +7,7 @@ disk and for slow clients; and each runs the model on one core. bench/README.md 
 import os
 from typing import Any
 
-from classifr.common import processes
+from common import processes
 
 processes.end_with_parent()
 processes.keep_freed_memory()

@@ -17,8 +17,8 @@ from django.core.files.storage import FileSystemStorage, storages
 from django.db import connection
 from django.http import HttpRequest, JsonResponse
 
-from classifr.common.caches import SteadyCache
-from classifr.common.errors import DomainError
+from common.caches import SteadyCache
+from common.errors import DomainError
 from predictions import registry
 from predictions.models import Project
 from predictions.predictors.base import Servable, predictors

@@ -11,7 +11,7 @@ from django.core.signals import setting_changed
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render, resolve_url
 
-from classifr.common.errors import DomainError
+from common.errors import DomainError
 
 Answer = Callable[[HttpRequest], HttpResponse]
 

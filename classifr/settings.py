@@ -15,7 +15,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from classifr.common.processes import usable_cores, web_processes
+from common.processes import usable_cores, web_processes
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -94,8 +94,9 @@ INSTALLED_APPS = [
     "predictions",
     "review",
     "training",
-    "classifr.common",
-    "classifr.customvision",
+    "common",
+    "customvision",
+    "customvision.importer",
     "classifr",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -173,7 +174,7 @@ else:
 
 # The cache holds the rates of log-ins and API requests: in files, which the processes of one machine share. Several
 # machines need one that they share: redis://... While it cannot be used, each process counts for itself.
-STEADY = "classifr.common.caches.SteadyCache"
+STEADY = "common.caches.SteadyCache"
 CACHES: dict[str, Any] = {
     "default": {"BACKEND": STEADY, "LOCATION": "rates", "OPTIONS": {"MAX_ENTRIES": 10_000}},
     "rates": env.cache_url("CACHE_URL", f"filecache://{DATA_DIR / 'cache' / 'rates'}"),
@@ -188,7 +189,7 @@ CACHES: dict[str, Any] = {
 if CACHES["rates"]["BACKEND"].endswith("FileBasedCache"):
     CACHES["rates"]["OPTIONS"] = {"MAX_ENTRIES": 10_000}  # beyond it some rates are forgotten
 elif CACHES["rates"]["BACKEND"] == "django.core.cache.backends.redis.RedisCache":
-    CACHES["rates"]["BACKEND"] = "classifr.common.caches.QuickRedisCache"
+    CACHES["rates"]["BACKEND"] = "common.caches.QuickRedisCache"
 
 
 def storage(alias: str) -> dict[str, Any]:
@@ -208,7 +209,7 @@ def storage(alias: str) -> dict[str, Any]:
 
                 options["account_name"] = env.str("AZURE_STORAGE_ACCOUNT")
                 options["token_credential"] = DefaultAzureCredential()
-            return {"BACKEND": "classifr.common.blob_storages.AzureBlobStorage", "OPTIONS": options}
+            return {"BACKEND": "common.blob_storages.AzureBlobStorage", "OPTIONS": options}
         case "s3":
             options = {
                 "bucket_name": name,
@@ -217,10 +218,10 @@ def storage(alias: str) -> dict[str, Any]:
                 "querystring_expire": 300,
             }
             options["endpoint_url"] = env.str("AWS_S3_ENDPOINT_URL", "") or None
-            return {"BACKEND": "classifr.common.blob_storages.S3BlobStorage", "OPTIONS": options}
+            return {"BACKEND": "common.blob_storages.S3BlobStorage", "OPTIONS": options}
         case _:
             folder = name or str(DATA_DIR / alias)
-            return {"BACKEND": "classifr.common.storages.DiskStorage", "OPTIONS": {"location": folder}}
+            return {"BACKEND": "common.storages.DiskStorage", "OPTIONS": {"location": folder}}
 
 
 def blob_origin() -> str:
@@ -258,7 +259,7 @@ UPLOAD_QUOTA = env.int("UPLOAD_QUOTA", 20_000)  # pictures per user and day
 UPLOAD_MEGAPIXELS = env.int("UPLOAD_MEGAPIXELS", 40)  # times scans, of a picture on average, within rate and quota
 DATA_UPLOAD_MAX_NUMBER_FILES = UPLOAD_BATCH_MAX_FILES
 DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536  # of a form's text: each escape takes 77 bytes while it is read
-FILE_UPLOAD_HANDLERS = ["classifr.common.media.upload_handlers.SizeLimitedUploadHandler"]
+FILE_UPLOAD_HANDLERS = ["common.media.upload_handlers.SizeLimitedUploadHandler"]
 
 # How slow a client may be: seconds for the head of a request, and after that for so many bytes as the rate says
 CLIENT_SECONDS = env.int("CLIENT_SECONDS", 20)
@@ -276,10 +277,10 @@ REVIEW_LEASE_SECONDS = env.int("REVIEW_LEASE_SECONDS", 180)
 
 # Models
 PREDICTORS: dict[str, dict[str, Any]] = {
-    "keras": {"BACKEND": "predictions.predictors.keras.KerasPredictor"},
+    "keras": {"BACKEND": "predictions.predictors.local.predictor.KerasPredictor"},
     "dummy": {"BACKEND": "predictions.predictors.dummy.DummyPredictor"},
     "azure": {
-        "BACKEND": "predictions.predictors.azure.AzurePredictor",
+        "BACKEND": "customvision.predictor.AzurePredictor",
         "OPTIONS": {
             "endpoint": env.str("AZURE_CUSTOM_VISION_PREDICTION_ENDPOINT", ""),
             "key": secret("AZURE_CUSTOM_VISION_PREDICTION_KEY"),
@@ -294,10 +295,10 @@ AZURE_CUSTOM_VISION_TRAINING_KEY = secret("AZURE_CUSTOM_VISION_TRAINING_KEY")
 # Whose models answer in place of those of a predictor that does not, and are marked as such
 FALL_BACK_TO = {"azure": "keras"} if env.bool("AZURE_CUSTOM_VISION_FALLBACK", False) else {}
 TRAINERS: dict[str, dict[str, Any]] = {
-    "keras": {"BACKEND": "training.trainers.keras.KerasTrainer"},
+    "keras": {"BACKEND": "training.trainers.local.trainer.KerasTrainer"},
     "dummy": {"BACKEND": "training.trainers.dummy.DummyTrainer"},
     "azure": {
-        "BACKEND": "training.trainers.azure.AzureTrainer",
+        "BACKEND": "customvision.trainer.trainer.AzureTrainer",
         "OPTIONS": {
             "endpoint": AZURE_CUSTOM_VISION_TRAINING_ENDPOINT,
             "key": AZURE_CUSTOM_VISION_TRAINING_KEY,
@@ -412,7 +413,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "filters": {"refusals": {"()": "classifr.common.logs.WithoutTracebackOfRefusals"}},
+    "filters": {"refusals": {"()": "common.logs.WithoutTracebackOfRefusals"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["refusals"]}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
     "loggers": {"django": {"handlers": [], "propagate": True}},

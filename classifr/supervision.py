@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 
 from django.conf import settings
 
-from classifr.common import processes
+from common import processes
 
 logger = logging.getLogger(__name__)
 

@@ -1,6 +1,7 @@
 """Every address of the site, by room."""
 
 from allauth.account.decorators import secure_admin_login
+from django.apps import apps
 from django.contrib import admin
 from django.urls import include, path
 
@@ -8,6 +9,13 @@ from classifr import background, health, views
 
 # The admin's own log-in knows no rate limit and no second factor
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
+
+# The wall of Custom Vision can lose its importer: then nothing is left but the line in the settings that names it
+IMPORTER = (
+    [path("training/imports/", include("customvision.importer.urls"))]
+    if apps.is_installed("customvision.importer")
+    else []
+)
 
 urlpatterns = [
     path("api/v1/", include("classifr.api")),  # first, as programs ask more often than people
@@ -19,8 +27,9 @@ urlpatterns = [
     path("account/", include("allauth.urls")),
     path("", include("predictions.urls")),
     path("review/", include("review.urls")),
+    *IMPORTER,  # before the pages of training, which take any slug
     path("training/", include("training.urls")),
-    path("", include("classifr.customvision.urls")),
+    path("", include("customvision.urls")),
     path("admin/", admin.site.urls),
     path("language/", include("django.conf.urls.i18n")),
     path("healthz", health.alive, name="healthz"),

@@ -11,7 +11,7 @@ from django.template import loader
 from django.templatetags.static import static
 from django.utils.translation import gettext as _
 
-from classifr.common.media import upload_handlers
+from common.media import upload_handlers
 from predictions import projects
 
 

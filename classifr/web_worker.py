@@ -16,8 +16,8 @@ from gunicorn.workers.gthread import (
     ThreadWorker,
 )
 
-from classifr.common import processes
 from classifr.connections import READ_BYTES, Connection, Limits
+from common import processes
 
 LOOK_SECONDS = 0.5
 MOST_BYTES_IN_MEMORY = 32_000_000  # of requests that are arriving, together

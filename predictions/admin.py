@@ -3,6 +3,7 @@
 from django.contrib import admin
 from django.http import HttpRequest
 
+from common.admin import ReadOnlyAdmin
 from predictions.models import (
     Batch,
     Category,
@@ -17,23 +18,6 @@ from predictions.models import (
 )
 
 
-class FactsAdmin(admin.ModelAdmin):
-    """Facts are shown, not edited: whoever changes them here would bypass the rules that keep them true."""
-
-    show_full_result_count = False
-    list_per_page = 50
-    list_select_related = True
-
-    def has_add_permission(self, request: HttpRequest) -> bool:
-        return False
-
-    def has_change_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False
-
-    def has_delete_permission(self, request: HttpRequest, obj: object | None = None) -> bool:
-        return False
-
-
 @admin.register(Project)
 class ProjectAdmin(admin.ModelAdmin):
     list_display = ("name", "slug", "retention", "test_time_augmentation", "abstain_below", "created_at")
@@ -45,54 +29,54 @@ class ProjectAdmin(admin.ModelAdmin):
 
 
 @admin.register(Category)
-class CategoryAdmin(FactsAdmin):
+class CategoryAdmin(ReadOnlyAdmin):
     list_display = ("name", "project", "created_at")
     list_filter = ("project",)
     search_fields = ("name",)
 
 
 @admin.register(Sample)
-class SampleAdmin(FactsAdmin):
+class SampleAdmin(ReadOnlyAdmin):
     list_display = ("sha256", "project", "location", "origin", "media_type", "created_at")
     list_filter = ("project", "location", "origin")
 
 
 @admin.register(ModelVersion)
-class ModelVersionAdmin(FactsAdmin):
+class ModelVersionAdmin(ReadOnlyAdmin):
     list_display = ("__str__", "predictor", "reference", "created_at")
     list_filter = ("project",)
 
 
 @admin.register(Promotion)
-class PromotionAdmin(FactsAdmin):
+class PromotionAdmin(ReadOnlyAdmin):
     list_display = ("model_version", "promoted_by", "reason", "created_at")
     list_filter = ("project",)
 
 
 @admin.register(Shadow)
-class ShadowAdmin(FactsAdmin):
+class ShadowAdmin(ReadOnlyAdmin):
     list_display = ("project", "model_version", "chosen_by", "created_at")
     list_filter = ("project",)
 
 
 @admin.register(ShadowPrediction)
-class ShadowPredictionAdmin(FactsAdmin):
+class ShadowPredictionAdmin(ReadOnlyAdmin):
     list_display = ("prediction", "model_version", "top", "confidence", "agrees", "error", "created_at")
     list_filter = ("agrees",)
 
 
 @admin.register(Batch)
-class BatchAdmin(FactsAdmin):
+class BatchAdmin(ReadOnlyAdmin):
     list_display = ("uuid", "project", "user", "created_at")
 
 
 @admin.register(Prediction)
-class PredictionAdmin(FactsAdmin):
+class PredictionAdmin(ReadOnlyAdmin):
     list_display = ("uuid", "project", "user", "top", "confidence", "latency_ms", "created_at")
     list_filter = ("project", "abstained")
 
 
 @admin.register(Feedback)
-class FeedbackAdmin(FactsAdmin):
+class FeedbackAdmin(ReadOnlyAdmin):
     list_display = ("prediction", "user", "verdict", "category", "suggestion", "created_at")
     list_filter = ("verdict",)

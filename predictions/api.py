@@ -20,7 +20,7 @@ from rest_framework.views import APIView
 
 from accounts import roles
 from accounts.models import User
-from classifr.common.errors import InvalidInput
+from common.errors import InvalidInput
 from predictions import classification, feedback, history, projects, registry
 from predictions.models import Feedback, Prediction, Project
 from predictions.parsers import BytesParser, LimitedJSONParser, PictureParser

@@ -15,12 +15,12 @@ from django.db.models import Prefetch, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from classifr.common import jobs, languages
-from classifr.common.ahead import map_ahead
-from classifr.common.errors import DomainError, InvalidInput, Unavailable
-from classifr.common.media.images import Picture
-from classifr.common.models import Job
-from classifr.common.progress import Progress
+from common import jobs, languages
+from common.ahead import map_ahead
+from common.errors import DomainError, InvalidInput, Unavailable
+from common.media.images import Picture
+from common.models import Job
+from common.progress import Progress
 from predictions import classification, registry, uploads
 from predictions.models import Batch, BatchItem, Feedback, ModelVersion, Prediction, Project
 from predictions.predictors.base import PredictorError

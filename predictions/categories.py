@@ -5,7 +5,7 @@ import unicodedata
 from django.db import transaction
 from django.utils.translation import gettext as _
 
-from classifr.common.errors import Conflict, InvalidInput
+from common.errors import Conflict, InvalidInput
 from predictions.models import Category, Project
 
 LONGEST_NAME = 100

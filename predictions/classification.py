@@ -16,8 +16,8 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from classifr.common.media.images import Picture
-from classifr.common.prepared import PreparedInsert
+from common.media.images import Picture
+from common.prepared import PreparedInsert
 from predictions import registry, uploads
 from predictions.models import ModelVersion, Prediction, Project, Sample
 from predictions.predictors import base

@@ -9,8 +9,8 @@ from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
 from PIL import Image
 
-from classifr.common.errors import Conflict, InvalidInput
-from classifr.common.media.images import Picture
+from common.errors import Conflict, InvalidInput
+from common.media.images import Picture
 from predictions import registry, uploads
 from predictions.models import Prediction, Sample
 from predictions.predictors.base import PredictorError, predictors

@@ -4,8 +4,8 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from classifr.common.commits import on_disk
-from classifr.common.errors import Conflict, InvalidInput, NotFound
+from common.commits import on_disk
+from common.errors import Conflict, InvalidInput, NotFound
 from predictions import categories, holds, outbox, retention
 from predictions.models import Category, Feedback, Prediction, Sample
 

@@ -14,8 +14,8 @@ from django.utils.dateparse import parse_date
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from classifr.common.errors import InvalidInput
-from classifr.common.numbers import LARGEST_KEY, natural_number
+from common.errors import InvalidInput
+from common.numbers import LARGEST_KEY, natural_number
 from predictions.models import Category, Feedback, Prediction, Project
 
 PAGE = 24

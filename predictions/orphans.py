@@ -13,7 +13,7 @@ from datetime import timedelta
 from django.core.files.storage import Storage, storages
 from django.utils import timezone
 
-from classifr.common.models import Job
+from common.models import Job
 from predictions.models import Sample
 
 logger = logging.getLogger(__name__)

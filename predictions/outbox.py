@@ -18,10 +18,10 @@ from django.core.files.storage import storages
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from classifr.common import jobs
-from classifr.common.commits import on_disk
-from classifr.common.errors import DomainError
-from classifr.common.models import Job
+from common import jobs
+from common.commits import on_disk
+from common.errors import DomainError
+from common.models import Job
 from predictions.models import Feedback, Sample
 from predictions.retention import UNTIL_IT_WORKS, ask_to_delete, delete_file, facts_name
 

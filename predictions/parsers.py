@@ -10,8 +10,8 @@ from django.utils.translation import gettext as _
 from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles, JSONParser
 
-from classifr.common import json_bodies
-from classifr.common.media.upload_handlers import read_limited, read_to_the_end
+from common import json_bodies
+from common.media.upload_handlers import read_limited, read_to_the_end
 
 
 class PictureParser(BaseParser):

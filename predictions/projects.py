@@ -9,7 +9,7 @@ from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
-from classifr.common.errors import Conflict, InvalidInput
+from common.errors import Conflict, InvalidInput
 from predictions.categories import clean_name
 from predictions.models import Project, Promotion
 

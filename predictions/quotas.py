@@ -14,7 +14,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from classifr.common.errors import QuotaReached
+from common.errors import QuotaReached
 from predictions.models import DailyUploads
 
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}

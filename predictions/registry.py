@@ -8,8 +8,8 @@ from django.db.models.functions import Cast
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from classifr.common.errors import Conflict
-from classifr.common.prepared import Prepared
+from common.errors import Conflict
+from common.prepared import Prepared
 from predictions.models import Category, ModelVersion, Project, Promotion
 from predictions.predictors.base import Servable
 

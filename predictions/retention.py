@@ -11,7 +11,7 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from classifr.common import jobs
+from common import jobs
 from predictions import holds, shadows
 from predictions.models import Feedback, Prediction, Project, Sample
 

@@ -13,10 +13,10 @@ from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
-from classifr.common import jobs
-from classifr.common.errors import DomainError, Unavailable
-from classifr.common.media.images import Picture
-from classifr.common.progress import Progress
+from common import jobs
+from common.errors import DomainError, Unavailable
+from common.media.images import Picture
+from common.progress import Progress
 from predictions import classification, retention, shadows, uploads
 from predictions.models import Feedback, ModelVersion, Prediction, Sample, Shadow, ShadowPrediction
 

@@ -13,7 +13,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from classifr.common.errors import Conflict
+from common.errors import Conflict
 from predictions import registry
 from predictions.models import ModelVersion, Prediction, Project, Shadow, ShadowPrediction
 

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from classifr.common import jobs, languages
-from classifr.common.progress import Progress
+from common import jobs, languages
+from common.progress import Progress
 from predictions import batches, orphans, outbox, retention, shadowing
 
 

@@ -15,11 +15,11 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from classifr.common.errors import DomainError, Unavailable
-from classifr.common.media import cost, images
-from classifr.common.media.images import Picture
-from classifr.common.media.upload_handlers import read_file
-from classifr.common.prepared import Prepared, PreparedInsert
+from common.errors import DomainError, Unavailable
+from common.media import cost, images
+from common.media.images import Picture
+from common.media.upload_handlers import read_file
+from common.prepared import Prepared, PreparedInsert
 from predictions.models import Project, Sample
 from predictions.quotas import count_one
 

@@ -10,8 +10,8 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from classifr.common.commits import on_disk
-from classifr.common.errors import Conflict, InvalidInput
+from common.commits import on_disk
+from common.errors import Conflict, InvalidInput
 from predictions import categories
 from predictions.models import Category, Prediction, Project, Sample
 from review import horizon, leases

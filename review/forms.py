@@ -6,8 +6,8 @@ from django import forms
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
-from classifr.common.errors import InvalidInput
-from classifr.common.numbers import LARGEST_KEY
+from common.errors import InvalidInput
+from common.numbers import LARGEST_KEY
 from predictions.models import Category, ModelVersion, Project
 from review.models import Decision
 from review.queue import Filters, Reason

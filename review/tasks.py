@@ -1,6 +1,6 @@
 """What the review room does in the background."""
 
-from classifr.common import jobs
+from common import jobs
 from review import queue
 
 

@@ -16,8 +16,8 @@ from django.views.decorators.http import require_POST, require_safe
 from accounts import roles
 from accounts.models import User
 from accounts.requests import user_of
-from classifr.common.errors import DomainError, InvalidInput
-from classifr.common.numbers import natural_number
+from common.errors import DomainError, InvalidInput
+from common.numbers import natural_number
 from predictions.models import Prediction, Sample
 from review import card, decisions, history, leases, queue
 from review.forms import HistoryFilters, QueueFilters

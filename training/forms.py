@@ -7,8 +7,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from predictions.models import Project
-from training import retraining
-from training.custom_vision.remote import RemoteProject
+from training.runs import submission
 from training.trainers.base import trainers
 
 
@@ -19,7 +18,7 @@ class StartRunForm(forms.Form):
     seed = forms.IntegerField(
         label=_("Seed"),
         min_value=0,
-        max_value=retraining.LARGEST_SEED,
+        max_value=submission.LARGEST_SEED,
         initial=0,
         help_text=_("The same seed and data give the same model."),
     )
@@ -32,11 +31,11 @@ class StartRunForm(forms.Form):
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        trainer = retraining.trainer_named(retraining.trainer_alias(project))
+        trainer = submission.trainer_named(submission.trainer_alias(project))
         choices = self.fields["backbone"]
         assert isinstance(choices, forms.ChoiceField)  # noqa: S101 (tells the type checker)
         choices.choices = [(name, name) for name in trainer.backbones()]
-        choices.initial = retraining.default_backbone(trainer)
+        choices.initial = submission.default_backbone(trainer)
         if not any(map(trainer.fine_tunes, trainer.backbones())):
             del self.fields["fine_tune"]
 
@@ -86,47 +85,6 @@ class AddCategoryForm(PicturesForm):
 
 class RenameForm(forms.Form):
     name = forms.CharField(label=_("Name"), max_length=100)
-
-
-class ServiceAccessForm(forms.Form):
-    """Where the projects are, and what opens it. A key that was sent is never shown again."""
-
-    endpoint = forms.CharField(
-        label=_("Endpoint of the training resource"),
-        max_length=300,
-        help_text=_("For example https://NAME.cognitiveservices.azure.com/, or the address of another Classifr."),
-        widget=forms.URLInput({"inputmode": "url", "autocomplete": "off", "spellcheck": "false"}),
-    )
-    key = forms.CharField(
-        label=_("Training key"),
-        max_length=500,
-        help_text=_("It is kept encrypted until the import has ended, and never shown."),
-        widget=forms.PasswordInput({"autocomplete": "off"}),
-    )
-
-
-class ChooseProjectsForm(forms.Form):
-    """Which projects are to be imported; those that detect objects cannot be chosen."""
-
-    projects = forms.MultipleChoiceField(label=_("Projects"), widget=forms.CheckboxSelectMultiple)
-    with_predictions = forms.BooleanField(
-        label=_("Stored predictions as well"),
-        required=False,
-        help_text=_("Their pictures come without a label, with what Custom Vision said of them."),
-    )
-
-    def __init__(self, *args: Any, projects: list[RemoteProject], **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._projects = {str(one.id): one for one in projects if not one.is_detection}
-        field = self.fields["projects"]
-        assert isinstance(field, forms.MultipleChoiceField)  # noqa: S101 (tells the type checker)
-        field.choices = [(id_, one.name) for id_, one in self._projects.items()]
-        if len(self._projects) == 1:
-            field.initial = list(self._projects)
-
-    @property
-    def chosen(self) -> list[RemoteProject]:
-        return [self._projects[id_] for id_ in self.cleaned_data["projects"]]
 
 
 class OptionsForm(forms.ModelForm):

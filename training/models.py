@@ -1,6 +1,5 @@
 """Making a better model: frozen data sets, attempts to learn from them, and how well the results did."""
 
-import uuid
 from typing import ClassVar
 
 from django.conf import settings
@@ -8,9 +7,8 @@ from django.db import models
 from django.db.models import Q
 from django.utils import timezone
 
-from classifr.common.models import Job
+from common.models import Job
 from predictions.models import Category, ModelVersion, Project, Sample
-from review.models import Decision
 
 
 class DatasetVersion(models.Model):
@@ -164,123 +162,3 @@ class Evaluation(models.Model):
     def is_multilabel(self) -> bool:
         """Return whether `accuracy` is the share of pictures of which every category was told rightly."""
         return "matrix" not in self.confusion
-
-
-class ServiceAccess(models.Model):
-    """Endpoint and key of a Custom Vision resource: the key sealed, and only for as long as imports need it."""
-
-    uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
-    endpoint = models.CharField(max_length=300)
-    sealed_key = models.TextField(editable=False)
-    given_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-
-    def __str__(self) -> str:
-        return f"access to {self.endpoint}"
-
-
-class ImportedProject(models.Model):
-    """A project of Custom Vision that was brought home, or is being brought; imported again, it is the same row."""
-
-    project = models.OneToOneField(Project, models.CASCADE, related_name="imported_from")
-    remote_id = models.UUIDField(unique=True)
-    endpoint = models.CharField(max_length=300)
-    name = models.CharField(max_length=200)
-    classification_type = models.CharField(max_length=20, blank=True)
-    access = models.ForeignKey(ServiceAccess, models.SET_NULL, null=True, related_name="imports")
-    job = models.ForeignKey(Job, models.SET_NULL, null=True, related_name="+")
-    report = models.JSONField(default=dict, help_text="What was there and what is here, after the last import.")
-    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
-    created_at = models.DateTimeField(default=timezone.now, editable=False)
-    finished_at = models.DateTimeField(null=True)
-
-    class Meta:
-        ordering: ClassVar = ["-pk"]
-
-    def __str__(self) -> str:
-        return f"{self.name} from {self.endpoint}"
-
-    @property
-    def is_active(self) -> bool:
-        return bool(self.job and self.job.status in (Job.Status.WAITING, Job.Status.RUNNING))
-
-
-class ImportedTag(models.Model):
-    """Which category a tag is. Renaming either loses nothing."""
-
-    imported = models.ForeignKey(ImportedProject, models.CASCADE, related_name="tags")
-    remote_id = models.UUIDField()
-    category = models.ForeignKey(Category, models.CASCADE, related_name="imported_tags")
-    name = models.CharField(max_length=200)
-    type = models.CharField(max_length=20, help_text="Regular, Negative or GeneralProduct.")
-
-    class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["imported", "remote_id"], name="tag_is_imported_once")]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class ImportedImage(models.Model):
-    """Which sample an image is, the digest of the bytes that came, and the ruling that its tag has become."""
-
-    imported = models.ForeignKey(ImportedProject, models.CASCADE, related_name="images")
-    remote_id = models.UUIDField()
-    sample = models.ForeignKey(Sample, models.SET_NULL, null=True, related_name="imported_images")
-    sha256 = models.CharField(max_length=64, blank=True)
-    tag_ids = models.JSONField(default=list, help_text="The tags it had when they were taken up last.")
-    decision = models.ForeignKey(Decision, models.SET_NULL, null=True, related_name="+")
-    problem = models.CharField(max_length=300, blank=True, help_text="Why its picture is not here.")
-    seen_at = models.DateTimeField(default=timezone.now, help_text="When the service listed it last.")
-
-    class Meta:
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["imported", "remote_id"], name="image_is_imported_once")
-        ]
-
-    def __str__(self) -> str:
-        return str(self.remote_id)
-
-
-class ImportedIteration(models.Model):
-    """An iteration as history: what it was called, and how well Custom Vision said that it does."""
-
-    imported = models.ForeignKey(ImportedProject, models.CASCADE, related_name="iterations")
-    remote_id = models.UUIDField()
-    name = models.CharField(max_length=200)
-    status = models.CharField(max_length=30)
-    published_as = models.CharField(max_length=200, blank=True)
-    trained_at = models.DateTimeField(null=True)
-    performance = models.JSONField(
-        default=dict, help_text="Threshold, precision, recall and average precision, overall and per tag id."
-    )
-
-    class Meta:
-        ordering: ClassVar = ["-trained_at", "-pk"]
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["imported", "remote_id"], name="iteration_is_imported_once")
-        ]
-
-    def __str__(self) -> str:
-        return self.name
-
-
-class ImportedPrediction(models.Model):
-    """What an iteration said of a picture that the service had stored. It is history, and no truth."""
-
-    imported = models.ForeignKey(ImportedProject, models.CASCADE, related_name="predictions")
-    remote_id = models.UUIDField()
-    iteration = models.ForeignKey(ImportedIteration, models.SET_NULL, null=True, related_name="predictions")
-    sample = models.ForeignKey(Sample, models.SET_NULL, null=True, related_name="imported_predictions")
-    sha256 = models.CharField(max_length=64, blank=True)
-    scores = models.JSONField(help_text="Tag name to probability, in falling order.")
-    predicted_at = models.DateTimeField(null=True)
-    problem = models.CharField(max_length=300, blank=True, help_text="Why its picture is not here.")
-
-    class Meta:
-        constraints: ClassVar = [
-            models.UniqueConstraint(fields=["imported", "remote_id"], name="prediction_is_imported_once")
-        ]
-
-    def __str__(self) -> str:
-        return str(self.remote_id)

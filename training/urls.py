@@ -1,28 +1,23 @@
 from django.urls import path
 
-from training import category_views, custom_vision_views, model_views, option_views, shadow_views, views
+from training.views import categories, models, options, runs, shadow
 
 app_name = "training"
 urlpatterns = [
-    path("", views.overview, name="overview"),
-    path("runs/<int:pk>/", views.run, name="run"),
-    path("runs/<int:pk>/progress/", views.run_progress, name="run_progress"),
-    path("runs/<int:pk>/cancel/", views.cancel, name="cancel"),
-    path("runs/<int:pk>/threshold/", views.use_threshold, name="use_threshold"),
-    path("data-sets/<int:pk>/", views.dataset, name="dataset"),
-    path("model-versions/<int:pk>/promote/", model_views.promote, name="promote"),
-    path("model-versions/<int:pk>/shadow/", shadow_views.start_shadow, name="start_shadow"),
-    path("categories/<int:pk>/pictures/", category_views.pictures, name="pictures"),
-    path("categories/<int:pk>/rename/", category_views.rename, name="rename"),
-    path("imports/custom-vision/", custom_vision_views.bring_home, name="bring_home"),
-    path("imports/custom-vision/<uuid:uuid>/", custom_vision_views.choose_projects, name="choose_projects"),
-    path("imports/<int:pk>/", custom_vision_views.imported, name="imported"),
-    path("imports/<int:pk>/progress/", custom_vision_views.import_progress, name="import_progress"),
-    path("imports/<int:pk>/cancel/", custom_vision_views.cancel_import, name="cancel_import"),
-    path("<slug:slug>/", views.project, name="project"),
-    path("<slug:slug>/models/", model_views.models, name="models"),
-    path("<slug:slug>/shadow/", shadow_views.shadow, name="shadow"),
-    path("<slug:slug>/shadow/stop/", shadow_views.stop_shadow, name="stop_shadow"),
-    path("<slug:slug>/categories/", category_views.categories, name="categories"),
-    path("<slug:slug>/options/", option_views.options, name="options"),
+    path("", runs.overview, name="overview"),
+    path("runs/<int:pk>/", runs.run, name="run"),
+    path("runs/<int:pk>/progress/", runs.run_progress, name="run_progress"),
+    path("runs/<int:pk>/cancel/", runs.cancel, name="cancel"),
+    path("runs/<int:pk>/threshold/", runs.use_threshold, name="use_threshold"),
+    path("data-sets/<int:pk>/", runs.dataset, name="dataset"),
+    path("model-versions/<int:pk>/promote/", models.promote, name="promote"),
+    path("model-versions/<int:pk>/shadow/", shadow.start_shadow, name="start_shadow"),
+    path("categories/<int:pk>/pictures/", categories.pictures, name="pictures"),
+    path("categories/<int:pk>/rename/", categories.rename, name="rename"),
+    path("<slug:slug>/", runs.project, name="project"),
+    path("<slug:slug>/models/", models.models, name="models"),
+    path("<slug:slug>/shadow/", shadow.shadow, name="shadow"),
+    path("<slug:slug>/shadow/stop/", shadow.stop_shadow, name="stop_shadow"),
+    path("<slug:slug>/categories/", categories.categories, name="categories"),
+    path("<slug:slug>/options/", options.options, name="options"),
 ]

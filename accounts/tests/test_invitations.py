@@ -12,7 +12,7 @@ from accounts import invitations, roles
 from accounts.models import Invitation, User, digest
 from accounts.roles import Role
 from accounts.tests.factories import make_invitation, make_maintainer, make_user
-from classifr.common.errors import Conflict, InvalidInput
+from common.errors import Conflict, InvalidInput
 
 pytestmark = pytest.mark.django_db
 

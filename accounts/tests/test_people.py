@@ -7,7 +7,7 @@ from accounts import people, roles
 from accounts.models import ApiToken, User
 from accounts.roles import Role
 from accounts.tests.factories import PASSWORD, make_maintainer, make_reviewer, make_token, make_user
-from classifr.common.errors import Conflict
+from common.errors import Conflict
 
 pytestmark = pytest.mark.django_db
 

@@ -14,7 +14,7 @@ from accounts import tokens
 from accounts.authentication import ApiTokenAuthentication
 from accounts.models import ApiToken, User
 from accounts.tests.factories import PASSWORD, make_token, make_user
-from classifr.common.errors import Conflict
+from common.errors import Conflict
 
 pytestmark = pytest.mark.django_db
 

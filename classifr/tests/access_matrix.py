@@ -210,11 +210,11 @@ ROWS: dict[str, list[Row]] = {
         get(MAINTAINERS, slug),
         post(done(MAINTAINERS), slug, lambda world: {"name": "pizza"}),
     ],
-    "training:bring_home": [
+    "importer:import_start": [
         get(MAINTAINERS),
         post(done(MAINTAINERS, 400), why="no endpoint: refused by the form"),
     ],
-    "training:choose_projects": [
+    "importer:choose_projects": [
         get(
             done(MAINTAINERS),
             lambda world: {"uuid": world.access.uuid},
@@ -222,9 +222,9 @@ ROWS: dict[str, list[Row]] = {
         ),
         post(done(MAINTAINERS), lambda world: {"uuid": world.access.uuid}, why="the same"),
     ],
-    "training:imported": [get(MAINTAINERS, imported)],
-    "training:import_progress": [get(done(MAINTAINERS, 204), imported, why="it has ended")],
-    "training:cancel_import": [post(done(MAINTAINERS, 409), imported, why="the same")],
+    "importer:import_detail": [get(MAINTAINERS, imported)],
+    "importer:import_progress": [get(done(MAINTAINERS, 204), imported, why="it has ended")],
+    "importer:cancel_import": [post(done(MAINTAINERS, 409), imported, why="the same")],
     "training:options": [
         get(MAINTAINERS, slug),
         post(done(MAINTAINERS), slug, lambda world: {"name": "Dishes", "abstain_below": "0.5"}),

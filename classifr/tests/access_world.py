@@ -5,11 +5,13 @@ from typing import Any
 
 from accounts.models import ApiToken, Invitation, User
 from accounts.tests.factories import make_invitation, make_maintainer, make_reviewer, make_token, make_user
-from classifr.common.models import Job
+from common.models import Job
+from customvision.models import ImportedProject, ServiceAccess
+from customvision.tests.factories import make_forgotten_access, make_imported
 from predictions.models import Batch, Category, ModelVersion, Prediction, Project
 from predictions.tests.factories import make_live_model, make_prediction, make_project, make_upload
-from training.models import ImportedProject, ServiceAccess, TrainingRun
-from training.tests.factories import make_forgotten_access, make_imported, make_run
+from training.models import TrainingRun
+from training.tests.factories import make_run
 
 
 @dataclass(frozen=True)

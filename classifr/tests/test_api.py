@@ -5,7 +5,7 @@ from rest_framework.test import APIClient
 from rest_framework.throttling import UserRateThrottle
 
 from classifr import api
-from classifr.common.errors import QuotaReached, Unavailable
+from common.errors import QuotaReached, Unavailable
 from predictions.tests.factories import make_user
 
 pytestmark = pytest.mark.django_db

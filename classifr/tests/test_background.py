@@ -9,8 +9,8 @@ from django.utils import timezone
 
 from accounts.tests.factories import make_maintainer
 from classifr import background
-from classifr.common import jobs
-from classifr.common.models import TROUBLE_FROM_ATTEMPT, Job
+from common import jobs
+from common.models import TROUBLE_FROM_ATTEMPT, Job
 from predictions import feedback
 from predictions.tests.factories import make_prediction
 

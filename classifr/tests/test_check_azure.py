@@ -6,9 +6,8 @@ import pytest
 from django.core.files.storage import storages
 from django.core.management import CommandError, call_command
 
-from classifr import azure_permissions
-from classifr.tests.custom_vision import faults
-from classifr.tests.custom_vision.world import Iteration, Project
+from customvision.client.tests import faults
+from customvision.client.tests.world import Iteration, Project
 
 
 def check() -> str:
@@ -68,7 +67,8 @@ def test_wrong_keys_fail_each_on_its_own(service):
 
 @pytest.mark.parametrize("fault", [faults.out_of_calls(), faults.server_error(), faults.reset(), faults.too_many("99")])
 def test_whatever_fails_no_key_is_told(service, fault, monkeypatch):
-    monkeypatch.setattr(azure_permissions, "SECONDS", 0.5)
+    monkeypatch.setattr("customvision.predictor.PROBE_SECONDS", 0.5)
+    monkeypatch.setattr("customvision.trainer.trainer.PROBE_SECONDS", 0.5)
     service.fail("*", fault, always=True)
     told = check()
     assert told.count("FAILS") == 3 and told.endswith("exit 1")
@@ -84,7 +84,7 @@ def test_another_server_is_not_taken_for_custom_vision(service, settings):
 
 def at_azure(settings, connection_string: str, container: str) -> None:
     options = {"connection_string": connection_string, "azure_container": container, "timeout": 5}
-    backend = {"BACKEND": "classifr.common.blob_storages.AzureBlobStorage", "OPTIONS": options}
+    backend = {"BACKEND": "common.blob_storages.AzureBlobStorage", "OPTIONS": options}
     settings.STORAGES = settings.STORAGES | {"misclassified": backend}
 
 

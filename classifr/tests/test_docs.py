@@ -9,13 +9,22 @@ from django.conf import settings
 from django.core.management import get_commands
 
 ROOT = Path(settings.BASE_DIR)
-OWN_APPS = {"accounts", "predictions", "review", "training", "classifr", "classifr.common"}
+OWN_APPS = {
+    "accounts",
+    "predictions",
+    "review",
+    "training",
+    "customvision",
+    "customvision.importer",
+    "classifr",
+    "common",
+}
 # Modules that read the environment, and the functions they do it with
 READERS = [
     "classifr/settings.py",
     "classifr/gunicorn.py",
     "classifr/supervision.py",
-    "classifr/common/processes.py",
+    "common/processes.py",
 ]
 NOT_FOR_PEOPLE = {"BIND"}  # set by `serve`
 

@@ -9,7 +9,7 @@ import pytest
 from django.conf import settings
 from django.core.checks.registry import registry
 
-from classifr.common import processes
+from common import processes
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -4,9 +4,9 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from classifr.common import jobs
-from classifr.common.models import Job
-from classifr.customvision.tests.factories import make_caller, make_published
+from common import jobs
+from common.models import Job
+from customvision.api.tests.factories import make_caller, make_published
 from predictions import shadowing, shadows
 from predictions.models import Prediction, ShadowPrediction
 from predictions.tests.factories import make_live_model, make_model_version, make_picture_bytes, make_upload, make_user

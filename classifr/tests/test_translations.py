@@ -16,7 +16,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from accounts.tests.factories import make_maintainer
-from classifr.common import jobs, languages
+from common import jobs, languages
 from predictions import batches
 from predictions.tests.factories import make_live_model, make_upload
 from training.tests.factories import make_run, make_trainable
@@ -130,7 +130,7 @@ def test_a_training_run_is_told_in_the_language_of_who_asked_for_it():
     with translation.override("ja"):
         make_run(make_trainable())
     heard = []
-    with patch("training.runs.execute", side_effect=lambda *_: heard.append(translation.get_language())):
+    with patch("training.runs.execution.execute", side_effect=lambda *_: heard.append(translation.get_language())):
         jobs.run_due("training")
     assert heard == ["ja"]
     assert translation.get_language() == "en"

@@ -18,9 +18,9 @@ from gunicorn.errors import ConfigError
 from gunicorn.glogging import Logger
 
 from classifr import web_worker
-from classifr.common import processes
 from classifr.connections import Limits
 from classifr.web_worker import WebWorker
+from common import processes
 from scripts.services import wait_until
 
 LONG_ANSWER = random.Random(0).randbytes(20_000_000)  # more than the kernel keeps for a client

@@ -1,16 +1,16 @@
 """What every predictor promises. How to add one: subclass here, name it in `PREDICTORS`, inherit its contract test."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from django.core.checks import CheckMessage
 from django.utils.translation import gettext as _
 
-from classifr.common.backends import Backends
-from classifr.common.errors import DomainError, Unavailable
-from classifr.common.media.images import Picture
+from common.backends import Backends, PermissionCheck
+from common.errors import DomainError, Unavailable
+from common.media.images import Picture
 
 
 class PredictorUnavailable(Unavailable):
@@ -116,6 +116,10 @@ class BasePredictor(ABC):
     def missing(self) -> list[str]:
         """Return the settings that this predictor needs and has not got. Only who uses it has to care."""
         return []
+
+    def probe(self) -> Iterable[PermissionCheck]:
+        """Try what this predictor may do at its service, one permission after the other, and change nothing there."""
+        return ()
 
     def check(self) -> list[CheckMessage]:
         """Say what is wrong with this predictor's configuration, used or not, for `manage.py check`."""

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from classifr.common.media.images import Picture
+from common.media.images import Picture
 from predictions.predictors.base import BasePredictor, Scores, Servable
 
 INDEPENDENT = "dummy: independent"

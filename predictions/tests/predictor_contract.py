@@ -5,8 +5,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from PIL import Image
 
-from classifr.common.errors import DomainError
-from classifr.common.media.images import Picture
+from common.errors import DomainError
+from common.media.images import Picture
 from predictions.predictors.base import BasePredictor, PredictorError, PredictorUnavailable, Servable
 
 

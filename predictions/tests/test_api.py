@@ -2,7 +2,7 @@ import pytest
 from knox.models import get_token_model
 from rest_framework.test import APIClient
 
-from classifr.common import json_bodies
+from common import json_bodies
 from predictions.models import Feedback, Prediction, Sample
 from predictions.serializers import AnswerSerializer
 from predictions.tests.factories import (

@@ -1,10 +1,10 @@
 import pytest
 from django.core.files.base import ContentFile
 
-from classifr.common import jobs
-from classifr.common.errors import InvalidInput, Unavailable
-from classifr.common.models import Job
-from classifr.common.progress import silent
+from common import jobs
+from common.errors import InvalidInput, Unavailable
+from common.models import Job
+from common.progress import silent
 from predictions import batches, registry
 from predictions.models import Batch, BatchItem, Prediction, Sample
 from predictions.predictors.base import PredictorError, PredictorUnavailable
@@ -51,7 +51,7 @@ def test_a_storage_that_is_down_is_asked_once_for_the_whole_batch(monkeypatch):
         asked.append(args)
         raise OSError("down")
 
-    monkeypatch.setattr("classifr.common.storages.DiskStorage.save", refuse)
+    monkeypatch.setattr("common.storages.DiskStorage.save", refuse)
     project = make_project()
     make_live_model(project)
     with pytest.raises(Unavailable):

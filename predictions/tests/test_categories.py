@@ -1,6 +1,6 @@
 import pytest
 
-from classifr.common.errors import InvalidInput
+from common.errors import InvalidInput
 from predictions import categories
 from predictions.tests.factories import make_category, make_project
 

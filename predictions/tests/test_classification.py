@@ -5,12 +5,12 @@ from django.core.files.storage import storages
 from PIL import Image
 
 from accounts.models import User
-from classifr.common.media.images import Picture
+from common.media.images import Picture
 from predictions import classification, registry
 from predictions.models import Prediction, Project, Sample
 from predictions.predictors.base import PredictorError, PredictorUnavailable, predictors
 from predictions.predictors.dummy import DummyPredictor
-from predictions.predictors.engine import Engine
+from predictions.predictors.local.engine import Engine
 from predictions.tests import tiny_model
 from predictions.tests.factories import (
     make_live_model,

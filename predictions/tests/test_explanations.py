@@ -11,7 +11,7 @@ from PIL import Image
 from predictions import explanations
 from predictions.explanations import Explanation
 from predictions.models import Sample
-from predictions.predictors import occlusion
+from predictions.predictors.local import occlusion
 from predictions.tests import tiny_model
 from predictions.tests.factories import make_live_model, make_prediction, make_sample, make_user
 
@@ -21,7 +21,7 @@ CORNERS = {"top left": (0, 0), "top right": (60, 0), "bottom left": (0, 60), "bo
 
 @pytest.fixture(autouse=True)
 def models_of_this_test(settings, tmp_path):
-    disk = {"BACKEND": "classifr.common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "models")}}
+    disk = {"BACKEND": "common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "models")}}
     settings.DATA_DIR, settings.STORAGES = tmp_path, settings.STORAGES | {"models": disk}
     caches["explanations"].clear()
 

@@ -1,7 +1,7 @@
 import pytest
 
-from classifr.common.errors import Conflict, InvalidInput, NotFound
-from classifr.common.models import Job
+from common.errors import Conflict, InvalidInput, NotFound
+from common.models import Job
 from predictions import feedback, holds
 from predictions.models import Feedback, Sample
 from predictions.tests.factories import make_category, make_feedback, make_prediction, make_project, make_user
@@ -48,7 +48,7 @@ def test_a_verdict_without_its_job_is_not_kept_either(monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("the database went away")
 
-    monkeypatch.setattr("classifr.common.jobs.enqueue", fail)
+    monkeypatch.setattr("common.jobs.enqueue", fail)
     prediction = make_prediction()
     with pytest.raises(RuntimeError):
         feedback.give(prediction, "NOK", by=prediction.user)

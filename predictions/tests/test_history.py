@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from classifr.common.errors import InvalidInput
+from common.errors import InvalidInput
 from predictions import history
 from predictions.models import Prediction
 from predictions.tests.factories import make_feedback, make_live_model, make_prediction, make_sample, make_user

@@ -7,8 +7,8 @@ from django.core.cache import cache
 from django.core.files.storage import storages
 from rest_framework.test import APIClient
 
-from classifr.common.tests import corpus
-from classifr.common.tests.corpus import Case
+from common.tests import corpus
+from common.tests.corpus import Case
 from predictions.models import Prediction, Sample
 from predictions.tests.factories import make_live_model, make_user
 from predictions.uploads import shown_name

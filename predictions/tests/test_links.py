@@ -24,7 +24,7 @@ def at_azure(azurite, settings):
         "timeout": 5,
         "overwrite_files": False,
     }
-    backend = {"BACKEND": "classifr.common.blob_storages.AzureBlobStorage", "OPTIONS": options}
+    backend = {"BACKEND": "common.blob_storages.AzureBlobStorage", "OPTIONS": options}
     settings.STORAGES = settings.STORAGES | {"misclassified": backend}
     settings.AZURE_STORAGE_LINKS = True
     return settings

@@ -8,9 +8,9 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 
 from accounts.tests.factories import make_user
-from classifr.common import jobs
-from classifr.common.media import images
-from classifr.common.models import Job
+from common import jobs
+from common.media import images
+from common.models import Job
 from predictions import feedback, orphans, uploads
 from predictions.models import Sample
 from predictions.tests.factories import make_picture_bytes, make_prediction, make_project, make_sample
@@ -22,7 +22,7 @@ DAY = 86_400
 
 @pytest.fixture(autouse=True)
 def uploads_of_this_test(settings, tmp_path):
-    disk = {"BACKEND": "classifr.common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "uploads")}}
+    disk = {"BACKEND": "common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "uploads")}}
     settings.STORAGES = settings.STORAGES | {"uploads": disk}
     jobs.discover()
 

@@ -4,8 +4,8 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 
-from classifr.common import jobs
-from classifr.common.models import Job
+from common import jobs
+from common.models import Job
 from predictions import feedback, outbox
 from predictions.models import Sample
 from predictions.tests.factories import make_model_version, make_prediction, make_project, make_user
@@ -57,7 +57,7 @@ def test_metadata_is_ascii_and_names_the_essentials(monkeypatch):
         written[name] = metadata
         return name
 
-    monkeypatch.setattr("classifr.common.storages.DiskStorage.save_with_metadata", save)
+    monkeypatch.setattr("common.storages.DiskStorage.save_with_metadata", save)
     prediction = make_prediction()
     outbox.store(feedback.give(prediction, "NOK", by=prediction.user, category="crème 🍮").pk)
     assert len(written) == 2
@@ -72,7 +72,7 @@ def test_while_the_store_is_down_nothing_is_lost_and_it_is_tried_again(monkeypat
     prediction = make_prediction()
     feedback.give(prediction, "NOK", by=prediction.user)
     with monkeypatch.context() as broken:
-        broken.setattr("classifr.common.storages.DiskStorage.save_with_metadata", _refuse)
+        broken.setattr("common.storages.DiskStorage.save_with_metadata", _refuse)
         for _attempt in range(12):
             run_everything_due()
     job = Job.objects.get()

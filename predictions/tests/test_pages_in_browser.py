@@ -5,7 +5,7 @@ import base64
 import numpy as np
 import pytest
 
-from classifr.common import jobs
+from common import jobs
 from predictions.models import Feedback, Prediction
 from predictions.predictors.dummy import DummyPredictor
 from predictions.tests.factories import make_live_model, make_picture_bytes, make_prediction, make_project, make_user

@@ -16,12 +16,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from classifr.common.media import images
-from predictions.predictors import bundles, keras, local_files, preprocessing
+from common.media import images
 from predictions.predictors.base import PredictorError, PredictorUnavailable, predictors
 from predictions.predictors.dummy import DummyPredictor
-from predictions.predictors.engine import BATCH_LIMIT, Engine
-from predictions.predictors.keras import KerasPredictor
+from predictions.predictors.local import bundles, preprocessing, verified_files
+from predictions.predictors.local import predictor as local_predictor
+from predictions.predictors.local.engine import BATCH_LIMIT, Engine
+from predictions.predictors.local.predictor import KerasPredictor
 from predictions.tests import tiny_model
 from predictions.tests.predictor_contract import PredictorContract, picture_of
 
@@ -46,7 +47,7 @@ def models_of_this_test(settings, tmp_path):
     settings.DATA_DIR = tmp_path
     settings.STORAGES = settings.STORAGES | {
         "models": {
-            "BACKEND": "classifr.common.storages.DiskStorage",
+            "BACKEND": "common.storages.DiskStorage",
             "OPTIONS": {"location": str(tmp_path / "models")},
         }
     }
@@ -117,11 +118,11 @@ class TestKerasPredictor(PredictorContract):
     def test_a_model_is_loaded_once(self, predictor, model, monkeypatch):
         loaded = []
 
-        def watched(model, real=keras._open):
+        def watched(model, real=local_predictor._open):
             loaded.append(model)
             return real(model)
 
-        monkeypatch.setattr(keras, "_open", watched)
+        monkeypatch.setattr(local_predictor, "_open", watched)
         for _time in range(3):
             predictor.predict([picture_of("red")], model)
         assert loaded == [model]
@@ -157,7 +158,7 @@ class TestKerasPredictor(PredictorContract):
         with pytest.raises(PredictorError):
             predictor.load(model)
         now = time.monotonic()
-        monkeypatch.setattr(keras.time, "monotonic", lambda: now + keras.RETRY_AFTER_SECONDS + 1)
+        monkeypatch.setattr(local_predictor.time, "monotonic", lambda: now + local_predictor.RETRY_AFTER_SECONDS + 1)
         assert predictor.predict([picture_of("red")], model)
 
     def test_a_broken_model_does_not_hinder_another(self, predictor, model):
@@ -294,7 +295,7 @@ class TestBundles:
         remote.save(name, ContentFile(b"tampered"))
         with pytest.raises(PredictorError, match="not what was trained"):
             bundles.open_verified(model)
-        kept = [path.read_bytes() for path in local_files.cache_folder("models").iterdir()]
+        kept = [path.read_bytes() for path in verified_files.cache_folder("models").iterdir()]
         assert b"tampered" not in kept
 
     def test_the_manifest_is_plain_json_without_times(self, model):

@@ -1,7 +1,7 @@
 import pytest
 from django.core.management import CommandError, call_command
 
-from classifr.common.errors import Conflict, InvalidInput
+from common.errors import Conflict, InvalidInput
 from predictions import projects, registry
 from predictions.models import Project
 from predictions.tests.factories import make_live_model, make_model_version, make_project

@@ -8,10 +8,10 @@ import pytest
 from django.db.models import F
 from django.utils import timezone
 
-from classifr.common.errors import QuotaReached
-from classifr.common.media import images
-from classifr.common.tests import crafted
-from classifr.customvision.tests.factories import make_caller, make_published
+from common.errors import QuotaReached
+from common.media import images
+from common.tests import crafted
+from customvision.api.tests.factories import make_caller, make_published
 from predictions import batches, explanations, quotas, uploads
 from predictions.models import DailyUploads
 from predictions.tests.factories import (

@@ -4,8 +4,8 @@ import pytest
 from django.core.files.storage import storages
 from django.utils import timezone
 
-from classifr.common import jobs
-from classifr.common.models import Job
+from common import jobs
+from common.models import Job
 from predictions import feedback, holds, retention
 from predictions.models import Prediction, Sample
 from predictions.tests.factories import make_prediction, make_project, make_sample
@@ -38,7 +38,7 @@ def test_a_file_that_cannot_be_deleted_now_is_deleted_later(monkeypatch):
     name = prediction.sample.file_name
     feedback.give(prediction, "OK", by=prediction.user)
     with monkeypatch.context() as broken:
-        broken.setattr("classifr.common.storages.DiskStorage.delete", _refuse)
+        broken.setattr("common.storages.DiskStorage.delete", _refuse)
         jobs.run_due()
     assert storages["uploads"].exists(name)
     Job.objects.update(due_at="2020-01-01T00:00Z")

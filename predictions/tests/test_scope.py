@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 
 from predictions import classification
-from predictions.predictors import bundles
 from predictions.predictors.base import Answer
 from predictions.predictors.dummy import DummyPredictor
-from predictions.predictors.keras import KerasPredictor
-from predictions.predictors.scope import FAR, Scope, unit
+from predictions.predictors.local import bundles
+from predictions.predictors.local.ood_detector import FAR, Scope, unit
+from predictions.predictors.local.predictor import KerasPredictor
 from predictions.tests import tiny_model
 from predictions.tests.factories import make_live_model, make_project, make_sample, make_user
 from predictions.tests.predictor_contract import picture_of
@@ -58,7 +58,7 @@ class TestScope:
 class TestServing:
     @pytest.fixture(autouse=True)
     def models_of_this_test(self, settings, tmp_path):
-        disk = {"BACKEND": "classifr.common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "models")}}
+        disk = {"BACKEND": "common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "models")}}
         settings.DATA_DIR, settings.STORAGES = tmp_path, settings.STORAGES | {"models": disk}
 
     def test_the_predictor_says_how_familiar_a_picture_looks(self):

@@ -6,9 +6,9 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from classifr.common import jobs
-from classifr.common.models import Job
-from classifr.common.progress import silent
+from common import jobs
+from common.models import Job
+from common.progress import silent
 from predictions import batches, classification, feedback, registry, retention, shadowing, shadows
 from predictions.models import Prediction, Sample, Shadow, ShadowPrediction
 from predictions.predictors.base import PredictorError, PredictorUnavailable

@@ -10,9 +10,9 @@ from django.db import connection
 from django.db.models import F
 from django.utils import timezone
 
-from classifr.common.errors import QuotaReached, Unavailable
-from classifr.common.media import images
-from classifr.common.media.images import InvalidPicture
+from common.errors import QuotaReached, Unavailable
+from common.media import images
+from common.media.images import InvalidPicture
 from predictions import uploads
 from predictions.models import DailyUploads, Sample
 from predictions.tests.factories import make_picture_bytes, make_project, make_sample, make_upload, make_user
@@ -140,7 +140,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(project, alice, monkeypatch):
     def full(*args, **kwargs):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("classifr.common.storages.DiskStorage._write_whole", full)
+    monkeypatch.setattr("common.storages.DiskStorage._write_whole", full)
     with pytest.raises(Unavailable) as refused:
         uploads.receive(project, make_upload(), by=alice)
     assert refused.value.status == 503

@@ -1,7 +1,7 @@
 import pytest
 from django.urls import reverse
 
-from classifr.common import jobs
+from common import jobs
 from predictions.models import Batch, Feedback, Prediction, Project, Sample
 from predictions.tests.factories import (
     make_category,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from predictions.predictors import bundles, preprocessing
 from predictions.predictors.base import Servable
-from predictions.predictors.scope import Scope
+from predictions.predictors.local import bundles, preprocessing
+from predictions.predictors.local.ood_detector import Scope
 
 FILE = Path(__file__).with_name("tiny_model.tflite")
 CLASS_NAMES = ("red", "green", "blue")

@@ -3,7 +3,7 @@ import threading
 import pytest
 from django.db import connection
 
-from classifr.common.errors import Conflict, InvalidInput
+from common.errors import Conflict, InvalidInput
 from predictions.models import Category
 from predictions.tests.factories import make_category, make_live_model, make_project, make_sample
 from review import decisions, ground_truth, leases, queue

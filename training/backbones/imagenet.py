@@ -16,7 +16,7 @@ from django.conf import settings
 from django.utils.translation import gettext as _
 
 from training.backbones.base import Backbone, digest_of
-from training.quiet import import_quietly
+from training.backbones.keras_session import import_quietly
 from training.trainers.base import TrainingFailed
 
 if TYPE_CHECKING:

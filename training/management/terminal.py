@@ -11,10 +11,10 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser, OutputWrapper
 
 from predictions.models import ModelVersion, Project
-from training import evaluation
-from training.imports import ImportReport
+from training.data.picture_import import ImportReport
+from training.evaluation import evaluations
 from training.models import Evaluation
-from training.runs import Interrupted
+from training.runs.execution import Interrupted
 
 BAR_WIDTH = 24
 SECONDS_BETWEEN_LINES = 5
@@ -92,7 +92,7 @@ class ProjectCommand(BaseCommand):
             self.stdout.write(self.style.WARNING("There was no test picture: how well the model does is unknown."))
             return
         beside = live.per_category if live else {}
-        between, _accuracy = evaluation.intervals(new)
+        between, _accuracy = evaluations.intervals(new)
         headings = ["category", "precision", "95 %", "recall", "95 %", "avg. precision", "support"]
         headings += ["live precision", "live recall"] if live else []
         rows = [
@@ -159,7 +159,7 @@ def _between(interval: tuple[float, float] | None) -> str:
 
 def _summary(who: str, found: Evaluation) -> str:
     skipped = f", {found.skipped} not asked" if found.skipped else ""
-    _by_category, between = evaluation.intervals(found)
+    _by_category, between = evaluations.intervals(found)
     measure = "all categories right" if found.is_multilabel else "accuracy"
     line = (
         f"{who}: {measure} {found.accuracy:.3f} ({_between(between)}), macro F1 {found.macro_f1:.3f}"

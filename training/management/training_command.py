@@ -4,13 +4,14 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from classifr.common import jobs
-from classifr.common.errors import DomainError
+from common import jobs
+from common.errors import DomainError
 from predictions import registry
 from predictions.models import Project
-from training import abstaining, retraining, runs
+from training.evaluation import selective
 from training.management.terminal import Bar, ProjectCommand, interruptible
 from training.models import Evaluation, TrainingRun
+from training.runs import execution, submission
 
 INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
 
@@ -40,7 +41,7 @@ class TrainingCommand(ProjectCommand):
         jobs.discover()
         live = registry.live(project)
         try:
-            run, job = retraining.begin(
+            run, job = submission.begin(
                 project,
                 backbone=options["backbone"],
                 trainer=options["trainer"],
@@ -55,11 +56,11 @@ class TrainingCommand(ProjectCommand):
         try:
             with interruptible():
                 jobs.run(job, watcher=bar)
-        except runs.Interrupted:
-            runs.cancel(run)
+        except execution.Interrupted:
+            execution.cancel(run)
         finally:
             bar.close()
-        runs.settle_abandoned(project)
+        execution.settle_abandoned(project)
         run.refresh_from_db()
         self._tell(run, live.pk if live else 0, told=bar.told)
 
@@ -85,7 +86,7 @@ class TrainingCommand(ProjectCommand):
 
     def _tell_threshold(self, run: TrainingRun) -> None:
         """Print the threshold proposed for the lowest wanted precision; the page of the run has them all."""
-        first = next(iter(abstaining.proposals(run)), None)
+        first = next(iter(selective.proposals(run)), None)
         if first is None:
             self.stdout.write("No abstain threshold proposed: too few validation pictures.")
         elif first.threshold is None or first.validation is None:

@@ -3,16 +3,13 @@
 from functools import cache
 from itertools import count
 from pathlib import Path
-from uuid import uuid4
 
-from django.utils import timezone
-
-from accounts.models import User
 from predictions.models import Category, ModelVersion, Project, Sample
 from predictions.tests.factories import make_picture_bytes, make_project, make_sample
 from review.models import Decision
-from training import datasets, retraining, runs
-from training.models import DatasetVersion, ImportedProject, ServiceAccess, TrainingRun
+from training.data import datasets
+from training.models import DatasetVersion, TrainingRun
+from training.runs import execution, submission
 
 _numbers = count(1)
 _FIRST = {"train": 0, "validation": 70, "test": 85}
@@ -77,12 +74,12 @@ def make_dataset(project: Project | None = None) -> DatasetVersion:
 def make_run(project: Project | None = None, **fields) -> TrainingRun:
     """Ask for a run, which waits for a worker."""
     fields.setdefault("by", None)
-    return retraining.request(project or make_trainable(), **fields)
+    return submission.request(project or make_trainable(), **fields)
 
 
 def make_finished_run(project: Project | None = None, **fields) -> TrainingRun:
     run = make_run(project, **fields)
-    runs.execute(run)
+    execution.execute(run)
     run.refresh_from_db()
     return run
 
@@ -91,19 +88,6 @@ def make_trained(project: Project | None = None, **fields) -> ModelVersion:
     version = make_finished_run(project, **fields).model_version
     assert version is not None
     return version
-
-
-def make_imported(project: Project | None = None, **fields) -> ImportedProject:
-    """Make the row of a project that was brought home, with nothing in it."""
-    fields = {"remote_id": uuid4(), "endpoint": "https://example.com", "name": "Plates"} | fields
-    return ImportedProject.objects.create(
-        project=project or make_project(), finished_at=fields.pop("finished_at", timezone.now()), **fields
-    )
-
-
-def make_forgotten_access(by: User) -> ServiceAccess:
-    """Make the row of a key that cannot be read any more."""
-    return ServiceAccess.objects.create(endpoint="https://example.com", sealed_key="too old", given_by=by)
 
 
 def make_folder(folder: Path, *names: str) -> Path:

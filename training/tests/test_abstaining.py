@@ -5,7 +5,7 @@ import pytest
 from django.urls import reverse
 
 from predictions.tests.factories import make_model_version, make_project, make_user
-from training import abstaining
+from training.evaluation import selective
 from training.models import TrainingRun
 from training.tests.factories import make_finished_run, make_labelled, make_run
 
@@ -14,26 +14,26 @@ RIGHT = np.array([False] * 6 + [True] * 4 + [False] * 1 + [True] * 9 + [True] * 
 
 
 def test_the_lowest_threshold_that_reaches_the_precision_is_taken():
-    assert abstaining.lowest_threshold(CONFIDENCES, RIGHT, 0.8) == 0.0  # 33 of 40
-    assert abstaining.lowest_threshold(CONFIDENCES, RIGHT, 0.9) == 0.56  # 29 of 30
-    assert abstaining.lowest_threshold(CONFIDENCES, RIGHT, 0.99) == 0.66  # 20 of 20
+    assert selective.lowest_threshold(CONFIDENCES, RIGHT, 0.8) == 0.0  # 33 of 40
+    assert selective.lowest_threshold(CONFIDENCES, RIGHT, 0.9) == 0.56  # 29 of 30
+    assert selective.lowest_threshold(CONFIDENCES, RIGHT, 0.99) == 0.66  # 20 of 20
 
 
 def test_a_share_of_exactly_the_precision_is_enough():
-    assert abstaining.lowest_threshold(np.full(10, 0.7), np.arange(10) < 9, 0.9) == 0.0
+    assert selective.lowest_threshold(np.full(10, 0.7), np.arange(10) < 9, 0.9) == 0.0
 
 
 def test_a_precision_out_of_reach_has_no_threshold():
-    assert abstaining.lowest_threshold(np.full(40, 0.99), np.arange(40) % 2 == 0, 0.9) is None
+    assert selective.lowest_threshold(np.full(40, 0.99), np.arange(40) % 2 == 0, 0.9) is None
 
 
 def test_a_few_answers_kept_are_no_evidence():
     confidences = np.array([0.5] * 20 + [0.9] * 9)
-    assert abstaining.lowest_threshold(confidences, confidences > 0.6, 0.9) is None
+    assert selective.lowest_threshold(confidences, confidences > 0.6, 0.9) is None
 
 
 def test_proposals_come_with_what_they_do_to_both_splits():
-    first, *_others, last = abstaining.propose((CONFIDENCES, RIGHT), (np.array([0.9, 0.5]), np.array([False, True])))
+    first, *_others, last = selective.propose((CONFIDENCES, RIGHT), (np.array([0.9, 0.5]), np.array([False, True])))
     assert (first["wanted"], first["threshold"]) == (0.9, 0.56)
     assert first["validation"] == {"kept": 30, "right": 29, "count": 40}
     assert first["test"] == {"kept": 1, "right": 0, "count": 2}
@@ -41,11 +41,11 @@ def test_proposals_come_with_what_they_do_to_both_splits():
 
 
 def test_too_few_validation_answers_propose_nothing():
-    assert abstaining.propose((CONFIDENCES[:9], RIGHT[:9]), (CONFIDENCES, RIGHT)) == []
+    assert selective.propose((CONFIDENCES[:9], RIGHT[:9]), (CONFIDENCES, RIGHT)) == []
 
 
 def test_without_answers_shares_are_undefined():
-    nothing = abstaining.kept_at(0.5, np.empty(0), np.empty(0, bool))
+    nothing = selective.kept_at(0.5, np.empty(0), np.empty(0, bool))
     assert (nothing.precision, nothing.coverage, nothing.interval) == (None, None, None)
 
 
@@ -140,7 +140,7 @@ def test_without_proposals_the_pages_say_so_or_stay_silent(client):
 @pytest.mark.usefixtures("maintainer")
 def test_a_model_made_elsewhere_and_a_waiting_run_propose_nothing(client):
     version = make_model_version(make_project())
-    assert abstaining.live_run(version.project) is None
+    assert selective.live_run(version.project) is None
     waiting = make_run()
-    assert abstaining.proposals(waiting) == []
+    assert selective.proposals(waiting) == []
     assert client.get(reverse("training:run", args=[waiting.pk])).status_code == 200

@@ -10,19 +10,20 @@ import pytest
 from django.core.management import CommandError, call_command
 from PIL import Image
 
-from classifr.common.media import images
-from predictions.predictors.engine import Engine
+from common.media import images
+from predictions.predictors.local.engine import Engine
 from predictions.tests import tiny_model
 from predictions.tests.factories import make_picture_bytes
-from training import backbone_study, backbones, network_study
-from training.backbone_study import Answer, Curve, StudyRefused
+from training import backbones
 from training.backbones import imagenet
 from training.backbones.base import Backbone
 from training.management.commands import evaluate_backbones
+from training.studies import learning_curves, trained_networks
+from training.studies.learning_curves import Answer, Curve, StudyRefused
 from training.tests.factories import make_folder
 from training.tests.test_finetuning import build_tiny
-from training.trainers import compiling, finetuning
 from training.trainers.base import TrainingFailed
+from training.trainers.local import export, finetuning
 
 
 def no_build():
@@ -40,7 +41,7 @@ def tiny(monkeypatch) -> Backbone:
     """Have the tiny model of the serving tests stand in for every frozen backbone."""
     backbone = Backbone("bundled", "0" * 32, Engine(tiny_model.FILE).input_size, 1, no_build)
     monkeypatch.setitem(backbones.FROZEN, "bundled", lambda parameters: backbone)
-    monkeypatch.setattr(compiling, "compiled_backbone", lambda backbone: tiny_model.FILE)
+    monkeypatch.setattr(export, "compiled_backbone", lambda backbone: tiny_model.FILE)
     return backbone
 
 
@@ -54,9 +55,9 @@ def make_colours(root: Path, **counts: int) -> Path:
     return root
 
 
-def gather(directory: Path, folder: Path) -> backbone_study.Collection:
+def gather(directory: Path, folder: Path) -> learning_curves.Collection:
     folder.mkdir()
-    return backbone_study.gather(directory, folder)
+    return learning_curves.gather(directory, folder)
 
 
 class TestGathering:
@@ -91,29 +92,29 @@ class TestGathering:
 
     def test_every_category_keeps_one_to_be_asked_about(self, tmp_path):
         collection = gather(make_colours(tmp_path / "in", red=4, blue=6), tmp_path / "kept")
-        assert backbone_study.possible(collection, (5, 3, 4, 3)) == [3]
+        assert learning_curves.possible(collection, (5, 3, 4, 3)) == [3]
         with pytest.raises(StudyRefused, match="the smallest category, red, has 4.*fewer than 4"):
-            backbone_study.possible(collection, (5, 4))
+            learning_curves.possible(collection, (5, 4))
 
 
 class TestDraws:
     labels = np.repeat([0, 1, 2], [12, 30, 11])
 
     def test_takes_as_many_of_every_category_and_asks_about_the_rest(self):
-        drawn = backbone_study.draw(self.labels, 10, seed=1)
+        drawn = learning_curves.draw(self.labels, 10, seed=1)
         assert np.bincount(self.labels[drawn.learn]).tolist() == [10, 10, 10]
         assert np.bincount(self.labels[drawn.held]).tolist() == [2, 2, 2]
         assert set(drawn.held) < set(drawn.learn)
         assert sorted([*drawn.learn, *drawn.ask]) == list(range(53))
 
     def test_the_same_seed_draws_alike_and_fewer_are_among_more(self):
-        few, more = (backbone_study.draw(self.labels, number, seed=1) for number in (5, 10))
+        few, more = (learning_curves.draw(self.labels, number, seed=1) for number in (5, 10))
         assert set(few.learn) < set(more.learn)
-        assert (backbone_study.draw(self.labels, 5, seed=1).learn == few.learn).all()
-        assert (backbone_study.draw(self.labels, 5, seed=2).learn != few.learn).any()
+        assert (learning_curves.draw(self.labels, 5, seed=1).learn == few.learn).all()
+        assert (learning_curves.draw(self.labels, 5, seed=2).learn != few.learn).any()
 
     def test_of_very_few_none_is_held_back(self):
-        assert len(backbone_study.draw(self.labels, 4, seed=0).held) == 0
+        assert len(learning_curves.draw(self.labels, 4, seed=0).held) == 0
 
 
 class TestHead:
@@ -122,8 +123,8 @@ class TestHead:
         labels = np.repeat([0, 1], 60)
         noise = rng.normal(size=(120, 8)).astype(np.float32)
         for vectors, low, high in ((noise + 4 * labels[:, None], 0.99, 1.0), (noise, 0.3, 0.7)):
-            drawn = backbone_study.draw(labels, 30, seed=0)
-            head = backbone_study.learn_head(vectors.astype(np.float32), labels, drawn, 2)
+            drawn = learning_curves.draw(labels, 30, seed=0)
+            head = learning_curves.learn_head(vectors.astype(np.float32), labels, drawn, 2)
             right = head.probabilities(vectors[drawn.ask]).argmax(axis=1) == labels[drawn.ask]
             assert low <= right.mean() <= high
 
@@ -133,13 +134,13 @@ class TestCalibrationError:
         """Ten answers at 0.9, of which six are right; ten at 0.6, of which six are right."""
         probabilities = np.array([[0.9, 0.1]] * 10 + [[0.6, 0.4]] * 10)
         labels = np.array(([0] * 6 + [1] * 4) * 2)
-        assert backbone_study.calibration_error(probabilities, labels) == pytest.approx(0.15)
+        assert learning_curves.calibration_error(probabilities, labels) == pytest.approx(0.15)
 
     def test_is_nothing_for_one_who_is_sure_and_right(self):
-        assert backbone_study.calibration_error(np.eye(3), np.arange(3)) == 0
+        assert learning_curves.calibration_error(np.eye(3), np.arange(3)) == 0
 
     def test_is_whole_for_one_who_is_sure_and_wrong(self):
-        assert backbone_study.calibration_error(np.eye(2), np.array([1, 0])) == 1
+        assert learning_curves.calibration_error(np.eye(2), np.array([1, 0])) == 1
 
 
 class TestCommand:
@@ -255,7 +256,7 @@ class TestFineTuned:
         """Of 25 pictures five are held back, of each of two categories; of 5 only one."""
         monkeypatch.setattr(finetuning, "EPOCHS", 2)
         collection = gather(make_colours(tmp_path / "in", red=27, blue=27), tmp_path / "kept")
-        curve = network_study.fine_tuned(backbone, collection, [5, 25], 1)
+        curve = trained_networks.fine_tuned(backbone, collection, [5, 25], 1)
         assert curve.backbone == "tiny, fine-tuned"
         assert list(curve.answers) == [25]
         assert curve.answers[25][0].network_seconds > 0
@@ -270,7 +271,7 @@ class TestFineTuned:
 
         monkeypatch.setattr(finetuning, "tune", tune)
         collection = gather(make_colours(tmp_path / "in", red=27, blue=27), tmp_path / "kept")
-        network_study.fine_tuned(backbone, collection, [25], 2)
+        trained_networks.fine_tuned(backbone, collection, [25], 2)
         assert all((one == two).all() for one, two in zip(*seen, strict=True))
 
 

@@ -10,13 +10,13 @@ import h5py  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 
-from predictions.predictors.engine import Engine
+from predictions.predictors.local.engine import Engine
 from training import backbones
 from training.backbones import bundled, imagenet, scratch
 from training.backbones.base import digest_of
 from training.checks import defaults_are_known, trainers_can_be_built, weights_folder_exists
-from training.trainers import compiling
 from training.trainers.base import TrainingFailed
+from training.trainers.local import export
 
 if TYPE_CHECKING:
     import keras
@@ -128,7 +128,7 @@ class TestEveryImageNetNetwork:
         assert expected.std() > 0
         in_keras = np.asarray(backbone.build().predict_on_batch(pixels.astype(np.float32)))
         np.testing.assert_allclose(in_keras, expected, rtol=1e-3, atol=1e-5 * expected.std())
-        compiled = Engine(compiling.compiled_backbone(backbone)).run(pixels)["features"]
+        compiled = Engine(export.compiled_backbone(backbone)).run(pixels)["features"]
         np.testing.assert_allclose(compiled, expected, rtol=1e-2, atol=1e-2 * expected.std())
 
     @pytest.mark.outer

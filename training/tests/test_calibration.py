@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from training import calibration
-from training.trainers.head import Head
+from training.evaluation import calibration
+from training.trainers.local.head import Head
 
 
 @pytest.mark.parametrize(

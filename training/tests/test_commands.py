@@ -8,7 +8,7 @@ from unittest.mock import patch
 import pytest
 from django.core.management import CommandError, call_command
 
-from classifr.common.models import Job
+from common.models import Job
 from predictions import registry
 from predictions.models import ModelVersion, Project
 from predictions.tests.factories import make_model_version, make_project

@@ -3,7 +3,7 @@ import pytest
 from predictions.models import Sample
 from predictions.tests.factories import make_project, make_sample, make_user
 from review.models import Decision
-from training import datasets
+from training.data import datasets
 from training.models import DatasetItem, DatasetVersion
 from training.tests.factories import label, make_dataset, make_labelled, make_trainable, sha_in
 

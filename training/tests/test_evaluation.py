@@ -3,9 +3,9 @@ import pytest
 
 from predictions import registry
 from predictions.tests.factories import make_model_version
-from training import evaluation
-from training.calibration import wilson
-from training.counts import Counts
+from training.evaluation import evaluations
+from training.evaluation.calibration import wilson
+from training.evaluation.counts import Counts
 from training.models import Evaluation
 from training.tests.factories import make_dataset, make_finished_run, make_labelled, make_trainable, make_trained
 from training.trainers.base import Example
@@ -26,7 +26,7 @@ def test_precision_and_recall_of_a_known_matrix():
 
 
 def test_what_is_undefined_is_none():
-    figures = evaluation.per_category(
+    figures = evaluations.per_category(
         ["a", "b", "c"], Counts.of_matrix(np.array([[3, 0, 0], [1, 0, 0], [0, 0, 0]])), {"a": 1.0, "c": None}
     )
     assert figures["b"] == {"precision": None, "recall": 0.0, "average_precision": None, "support": 1}
@@ -48,14 +48,14 @@ def test_macro_f1_is_the_mean_over_the_categories_with_pictures():
 
 def test_a_row_of_nan_is_left_out_and_counted():
     scores = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8]])
-    measured = evaluation.count(scores, ["a", "b"], asked("a", "a", "a"))
+    measured = evaluations.count(scores, ["a", "b"], asked("a", "a", "a"))
     assert measured.right == {0: True, 2: False}
     assert measured.skipped == 1
     assert measured.accuracy == 0.5
 
 
 def test_a_category_that_the_model_does_not_know_is_missed():
-    measured = evaluation.count(np.array([[0.9, 0.1], [0.6, 0.4]]), ["a", "b"], asked("a", "pizza"))
+    measured = evaluations.count(np.array([[0.9, 0.1], [0.6, 0.4]]), ["a", "b"], asked("a", "pizza"))
     assert measured.names == ["a", "b", "pizza"]
     assert measured.right == {0: True, 1: False}
     assert measured.matrix.tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 0]]
@@ -63,7 +63,7 @@ def test_a_category_that_the_model_does_not_know_is_missed():
 
 def test_counting_keeps_top_probabilities_and_what_the_temperature_did():
     scores = np.array([[0.9, 0.1], [np.nan, np.nan], [0.2, 0.8]])
-    measured = evaluation.count(scores, ["a", "b"], asked("a", "a", "a"), temperature=2.0)
+    measured = evaluations.count(scores, ["a", "b"], asked("a", "a", "a"), temperature=2.0)
     confidences, right = measured.answers
     assert (confidences.tolist(), right.tolist()) == ([0.9, 0.8], [True, False])
     assert measured.average_precision == {"a": 1.0, "b": None}
@@ -72,7 +72,7 @@ def test_counting_keeps_top_probabilities_and_what_the_temperature_did():
 
 
 def test_nothing_to_count_is_counted_as_nothing():
-    measured = evaluation.count(np.empty((0, 2)), ["a", "b"], [])
+    measured = evaluations.count(np.empty((0, 2)), ["a", "b"], [])
     assert measured.calibration == {}
     assert measured.answers[0].shape == (0,)
 
@@ -84,19 +84,19 @@ def test_where_categories_do_not_exclude_each_other_a_picture_is_right_if_all_of
         (3, Example("", "c", "test", None)),
     ]
     scores = np.array([[0.9, 0.5], [0.8, 0.7], [0.4, 0.3]])
-    measured = evaluation.count(scores, ["a", "b"], several, 1.5, multilabel=True)
+    measured = evaluations.count(scores, ["a", "b"], several, 1.5, multilabel=True)
     assert measured.names == ["a", "b", "c"] and measured.right == {1: True, 2: False, 3: False}
     assert measured.counts.as_json() == {"hits": [2, 1, 0], "named": [2, 2, 0], "support": [2, 1, 1]}
     assert measured.average_precision == {"a": 1.0, "b": 0.5} and measured.accuracy == pytest.approx(1 / 3)
     found = Evaluation(confusion=measured.confusion)
     assert found.is_multilabel and measured.calibration == {}
-    by_category, overall = evaluation.intervals(found)
+    by_category, overall = evaluations.intervals(found)
     assert (by_category["b"]["precision"], overall) == (wilson(1, 2), wilson(1, 3))
 
 
 def test_intervals_follow_from_the_confusion_matrix():
     found = Evaluation(confusion={"names": ["a", "b", "c"], "matrix": [[9, 1, 0], [0, 10, 0], [0, 0, 0]]})
-    by_category, accuracy = evaluation.intervals(found)
+    by_category, accuracy = evaluations.intervals(found)
     assert by_category["a"]["recall"] == wilson(9, 10)
     assert by_category["b"]["precision"] == wilson(10, 11)
     assert by_category["c"] == {"precision": None, "recall": None}
@@ -108,12 +108,12 @@ def test_a_model_is_measured_once_per_data_set():
     project = make_trainable()
     dataset = make_dataset(project)
     version = make_model_version(project, ("dark", "light"))
-    first = evaluation.evaluate(version, dataset)
+    first = evaluations.evaluate(version, dataset)
     assert (first.accuracy, first.macro_f1, first.skipped) == (1.0, 1.0, 0)
     assert first.per_category["dark"] == {"precision": 1.0, "recall": 1.0, "average_precision": 1.0, "support": 6}
     assert sum(each["count"] for each in first.calibration["bins"]) == 12
     assert first.confusion == {"names": ["dark", "light"], "matrix": [[6, 0], [0, 6]]}
-    assert evaluation.evaluate(version, dataset) == first
+    assert evaluations.evaluate(version, dataset) == first
     assert Evaluation.objects.count() == 1
 
 
@@ -121,16 +121,16 @@ def test_a_model_is_measured_once_per_data_set():
 def test_a_data_set_without_test_pictures_measures_nothing():
     project = make_trainable(test=0)
     version = make_model_version(project, ("dark", "light"))
-    with pytest.raises(evaluation.NothingToMeasure):
-        evaluation.evaluate(version, make_dataset(project))
+    with pytest.raises(evaluations.NothingToMeasure):
+        evaluations.evaluate(version, make_dataset(project))
 
 
 @pytest.mark.django_db
 def test_a_model_of_an_unknown_predictor_cannot_be_measured():
     project = make_trainable()
     version = make_model_version(project, ("dark", "light"), predictor="azure-of-old")
-    with pytest.raises(evaluation.CannotMeasure, match="azure-of-old"):
-        evaluation.evaluate(version, make_dataset(project))
+    with pytest.raises(evaluations.CannotMeasure, match="azure-of-old"):
+        evaluations.evaluate(version, make_dataset(project))
 
 
 @pytest.mark.django_db
@@ -141,8 +141,8 @@ def test_a_model_is_scored_by_the_trainer_that_made_it(settings):
     }
     run = make_finished_run(make_trainable(), trainer="other")
     assert run.model_version
-    assert evaluation.trainer_of(run.model_version).alias == "other"
-    assert evaluation.trainer_of(make_model_version(run.project)).alias == "dummy"
+    assert evaluations.trainer_of(run.model_version).alias == "other"
+    assert evaluations.trainer_of(make_model_version(run.project)).alias == "dummy"
 
 
 @pytest.mark.django_db
@@ -152,4 +152,4 @@ def test_a_model_keeps_its_meaning_when_a_category_is_renamed():
     project.categories.filter(name="dark").update(name="night")
     make_labelled(project, "night", train=1)
     assert registry.current_names(version) == ["night", "light"]
-    assert evaluation.evaluate(version, make_dataset(project)).accuracy == 1.0
+    assert evaluations.evaluate(version, make_dataset(project)).accuracy == 1.0

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from classifr.common.progress import Cancelled
-from predictions.predictors.engine import Engine
+from common.progress import Cancelled
+from predictions.predictors.local.engine import Engine
 from predictions.tests import tiny_model
-from training import features
-from training.features import FeatureCache
+from training.features import cache as features
+from training.features.cache import FeatureCache
 from training.tests.trainer_contract import as_png
 
 COLOURS = ("red", "lime", "blue", "white", "black")
@@ -35,7 +35,7 @@ def never() -> Engine:
 @pytest.fixture(autouse=True)
 def models_of_this_test(settings, tmp_path):
     settings.DATA_DIR = tmp_path
-    disk = {"BACKEND": "classifr.common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "kept")}}
+    disk = {"BACKEND": "common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "kept")}}
     settings.STORAGES = settings.STORAGES | {"models": disk}
 
 

@@ -8,19 +8,20 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from classifr.common.errors import InvalidInput
-from classifr.common.progress import Cancelled
-from predictions.predictors import bundles
-from training import backbones, plots, retraining
+from common.errors import InvalidInput
+from common.progress import Cancelled
+from predictions.predictors.local import bundles
+from training import backbones, plots
 from training.backbones.base import Backbone
-from training.features import FeatureCache
+from training.features.cache import FeatureCache
 from training.forms import StartRunForm
+from training.runs import submission
 from training.tests.factories import make_run, make_trainable
 from training.tests.trainer_contract import CLASS_NAMES, TrainerContract, make_example, make_task, servable
-from training.trainers import finetuning, pictures
 from training.trainers.base import TrainingFailed
 from training.trainers.dummy import DummyTrainer
-from training.trainers.keras import KerasTrainer
+from training.trainers.local import augmentation, finetuning
+from training.trainers.local.trainer import KerasTrainer
 
 TINY_DIGEST = "7" * 32
 
@@ -59,7 +60,7 @@ class TestPictures:
 
     def test_the_same_seed_augments_alike_and_another_differently(self):
         batch = np.stack([self.picture()] * 3)
-        first, again, other = (pictures.augmented(batch, np.random.default_rng(seed)) for seed in (1, 1, 2))
+        first, again, other = (augmentation.augmented(batch, np.random.default_rng(seed)) for seed in (1, 1, 2))
         assert (first == again).all()
         assert (first != other).any()
         assert (first[0] != first[1]).any()
@@ -69,13 +70,13 @@ class TestPictures:
     def test_a_flat_picture_stays_flat(self):
         flat = np.full((1, 8, 8, 3), 90, np.uint8)
         for seed in range(5):
-            found = pictures.augmented(flat, np.random.default_rng(seed))
+            found = augmentation.augmented(flat, np.random.default_rng(seed))
             assert np.ptp(found) < 1e-3
             assert 60 < found.mean() < 120
 
     def test_splits_are_in_an_order_that_depends_on_the_samples_only(self):
         examples = make_task().examples
-        forwards, backwards = (pictures.read(each, 8) for each in (examples, examples[::-1]))
+        forwards, backwards = (augmentation.read(each, 8) for each in (examples, examples[::-1]))
         for which in ("train", "validation"):
             (pixels, labels), (again, labels_again) = (
                 found.split(which, CLASS_NAMES) for found in (forwards, backwards)
@@ -90,7 +91,7 @@ class TestPictures:
 
         examples = [make_example(0, 1, "train"), make_example(1, 1, "train", kept=False)]
         examples.append(replace(make_example(2, 1, "train"), read=broken))
-        found = pictures.read(examples, 8)
+        found = augmentation.read(examples, 8)
         assert [example.category for example in found.examples] == ["dark"]
         assert found.pixels.shape == (1, 8, 8, 3)
         assert list(found.unread.values()) == ["the disk is gone"]
@@ -272,7 +273,7 @@ class TestAsking:
             asked.update(options)
             raise InvalidInput("enough")
 
-        monkeypatch.setattr(retraining, "begin", begin)
+        monkeypatch.setattr(submission, "begin", begin)
         with pytest.raises(CommandError, match="enough"):
             call_command("retrain", stdout=StringIO())
         assert asked["fine_tune"] is False

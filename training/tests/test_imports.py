@@ -3,15 +3,15 @@ import os
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
 
-from classifr.common.errors import InvalidInput
-from classifr.common.media import images
-from classifr.common.progress import Cancelled
+from common.errors import InvalidInput
+from common.media import images
+from common.progress import Cancelled
 from predictions import uploads
 from predictions.models import Category, Sample
 from predictions.tests.factories import make_picture_bytes, make_project, make_user
 from review import decisions, ground_truth
 from review.models import Decision
-from training import imports
+from training.data import picture_import
 from training.tests.factories import make_folder
 
 pytestmark = pytest.mark.django_db
@@ -37,7 +37,7 @@ def truth(project) -> dict[str, int]:
 def test_a_flat_folder_is_labelled(project, pizza, tmp_path):
     folder = make_folder(tmp_path / "new", "a.jpg", "b.jpg")
     by = make_user("maintainer")
-    report = imports.import_folder(project, pizza, folder, by=by)
+    report = picture_import.import_folder(project, pizza, folder, by=by)
     assert report.taken == {"pizza": 2}
     assert truth(project) == {"cake": 0, "pizza": 2}
     decision = Decision.objects.first()
@@ -47,9 +47,9 @@ def test_a_flat_folder_is_labelled(project, pizza, tmp_path):
 
 def test_again_adds_only_what_is_new(project, pizza, tmp_path):
     folder = make_folder(tmp_path, "a.jpg", "b.jpg")
-    imports.import_folder(project, pizza, folder)
+    picture_import.import_folder(project, pizza, folder)
     make_folder(tmp_path, "c.jpg")
-    report = imports.import_folder(project, pizza, folder)
+    report = picture_import.import_folder(project, pizza, folder)
     assert report.total_taken == 1
     assert [(told.name, told.reason) for told in report.duplicates] == [
         ("a.jpg", "It is in the project already."),
@@ -69,7 +69,7 @@ def test_a_picture_is_decoded_no_further_than_it_takes_to_check_it(project, pizz
 
     monkeypatch.setattr(images, "receive", watched)
     (tmp_path / "large.jpg").write_bytes(make_picture_bytes(size=(640, 480)))
-    imports.import_folder(project, pizza, tmp_path)
+    picture_import.import_folder(project, pizza, tmp_path)
     assert decoded == [((80, 60), (640, 480))]
 
 
@@ -77,7 +77,7 @@ def test_one_folder_per_category_makes_the_missing_ones(project, tmp_path):
     make_folder(tmp_path / "pizza", "a.jpg")
     make_folder(tmp_path / "soup", "b.jpg")
     make_folder(tmp_path / "soup" / "hot", "c.jpg")
-    report = imports.import_folder(project, None, tmp_path)
+    report = picture_import.import_folder(project, None, tmp_path)
     assert report.taken == {"pizza": 1, "soup": 2}
     assert truth(project) == {"cake": 0, "pizza": 1, "soup": 2}
 
@@ -86,7 +86,7 @@ def test_the_same_picture_twice_is_told(project, pizza, tmp_path):
     data = make_picture_bytes()
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_bytes(data)
-    report = imports.import_folder(project, pizza, tmp_path)
+    report = picture_import.import_folder(project, pizza, tmp_path)
     assert report.taken == {"pizza": 1}
     assert [told.reason for told in report.duplicates] == ["The same picture as a.jpg."]
 
@@ -96,15 +96,15 @@ def test_the_same_picture_under_two_categories_is_refused(project, tmp_path):
     for name in ("cake", "pizza"):
         (tmp_path / name).mkdir()
         (tmp_path / name / "a.jpg").write_bytes(data)
-    report = imports.import_folder(project, None, tmp_path)
+    report = picture_import.import_folder(project, None, tmp_path)
     assert report.taken == {"cake": 1}
     assert "under “cake”" in report.refused[0].reason
 
 
 def test_a_picture_that_is_known_as_something_else_is_refused(project, pizza, tmp_path):
     folder = make_folder(tmp_path, "a.jpg")
-    imports.import_folder(project, project.categories.get(name="cake"), folder)
-    report = imports.import_folder(project, pizza, folder)
+    picture_import.import_folder(project, project.categories.get(name="cake"), folder)
+    report = picture_import.import_folder(project, pizza, folder)
     assert (report.total_taken, report.duplicates) == (0, [])
     assert report.refused[0].reason.startswith("It is in the project already, as “cake”.")
 
@@ -122,7 +122,7 @@ def test_what_was_ruled_while_the_picture_was_kept_is_told_and_stands(project, p
         return sample
 
     monkeypatch.setattr(uploads, "keep_to_learn_from", keep_and_rule)
-    report = imports.import_folder(project, pizza, folder, by=by)
+    report = picture_import.import_folder(project, pizza, folder, by=by)
     assert truth(project) == {"pizza": 1, "cake": 1} and Decision.objects.count() == 2
     assert report.total_taken == 0
     assert [told.reason for told in report.duplicates] == ["It is in the project already."]
@@ -131,21 +131,21 @@ def test_what_was_ruled_while_the_picture_was_kept_is_told_and_stands(project, p
 
 def test_a_discarded_picture_is_refused_and_a_reopened_one_is_taken(project, pizza, tmp_path):
     folder = make_folder(tmp_path, "a.jpg")
-    imports.import_folder(project, pizza, folder)
+    picture_import.import_folder(project, pizza, folder)
     sample = Sample.objects.get()
     Decision.objects.create(sample=sample, outcome=Decision.Outcome.DISCARDED)
-    assert "discarded" in imports.import_folder(project, pizza, folder).refused[0].reason
+    assert "discarded" in picture_import.import_folder(project, pizza, folder).refused[0].reason
     Decision.objects.create(sample=sample, outcome=Decision.Outcome.REOPENED)
-    assert imports.import_folder(project, pizza, folder).total_taken == 1
+    assert picture_import.import_folder(project, pizza, folder).total_taken == 1
 
 
 def test_an_upload_that_nobody_has_ruled_about_is_labelled(project, pizza, tmp_path):
-    from classifr.common.media import images
+    from common.media import images
 
     data = make_picture_bytes()
     sample, _new = uploads.keep(project, images.receive(data), by=None)
     (tmp_path / "a.jpg").write_bytes(data)
-    assert imports.import_folder(project, pizza, tmp_path).total_taken == 1
+    assert picture_import.import_folder(project, pizza, tmp_path).total_taken == 1
     assert ground_truth.labelled(project).get() == sample
 
 
@@ -155,7 +155,7 @@ def test_what_is_no_picture_is_refused_with_its_reason(project, pizza, tmp_path,
     (tmp_path / "notes.txt").write_text("a recipe")
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "large.png").write_bytes(make_picture_bytes(format="BMP", size=(200, 200)))
-    report = imports.import_folder(project, pizza, tmp_path)
+    report = picture_import.import_folder(project, pizza, tmp_path)
     assert report.total_taken == 1
     assert [told.name for told in report.refused] == ["empty.jpg", "large.png", "notes.txt"]
     assert all(told.reason for told in report.refused)
@@ -167,7 +167,7 @@ def test_hidden_files_are_ignored_and_links_are_not_followed(project, pizza, tmp
     folder = make_folder(tmp_path / "new", "a.jpg", ".hidden.jpg")
     (folder / "link.jpg").symlink_to(outside / "secret.jpg")
     (folder / "linked").symlink_to(outside)
-    report = imports.import_folder(project, pizza, folder)
+    report = picture_import.import_folder(project, pizza, folder)
     assert report.total_taken == 1
     assert [(told.name, told.reason) for told in report.refused] == [
         ("link.jpg", "A link, which is not followed."),
@@ -180,30 +180,30 @@ def test_a_linked_category_folder_is_not_followed(project, tmp_path):
     folder = tmp_path / "new"
     folder.mkdir()
     (folder / "pizza").symlink_to(outside)
-    assert imports.import_folder(project, None, folder).taken == {}
+    assert picture_import.import_folder(project, None, folder).taken == {}
 
 
 def test_a_pipe_is_not_waited_for(project, pizza, tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
-    assert imports.import_folder(project, pizza, make_folder(tmp_path, "a.jpg")).total_taken == 1
+    assert picture_import.import_folder(project, pizza, make_folder(tmp_path, "a.jpg")).total_taken == 1
 
 
 def test_folders_given_as_one_category_are_refused(project, pizza, tmp_path):
     make_folder(tmp_path / "pizza", "a.jpg")
     with pytest.raises(InvalidInput, match="import_images"):
-        imports.import_folder(project, pizza, tmp_path)
+        picture_import.import_folder(project, pizza, tmp_path)
 
 
 def test_pictures_in_no_category_are_told(project, tmp_path):
     make_folder(tmp_path, "stray.jpg")
     make_folder(tmp_path / "pizza", "a.jpg")
-    report = imports.import_folder(project, None, tmp_path)
+    report = picture_import.import_folder(project, None, tmp_path)
     assert [(told.name, told.reason) for told in report.refused] == [("stray.jpg", "It is in no category's folder.")]
 
 
 def test_a_missing_folder_is_told(project, pizza, tmp_path):
     with pytest.raises(InvalidInput, match="nowhere cannot be read: No such file"):
-        imports.import_folder(project, pizza, tmp_path / "nowhere")
+        picture_import.import_folder(project, pizza, tmp_path / "nowhere")
 
 
 def test_names_that_are_no_text_are_shown_harmlessly(project, tmp_path):
@@ -211,12 +211,12 @@ def test_names_that_are_no_text_are_shown_harmlessly(project, tmp_path):
     os.mkdir(folder)
     with open(folder + b"/\xff\x1b[31m.jpg", "wb") as file:
         file.write(b"no picture")
-    (told,) = imports.import_folder(project, None, tmp_path).refused
+    (told,) = picture_import.import_folder(project, None, tmp_path).refused
     assert told.name == "pizza/?[31m.jpg"
 
 
 def test_progress_is_told_and_a_stop_keeps_what_was_labelled(project, pizza, tmp_path, monkeypatch):
-    monkeypatch.setattr(imports, "AT_ONCE", 2)
+    monkeypatch.setattr(picture_import, "AT_ONCE", 2)
     folder = make_folder(tmp_path, *(f"{place}.jpg" for place in range(5)))
     steps = []
 
@@ -226,10 +226,10 @@ def test_progress_is_told_and_a_stop_keeps_what_was_labelled(project, pizza, tmp
             raise Cancelled
 
     with pytest.raises(Cancelled):
-        imports.import_folder(project, pizza, folder, progress=stop_in_the_middle)
+        picture_import.import_folder(project, pizza, folder, progress=stop_in_the_middle)
     assert steps == [(0, 5), (2, 5), (4, 5)]
     assert truth(project)["pizza"] == 4
-    assert imports.import_folder(project, pizza, folder).total_taken == 1
+    assert picture_import.import_folder(project, pizza, folder).total_taken == 1
 
 
 def test_sent_files_go_the_same_way(project, pizza):
@@ -237,21 +237,21 @@ def test_sent_files_go_the_same_way(project, pizza):
         SimpleUploadedFile("../../a.jpg", make_picture_bytes()),
         SimpleUploadedFile("b.svg", b"<svg onload=alert(1)>"),
     ]
-    report = imports.import_files(project, pizza, files, by=None)
+    report = picture_import.import_files(project, pizza, files, by=None)
     assert report.taken == {"pizza": 1}
     assert report.refused[0].name == "b.svg"
 
 
 def test_fewer_than_five_pictures_are_warned_about(project, pizza, tmp_path):
-    imports.import_folder(project, pizza, make_folder(tmp_path, "a.jpg"))
-    assert imports.few_pictures_warning(pizza) == (
+    picture_import.import_folder(project, pizza, make_folder(tmp_path, "a.jpg"))
+    assert picture_import.few_pictures_warning(pizza) == (
         "“pizza” has 1 picture: the next run will leave it out until it has 5."
     )
-    imports.import_folder(project, pizza, make_folder(tmp_path, "b.jpg", "c.jpg", "d.jpg", "e.jpg"))
-    assert imports.few_pictures_warning(pizza) == ""
+    picture_import.import_folder(project, pizza, make_folder(tmp_path, "b.jpg", "c.jpg", "d.jpg", "e.jpg"))
+    assert picture_import.few_pictures_warning(pizza) == ""
 
 
 def test_no_category_is_made_for_an_empty_folder(project, tmp_path):
     (tmp_path / "soup").mkdir()
-    assert imports.import_folder(project, None, tmp_path).refused[0].reason == "The folder is empty."
+    assert picture_import.import_folder(project, None, tmp_path).refused[0].reason == "The folder is empty."
     assert not Category.objects.filter(name="soup").exists()

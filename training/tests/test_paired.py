@@ -1,6 +1,6 @@
 import pytest
 
-from training.paired import Tally, mcnemar, tally
+from training.evaluation.significance import Tally, mcnemar, tally
 
 
 class TestMcNemar:

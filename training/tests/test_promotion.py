@@ -6,9 +6,9 @@ from predictions import registry
 from predictions.models import Promotion
 from predictions.predictors.base import PredictorError
 from predictions.tests.factories import make_feedback, make_model_version, make_prediction, make_user
-from training import promotion
 from training.models import Evaluation
-from training.promotion import Verdict
+from training.runs import promotion
+from training.runs.promotion import Verdict
 from training.tests.factories import make_dataset, make_finished_run, make_trainable
 
 

@@ -7,15 +7,17 @@ import pytest
 from django.db import OperationalError
 from django.utils import timezone
 
-from classifr.common import jobs
-from classifr.common.errors import Conflict, InvalidInput
-from classifr.common.models import Job
-from classifr.common.progress import Cancelled
+from common import jobs
+from common.errors import Conflict, InvalidInput
+from common.models import Job
+from common.progress import Cancelled
 from predictions import registry
 from predictions.models import ModelVersion
 from predictions.tests.factories import make_model_version, make_project, make_user
-from training import datasets, retraining, runs, tasks  # noqa: F401 (tasks registers the handler)
+from training import tasks  # noqa: F401 (tasks registers the handler)
+from training.data import datasets
 from training.models import Evaluation, TrainingRun
+from training.runs import execution, submission
 from training.tests.factories import make_finished_run, make_labelled, make_run, make_trainable
 from training.trainers.base import TrainingFailed
 from training.trainers.dummy import DummyTrainer
@@ -26,7 +28,7 @@ Status = TrainingRun.Status
 
 
 def work_off() -> None:
-    jobs.run_due(retraining.QUEUE)
+    jobs.run_due(submission.QUEUE)
 
 
 def trainer_that(raises: BaseException):
@@ -136,7 +138,7 @@ def test_too_few_samples_are_refused():
 def test_a_second_run_of_a_project_is_refused_and_another_project_is_free():
     project = make_trainable()
     first = make_run(project)
-    with pytest.raises(retraining.RunActive, match=f"Run {first.pk} of this project"):
+    with pytest.raises(submission.RunActive, match=f"Run {first.pk} of this project"):
         make_run(project)
     assert make_run().pk
 
@@ -145,10 +147,10 @@ def test_of_two_requests_at_once_the_database_lets_one_through():
     project = make_trainable()
     first = make_run(project)
     with (
-        patch.object(retraining, "_refuse_second", wraps=retraining._refuse_second) as refuse,
-        pytest.raises(retraining.RunActive),
+        patch.object(submission, "_refuse_second", wraps=submission._refuse_second) as refuse,
+        pytest.raises(submission.RunActive),
     ):
-        refuse.side_effect = [None, retraining.RunActive("second")]
+        refuse.side_effect = [None, submission.RunActive("second")]
         make_run(project)
     assert list(project.runs.all()) == [first]
     assert Job.objects.count() == 1
@@ -176,7 +178,7 @@ def test_an_unexpected_error_is_told_without_a_traceback():
 
 def test_a_waiting_run_is_cancelled_at_once():
     run = make_run()
-    runs.cancel(run)
+    execution.cancel(run)
     work_off()
     run.refresh_from_db()
     assert (run.status, run.job.status) == (Status.CANCELLED, Job.Status.CANCELLED)
@@ -186,7 +188,7 @@ def test_a_running_run_is_cancelled_at_its_next_step():
     run = make_run()
 
     def ask_to_stop(self, task, progress):
-        runs.cancel(run)
+        execution.cancel(run)
         progress(1, 2, "one more step")
         raise AssertionError("it went on")
 
@@ -198,15 +200,15 @@ def test_a_running_run_is_cancelled_at_its_next_step():
 
 def test_what_has_ended_cannot_be_cancelled():
     with pytest.raises(Conflict, match="ended already"):
-        runs.cancel(make_finished_run())
+        execution.cancel(make_finished_run())
 
 
 class TestWhenProcessesDie:
     def test_a_run_whose_worker_was_killed_is_done_by_another(self):
         run = make_run(promote=True)
-        job = jobs.take("killed", retraining.QUEUE)
+        job = jobs.take("killed", submission.QUEUE)
         with trainer_that(SystemExit()), pytest.raises(SystemExit):
-            runs.execute(run)
+            execution.execute(run)
         silence(job)
         assert jobs.reclaim_stalled() == 1
         work_off()
@@ -218,7 +220,7 @@ class TestWhenProcessesDie:
 
     def test_done_again_after_its_end_it_changes_nothing(self):
         run = make_finished_run(promote=True)
-        runs.execute(run)
+        execution.execute(run)
         assert ModelVersion.objects.count() == 1
         assert run.project.promotions.count() == 1
 
@@ -227,11 +229,11 @@ class TestWhenProcessesDie:
 
         def slow(self, task, progress):
             with patch.object(DummyTrainer, "train", lambda *args: _model(("dark", "light"))):
-                runs.execute(TrainingRun.objects.get(pk=run.pk))
+                execution.execute(TrainingRun.objects.get(pk=run.pk))
             return _model(("dark", "light"))
 
         with patch.object(DummyTrainer, "train", slow):
-            runs.execute(run)
+            execution.execute(run)
         assert ModelVersion.objects.count() == 1
         assert run.project.promotions.count() == 1
 
@@ -241,26 +243,26 @@ class TestWhenProcessesDie:
         registry.promote(old, by=None)
         run = make_run(project, promote=True)
         with patch.object(registry, "promote", side_effect=SystemExit), pytest.raises(SystemExit):
-            runs.execute(run)
+            execution.execute(run)
         run.refresh_from_db()
         assert run.status == Status.RUNNING
         assert registry.live(project) == old
         assert ModelVersion.objects.count() == 1
-        runs.execute(run)
+        execution.execute(run)
         run.refresh_from_db()
         assert registry.live(project) == run.model_version
 
     def test_a_worker_that_lost_its_job_does_not_cancel_the_run(self):
         run = make_run()
         with trainer_that(Cancelled()), pytest.raises(Cancelled):
-            runs.execute(run)
+            execution.execute(run)
         run.refresh_from_db()
         assert run.status == Status.RUNNING
 
     def test_a_run_that_kills_every_worker_is_given_up(self):
         run = make_run()
-        for _attempt in range(retraining.ATTEMPTS):
-            silence(jobs.take("killed", retraining.QUEUE))
+        for _attempt in range(submission.ATTEMPTS):
+            silence(jobs.take("killed", submission.QUEUE))
             jobs.reclaim_stalled()
         tasks.settle_abandoned_runs()
         run.refresh_from_db()
@@ -270,25 +272,25 @@ class TestWhenProcessesDie:
 
     def test_a_killed_command_does_not_block_its_project(self):
         project = make_trainable()
-        run, job = retraining.begin(project)
-        with pytest.raises(retraining.RunActive):
-            retraining.begin(project)
+        run, job = submission.begin(project)
+        with pytest.raises(submission.RunActive):
+            submission.begin(project)
         silence(job)
-        second, _job = retraining.begin(project)
+        second, _job = submission.begin(project)
         run.refresh_from_db()
         assert (run.status, second.status) == (Status.FAILED, Status.WAITING)
 
     def test_a_busy_run_is_not_given_up(self):
         run = make_run()
-        jobs.take("busy", retraining.QUEUE)
-        assert runs.settle_abandoned() == 0
+        jobs.take("busy", submission.QUEUE)
+        assert execution.settle_abandoned() == 0
         run.refresh_from_db()
         assert run.is_active
 
     def test_a_run_waits_for_a_database_that_is_gone(self):
         run = make_run()
         with trainer_that(OperationalError("server closed the connection")), pytest.raises(OperationalError):
-            runs.execute(run)
+            execution.execute(run)
         run.refresh_from_db()
         assert run.is_active
 
@@ -306,5 +308,5 @@ def test_what_cannot_learn_several_categories_of_a_picture_is_refused(trainer, o
     project.multilabel = True
     project.save()
     with pytest.raises(InvalidInput, match=sentence):
-        retraining.request(project, trainer=trainer, by=None, **options)
+        submission.request(project, trainer=trainer, by=None, **options)
     assert not project.runs.exists()

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
 
-from training import backbone_study, scope_study
+from training.studies import learning_curves, ood_detection
 from training.tests.test_backbone_study import data_of_this_test, make_colours, tiny  # noqa: F401 (fixtures)
 
 
 def test_the_area_is_the_share_of_pairs_in_the_right_order():
-    assert scope_study.auroc([3, 4], [1, 2]) == 1.0
-    assert scope_study.auroc([1, 2], [3, 4]) == 0.0
-    assert scope_study.auroc([1, 3], [2]) == 0.5
-    assert scope_study.auroc([2, 2], [2, 1]) == 0.75
+    assert ood_detection.auroc([3, 4], [1, 2]) == 1.0
+    assert ood_detection.auroc([1, 2], [3, 4]) == 0.0
+    assert ood_detection.auroc([1, 3], [2]) == 0.5
+    assert ood_detection.auroc([2, 2], [2, 1]) == 0.75
 
 
 def make_cloud(seed: int, centre: list[float], count: int) -> np.ndarray:
@@ -26,7 +26,7 @@ def test_what_lies_elsewhere_is_told_and_refused_though_the_head_is_sure():
     labels = np.repeat([0, 1], 80)
     inside = np.concatenate([make_cloud(0, [1, 0, 0], 80), make_cloud(1, [0, 1, 0], 80)])
     outside = make_cloud(2, [2, 0, 2], 50)  # the head knows the first direction only
-    told = scope_study.tell(inside, labels, outside, backbone_study.draw(labels, 50, 0))
+    told = ood_detection.tell(inside, labels, outside, learning_curves.draw(labels, 50, 0))
     assert told.by_nearness == 1.0 > told.by_probability
     assert told.refused_outside == 1.0
     assert told.refused_inside is not None and told.refused_inside < 0.25
@@ -35,7 +35,7 @@ def test_what_lies_elsewhere_is_told_and_refused_though_the_head_is_sure():
 def test_with_too_few_held_back_nothing_is_refused_but_all_is_ranked():
     labels = np.repeat([0, 1], 30)
     inside = np.concatenate([make_cloud(0, [1, 0, 0], 30), make_cloud(1, [0, 1, 0], 30)])
-    told = scope_study.tell(inside, labels, make_cloud(2, [0, 0, 1], 9), backbone_study.draw(labels, 20, 0))
+    told = ood_detection.tell(inside, labels, make_cloud(2, [0, 0, 1], 9), learning_curves.draw(labels, 20, 0))
     assert told.by_nearness == 1.0
     assert (told.refused_outside, told.refused_inside) == (None, None)
 

@@ -18,7 +18,7 @@ from predictions.tests.factories import (
 )
 from review import decisions
 from review.tests.factories import make_decision
-from training import shadow_evidence
+from training.evaluation import shadow_comparison
 from training.tests.factories import make_trainable, make_trained
 
 pytestmark = pytest.mark.django_db
@@ -54,8 +54,8 @@ def rule(prediction: Prediction, name: str) -> None:
     make_decision(prediction.sample, Category.objects.get(project=prediction.project, name=name))
 
 
-def found(candidate) -> shadow_evidence.Evidence:
-    return shadow_evidence.evidence(candidate, registry.live(candidate.project))
+def found(candidate) -> shadow_comparison.Evidence:
+    return shadow_comparison.evidence(candidate, registry.live(candidate.project))
 
 
 def numbers(counts) -> tuple[int, int, int, int]:
@@ -108,7 +108,7 @@ class TestAgreement:
         assert (found(candidate).compared, found(candidate).agreeing) == (1, 1)
 
     def test_only_the_newest_answers_are_read(self, candidate, monkeypatch):
-        monkeypatch.setattr(shadow_evidence, "WINDOW", 2)
+        monkeypatch.setattr(shadow_comparison, "WINDOW", 2)
         for shadow in (RISOTTO, GNOCCHI, GNOCCHI):
             make_pair(candidate, GNOCCHI, shadow)
         evidence = found(candidate)
@@ -119,7 +119,7 @@ class TestAgreement:
             make_feedback(make_pair(candidate, GNOCCHI, RISOTTO), "OK")
         live = registry.live(candidate.project)
         with django_assert_max_num_queries(6):
-            shadow_evidence.evidence(candidate, live)
+            shadow_comparison.evidence(candidate, live)
 
 
 class TestVerdicts:
@@ -250,7 +250,7 @@ class TestPage:
         assert "1 time: &lt;b&gt;Broken" in page
 
     def test_differences_come_page_by_page(self, client, candidate, monkeypatch):
-        monkeypatch.setattr(shadow_evidence.differences, "__kwdefaults__", {"size": 2})
+        monkeypatch.setattr(shadow_comparison.differences, "__kwdefaults__", {"size": 2})
         for _number in range(3):
             make_pair(candidate, GNOCCHI, RISOTTO)
         make_pair(candidate, GNOCCHI, GNOCCHI)

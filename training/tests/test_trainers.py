@@ -7,22 +7,22 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import check_grad
 
-from classifr.common.media import images
-from classifr.common.media.images import Picture
-from predictions.predictors import bundles
+from common.media import images
+from common.media.images import Picture
+from common.stages import stage
 from predictions.predictors.base import predictors
-from predictions.predictors.scope import unit
+from predictions.predictors.local import bundles
+from predictions.predictors.local.ood_detector import unit
 from predictions.tests import tiny_model
 from training import backbones
 from training.backbones.base import Backbone
-from training.features import FeatureCache
+from training.features.cache import FeatureCache
 from training.tests.trainer_contract import CLASS_NAMES, TrainerContract, make_example, make_task, servable
-from training.trainers import head, likelihood, parity, scope
 from training.trainers.base import TrainingFailed, trainers
 from training.trainers.dummy import DummyTrainer
-from training.trainers.head import Head
-from training.trainers.keras import KerasTrainer
-from training.trainers.stages import stage
+from training.trainers.local import head, losses, parity, scope
+from training.trainers.local.head import Head
+from training.trainers.local.trainer import KerasTrainer
 
 seeds = st.integers(0, 2**31)
 
@@ -71,8 +71,8 @@ class TestHead:
 
     def test_the_strength_is_the_one_that_does_best_on_the_validation_split(self):
         learned = head.learn(make_blobs(1, 30), make_blobs(2, 90), 3)
-        losses = {fit.l2: fit.validation_loss or 0.0 for fit in learned.fits}
-        assert learned.l2 == min(losses, key=losses.__getitem__)
+        by_strength = {fit.l2: fit.validation_loss or 0.0 for fit in learned.fits}
+        assert learned.l2 == min(by_strength, key=by_strength.__getitem__)
         assert len({fit.l2 for fit in learned.fits}) == len(learned.fits) > 2
 
     @pytest.mark.parametrize("count", [0, 3, 9])
@@ -110,7 +110,7 @@ class TestHead:
     def test_the_temperature_makes_up_for_false_certainty(self, seed, factor):
         rng = np.random.default_rng(seed)
         logits = rng.normal(size=(4000, 3)) * 2
-        truth = np.exp(likelihood.log_softmax(logits))
+        truth = np.exp(losses.log_softmax(logits))
         labels = (truth.cumsum(axis=1) > rng.random((len(truth), 1))).argmax(axis=1)
         assert head.fit_temperature(logits * factor, labels) == pytest.approx(factor, rel=0.15)
 
@@ -173,19 +173,19 @@ class TestIndependentHead:
     def test_the_temperature_makes_up_for_false_certainty(self):
         rng = np.random.default_rng(1)
         logits = rng.normal(size=(4000, 3)) * 2
-        labels = (likelihood.sigmoid(logits) > rng.random(logits.shape)).astype(int)
+        labels = (losses.sigmoid(logits) > rng.random(logits.shape)).astype(int)
         assert head.fit_temperature(logits * 2.5, labels) == pytest.approx(2.5, rel=0.15)
 
     def test_it_survives_being_stored(self, tmp_path):
         stored = head.learn(make_independent(1, 60), make_independent(2, 30), 3).head
         (tmp_path / "head.npz").write_bytes(stored.to_bytes())
         read = Head.from_file(tmp_path / "head.npz")
-        assert read.activation == likelihood.SIGMOID and read.to_bytes() == stored.to_bytes()
+        assert read.activation == losses.SIGMOID and read.to_bytes() == stored.to_bytes()
 
     def test_huge_logits_overflow_nothing(self):
         with np.errstate(all="raise", under="ignore"):
-            assert likelihood.sigmoid(np.array([-1e4, 0.0, 1e4])).tolist() == [0.0, 0.5, 1.0]
-        assert likelihood.losses(np.array([[1e4, -1e4]]), np.array([[1, 0]])).tolist() == [0.0]
+            assert losses.sigmoid(np.array([-1e4, 0.0, 1e4])).tolist() == [0.0, 0.5, 1.0]
+        assert losses.losses(np.array([[1e4, -1e4]]), np.array([[1, 0]])).tolist() == [0.0]
 
 
 class TestScope:
@@ -230,7 +230,7 @@ class TestParity:
 
     @pytest.fixture
     def engine(self):
-        from predictions.predictors.engine import Engine
+        from predictions.predictors.local.engine import Engine
 
         return Engine(tiny_model.FILE)
 
@@ -279,7 +279,7 @@ class TestKerasTrainerWithoutTensorFlow:
 
     @pytest.fixture(autouse=True)
     def models_of_this_test(self, settings, tmp_path):
-        disk = {"BACKEND": "classifr.common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "kept")}}
+        disk = {"BACKEND": "common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "kept")}}
         settings.DATA_DIR, settings.STORAGES = tmp_path, settings.STORAGES | {"models": disk}
 
     @pytest.fixture
@@ -362,7 +362,7 @@ class TestKerasTrainer(TrainerContract):
     def test_keras_opens_its_model_in_safe_mode_and_answers_the_same(self, trained, task):
         import keras
 
-        from predictions.predictors.engine import Engine
+        from predictions.predictors.local.engine import Engine
 
         bundle = bundles.open_verified(servable(trained))
         model = keras.models.load_model(bundle.paths[bundles.KERAS_MODEL], safe_mode=True)

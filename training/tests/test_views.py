@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from classifr.common import jobs
+from common import jobs
 from predictions import registry
 from predictions.models import Sample
 from predictions.tests.factories import (
@@ -15,8 +15,10 @@ from predictions.tests.factories import (
     make_user,
 )
 from review import ground_truth
-from training import datasets, retraining, tasks  # noqa: F401 (tasks registers the handler)
+from training import tasks  # noqa: F401 (tasks registers the handler)
+from training.data import datasets
 from training.models import TrainingRun
+from training.runs import submission
 from training.tests.factories import (
     make_dataset,
     make_finished_run,
@@ -110,7 +112,7 @@ class TestRuns:
         run = TrainingRun.objects.get()
         assert response["Location"] == reverse("training:run", args=[run.pk])
         assert (run.seed, run.promote, run.requested_by) == (3, True, maintainer)
-        assert run.job.queue == retraining.QUEUE
+        assert run.job.queue == submission.QUEUE
 
     @pytest.mark.parametrize(
         ("wanted", "sentence"),
@@ -140,7 +142,7 @@ class TestRuns:
         address = reverse("training:run_progress", args=[run.pk])
         for shown in (page(client, "project", run.project.slug), page(client, "run", run.pk)):
             assert f'hx-get="{address}" hx-trigger="every 2s"' in shown
-        job = jobs.take("worker", retraining.QUEUE)
+        job = jobs.take("worker", submission.QUEUE)
         type(job).objects.update(progress_done=1, progress_total=4, progress_note="Reading <pictures>")
         shown = page(client, "run_progress", run.pk)
         assert 'value="1"' in shown

@@ -14,10 +14,10 @@ import pytest
 from django.test import override_settings
 from PIL import Image
 
-from classifr.common.errors import DomainError
-from classifr.common.media import images
-from classifr.common.media.images import Picture
-from classifr.common.progress import Cancelled
+from common.errors import DomainError
+from common.media import images
+from common.media.images import Picture
+from common.progress import Cancelled
 from predictions.predictors.base import Servable, predictors
 from training.trainers.base import Example, TrainedModel, TrainingFailed, TrainingTask
 
@@ -65,7 +65,7 @@ class TrainerContract:
         from django.conf import settings
 
         folder = tmp_path_factory.mktemp("trainer")
-        disk = {"BACKEND": "classifr.common.storages.DiskStorage", "OPTIONS": {"location": str(folder / "kept")}}
+        disk = {"BACKEND": "common.storages.DiskStorage", "OPTIONS": {"location": str(folder / "kept")}}
         with override_settings(DATA_DIR=folder, STORAGES=settings.STORAGES | {"models": disk}):
             yield folder
 

@@ -1,16 +1,16 @@
 """What every trainer promises. How to add one: subclass here, name it in `TRAINERS`, inherit its contract test."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from django.core.checks import CheckMessage
 
-from classifr.common.backends import Backends
-from classifr.common.errors import DomainError
-from classifr.common.progress import Progress, silent
+from common.backends import Backends, PermissionCheck
+from common.errors import DomainError
+from common.progress import Progress, silent
 from predictions.predictors.base import Servable
 
 
@@ -98,7 +98,7 @@ class BaseTrainer(ABC):
     ) -> np.ndarray | None:
         """Return how familiar the examples look to the model, in [0, 1], without those that cannot be asked about.
 
-        None where the model cannot tell. See `predictions.predictors.scope`.
+        None where the model cannot tell. See `predictions.predictors.local.ood_detector`.
         """
         return None
 
@@ -117,6 +117,10 @@ class BaseTrainer(ABC):
     def missing(self) -> list[str]:
         """Return the settings that this trainer needs and has not got. Only who uses it has to care."""
         return []
+
+    def probe(self) -> Iterable[PermissionCheck]:
+        """Try what this trainer may do at its service, one permission after the other, and change nothing there."""
+        return ()
 
     def check(self) -> list[CheckMessage]:
         """Say what is wrong with this trainer's configuration, used or not, for `manage.py check`."""

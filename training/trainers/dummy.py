@@ -5,9 +5,9 @@ from collections.abc import Sequence
 import numpy as np
 from django.utils.translation import gettext as _
 
-from classifr.common.media import images
-from classifr.common.media.images import Picture
-from classifr.common.progress import Progress, silent
+from common.media import images
+from common.media.images import Picture
+from common.progress import Progress, silent
 from predictions.predictors.base import Servable
 from predictions.predictors.dummy import INDEPENDENT, DummyPredictor
 from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask

@@ -4,7 +4,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts import tokens
 from accounts.models import User
-from classifr.common.errors import DomainError
+from common.errors import DomainError
 
 
 class Command(BaseCommand):

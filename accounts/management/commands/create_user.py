@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError, CommandParser
 
 from accounts import people
 from accounts.roles import Role
-from classifr.common.errors import DomainError
+from common.errors import DomainError
 
 PASSWORD_VARIABLE = "CLASSIFR_USER_PASSWORD"  # noqa: S105 (the name of a variable)
 

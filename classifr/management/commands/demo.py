@@ -6,7 +6,7 @@ from django.core.exceptions import ValidationError
 from django.core.management.base import CommandError, CommandParser
 
 from classifr import demo
-from classifr.common.errors import DomainError
+from common.errors import DomainError
 from predictions import registry
 from training.management.training_command import TrainingCommand
 

@@ -20,7 +20,7 @@ SETTLE_SECONDS = 7  # Azurite writes down what it acknowledged about every five
 def shorten_waits() -> None:
     from django.core.files.storage import storages
 
-    from classifr.common import jobs, worker
+    from common import jobs, worker
     from predictions import outbox
 
     jobs.HEARTBEAT_SECONDS, jobs.STALLED_AFTER_SECONDS = 0.2, 2  # type: ignore[assignment]

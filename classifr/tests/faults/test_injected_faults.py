@@ -13,9 +13,9 @@ from django.core.files.storage import storages
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from classifr.common import jobs
-from classifr.common.models import Job
-from classifr.common.storages import DiskStorage, StorageUnavailable
+from common import jobs
+from common.models import Job
+from common.storages import DiskStorage, StorageUnavailable
 from predictions import feedback
 from predictions.models import Feedback, Prediction, Sample
 from predictions.tests.factories import make_live_model, make_prediction, make_project, make_user

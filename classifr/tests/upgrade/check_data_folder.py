@@ -19,17 +19,18 @@ def found(sealed_key: str) -> dict[str, object]:
 
     from django.core.files.storage import storages
 
-    from classifr.common import sealing
-    from classifr.common.models import Job
+    from common import sealing
+    from common.models import Job
+    from customvision.importer import import_jobs
+    from customvision.models import ImportedProject
     from predictions import classification
     from predictions.models import Feedback, Prediction, Project, Sample
     from predictions.tests import tiny_model
     from predictions.tests.factories import make_upload
     from review import ground_truth
     from review.models import Decision
-    from training.custom_vision import errands
-    from training.features import FeatureCache
-    from training.models import DatasetVersion, ImportedProject, TrainingRun
+    from training.features.cache import FeatureCache
+    from training.models import DatasetVersion, TrainingRun
 
     colours = Project.objects.get(slug="colours")
     red = Prediction.objects.filter(project=colours).order_by("pk").first()
@@ -37,7 +38,7 @@ def found(sealed_key: str) -> dict[str, object]:
         list(Sample.objects.filter(project=colours).values_list("sha256", flat=True))
     )
     with patch.object(sealing, "SECONDS", 10**10):  # the archive is older than a day
-        key = sealing.unseal(sealed_key, purpose=errands.PURPOSE)
+        key = sealing.unseal(sealed_key, purpose=import_jobs.PURPOSE)
     category_names = dict(colours.categories.values_list("pk", "name"))
     labelled = ground_truth.labelled(colours)
     further = ground_truth.further(colours)
@@ -73,11 +74,12 @@ def broken_pages() -> list[str]:
     from django.urls import reverse
 
     from accounts.models import ApiToken, Invitation, User
-    from classifr.common.models import Job
     from classifr.tests.access_matrix import ROWS
     from classifr.tests.access_world import World
+    from common.models import Job
+    from customvision.models import ImportedProject, ServiceAccess
     from predictions.models import Batch, ModelVersion, Prediction
-    from training.models import ImportedProject, ServiceAccess, TrainingRun
+    from training.models import TrainingRun
 
     version = ModelVersion.objects.get(project__slug="colours")
     world = World(

@@ -56,20 +56,20 @@ def fill() -> dict[str, object]:
     from django.core.management import call_command
     from django.utils import timezone
 
-    from classifr.common import jobs, sealing
-    from classifr.common.models import Job
-    from classifr.customvision.models import Export, Iteration
     from classifr.tests.access_world import make_world
+    from common import jobs, sealing
+    from common.models import Job
+    from customvision.importer import import_jobs
+    from customvision.models import Export, ImportedProject, Iteration, ServiceAccess
     from predictions import batches, classification, feedback, registry, retention, shadows
     from predictions.models import Feedback, Prediction, Sample
-    from predictions.predictors.scope import Scope
+    from predictions.predictors.local.ood_detector import Scope
     from predictions.tests import tiny_model
     from predictions.tests.factories import make_picture_bytes, make_project, make_upload
     from review import decisions, queue
     from review.models import Decision
-    from training.custom_vision import errands
-    from training.features import FeatureCache
-    from training.models import DatasetVersion, ImportedProject, ServiceAccess, TrainingRun
+    from training.features.cache import FeatureCache
+    from training.models import DatasetVersion, TrainingRun
     from training.tests.factories import make_finished_run, make_run, make_trainable
 
     call_command("migrate", verbosity=0)
@@ -121,7 +121,7 @@ def fill() -> dict[str, object]:
 
     # A resource of Custom Vision: a sealed key that an import still needs
     with patch("time.time", return_value=1_700_000_000):  # too old from the start, as it is for every later reader
-        sealed_key = sealing.seal(TRAINING_KEY, purpose=errands.PURPOSE)
+        sealed_key = sealing.seal(TRAINING_KEY, purpose=import_jobs.PURPOSE)
     access = ServiceAccess.objects.create(
         endpoint="http://127.0.0.1:1",
         sealed_key=sealed_key,
@@ -139,10 +139,10 @@ def fill() -> dict[str, object]:
     )
     make_run(make_trainable(slug="waiting"))
     jobs.enqueue(
-        errands.JOB,
+        import_jobs.JOB,
         {"imported": world.imported.pk, "with_predictions": False, "checks_bytes": False, "language": "en"},
-        queue=errands.QUEUE,
-        key=f"{errands.JOB}:{world.imported.pk}",
+        queue=import_jobs.QUEUE,
+        key=f"{import_jobs.JOB}:{world.imported.pk}",
     )
     gone = storages["models"].save("colours/gone.zip", ContentFile(b"an archive"))
     jobs.enqueue("customvision.delete_files", {"files": [["models", gone]]})

@@ -2,9 +2,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from classifr.common.errors import DomainError
+from common.errors import DomainError
 from predictions import categories
-from training import imports
+from training.data import picture_import
 from training.management.terminal import Bar
 from training.management.training_command import TrainingCommand
 
@@ -26,14 +26,14 @@ class Command(TrainingCommand):
             category, is_new = categories.add(project, options["name"])
             self.stdout.write(f"Category {category.name}: {'added' if is_new else 'there already'}")
             if options["images"]:
-                report = imports.import_folder(project, category, options["images"], progress=bar)
+                report = picture_import.import_folder(project, category, options["images"], progress=bar)
                 bar.close()
                 self.tell_import(report)
         except DomainError as error:
             raise CommandError(str(error)) from error
         finally:
             bar.close()
-        if warning := imports.few_pictures_warning(category):
+        if warning := picture_import.few_pictures_warning(category):
             self.stdout.write(self.style.WARNING(warning))
         if options["retrain"]:
             self.train(project, options)

@@ -8,12 +8,13 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.template.loader import render_to_string
 
-from classifr.common.errors import DomainError
-from training import backbone_study, backbones, network_study, plots, scope_study
-from training.backbone_study import Answer, Collection, Curve, StudyRefused
+from common.errors import DomainError
+from training import backbones, plots
 from training.backbones import imagenet
 from training.backbones.base import Backbone
 from training.management.terminal import MOST_ROWS, Bar
+from training.studies import learning_curves, ood_detection, trained_networks
+from training.studies.learning_curves import Answer, Collection, Curve, StudyRefused
 
 PER_CLASS = (5, 10, 20, 50)
 SEEDS = 5
@@ -66,22 +67,22 @@ class Command(BaseCommand):
             raise CommandError(f"{plot} does not end with .svg, and that is what is drawn.")
         names = list(dict.fromkeys(options["backbone"] or ["bundled", *imagenet.at_hand()]))
         bar = Bar(self.stderr)
-        told: list[scope_study.Figures] = []
+        told: list[ood_detection.Figures] = []
         try:
             found = [backbones.get(name) for name in names if name != backbones.SCRATCH]
             with tempfile.TemporaryDirectory(prefix="classifr-study-") as folder:
-                collection = backbone_study.gather(options["directory"], Path(folder), bar)
-                numbers = backbone_study.possible(collection, options["per_class"])
+                collection = learning_curves.gather(options["directory"], Path(folder), bar)
+                numbers = learning_curves.possible(collection, options["per_class"])
                 self._tell(collection, set(options["per_class"]) - set(numbers))
                 curves = []
                 for backbone in found:
                     curves += self._curves(backbone, collection, numbers, options, bar)
                 others = self._others(options["out_of_scope"], Path(folder), bar)
                 for backbone in found if others else []:
-                    told += scope_study.measure(backbone, collection, others, max(numbers), options["seeds"], bar)
+                    told += ood_detection.measure(backbone, collection, others, max(numbers), options["seeds"], bar)
                 if backbones.SCRATCH in names:
                     self._announce("scratch", numbers, options, bar)
-                    curves.append(network_study.scratch(collection, numbers, options["seeds"], bar))
+                    curves.append(trained_networks.scratch(collection, numbers, options["seeds"], bar))
         except (DomainError, StudyRefused) as error:
             raise CommandError(str(error)) from error
         finally:
@@ -98,7 +99,7 @@ class Command(BaseCommand):
         for place, directory in enumerate(directories):
             own = folder / f"outside-{place}"
             own.mkdir()
-            found[directory.name] = backbone_study.gather(directory, own, bar, fewest=1)
+            found[directory.name] = learning_curves.gather(directory, own, bar, fewest=1)
         return found
 
     def _curves(
@@ -106,10 +107,10 @@ class Command(BaseCommand):
     ) -> list[Curve]:
         bar.close()
         self.stderr.write(f"{backbone.name}:")
-        curves = [backbone_study.frozen(backbone, collection, numbers, options["seeds"], bar)]
+        curves = [learning_curves.frozen(backbone, collection, numbers, options["seeds"], bar)]
         if options["fine_tune"]:
             self._announce(f"{backbone.name}, fine-tuned,", numbers, options, bar)
-            curves.append(network_study.fine_tuned(backbone, collection, numbers, options["seeds"], bar))
+            curves.append(trained_networks.fine_tuned(backbone, collection, numbers, options["seeds"], bar))
         return curves
 
     def _announce(self, who: str, numbers: Sequence[int], options: dict[str, Any], bar: Bar) -> None:
@@ -155,7 +156,7 @@ def report(collection: Collection, curves: Sequence[Curve], seeds: int) -> str:
     return "\n".join(lines)
 
 
-def scope_report(told: Sequence[scope_study.Figures], per_class: int) -> str:
+def scope_report(told: Sequence[ood_detection.Figures], per_class: int) -> str:
     """Return as Markdown how well pictures of other things are told: a row per backbone and folder."""
     headings = ["backbone", "out of scope", "AUROC, nearness", "AUROC, probability", "refused", "refused of its own"]
     lines = [_row(headings), _row(["---", "---", *["--:"] * (len(headings) - 2)])]

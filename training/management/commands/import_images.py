@@ -2,8 +2,8 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from classifr.common.errors import DomainError
-from training import imports
+from common.errors import DomainError
+from training.data import picture_import
 from training.management.terminal import Bar, ProjectCommand
 
 
@@ -18,12 +18,12 @@ class Command(ProjectCommand):
         project = self.project(options["project"])
         bar = Bar(self.stdout)
         try:
-            report = imports.import_folder(project, None, options["directory"], progress=bar)
+            report = picture_import.import_folder(project, None, options["directory"], progress=bar)
         except DomainError as error:
             raise CommandError(str(error)) from error
         finally:
             bar.close()
         self.tell_import(report)
         for category in project.categories.filter(name__in=report.taken):
-            if warning := imports.few_pictures_warning(category):
+            if warning := picture_import.few_pictures_warning(category):
                 self.stdout.write(self.style.WARNING(warning))

@@ -2,9 +2,9 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from classifr.common.errors import DomainError
-from training import promotion
+from common.errors import DomainError
 from training.management.terminal import ProjectCommand
+from training.runs import promotion
 
 
 class Command(ProjectCommand):

@@ -2,13 +2,13 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from classifr.common.errors import DomainError
+from common.errors import DomainError
 from predictions import registry, shadows
 from predictions.models import ModelVersion, Project
-from training import shadow_evidence
+from training.evaluation import shadow_comparison
+from training.evaluation.shadow_comparison import Evidence
+from training.evaluation.significance import Tally
 from training.management.terminal import ProjectCommand, table
-from training.paired import Tally
-from training.shadow_evidence import Evidence
 
 
 class Command(ProjectCommand):
@@ -47,11 +47,11 @@ class Command(ProjectCommand):
         current, live = shadows.current(project), registry.live(project)
         self.stdout.write(f"Live: {_named(live)}. In shadow: {_named(current)}.")
         version = shadows.last(project)
-        against = shadow_evidence.compared_with(version) if version else None
+        against = shadow_comparison.compared_with(version) if version else None
         if version is None or against is None:
             self.stdout.write("Nothing was compared yet.")
             return
-        self._tell(shadow_evidence.evidence(version, against))
+        self._tell(shadow_comparison.evidence(version, against))
 
     def _tell(self, found: Evidence) -> None:
         self.stdout.write(f"Version {found.shadow.number} in shadow of version {found.live.number}:")

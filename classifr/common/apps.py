@@ -1,7 +1,0 @@
-from django.apps import AppConfig
-
-
-class CommonConfig(AppConfig):
-    name = "classifr.common"
-    label = "common"
-    default_auto_field = "django.db.models.BigAutoField"

@@ -1,0 +1,321 @@
+"""Durable background work: ask for it in a transaction, do it in a worker, survive any crash.
+
+    @jobs.handler("review.warm_up")                 in a room's tasks.py
+    def warm_up(payload, progress): ...
+
+    jobs.enqueue("review.warm_up", {"sample": 7})   in the transaction that needs it
+
+Delivery is at least once: a worker that dies is noticed by its silent heartbeat and the job is taken up again, so a
+handler must be safe to run twice. Why not a queue library: the row has to be ours anyway, to be written together with
+the fact that asks for it and to be seen on a page, and a second queue beside it would add a way to lose track.
+"""
+
+import logging
+import os
+import random
+import socket
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import timedelta
+from importlib import import_module
+from typing import Any
+from uuid import uuid4
+
+from django.apps import apps
+from django.db import IntegrityError, connection, transaction
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.module_loading import module_has_submodule
+
+from common.errors import DomainError
+from common.models import Job, JobQuerySet
+from common.progress import Cancelled, Progress, silent
+
+logger = logging.getLogger(__name__)
+
+HEARTBEAT_SECONDS = 10
+STALLED_AFTER_SECONDS = 60
+FIRST_RETRY_SECONDS = 2
+LONGEST_RETRY_SECONDS = 300
+KEEP_FINISHED_DAYS = 7
+KEEP_FAILED_DAYS = 30
+
+Handler = Callable[[Mapping[str, Any], Progress], None]
+Chore = Callable[[], object]
+
+_handlers: dict[str, Handler] = {}
+_chores: dict[str, tuple[float, Chore]] = {}
+
+
+class AlreadyActive(Exception):
+    """A job with this key is already waiting or running."""
+
+
+class Later(Exception):
+    """Raised by a handler: not now, try again; the message says why."""
+
+
+def handler(kind: str) -> Callable[[Handler], Handler]:
+    """Register a function as the one that does jobs of this kind."""
+
+    def register(function: Handler) -> Handler:
+        _handlers[kind] = function
+        return function
+
+    return register
+
+
+def every(seconds: float) -> Callable[[Chore], Chore]:
+    """Register a function that each worker calls about this often; it must be safe to run in several at once."""
+
+    def register(function: Chore) -> Chore:
+        _chores[f"{function.__module__}.{function.__qualname__}"] = (seconds, function)
+        return function
+
+    return register
+
+
+def discover() -> None:
+    """Import every room's `tasks` module, which registers its handlers and chores."""
+    for config in apps.get_app_configs():
+        if config.module and module_has_submodule(config.module, "tasks"):
+            import_module(f"{config.name}.tasks")
+
+
+def chores() -> Iterator[tuple[str, float, Chore]]:
+    for name, (seconds, function) in _chores.items():
+        yield name, seconds, function
+
+
+def enqueue(
+    kind: str,
+    payload: Mapping[str, Any] | None = None,
+    *,
+    queue: str = "default",
+    key: str = "",
+    delay_seconds: float = 0,
+    max_attempts: int = 10,
+) -> Job:
+    """Ask for background work; it becomes visible to workers when the caller's transaction commits.
+
+    Raises:
+        AlreadyActive: if `key` is given and a job with it is waiting or running.
+    """
+    due_at = timezone.now() + timedelta(seconds=delay_seconds)
+    try:
+        with transaction.atomic():
+            return Job.objects.create(
+                kind=kind, payload=dict(payload or {}), queue=queue, key=key, due_at=due_at, max_attempts=max_attempts
+            )
+    except IntegrityError as error:
+        if not key:
+            raise
+        raise AlreadyActive(key) from error
+
+
+def request_cancel(job: Job) -> None:
+    """Stop a job: a waiting one at once, a running one at its next call of `progress`.
+
+    The wish is written down first, so that it holds too for a job that is taken or put back at this very moment.
+    """
+    Job.objects.active().filter(pk=job.pk).update(cancel_requested=True)
+    Job.objects.filter(pk=job.pk, status=Job.Status.WAITING, cancel_requested=True).update(
+        status=Job.Status.CANCELLED, finished_at=timezone.now()
+    )
+
+
+def try_again(job: Job) -> bool:
+    """Put a job that has failed back into the queue, as if it were new; False when it has not failed.
+
+    Raises:
+        AlreadyActive: if another with its key is waiting or running.
+    """
+    failed = Job.objects.filter(pk=job.pk, status=Job.Status.FAILED)
+    try:
+        with transaction.atomic():
+            return bool(
+                failed.update(
+                    status=Job.Status.WAITING,
+                    attempts=0,
+                    due_at=timezone.now(),
+                    finished_at=None,
+                    cancel_requested=False,
+                )
+            )
+    except IntegrityError as error:
+        raise AlreadyActive(job.key) from error
+
+
+def worker_name() -> str:
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
+
+
+def take(worker: str, queue: str) -> Job | None:
+    """Take the next due job of a queue; of several workers that try, one gets it."""
+    for pk in Job.objects.due().filter(queue=queue).values_list("pk", flat=True)[:10]:
+        if job := claim(pk, worker):
+            return job
+    return None
+
+
+def claim(pk: int, worker: str) -> Job | None:
+    """Take this very job, for a process that does what it asked for itself; None when another has taken it."""
+    mine = Job.objects.filter(pk=pk, status=Job.Status.WAITING).update(
+        status=Job.Status.RUNNING,
+        taken_by=worker,
+        heartbeat_at=timezone.now(),
+        attempts=F("attempts") + 1,
+        error="",
+        progress_done=0,
+        progress_note="",
+    )
+    return Job.objects.get(pk=pk) if mine else None
+
+
+def reclaim_stalled() -> int:
+    """Put jobs whose worker has gone silent back into the queue, or fail those out of attempts.
+
+    A worker beats every HEARTBEAT_SECONDS, and each of them looks for stalled jobs about as often, so a job whose
+    worker was killed goes on within two minutes.
+
+    Returns:
+        How many jobs were found stalled.
+    """
+    silent_since = timezone.now() - timedelta(seconds=STALLED_AFTER_SECONDS)
+    stalled = Job.objects.filter(status=Job.Status.RUNNING, heartbeat_at__lt=silent_since)
+    cancelled = stalled.filter(cancel_requested=True).update(
+        status=Job.Status.CANCELLED, finished_at=timezone.now(), taken_by=""
+    )
+    given_up = stalled.filter(attempts__gte=F("max_attempts")).update(
+        status=Job.Status.FAILED, error="The worker died too often.", finished_at=timezone.now(), taken_by=""
+    )
+    again = stalled.update(status=Job.Status.WAITING, due_at=timezone.now(), taken_by="")
+    return cancelled + given_up + again
+
+
+def run(job: Job, *, watcher: Progress = silent) -> None:
+    """Do a job that was taken, and write down how it ended; `watcher` is told the progress too.
+
+    Never raises for what the handler does. Where the end cannot be written down because the database is gone, it raises
+    the database's error, and the job is done again when its heartbeat has been silent for long enough. `watcher` is
+    told of the progress too, and may raise Cancelled.
+    """
+    function = _handlers.get(job.kind)
+    if function is None:
+        logger.error("job %s: nothing here knows how to do %s", job.pk, job.kind)
+        _finish(job, Job.Status.FAILED, error=f"No handler is registered for jobs of the kind '{job.kind}'.")
+        return
+    try:
+        with _heartbeat(job):
+            function(job.payload, _Reporter(job, watcher))
+    except Cancelled:
+        _finish(job, Job.Status.CANCELLED)
+    except Later as error:
+        _retry(job, str(error))
+    except DomainError as error:
+        logger.warning("job %s (%s) failed: %s", job.pk, job.kind, error)
+        _finish(job, Job.Status.FAILED, error=str(error))
+    except Exception as error:
+        logger.exception("job %s (%s) broke in attempt %s", job.pk, job.kind, job.attempts)
+        if not connection.in_atomic_block:
+            connection.close_if_unusable_or_obsolete()
+        _retry(job, f"{type(error).__name__}: {error}")
+    else:
+        _finish(job, Job.Status.SUCCEEDED)
+
+
+def run_due(queue: str = "default", *, limit: int = 1000) -> int:
+    """Take and do the due jobs of a queue until none is left; return how many were done."""
+    worker = worker_name()
+    for done in range(limit):
+        job = take(worker, queue)
+        if job is None:
+            return done
+        run(job)
+    return limit
+
+
+def put_back(job: Job) -> bool:
+    """Leave a job that is under way to the next worker, at once and without counting the attempt."""
+    return bool(
+        _mine(job).update(status=Job.Status.WAITING, due_at=timezone.now(), taken_by="", attempts=F("attempts") - 1)
+    )
+
+
+def prune_finished() -> int:
+    """Forget jobs that ended long ago; failed ones are kept longer, for whoever asks what went wrong."""
+    now = timezone.now()
+    failed_before = now - timedelta(days=KEEP_FAILED_DAYS)
+    others_before = now - timedelta(days=KEEP_FINISHED_DAYS)
+    old = Q(status=Job.Status.FAILED, finished_at__lt=failed_before) | Q(
+        status__in=[Job.Status.SUCCEEDED, Job.Status.CANCELLED], finished_at__lt=others_before
+    )
+    deleted, _rows_per_model = Job.objects.filter(old).delete()
+    return deleted
+
+
+def _mine(job: Job) -> JobQuerySet:
+    """Return the row as long as it is still in the hands that took it: a job taken up again elsewhere is not ours."""
+    return Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING, taken_by=job.taken_by, attempts=job.attempts)
+
+
+class _Reporter:
+    """The `Progress` of a job: writes it down, and passes on the wish to cancel."""
+
+    def __init__(self, job: Job, watcher: Progress = silent) -> None:
+        self._watcher = watcher
+        self._mine = _mine(job)
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        self._mine.update(
+            progress_done=done, progress_total=total, progress_note=note[:300], heartbeat_at=timezone.now()
+        )
+        if not self._mine.filter(cancel_requested=False).exists():
+            raise Cancelled
+        self._watcher(done, total, note)
+
+
+@contextmanager
+def _heartbeat(job: Job) -> Iterator[None]:
+    """Keep a job's heartbeat fresh while its handler is busy."""
+    ended = threading.Event()
+
+    def beat() -> None:
+        while not ended.wait(HEARTBEAT_SECONDS):
+            try:
+                _mine(job).update(heartbeat_at=timezone.now())
+            except Exception as error:
+                logger.warning("no heartbeat for job %s: %s", job.pk, error)
+                connection.close()
+        connection.close()
+
+    thread = threading.Thread(target=beat, name=f"heartbeat-{job.pk}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(timeout=5)
+
+
+def _finish(job: Job, status: Job.Status, *, error: str = "") -> None:
+    if not _mine(job).update(status=status, error=error, finished_at=timezone.now(), taken_by=""):
+        logger.warning("job %s was given to another worker meanwhile; its end here does not count", job.pk)
+
+
+def _retry(job: Job, error: str) -> None:
+    """Put a job back for later, at growing distances with jitter, or end it: cancelled, or out of attempts."""
+    if _mine(job).filter(cancel_requested=True).exists():
+        _finish(job, Job.Status.CANCELLED, error=error)
+    elif job.attempts >= job.max_attempts:
+        _finish(job, Job.Status.FAILED, error=error)
+    else:
+        due_at = timezone.now() + timedelta(seconds=retry_wait_seconds(job.attempts))
+        _mine(job).update(status=Job.Status.WAITING, error=error, due_at=due_at, taken_by="")
+
+
+def retry_wait_seconds(attempts: int) -> float:
+    """Return how long to wait after so many attempts: doubling up to LONGEST_RETRY_SECONDS, spread by a fifth."""
+    wait = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 20), LONGEST_RETRY_SECONDS)
+    return wait * random.uniform(0.8, 1.2)  # noqa: S311

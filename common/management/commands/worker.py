@@ -1,0 +1,48 @@
+"""`manage.py worker`: do the background work until told to stop."""
+
+import signal
+import threading
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandParser
+
+from common import jobs, processes
+from common.worker import Worker
+
+
+class Command(BaseCommand):
+    help = "Does the background work: jobs of the queues, regular chores, and jobs whose worker died."
+
+    def add_arguments(self, parser: CommandParser) -> None:
+        parser.add_argument(
+            "--queues",
+            default="default,training,imports,shadow",
+            help="A thread works on each of these; naming one twice gives it two (default: %(default)s).",
+        )
+        parser.add_argument("--once", action="store_true", help="Do what is due now, then end.")
+        parser.add_argument(
+            "--grace-seconds",
+            type=float,
+            default=8,
+            help="How long a job in hand may go on after SIGTERM before it is put back (default: %(default)s).",
+        )
+
+    def handle(self, *, queues: str, once: bool, grace_seconds: float, **options: Any) -> None:
+        names = [name.strip() for name in queues.split(",") if name.strip()]
+        jobs.discover()
+        if once:
+            jobs.reclaim_stalled()
+            done = sum(jobs.run_due(name) for name in names)
+            self.stdout.write(f"{done} jobs done.")
+            return
+        processes.end_with_parent()
+        told = threading.Event()
+        for how in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(how, lambda number, frame: told.set())
+        worker = Worker(names)
+        worker.start()
+        self.stdout.write(f"Working on {', '.join(names)}.")
+        told.wait()
+        worker.stop(grace_seconds)
+        if worker.is_busy:
+            processes.leave_now()  # handlers are still at work; what they did is done again

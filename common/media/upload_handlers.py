@@ -1,0 +1,144 @@
+"""Takes uploads in without ever holding more of a file than may be accepted.
+
+A file that is too long is read to its end and forgotten, rather than cut off: so the sender gets our sentence instead
+of a broken connection, the other files of the request are still accepted, and memory stays flat.
+"""
+
+import logging
+import tempfile
+from io import BytesIO
+from typing import IO, Any, Protocol
+
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
+from django.core.files.base import File
+from django.core.files.uploadedfile import UploadedFile
+from django.core.files.uploadhandler import FileUploadHandler
+from django.utils.translation import gettext as _
+
+from common.errors import DomainError, InvalidInput, Unavailable
+from common.media import images
+
+logger = logging.getLogger(__name__)
+
+_IN_MEMORY_BYTES = 512 * 1024  # per file; what is longer waits in a temporary file
+_CHUNK_BYTES = 256 * 1024
+_READ_TO_ITS_END_BYTES = 100_000_000
+
+
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+class _Unreadable(BytesIO):
+    """Stands for what was not kept; whoever reads it is told why."""
+
+    def __init__(self, reason: DomainError) -> None:
+        super().__init__()
+        self.reason = reason
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        raise self.reason
+
+
+def longest_body() -> int:
+    """Return how many bytes the longest batch of pictures may have, with what stands around them."""
+    longest_files = settings.UPLOAD_BATCH_MAX_FILES * (settings.UPLOAD_MAX_BYTES + 10_000)
+    return longest_files + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+
+
+class SizeLimitedUploadHandler(FileUploadHandler):
+    """Keeps each file in memory while it is short, then in a temporary file, then not at all."""
+
+    def handle_raw_input(
+        self, input_data: Any, META: dict[str, Any], content_length: int, boundary: str, encoding: str | None = None
+    ) -> None:
+        """Refuse at once, with 400, a body that is longer than the longest batch could be."""
+        if content_length > longest_body():
+            raise RequestDataTooBig(f"A body of {content_length} bytes is longer than any upload may be.")
+
+    def new_file(self, *args: Any, **kwargs: Any) -> None:
+        super().new_file(*args, **kwargs)
+        self.file: IO[bytes] = tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES)  # noqa: SIM115 (closed by the request)
+
+    def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
+        if isinstance(self.file, _Unreadable):
+            return
+        if start + len(raw_data) > settings.UPLOAD_MAX_BYTES:
+            self._forget(images.too_long())
+            return
+        try:
+            self.file.write(raw_data)
+        except OSError:
+            logger.exception("An upload could not be kept in a temporary file")
+            self._forget(_no_space())
+
+    def _forget(self, reason: DomainError) -> None:
+        self.file.close()
+        self.file = _Unreadable(reason)
+
+    def file_complete(self, file_size: int) -> UploadedFile:
+        """Return the file with the length that was sent; reading one that is too long raises InvalidPicture."""
+        self.file.seek(0)
+        return UploadedFile(
+            self.file, self.file_name, self.content_type, file_size, self.charset, self.content_type_extra
+        )
+
+    def upload_interrupted(self) -> None:
+        if hasattr(self, "file"):
+            self.file.close()
+
+
+def refusal_of(exception: Exception) -> InvalidInput | None:
+    """Return what to tell the sender of a body that was refused before any view saw it; None for other exceptions."""
+    if isinstance(exception, TooManyFilesSent):
+        message = _("These are more files than can be sent at once. Send at most %(count)s, and the others after them.")
+    elif isinstance(exception, RequestDataTooBig):
+        message = _(
+            "This is more than can be sent at once. Send at most %(count)s pictures, and the others after them."
+        )
+    else:
+        return None
+    return InvalidInput(message % {"count": settings.UPLOAD_BATCH_MAX_FILES}, code="too_large")
+
+
+def _no_space() -> Unavailable:
+    return Unavailable(_("The server has no room for the file now. Try again in a minute."), retry_after_seconds=60)
+
+
+def read_file(file: File) -> bytes:
+    """Return the bytes of an uploaded file. Raises InvalidPicture if it is longer than is accepted."""
+    if file.size > settings.UPLOAD_MAX_BYTES:
+        raise images.too_long()
+    try:
+        file.seek(0)
+        return file.read()
+    except OSError as error:
+        raise _no_space() from error
+
+
+def read_limited(stream: Readable, limit: int | None = None) -> bytes:
+    """Return a raw request body of at most `limit` bytes, `UPLOAD_MAX_BYTES` unless given.
+
+    What is longer is read on and forgotten for a while, so that the sender is there to read the answer.
+
+    Raises:
+        InvalidPicture: the body is longer.
+    """
+    limit = settings.UPLOAD_MAX_BYTES if limit is None else limit
+    kept, length = [], 0
+    while length <= limit and (chunk := stream.read(_CHUNK_BYTES)):
+        length += len(chunk)
+        kept.append(chunk)
+    if length > limit:
+        kept.clear()
+        read_to_the_end(stream)
+        raise images.too_long()
+    return b"".join(kept)
+
+
+def read_to_the_end(stream: Readable) -> None:
+    """Read what is left of a refused body, and forget it: up to a limit, for who sends for ever reads no answer."""
+    length = 0
+    while length <= _READ_TO_ITS_END_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
+        length += len(chunk)

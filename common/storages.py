@@ -1,0 +1,116 @@
+"""What a storage of ours promises, and the one on disk; those in the cloud are in `blob_storages`.
+
+A file is there whole and durably, or not at all. `save_with_metadata(name, data, metadata)` is a replaceable write that
+carries a few short facts beside the bytes. A storage that cannot do its work raises OSError: FileNotFoundError for what
+is not there, StorageUnavailable where a service does not answer, ENOSPC on a full disk.
+"""
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+from django.core.files.base import File
+from django.core.files.storage import FileSystemStorage
+from django.utils.deconstruct import deconstructible
+
+
+class StorageUnavailable(OSError):
+    """The service that holds the files does not answer now, or refuses."""
+
+
+@deconstructible(path="common.storages.DiskStorage")
+class DiskStorage(FileSystemStorage):
+    """Files on disk.
+
+    Django's own class writes in place, so a full disk or a crash leaves a partial file under the final name.
+    """
+
+    def get_available_name(self, name: str, max_length: int | None = None) -> str:
+        """Return the name itself: that it is taken shows when it is written, with no need to look before."""
+        return name if max_length is None else super().get_available_name(name, max_length)
+
+    def _save(self, name: str, content: File) -> str:
+        content.seek(0)
+        data = content.read()  # of bytes in memory no copy is made
+        while True:
+            try:
+                self._write_whole(name, data, replace=False)
+            except FileExistsError:
+                name = super().get_available_name(name)
+            else:
+                return name
+
+    def save_with_metadata(self, name: str, data: bytes, metadata: Mapping[str, str]) -> str:
+        """Write or replace a file. A disk has no place for metadata: the JSON beside the picture holds the same."""
+        self._write_whole(name, data, replace=True)
+        return name
+
+    def _write_whole(self, name: str, data: bytes, *, replace: bool) -> None:
+        """Write the bytes, then name them in one step. Raises FileExistsError unless it may replace."""
+        target = Path(self.path(name))
+        with _opened(target.parent) as folder:
+            if replace or not _write_nameless(folder, target.name, data):
+                _write_beside(target, data, replace=replace)
+            os.fsync(folder)  # without this the bytes survive a power cut, but perhaps not the name
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """Give a descriptor of a folder, which is made if need be."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    except FileNotFoundError:
+        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _write_nameless(folder: int, name: str, data: bytes) -> bool:
+    """Write a file that has no name before it is whole: not even a crash leaves a part of it; open(2), O_TMPFILE.
+
+    Returns:
+        False if the system cannot do this, or the file system.
+
+    Raises:
+        FileExistsError: the name is taken.
+    """
+    try:
+        descriptor = os.open(".", os.O_TMPFILE | os.O_WRONLY, dir_fd=folder)
+    except (AttributeError, OSError) as error:
+        if getattr(error, "errno", None) in {None, errno.EOPNOTSUPP, errno.EISDIR, errno.EINVAL}:
+            return False
+        raise
+    with open(descriptor, "wb") as file:
+        _fill(file, data)
+        try:
+            os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=folder, follow_symlinks=True)
+        except FileNotFoundError:  # no /proc here
+            return False
+    return True
+
+
+def _write_beside(target: Path, data: bytes, *, replace: bool) -> None:
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
+    try:
+        with open(handle, "wb") as file:
+            _fill(file, data)
+        if replace:
+            os.replace(temporary, target)
+        else:
+            os.link(temporary, target)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
+
+
+def _fill(file: BinaryIO, data: bytes) -> None:
+    file.write(data)
+    file.flush()
+    os.fchmod(file.fileno(), 0o640)
+    os.fsync(file.fileno())

@@ -1,0 +1,142 @@
+"""The one door of the Custom Vision compatible server: key, operation, permission, and the form of every answer."""
+
+import json
+import logging
+from typing import Any
+from uuid import uuid4
+
+from django.db import InterfaceError, OperationalError
+from django.http import HttpRequest, HttpResponse
+from django.utils import translation
+from django.views.decorators.csrf import csrf_exempt
+from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.throttling import UserRateThrottle
+
+from accounts.authentication import ApiTokenAuthentication
+from accounts.models import User
+from common.errors import Conflict, DomainError, QuotaReached, Unavailable
+from customvision.api import (
+    errors,
+    exports,
+    images,
+    iterations,
+    prediction_endpoints,
+    projects,
+    stored_predictions,
+    tags,
+    unsupported,
+)
+from customvision.api.api_request import Call
+from customvision.api.errors import Fault, GatewayFault
+from customvision.api.routing import VERSIONS, Reply, find
+
+logger = logging.getLogger(__name__)
+
+# Each registers its operations when it is imported
+ROOMS = (projects, tags, images, iterations, exports, prediction_endpoints, stored_predictions, unsupported)
+_KEYS = {"training": "Training-Key", "prediction": "Prediction-Key"}
+_ANY_KEY = "Ocp-Apim-Subscription-Key"
+
+
+@csrf_exempt
+def answer(request: HttpRequest, version: str, area: str, path: str) -> HttpResponse:
+    """Answer one call. Whatever happens, it is JSON in the form that clients of Custom Vision know.
+
+    Keys come in headers of their own and cookies count for nothing, so no other site can ask in a user's name.
+    """
+    id_ = uuid4()
+    with translation.override("en"):
+        try:
+            reply = _answer(request, version, area.lower(), path, id_)
+        except GatewayFault as fault:
+            response = _json(fault.body, fault.status)
+            if fault.reason:
+                response.reason_phrase = fault.reason
+            if fault.retry_after_seconds is not None:
+                response["Retry-After"] = str(fault.retry_after_seconds)
+        except Fault as fault:
+            response = _json(fault.body, fault.status)
+        except Exception as error:
+            response = _refusal(error)
+        else:
+            response = _json(reply.body, reply.status)
+    response["apim-request-id"] = response["Request-Id"] = str(id_)
+    return response
+
+
+def _answer(request: HttpRequest, version: str, area: str, path: str, id_: Any) -> Reply:
+    if area not in VERSIONS:
+        raise errors.no_such_resource()
+    user = _user(request, area)
+    if area == "training":  # what is classified is counted more strictly, by `quotas`
+        _throttle(request, user)
+    number = VERSIONS[area].get(version.lower())
+    found = find(area, number, request.method or "", path) if number else None
+    if number is None or found is None:
+        raise errors.no_such_resource()
+    operation, parts = found
+    if not user.has_perm(operation.permission):
+        raise Fault("ForbiddenUserInsufficientCapability", "The role of this key's owner does not allow this.")
+    call = Call(request, number, user, parts, id_)
+    if area == "training" and "projectId" in parts:
+        _ = call.project  # an unknown project is told before whatever else is wrong
+    return operation.handler(call)
+
+
+def _user(request: HttpRequest, area: str) -> User:
+    """Return whose key it is. Raises GatewayFault."""
+    key = request.headers.get(_KEYS[area]) or request.headers.get(_ANY_KEY) or ""
+    try:
+        user, _token = ApiTokenAuthentication().authenticate_credentials(key.strip().encode())
+    except (AuthenticationFailed, UnicodeEncodeError) as error:
+        raise errors.wrong_key() from error
+    return user
+
+
+def _throttle(request: HttpRequest, user: User) -> None:
+    """Count the call with those to the API."""
+    throttle = UserRateThrottle()
+    request.user = user
+    if not throttle.allow_request(request, None):  # type: ignore[arg-type]
+        raise _too_many(int(throttle.wait() or 0) + 1)
+
+
+def _too_many(seconds: int) -> GatewayFault:
+    unit = "second" if seconds == 1 else "seconds"
+    message = f"Requests have exceeded the rate limit. Please retry after {seconds} {unit}."
+    return GatewayFault(429, message, retry_after_seconds=seconds)
+
+
+def _refusal(error: Exception) -> HttpResponse:
+    """Return what a client is told of an error of a room, or of one that nobody foresaw."""
+    match error:
+        case QuotaReached():
+            fault = _too_many(error.retry_after_seconds or 1)
+            response = _json({"error": {"code": "429", "message": f"{error} {fault.message}"}}, 429)
+            response["Retry-After"] = str(fault.retry_after_seconds)
+            return response
+        case Unavailable():
+            response = _json({"code": "ErrorPredictionServiceUnavailable", "message": str(error)}, 503)
+            if error.retry_after_seconds:
+                response["Retry-After"] = str(error.retry_after_seconds)
+            return response
+        case Conflict():
+            return _json({"code": "Conflict", "message": str(error)}, 409)
+        case DomainError():
+            code, status = ("BadRequest", 400) if error.status < 500 else ("ErrorPrediction", error.status)
+            return _json({"code": code, "message": str(error)}, status)
+        case OperationalError() | InterfaceError():
+            return _json({"code": "ErrorUnknown", "message": "The database does not answer now."}, 503)
+        case _:
+            logger.error("A call of the Custom Vision API broke", exc_info=error)
+            return _json({"code": "ErrorUnknown", "message": "An unexpected error happened."}, 500)
+
+
+def _json(body: Any, status: int) -> HttpResponse:
+    if body is None:
+        response = HttpResponse(status=status)
+    else:
+        response = HttpResponse(json.dumps(body, ensure_ascii=False), status=status)
+        response["Content-Type"] = "application/json; charset=utf-8"
+    response["Cache-Control"] = "no-store"
+    return response

@@ -1,0 +1,167 @@
+"""Reads bodies as clients of Custom Vision send them.
+
+Their parts often have no file name, and Django would then take a picture for text and spoil it; and its limit for what
+it keeps in memory is below one picture. So the raw body is read, up to a limit, and taken apart here.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from email.message import Message
+from typing import Any
+
+from django.http import HttpRequest
+from multipart import MultipartError, MultipartSegment, ParserLimitReached, PushMultipartParser
+
+from common.media.upload_handlers import read_to_the_end
+from common.numbers import natural_number
+from customvision.api.errors import Fault
+
+MOST_BATCH_BYTES = 100 * 1024 * 1024  # a batch of pictures, which is in memory at once
+MOST_PARTS = 64
+MOST_FIELDS = 64
+MOST_HEADER_BYTES = 4096
+MOST_HEADERS = 8
+_ROOM_FOR_HEADERS = 16 * 1024
+_CHUNK_BYTES = 256 * 1024
+# Possessive: a quoted string is read once, never again from each of its characters
+_PARAMETER = re.compile(r""";\s*+([\w!#$&+.^`|~*-]++)\s*+=\s*+(?:("[^"\\]*+(?:\\["\\]?+[^"\\]*+)*+")|([^;]*+))""")
+
+
+@dataclass(frozen=True)
+class Part:
+    """One picture of a body. `file_name` is what the client called it, quotes included where it sent them."""
+
+    data: bytes
+    file_name: str = ""
+
+
+def read(request: HttpRequest, most: int) -> bytes:
+    """Return the body. Raises Fault if it is longer than `most` bytes, of which no more is kept."""
+    source = _source(request)
+    data = b"" if _length(request) > most else source.read(most + 1)
+    if len(data) > most or _length(request) > most:
+        del data
+        read_to_the_end(source)
+        raise too_large(most)
+    return data
+
+
+def image_parts(request: HttpRequest, most: int, most_parts: int) -> list[Part]:
+    """Return the pictures of a body: all its parts, if it has parts, or else the body itself; `most` is for one."""
+    header = request.headers.get("Content-Type", "")
+    media_type = header.partition(";")[0].strip().lower()
+    if media_type in ("application/octet-stream", ""):
+        data = read(request, most)
+        return [Part(data)] if data else []
+    if media_type != "multipart/form-data":
+        raise Fault("UnsupportedMediaType", "Send the image as multipart/form-data or application/octet-stream.")
+    boundary = _parameters(header).get("boundary", "")
+    if not boundary or len(boundary) > 200:
+        raise Fault("BadRequestImageStream", "The multipart body has no boundary.")
+    return _take_apart(request, boundary, most, most_parts)
+
+
+def too_large(most: int) -> Fault:
+    return Fault("BadRequestImageSizeBytes", f"The request is larger than {most} bytes.")
+
+
+class _LenientParser(PushMultipartParser):
+    """Takes parts as real clients send them: without a name, or of another disposition than form-data."""
+
+    def _create_segment(self, headerlist: list[tuple[str, str]]) -> MultipartSegment:
+        return MultipartSegment(headerlist)
+
+
+def _take_apart(request: HttpRequest, boundary: str, most: int, most_parts: int) -> list[Part]:
+    """Return the pictures of a multipart body, of each no more than `most` bytes and one: then it is too long."""
+    most_together = min(most_parts * (most + _ROOM_FOR_HEADERS), MOST_BATCH_BYTES)
+    source = _source(request)
+    if _length(request) > most_together:
+        read_to_the_end(source)
+        raise too_large(most_together)
+    parser = _LenientParser(
+        boundary.encode("latin-1", "replace"),
+        max_header_size=MOST_HEADER_BYTES,
+        max_header_count=MOST_HEADERS,
+        max_segment_count=most_parts + MOST_FIELDS,
+        header_charset="latin-1",  # every byte is one; what they mean is seen later
+    )
+    parts: list[Part] = []
+    try:
+        for disposition, chunks in _segments(parser.parse_blocking(_limited(source, most_together), _CHUNK_BYTES)):
+            if disposition.get("name", "").lower() != "imagedata" and "filename" not in disposition:
+                continue  # a field of text
+            if len(parts) == most_parts:
+                raise Fault("BadRequestImageExceededCount", f"At most {most_parts} images may be sent at once.")
+            parts.append(Part(_kept(chunks, most + 1), disposition.get("filename", "")))
+    except (MultipartError, Fault) as error:
+        read_to_the_end(source)
+        if isinstance(error, Fault):
+            raise
+        what = "has too many or too long headers or parts" if isinstance(error, ParserLimitReached) else "is damaged"
+        raise Fault("BadRequestImageStream", f"The multipart body {what}.") from error
+    return parts
+
+
+def _segments(events: Iterator[Any]) -> Iterator[tuple[dict[str, str], Iterator[bytes]]]:
+    """Yield the parameters and the chunks of each part; chunks that nobody asks for are passed over."""
+    for event in events:
+        if isinstance(event, MultipartSegment):
+            chunks = iter(lambda: next(events), None)
+            yield _disposition(event), chunks
+            for _chunk in chunks:
+                pass
+
+
+def _kept(chunks: Iterator[bytes], most: int) -> bytes:
+    kept = bytearray()
+    for chunk in chunks:
+        kept += chunk[: most - len(kept)]
+    return bytes(kept)
+
+
+def _limited(source: Any, most: int) -> Callable[[int], bytes]:
+    """Return how to read from a body of at most `most` bytes; Fault is raised beyond."""
+    left = most
+
+    def read_some(size: int) -> bytes:
+        nonlocal left
+        chunk: bytes = source.read(size)
+        left -= len(chunk)
+        if left < 0:
+            raise too_large(most)
+        return chunk
+
+    return read_some
+
+
+def _disposition(segment: MultipartSegment) -> dict[str, str]:
+    header = segment.header("Content-Disposition") or ""
+    return _parameters(header.encode("latin-1").decode("utf-8", "replace").strip())
+
+
+def _parameters(header: str) -> dict[str, str]:
+    """Return the parameters of a header, quoted or not, their names in lower case; a file name keeps its quotes.
+
+    Windows paths come with single backslashes, so a backslash escapes nothing but a quote or itself.
+    """
+    found = {}
+    for name, quoted, plain in _PARAMETER.findall(header):
+        value = re.sub(r'\\(["\\])', r"\1", quoted[1:-1]) if quoted else plain.strip()
+        found[name.lower()] = f'"{value}"' if quoted and name.lower() == "filename" else value
+    if "filename" not in found and (extended := found.get("filename*")):
+        message = Message()
+        message["Content-Disposition"] = f"form-data; filename*={extended}"
+        found["filename"] = message.get_filename() or ""
+    return found
+
+
+def _source(request: HttpRequest) -> Any:
+    # Django takes a body without a length for an empty one
+    is_chunked = request.headers.get("Transfer-Encoding", "").lower() == "chunked"
+    return request.META["wsgi.input"] if is_chunked else request
+
+
+def _length(request: HttpRequest) -> int:
+    return natural_number(request.headers.get("Content-Length", ""), most=2**63 - 1) or 0

@@ -1,0 +1,139 @@
+"""Predictions that clients had stored: queried and deleted."""
+
+from collections.abc import Iterator
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from accounts import roles
+from common.numbers import natural_number
+from customvision.api import deletion, iterations, responses
+from customvision.api.api_request import Call, member, members_list, moment, parse_uuids
+from customvision.api.errors import Fault
+from customvision.api.projects import of as workspace_of
+from customvision.api.routing import NO_CONTENT, Reply, operation
+from predictions.models import Prediction, Project
+
+PREDICTIONS = "projects/{projectId}/predictions"
+MOST_RESULTS = 256
+MOST_LOOKED_AT = 5000  # in one query, however few of them are within its limits
+MOST_IDS = 64
+_NUMBER = (float, int)
+Limits = dict[UUID, tuple[float, float]]
+
+
+@operation("QueryPredictions", "POST", f"{PREDICTIONS}/query", roles.TRAIN)
+def query(call: Call) -> Reply:
+    """Return stored predictions page by page: the token of an answer, sent back, gives the next page."""
+    project, token = call.project, call.json()
+    most = member(token, "maxCount", int, 0) or MOST_RESULTS
+    if not 0 < most <= MOST_RESULTS:
+        raise Fault("BadRequestPredictionResultsExceededCount", f"maxCount may be at most {MOST_RESULTS}.")
+    known = {one.version.pk: one for one in iterations.all_of(project) if one.version}
+    ids = {key: responses.tag_ids(one.version) for key, one in known.items() if one.version}
+    workspace = workspace_of(project)
+    results: list[Prediction] = []
+    following = ""
+    limits, last = _limits(token), 0
+    for number, one in enumerate(_wanted(project, token, ids)):
+        if len(results) == most or number == MOST_LOOKED_AT:
+            following = str(last)  # a page may have fewer than were asked for, as long as it names the next
+            break
+        if _is_within(one, limits, ids[one.model_version_id]):
+            results.append(one)
+        last = one.pk
+    return Reply(
+        {
+            "token": _answered(token, following, most),
+            "results": [
+                responses.stored_prediction(
+                    call,
+                    one,
+                    of=workspace,
+                    iteration_id=known[one.model_version_id].uuid,
+                    ids=ids[one.model_version_id],
+                )
+                for one in results
+            ],
+        }
+    )
+
+
+@operation("DeletePrediction", "DELETE", PREDICTIONS, roles.REVIEW)
+def delete(call: Call) -> Reply:
+    ids = call.uuids("ids", MOST_IDS)
+    if not ids:
+        raise Fault("BadRequestPredictionIdsMissing", "ids is required.")
+    for one in of(call.project).filter(uuid__in=ids):
+        deletion.remove_prediction(one)
+    return NO_CONTENT
+
+
+def of(project: Project) -> QuerySet[Prediction]:
+    return Prediction.objects.filter(project=project, stored__isnull=False).select_related("sample", "stored")
+
+
+def _wanted(project: Project, token: dict[str, Any], ids: dict[int, dict[str, UUID]]) -> Iterator[Prediction]:
+    """Return stored predictions that a query may mean, in its order, from where the last page ended."""
+    rows = of(project).filter(model_version__in=list(ids)).exclude(sample__location="nowhere")
+    if begin := moment(token, "startTime"):
+        rows = rows.filter(created_at__gte=begin)
+    if end := moment(token, "endTime"):
+        rows = rows.filter(created_at__lte=end)
+    if application := member(token, "application", str, ""):
+        rows = rows.filter(stored__application=application)
+    if text := member(token, "iterationId", str, ""):
+        iteration = iterations.by_id(project, parse_uuids([text], "iterationId", 1)[0])
+        rows = rows.filter(model_version=iteration.version)
+    is_oldest_first = member(token, "orderBy", str, "").lower() == "oldest"
+    if continuation := member(token, "continuation", str, ""):
+        last = natural_number(continuation)
+        if last is None:
+            raise Fault("BadRequestPredictionInvalidQueryParameters", "This continuation is none of ours.")
+        rows = rows.filter(pk__gt=last) if is_oldest_first else rows.filter(pk__lt=last)
+    return rows.order_by("pk" if is_oldest_first else "-pk")[: MOST_LOOKED_AT + 1].iterator(MOST_RESULTS)
+
+
+def _limits(token: dict[str, Any]) -> Limits:
+    limits = {}
+    for entry in members_list(token, "tags", dict):
+        id_ = parse_uuids([member(entry, "id", str, "")], "id", 1)[0]
+        least, most = member(entry, "minThreshold", _NUMBER, 0), member(entry, "maxThreshold", _NUMBER, 1)
+        limits[id_] = (_within_one(least), _within_one(most))
+    return limits
+
+
+def _within_one(limit: float) -> float:
+    return float(min(max(limit, 0), 1))
+
+
+def _is_within(one: Prediction, limits: Limits, ids: dict[str, UUID]) -> bool:
+    """Say whether one of the tags asked for has a probability within its limits."""
+    if not limits:
+        return True
+    for name, probability in one.scores.items():
+        least, most = limits.get(ids.get(name, one.uuid), (2.0, -1.0))
+        if least <= probability <= most:
+            return True
+    return False
+
+
+def _answered(token: dict[str, Any], following: str, most: int) -> dict[str, Any]:
+    """Return the token for the next page; its `continuation` is empty after the last one."""
+    answer: dict[str, Any] = {
+        "session": member(token, "session", str, ""),
+        "continuation": following,
+        "maxCount": most,
+        "orderBy": "Oldest" if member(token, "orderBy", str, "").lower() == "oldest" else "Newest",
+        "tags": [
+            {"id": str(id_), "minThreshold": least, "maxThreshold": greatest}
+            for id_, (least, greatest) in _limits(token).items()
+        ],
+        "iterationId": member(token, "iterationId", str, "") or None,
+        "application": member(token, "application", str, ""),
+    }
+    for name in ("startTime", "endTime"):
+        at = moment(token, name)
+        answer[name] = responses.moment(at) if at else None
+    return answer

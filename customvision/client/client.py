@@ -1,0 +1,153 @@
+"""Calls to Custom Vision through the official SDK, within a time budget that holds.
+
+What the SDK does by itself is switched off, because it differs by verb (GET and DELETE are tried four times, POST
+never) and a time-out of t seconds can so last for more than 4 t: here every call has one budget, whatever is tried.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from customvision.client import errors
+from customvision.client.circuit_breaker import Breaker
+from customvision.client.errors import AnswerLost, Busy
+from customvision.client.rate_limits import Limits, TooManyCalls
+from customvision.client.resource import Resource
+
+CONNECT_SECONDS, CONNECT_SHARE = 2.0, 0.2  # of a try: the rest is for the answer
+FIRST_PAUSE_SECONDS = 0.25
+LONGEST_PAUSE_SECONDS = 8.0
+NEVER = 10**9
+SHORTEST_CALL_SECONDS = 0.2  # with less time left there is no point in another try
+
+
+class Client:
+    """One resource; thread-safe, with one pool of connections that stay open.
+
+    Args:
+        resource: whom to ask.
+        per_second: how many calls the tier allows.
+        try_seconds: how long one try may take, so that a budget has room for a second one.
+        breaker: who says when the service is to be left alone; None where the caller has patience, as a trainer has.
+    """
+
+    def __init__(
+        self, resource: Resource, *, per_second: int, try_seconds: float = 30.0, breaker: Breaker | None = None
+    ) -> None:
+        self.resource = resource
+        self.try_seconds = try_seconds
+        self.limits = Limits(per_second)
+        self.breaker = breaker or Breaker(most_failures=NEVER)
+        self._sdk: Any = None
+        self._lock = threading.Lock()
+
+    def call(self, operation: str, *arguments: Any, within: float, repeat: bool = True, **options: Any) -> Any:
+        """Do an operation, named as the SDK's method is, and return what the SDK makes of the answer.
+
+        Args:
+            operation: for example `classify_image`; `arguments` and `options` go to it.
+            within: seconds for everything: waiting for the tier, all tries, the pauses between them.
+            repeat: whether doing it twice does no harm. If not, it is tried again only when the service said that it
+                did nothing.
+
+        Raises:
+            Busy: it could not be done in time, with the seconds to wait.
+            AnswerLost: the same, and it may have been done.
+            NotAllowed: the key, the rights or the quota do not suffice.
+            Refused: the service says no.
+        """
+        deadline = time.monotonic() + within
+        tries = 0
+        while True:
+            try:
+                return self._try(operation, arguments, options, deadline)
+            except Busy as error:
+                tries += 1
+                pause = _pause(tries, error)
+                left = deadline - time.monotonic() - SHORTEST_CALL_SECONDS
+                if isinstance(error, _Resting) or pause > left or (isinstance(error, AnswerLost) and not repeat):
+                    raise
+                failed = error
+            time.sleep(pause)
+            if time.monotonic() > deadline - SHORTEST_CALL_SECONDS:  # a busy machine sleeps for longer than asked
+                raise failed
+
+    def _try(self, operation: str, arguments: tuple, options: dict[str, Any], deadline: float) -> Any:
+        if (rest := self.breaker.ask()) > 0:
+            raise _Resting(errors.busy(rest))
+        try:
+            with self.limits.one(deadline - time.monotonic() - SHORTEST_CALL_SECONDS):
+                answer = self._send(operation, arguments, options, deadline - time.monotonic())
+        except TooManyCalls as error:
+            self.breaker.gave_up()
+            raise _Resting(errors.busy(error.seconds)) from None
+        except Busy as error:
+            self.breaker.failed(error.asked_seconds)
+            raise
+        except errors.CustomVisionError:
+            self.breaker.worked()  # it answered
+            raise
+        except BaseException:
+            self.breaker.gave_up()
+            raise
+        self.breaker.worked()
+        return answer
+
+    def _send(self, operation: str, arguments: tuple, options: dict[str, Any], left: float) -> Any:
+        seconds = min(self.try_seconds, left)
+        connect = min(CONNECT_SECONDS, seconds * CONNECT_SHARE)
+        with _errors_of_the_sdk(self.resource.key):
+            method = getattr(self._client(), operation)
+            return method(*arguments, timeout=(connect, seconds - connect), **options)
+
+    def _client(self) -> Any:
+        with self._lock:
+            if self._sdk is None:
+                from customvision.client import sdk
+
+                self._sdk = sdk.open_client(self.resource, connections=self.limits.per_second)
+            return self._sdk
+
+
+class _Resting(Busy):
+    """Nothing was sent, and another try within the budget would be no different."""
+
+    def __init__(self, error: Busy) -> None:
+        super().__init__(error.message, retry_after_seconds=error.retry_after_seconds)
+
+
+def _pause(tries: int, error: Busy) -> float:
+    """Return the seconds before the next try: what the service asked for, and full jitter on top.
+
+    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 ("full jitter").
+    """
+    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**tries)
+    return error.asked_seconds + random.uniform(0, longest)  # noqa: S311
+
+
+@contextmanager
+def _errors_of_the_sdk(secret: str) -> Iterator[None]:
+    """Turn what the SDK raises into our errors.
+
+    Without a cause: its errors hold the request, and the request the key.
+    """
+    from azure.core.exceptions import AzureError
+    from msrest.exceptions import ClientException, HttpOperationError
+
+    try:
+        yield
+    except HttpOperationError as error:
+        raise _of_answer(error.response, secret) from None
+    except (ClientException, AzureError, OSError):
+        raise errors.no_answer() from None
+
+
+def _of_answer(response: Any, secret: str) -> errors.CustomVisionError:
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    return errors.of_answer(response.status_code, body, response.headers, secret)

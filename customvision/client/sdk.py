@@ -1,0 +1,52 @@
+"""The official SDK, made fit for a server: one pool of connections for all threads, no retries and no redirects.
+
+Imported at the first call only. The SDK (3.1.1, the last one) builds on `msrest`, whose sender keeps a session for each
+thread and makes its own guesses about what to try again.
+"""
+
+import logging
+from typing import Any
+
+import requests
+from azure.cognitiveservices.vision.customvision.prediction import CustomVisionPredictionClient
+from azure.cognitiveservices.vision.customvision.training import CustomVisionTrainingClient
+from msrest.authentication import ApiKeyCredentials
+from msrest.universal_http.requests import RequestsHTTPSender
+from requests.adapters import HTTPAdapter
+
+from customvision.client.resource import Resource
+
+logging.getLogger("msrest").setLevel(logging.WARNING)  # at DEBUG it writes down whatever a service answers
+CLIENTS = {"prediction": CustomVisionPredictionClient, "training": CustomVisionTrainingClient}
+
+
+def open_client(resource: Resource, *, connections: int) -> Any:
+    """Return the SDK's client for a resource, with at most so many connections kept open."""
+    credentials = ApiKeyCredentials(in_headers={resource.header: resource.key})
+    client: Any = CLIENTS[resource.area](resource.endpoint.rstrip("/"), credentials)
+    client.config.retry_policy.retries = 0
+    client.config.retry_policy.policy.status_forcelist = []
+    client.config.redirect_policy.allow = False  # a redirect would carry the key to wherever it leads
+    client.config.pipeline._sender.driver = _OneSession(client.config, connections)
+    client.__enter__()  # keep the connections open
+    return client
+
+
+class _OneSession(RequestsHTTPSender):
+    """A sender whose threads share a session: its pool is thread-safe, and nothing else of it changes."""
+
+    def __init__(self, config: Any, connections: int) -> None:
+        self._connections = connections
+        super().__init__(config)
+
+    @property
+    def session(self) -> requests.Session:
+        return self._shared
+
+    @session.setter
+    def session(self, value: requests.Session) -> None:
+        adapter = HTTPAdapter(pool_connections=1, pool_maxsize=self._connections)
+        value.mount("https://", adapter)
+        value.mount("http://", adapter)
+        self._init_session(value)
+        self._shared = value

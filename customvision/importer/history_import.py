@@ -1,0 +1,82 @@
+"""Iterations with their figures, and stored predictions with their pictures: what was, kept as it was.
+
+A stored prediction's picture becomes a sample without a label. What the iteration said of it is no answer of a model
+here, so it is kept beside the sample and not among our predictions.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from customvision.importer import image_import
+from customvision.importer.downloads import fetch_all
+from customvision.importer.image_import import AT_ONCE, LONGEST_PROBLEM, Errand, in_batches
+from customvision.importer.service import RemotePrediction
+from customvision.models import ImportedIteration, ImportedPrediction
+
+MEASURED = "Completed"
+
+
+def bring_iterations(errand: Errand) -> int:
+    """Write all iterations down, with the figures of those that were trained; return how many there are."""
+    found = errand.remote.iterations(errand.imported.remote_id)
+    errand.progress(0, len(found), _("Bringing iterations home"))
+    for number, one in enumerate(found, start=1):
+        facts: dict[str, Any] = {
+            "name": one.name[:200],
+            "status": one.status[:30],
+            "published_as": one.published_as[:200],
+            "trained_at": one.trained_at,
+        }
+        if one.status == MEASURED:
+            facts["performance"] = errand.remote.performance(errand.imported.remote_id, one.id)
+        ImportedIteration.objects.update_or_create(imported=errand.imported, remote_id=one.id, defaults=facts)
+        errand.progress(number, len(found), _("Bringing iterations home"))
+    return len(found)
+
+
+def bring_predictions(errand: Errand) -> set[UUID]:
+    """Keep the stored predictions that are not here yet, with their pictures; return those that the service listed."""
+    listed: set[UUID] = set()
+    iterations = {one.remote_id: one for one in errand.imported.iterations.all()}
+    errand.progress(0, 0, _("Bringing stored predictions home"))
+    for page, token in errand.remote.predictions(errand.imported.remote_id):
+        for some in in_batches(page, AT_ONCE):
+            _take_some(errand, some, token, iterations)
+        listed.update(one.id for one in page)
+        errand.progress(len(listed), len(listed), _("Bringing stored predictions home"))
+    return listed
+
+
+def _take_some(
+    errand: Errand, some: Sequence[RemotePrediction], token: str, iterations: Mapping[UUID, ImportedIteration]
+) -> None:
+    ids = [one.id for one in some]
+    rows = {row.remote_id: row for row in errand.imported.predictions.filter(remote_id__in=ids)}
+    new = [one for one in some if one.id not in rows or rows[one.id].sample_id is None]
+
+    def again(wanted: list[UUID]) -> list[RemotePrediction]:
+        page, _following = errand.remote.page(errand.imported.remote_id, token)
+        return [one for one in page if one.id in wanted]
+
+    fetched = fetch_all(new, again, host=errand.remote.host)
+    said = {one.id: one for one in new}
+    there = {id_: one for id_, one in fetched.items() if not one.is_gone}
+    kept = [(said[id_], one) for id_, one in image_import.keep_all(errand, there).items()]
+    with transaction.atomic():
+        for one, (sample, sha256, problem) in kept:
+            ImportedPrediction.objects.update_or_create(
+                imported=errand.imported,
+                remote_id=one.id,
+                defaults={
+                    "iteration": iterations.get(one.iteration_id),
+                    "sample": sample,
+                    "sha256": sha256,
+                    "scores": dict(sorted(one.scores.items(), key=lambda item: -item[1])),
+                    "predicted_at": one.predicted_at,
+                    "problem": problem[:LONGEST_PROBLEM],
+                },
+            )

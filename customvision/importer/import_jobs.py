@@ -1,0 +1,198 @@
+"""Asking for an import, doing it, and forgetting the key.
+
+A maintainer's key is needed for as long as jobs work with it, and those may run in another process, hours later. So it
+lies in the database sealed under SECRET_KEY (`common.sealing`), apart from the job, whose row is shown and is
+kept for weeks; it is deleted when the last import that needs it has ended, whatever its end, and of no use after a day.
+"""
+
+from collections.abc import Iterable
+from datetime import timedelta
+
+from django.db import transaction
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from common import jobs, languages, sealing
+from common.errors import Conflict, InvalidInput, Unavailable
+from common.models import Job
+from common.progress import Progress, silent
+from customvision.client.errors import NotAllowed, Refused
+from customvision.importer import history_import, image_import, import_report, project_mapping
+from customvision.importer.image_import import Errand
+from customvision.importer.service import Remote, RemoteProject
+from customvision.models import ImportedProject, ServiceAccess
+
+JOB = "training.import_custom_vision"
+QUEUE = "imports"
+PURPOSE = "custom vision training key"
+ATTEMPTS = 20  # at up to five minutes apart: an outage of an hour passes
+UNUSED_FOR = timedelta(hours=1)
+NOT_FOUND = 404
+
+
+class ImportActive(Conflict):
+    """An import of this project is under way."""
+
+    code = "import_active"
+
+
+class KeyForgotten(InvalidInput):
+    code = "key_forgotten"
+
+
+def give_access(endpoint: str, key: str, *, by: User | None) -> ServiceAccess:
+    """Keep endpoint and key for imports to come; asks the service nothing.
+
+    Raises:
+        InvalidInput: if this is no endpoint that a key may be sent to.
+    """
+    endpoint, key = endpoint.strip().rstrip("/"), key.strip()
+    Remote(endpoint, key)
+    sealed = sealing.seal(key, purpose=PURPOSE)
+    return ServiceAccess.objects.create(endpoint=endpoint, sealed_key=sealed, given_by=by)
+
+
+def remote_of(access: ServiceAccess | None, *, patience_seconds: float | None = None) -> Remote:
+    """Return the resource. Raises KeyForgotten where the key was deleted or is too old."""
+    try:
+        if access is not None:
+            return Remote(
+                access.endpoint, sealing.unseal(access.sealed_key, purpose=PURPOSE), patience_seconds=patience_seconds
+            )
+    except sealing.Unreadable:
+        pass
+    raise KeyForgotten(_("The key is not kept any more. Type it in again: the import goes on where it stopped."))
+
+
+def request(
+    access: ServiceAccess, found: RemoteProject, *, with_predictions: bool, by: User | None, checks_bytes: bool = False
+) -> ImportedProject:
+    """Ask a worker to import a project.
+
+    Raises:
+        InvalidInput: for a project that detects objects.
+        ImportActive: if an import of it has not ended.
+    """
+    with transaction.atomic():
+        imported, _job = _prepare(access, found, with_predictions, checks_bytes, by, attempts=ATTEMPTS)
+    return imported
+
+
+def begin(
+    access: ServiceAccess, found: RemoteProject, *, with_predictions: bool, checks_bytes: bool = False
+) -> tuple[ImportedProject, Job]:
+    """Prepare an import that this very process does, with `jobs.run`. Raises as `request` does."""
+    jobs.reclaim_stalled()
+    with transaction.atomic():
+        imported, job = _prepare(access, found, with_predictions, checks_bytes, None, attempts=1)
+        claimed = jobs.claim(job.pk, jobs.worker_name())
+    if claimed is None:
+        raise ImportActive(_("Another process has taken this import."))
+    return imported, claimed
+
+
+def execute(
+    imported: ImportedProject, progress: Progress = silent, *, with_predictions: bool, checks_bytes: bool
+) -> None:
+    """Bring a project home. Safe to be started again after any end: it goes on from what is here.
+
+    Raises:
+        Cancelled: it was asked to stop.
+        Later: the service does not answer now.
+        DomainError: it cannot go on, with a sentence that says why.
+    """
+    try:
+        _bring(imported, progress, with_predictions=with_predictions, checks_bytes=checks_bytes)
+    except Refused as error:
+        if error.answered == NOT_FOUND:
+            sentence = _("“%(name)s” is not there any more. What came until then is kept.")
+            raise InvalidInput(sentence % {"name": imported.name}) from error
+        raise
+    except NotAllowed:
+        raise
+    except Unavailable as error:
+        raise jobs.Later(str(error)) from error
+
+
+def cancel(imported: ImportedProject) -> None:
+    """Stop an import. Raises Conflict if it has ended already."""
+    if not imported.is_active or imported.job is None:
+        raise Conflict(_("This import has ended already."))
+    jobs.request_cancel(imported.job)
+    forget_keys()
+
+
+def forget_keys() -> int:
+    """Delete the keys that no import needs any more; return how many."""
+    now = timezone.now()
+    forgotten = 0
+    for access in ServiceAccess.objects.all():
+        asked = access.imports.select_related("job")
+        is_needed = any(one.is_active for one in asked)
+        is_new = not asked.exists() and access.created_at > now - UNUSED_FOR
+        is_too_old = access.created_at < now - timedelta(seconds=sealing.SECONDS)
+        if is_too_old or not (is_needed or is_new):
+            forgotten += access.delete()[0] > 0
+    return forgotten
+
+
+def selected(found: Iterable[RemoteProject], wanted: str) -> RemoteProject:
+    """Return the project that somebody means by a name or an id.
+
+    Raises:
+        InvalidInput: naming those that are there.
+    """
+    rows = list(found)
+    named = [one for one in rows if wanted in (one.name, str(one.id))] or [
+        one for one in rows if wanted.lower() in (one.name.lower(), one.id.hex)
+    ]
+    if len(named) == 1:
+        return named[0]
+    known = ", ".join(sorted(one.name for one in rows)) or _("none")
+    sentence = _("There is no project “%(name)s”, or more than one. There are: %(known)s.")
+    raise InvalidInput(sentence % {"name": wanted, "known": known})
+
+
+def _prepare(
+    access: ServiceAccess,
+    found: RemoteProject,
+    with_predictions: bool,
+    checks_bytes: bool,
+    by: User | None,
+    *,
+    attempts: int,
+) -> tuple[ImportedProject, Job]:
+    imported = project_mapping.adopt_project(found, endpoint=access.endpoint, by=by)
+    payload = {"imported": imported.pk, "with_predictions": with_predictions, "checks_bytes": checks_bytes}
+    try:
+        job = jobs.enqueue(
+            JOB, languages.kept_in(payload), queue=QUEUE, key=f"{JOB}:{imported.pk}", max_attempts=attempts
+        )
+    except jobs.AlreadyActive as error:
+        sentence = _(
+            "“%(name)s” is being imported already. Wait for it, or cancel it on its page. An import whose process was"
+            " killed is given up after about a minute."
+        )
+        raise ImportActive(sentence % {"name": found.name}) from error
+    before = imported.access
+    imported.job, imported.access, imported.requested_by, imported.finished_at = job, access, by, None
+    imported.save(update_fields=["job", "access", "requested_by", "finished_at"])
+    if before and before != access and not before.imports.exists():
+        before.delete()
+    return imported, job
+
+
+def _bring(imported: ImportedProject, progress: Progress, *, with_predictions: bool, checks_bytes: bool) -> None:
+    remote = remote_of(imported.access)
+    found = remote.project(imported.remote_id)
+    project_mapping.adopt_project(found, endpoint=imported.endpoint, by=imported.requested_by)
+    categories = project_mapping.adopt_tags(imported, remote.tags(imported.remote_id))
+    errand = Errand(imported, remote, categories, imported.requested_by, progress, checks_bytes)
+    iterations = history_import.bring_iterations(errand)
+    seen = image_import.bring(errand)
+    predictions = history_import.bring_predictions(errand) if with_predictions else None
+    tags = remote.tags(imported.remote_id)
+    import_report.write(errand, seen, tags, iterations=iterations, predictions=predictions)
+    imported.finished_at = timezone.now()
+    imported.save(update_fields=["finished_at"])

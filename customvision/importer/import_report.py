@@ -1,0 +1,97 @@
+"""What was there and what is here, counted anew after each import; complete when nothing is missing.
+
+Here is what the rows say *and* the storage holds: the sample has the digest of the bytes that came, and its picture
+lies in the storage with the length that was written down.
+"""
+
+from collections import Counter
+from collections.abc import Mapping
+from typing import Any
+from uuid import UUID
+
+from django.utils.translation import gettext as _
+
+from customvision.importer import image_import
+from customvision.importer.image_import import Errand, Seen
+from customvision.importer.service import RemoteTag
+from customvision.models import ImportedImage
+from predictions.models import Category
+
+MOST_TOLD = 200
+
+
+def write(errand: Errand, seen: Seen, tags: list[RemoteTag], *, iterations: int, predictions: set[UUID] | None) -> None:
+    """Count, and keep the report with the imported project; `predictions` are those listed, None if not asked for."""
+    imported = errand.imported
+    imported.report = _report(errand, seen, tags) | {
+        "iterations": iterations,
+        "predictions": _of_predictions(errand, predictions),
+    }
+    report = imported.report
+    counted = [report["images"], *([report["predictions"]] if report["predictions"] else [])]
+    report["complete"] = all(one["here"] >= one["there"] for one in counted) and not report["differing"]
+    imported.save(update_fields=["report"])
+
+
+def _report(errand: Errand, seen: Seen, tags: list[RemoteTag]) -> dict[str, Any]:
+    rows = [row for row in errand.imported.images.select_related("sample").order_by("pk") if row.remote_id in seen.tags]
+    broken = [row for row in rows if row.sample and not _is_whole(row)]
+    here = [row for row in rows if row.sample and row not in broken]
+    there_per_tag = Counter(str(tag) for tag_ids in seen.tags.values() for tag in tag_ids)
+    here_per_tag = Counter(tag for row in here for tag in row.tag_ids)
+    failed = [{"id": str(row.remote_id), "reason": row.problem} for row in rows if not row.sample]
+    failed += [{"id": str(row.remote_id), "reason": _("The stored picture is lost or damaged.")} for row in broken]
+    several = [str(row.remote_id) for row in here if len(row.tag_ids) > 1]
+    differing = _conflicts(errand, errand.categories)
+    return {
+        "tags": [_of_tag(tag, there_per_tag, here_per_tag, failed, rows) for tag in tags],
+        "images": {
+            "there": max(len(seen.tags), seen.counted),
+            "here": len(here),
+            "failed": len(failed),
+            "new": seen.fetched,
+            "labelled": seen.labelled,
+            "untagged": sum(not row.tag_ids for row in here),
+            "several_tags": len(several),
+            "same_bytes": len(here) - len({row.sample_id for row in here}),
+            "gone": errand.imported.images.count() - len(rows),
+        },
+        "failures": failed[:MOST_TOLD],
+        "several": several[:MOST_TOLD],
+        "conflicts": differing[:MOST_TOLD],
+        "differing": [str(id_) for id_ in seen.differing][:MOST_TOLD],
+        "checked_bytes": errand.checks_bytes,
+    }
+
+
+def _of_tag(tag: RemoteTag, there: Counter, here: Counter, failed: list, rows: list[ImportedImage]) -> dict[str, Any]:
+    missing = {one["id"] for one in failed}
+    lost = sum(str(row.remote_id) in missing and str(tag.id) in row.tag_ids for row in rows)
+    id_ = str(tag.id)
+    return {"name": tag.name, "type": tag.type, "there": there[id_], "here": here[id_], "failed": lost}
+
+
+def _is_whole(row: ImportedImage) -> bool:
+    """Say whether a sample is what came, and its picture is in the storage; one discarded here is let go on purpose."""
+    sample = row.sample
+    if sample is None or sample.sha256 != row.sha256:
+        return False
+    if not sample.has_picture:
+        return image_import.is_here(row)
+    try:
+        return sample.storage.size(sample.file_name) == sample.size_bytes
+    except OSError:
+        return False
+
+
+def _of_predictions(errand: Errand, there: set[UUID] | None) -> dict[str, int] | None:
+    if there is None:
+        return None
+    here = there & set(errand.imported.predictions.exclude(sample=None).values_list("remote_id", flat=True))
+    return {"there": len(there), "here": len(here), "failed": len(there) - len(here)}
+
+
+def _conflicts(errand: Errand, categories: Mapping[UUID, Category]) -> list[dict[str, str]]:
+    return [
+        {"id": str(row.remote_id), "here": here} for row, here in image_import.conflicts(errand.imported, categories)
+    ]

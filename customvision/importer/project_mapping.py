@@ -1,0 +1,87 @@
+"""A remote project becomes a project here, its tags become categories; both keep their ids where these are free.
+
+So a program that knows the project by its id changes endpoint and keys, and nothing else.
+"""
+
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.text import slugify
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from common.errors import Conflict, InvalidInput
+from customvision.importer.service import RemoteProject, RemoteTag
+from customvision.models import ImportedProject, ImportedTag
+from predictions import categories, projects
+from predictions.models import Category, Project
+
+
+@transaction.atomic
+def adopt_project(found: RemoteProject, *, endpoint: str, by: User | None) -> ImportedProject:
+    """Return the row of a remote project; at first it makes the project that everything comes to.
+
+    Raises:
+        InvalidInput: for a project that detects objects.
+    """
+    if found.is_detection:
+        sentence = _("“%(name)s” is a project for object detection. Classifr classifies whole pictures.")
+        raise InvalidInput(sentence % {"name": found.name})
+    known = ImportedProject.objects.filter(remote_id=found.id).select_related("project", "job").first()
+    if known:
+        ImportedProject.objects.filter(pk=known.pk).update(endpoint=endpoint, name=found.name[:200])
+        return known
+    return ImportedProject.objects.create(
+        project=_make(found),
+        remote_id=found.id,
+        endpoint=endpoint,
+        name=found.name[:200],
+        classification_type=found.classification_type,
+        requested_by=by,
+    )
+
+
+def adopt_tags(imported: ImportedProject, found: list[RemoteTag]) -> dict[UUID, Category]:
+    """Return the category of each remote tag; missing ones are made. Tags that differ in case only are one category.
+
+    A Negative tag is a category as any other: the model learns it as one more answer, “none of these”.
+    """
+    known = {one.remote_id: one.category for one in imported.tags.select_related("category")}
+    for tag in found:
+        if tag.id not in known and (category := _category(imported.project, tag)):
+            known[tag.id] = category
+            ImportedTag.objects.create(
+                imported=imported, remote_id=tag.id, category=category, name=tag.name[:200], type=tag.type
+            )
+    return known
+
+
+def _make(found: RemoteProject) -> Project:
+    name = _clean(found.name, str(found.id))
+    try:
+        project = projects.create(name)
+    except Conflict:  # there is one of that name, which is another one
+        project = projects.create(name, slug=f"{slugify(name)[:50].strip('-') or 'project'}-{found.id.hex[:8]}")
+    project.description = found.description
+    if not Project.objects.filter(uuid=found.id).exists():
+        project.uuid = found.id
+    project.save(update_fields=["description", "uuid"])
+    return project
+
+
+@transaction.atomic
+def _category(project: Project, tag: RemoteTag) -> Category | None:
+    category, is_new = categories.add(project, _clean(tag.name, str(tag.id)), tag.description)
+    if is_new and not Category.objects.filter(uuid=tag.id).exists():
+        category.uuid = tag.id
+        category.save(update_fields=["uuid"])
+    return category
+
+
+def _clean(name: str, otherwise: str) -> str:
+    """Return a name as we can keep it: shortened, without what cannot be seen, or else the id."""
+    visible = "".join(letter if letter.isprintable() else " " for letter in name)[: categories.LONGEST_NAME]
+    try:
+        return categories.clean_name(visible)
+    except InvalidInput:
+        return otherwise

@@ -1,0 +1,67 @@
+"""A model's figures beside those that Custom Vision reported for its newest iteration.
+
+They are not of the same pictures: the service measures on splits of its own training images, we on our test split.
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+from customvision.importer.service import THRESHOLD
+from customvision.models import ImportedIteration
+from training.evaluation import thresholds
+from training.models import Evaluation
+
+MEASURES = ("precision", "recall", "average_precision")
+
+
+@dataclass(frozen=True)
+class Pair:
+    """One measure: ours and theirs, each in [0, 1] or None where it is undefined."""
+
+    own: float | None
+    theirs: float | None
+
+    @property
+    def bars(self) -> tuple[int, int]:
+        """Return both in whole percent, as lengths."""
+        return round(100 * (self.own or 0)), round(100 * (self.theirs or 0))
+
+
+@dataclass(frozen=True)
+class Comparison:
+    iteration: ImportedIteration
+    threshold: float
+    rows: list[tuple[str, list[Pair]]]  # by category: precision, recall, average precision
+    overall: list[Pair]
+
+
+def beside(own: Evaluation) -> Comparison | None:
+    """Return both models' figures by category, or None where no measured iteration was brought home."""
+    iteration = newest_measured(own.model_version.project_id)
+    if iteration is None:
+        return None
+    threshold = iteration.performance.get("threshold", THRESHOLD)
+    ours, theirs = thresholds.at(own, threshold), _by_category(iteration)
+    names = [*ours.per_category, *(name for name in theirs if name not in ours.per_category)]
+    return Comparison(
+        iteration,
+        threshold,
+        [(name, _pairs(ours.per_category.get(name), theirs.get(name))) for name in names],
+        _pairs(ours.overall, iteration.performance.get("overall")),
+    )
+
+
+def newest_measured(project: int) -> ImportedIteration | None:
+    rows = ImportedIteration.objects.filter(imported__project=project, trained_at__isnull=False)
+    return rows.exclude(performance={}).order_by("-trained_at", "-pk").first()
+
+
+def _by_category(iteration: ImportedIteration) -> dict[str, dict[str, Any]]:
+    """Return the figures of each tag under the name that its category has now."""
+    tags = iteration.imported.tags.select_related("category")
+    names = {str(tag.remote_id): tag.category.name for tag in tags}
+    return {names.get(id_, one["name"]): one for id_, one in iteration.performance.get("per_tag", {}).items()}
+
+
+def _pairs(own: thresholds.Figures | None, theirs: dict[str, Any] | None) -> list[Pair]:
+    return [Pair(getattr(own, name, None), (theirs or {}).get(name)) for name in MEASURES]

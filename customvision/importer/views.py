@@ -1,0 +1,109 @@
+"""The pages that bring projects home from Custom Vision; for maintainers."""
+
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.debug import sensitive_post_parameters
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+
+from accounts import roles
+from accounts.requests import user_of
+from common.errors import DomainError
+from customvision.importer import import_jobs
+from customvision.importer.forms import ChooseProjectsForm, ServiceAccessForm
+from customvision.models import ImportedProject, ServiceAccess
+
+ASK_SECONDS = 10.0  # a page waits no longer
+IMPORTS_SHOWN = 50
+
+
+@sensitive_post_parameters("key")
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+def import_start(request: HttpRequest) -> HttpResponse:
+    """Take endpoint and key of a resource, once they have proved right; list what was imported."""
+    form = ServiceAccessForm(request.POST or None)
+    status = 200
+    if request.method == "POST":
+        status = 400
+        if form.is_valid():
+            try:
+                access = import_jobs.give_access(
+                    form.cleaned_data["endpoint"], form.cleaned_data["key"], by=user_of(request)
+                )
+            except DomainError as error:
+                form.add_error(None, str(error))
+            else:
+                return redirect("importer:choose_projects", access.uuid)
+    imports = _imports()[:IMPORTS_SHOWN]
+    return render(request, "customvision/import_start.html", {"form": form, "imports": imports}, status=status)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+def choose_projects(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Show the projects of a resource to whoever gave its key; import those that are chosen."""
+    access = get_object_or_404(ServiceAccess, uuid=uuid, given_by=user_of(request))
+    try:
+        found = import_jobs.remote_of(access, patience_seconds=ASK_SECONDS).projects()
+    except DomainError as error:
+        access.delete()
+        messages.error(request, str(error))
+        return redirect("importer:import_start")
+    form = ChooseProjectsForm(request.POST or None, projects=found)
+    if request.method != "POST" or not form.is_valid():
+        context = {"form": form, "access": access, "found": found}
+        return render(request, "customvision/choose_projects.html", context, status=400 if form.errors else 200)
+    asked = []
+    for one in form.chosen:
+        try:
+            asked.append(
+                import_jobs.request(
+                    access, one, with_predictions=form.cleaned_data["with_predictions"], by=user_of(request)
+                )
+            )
+        except DomainError as error:
+            messages.warning(request, str(error))
+    return redirect("importer:import_detail", asked[0].pk) if len(asked) == 1 else redirect("importer:import_start")
+
+
+@require_GET
+@login_required
+@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+def import_detail(request: HttpRequest, pk: int) -> HttpResponse:
+    """Show how far an import is, or what came of it."""
+    return render(request, "customvision/import_detail.html", {"imported": get_object_or_404(_imports(), pk=pk)})
+
+
+@require_GET
+@login_required
+@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+def import_progress(request: HttpRequest, pk: int) -> HttpResponse:
+    """Answer the page's question how far an import is; once it has ended, have the page loaded again."""
+    found = get_object_or_404(_imports(), pk=pk)
+    if not found.is_active:
+        return HttpResponse(status=204, headers={"HX-Refresh": "true"})
+    return render(request, "customvision/_import_progress.html", {"imported": found})
+
+
+@require_POST
+@login_required
+@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+def cancel_import(request: HttpRequest, pk: int) -> HttpResponse:
+    found = get_object_or_404(_imports(), pk=pk)
+    import_jobs.cancel(found)
+    messages.info(
+        request, _("The import of “%(name)s” is being cancelled. What has come stays.") % {"name": found.name}
+    )
+    return redirect("importer:import_detail", found.pk)
+
+
+def _imports() -> QuerySet[ImportedProject]:
+    return ImportedProject.objects.select_related("project", "job", "requested_by")

@@ -1,0 +1,175 @@
+"""The predictor that asks Azure Custom Vision: every answer within ten seconds, or a sentence that says why not."""
+
+import logging
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from uuid import UUID
+
+import numpy as np
+from django.core.checks import CheckMessage, Error
+from django.utils.translation import gettext as _
+from PIL import Image
+
+from common.backends import NotTried, PermissionCheck, check_permission
+from common.media.images import Picture
+from customvision.client import encoding, rate_limits
+from customvision.client.circuit_breaker import Breaker
+from customvision.client.client import Client
+from customvision.client.errors import Busy, NotAllowed, Refused
+from customvision.client.resource import Resource
+from predictions.predictors.base import BasePredictor, PredictorError, PredictorUnavailable, Scores, Servable
+from predictions.predictors.local import preprocessing
+
+logger = logging.getLogger(__name__)
+
+BUDGET_SECONDS = 10.0  # for one picture, whatever is tried; so a user has an answer or a sentence within twelve
+TRY_SECONDS = 6.0  # so there is time for a second try
+APPLICATION = "classifr"  # kept by the service with every stored prediction
+PROBE_SECONDS = 20.0
+SETTINGS = "AZURE_CUSTOM_VISION"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Where a model is at Azure. A model version keeps it as "project/iteration/published name"."""
+
+    project: str
+    iteration: str
+    published_name: str
+
+    def __str__(self) -> str:
+        return f"{self.project}/{self.iteration}/{self.published_name}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Reference":
+        """Raises PredictorError for what is no such reference."""
+        project, _slash, rest = text.partition("/")
+        iteration, _slash, name = rest.partition("/")
+        if not (project and iteration and name):
+            raise PredictorError(_("This model version does not say where its model is at Azure. Promote another one."))
+        return cls(project, iteration, name)
+
+
+class AzurePredictor(BasePredictor):
+    """Serves published iterations of Custom Vision.
+
+    Test-time augmentation asks about each crop, which costs three calls for a picture; all of them share its budget.
+
+    Args:
+        endpoint, key: of the prediction resource.
+        tier: "F0" or "S0"; how many calls a second it allows.
+        store: whether the service keeps pictures and answers, for its own portal to show.
+    """
+
+    at_once = 1  # each answer is paid for: one that came must not be lost because the next one did not
+
+    def __init__(self, *, alias: str, endpoint: str = "", key: str = "", tier: str = "S0", store: bool = False) -> None:
+        super().__init__(alias=alias)
+        self.tier, self.store = tier, store
+        known = rate_limits.PREDICTIONS_PER_SECOND if store else rate_limits.PREDICTIONS_PER_SECOND_UNKEPT
+        self.client = Client(
+            Resource("prediction", endpoint, key),
+            per_second=known.get(tier, min(known.values())),
+            try_seconds=TRY_SECONDS,
+            breaker=Breaker(),
+        )
+
+    def predict(self, pictures: Sequence[Picture], model: Servable, *, augment: bool = False) -> list[Scores]:
+        crops = preprocessing.CROPS if augment else preprocessing.WHOLE
+        return [self._scores(picture.image, model, crops) for picture in pictures]
+
+    def load(self, model: Servable) -> None:
+        """Ask about a grey picture, which is not kept: the published name is there and the key opens it."""
+        self._ask(Image.new("RGB", (64, 64), "grey"), model, time.monotonic() + BUDGET_SECONDS, store=False)
+
+    def missing(self) -> list[str]:
+        given = {"PREDICTION_ENDPOINT": self.client.resource.endpoint, "PREDICTION_KEY": self.client.resource.key}
+        return [f"{SETTINGS}_{name}" for name, value in given.items() if not value]
+
+    def probe(self) -> Iterator[PermissionCheck]:
+        yield check_permission("prediction key", self._try_key)
+
+    def check(self) -> list[CheckMessage]:
+        messages: list[CheckMessage] = []
+        if len(missing := self.missing()) == 1:
+            message = f"{missing[0]} is not set, but the other half of it is."
+            messages.append(Error(message, hint="Set both, or neither of them.", id="predictions.E021"))
+        if self.tier not in rate_limits.PREDICTIONS_PER_SECOND:
+            message = f"{SETTINGS}_TIER is '{self.tier}'."
+            hint = f"Choose one of: {', '.join(rate_limits.PREDICTIONS_PER_SECOND)}."
+            messages.append(Error(message, hint=hint, id="predictions.E022"))
+        if problem := self.client.resource.problem():
+            message = f"{SETTINGS}_PREDICTION_ENDPOINT {problem}"
+            hint = (
+                "Copy it from the page “Keys and Endpoint” of the resource: https://NAME.cognitiveservices.azure.com/"
+            )
+            messages.append(Error(message, hint=hint, id="predictions.E023"))
+        return messages
+
+    def _try_key(self) -> str:
+        """Ask about a project that nobody has: with a right key the service says just that."""
+        if names := self.client.resource.unset():
+            raise NotTried(f"not set: {', '.join(names)}")
+        picture = encoding.encode(Image.new("RGB", (32, 32)))
+        nobody = str(UUID(int=0))
+        try:
+            self.client.call("classify_image_with_no_store", nobody, "none", picture, within=PROBE_SECONDS)
+        except Refused as error:
+            if not error.reason.startswith(("NotFound", "BadRequest")):
+                raise
+        return f"accepted by {self.client.resource.endpoint}"
+
+    def _scores(self, image: Image.Image, model: Servable, crops: Sequence[float]) -> Scores:
+        deadline = time.monotonic() + BUDGET_SECONDS
+        answers = [self._ask(_cropped(image, crop), model, deadline, store=self.store) for crop in crops]
+        means = np.mean([[answer[name] for name in model.class_names] for answer in answers], axis=0).clip(0, 1)
+        return dict(zip(model.class_names, means.tolist(), strict=True))
+
+    def _ask(self, image: Image.Image, model: Servable, deadline: float, *, store: bool) -> Scores:
+        reference = Reference.parse(model.reference)
+        if self.missing():
+            raise PredictorUnavailable(_("The prediction service is not set up. A maintainer has to do that."))
+        try:
+            answer = self.client.call(
+                "classify_image" if store else "classify_image_with_no_store",
+                reference.project,
+                reference.published_name,
+                encoding.encode(image),
+                application=APPLICATION,
+                within=deadline - time.monotonic(),
+            )
+        except Busy as error:
+            raise PredictorUnavailable(error.message, retry_after_seconds=error.retry_after_seconds) from None
+        except NotAllowed as error:
+            logger.error("Model %s cannot be asked: %s", model.reference, error)
+            sentence = _("The prediction service does not let us in. A maintainer has to look at its key and quota.")
+            raise PredictorUnavailable(sentence) from None
+        except Refused as error:
+            raise _refusal(error, model) from None
+        return _matched(answer, model)
+
+
+def _cropped(image: Image.Image, crop: float) -> Image.Image:
+    """Return the centred square of this share of the shorter side; the whole picture for 1, as the service wants it."""
+    if crop == 1:
+        return image
+    side = max(1, int(min(image.size) * crop))
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    return image.crop((left, top, left + side, top + side))
+
+
+def _matched(answer: object, model: Servable) -> Scores:
+    scores = {one.tag_name: min(1.0, max(0.0, float(one.probability))) for one in answer.predictions}  # type: ignore[attr-defined]
+    if set(scores) != set(model.class_names):
+        raise PredictorError(
+            _("The published model at Azure knows other categories than its version says. Promote another version.")
+        )
+    return scores
+
+
+def _refusal(error: Refused, model: Servable) -> PredictorError:
+    if error.answered == 404:
+        logger.error("Model %s is no longer there: %s", model.reference, error)
+        return PredictorError(_("The model is no longer published at Azure. Promote another version."))
+    return PredictorError(str(error))

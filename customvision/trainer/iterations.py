@@ -1,0 +1,159 @@
+"""Iterations of a Custom Vision project: started once, waited for, measured by the service, published, cleaned up."""
+
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from common.progress import Progress
+from customvision.client.errors import AnswerLost, Refused
+from customvision.predictor import Reference
+from customvision.trainer.project_sync import ROUNDS, Azure
+from customvision.trainer.upload_ledger import Ledger
+from predictions.predictors.base import PredictorError
+from training.trainers.base import TrainingFailed
+
+POLL_SECONDS = 3.0
+LONGEST_TRAINING_SECONDS = 6 * 3600
+USUAL_POLLS = 100  # what the bar of progress reckons with
+MOST_ITERATIONS = 20
+THRESHOLD = 0.5
+PREFIX = "classifr-"
+NOT_NEEDED = ("BadRequestTrainingNotNeeded", "BadRequestTrainingNotNeededButTrainingPipelineUpdated")
+RUNNING, DONE = "Training", "Completed"
+
+
+@dataclass(frozen=True)
+class Performance:
+    """What the service says of an iteration, at `THRESHOLD`; figures in [0, 1]."""
+
+    whole: dict[str, Any]
+    by_tag: dict[str, dict[str, Any]]
+
+    @property
+    def names(self) -> list[str]:
+        return sorted(self.by_tag)
+
+
+def train(azure: Azure, ledger: Ledger, tell: Progress) -> Any:
+    """Return the completed iteration of what the project holds now, training it if there is none.
+
+    An iteration that is under way, of an interrupted run or of somebody else, is waited for; whether it is of the
+    present pictures is for the service to say, which refuses to train the same again.
+
+    Raises:
+        TrainingFailed: the service refuses to train, or failed.
+        CustomVisionError: as `Client.call`.
+    """
+    for _round in range(ROUNDS):
+        try:
+            iteration = azure.call("train_project", repeat=False)
+        except AnswerLost:
+            continue  # if it took effect, the next try says that a training is in progress
+        except Refused as error:
+            if error.reason in NOT_NEEDED:
+                return _newest(azure, DONE)
+            if error.reason != "BadRequestTrainingAlreadyInProgress":
+                raise
+            _wait(azure, _newest(azure, RUNNING), tell)
+            continue
+        ledger.iterations.append(str(iteration.id))
+        ledger.save()
+        return _completed(_wait(azure, iteration, tell))
+    raise TrainingFailed(_("Custom Vision did not start to train. Start the run again in a while."))
+
+
+def _newest(azure: Azure, status: str) -> Any:
+    """Return the newest iteration of this status, or whichever is newest where it has moved on meanwhile."""
+    known = sorted(azure.call("get_iterations"), key=lambda one: one.created, reverse=True)
+    for one in known:
+        if one.status == status:
+            return one
+    if not known:
+        raise TrainingFailed(_("Custom Vision has no iteration, and refuses to train one. Look at its portal."))
+    return known[0]
+
+
+def _wait(azure: Azure, iteration: Any, tell: Progress) -> Any:
+    """Look at an iteration until it is no longer under way. Raises Cancelled at once when asked to stop."""
+    deadline = time.monotonic() + LONGEST_TRAINING_SECONDS
+    polls = 0
+    while iteration.status == RUNNING:
+        tell(min(polls, USUAL_POLLS - 1), USUAL_POLLS, _("Custom Vision is training"))
+        if time.monotonic() > deadline:
+            raise TrainingFailed(_("Custom Vision has been training for hours. Start the run again to wait for it."))
+        time.sleep(POLL_SECONDS)
+        iteration = azure.call("get_iteration", str(iteration.id))
+        polls += 1
+    return iteration
+
+
+def _completed(iteration: Any) -> Any:
+    if iteration.status == DONE:
+        return iteration
+    reason = getattr(iteration, "training_error_details", None) or _("it does not say why.")
+    raise TrainingFailed(_("The training at Custom Vision failed: %(reason)s") % {"reason": reason})
+
+
+def measure(azure: Azure, iteration: Any) -> Performance:
+    """Return what the service found when it tried the iteration on its own share of the pictures."""
+    found = azure.call("get_iteration_performance", str(iteration.id), threshold=THRESHOLD)
+    return Performance(
+        {"threshold": THRESHOLD, **_figures(found)}, {one.name: _figures(one) for one in found.per_tag_performance}
+    )
+
+
+def _figures(one: Any) -> dict[str, Any]:
+    return {"precision": one.precision, "recall": one.recall, "average_precision": one.average_precision}
+
+
+def publish(azure: Azure, iteration: Any, resource_id: str) -> Reference:
+    """Publish an iteration under a name of ours, and return where it can be asked; one that is published stays so."""
+    name = f"{PREFIX}{iteration.id}"
+    for _round in range(ROUNDS):
+        if iteration.publish_name:
+            return Reference(azure.id, str(iteration.id), iteration.publish_name)
+        try:
+            azure.call("publish_iteration", str(iteration.id), name, resource_id, repeat=False)
+            return Reference(azure.id, str(iteration.id), name)
+        except AnswerLost:
+            iteration = azure.call("get_iteration", str(iteration.id))
+        except Refused as error:
+            sentence = _("Custom Vision does not publish the model: %(reason)s Check %(setting)s.")
+            setting = "AZURE_CUSTOM_VISION_PREDICTION_RESOURCE_ID"
+            raise TrainingFailed(sentence % {"reason": error, "setting": setting}) from None
+    raise TrainingFailed(_("Custom Vision did not publish the model. Start the run again in a while."))
+
+
+def clean_up(azure: Azure, ledger: Ledger, *, keep: int, in_use: Iterable[str]) -> list[str]:
+    """Delete old iterations of ours beyond the newest `keep`, never one that is in use; return their names.
+
+    Raises:
+        TrainingFailed: there is still no room for one more.
+    """
+    known = sorted(azure.call("get_iterations"), key=lambda one: one.created, reverse=True)
+    ours = [one for one in known if str(one.id) in ledger.iterations or (one.publish_name or "").startswith(PREFIX)]
+    busy = {reference.iteration for text in in_use if (reference := _reference(text))}
+    old = [one for one in ours[keep:] if str(one.id) not in busy and one.status != RUNNING]
+    for one in old:
+        if one.publish_name:
+            azure.call("unpublish_iteration", str(one.id))
+        azure.call("delete_iteration", str(one.id))
+        ledger.iterations = [id_ for id_ in ledger.iterations if id_ != str(one.id)]
+    ledger.save()
+    if len(known) - len(old) >= MOST_ITERATIONS:
+        sentence = _(
+            "The Custom Vision project “%(name)s” has %(count)d iterations and takes no more. Delete some in its"
+            " portal, or lower AZURE_CUSTOM_VISION_KEEP_ITERATIONS."
+        )
+        raise TrainingFailed(sentence % {"name": azure.name, "count": len(known) - len(old)})
+    return [one.name for one in old]
+
+
+def _reference(text: str) -> Reference | None:
+    try:
+        return Reference.parse(text)
+    except PredictorError:
+        return None

@@ -1,0 +1,271 @@
+"""A project of Custom Vision made to hold exactly what a data set holds: its tags, and its pictures once each."""
+
+import hashlib
+import logging
+from base64 import b64encode
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from common.progress import Progress
+from customvision.client import encoding
+from customvision.client.client import Client
+from customvision.client.errors import AnswerLost, Refused
+from customvision.trainer.upload_ledger import Ledger
+from training.data import decoding
+from training.trainers.base import Example, TrainingFailed, TrainingTask
+
+logger = logging.getLogger(__name__)
+
+PATIENCE_SECONDS = 180.0  # for one call, whatever is tried
+MOST_IN_BATCH = 64
+MOST_BATCH_BYTES = 6_000_000  # of base64, which is what travels
+MOST_TAKEN = 256
+ROUNDS = 3  # how often a picture that the service could not keep is sent
+KEPT = ("OK", "OKDuplicate")
+FULL = ("ErrorLimitExceed", "ErrorTagLimitExceed")
+FOR_NOW = ("ErrorStorage", "ErrorUnknown", "ErrorSource")
+NAME_TAKEN = ("BadRequestProjectNameNotUnique", "BadRequestTagNameNotUnique")
+
+
+class Azure:
+    """One project there, found or made; every call has the patience of background work."""
+
+    def __init__(self, client: Client, project: Any) -> None:
+        self.client = client
+        self.id: str = str(project.id)
+        self.name: str = project.name
+
+    def call(self, operation: str, *arguments: Any, repeat: bool = True, **options: Any) -> Any:
+        return self.client.call(operation, self.id, *arguments, within=PATIENCE_SECONDS, repeat=repeat, **options)
+
+
+def open_project(client: Client, task: TrainingTask, configured: str) -> Azure:
+    """Return the project that belongs to a task's: the configured one, the one that we made before, or a new one.
+
+    Raises:
+        TrainingFailed: the configured one is not there, or of a kind that cannot be used.
+        CustomVisionError: as `Client.call`.
+    """
+    if configured:
+        try:
+            found = client.call("get_project", configured, within=PATIENCE_SECONDS)
+        except Refused as error:
+            sentence = _("AZURE_CUSTOM_VISION_PROJECTS names the project %(id)s, which is not there: %(reason)s")
+            raise TrainingFailed(sentence % {"id": configured, "reason": error}) from None
+    else:
+        found = _found_or_made(client, task)
+    if found.settings.classification_type != "Multiclass":
+        sentence = _("The Custom Vision project “%(name)s” is not one of multiclass classification. Name another one.")
+        raise TrainingFailed(sentence % {"name": found.name})
+    return Azure(client, found)
+
+
+def _found_or_made(client: Client, task: TrainingTask) -> Any:
+    """Look for our mark in the descriptions, so that an answer that was lost makes no second project."""
+    mark = f"[classifr:{task.project_id or task.project}]"
+    names = [f"classifr-{task.project}", f"classifr-{task.project}-{(task.project_id or 'own')[:8]}"]
+    for _round in range(ROUNDS):
+        for one in client.call("get_projects", within=PATIENCE_SECONDS):
+            if mark in (one.description or ""):
+                return one
+        try:
+            return client.call(
+                "create_project",
+                names[0],
+                description=f"Made by Classifr. Please keep this mark: {mark}",
+                classification_type="Multiclass",
+                within=PATIENCE_SECONDS,
+                repeat=False,
+            )
+        except AnswerLost:
+            continue
+        except Refused as error:
+            if error.reason not in NAME_TAKEN or len(names) == 1:
+                raise
+            names.pop(0)
+    raise TrainingFailed(_("Custom Vision did not make a project. Start the run again in a while."))
+
+
+def ensure_tags(azure: Azure, names: Sequence[str], ledger: Ledger) -> dict[str, str]:
+    """Return the id of every name's tag, making those that are missing, each once."""
+    for _round in range(ROUNDS):
+        known = {tag.name: str(tag.id) for tag in azure.call("get_tags")}
+        missing = [name for name in names if name not in known]
+        if not missing:
+            ledger.save()
+            return {name: known[name] for name in names}
+        for name in missing:
+            try:
+                ledger.tags.append(str(azure.call("create_tag", name, repeat=False).id))
+            except AnswerLost:
+                continue
+            except Refused as error:
+                if error.reason not in NAME_TAKEN:
+                    raise
+    raise TrainingFailed(_("Custom Vision did not make a tag. Start the run again in a while."))
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A picture that is to be there, with its tag."""
+
+    example: Example
+    tag: str
+
+    @property
+    def sha256(self) -> str:
+        return self.example.sha256
+
+
+def synchronise(azure: Azure, examples: Iterable[Example], tags: dict[str, str], ledger: Ledger, tell: Progress) -> int:
+    """Have the project hold these examples, and none that we sent earlier and that are not among them.
+
+    What is there already is not sent; what others have put there is left alone.
+
+    Returns:
+        How many pictures could not be used by the service.
+    """
+    wanted = {example.sha256: Wanted(example, tags[example.category]) for example in examples}
+    present = _present(azure)
+    ledger.images = {sha256: id_ for sha256, id_ in ledger.images.items() if id_ in present}
+    _remove(azure, ledger, wanted)
+    _retag(azure, ledger, wanted, present)
+    missing = [one for sha256, one in wanted.items() if sha256 not in ledger.images and one.example.read]
+    refused = _upload(azure, missing, ledger, tell)
+    _remove_empty_tags(azure, tags, ledger)
+    return refused
+
+
+def _present(azure: Azure) -> dict[str, set[str]]:
+    """Return the tags of every image that is there, by its id."""
+    found: dict[str, set[str]] = {}
+    while page := azure.call("get_images", order_by="Oldest", take=MOST_TAKEN, skip=len(found)):
+        before = len(found)
+        found |= {str(image.id): {str(tag.tag_id) for tag in image.tags or []} for image in page}
+        if len(page) < MOST_TAKEN or len(found) == before:
+            break
+    return found
+
+
+def _remove(azure: Azure, ledger: Ledger, wanted: dict[str, Wanted]) -> None:
+    staying = {id_ for sha256, id_ in ledger.images.items() if sha256 in wanted}
+    leaving = sorted(set(ledger.images.values()) - staying)
+    for ids in _pieces(leaving):
+        azure.call("delete_images", image_ids=ids)
+    ledger.images = {sha256: id_ for sha256, id_ in ledger.images.items() if sha256 in wanted}
+    ledger.save()
+
+
+def _retag(azure: Azure, ledger: Ledger, wanted: dict[str, Wanted], present: dict[str, set[str]]) -> None:
+    """Give pictures that are called something else now their new tag; of two names of one picture the first counts."""
+    from customvision.client import payloads
+
+    should: dict[str, str] = {}
+    for sha256 in sorted(ledger.images.keys() & wanted.keys()):
+        should.setdefault(ledger.images[sha256], wanted[sha256].tag)
+    wrong = defaultdict(list)
+    for id_, tag in should.items():
+        for other in present[id_] - {tag}:
+            wrong[other].append(id_)
+    for other, theirs in wrong.items():
+        for ids in _pieces(theirs):
+            azure.call("delete_image_tags", ids, [other])
+    without = [id_ for id_, tag in should.items() if tag not in present[id_]]
+    for ids in _pieces(without):
+        azure.call("create_image_tags", payloads.image_tags((id_, should[id_]) for id_ in ids))
+
+
+def _upload(azure: Azure, missing: Sequence[Wanted], ledger: Ledger, tell: Progress) -> int:
+    """Send pictures in batches; what was taken is written down after each. Returns how many the service cannot use."""
+    refused, sent, again = 0, 0, list(missing)
+    broken: list[Wanted] = []
+    for _round in range(ROUNDS):
+        waiting, again = again, []
+        for batch in _batches(waiting, broken):
+            tell(sent, len(missing), _("Sending picture %(done)d of %(total)d") % _share(sent, len(missing)))
+            for one, status, image_id in _send(azure, batch):
+                if status in KEPT:
+                    ledger.images[one.sha256] = image_id
+                elif status in FULL:
+                    ledger.save()
+                    raise TrainingFailed(_("Custom Vision is full: it takes no more pictures in its pricing tier."))
+                elif status in FOR_NOW:
+                    again.append(one)
+                else:
+                    logger.warning("Custom Vision cannot use sample %s: %s", one.sha256, status)
+                    refused += 1
+            ledger.save()
+            sent = min(len(missing), sent + len(batch))
+        if not again:
+            return refused + len(broken)
+    sentence = _(
+        "Custom Vision could not keep %(count)d pictures. Start the run again in a while: the others are there."
+    )
+    raise TrainingFailed(sentence % {"count": len(again)})
+
+
+def _send(azure: Azure, batch: Sequence[tuple[Wanted, bytes]]) -> Iterator[tuple[Wanted, str, str]]:
+    """Send one batch; yield each picture with what became of it and the id of its image.
+
+    Samples of equal pixels are one picture: it is sent once, and stands for all of them.
+    """
+    from customvision.client import payloads
+
+    distinct: dict[str, tuple[Wanted, bytes]] = {}
+    for one, data in batch:
+        distinct.setdefault(hashlib.sha256(data).hexdigest(), (one, data))
+    entries = payloads.image_batch((name, data, one.tag) for name, (one, data) in distinct.items())
+    summary = azure.call("create_images_from_files", entries)
+    results = {result.source_url: result for result in summary.images}
+    for one, data in batch:
+        result = results.get(hashlib.sha256(data).hexdigest())
+        if result is None or (result.status in KEPT and result.image is None):
+            yield one, "ErrorUnknown", ""
+        else:
+            yield one, result.status, str(result.image.id) if result.image else ""
+
+
+def _batches(waiting: Iterable[Wanted], broken: list[Wanted]) -> Iterator[list[tuple[Wanted, bytes]]]:
+    """Encode pictures, and pack them as the service takes them: so many, and so many bytes.
+
+    One that cannot be read is left out, and added to `broken`.
+    """
+    batch: list[tuple[Wanted, bytes]] = []
+    size = 0
+    for one in waiting:
+        assert one.example.read is not None  # noqa: S101 (only those with a picture are sent)
+        picture = decoding.whole(one.example.read, one.sha256)
+        if picture is None:
+            broken.append(one)
+            continue
+        data = encoding.encode(picture.image)
+        length = len(b64encode(data))
+        if batch and (len(batch) == MOST_IN_BATCH or size + length > MOST_BATCH_BYTES):
+            yield batch
+            batch, size = [], 0
+        batch.append((one, data))
+        size += length
+    if batch:
+        yield batch
+
+
+def _remove_empty_tags(azure: Azure, tags: dict[str, str], ledger: Ledger) -> None:
+    """Remove tags of ours that no picture has any more: the service would not train with them."""
+    for tag in azure.call("get_tags"):
+        if str(tag.id) in ledger.tags and tag.name not in tags and not tag.image_count:
+            azure.call("delete_tag", str(tag.id))
+            ledger.tags.remove(str(tag.id))
+    ledger.save()
+
+
+def _pieces(ids: Sequence[str]) -> Iterator[list[str]]:
+    for start in range(0, len(ids), MOST_IN_BATCH):
+        yield list(ids[start : start + MOST_IN_BATCH])
+
+
+def _share(done: int, total: int) -> dict[str, int]:
+    return {"done": done, "total": total}

@@ -1,0 +1,231 @@
+"""The trainer that has Azure Custom Vision learn: it sends what is new, waits, and publishes under a name of ours.
+
+Every step can be done again: a run that was interrupted, by us or by a fault of the service, finds what it has sent,
+waits for the training that it has started, and publishes once.
+"""
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from typing import Any
+
+import numpy as np
+from django.core.checks import CheckMessage, Error, Warning
+from django.utils.translation import gettext as _
+
+from common.ahead import map_ahead
+from common.backends import NotTried, PermissionCheck, check_permission
+from common.progress import Progress, silent
+from common.stages import stage
+from customvision.client import rate_limits
+from customvision.client.client import Client
+from customvision.client.errors import Busy, CustomVisionError
+from customvision.client.resource import Resource
+from customvision.predictor import SETTINGS
+from customvision.trainer import iterations, project_sync
+from customvision.trainer.upload_ledger import Ledger
+from predictions.predictors.base import BasePredictor, PredictorUnavailable, Scores, Servable, predictors
+from training.data import decoding
+from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
+
+FEWEST_KEPT, MOST_KEPT = 2, iterations.MOST_ITERATIONS - 2
+PROBE_SECONDS = 20.0
+ASKED_AT_ONCE = 4
+PATIENCE_SECONDS = 300.0  # how long a picture is asked about while the service does not answer
+
+
+class AzureTrainer(BaseTrainer):
+    """Trains in a project of Custom Vision, which is found again by a mark in its description, or named by a setting.
+
+    Args:
+        endpoint, key: of the training resource.
+        resource_id: of the prediction resource, which iterations are published to.
+        tier: "F0" or "S0".
+        projects: slug of a project here to the id of one there, for those that shall not be made.
+        keep_iterations: how many of ours stay there, besides the ones that are in use.
+        predictor: alias that serves what is trained.
+    """
+
+    def __init__(
+        self,
+        *,
+        alias: str,
+        endpoint: str = "",
+        key: str = "",
+        resource_id: str = "",
+        tier: str = "S0",
+        projects: Mapping[str, str] | None = None,
+        keep_iterations: int = 10,
+        predictor: str = "azure",
+    ) -> None:
+        super().__init__(alias=alias)
+        self.resource_id = resource_id
+        self.projects = dict(projects or {})
+        self.keep_iterations = keep_iterations
+        self.predictor = predictor
+        self.client = Client(
+            Resource("training", endpoint, key),
+            per_second=rate_limits.OTHER_CALLS_PER_SECOND.get(tier, 10),
+            try_seconds=60,
+        )
+
+    def train(self, task: TrainingTask, progress: Progress = silent) -> TrainedModel:
+        if len(task.class_names) < 2:
+            raise TrainingFailed(_("A model needs at least two categories to tell apart. Add another category."))
+        if missing := self.missing():
+            sentence = _("The trainer for Azure is not set up. Missing: %(names)s.")
+            raise TrainingFailed(sentence % {"names": ", ".join(missing)})
+        with _told_as_failure():
+            return self._train(task, progress)
+
+    def _train(self, task: TrainingTask, progress: Progress) -> TrainedModel:
+        progress(0, 100, _("Looking at what Custom Vision has"))
+        azure = project_sync.open_project(self.client, task, self.projects.get(task.project, ""))
+        ledger = Ledger.read(azure.id)
+        tags = project_sync.ensure_tags(azure, task.class_names, ledger)
+        examples = [example for example in task.examples if example.split != "test"]
+        refused = project_sync.synchronise(azure, examples, tags, ledger, stage(progress, 0, 50))
+        removed = iterations.clean_up(azure, ledger, keep=self.keep_iterations, in_use=task.in_use)
+        iteration = iterations.train(azure, ledger, stage(progress, 50, 90))
+        progress(90, 100, _("Publishing the model"))
+        performance = iterations.measure(azure, iteration)
+        reference = iterations.publish(azure, iteration, self.resource_id)
+        progress(100, 100, _("The model is published"))
+        same = set(performance.names) == set(task.class_names)
+        return TrainedModel(
+            predictor=self.predictor,
+            reference=str(reference),
+            class_names=task.class_names if same else tuple(performance.names),
+            manifest=_manifest(azure, iteration, performance, images=len(ledger.images)),
+            notes=_notes(azure, iteration, refused, removed),
+        )
+
+    def score(self, model: Servable, examples: Sequence[Example], progress: Progress = silent) -> np.ndarray:
+        rows = np.full((len(examples), len(model.class_names)), np.nan)
+        places = [place for place, example in enumerate(examples) if example.read is not None]
+
+        def ask(place: int) -> Scores | None:
+            return _ask_patiently(predictors[self.predictor], model, examples[place])
+
+        with closing(map_ahead(ask, places, threads=ASKED_AT_ONCE)) as asked:
+            for done, (place, scores) in enumerate(zip(places, asked, strict=True)):
+                progress(done, len(places), _("Asking Custom Vision about the pictures"))
+                if scores:
+                    rows[place] = [scores[name] for name in model.class_names]
+        return rows
+
+    def missing(self) -> list[str]:
+        resource = self.client.resource
+        given = {
+            "TRAINING_ENDPOINT": resource.endpoint,
+            "TRAINING_KEY": resource.key,
+            "PREDICTION_RESOURCE_ID": self.resource_id,
+        }
+        served = predictors[self.predictor].missing() if self.predictor in predictors else []
+        return [f"{SETTINGS}_{name}" for name, value in given.items() if not value] + served
+
+    def probe(self) -> Iterator[PermissionCheck]:
+        yield check_permission("training key", self._try_key)
+        yield check_permission("publish resource id", self._try_publish_target)
+
+    def _try_key(self) -> str:
+        return f"accepted by {self.client.resource.endpoint}, which has {len(self._remote_projects())} projects"
+
+    def _try_publish_target(self) -> str:
+        """See whether something is published to the resource: publishing for a try might change what clients see."""
+        projects = self._remote_projects()
+        if not self.resource_id:
+            raise NotTried("not set: AZURE_CUSTOM_VISION_PREDICTION_RESOURCE_ID")
+        for project in projects:
+            for iteration in self.client.call("get_iterations", str(project.id), within=PROBE_SECONDS):
+                if (iteration.original_publish_resource_id or "").lower() == self.resource_id.lower():
+                    return f"models are published to it, for example “{iteration.publish_name}”"
+        raise NotTried("set; whether it works shows at the first publication, as nothing is published to it yet")
+
+    def _remote_projects(self) -> list[Any]:
+        if names := self.client.resource.unset():
+            raise NotTried(f"not set: {', '.join(names)}")
+        return list(self.client.call("get_projects", within=PROBE_SECONDS))
+
+    def check(self) -> list[CheckMessage]:
+        messages: list[CheckMessage] = []
+        resource = self.client.resource
+        if bool(resource.endpoint) != bool(resource.key):
+            message = f"Of {SETTINGS}_TRAINING_ENDPOINT and {SETTINGS}_TRAINING_KEY only one is set."
+            hint = "Set both, or neither of them; `import_customvision` takes the other as an option."
+            messages.append(Warning(message, hint=hint, id="training.W011"))
+        if problem := resource.problem():
+            hint = (
+                "Copy it from the page “Keys and Endpoint” of the resource: https://NAME.cognitiveservices.azure.com/"
+            )
+            messages.append(Error(f"{SETTINGS}_TRAINING_ENDPOINT {problem}", hint=hint, id="training.E012"))
+        if not FEWEST_KEPT <= self.keep_iterations <= MOST_KEPT:
+            message = f"{SETTINGS}_KEEP_ITERATIONS is {self.keep_iterations}."
+            hint = f"Choose {FEWEST_KEPT} to {MOST_KEPT}: Custom Vision keeps {iterations.MOST_ITERATIONS} at most."
+            messages.append(Error(message, hint=hint, id="training.E013"))
+        return messages
+
+
+@contextmanager
+def _told_as_failure() -> Iterator[None]:
+    """A run that ends here can be started again, and goes on where this one stopped."""
+    try:
+        yield
+    except Busy as error:
+        sentence = _("%(reason)s Nothing is lost: the same run, started again, goes on from here.")
+        raise TrainingFailed(sentence % {"reason": error}) from None
+    except CustomVisionError as error:
+        raise TrainingFailed(str(error)) from None
+
+
+def _ask_patiently(predictor: BasePredictor, model: Servable, example: Example) -> Scores | None:
+    """Ask about one picture, unless it cannot be read.
+
+    A service that is busy is waited for, because nobody sits in front of the screen.
+    """
+    assert example.read is not None  # noqa: S101 (only those with a picture are asked about)
+    picture = decoding.whole(example.read, example.sha256)
+    if picture is None:
+        return None
+    waited = 0.0
+    while True:
+        try:
+            return predictor.predict([picture], model)[0]
+        except PredictorUnavailable as error:
+            pause = float(error.retry_after_seconds or 0)
+            if not pause or waited + pause > PATIENCE_SECONDS:
+                raise
+        time.sleep(pause)
+        waited += pause
+
+
+def _manifest(
+    azure: project_sync.Azure, iteration: Any, performance: iterations.Performance, *, images: int
+) -> dict[str, Any]:
+    return {
+        "backbone": {"name": "Custom Vision"},
+        "custom_vision": {
+            "project": azure.id,
+            "project_name": azure.name,
+            "iteration": str(iteration.id),
+            "iteration_name": iteration.name,
+            "domain": str(iteration.domain_id or ""),
+            "images": images,
+            "performance": performance.whole,
+            "by_tag": performance.by_tag,
+        },
+    }
+
+
+def _notes(azure: project_sync.Azure, iteration: Any, refused: int, removed: Sequence[str]) -> list[str]:
+    named = {"iteration": iteration.name, "project": azure.name}
+    notes = [_("“%(iteration)s” of the Custom Vision project “%(project)s”.") % named]
+    if refused:
+        notes.append(
+            _("Pictures that Custom Vision cannot use and that were left out: %(count)d.") % {"count": refused}
+        )
+    if removed:
+        notes.append(
+            _("Deleted at Custom Vision, as older than what is kept: %(names)s.") % {"names": ", ".join(removed)}
+        )
+    return notes

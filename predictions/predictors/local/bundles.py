@@ -1,0 +1,137 @@
+"""Model bundles: a folder in `STORAGES["models"]` that holds everything about one trained model.
+
+    <project slug>/<16 hex>/   model.keras     architecture and weights, loaded with safe_mode
+                               model.tflite    the compiled export: probabilities and feature vector
+                               head.npz        the softmax head in plain numbers
+                               scope.npz       what it has learned from, see `scope`; old bundles have none
+                               manifest.json   what it is, and the SHA-256 of every other file
+
+A bundle is named by the digest of its manifest, so the same training gives the same bundle and writing it again after
+a crash changes nothing. The manifest is written last: a folder without one is no bundle. Nothing is read that was not
+verified, and nothing is unpickled.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import Storage, storages
+from django.utils.translation import gettext as _
+
+from predictions.predictors.base import PredictorError, PredictorUnavailable, Servable
+from predictions.predictors.local import verified_files
+
+FORMAT = 1
+MANIFEST = "manifest.json"
+KERAS_MODEL = "model.keras"
+COMPILED_MODEL = "model.tflite"
+HEAD = "head.npz"
+SCOPE = "scope.npz"
+FILE_NAMES = frozenset({KERAS_MODEL, COMPILED_MODEL, HEAD, SCOPE})
+REFERENCE = re.compile(r"[\w-]+/[0-9a-f]{16}")
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A bundle whose files were verified and lie on this machine's disk."""
+
+    manifest: Mapping[str, Any]
+    paths: Mapping[str, Path]
+
+
+def write(project: str, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> tuple[str, str]:
+    """Keep a trained model for good.
+
+    Args:
+        project: slug, the folder that the bundle goes into.
+        files: name (of `FILE_NAMES`) to content.
+        manifest: facts about the model; `format` and `files` (name to SHA-256) are added. Without times or machine
+            names, the same model gets the same digest.
+
+    Returns:
+        The reference and the digest that a `Servable` needs.
+    """
+    if unknown := set(files) - FILE_NAMES:
+        raise ValueError(f"A bundle holds {', '.join(sorted(FILE_NAMES))}, not {', '.join(sorted(unknown))}.")
+    digests = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
+    text = json.dumps({**manifest, "format": FORMAT, "files": digests}, indent=1, sort_keys=True, ensure_ascii=False)
+    content = text.encode()
+    digest = hashlib.sha256(content).hexdigest()
+    reference = f"{project}/{digest[:16]}"
+    for name, data in files.items():
+        _replace(f"{reference}/{name}", data)
+    _replace(f"{reference}/{MANIFEST}", content)
+    return reference, digest
+
+
+def open_verified(model: Servable, *names: str, if_there: str = "") -> Bundle:
+    """Return the manifest and the local paths of some files of a bundle (all of them when none is named).
+
+    The file `if_there` is opened as well where the bundle has one: an older bundle may not.
+
+    Raises:
+        PredictorError: the bundle is missing, incomplete, was changed, or is of a kind that we do not read.
+        PredictorUnavailable: the storage does not answer now.
+    """
+    if not REFERENCE.fullmatch(model.reference) or not model.digest:
+        raise PredictorError(
+            _("“%(reference)s” is not a model of this predictor. Promote another model version.")
+            % {"reference": model.reference}
+        )
+    manifest = _manifest(model)
+    digests: Mapping[str, str] = manifest["files"]
+    paths = {}
+    wanted = [*names, if_there] if if_there in digests else names
+    for name in wanted or sorted(digests):
+        if name not in digests or name not in FILE_NAMES:
+            raise _broken(model, name, _("it is missing"))
+        paths[name] = _local(model, name, digests[name])
+    return Bundle(manifest=manifest, paths=paths)
+
+
+def _manifest(model: Servable) -> dict[str, Any]:
+    manifest = json.loads(_local(model, MANIFEST, model.digest).read_bytes())
+    if manifest.get("format") != FORMAT:
+        raise _broken(model, MANIFEST, _("it was written by another version of Classifr"))
+    return manifest
+
+
+def _local(model: Servable, name: str, sha256: str) -> Path:
+    path = str(PurePosixPath(model.reference) / name)
+    try:
+        return verified_files.verified(_storage(), path, sha256)
+    except FileNotFoundError as error:
+        raise _broken(model, name, _("it is missing")) from error
+    except verified_files.Tampered as error:
+        raise _broken(model, name, _("its content is not what was trained")) from error
+    except Exception as error:  # every storage raises its SDK's own errors
+        raise PredictorUnavailable(
+            _("The storage that holds the models does not answer. Try again in a moment.")
+        ) from error
+
+
+def _broken(model: Servable, name: str, reason: str) -> PredictorError:
+    return PredictorError(
+        _(
+            "Model %(reference)s cannot be used because of its file %(name)s: %(reason)s. "
+            "Restore the file from a backup, or promote another model version."
+        )
+        % {"reference": model.reference, "name": name, "reason": reason}
+    )
+
+
+def _replace(name: str, data: bytes) -> None:
+    storage: Any = _storage()
+    if hasattr(storage, "save_with_metadata"):
+        storage.save_with_metadata(name, data, {})
+    elif not storage.exists(name):
+        storage.save(name, ContentFile(data))
+
+
+def _storage() -> Storage:
+    return storages["models"]

@@ -1,0 +1,171 @@
+"""The local predictor: answers with the compiled export of a Keras model. Imports neither Keras nor TensorFlow."""
+
+import logging
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from django.core.checks import CheckMessage, Error
+from django.utils.translation import gettext as _
+
+from common.media.images import Picture
+from predictions.predictors.base import Answer, BasePredictor, PredictorError, PredictorUnavailable, Scores, Servable
+from predictions.predictors.local import bundles, occlusion, ood_detector, preprocessing
+from predictions.predictors.local.engine import Engine
+from predictions.predictors.local.ood_detector import Scope
+
+logger = logging.getLogger(__name__)
+
+RETRY_AFTER_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class _Loaded:
+    """A model in memory; bundles of older versions have no scope."""
+
+    engine: Engine
+    scope: Scope | None
+
+    def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
+        """Run the engine. Raises PredictorError if it fails."""
+        try:
+            return self.engine.run(pixels)
+        except (RuntimeError, ValueError) as error:
+            logger.exception("Model %s failed while it answered", self.engine.path)
+            raise PredictorError(_("The model failed while it looked at the picture. Promote another one.")) from error
+
+
+@dataclass(frozen=True)
+class _Failure:
+    error: PredictorError | PredictorUnavailable
+    since: float
+
+    @property
+    def is_fresh(self) -> bool:
+        return time.monotonic() - self.since < RETRY_AFTER_SECONDS
+
+    def again(self) -> PredictorError | PredictorUnavailable:
+        """Return a new error of the same words: one exception must not be raised in many threads."""
+        return type(self.error)(self.error.message)
+
+
+class KerasPredictor(BasePredictor):
+    """Serves model bundles (see `bundles`).
+
+    A model is loaded once per process, at its first use, and the `models_in_memory` last used ones stay. A model that
+    cannot be loaded gives the same error at once for some seconds before loading is tried again, so that a storm of
+    requests does not read a broken file over and over.
+    """
+
+    def __init__(self, *, alias: str, models_in_memory: int = 4) -> None:
+        super().__init__(alias=alias)
+        self.models_in_memory = models_in_memory
+        self._models: OrderedDict[Servable, _Loaded] = OrderedDict()
+        self._failures: dict[Servable, _Failure] = {}
+        self._lock = threading.Lock()
+        self._loading = threading.Lock()
+
+    def predict(self, pictures: Sequence[Picture], model: Servable, *, augment: bool = False) -> list[Scores]:
+        return [answer.scores for answer in self.answer(pictures, model, augment=augment)]
+
+    def answer(self, pictures: Sequence[Picture], model: Servable, *, augment: bool = False) -> list[Answer]:
+        """See the base. Familiarity is of the whole centred square, the first crop: references were seen like that."""
+        loaded = self._model(model)
+        crops = _crops(augment)
+        images = [picture.image for picture in pictures]
+        pixels = preprocessing.prepare_batch(images, loaded.engine.input_size, crops=crops)
+        outputs = loaded.run(pixels)
+        rows = (
+            outputs["probabilities"]
+            .reshape(len(pictures), len(crops), len(model.class_names))
+            .mean(axis=1, dtype=np.float64)
+            .clip(0, 1)
+        )
+        scores = [dict(zip(model.class_names, row, strict=True)) for row in rows.tolist()]
+        if loaded.scope is None or not scores:
+            return [Answer(each) for each in scores]
+        familiarity = loaded.scope.familiarity(outputs["features"][:: len(crops)])
+        return [
+            Answer(each, value, value <= ood_detector.FAR)
+            for each, value in zip(scores, familiarity.tolist(), strict=True)
+        ]
+
+    def least_side(self, model: Servable, *, augment: bool = False) -> int | None:
+        return preprocessing.least_side(self._model(model).engine.input_size, crops=_crops(augment))
+
+    def explain(self, picture: Picture, model: Servable) -> np.ndarray:
+        """See the base; by `occlusion`, without the crops of test-time augmentation."""
+        loaded = self._model(model)
+        pixels = preprocessing.prepare(picture.image, loaded.engine.input_size)
+        return occlusion.sensitivity(lambda batch: loaded.run(batch)["probabilities"], pixels)
+
+    def load(self, model: Servable) -> None:
+        self._model(model)
+
+    def check(self) -> list[CheckMessage]:
+        if self.models_in_memory >= 1:
+            return []
+        message = f"PREDICTORS['{self.alias}'] keeps no model in memory."
+        return [Error(message, hint="Set the option models_in_memory to 1 or more.", id="predictions.E002")]
+
+    def _model(self, model: Servable) -> _Loaded:
+        if loaded := self._loaded(model):
+            return loaded
+        with self._loading:
+            if loaded := self._loaded(model):  # another thread was faster
+                return loaded
+            if (failure := self._failures.get(model)) and failure.is_fresh:
+                raise failure.again() from failure.error
+            return self._load(model)
+
+    def _loaded(self, model: Servable) -> _Loaded | None:
+        with self._lock:
+            if loaded := self._models.get(model):
+                self._models.move_to_end(model)
+            return loaded
+
+    def _load(self, model: Servable) -> _Loaded:
+        """Load a model and make room for it. Only called under the loading lock."""
+        started = time.monotonic()
+        try:
+            loaded = _open(model)
+        except (PredictorError, PredictorUnavailable) as error:
+            logger.warning("Model %s cannot be loaded: %s", model.reference, error)
+            self._failures = {other: failure for other, failure in self._failures.items() if failure.is_fresh}
+            self._failures[model] = _Failure(error, time.monotonic())
+            raise
+        self._failures.pop(model, None)
+        with self._lock:
+            self._models[model] = loaded
+            while len(self._models) > self.models_in_memory:
+                self._models.popitem(last=False)
+        logger.info("Model %s loaded in %.0f ms", model.reference, (time.monotonic() - started) * 1000)
+        return loaded
+
+
+def _crops(augment: bool) -> tuple[float, ...]:
+    return preprocessing.CROPS if augment else preprocessing.WHOLE
+
+
+def _open(model: Servable) -> _Loaded:
+    bundle = bundles.open_verified(model, bundles.COMPILED_MODEL, if_there=bundles.SCOPE)
+    if tuple(bundle.manifest["class_names"]) != model.class_names:
+        raise PredictorError(_("The model knows other categories than its version says. Promote another version."))
+    if bundle.manifest["preprocessing"]["digest"] != preprocessing.DIGEST:
+        raise PredictorError(
+            _("The model was trained for another way of preparing pictures. Train a new one with this version.")
+        )
+    try:
+        engine = Engine(bundle.paths[bundles.COMPILED_MODEL])
+        first = engine.run(np.zeros((1, engine.input_size, engine.input_size, 3), np.uint8))  # sets memory up, too
+        if first["probabilities"].shape != (1, len(model.class_names)):
+            raise ValueError("The model's output does not fit its categories.")
+        known = Scope.from_file(bundle.paths[bundles.SCOPE]) if bundles.SCOPE in bundle.paths else None
+        if known and known.learned.shape[1] != first["features"].shape[1]:
+            raise ValueError("The model's scope does not fit its feature vectors.")
+    except (RuntimeError, ValueError, KeyError) as error:
+        raise PredictorError(_("The model's compiled file cannot be run. Promote another version.")) from error
+    return _Loaded(engine, known)

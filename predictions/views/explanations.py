@@ -1,0 +1,58 @@
+"""The pages that show what in a picture spoke for an answer; for the one who asked for the answer."""
+
+from typing import Any
+from uuid import UUID
+
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified
+from django.shortcuts import render
+from django.views.decorators.http import require_safe
+
+from accounts.requests import user_of
+from common.errors import DomainError
+from predictions import explanations
+from predictions.models import Prediction
+from predictions.views import pictures
+from predictions.views.pages import for_users, own_prediction, shown
+
+
+@for_users
+@require_safe
+def explanation(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Show where the picture spoke for `category` (without: for the answer); a refusal is shown in its place."""
+    prediction = own_prediction(request, uuid)
+    context: dict[str, Any] = {"prediction": prediction}
+    status = 200
+    try:
+        context |= _told(prediction, request.GET.get("category", ""))
+    except DomainError as error:
+        context["explanation_error"] = error
+        status = error.status
+    if request.headers.get("HX-Request"):
+        return render(request, "predictions/_explanation.html", context | {"swapped": True}, status=status)
+    context |= shown(prediction, user_of(request))
+    return render(request, "predictions/detail.html", context, status=status)
+
+
+@for_users
+@require_safe
+def heat(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Serve the picture with the heat of one `category` over it."""
+    prediction = own_prediction(request, uuid)
+    if not prediction.sample.has_picture:
+        raise Http404
+    found = explanations.explain(prediction)
+    name = request.GET.get("category") or explanations.answered_name(prediction, found)
+    tag = f'"{prediction.uuid}-heat-{found.index(name)}"'
+    if request.headers.get("If-None-Match") == tag:
+        return HttpResponseNotModified()
+    return pictures.inert(explanations.drawn(prediction, found.heat(name)), "image/png", tag, prediction.sample)
+
+
+def _told(prediction: Prediction, category: str) -> dict[str, Any]:
+    found = explanations.explain(prediction)
+    name = category or explanations.answered_name(prediction, found)
+    return {
+        "explained": name,
+        "explained_names": sorted(found.names),
+        "where": explanations.where(found.heat(name)),
+    }

@@ -1,0 +1,163 @@
+"""The pages of this room: send pictures, see the answers, say OK or NOK."""
+
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlencode
+from uuid import UUID
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods, require_POST
+from django_htmx.http import HttpResponseClientRedirect
+
+from accounts import roles
+from accounts.models import User
+from accounts.requests import user_of
+from common.errors import DomainError, InvalidInput
+from predictions import batches, classification, feedback, history, projects, registry
+from predictions.forms import HistoryForm
+from predictions.models import Batch, Feedback, Prediction, Project
+
+View = Callable[..., HttpResponse]
+
+
+def for_users(view: View) -> View:
+    return login_required(permission_required(roles.CLASSIFY, raise_exception=True)(view))
+
+
+@for_users
+@require_http_methods(["GET", "HEAD", "POST"])
+def upload(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show the page to send pictures to a project, and take them: one is answered at once, several as a batch."""
+    project = get_object_or_404(Project, slug=slug)
+    if request.method != "POST":
+        return _upload_page(request, project)
+    try:
+        return _take(request, project)
+    except DomainError as error:
+        if request.headers.get("HX-Request"):
+            raise  # rendered as the sentence alone, next to the form
+        return _upload_page(request, project, error)
+
+
+def _take(request: HttpRequest, project: Project) -> HttpResponse:
+    user = user_of(request)
+    files = request.FILES.getlist("file")
+    if not files:
+        raise InvalidInput(_("Please choose a picture first."))
+    if len(files) > 1:
+        address = batches.create(project, files, by=user).get_absolute_url()
+        return HttpResponseClientRedirect(address) if request.headers.get("HX-Request") else redirect(address)
+    prediction = classification.classify_upload(project, files[0], by=user)
+    if request.headers.get("HX-Request"):
+        return render(request, "predictions/_result.html", shown(prediction, user))
+    return redirect(prediction)
+
+
+def _upload_page(request: HttpRequest, project: Project, error: DomainError | None = None) -> HttpResponse:
+    context = {"project": project, "live": registry.live(project), "error": error}
+    response = render(request, "predictions/upload.html", context, status=error.status if error else 200)
+    if error and error.retry_after_seconds is not None:
+        response["Retry-After"] = str(error.retry_after_seconds)
+    return response
+
+
+@for_users
+@require_GET
+def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Show one prediction of one's own: the scores, the verdict and what became of it."""
+    return render(request, "predictions/detail.html", shown(own_prediction(request, uuid), user_of(request)))
+
+
+@for_users
+@require_POST
+def give_feedback(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Take a verdict; a refusal is shown beside the buttons."""
+    prediction, user = own_prediction(request, uuid), user_of(request)
+    error, whole = None, not request.headers.get("HX-Request")
+    try:
+        feedback.give(prediction, request.POST.get("verdict", ""), by=user, category=request.POST.get("category", ""))
+    except DomainError as refusal:
+        error = refusal
+    if whole and not error:
+        return redirect(prediction)
+    prediction.sample.refresh_from_db()
+    context = shown(prediction, user) | {"error": error, "swapped": not whole}
+    template = "predictions/detail.html" if whole else "predictions/_verdict.html"
+    return render(request, template, context, status=error.status if error else 200)
+
+
+@for_users
+@require_GET
+def show_history(request: HttpRequest) -> HttpResponse:
+    """Show one's own predictions, the newest first; unknown filters are refused."""
+    wanted = history.filters(request.GET.dict())
+    page = history.page(user_of(request), wanted)
+    parameters = {name: value for name, value in request.GET.items() if value and name != "before"}
+    context = {
+        "page": page,
+        "form": HistoryForm(wanted),
+        "wanted": wanted,
+        "newest": urlencode(parameters),
+        "older": urlencode(parameters | {"before": page.older}),
+    }
+    return render(request, "predictions/history.html", context)
+
+
+@for_users
+@require_GET
+def batch(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Show how far a batch is; the page asks again for its grid until everything is answered."""
+    mine = get_object_or_404(Batch.objects.select_related("project"), uuid=uuid, user=user_of(request))
+    template = "predictions/_batch.html" if request.headers.get("HX-Request") else "predictions/batch.html"
+    context = {"batch": mine, "state": batches.state(mine), "category_names": _category_names(mine.project)}
+    return render(request, template, context)
+
+
+@for_users
+@require_POST
+def go_on(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Try the rest of a batch again that had stopped."""
+    mine = get_object_or_404(Batch, uuid=uuid, user=user_of(request))
+    batches.go_on(mine)
+    return redirect(mine)
+
+
+@login_required
+@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+@require_POST
+def create_project(request: HttpRequest) -> HttpResponse:
+    """Make a project from the start page."""
+    try:
+        project = projects.create(request.POST.get("name", ""))
+    except DomainError as error:
+        messages.error(request, str(error))
+    else:
+        sentence = _("The project “%(name)s” is there. Add its categories next, then train a model.")
+        messages.success(request, sentence % {"name": project.name})
+    return redirect("home")
+
+
+def own_prediction(request: HttpRequest, uuid: UUID) -> Prediction:
+    """Return a prediction of the user's own; Http404 for any other."""
+    mine = Prediction.objects.visible_to(request.user).select_related(*history.DETAILS)
+    return get_object_or_404(mine, uuid=uuid)
+
+
+def shown(prediction: Prediction, user: User) -> dict[str, Any]:
+    """Return what the templates need to show one prediction with its verdict."""
+    given: Feedback | None = feedback.of(prediction, user)
+    return {
+        "prediction": prediction,
+        "project": prediction.project,
+        "given": given,
+        "is_open": feedback.is_open(prediction, given),
+        "category_names": _category_names(prediction.project),
+    }
+
+
+def _category_names(project: Project) -> list[str]:
+    return list(project.categories.values_list("name", flat=True))

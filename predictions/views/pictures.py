@@ -1,0 +1,115 @@
+"""Pictures for those who may see them: a fixed type, never active content, never a shared cache."""
+
+import logging
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.contrib.auth.decorators import login_required
+from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified, HttpResponseRedirect
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
+
+from accounts import roles
+from accounts.models import User
+from accounts.requests import user_of
+from common.errors import Unavailable
+from common.media import images
+from predictions.models import Sample
+
+logger = logging.getLogger(__name__)
+
+SAFE_TYPES = ("image/jpeg", "image/png", "image/webp")
+SECONDS_IN_BROWSER = 3600
+THUMBNAIL_SIDE = 320
+POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
+
+
+@login_required
+@require_safe
+def picture(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Serve a sample's picture as it is stored."""
+    sample = _visible(request, uuid)
+    tag = f'"{sample.uuid}"'
+    if request.headers.get("If-None-Match") == tag:
+        return HttpResponseNotModified()
+    media_type = sample.media_type if sample.media_type in SAFE_TYPES else "application/octet-stream"
+    if settings.AZURE_STORAGE_LINKS and hasattr(sample.storage, "temporary_link"):
+        return _link(sample, media_type)
+    return inert(read(sample), media_type, tag, sample)
+
+
+@login_required
+@require_safe
+def thumbnail(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Serve a small JPEG of a sample's picture."""
+    sample = _visible(request, uuid)
+    tag = f'"{sample.uuid}-{THUMBNAIL_SIDE}"'
+    if request.headers.get("If-None-Match") == tag:
+        return HttpResponseNotModified()
+    return inert(small(sample, THUMBNAIL_SIDE), "image/jpeg", tag, sample)
+
+
+def _link(sample: Sample, media_type: str) -> HttpResponse:
+    """Send the browser to the storage itself, with a link that is good for a few minutes and for this picture alone."""
+    storage: Any = sample.storage
+    try:
+        link = storage.temporary_link(sample.file_name, media_type=media_type, file_name=_file_name(sample, media_type))
+    except OSError as error:
+        raise _unavailable() from error
+    response = HttpResponseRedirect(link)
+    response["Cache-Control"] = "private, no-store"
+    return response
+
+
+def may_see(user: User, sample: Sample) -> bool:
+    """Say whether a user asked about this picture, or is one of those who review pictures."""
+    return user.has_perm(roles.REVIEW) or sample.predictions.filter(user=user).exists()
+
+
+def _visible(request: HttpRequest, uuid: UUID) -> Sample:
+    sample = get_object_or_404(Sample, uuid=uuid)
+    if not may_see(user_of(request), sample) or not sample.has_picture:
+        raise Http404
+    return sample
+
+
+def read(sample: Sample) -> bytes:
+    """Return a stored picture; Http404 if its file is gone. Raises Unavailable when the store does not answer."""
+    try:
+        return sample.read()
+    except FileNotFoundError as error:
+        raise Http404 from error
+    except Exception as error:
+        raise _unavailable() from error
+
+
+def small(sample: Sample, side: int) -> bytes:
+    """Return a stored picture as a small JPEG. Raises as `read` does; Http404 if what is stored is damaged."""
+    data = read(sample)
+    try:
+        return images.thumbnail(data, side)
+    except OSError as error:
+        logger.error("The stored picture %s is damaged: %s", sample.file_name, error)
+        raise Http404 from error
+
+
+def _unavailable() -> Unavailable:
+    return Unavailable(_("The store of pictures does not answer. Please try again in a moment."))
+
+
+def _file_name(sample: Sample, media_type: str) -> str:
+    return f"{sample.uuid}.{media_type.rpartition('/')[2].replace('jpeg', 'jpg')}"
+
+
+def inert(data: bytes, media_type: str, tag: str, sample: Sample) -> HttpResponse:
+    """Answer with bytes that no browser will run, whatever they may be."""
+    response = HttpResponse(data, content_type=media_type)
+    response["Content-Security-Policy"] = POLICY
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Disposition"] = f'inline; filename="{_file_name(sample, media_type)}"'
+    response["Cross-Origin-Resource-Policy"] = "same-origin"
+    response["Cache-Control"] = f"private, max-age={SECONDS_IN_BROWSER}"
+    response["ETag"] = tag
+    return response

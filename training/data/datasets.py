@@ -1,0 +1,238 @@
+"""Frozen data sets: what was known to be true at one moment, and which part each picture plays.
+
+Two wishes pull at the split: a picture must never wander from test to train, and a small category would like to be in
+all three splits. The first wins: the split is a function of the picture's digest and nothing else, so it holds across
+data set versions, relabelling, new servers and new databases, and a test result stays honest for ever. The price is
+told instead of hidden: a category none of whose pictures are for training is left out, one without test pictures is
+trained but its recall is unknown until more pictures come.
+"""
+
+import hashlib
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.db import transaction
+from django.db.models import Count, Max, Q
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import User
+from common.errors import Conflict
+from predictions.models import Category, Project, Sample
+from review import ground_truth
+from training.models import DatasetItem, DatasetVersion, FurtherLabel
+
+FEWEST_PICTURES = 5
+FEWEST_CATEGORIES = 2
+TRAIN_PERCENT = 70
+VALIDATION_PERCENT = 15
+
+Split = DatasetItem.Split
+VECTORS_ONLY = Q(location=Sample.Location.NOWHERE, origin=Sample.Origin.DEMO)  # the demo comes without its pictures
+
+
+class TooLittleToLearn(Conflict):
+    """There are not enough labelled pictures for a data set."""
+
+    code = "too_little_to_learn"
+
+
+@dataclass(frozen=True)
+class LeftOut:
+    """A category that is not in the data set, and why."""
+
+    category: str
+    pictures: int
+    reason: str  # few: fewer than FEWEST_PICTURES; untrainable: none of them is in the train split
+
+    @property
+    def sentence(self) -> str:
+        if self.reason == "few":
+            return ngettext(
+                "“%(category)s” is left out: it has %(count)d picture, and needs at least %(fewest)d.",
+                "“%(category)s” is left out: it has %(count)d pictures, and needs at least %(fewest)d.",
+                self.pictures,
+            ) % {"category": self.category, "count": self.pictures, "fewest": FEWEST_PICTURES}
+        return _("“%(category)s” is left out: none of its pictures falls into the part for training. Add more.") % {
+            "category": self.category
+        }
+
+
+@dataclass(frozen=True)
+class Content:
+    """What a data set frozen now would hold."""
+
+    items: list[tuple[int, str, list[Category]]]  # sample id, its sha256, its categories: one, or more if multilabel
+    counts: dict[str, Counter[str]]  # category name -> split -> pictures that show it
+    left_out: list[LeftOut] = field(default_factory=list)
+
+    @property
+    def digest(self) -> str:
+        """Return what is the same exactly when samples, categories and splits are the same. Names do not matter."""
+        lines = sorted(
+            f"{sha256} {category.uuid} {split_of(sha256)}\n"
+            for _pk, sha256, categories in self.items
+            for category in categories
+        )
+        return hashlib.sha256("".join(lines).encode()).hexdigest()
+
+    @property
+    def report(self) -> dict[str, Any]:
+        return {
+            "counts": {name: dict(counts) for name, counts in sorted(self.counts.items())},
+            "left_out": [vars(each) for each in self.left_out],
+        }
+
+
+@dataclass(frozen=True)
+class Diff:
+    """How a data set version differs from an earlier one, in pictures."""
+
+    added: int
+    removed: int
+    relabelled: int
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.added or self.removed or self.relabelled)
+
+
+def split_of(sha256: str) -> str:
+    """Return the part that this picture plays in every data set, for ever: 70 % train, 15 % validation, 15 % test."""
+    place = int(sha256[:8], 16) % 100
+    if place < TRAIN_PERCENT:
+        return Split.TRAIN
+    return Split.VALIDATION if place < TRAIN_PERCENT + VALIDATION_PERCENT else Split.TEST
+
+
+def collect(project: Project) -> Content:
+    """Look up what is true now, and which categories have enough of it.
+
+    Pictures that were let go cannot be learned from; those of the demo never were here, but their feature vectors are.
+    """
+    by_category: dict[int, list[tuple[int, str]]] = defaultdict(list)
+    usable = ~Q(location=Sample.Location.NOWHERE) | VECTORS_ONLY
+    rows = ground_truth.labelled(project).filter(usable).order_by("sha256")
+    further = ground_truth.further(project)
+    for pk, sha256, category in rows.values_list("pk", "sha256", "true_category_id").iterator(5000):  # type: ignore[misc]
+        for each in (category, *further.get(pk, ())):
+            by_category[each].append((pk, sha256))
+    shown: dict[tuple[int, str], list[Category]] = defaultdict(list)
+    counts, left_out = {}, []
+    for category in project.categories.all():
+        samples = by_category[category.pk]
+        splits = Counter(split_of(sha256) for _pk, sha256 in samples)
+        if len(samples) < FEWEST_PICTURES:
+            left_out.append(LeftOut(category.name, len(samples), "few"))
+        elif not splits[Split.TRAIN]:
+            left_out.append(LeftOut(category.name, len(samples), "untrainable"))
+        else:
+            for sample in samples:
+                shown[sample].append(category)
+            counts[category.name] = splits
+    return Content([(*sample, categories) for sample, categories in shown.items()], counts, left_out)
+
+
+@transaction.atomic
+def freeze(project: Project, *, by: User | None = None) -> DatasetVersion:
+    """Write down what is true now as the next version; the same content again is the version that exists.
+
+    Raises:
+        TooLittleToLearn: if fewer than two categories have enough pictures.
+    """
+    Project.objects.select_for_update().get(pk=project.pk)
+    content = collect(project)
+    if len(content.counts) < FEWEST_CATEGORIES:
+        raise TooLittleToLearn(_too_little(content.left_out))
+    digest = content.digest
+    if existing := project.datasets.filter(digest=digest).first():
+        return existing
+    newest = project.datasets.aggregate(newest=Max("number"))["newest"] or 0
+    dataset = DatasetVersion.objects.create(
+        project=project, number=newest + 1, digest=digest, report=content.report, created_by=by
+    )
+    items = DatasetItem.objects.bulk_create(
+        (
+            DatasetItem(dataset=dataset, sample_id=pk, category=categories[0], split=split_of(sha256))
+            for pk, sha256, categories in content.items
+        ),
+        batch_size=2000,
+    )
+    FurtherLabel.objects.bulk_create(
+        (
+            FurtherLabel(item=item, category=category)
+            for item, (_pk, _sha256, categories) in zip(items, content.items, strict=True)
+            for category in categories[1:]
+        ),
+        batch_size=2000,
+    )
+    return dataset
+
+
+def counts(dataset: DatasetVersion) -> dict[str, Counter[str]]:
+    """Return how many pictures show each category in each split, under the category's present name."""
+    found: dict[str, Counter[str]] = defaultdict(Counter)
+    for name, split, pictures in dataset.items.values_list("category__name", "split").annotate(pictures=Count("pk")):
+        found[name][split] += pictures
+    also = FurtherLabel.objects.filter(item__dataset=dataset).values_list("category__name", "item__split")
+    for name, split, pictures in also.annotate(pictures=Count("pk")):
+        found[name][split] += pictures
+    return dict(sorted(found.items()))
+
+
+def totals(dataset: DatasetVersion) -> list[int]:
+    """Return how many pictures each split has; one that shows several categories counts once."""
+    found = dict(dataset.items.values_list("split").annotate(pictures=Count("pk")))
+    return [found.get(split, 0) for split in Split.values]
+
+
+def further_names(dataset: DatasetVersion) -> dict[int, tuple[str, ...]]:
+    """Return the present names of the further categories by item; of items with one category nothing."""
+    found: dict[int, tuple[str, ...]] = {}
+    rows = FurtherLabel.objects.filter(item__dataset=dataset).order_by("category__name")
+    for item, name in rows.values_list("item_id", "category__name"):
+        found[item] = (*found.get(item, ()), name)
+    return found
+
+
+def vectors_only(dataset: DatasetVersion) -> int:
+    """Return of how many samples only the feature vector is kept, not the picture."""
+    return dataset.items.filter(sample__in=Sample.objects.filter(VECTORS_ONLY)).count()
+
+
+def without_test_pictures(dataset: DatasetVersion) -> list[str]:
+    """Return the categories that cannot be measured, because no picture of theirs is in the test split."""
+    return [name for name, splits in counts(dataset).items() if not splits[Split.TEST]]
+
+
+def previous(dataset: DatasetVersion) -> DatasetVersion | None:
+    return dataset.project.datasets.filter(number__lt=dataset.number).order_by("-number").first()
+
+
+def diff(older: DatasetVersion, newer: DatasetVersion) -> Diff:
+    """Count what came, what went and what is called something else now."""
+    before, after = _labels(older), _labels(newer)
+    return Diff(
+        added=len(after.keys() - before.keys()),
+        removed=len(before.keys() - after.keys()),
+        relabelled=sum(before[sample] != after[sample] for sample in after.keys() & before.keys()),
+    )
+
+
+def _labels(dataset: DatasetVersion) -> dict[int, set[int]]:
+    """Return the categories of every sample."""
+    found = {sample: {category} for sample, category in dataset.items.values_list("sample_id", "category_id")}
+    also = FurtherLabel.objects.filter(item__dataset=dataset)
+    for sample, category in also.values_list("item__sample_id", "category_id"):
+        found[sample].add(category)
+    return found
+
+
+def _too_little(left_out: Iterable[LeftOut]) -> str:
+    sentence = _(
+        "There is too little to learn from: at least %(categories)d categories need %(pictures)d labelled pictures"
+        " each. Add pictures, or decide what waits for review."
+    ) % {"categories": FEWEST_CATEGORIES, "pictures": FEWEST_PICTURES}
+    return " ".join([sentence, *(each.sentence for each in left_out)])

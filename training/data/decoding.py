@@ -1,0 +1,52 @@
+"""Stored pictures as a network sees them, read and decoded on every core, and as a service is sent them."""
+
+import logging
+from collections.abc import Callable, Generator, Mapping
+
+import numpy as np
+
+from common.ahead import map_ahead
+from common.errors import DomainError
+from common.media import images
+from common.media.images import Picture
+from common.storages import StorageUnavailable
+from predictions.predictors.local import preprocessing
+
+logger = logging.getLogger(__name__)
+
+Read = Callable[[], bytes]
+UNREADABLE = (OSError, DomainError)  # what reading one stored picture may raise; the others go on
+
+
+def pixels(
+    pictures: Mapping[str, Read], size: int, *, ahead: int | None = None
+) -> Generator[tuple[str, np.ndarray | str], None, None]:
+    """Yield each sample with its pixels, as `preprocessing.prepare`, or with why it cannot be read; in their order.
+
+    Args:
+        ahead: how many are begun before their turn, as `map_ahead`.
+    """
+
+    def decoded(sample: str) -> tuple[str, np.ndarray | str]:
+        try:
+            return sample, preprocessing.read(pictures[sample](), size)
+        except UNREADABLE as error:
+            return sample, str(error) or type(error).__name__
+
+    return map_ahead(decoded, pictures, ahead=ahead)
+
+
+def whole(read: Read, sample: str) -> Picture | None:
+    """Return a stored picture with all its pixels; None if it is gone or damaged, which is logged.
+
+    Raises:
+        StorageUnavailable: the storage does not answer.
+    """
+    try:
+        data = read()
+        return Picture(images.load(data), data, "image/jpeg", sample)
+    except StorageUnavailable:
+        raise
+    except UNREADABLE as error:
+        logger.error("The stored picture of sample %s cannot be read: %s", sample, error)
+        return None

@@ -1,0 +1,274 @@
+"""Labelled pictures from a folder or a form: checked as uploads are, labelled, and only what is new."""
+
+import os
+from collections.abc import Callable, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+from django.conf import settings
+from django.core.files.base import File
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import User
+from common.ahead import map_ahead
+from common.commits import on_disk
+from common.errors import DomainError, InvalidInput
+from common.media import images
+from common.media.images import Picture
+from common.progress import Progress, silent
+from predictions import categories, uploads
+from predictions.models import Category, Project, Sample
+from review import decisions, ground_truth
+from review.models import Decision
+from training.data.datasets import FEWEST_PICTURES
+
+AT_ONCE = 20  # pictures labelled in one transaction
+
+
+@dataclass(frozen=True)
+class Told:
+    """One picture that was not taken, and why."""
+
+    name: str
+    reason: str
+
+
+@dataclass
+class ImportReport:
+    """What became of every file."""
+
+    taken: dict[str, int] = field(default_factory=dict)  # category name -> pictures
+    duplicates: list[Told] = field(default_factory=list)
+    refused: list[Told] = field(default_factory=list)
+
+    @property
+    def total_taken(self) -> int:
+        return sum(self.taken.values())
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file to import: a name to tell it by, its category, and how to get at its bytes (at most so many)."""
+
+    name: str
+    category: Category
+    read: Callable[[int], bytes]
+
+
+def import_folder(
+    project: Project,
+    category: Category | None,
+    directory: str | os.PathLike[str],
+    *,
+    by: User | None = None,
+    progress: Progress = silent,
+) -> ImportReport:
+    """Import the pictures of a folder.
+
+    Args:
+        category: what they all show; None: the folder holds one folder per category, and missing ones are made.
+
+    Files whose names begin with a dot are ignored; links are refused, so that nothing outside the folder is read.
+
+    Raises:
+        InvalidInput: if the folder cannot be read, or is not laid out as said.
+    """
+    report = ImportReport()
+    root = Path(directory)
+    found = _flat(root, category, report) if category else _by_category(project, root, report)
+    return _import(project, found, report, by=by, progress=progress)
+
+
+def import_files(
+    project: Project, category: Category, files: Sequence[File], *, by: User | None, progress: Progress = silent
+) -> ImportReport:
+    """Import files that somebody sent with a form, as `import_folder` does."""
+    sources = [Source(uploads.shown_name(file.name or ""), category, file.read) for file in files]
+    return _import(project, sources, ImportReport(), by=by, progress=progress)
+
+
+def few_pictures_warning(category: Category) -> str:
+    """Return what to tell when the next run will leave this category out, or ""."""
+    count = ground_truth.showing(category).count()
+    if count >= FEWEST_PICTURES:
+        return ""
+    sentence = ngettext(
+        "“%(category)s” has %(count)d picture: the next run will leave it out until it has %(fewest)d.",
+        "“%(category)s” has %(count)d pictures: the next run will leave it out until it has %(fewest)d.",
+        count,
+    )
+    return sentence % {"category": category.name, "count": count, "fewest": FEWEST_PICTURES}
+
+
+def _import(
+    project: Project, sources: Sequence[Source], report: ImportReport, *, by: User | None, progress: Progress
+) -> ImportReport:
+    """Keep some pictures, label them, and so on; no transaction waits for a disk.
+
+    Stopped anywhere, it is run again: what was labelled is there already, what was only kept is labelled then.
+    """
+    seen: dict[str, Source] = {}
+    done = 0
+    progress(done, len(sources), _("Importing pictures"))
+    with closing(map_ahead(_checked, sources)) as checked:
+        while some := list(islice(checked, AT_ONCE)):
+            taken = [new for source, picture in some if (new := _take(project, source, picture, seen, report, by))]
+            _label(project, taken, report, by=by)
+            done += len(some)
+            progress(done, len(sources), _("Importing pictures"))
+    return report
+
+
+def _checked(source: Source) -> tuple[Source, Picture | str]:
+    """Return the picture of one file, or why there is none. On any core: the database is not asked."""
+    try:
+        picture = images.receive(source.read(settings.UPLOAD_MAX_BYTES + 1), least_side=1)
+    except OSError as error:
+        return source, _("It cannot be read: %(reason)s") % {"reason": error.strerror or error}
+    except DomainError as error:
+        return source, str(error)
+    return source, picture.without_pixels()
+
+
+def _take(
+    project: Project,
+    source: Source,
+    picture: Picture | str,
+    seen: dict[str, Source],
+    report: ImportReport,
+    by: User | None,
+) -> tuple[Source, Sample] | None:
+    """Keep one picture; return what to label, or None when the report says why not."""
+    if isinstance(picture, str):
+        report.refused.append(Told(source.name, picture))
+        return None
+    first = seen.setdefault(picture.sha256, source)
+    if first is not source:
+        _tell_same(source, first, report)
+        return None
+    known = Sample.objects.filter(project=project, sha256=picture.sha256).first()
+    if known and (ruling := _that_holds(decisions.newest(known))):
+        _tell_known(source, ruling, report)
+        return None
+    return source, uploads.keep_to_learn_from(project, picture, by=by)
+
+
+@on_disk()
+def _label(project: Project, taken: Sequence[tuple[Source, Sample]], report: ImportReport, *, by: User | None) -> None:
+    """Label what was kept, but where somebody has ruled since the look: a reviewer, or the same import sent twice."""
+    keys = [sample.pk for _source, sample in taken]
+    list(Sample.objects.filter(pk__in=keys).select_for_update().order_by("pk").values_list("pk"))
+    ruled = decisions.newest_for(sample for _source, sample in taken)
+    new: list[tuple[Sample, Category]] = []
+    for source, sample in taken:
+        if ruling := _that_holds(ruled.get(sample.pk)):
+            _tell_known(source, ruling, report)
+            continue
+        report.taken[source.category.name] = report.taken.get(source.category.name, 0) + 1
+        new.append((sample, source.category))
+    decisions.label_many(project, new, by=by, reason=_("Imported"))
+
+
+def _that_holds(ruling: Decision | None) -> Decision | None:
+    return ruling if ruling and ruling.outcome != Decision.Outcome.REOPENED else None
+
+
+def _tell_same(source: Source, first: Source, report: ImportReport) -> None:
+    if first.category == source.category:
+        report.duplicates.append(Told(source.name, _("The same picture as %(name)s.") % {"name": first.name}))
+    else:
+        sentence = _("The same picture as %(name)s, which is under “%(category)s”. Decide which is right; remove one.")
+        report.refused.append(Told(source.name, sentence % {"name": first.name, "category": first.category.name}))
+
+
+def _tell_known(source: Source, ruling: Decision, report: ImportReport) -> None:
+    if ruling.category is None:
+        report.refused.append(Told(source.name, _("A reviewer has discarded this picture.")))
+    elif ruling.category == source.category:
+        report.duplicates.append(Told(source.name, _("It is in the project already.")))
+    else:
+        sentence = _("It is in the project already, as “%(category)s”. Correct that in the review, or leave it out.")
+        report.refused.append(Told(source.name, sentence % {"category": ruling.category.name}))
+
+
+def _flat(root: Path, category: Category, report: ImportReport) -> list[Source]:
+    entries = _entries(root)
+    files = [entry for entry in entries if _is_own_file(entry, _shown(entry.name), report)]
+    folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+    if folders and not files:
+        raise InvalidInput(
+            _("%(folder)s holds folders, not pictures. For one folder per category use import_images.")
+            % {"folder": root}
+        )
+    for entry in folders:
+        report.refused.append(
+            Told(_shown(entry.name), _("A folder within the folder: its pictures were not looked at."))
+        )
+    return [Source(_shown(entry.name), category, _opener(entry.path)) for entry in files]
+
+
+def _by_category(project: Project, root: Path, report: ImportReport) -> list[Source]:
+    sources = []
+    for entry in _entries(root):
+        if entry.is_dir(follow_symlinks=False):
+            files = _files_below(Path(entry.path), _shown(entry.name), report)
+            if not files:
+                report.refused.append(Told(_shown(entry.name), _("The folder is empty.")))
+                continue
+            try:
+                category, _created = categories.add(project, entry.name)
+            except InvalidInput as error:
+                report.refused.append(Told(_shown(entry.name), str(error)))
+                continue
+            sources += [Source(name, category, _opener(path)) for name, path in files]
+        elif _is_own_file(entry, _shown(entry.name), report):
+            report.refused.append(Told(_shown(entry.name), _("It is in no category's folder.")))
+    if not sources and not report.refused:
+        raise InvalidInput(_("%(folder)s is empty: expected one folder per category.") % {"folder": root})
+    return sources
+
+
+def _files_below(folder: Path, shown: str, report: ImportReport) -> list[tuple[str, str]]:
+    """Return the name and path of every file in a category's folder and the folders in it."""
+    found: list[tuple[str, str]] = []
+    for entry in _entries(folder):
+        name = f"{shown}/{_shown(entry.name)}"
+        if entry.is_dir(follow_symlinks=False):
+            found += _files_below(Path(entry.path), name, report)
+        elif _is_own_file(entry, name, report):
+            found.append((name, entry.path))
+    return found
+
+
+def _entries(folder: Path) -> list[os.DirEntry[str]]:
+    """Return what a folder holds, by name, without what is hidden."""
+    try:
+        with os.scandir(folder) as entries:
+            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda each: each.name)
+    except OSError as error:
+        sentence = _("The folder %(folder)s cannot be read: %(reason)s.")
+        raise InvalidInput(sentence % {"folder": folder, "reason": error.strerror or error}) from error
+
+
+def _is_own_file(entry: os.DirEntry[str], name: str, report: ImportReport) -> bool:
+    if entry.is_symlink():
+        report.refused.append(Told(name, _("A link, which is not followed.")))
+        return False
+    return entry.is_file(follow_symlinks=False)
+
+
+def _shown(name: str) -> str:
+    """Return a file's name fit for a terminal and a page, whatever bytes the disk holds."""
+    return uploads.shown_name(name.encode("utf-8", "replace").decode())
+
+
+def _opener(path: str) -> Callable[[int], bytes]:
+    def read(limit: int) -> bytes:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        with os.fdopen(descriptor, "rb") as file:
+            return file.read(limit)
+
+    return read

@@ -1,0 +1,268 @@
+"""How well a model does on pictures it has not learned from.
+
+Confusion matrix, precision, recall, accuracy with their intervals, average precision, F1, calibration.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from common.errors import Conflict
+from common.progress import Progress, silent
+from predictions import registry
+from predictions.models import Category, ModelVersion
+from predictions.predictors.base import Servable
+from training.data import loading
+from training.evaluation import calibration, thresholds
+from training.evaluation import multilabel as multilabels
+from training.evaluation.counts import Counts
+from training.models import DatasetItem, DatasetVersion, Evaluation
+from training.trainers.base import BaseTrainer, Example, trainers
+
+
+class NothingToMeasure(Conflict):
+    """No test picture that this model can be asked about."""
+
+    code = "nothing_to_measure"
+
+
+class CannotMeasure(Conflict):
+    """No trainer of this server can ask this model."""
+
+    code = "cannot_measure"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A model's answers to the test split, counted.
+
+    `names` are the categories of the data set and those of the model, `counts` is in their order, and so is `matrix`,
+    of shape (K, K): row = true, column = predicted; there is none of categories that do not exclude each other. `right`
+    says of each sample id that could be scored whether the answer was right.
+    """
+
+    names: list[str]
+    counts: Counts
+    matrix: np.ndarray | None
+    right: dict[int, bool]
+    skipped: int
+    confidences: np.ndarray  # top probabilities, in the order of `right`
+    average_precision: dict[str, float | None]
+    calibration: dict[str, Any]
+    thresholds: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def answers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Return the top probabilities and whether each answer was right."""
+        return self.confidences, np.array(list(self.right.values()), dtype=bool)
+
+    @property
+    def accuracy(self) -> float:
+        """Return the share of right answers, in [0, 1]."""
+        return sum(self.right.values()) / len(self.right)
+
+    @property
+    def confusion(self) -> dict[str, Any]:
+        """Return what an evaluation keeps of the counts, see `Evaluation.confusion`."""
+        if self.matrix is not None:
+            return {"names": self.names, "matrix": self.matrix.tolist()}
+        all_right = {"right": sum(self.right.values()), "pictures": len(self.right)}
+        return {"names": self.names, **self.counts.as_json(), **all_right}
+
+
+def evaluate(version: ModelVersion, dataset: DatasetVersion, progress: Progress = silent) -> Evaluation:
+    """Measure a model version on the test split of a data set version, once; asked again, return what was found.
+
+    Raises:
+        NothingToMeasure: if the data set has no test picture that this model can be asked about.
+        CannotMeasure: if no trainer can ask it.
+        DomainError: what its trainer raises.
+    """
+    if known := Evaluation.objects.filter(model_version=version, dataset=dataset).first():
+        return known
+    names = registry.current_names(version)
+    measured = measure(
+        trainer_of(version),
+        registry.servable(version),
+        names,
+        dataset,
+        progress,
+        temperature=version.manifest.get("temperature"),
+    )
+    return store(version, dataset, measured)
+
+
+def measure(
+    trainer: BaseTrainer,
+    model: Servable,
+    names: Sequence[str],
+    dataset: DatasetVersion,
+    progress: Progress = silent,
+    *,
+    temperature: float | None = None,
+) -> Measured:
+    """Ask a model, registered or not, about the test split; `names` are what its classes are called now.
+
+    With the temperature that its probabilities were divided by, their calibration without it is found too.
+    """
+    measured = answered(trainer, model, names, dataset, DatasetItem.Split.TEST, progress, temperature)
+    if not measured.right:
+        raise NothingToMeasure(_("No picture of the test split could be asked about. The model was not measured."))
+    return measured
+
+
+def answered(
+    trainer: BaseTrainer,
+    model: Servable,
+    names: Sequence[str],
+    dataset: DatasetVersion,
+    split: str,
+    progress: Progress = silent,
+    temperature: float | None = None,
+) -> Measured:
+    """Ask a model about one split, and count; there may be nothing to count."""
+    asked = loading.with_samples(dataset, split)
+    scores = trainer.score(model, [example for _pk, example in asked], progress) if asked else np.empty((0, len(names)))
+    return count(scores, names, asked, temperature, multilabel=dataset.project.multilabel)
+
+
+def count(
+    scores: np.ndarray,
+    model_names: Sequence[str],
+    asked: Sequence[tuple[int, Example]],
+    temperature: float | None = None,
+    *,
+    multilabel: bool = False,
+) -> Measured:
+    """Count answers, into a confusion matrix where categories exclude each other, else as `multilabel.count` does.
+
+    Args:
+        scores: probabilities, shape (N, C); a row with a NaN could not be scored, is left out and counted.
+        model_names: the C names of the model's classes.
+        asked: N pairs of sample id and example.
+        temperature: what the logits of the scores were divided by, where that is known.
+        multilabel: whether a picture may show several categories; the calibration of top answers is left out then.
+
+    A category that the model does not know can only be missed; one that the data set does not have, only be wrong.
+    """
+    names = sorted({name for _pk, example in asked for name in example.categories} | set(model_names))
+    scored = ~np.isnan(scores).any(axis=1)
+    known, scores = [pair for pair, ok in zip(asked, scored, strict=True) if ok], scores[scored]
+    matrix: np.ndarray | None = None
+    if multilabel:
+        shown = {pk: example.categories for pk, example in known}
+        counts, right = multilabels.count(scores, model_names, shown, names)
+    else:
+        matrix, right = _confusion(scores, model_names, known, names)
+        counts = Counts.of_matrix(matrix)
+    is_true = multilabels.membership([example.categories for _pk, example in known], model_names)
+    answers = np.array(list(right.values()))
+    return Measured(
+        names,
+        counts,
+        matrix,
+        right,
+        skipped=int((~scored).sum()),
+        confidences=scores.max(axis=1) if len(scores) else np.empty(0),
+        average_precision={
+            name: thresholds.average_precision(scores[:, i], is_true[:, i]) for i, name in enumerate(model_names)
+        },
+        calibration=calibration.report(scores, answers, temperature) if right and not multilabel else {},
+        thresholds=thresholds.count_at_thresholds(scores, model_names, is_true),
+    )
+
+
+def _confusion(
+    scores: np.ndarray, model_names: Sequence[str], known: Sequence[tuple[int, Example]], names: Sequence[str]
+) -> tuple[np.ndarray, dict[int, bool]]:
+    place = {name: i for i, name in enumerate(names)}
+    matrix = np.zeros((len(names), len(names)), dtype=int)
+    right = {}
+    for (pk, example), row in zip(known, scores, strict=True):
+        predicted = model_names[int(row.argmax())]
+        matrix[place[example.category], place[predicted]] += 1
+        right[pk] = predicted == example.category
+    return matrix, right
+
+
+@transaction.atomic
+def store(version: ModelVersion, dataset: DatasetVersion, measured: Measured) -> Evaluation:
+    """Keep what was measured; who comes second gets what the first has kept."""
+    return Evaluation.objects.get_or_create(
+        model_version=version,
+        dataset=dataset,
+        defaults={
+            "accuracy": measured.accuracy,
+            "macro_f1": measured.counts.macro_f1,
+            "per_category": per_category(measured.names, measured.counts, measured.average_precision),
+            "confusion": measured.confusion,
+            "calibration": measured.calibration,
+            "answers": {str(pk): right for pk, right in measured.right.items()},
+            "skipped": measured.skipped,
+            "thresholds": measured.thresholds,
+        },
+    )[0]
+
+
+def per_category(
+    names: Sequence[str], counts: Counts, average_precisions: Mapping[str, float | None]
+) -> dict[str, dict[str, Any]]:
+    """Return precision, recall, average precision (None where undefined) and support for each name."""
+    precision, recall = counts.precision_and_recall
+    return {
+        name: {
+            "precision": _number(precision[i]),
+            "recall": _number(recall[i]),
+            "average_precision": average_precisions.get(name),
+            "support": int(counts.support[i]),
+        }
+        for i, name in enumerate(names)
+    }
+
+
+Interval = tuple[float, float] | None
+
+
+def intervals(evaluation: Evaluation) -> tuple[dict[str, dict[str, Interval]], Interval]:
+    """Return the 95 % intervals of precision and recall by category, and that of the accuracy; see `wilson`."""
+    stored, counts = evaluation.confusion, Counts.of_stored(evaluation.confusion)
+    found = {
+        name: {
+            "precision": calibration.wilson(int(counts.hits[i]), int(counts.named[i])),
+            "recall": calibration.wilson(int(counts.hits[i]), int(counts.support[i])),
+        }
+        for i, name in enumerate(stored["names"])
+    }
+    if evaluation.is_multilabel:
+        return found, calibration.wilson(stored["right"], stored["pictures"])
+    return found, calibration.wilson(int(counts.hits.sum()), int(counts.support.sum()))
+
+
+def trainer_of(version: ModelVersion) -> BaseTrainer:
+    """Return the trainer that can ask this model: the one that made it, else the one named as its predictor."""
+    run = getattr(version, "run", None)
+    for alias in (run.trainer if run else "", version.predictor):
+        if alias in trainers:
+            try:
+                return trainers[alias]
+            except ImproperlyConfigured as error:
+                raise CannotMeasure(str(error)) from error
+    raise CannotMeasure(
+        _("No trainer of this server can measure models of the predictor “%(predictor)s”. Add it to TRAINERS.")
+        % {"predictor": version.predictor}
+    )
+
+
+def category_uuids(version_names: Sequence[str], categories: Sequence[Category]) -> list[str]:
+    """Return the stable ids of a model's classes, so that its answers keep their meaning after a renaming."""
+    by_name = {category.name: str(category.uuid) for category in categories}
+    return [by_name.get(name, "") for name in version_names]
+
+
+def _number(value: float) -> float | None:
+    return None if np.isnan(value) else float(value)

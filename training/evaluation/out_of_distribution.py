@@ -1,0 +1,53 @@
+"""How many pictures that a model is made for it would refuse as unlike anything that it has learned."""
+
+from dataclasses import dataclass
+
+from common.progress import Progress, silent
+from predictions.predictors.base import Servable
+from predictions.predictors.local.ood_detector import FAR
+from training.data import loading
+from training.evaluation.calibration import wilson
+from training.models import DatasetItem, DatasetVersion, TrainingRun
+from training.trainers.base import BaseTrainer
+
+Split = DatasetItem.Split
+SPLITS = (Split.VALIDATION, Split.TEST)
+
+
+@dataclass(frozen=True)
+class Share:
+    """The pictures of one split, and how many of them would be refused."""
+
+    split: str
+    count: int
+    unfamiliar: int
+
+    @property
+    def share(self) -> float | None:
+        return self.unfamiliar / self.count if self.count else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        return wilson(self.unfamiliar, self.count)
+
+
+def count(
+    trainer: BaseTrainer, model: Servable, dataset: DatasetVersion, progress: Progress = silent
+) -> dict[str, dict[str, int]]:
+    """Return `count` and `unfamiliar` by split, as plain data to be stored; nothing where the model cannot tell.
+
+    The validation pictures are the ones that the model measures others by, so the test pictures are the check.
+    """
+    found = {}
+    for split in SPLITS:
+        asked = [example for _pk, example in loading.with_samples(dataset, split)]
+        familiarity = trainer.familiarity(model, asked, progress)
+        if familiarity is None:
+            return {}
+        found[split.value] = {"count": len(familiarity), "unfamiliar": int((familiarity <= FAR).sum())}
+    return found
+
+
+def shares(run: TrainingRun) -> list[Share]:
+    """Return what was counted at the end of a run: validation, then test; nothing where the model cannot tell."""
+    return [Share(split.value, **run.unfamiliar[split]) for split in SPLITS if split in run.unfamiliar]

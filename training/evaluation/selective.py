@@ -1,0 +1,155 @@
+"""From which top probability on a model's answers are right often enough; below it, it had better abstain.
+
+A threshold is proposed from the validation split and checked on the test split, which had no say in it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from common.errors import Conflict, InvalidInput
+from predictions import registry
+from predictions.models import Project
+from training.evaluation.calibration import wilson
+from training.models import TrainingRun
+
+WANTED = (0.9, 0.95, 0.99)  # precisions that a threshold is proposed for
+FEWEST_KEPT = 10  # answers below which a share says too little
+STEPS = 100  # a threshold is a whole per cent, so that people can read it and say it
+
+
+class NoSuchProposal(InvalidInput):
+    """Nothing was proposed for this precision."""
+
+    code = "no_such_proposal"
+
+
+class NotTheLiveModel(Conflict):
+    """A threshold fits the model that it was found with, and another one answers."""
+
+    code = "not_the_live_model"
+
+
+@dataclass(frozen=True)
+class Kept:
+    """The answers of one split that are not below a threshold."""
+
+    kept: int
+    right: int
+    count: int
+
+    @property
+    def precision(self) -> float | None:
+        return self.right / self.kept if self.kept else None
+
+    @property
+    def coverage(self) -> float | None:
+        return self.kept / self.count if self.count else None
+
+    @property
+    def interval(self) -> tuple[float, float] | None:
+        return wilson(self.right, self.kept)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """A threshold for a wanted precision, or None where no threshold reaches it."""
+
+    wanted: float
+    threshold: float | None
+    validation: Kept | None = None
+    test: Kept | None = None
+
+    @property
+    def splits(self) -> list[Kept | None]:
+        return [self.validation, self.test]
+
+
+Answers = tuple[np.ndarray, np.ndarray]  # top probabilities and whether each answer was right, shape (N,) both
+
+
+def lowest_threshold(confidences: np.ndarray, right: np.ndarray, wanted: float) -> float | None:
+    """Return the lowest whole per cent whose kept answers are right often enough; None if there is none.
+
+    Kept is an answer whose top probability is not below the threshold. At least FEWEST_KEPT must be kept.
+
+    Source: the selective classifier of Geifman & El-Yaniv 2017, arXiv:1705.08500, with the softmax response as its
+    confidence; without their bound, for which a validation split is mostly too small.
+    """
+    for step in range(STEPS):
+        found = kept_at(step / STEPS, confidences, right)
+        if found.kept < FEWEST_KEPT:
+            return None
+        if found.right >= wanted * found.kept - 1e-9:  # 0.9 has no exact binary form
+            return step / STEPS
+    return None
+
+
+def kept_at(threshold: float, confidences: np.ndarray, right: np.ndarray) -> Kept:
+    kept = confidences >= threshold
+    return Kept(int(kept.sum()), int(right[kept].sum()), len(confidences))
+
+
+def propose(validation: Answers, test: Answers, wanted: Sequence[float] = WANTED) -> list[dict[str, Any]]:
+    """Return a proposal per wanted precision, as plain data to be stored; none from too few validation answers."""
+    if len(validation[0]) < FEWEST_KEPT:
+        return []
+    found = []
+    for precision in wanted:
+        threshold = lowest_threshold(*validation, precision)
+        if threshold is None:
+            found.append(Proposal(precision, None))
+        else:
+            found.append(Proposal(precision, threshold, kept_at(threshold, *validation), kept_at(threshold, *test)))
+    return [asdict(each) for each in found]
+
+
+def proposals(run: TrainingRun | None) -> list[Proposal]:
+    """Return what was proposed at the end of a run."""
+    stored = run.abstaining if run else []
+    return [
+        Proposal(
+            each["wanted"],
+            each["threshold"],
+            Kept(**each["validation"]) if each["validation"] else None,
+            Kept(**each["test"]) if each["test"] else None,
+        )
+        for each in stored
+    ]
+
+
+def reachable(run: TrainingRun | None) -> list[Proposal]:
+    """Return the proposals of a run that have a threshold."""
+    return [each for each in proposals(run) if each.threshold is not None]
+
+
+def live_run(project: Project) -> TrainingRun | None:
+    """Return the run that made the model which answers now; a model made elsewhere has none."""
+    live = registry.live(project)
+    return TrainingRun.objects.filter(model_version=live).first() if live else None
+
+
+@transaction.atomic
+def use(run: TrainingRun, wanted: str) -> float:
+    """Have the project abstain below the threshold that this run proposed for a precision; return the threshold.
+
+    Raises:
+        NoSuchProposal: if no threshold was proposed for it.
+        NotTheLiveModel: if another model answers than the one of this run.
+    """
+    project = Project.objects.select_for_update().get(pk=run.project_id)
+    found = [each.threshold for each in reachable(run) if str(each.wanted) == wanted and each.threshold is not None]
+    if not found:
+        raise NoSuchProposal(_("This run proposed no threshold for that precision. Choose one from its table."))
+    live = registry.live(project)
+    if live is None or live.pk != run.model_version_id:
+        raise NotTheLiveModel(
+            _("The model of this run is not live, and its threshold fits no other model. Promote it first.")
+        )
+    project.abstain_below = found[0]
+    project.save(update_fields=["abstain_below"])
+    return found[0]

@@ -1,0 +1,156 @@
+"""A local model as an archive that runs elsewhere: SavedModel, TensorFlow Lite or ONNX, with its labels.
+
+Only a worker calls `build`: it loads the Keras model, and with it TensorFlow.
+"""
+
+import importlib.util
+import io
+import json
+import logging
+import tempfile
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from django.utils.translation import gettext as _
+
+from common.errors import DomainError
+from predictions.predictors.base import Servable
+from predictions.predictors.local import bundles, preprocessing
+from training.backbones.keras_session import import_quietly
+
+if TYPE_CHECKING:
+    import keras
+
+logger = logging.getLogger(__name__)
+
+PREDICTOR = "keras"  # whose models are bundles with a Keras model inside
+ONNX_NEEDS = ("onnx", "tf2onnx")
+LABELS, README, MANIFEST = "labels.txt", "README.txt", "cvexport.manifest"
+
+
+class CannotExport(DomainError):
+    """This model cannot be made into such an archive."""
+
+    code = "cannot_export"
+
+
+@dataclass(frozen=True)
+class Format:
+    """One kind of archive. `write` puts the model into a folder; `model` is what it is called there."""
+
+    name: str
+    model: str
+    write: Callable[["keras.Model", Path], None]
+
+
+def build(model: Servable, labels: list[str], of: str) -> bytes:
+    """Return a ZIP archive of a model.
+
+    Args:
+        model: one of the local predictor.
+        labels: what its outputs are called, in their order.
+        of: a key of `FORMATS`.
+
+    Raises:
+        CannotExport: a library is missing.
+        PredictorError, PredictorUnavailable: the model cannot be read.
+    """
+    format_ = FORMATS[of]
+    bundle = bundles.open_verified(model, bundles.KERAS_MODEL)
+    size = int(bundle.manifest["input_size"])
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        _convert(format_, bundle.paths[bundles.KERAS_MODEL], folder)
+        (folder / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
+        (folder / README).write_text(_readme(format_, size), encoding="utf-8")
+        (folder / MANIFEST).write_text(json.dumps(_facts(format_, model, size), indent=1), encoding="utf-8")
+        return _zipped(folder)
+
+
+def _convert(format_: Format, model: Path, folder: Path) -> None:
+    try:
+        format_.write(_answering(model), folder)
+    except CannotExport:
+        raise
+    except Exception as error:  # converters raise what they like, and trying again changes nothing
+        logger.exception("A model could not be written as %s", format_.name)
+        raise CannotExport(
+            _("The model could not be written in this format: %(reason)s") % {"reason": error}
+        ) from error
+
+
+def _answering(path: Path) -> "keras.Model":
+    """Return the Keras model with the probabilities as its only output."""
+    import_quietly()
+    import keras
+
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    answering = keras.Model(model.input, model.output["probabilities"], name="classifr")
+    # The export to ONNX takes no model that was never called
+    answering(np.zeros((1, *model.input_shape[1:]), np.uint8))
+    return answering
+
+
+def _write_saved_model(model: "keras.Model", folder: Path) -> None:
+    model.export(folder, format="tf_saved_model", verbose=False)
+
+
+def _write_lite(model: "keras.Model", folder: Path) -> None:
+    model.export(folder / "model.tflite", format="litert", verbose=False)
+
+
+def _write_onnx(model: "keras.Model", folder: Path) -> None:
+    if missing := [name for name in ONNX_NEEDS if importlib.util.find_spec(name) is None]:
+        raise CannotExport(
+            _("ONNX needs %(names)s, which the worker does not have: install requirements.txt there.")
+            % {"names": ", ".join(missing)}
+        )
+    model.export(folder / "model.onnx", format="onnx", verbose=False)
+
+
+FORMATS = {
+    one.name: one
+    for one in (
+        Format("saved_model", "saved_model.pb", _write_saved_model),
+        Format("lite", "model.tflite", _write_lite),
+        Format("onnx", "model.onnx", _write_onnx),
+    )
+}
+
+
+def _facts(format_: Format, model: Servable, size: int) -> dict[str, object]:
+    return {
+        "DomainType": "Classification",
+        "ModelFileName": format_.model,
+        "LabelFileName": LABELS,
+        "InputSize": size,
+        "Preprocessing": preprocessing.NAME,
+        "ModelDigest": model.digest,
+    }
+
+
+def _readme(format_: Format, size: int) -> str:
+    return f"""A model of Classifr: {format_.model}
+
+Input:  "pixels", uint8, shape (N, {size}, {size}, 3): red, green, blue from 0 to 255. Nothing is subtracted or scaled.
+Output: probabilities, float32, one for each line of {LABELS}, in its order.
+
+A picture is made into pixels in this way, or the answers differ from those of the server:
+{preprocessing.DEFINITION}.
+
+In Python: turn the picture upright with PIL.ImageOps.exif_transpose, convert it to RGB, crop the centred square, and
+resize it with PIL.Image.Resampling.BILINEAR to {size} x {size}.
+"""
+
+
+def _zipped(folder: Path) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(folder.rglob("*")):
+            if path.is_file():
+                archive.write(path, path.relative_to(folder))
+    return buffer.getvalue()

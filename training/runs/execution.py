@@ -1,0 +1,293 @@
+"""Doing a training run: train, measure, register and, if asked, promote. Safe to be started again after any crash.
+
+Nothing of a run can be seen before its last transaction, which registers the model, keeps its figures, ends the run
+and promotes, all at once. A process that dies earlier leaves nothing behind but files nobody points at.
+"""
+
+import logging
+import re
+from typing import Any
+
+import numpy as np
+from django.core.exceptions import ImproperlyConfigured
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import F, Value
+from django.db.models.functions import Coalesce, Concat, Now
+from django.utils import timezone
+from django.utils.translation import gettext as _
+
+from common import jobs
+from common.errors import Conflict, DomainError
+from common.models import Job
+from common.progress import Cancelled, Progress, silent
+from predictions import registry
+from predictions.models import ModelVersion, Project
+from predictions.predictors.base import Servable
+from training.data import datasets, loading
+from training.evaluation import evaluations, out_of_distribution, selective
+from training.models import DatasetItem, TrainingRun
+from training.runs import promotion
+from training.trainers.base import BaseTrainer, TrainedModel, TrainingFailed, TrainingTask, trainers
+
+logger = logging.getLogger(__name__)
+
+Split = DatasetItem.Split
+Status = TrainingRun.Status
+
+
+class Interrupted(Cancelled):
+    """The person at the terminal, or the system, stops the process that trains."""
+
+
+class RunBroke(DomainError):
+    """An error that nobody foresaw ended the run. The log of the server has it, the page only says so."""
+
+    code = "run_broke"
+    status = 500
+
+
+def execute(run: TrainingRun, progress: Progress = silent) -> None:
+    """Do a run and write down how it ended; one that has ended already is left as it is.
+
+    Raises:
+        Cancelled: if it was asked to stop.
+        DomainError: for what went wrong, in a sentence that is kept on the run.
+        OperationalError, InterfaceError: the database is gone; the run is still active and can be started again.
+    """
+    if not _start(run):
+        return
+    try:
+        _learn(run, _Diary(run, progress))
+    except Cancelled as error:
+        if isinstance(error, Interrupted) or _cancel_wanted(run):
+            _end(run, Status.CANCELLED)
+        raise
+    except DomainError as error:
+        _end(run, Status.FAILED, error=str(error))
+        raise
+    except (OperationalError, InterfaceError):
+        raise
+    except Exception as error:
+        logger.exception("run %s broke", run.pk)
+        sentence = _(
+            "The run broke: an unexpected error (%(kind)s), which is in the server's log. Nothing was changed."
+        )
+        broke = RunBroke(sentence % {"kind": type(error).__name__})
+        _end(run, Status.FAILED, error=str(broke))
+        raise broke from error
+
+
+def cancel(run: TrainingRun) -> None:
+    """Stop a run: a waiting one at once, a running one at its next step.
+
+    Raises:
+        Conflict: if it has ended already.
+    """
+    run.refresh_from_db()
+    if not run.is_active:
+        raise Conflict(_("This run has ended already."))
+    if run.job:
+        jobs.request_cancel(run.job)
+    settle_abandoned(run.project)
+
+
+def settle_abandoned(project: Project | None = None) -> int:
+    """End the runs whose job has ended without them: its process died too often, or it was cancelled while it waited.
+
+    So no dead run blocks its project. Returns how many were ended.
+    """
+    active = TrainingRun.objects.active().select_related("job")
+    settled = 0
+    for run in active.filter(project=project) if project else active:
+        job = run.job
+        if job and job.status in (Job.Status.WAITING, Job.Status.RUNNING):
+            continue
+        if job and job.status == Job.Status.CANCELLED:
+            settled += _end(run, Status.CANCELLED)
+        else:
+            settled += _end(
+                run, Status.FAILED, error=_("The process that trained died. Nothing was changed; start again.")
+            )
+    return settled
+
+
+def write_down(run: TrainingRun, line: str) -> None:
+    """Add a line to the run's log, with the time of day."""
+    stamped = f"{timezone.localtime():%H:%M:%S} {line}\n"
+    TrainingRun.objects.filter(pk=run.pk).update(log=Concat(F("log"), Value(stamped)))
+
+
+class _Diary:
+    """The `Progress` of a run: passes on, and keeps every new stage as a line of the log.
+
+    Notes that differ in numbers only ("picture 3 of 50") are one stage.
+    """
+
+    def __init__(self, run: TrainingRun, progress: Progress) -> None:
+        self._run = run
+        self._progress = progress
+        self._stage = ""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        stage = re.sub(r"\d+([.,]\d+)?", "0", note)
+        if note and stage != self._stage:
+            write_down(self._run, note)
+            self._stage = stage
+        self._progress(done, total, note)
+
+
+def _learn(run: TrainingRun, diary: _Diary) -> None:
+    trainer = _trainer(run)
+    trained = trainer.train(_task(run), diary)
+    for line in trained.notes:
+        write_down(run, line)
+    measured = _measure(run, trainer, trained, diary)
+    proposed = _propose(run, trainer, trained, measured, diary)
+    refused = out_of_distribution.count(trainer, _servable(trained), run.dataset, diary)
+    live = registry.live(run.project)
+    if live and (problem := promotion.measure_if_possible(live, run.dataset, diary)):
+        write_down(run, _("The live model could not be measured: %(reason)s") % {"reason": problem})
+    broken = promotion.unloadable(trained.predictor, _servable(trained)) if run.promote else ""
+    diary(1, 1, _("Registering the model"))
+    _finish(run, trained, measured, proposed, refused, live, broken)
+
+
+@transaction.atomic
+def _finish(
+    run: TrainingRun,
+    trained: TrainedModel,
+    measured: evaluations.Measured | None,
+    proposed: list[dict[str, Any]],
+    refused: dict[str, dict[str, int]],
+    live: ModelVersion | None,
+    broken: str,
+) -> None:
+    """Make the result known, whole or not at all; of two processes that did the same run the second changes nothing."""
+    Project.objects.select_for_update().get(pk=run.project_id)
+    if not TrainingRun.objects.active().filter(pk=run.pk).exists():
+        return
+    version = registry.register(
+        run.project,
+        predictor=trained.predictor,
+        reference=trained.reference,
+        class_names=list(trained.class_names),
+        digest=trained.digest,
+        manifest=_manifest(run, trained),
+        description=_("Run %(run)d on data set %(dataset)d") % {"run": run.pk, "dataset": run.dataset.number},
+    )
+    if measured:
+        evaluations.store(version, run.dataset, measured)
+    outcome = broken
+    if run.promote and not broken:
+        outcome = promotion.decide(version, live, run.dataset, by=run.requested_by).sentence
+    if outcome:
+        write_down(run, outcome)
+    TrainingRun.objects.filter(pk=run.pk).update(
+        status=Status.SUCCEEDED,
+        model_version=version,
+        curves={name: list(values) for name, values in trained.curves.items()},
+        outcome=outcome,
+        abstaining=proposed,
+        unfamiliar=refused,
+        finished_at=timezone.now(),
+    )
+
+
+def _measure(
+    run: TrainingRun, trainer: BaseTrainer, trained: TrainedModel, diary: _Diary
+) -> evaluations.Measured | None:
+    try:
+        return evaluations.measure(
+            trainer,
+            _servable(trained),
+            list(trained.class_names),
+            run.dataset,
+            diary,
+            temperature=trained.manifest.get("temperature"),
+        )
+    except evaluations.NothingToMeasure as error:
+        write_down(run, str(error))
+        return None
+
+
+def _propose(
+    run: TrainingRun,
+    trainer: BaseTrainer,
+    trained: TrainedModel,
+    measured: evaluations.Measured | None,
+    diary: _Diary,
+) -> list[dict[str, Any]]:
+    """Return abstain thresholds found on the validation split, checked on what was measured on the test split.
+
+    None where categories do not exclude each other: there, no single answer is right or wrong.
+    """
+    if run.project.multilabel:
+        return []
+    names = list(trained.class_names)
+    validated = evaluations.answered(trainer, _servable(trained), names, run.dataset, Split.VALIDATION, diary)
+    return selective.propose(validated.answers, measured.answers if measured else (np.empty(0), np.empty(0, bool)))
+
+
+def _task(run: TrainingRun) -> TrainingTask:
+    return TrainingTask(
+        project=run.project.slug,
+        class_names=loading.class_names(run.dataset),
+        examples=loading.of(run.dataset, Split.TRAIN, Split.VALIDATION),
+        parameters=run.parameters,
+        seed=run.seed,
+        project_id=str(run.project.uuid),
+        multilabel=run.project.multilabel,
+        in_use=[
+            version.reference for version in (registry.live(run.project), registry.previous(run.project)) if version
+        ],
+    )
+
+
+def _manifest(run: TrainingRun, trained: TrainedModel) -> dict[str, Any]:
+    categories = list(run.project.categories.all())
+    return {
+        **trained.manifest,
+        "category_uuids": evaluations.category_uuids(trained.class_names, categories),
+        "dataset": {"number": run.dataset.number, "digest": run.dataset.digest},
+    }
+
+
+def _servable(trained: TrainedModel) -> Servable:
+    return Servable(reference=trained.reference, class_names=tuple(trained.class_names), digest=trained.digest)
+
+
+def _trainer(run: TrainingRun) -> BaseTrainer:
+    try:
+        return trainers[run.trainer]
+    except ImproperlyConfigured as error:
+        raise TrainingFailed(str(error)) from error
+
+
+def _start(run: TrainingRun) -> bool:
+    """Mark a run as under way; return False if it has ended."""
+    run.refresh_from_db()
+    again = run.started_at is not None
+    started = TrainingRun.objects.active().filter(pk=run.pk)
+    if not started.update(status=Status.RUNNING, started_at=Coalesce(F("started_at"), Now())):
+        return False
+    run.refresh_from_db()
+    if again:
+        write_down(run, _("Started again: the process that had begun this run stopped."))
+        return True
+    write_down(run, _("Data set version %(number)d") % {"number": run.dataset.number})
+    for each in datasets.collect(run.project).left_out:
+        write_down(run, each.sentence)
+    for name in datasets.without_test_pictures(run.dataset):
+        write_down(
+            run, _("“%(category)s” has no test picture yet: how well it does will be unknown.") % {"category": name}
+        )
+    return True
+
+
+def _end(run: TrainingRun, status: str, *, error: str = "") -> int:
+    return TrainingRun.objects.active().filter(pk=run.pk).update(status=status, error=error, finished_at=timezone.now())
+
+
+def _cancel_wanted(run: TrainingRun) -> bool:
+    """Tell a person's wish from the loss of the job to another process, which goes on with the run."""
+    return not run.job_id or Job.objects.filter(pk=run.job_id, cancel_requested=True).exists()

@@ -1,0 +1,161 @@
+"""When a model is good enough to answer, and who said so."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from django.core.exceptions import ImproperlyConfigured
+from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.models import User
+from common.errors import Conflict, DomainError
+from common.progress import Progress, silent
+from predictions import registry
+from predictions.models import Feedback, ModelVersion, Project, Promotion
+from predictions.predictors.base import Servable, predictors
+from training.evaluation import evaluations
+from training.models import DatasetItem, DatasetVersion, Evaluation
+
+FEWEST_TEST_PICTURES = 10
+
+
+class NotPromotable(Conflict):
+    """This version cannot be made the live one; the message says why."""
+
+    code = "not_promotable"
+
+
+class Verdict(StrEnum):
+    FIRST = "first"  # there is no live model to be worse than
+    NOT_WORSE = "not_worse"
+    WORSE = "worse"
+    UNCLEAR = "unclear"  # not enough evidence
+
+
+@dataclass(frozen=True)
+class Comparison:
+    verdict: Verdict
+    sentence: str
+
+    @property
+    def passes(self) -> bool:
+        return self.verdict in (Verdict.FIRST, Verdict.NOT_WORSE)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a candidate, in a sentence for whoever asked."""
+
+    promoted: bool
+    sentence: str
+
+
+def judge(candidate: Evaluation | None, live: Evaluation | None, noks: Iterable[int] = ()) -> Comparison:
+    """Say whether the candidate is not worse than the live model.
+
+    The rule: among the test pictures that both models could be asked about, the candidate gets at least as many right
+    as the live model; and the same among those of them that a user had said NOK to (`noks`, sample ids), whose label is
+    a reviewer's. A picture of a category that the live model does not know counts as its miss. With fewer than
+    FEWEST_TEST_PICTURES such pictures one picture more or less would decide: then the evidence is not enough.
+    """
+    if candidate is None or live is None:
+        return Comparison(Verdict.UNCLEAR, _("Not enough evidence: the two models could not both be measured."))
+    both = candidate.answers.keys() & live.answers.keys()
+    if len(both) < FEWEST_TEST_PICTURES:
+        sentence = ngettext(
+            "Not enough evidence: only %(count)d test picture could be compared; at least %(fewest)d are needed.",
+            "Not enough evidence: only %(count)d test pictures could be compared; at least %(fewest)d are needed.",
+            len(both),
+        )
+        return Comparison(Verdict.UNCLEAR, sentence % {"count": len(both), "fewest": FEWEST_TEST_PICTURES})
+    doubted = {str(pk) for pk in noks} & both
+    figures = {"candidate": _right(candidate, both), "live": _right(live, both), "count": len(both)}
+    if figures["candidate"] < figures["live"]:
+        sentence = _(
+            "Worse than the live model: %(candidate)d of %(count)d test pictures right, the live one %(live)d."
+        )
+        return Comparison(Verdict.WORSE, sentence % figures)
+    if _right(candidate, doubted) < _right(live, doubted):
+        sentence = _(
+            "Worse than the live model on pictures that users had said NOK to: %(candidate)d right, not %(live)d."
+        )
+        return Comparison(
+            Verdict.WORSE, sentence % {"candidate": _right(candidate, doubted), "live": _right(live, doubted)}
+        )
+    sentence = _(
+        "Not worse than the live model: %(candidate)d of %(count)d test pictures right, the live one %(live)d."
+    )
+    return Comparison(Verdict.NOT_WORSE, sentence % figures)
+
+
+@transaction.atomic
+def decide(candidate: ModelVersion, live: ModelVersion | None, dataset: DatasetVersion, *, by: User | None) -> Outcome:
+    """Promote the candidate if it passes against `live`, by what was measured before; no model is asked here.
+
+    The promotion is one row: whatever dies here, either the old model serves or the new one.
+    """
+    Project.objects.select_for_update().get(pk=candidate.project_id)
+    if registry.live(candidate.project) != live:
+        return Outcome(
+            False, _("Not promoted: another model went live meanwhile. Compare with that one, then promote.")
+        )
+    comparison = _judge_measured(candidate, live, dataset)
+    if comparison.passes:
+        registry.promote(candidate, by=by, reason=comparison.sentence)
+        sentence = _("Version %(number)d is live now. %(reason)s")
+    else:
+        sentence = _("Version %(number)d was not promoted. %(reason)s")
+    return Outcome(comparison.passes, sentence % {"number": candidate.number, "reason": comparison.sentence})
+
+
+def promote(version: ModelVersion, *, by: User | None, reason: str = "") -> Promotion:
+    """Make a version live because somebody says so; going back to an older one is the same.
+
+    Raises:
+        NotPromotable: if it is live already, or its predictor cannot load it.
+    """
+    if problem := unloadable(version.predictor, registry.servable(version)):
+        raise NotPromotable(problem)
+    with transaction.atomic():
+        Project.objects.select_for_update().get(pk=version.project_id)
+        if registry.live(version.project) == version:
+            raise NotPromotable(_("Version %(number)d is live already.") % {"number": version.number})
+        return registry.promote(version, by=by, reason=reason)
+
+
+def unloadable(predictor: str, model: Servable) -> str:
+    """Return why this model could not answer, or "": a model that does not load must not replace one that does."""
+    try:
+        predictors[predictor].load(model)
+    except (DomainError, ImproperlyConfigured) as error:
+        return _("This model cannot be loaded and is not promoted: %(reason)s") % {"reason": error}
+    return ""
+
+
+def measure_if_possible(version: ModelVersion, dataset: DatasetVersion, progress: Progress = silent) -> str:
+    """Measure a version on a data set version; return why that could not be done, or ""."""
+    try:
+        evaluations.evaluate(version, dataset, progress)
+    except DomainError as error:
+        return str(error)
+    return ""
+
+
+def _judge_measured(candidate: ModelVersion, live: ModelVersion | None, dataset: DatasetVersion) -> Comparison:
+    if live is None:
+        return Comparison(Verdict.FIRST, _("It is the first model of this project."))
+    known = {each.model_version_id: each for each in dataset.evaluations.filter(model_version__in=[candidate, live])}
+    return judge(known.get(candidate.pk), known.get(live.pk), _noks(dataset))
+
+
+def _noks(dataset: DatasetVersion) -> list[int]:
+    """Return the ids of the test samples that a user said NOK to; in a data set are only decided ones."""
+    in_test = DatasetItem.objects.filter(dataset=dataset, split=DatasetItem.Split.TEST).values("sample")
+    noks = Feedback.objects.filter(verdict=Feedback.Verdict.NOK, prediction__sample__in=in_test)
+    return list(noks.values_list("prediction__sample", flat=True).distinct())
+
+
+def _right(evaluation: Evaluation, samples: Iterable[str]) -> int:
+    return sum(evaluation.answers[sample] for sample in samples)

@@ -1,0 +1,188 @@
+"""Asking for a training run: what is to be learned, how, and that only one at a time learns for a project."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.db import IntegrityError, transaction
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from common import jobs, languages
+from common.errors import Conflict, InvalidInput
+from common.models import Job
+from predictions.models import Project
+from training.data import datasets
+from training.models import TrainingRun
+from training.runs import execution
+from training.trainers.base import BaseTrainer, trainers
+
+JOB = "training.run"
+QUEUE = "training"
+ATTEMPTS = 3  # how often a worker may die over a run before it is given up
+LARGEST_SEED = 2**31 - 1
+
+
+class RunActive(Conflict):
+    """Another run of this project has not ended."""
+
+    code = "run_active"
+
+
+def request(
+    project: Project,
+    *,
+    backbone: str = "",
+    seed: int = 0,
+    promote: bool = False,
+    fine_tune: bool = False,
+    by: User | None,
+    trainer: str = "",
+) -> TrainingRun:
+    """Freeze a data set version and ask a worker to train on it.
+
+    Raises:
+        InvalidInput: for an unknown trainer or backbone, or one that cannot be fine-tuned, or that cannot learn
+            categories that do not exclude each other where the project has such.
+        TooLittleToLearn: if there are not enough labelled pictures.
+        RunActive: if a run of this project has not ended.
+    """
+    trainer = trainer or trainer_alias(project)
+    parameters = _parameters(project, trainer_named(trainer), backbone, fine_tune)
+    _give_up_dead_runs(project)
+    with transaction.atomic():
+        run, _job = _prepare(project, parameters, trainer, seed, promote, by, attempts=ATTEMPTS)
+    return run
+
+
+def begin(
+    project: Project,
+    *,
+    backbone: str = "",
+    seed: int = 0,
+    promote: bool = False,
+    fine_tune: bool = False,
+    by: User | None = None,
+    trainer: str = "",
+) -> tuple[TrainingRun, Job]:
+    """Prepare a run that this very process does, with `jobs.run`. Raises as `request` does.
+
+    Its job has the heartbeat of any other, so a killed command is noticed; but it has one attempt, because nobody at a
+    terminal expects a run that they killed to go on elsewhere.
+    """
+    trainer = trainer or trainer_alias(project)
+    parameters = _parameters(project, trainer_named(trainer), backbone, fine_tune)
+    _give_up_dead_runs(project)
+    with transaction.atomic():
+        run, job = _prepare(project, parameters, trainer, seed, promote, by, attempts=1)
+        claimed = jobs.claim(job.pk, jobs.worker_name())
+    if claimed is None:
+        raise RunActive(_("Another process has taken this run."))
+    return run, claimed
+
+
+def default_backbone(trainer: BaseTrainer) -> str:
+    """Return the backbone that a run gets when none is named."""
+    known = trainer.backbones()
+    if not known:
+        return ""
+    return settings.DEFAULT_BACKBONE if settings.DEFAULT_BACKBONE in known else known[0]
+
+
+def trainer_alias(project: Project) -> str:
+    return project.trainer or settings.DEFAULT_TRAINER
+
+
+def trainer_named(alias: str) -> BaseTrainer:
+    """Return a trainer. Raises InvalidInput, naming those that exist."""
+    if alias not in trainers:
+        sentence = _("There is no trainer “%(name)s”. There are: %(known)s.")
+        raise InvalidInput(sentence % {"name": alias, "known": ", ".join(trainers)})
+    try:
+        return trainers[alias]
+    except ImproperlyConfigured as error:
+        raise InvalidInput(str(error)) from error
+
+
+def _prepare(
+    project: Project,
+    parameters: Mapping[str, Any],
+    trainer: str,
+    seed: int,
+    promote: bool,
+    by: User | None,
+    *,
+    attempts: int,
+) -> tuple[TrainingRun, Job]:
+    if not 0 <= seed <= LARGEST_SEED:
+        raise InvalidInput(_("The seed must be between 0 and %(largest)d.") % {"largest": LARGEST_SEED})
+    _refuse_second(project)
+    dataset = datasets.freeze(project, by=by)
+    try:
+        with transaction.atomic():
+            run = TrainingRun.objects.create(
+                project=project,
+                dataset=dataset,
+                trainer=trainer,
+                parameters=parameters,
+                seed=seed,
+                promote=promote,
+                requested_by=by,
+            )
+    except IntegrityError:
+        _refuse_second(project)
+        raise
+    run.job = jobs.enqueue(JOB, languages.kept_in({"run": run.pk}), queue=QUEUE, max_attempts=attempts)
+    run.save(update_fields=["job"])
+    return run, run.job
+
+
+def _give_up_dead_runs(project: Project) -> None:
+    """Do what a worker does every few seconds, in case none is running."""
+    jobs.reclaim_stalled()
+    execution.settle_abandoned(project)
+
+
+def _parameters(project: Project, trainer: BaseTrainer, backbone: str, fine_tune: bool) -> dict[str, Any]:
+    backbone = backbone or default_backbone(trainer)
+    if backbone and backbone not in trainer.backbones():
+        sentence = _("There is no backbone “%(name)s” here. There are: %(known)s.")
+        known = ", ".join(trainer.backbones()) or _("none")
+        raise InvalidInput(sentence % {"name": backbone, "known": known})
+    if project.multilabel:
+        _check_multilabel(trainer, backbone, fine_tune)
+    if fine_tune and not trainer.fine_tunes(backbone):
+        able = ", ".join(name for name in trainer.backbones() if trainer.fine_tunes(name)) or _("none")
+        sentence = _("Only these backbones can be fine-tuned here: %(able)s. Choose one, or leave fine-tuning out.")
+        raise InvalidInput(sentence % {"able": able})
+    return ({"backbone": backbone} if backbone else {}) | ({"fine_tune": True} if fine_tune else {})
+
+
+def _check_multilabel(trainer: BaseTrainer, backbone: str, fine_tune: bool) -> None:
+    able = trainer.multilabel_backbones()
+    if not able:
+        sentence = _("The trainer “%(name)s” learns only categories that exclude each other. Choose another trainer.")
+        raise InvalidInput(sentence % {"name": trainer.alias})
+    if backbone not in able:
+        sentence = _(
+            "The backbone “%(name)s” learns only categories that exclude each other, and those of this project do not. "
+            "These can: %(able)s."
+        )
+        raise InvalidInput(sentence % {"name": backbone, "able": ", ".join(able)})
+    if fine_tune:
+        raise InvalidInput(
+            _("Fine-tuning needs categories that exclude each other, and those of this project do not. Leave it out.")
+        )
+
+
+def _refuse_second(project: Project) -> None:
+    if run := project.runs.active().first():
+        sentence = _(
+            "Run %(number)d of this project, asked for at %(time)s, has not ended. Wait for it, or cancel it on its"
+            " page. A run whose process was killed is given up after about a minute."
+        )
+        asked = date_format(timezone.localtime(run.created_at), "SHORT_DATETIME_FORMAT")
+        raise RunActive(sentence % {"number": run.pk, "time": asked})

@@ -1,0 +1,287 @@
+"""What the backbones are worth on somebody's pictures: learning curves of a head on each one's feature vectors.
+
+A draw takes N pictures of every category to learn from and asks about all the others. Draws of the same number are the
+same for every backbone, and the pictures of a smaller N are among those of a larger one. Of the N, a fifth chooses the
+strength of the regularisation and the temperature; then the head learns from all N with that strength.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from django.conf import settings
+
+from common.ahead import map_ahead
+from common.errors import DomainError
+from common.media import images
+from common.processes import usable_cores
+from common.progress import Progress, silent
+from common.storages import DiskStorage
+from predictions.predictors.local.engine import Engine
+from training.backbones.base import Backbone
+from training.data.decoding import Read
+from training.features import cache
+from training.trainers.local import export, head
+
+HELD_BACK = 5  # one in so many of a draw's pictures chooses and calibrates
+BINS = 15
+
+
+class StudyRefused(Exception):
+    """These pictures cannot answer the question; the message says why, for the one who runs the command."""
+
+
+@dataclass(frozen=True)
+class Collection:
+    """Pictures that passed the door, kept as uploads are, each under the SHA-256 of what was received."""
+
+    names: tuple[str, ...]
+    samples: tuple[str, ...]
+    labels: np.ndarray
+    left_out: tuple[str, ...]
+    folder: Path
+
+    def read(self, sample: str) -> Read:
+        """Return what reads one picture."""
+        return (self.folder / sample).read_bytes
+
+    def smallest(self) -> tuple[str, int]:
+        """Return the name and the size of the smallest category."""
+        counts = np.bincount(self.labels, minlength=len(self.names))
+        return self.names[int(counts.argmin())], int(counts.min())
+
+
+@dataclass(frozen=True)
+class Draw:
+    """Rows to learn from, those among them that are held back at first, and rows to ask about."""
+
+    learn: np.ndarray
+    held: np.ndarray
+    ask: np.ndarray
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The feature vectors of all pictures for one draw.
+
+    And, of a network that learned for this draw: its CPU seconds, and its own head if it has one.
+    """
+
+    vectors: np.ndarray
+    seconds: float = 0.0
+    own_head: head.Head | None = None
+
+
+@dataclass(frozen=True)
+class Answer:
+    """How the head of one draw did: share of right answers, calibration error, and the CPU seconds of the steps.
+
+    `network_seconds` is what a network took to learn for this draw alone; 0 where it is frozen.
+    """
+
+    accuracy: float
+    calibration_error: float
+    head_seconds: float
+    calibration_seconds: float = 0.0
+    network_seconds: float = 0.0
+
+
+@dataclass(frozen=True)
+class Curve:
+    """A backbone's answers by the number of pictures per category.
+
+    `milliseconds` of CPU per picture for reading it from disk, scaling it and the compiled network; None where the
+    network learns anew for every draw.
+    """
+
+    backbone: str
+    features: int
+    milliseconds: float | None
+    answers: dict[int, list[Answer]]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """The feature vectors of a collection, shape (N, features) in its order, and what a new one took."""
+
+    matrix: np.ndarray
+    milliseconds: float
+
+
+def gather(directory: Path, folder: Path, progress: Progress = silent, *, fewest: int = 2) -> Collection:
+    """Check the pictures of a folder that holds one folder per category, and keep them in another folder.
+
+    What is no picture, and a picture that was there before, is left out and told.
+
+    Raises:
+        StudyRefused: there is no such folder, or it has fewer than `fewest` categories with pictures.
+    """
+    if not directory.is_dir():
+        raise StudyRefused(f"There is no folder {directory}. Name one that holds a folder of pictures per category.")
+    files = list(_files(directory))
+    owners: dict[str, str] = {}
+    left_out = []
+    kept_files = map_ahead(partial(_keep, folder=folder), files)
+    for done, (path, kept) in enumerate(zip(files, kept_files, strict=True), start=1):
+        progress(done, len(files), "Checking the pictures")
+        shown = path.relative_to(directory)
+        if isinstance(kept, DomainError | OSError):
+            left_out.append(f"{shown}: {kept}")
+        elif kept in owners:
+            left_out.append(f"{shown}: the same picture was there before, under {owners[kept]}.")
+        else:
+            owners[kept] = shown.parts[0]
+    names = tuple(sorted(set(owners.values())))
+    if len(names) < fewest:
+        if fewest == 1:
+            raise StudyRefused(f"{directory} holds no folder with pictures in it.")
+        raise StudyRefused(
+            f"{directory} holds {len(names)} categories with pictures; to tell apart there must be two. "
+            "It needs one folder per category with pictures in it."
+        )
+    labels = np.array([names.index(name) for name in owners.values()])
+    return Collection(names, tuple(owners), labels, tuple(left_out), folder)
+
+
+def possible(collection: Collection, per_class: Sequence[int]) -> list[int]:
+    """Return those numbers of pictures that leave every category at least one to be asked about.
+
+    Raises:
+        StudyRefused: none does.
+    """
+    name, size = collection.smallest()
+    if found := sorted({number for number in per_class if number < size}):
+        return found
+    raise StudyRefused(
+        f"There are too few pictures: the smallest category, {name}, has {size}, and one must be left to ask about. "
+        f"Add pictures, leave this category out, or learn from fewer than {min(size, *per_class)} per category."
+    )
+
+
+def draw(labels: np.ndarray, per_class: int, seed: int) -> Draw:
+    """Return the rows of one draw; the same for the same seed."""
+    rng = np.random.default_rng(seed)
+    orders = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
+    held = per_class // HELD_BACK
+    return Draw(
+        learn=np.sort(np.concatenate([order[:per_class] for order in orders])),
+        held=np.sort(np.concatenate([order[:held] for order in orders])),
+        ask=np.sort(np.concatenate([order[per_class:] for order in orders])),
+    )
+
+
+def frozen(
+    backbone: Backbone, collection: Collection, per_class: Sequence[int], seeds: int, progress: Progress = silent
+) -> Curve:
+    """Return the learning curve of a backbone that looks at every picture once."""
+    seen = vectors(backbone, collection, progress)
+    found = answers(lambda drawn, seed: Learned(seen.matrix), collection, per_class, seeds, progress)
+    return Curve(backbone.name, seen.matrix.shape[1], seen.milliseconds, found)
+
+
+def vectors(backbone: Backbone, collection: Collection, progress: Progress = silent) -> Seen:
+    """Have a backbone look at every picture of a collection, once; its vectors are kept beside the pictures."""
+    progress(0, 1, "Compiling the backbone")
+    engine = Engine(export.compiled_backbone(backbone), threads=usable_cores())
+    vectors_here = cache.FeatureCache(backbone.digest)
+    vectors_here.storage = DiskStorage(location=collection.folder / "features")
+    pictures = {sample: collection.read(sample) for sample in collection.samples}
+    started = time.process_time()
+    extraction = cache.extract(vectors_here, pictures, lambda: engine, progress)
+    milliseconds = 1000 * (time.process_time() - started) / max(extraction.extracted, 1)
+    matrix = np.stack([extraction.vectors[sample] for sample in collection.samples])
+    return Seen(matrix, milliseconds)
+
+
+def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
+    """Return the expected calibration error of the most probable class, in [0, 1].
+
+    The answers are sorted into bins of equal width by their probability; the mean, weighted by their number, of the
+    distance between the share of right answers in a bin and the mean probability there.
+
+    Args:
+        probabilities: shape (N, K), rows summing to 1.
+        labels: (N,) true classes.
+
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, equation 3.
+    """
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == labels
+    places = np.minimum((confidence * bins).astype(int), bins - 1)
+    distances = np.bincount(places, weights=right - confidence, minlength=bins)
+    return float(np.abs(distances).sum() / len(labels))
+
+
+def answers(
+    learn: Callable[[Draw, int], Learned],
+    collection: Collection,
+    per_class: Sequence[int],
+    seeds: int,
+    progress: Progress,
+) -> dict[int, list[Answer]]:
+    """Learn and ask, draw by draw; `learn` looks at all pictures for a draw and a seed."""
+    found: dict[int, list[Answer]] = {}
+    total = len(per_class) * seeds
+    for number in per_class:
+        for seed in range(seeds):
+            progress(sum(map(len, found.values())), total, f"Learning from {number} per category")
+            drawn = draw(collection.labels, number, seed)
+            found.setdefault(number, []).append(_answer(learn(drawn, seed), collection, drawn))
+    progress(total, total, "Learned")
+    return found
+
+
+def _answer(learned: Learned, collection: Collection, drawn: Draw) -> Answer:
+    labels, vectors = collection.labels, learned.vectors
+    started = time.process_time()
+    found = learned.own_head or learn_head(vectors, labels, drawn, len(collection.names))
+    head_seconds = time.process_time() - started
+    started = time.process_time()
+    head.fit_temperature(found.logits(vectors[drawn.held]), labels[drawn.held])  # once more, to know what it takes
+    calibration_seconds = time.process_time() - started
+    probabilities, truth = found.probabilities(vectors[drawn.ask]), labels[drawn.ask]
+    return Answer(
+        accuracy=float((probabilities.argmax(axis=1) == truth).mean()),
+        calibration_error=calibration_error(probabilities, truth),
+        head_seconds=head_seconds,
+        calibration_seconds=calibration_seconds,
+        network_seconds=learned.seconds,
+    )
+
+
+def learn_head(vectors: np.ndarray, labels: np.ndarray, drawn: Draw, classes: int) -> head.Head:
+    """Return the head of one draw: strength and temperature from the held-back part, weights from all of it."""
+    chosen = first_head(vectors, labels, drawn, classes)
+    held = vectors[drawn.held], labels[drawn.held]
+    whole = head.learn((vectors[drawn.learn], labels[drawn.learn]), held, classes, grid=[chosen.l2])
+    return head.Head(whole.head.kernel, whole.head.bias, chosen.head.temperature)
+
+
+def first_head(vectors: np.ndarray, labels: np.ndarray, drawn: Draw, classes: int) -> head.Learned:
+    """Return what is learned from a draw without the part that is held back, as a run does without its validation."""
+    first = np.setdiff1d(drawn.learn, drawn.held)
+    return head.learn((vectors[first], labels[first]), (vectors[drawn.held], labels[drawn.held]), classes)
+
+
+def _files(directory: Path) -> Iterator[Path]:
+    """Yield the files of every category's folder, and of folders in it, by name, without what is hidden."""
+    for folder in sorted(directory.iterdir()):
+        if not folder.is_dir() or folder.name.startswith("."):
+            continue
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and not path.name.startswith("."):
+                yield path
+
+
+def _keep(path: Path, folder: Path) -> str | DomainError | OSError:
+    """Keep one picture as an upload is kept; return its digest, or why it was not taken."""
+    try:
+        with path.open("rb") as file:
+            picture = images.receive(file.read(settings.UPLOAD_MAX_BYTES + 1), least_side=1)
+        (folder / picture.sha256).write_bytes(picture.data)
+    except (DomainError, OSError) as error:
+        return error
+    return picture.sha256

@@ -1,0 +1,89 @@
+"""How well a backbone tells pictures of other things from those of the categories learned.
+
+The draws are those of `backbone_study`, of the largest number of pictures per category: the head and the scope learn
+from the same ones, and all others are asked about, together with every picture of the other folder.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from common.progress import Progress, silent
+from predictions.predictors.local.ood_detector import FAR
+from training.backbones.base import Backbone
+from training.studies import learning_curves
+from training.studies.learning_curves import Collection, Draw
+from training.trainers.local import scope
+
+
+@dataclass(frozen=True)
+class Telling:
+    """One draw against one folder: areas under the ROC curve, and shares that would be refused.
+
+    `by_nearness` is of the score that refuses, `by_probability` of the top probability. The shares are None where too
+    few pictures were held back to set a threshold.
+    """
+
+    by_nearness: float
+    by_probability: float
+    refused_outside: float | None
+    refused_inside: float | None
+
+
+@dataclass(frozen=True)
+class Figures:
+    """What one backbone did against one folder, draw by draw."""
+
+    backbone: str
+    outside: str
+    draws: list[Telling]
+
+
+def measure(
+    backbone: Backbone,
+    collection: Collection,
+    others: Mapping[str, Collection],
+    per_class: int,
+    seeds: int,
+    progress: Progress = silent,
+) -> list[Figures]:
+    """Return the figures of a backbone against every one of the other collections, by their names."""
+    inside = learning_curves.vectors(backbone, collection, progress).matrix
+    found = []
+    for name, other in others.items():
+        outside = learning_curves.vectors(backbone, other, progress).matrix
+        draws = [learning_curves.draw(collection.labels, per_class, seed) for seed in range(seeds)]
+        found.append(Figures(backbone.name, name, [tell(inside, collection.labels, outside, each) for each in draws]))
+    return found
+
+
+def tell(inside: np.ndarray, labels: np.ndarray, outside: np.ndarray, drawn: Draw) -> Telling:
+    """Learn from one draw and look at the others of the collection and at all of the outside; vectors (N, D)."""
+    learned_head = learning_curves.learn_head(inside, labels, drawn, len(np.unique(labels)))
+    first, asked = np.setdiff1d(drawn.learn, drawn.held), inside[drawn.ask]
+    learned = inside[first], labels[first]
+    known = scope.learn(learned, inside[drawn.held])
+    nearness = (known or scope.without_references(*learned)).similarity
+
+    def area(score: Callable[[np.ndarray], np.ndarray]) -> float:
+        return auroc(score(asked), score(outside))
+
+    return Telling(
+        area(nearness),
+        area(lambda vectors: learned_head.probabilities(vectors).max(axis=1)),
+        float((known.familiarity(outside) <= FAR).mean()) if known else None,
+        float((known.familiarity(asked) <= FAR).mean()) if known else None,
+    )
+
+
+def auroc(inside: Sequence[float] | np.ndarray, outside: Sequence[float] | np.ndarray) -> float:
+    """Return the area under the ROC curve of a score that should be higher inside, in [0, 1]; 0.5 is chance.
+
+    The share of pairs of one from inside and one from outside that are in the right order, ties counting one half.
+    Source: Hanley & McNeil 1982, doi:10.1148/radiology.143.1.7063747 (it equals the Mann-Whitney statistic).
+    """
+    ordered = np.sort(np.asarray(outside))
+    below = np.searchsorted(ordered, inside, side="left")
+    up_to = np.searchsorted(ordered, inside, side="right")
+    return float((below + up_to).mean() / 2 / len(ordered))

@@ -1,0 +1,126 @@
+"""From a backbone and a head to files that can be served: the Keras model and its compiled export.
+
+Everything here that touches Keras imports it inside the function: a process that does not train must not pay for it.
+"""
+
+import io
+import json
+import tempfile
+import zipfile
+from functools import partial
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from predictions.predictors.local import verified_files
+from training.backbones.base import Backbone
+from training.backbones.keras_session import import_quietly
+from training.trainers.local.head import Head
+from training.trainers.local.losses import SOFTMAX
+
+if TYPE_CHECKING:
+    import keras
+
+LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "numpy", "scipy", "pillow")
+NO_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+def libraries() -> dict[str, str]:
+    """Return the versions of the libraries that make a model what it is."""
+    found = {}
+    for name in LIBRARIES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def assemble(backbone: "keras.Model", head: Head | None, input_size: int) -> "keras.Model":
+    """Return the model that is served: uint8 pixels in, `features` and (with a head) `probabilities` out."""
+    import keras
+    from keras import layers
+
+    pixels = layers.Input((input_size, input_size, 3), dtype="uint8", name="pixels")
+    features = backbone(layers.Rescaling(1.0, name="as_numbers")(pixels))
+    outputs = {"features": features}
+    if head is not None:
+        logits = layers.Dense(len(head.bias), name="head")(features)
+        calibrated = layers.Rescaling(1 / head.temperature, name="temperature")(logits)
+        activation = layers.Softmax if head.activation == SOFTMAX else partial(layers.Activation, "sigmoid")
+        outputs["probabilities"] = activation(name="probabilities")(calibrated)
+    model = keras.Model(pixels, outputs, name="classifr")
+    if head is not None:
+        model.get_layer("head").set_weights([head.kernel, head.bias])
+    model.trainable = False
+    return model
+
+
+def compiled(model: "keras.Model") -> bytes:
+    """Return the LiteRT export of a model, with a free batch size."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.tflite"
+        model.export(path, format="litert", verbose=False)
+        return path.read_bytes()
+
+
+def saved(model: "keras.Model") -> bytes:
+    """Return the model as a `.keras` file that is the same, byte for byte, for the same model.
+
+    Keras writes the time of saving and memory addresses into it; both are replaced.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.keras"
+        model.save(path)
+        source = zipfile.ZipFile(path)
+        buffer = io.BytesIO()
+        with source, zipfile.ZipFile(buffer, "w") as target:
+            for name in sorted(source.namelist()):
+                entry = zipfile.ZipInfo(name, NO_TIME)
+                entry.external_attr = 0o600 << 16
+                target.writestr(entry, _steady(name, source.read(name)))
+    return buffer.getvalue()
+
+
+def compiled_backbone(backbone: Backbone) -> Path:
+    """Return a local file with the export of a backbone alone; made once per machine and digest."""
+    path = verified_files.cache_folder("backbones") / f"{backbone.digest}.tflite"
+    if not path.exists():
+        fresh_session()
+        verified_files.write_whole(path, compiled(assemble(backbone.build(), None, backbone.input_size)))
+    return path
+
+
+def fresh_session() -> None:
+    """Start naming layers anew, so that the second model of a process is named as the first was."""
+    import_quietly()
+    import keras
+
+    keras.utils.clear_session()
+
+
+def weights_digest_bytes(network: "keras.Model") -> bytes:
+    """Return all weights of a network in order, for a digest."""
+    return b"".join(np.ascontiguousarray(array).tobytes() for array in network.get_weights())
+
+
+def _steady(name: str, data: bytes) -> bytes:
+    if name == "metadata.json":
+        return json.dumps(json.loads(data) | {"date_saved": "1980-01-01@00:00:00"}).encode()
+    if name == "config.json":
+        return json.dumps(_renumbered(json.loads(data), {})).encode()
+    return data
+
+
+def _renumbered(part: Any, numbers: dict[int, int]) -> Any:
+    """Replace every shared object's id, a memory address, by its number in order of appearance."""
+    if isinstance(part, list):
+        return [_renumbered(item, numbers) for item in part]
+    if not isinstance(part, dict):
+        return part
+    return {
+        key: numbers.setdefault(value, len(numbers) + 1) if key == "shared_object_id" else _renumbered(value, numbers)
+        for key, value in part.items()
+    }

@@ -1,0 +1,116 @@
+"""Having a backbone look at examples: from pictures to feature vectors, by a network that is there or learned now."""
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from common.processes import usable_cores
+from common.progress import Progress
+from common.stages import stage
+from predictions.predictors.local import bundles
+from predictions.predictors.local.engine import Engine
+from training import backbones
+from training.data import examples
+from training.data.decoding import Read
+from training.features import cache
+from training.trainers.base import Example, TrainingTask
+from training.trainers.local import export, head
+
+if TYPE_CHECKING:
+    import keras
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What the backbone made of the examples."""
+
+    network: "keras.Model"
+    backbone: Mapping[str, Any]  # for the manifest
+    vectors: cache.Vectors
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    notes: Sequence[str] = ()
+
+
+def look(name: str, task: TrainingTask, progress: Progress) -> Seen:
+    """Return what a backbone makes of a task's examples; `scratch` learns on their pictures first."""
+    return (_learn_and_look if name == backbones.SCRATCH else _look)(name, task, progress)
+
+
+def _look(name: str, task: TrainingTask, progress: Progress) -> Seen:
+    """Have a frozen backbone look at the examples that it has not seen before."""
+    progress(0, 1, _("Preparing the backbone"))
+    backbone = backbones.get(name, task.parameters)
+    extraction = cache.extract(
+        cache.FeatureCache(backbone.digest),
+        {example.sha256: example.read for example in task.examples},
+        lambda: Engine(export.compiled_backbone(backbone), threads=usable_cores()),
+        progress,
+    )
+    progress(1, 1, _("Preparing the model"))
+    export.fresh_session()
+    return Seen(
+        network=backbone.build(),
+        backbone={"name": name, "digest": backbone.digest, "frozen": True},
+        vectors=extraction.vectors,
+        notes=_unread(extraction.unread),
+    )
+
+
+def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> Seen:
+    """Train a network on the examples' own pictures, then have it look at them."""
+    from training.backbones import scratch
+
+    pixels, unread = examples.pixels(task.examples, scratch.INPUT_SIZE, stage(progress, 0, 15))
+    usable = [example for example in task.examples if example.sha256 in pixels]
+    examples.check_categories(task, usable)
+    train, validation = (examples.split(task, usable, pixels, which) for which in ("train", "validation"))
+    export.fresh_session()
+    learned = scratch.learn(
+        train,
+        validation,
+        head.balanced_weights(train[1], len(task.class_names)),
+        len(task.class_names),
+        seed=task.seed,
+        epochs=int(task.parameters.get("epochs") or scratch.EPOCHS),
+        watch=stage(progress, 15, 95),
+    )
+    digest = hashlib.sha256(export.weights_digest_bytes(learned.network)).hexdigest()[:32]
+    rows = cache.of_network(learned.network, np.stack(list(pixels.values())))
+    backbone = {"name": name, "digest": digest, "frozen": False}
+    return Seen(learned.network, backbone, dict(zip(pixels, rows, strict=True)), learned.curves, _unread(unread))
+
+
+def vectors(bundle: bundles.Bundle, shown: Sequence[Example], progress: Progress) -> cache.Vectors:
+    """Return the feature vectors of those examples that have a picture or, with a frozen backbone, a kept vector."""
+    engine = partial(Engine, bundle.paths[bundles.COMPILED_MODEL], threads=usable_cores())
+    pictures = {example.sha256: example.read for example in shown}
+    backbone = bundle.manifest["backbone"]
+    if backbone["frozen"]:
+        return cache.extract(cache.FeatureCache(backbone["digest"]), pictures, engine, progress).vectors
+    return _computed(pictures, engine(), progress)
+
+
+def _computed(pictures: Mapping[str, Read | None], engine: Engine, progress: Progress) -> cache.Vectors:
+    readable = {sample: read for sample, read in pictures.items() if read is not None}
+    vectors: cache.Vectors = {}
+    for samples, rows in cache.compute(readable, engine, {}, progress):
+        vectors.update(zip(samples, rows, strict=True))
+    return vectors
+
+
+def _unread(unread: Mapping[str, str]) -> list[str]:
+    if not unread:
+        return []
+    sample, reason = next(iter(unread.items()))
+    text = ngettext(
+        "%(count)d picture could not be read (%(sample)s: %(reason)s).",
+        "%(count)d pictures could not be read (the first, %(sample)s: %(reason)s).",
+        len(unread),
+    )
+    return [text % {"count": len(unread), "sample": sample[:12], "reason": reason}]

@@ -1,0 +1,253 @@
+"""The head: softmax regression on feature vectors, and its temperature. Plain numbers, no deep learning library.
+
+Where categories do not exclude each other (labels of shape (N, K), see `likelihood`) each has a logistic regression.
+
+Fitted with L-BFGS in float64 on features that are centred and scaled by one number each, with an L2 penalty on the
+weights. The centring and scaling end up in the weights, so that the head applies to raw feature vectors.
+"""
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from common.processes import usable_cores
+from training.trainers.local import losses
+from training.trainers.local.losses import SOFTMAX
+
+L2_GRID = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)  # strong to weak: each fit starts from the one before
+L2_DEFAULT = 1e-2
+ITERATIONS = 200
+FEWEST_TO_CHOOSE = 10  # validation samples below which choosing would be guessing
+ONE_THREAD_BELOW = 50_000_000  # products per pass; smaller ones lose more by handing work to threads than they gain
+TEMPERATURES = (0.25, 8.0)
+
+Watch = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Head:
+    """`activation((features @ kernel + bias) / temperature)`; kernel (D, K), bias (K,), float32."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    temperature: float = 1.0
+    activation: str = SOFTMAX
+
+    def logits(self, features: np.ndarray) -> np.ndarray:
+        """Return the values before temperature and activation, shape (N, K), float64."""
+        return features.astype(np.float64) @ self.kernel.astype(np.float64) + self.bias
+
+    def probabilities(self, features: np.ndarray) -> np.ndarray:
+        """Return probabilities, shape (N, K), float64; of a softmax, rows sum to 1."""
+        return losses.probabilities(self.logits(features) / self.temperature, self.activation)
+
+    def to_bytes(self) -> bytes:
+        buffer = io.BytesIO()
+        arrays: dict[str, Any] = {
+            "kernel": self.kernel,
+            "bias": self.bias,
+            "temperature": np.float64(self.temperature),
+        }
+        if self.activation != SOFTMAX:
+            arrays["activation"] = np.array(self.activation)
+        np.savez(buffer, **arrays)
+        return buffer.getvalue()
+
+    @classmethod
+    def from_file(cls, path: Path) -> "Head":
+        with np.load(path, allow_pickle=False) as stored:
+            activation = str(stored["activation"]) if "activation" in stored else SOFTMAX
+            return cls(stored["kernel"], stored["bias"], float(stored["temperature"]), activation)
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What one fit found, and how it came there."""
+
+    head: Head
+    l2: float
+    validation_loss: float | None
+    losses: Sequence[float] = ()
+    validation_losses: Sequence[float] = ()
+
+
+@dataclass(frozen=True)
+class Learned:
+    """The chosen head, calibrated, and what it was chosen from."""
+
+    head: Head
+    l2: float
+    fits: Sequence[Fit]
+    losses: Sequence[float]
+    validation_losses: Sequence[float]
+    validation_loss: float | None = None
+
+
+def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return a weight per example, mean 1, so that every class present weighs the same in total."""
+    counts = np.bincount(labels, minlength=classes)
+    present = np.count_nonzero(counts)
+    return (len(labels) / (present * np.maximum(counts, 1)))[labels]
+
+
+def fitting_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+    """Return the weight of each example: balanced among classes that exclude each other, the same for all others.
+
+    Independent probabilities are to be honest one by one, and weights would shift them all.
+    """
+    return np.ones(len(labels)) if labels.ndim == 2 else balanced_weights(labels, classes)
+
+
+def loss_and_gradient(
+    parameters: np.ndarray, features: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: int, l2: float
+) -> tuple[float, np.ndarray]:
+    """Return the penalised cross-entropy of a softmax regression, or of a logistic one for each class; its gradient.
+
+    Args:
+        parameters: kernel (D, K) then bias (K,), flattened.
+        features: (N, D).
+        labels: (N,) integers below `classes`, or (N, `classes`) of 0 and 1.
+        weights: (N,), of mean 1.
+        l2: strength; the penalty is l2 / 2 times the squared kernel, the bias goes free.
+    """
+    count, width = features.shape
+    kernel = parameters[: width * classes].reshape(width, classes)
+    sample_losses, residual = losses.losses_and_residuals(features @ kernel + parameters[width * classes :], labels)
+    loss = (weights * sample_losses).sum() / count + l2 / 2 * np.square(kernel).sum()
+    residual *= (weights / count)[:, None]
+    gradient = np.concatenate([(features.T @ residual + l2 * kernel).ravel(), residual.sum(axis=0)])
+    return float(loss), gradient
+
+
+def cross_entropy(head: Head, features: np.ndarray, labels: np.ndarray) -> float:
+    """Return the mean negative logarithm of the probability of the true class (of independent ones: of every class)."""
+    return float(losses.losses(head.logits(features) / head.temperature, labels).mean())
+
+
+def learn(
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    classes: int,
+    *,
+    grid: Sequence[float] = L2_GRID,
+    iterations: int = ITERATIONS,
+    watch: Watch = lambda done, total, note: None,
+) -> Learned:
+    """Fit a head for every strength of the grid, keep the one that does best on the validation split, calibrate it.
+
+    With fewer than `FEWEST_TO_CHOOSE` validation samples one fit of default strength is made instead. The grid is left
+    when two weaker strengths in a row did worse than the best so far.
+
+    Args:
+        train: features (N, D) and labels (N,) or (N, K); at least one sample of every class.
+        validation: the same; may be empty, and classes may be missing.
+    """
+    import scipy.optimize  # noqa: F401 (brings a BLAS of its own, which must be there before it can be limited)
+
+    choosing = len(validation[1]) >= FEWEST_TO_CHOOSE
+    strengths = sorted(grid, reverse=True) if choosing else [L2_DEFAULT]
+    scaler = _Scaler.of(train[0])
+    features = scaler.apply(train[0])
+    parameters = np.zeros((features.shape[1] + 1) * classes)
+    fits = []
+    threads = 1 if features.size * classes < ONE_THREAD_BELOW else usable_cores()
+    with threadpool_limits(threads, user_api="blas"):
+        for place, l2 in enumerate(strengths):
+            watch(place, len(strengths), f"{l2:g}")
+            fit, parameters = _fit(parameters, (features, train[1]), validation, classes, l2, iterations, scaler)
+            fits.append(fit)
+            if choosing and len(fits) - 1 - _best(fits) >= 2:
+                break
+        best = fits[_best(fits)] if choosing else fits[0]
+        temperature = fit_temperature(best.head.logits(validation[0]), validation[1])
+        head = replace(best.head, temperature=temperature)
+        after = cross_entropy(head, *validation) if len(validation[1]) else None
+    watch(len(strengths), len(strengths), "")
+    return Learned(head, best.l2, fits, best.losses, best.validation_losses, after)
+
+
+def _best(fits: Sequence[Fit]) -> int:
+    return int(np.argmin([fit.validation_loss or np.inf for fit in fits]))
+
+
+def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Return the temperature that makes the probabilities honest on held-out samples.
+
+    One number that divides the logits; the order of the classes stays. A prior worth one sample holds it near 1, so
+    that a handful of samples cannot make a model sure of everything.
+
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 4.2.
+    """
+    if not len(labels):
+        return 1.0
+
+    def regret(log_temperature: float) -> float:
+        return float(losses.losses(logits / np.exp(log_temperature), labels).sum() + log_temperature**2 / 2)
+
+    low, high = np.log(TEMPERATURES)
+    from scipy.optimize import minimize_scalar  # a second to import, and every command would pay it
+
+    return float(np.exp(minimize_scalar(regret, bounds=(low, high), method="bounded").x))
+
+
+@dataclass(frozen=True)
+class _Scaler:
+    mean: np.ndarray
+    scale: np.ndarray
+
+    @classmethod
+    def of(cls, features: np.ndarray) -> "_Scaler":
+        """Centre and scale to unit deviation; a feature that hardly varies is not blown up."""
+        deviation = features.std(axis=0, dtype=np.float64)
+        floor = max(float(np.median(deviation)) * 0.1, 1e-6)
+        return cls(features.mean(axis=0, dtype=np.float64), 1 / np.maximum(deviation, floor))
+
+    def apply(self, features: np.ndarray) -> np.ndarray:
+        return (features.astype(np.float64) - self.mean) * self.scale
+
+    def head(self, parameters: np.ndarray, classes: int, activation: str) -> Head:
+        """Return the head that does on raw features what these parameters do on scaled ones."""
+        kernel, bias = parameters[:-classes].reshape(-1, classes), parameters[-classes:]
+        kernel = kernel * self.scale[:, None]
+        bias = (bias - self.mean @ kernel).astype(np.float32)
+        return Head(kernel.astype(np.float32), bias, activation=activation)
+
+
+def _fit(
+    start: np.ndarray,
+    train: tuple[np.ndarray, np.ndarray],
+    validation: tuple[np.ndarray, np.ndarray],
+    classes: int,
+    l2: float,
+    iterations: int,
+    scaler: _Scaler,
+) -> tuple[Fit, np.ndarray]:
+    train_losses: list[float] = []
+    validation_losses: list[float] = []
+    activation = losses.activation_of(train[1])
+
+    def note(intermediate_result: object) -> None:
+        train_losses.append(float(intermediate_result.fun))  # type: ignore[attr-defined]
+        if len(validation[1]):
+            head = scaler.head(intermediate_result.x, classes, activation)  # type: ignore[attr-defined]
+            validation_losses.append(cross_entropy(head, *validation))
+
+    from scipy.optimize import minimize
+
+    found = minimize(
+        loss_and_gradient,
+        start,
+        args=(*train, fitting_weights(train[1], classes), classes, l2),
+        jac=True,
+        method="L-BFGS-B",
+        callback=note,
+        options={"maxiter": iterations, "maxcor": 20, "ftol": 1e-9, "gtol": 1e-5},
+    )
+    head = scaler.head(found.x, classes, activation)
+    loss = cross_entropy(head, *validation) if len(validation[1]) else None
+    return Fit(head, l2, loss, train_losses, validation_losses), found.x

@@ -1,0 +1,79 @@
+"""The pages about model versions: their figures, which one is live, and making another one live; for maintainers."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_http_methods
+
+from accounts import roles
+from accounts.requests import user_of
+from common.errors import DomainError
+from predictions import registry, shadows
+from predictions.models import ModelVersion, Project
+from training.forms import PromoteForm
+from training.models import Evaluation
+from training.runs import promotion
+
+SHOWN = 100
+
+
+@require_GET
+@login_required
+@permission_required(roles.PROMOTE, raise_exception=True)
+def models(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show the model versions of a project with their figures, and who promoted what, and why."""
+    project = get_object_or_404(Project, slug=slug)
+    versions = list(project.model_versions.select_related("run__dataset")[:SHOWN])
+    context = {
+        "project": project,
+        "live": registry.live(project),
+        "shadow": shadows.current(project),
+        "previous": registry.previous(project),
+        "rows": _with_figures(versions),
+        "promotions": project.promotions.select_related("model_version", "promoted_by").order_by("-id")[:SHOWN],
+    }
+    return render(request, "training/models.html", context)
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@permission_required(roles.PROMOTE, raise_exception=True)
+def promote(request: HttpRequest, pk: int) -> HttpResponse:
+    """Ask for the reason, then make this version live; going back to an earlier one is the same."""
+    version = get_object_or_404(ModelVersion.objects.select_related("project"), pk=pk)
+    form = PromoteForm(request.POST or None)
+    status = 200
+    if request.method == "POST":
+        status = 400
+        if form.is_valid():
+            try:
+                promotion.promote(version, by=user_of(request), reason=form.cleaned_data["reason"])
+            except DomainError as error:
+                form.add_error(None, str(error))
+                status = error.status
+            else:
+                messages.success(request, _("Version %(number)d is live now.") % {"number": version.number})
+                return redirect("training:models", version.project.slug)
+    live = registry.live(version.project)
+    context = {
+        "version": version,
+        "project": version.project,
+        "live": live,
+        "form": form,
+        "is_older": bool(live and version.number < live.number),
+    }
+    return render(request, "training/promote.html", context, status=status)
+
+
+def _with_figures(versions: list[ModelVersion]) -> list[tuple[ModelVersion, Evaluation | None]]:
+    """Return each version with how it did on the newest data set version that it was measured on."""
+    newest = {
+        evaluation.model_version_id: evaluation
+        for evaluation in Evaluation.objects.filter(model_version__in=versions)
+        .select_related("dataset")
+        .defer("answers", "confusion", "per_category", "calibration")
+        .order_by("dataset__number")
+    }
+    return [(version, newest.get(version.pk)) for version in versions]

@@ -1,0 +1,30 @@
+"""The page with a project's options; for maintainers."""
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_http_methods
+
+from accounts import roles
+from predictions.models import Project
+from training.evaluation import selective
+from training.forms import OptionsForm
+
+
+@require_http_methods(["GET", "HEAD", "POST"])
+@login_required
+@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+def options(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show the options, and keep what was changed; the next prediction already follows them."""
+    project = get_object_or_404(Project, slug=slug)
+    form = OptionsForm(request.POST or None, instance=project)
+    if request.method == "POST" and form.is_valid():
+        form.save()
+        messages.success(request, _("The options were saved."))
+        return redirect("training:options", project.slug)
+    project.refresh_from_db()  # the heading keeps the saved name while the form shows a refused one
+    run = selective.live_run(project)
+    context = {"project": project, "form": form, "live_run": run, "proposals": selective.reachable(run)}
+    return render(request, "training/options.html", context, status=400 if form.errors else 200)

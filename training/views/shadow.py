@@ -1,0 +1,81 @@
+"""The page about the model in shadow: who it is, how it compares with the live one, and the way to switch."""
+
+from typing import Any
+
+from django.contrib import messages
+from django.contrib.auth.decorators import login_required, permission_required
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_GET, require_POST
+
+from accounts import roles
+from accounts.requests import user_of
+from common.errors import DomainError
+from predictions import registry, shadows
+from predictions.models import ModelVersion, Project
+from training import plots
+from training.evaluation import shadow_comparison
+
+
+@require_GET
+@login_required
+@permission_required(roles.PROMOTE, raise_exception=True)
+def shadow(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show how the model in shadow, or the one that was there last, compares with the live one."""
+    project = get_object_or_404(Project, slug=slug)
+    current, live = shadows.current(project), registry.live(project)
+    version = shadows.last(project)
+    against = shadow_comparison.compared_with(version) if version else None
+    context: dict[str, Any] = {
+        "project": project,
+        "live": live,
+        "current": current,
+        "version": version,
+        "against": against,
+        "candidates": project.model_versions.exclude(pk__in=[each.pk for each in (current, live) if each])[:20],
+    }
+    if version and against:
+        found = shadow_comparison.evidence(version, against)
+        context |= {
+            "found": found,
+            "tallies": [
+                (_("Users' verdicts"), found.by_verdicts),
+                (_("Reviewers' decisions"), found.by_decisions),
+                (_("Both together"), found.together),
+            ],
+            "matrix": plots.matrix(found.names, found.counts) if found.compared else None,
+            "differences": shadow_comparison.differences(version, against, request.GET.get("before", "")),
+            "is_first_page": not request.GET.get("before"),
+        }
+    return render(request, "training/shadow.html", context)
+
+
+@require_POST
+@login_required
+@permission_required(roles.PROMOTE, raise_exception=True)
+def start_shadow(request: HttpRequest, pk: int) -> HttpResponse:
+    """Run this version in shadow from the next upload on, instead of any other."""
+    version = get_object_or_404(ModelVersion.objects.select_related("project"), pk=pk)
+    try:
+        shadows.start(version, by=user_of(request))
+    except DomainError as error:
+        messages.error(request, str(error))
+    else:
+        sentence = _("Version %(number)d runs in shadow from the next upload on.")
+        messages.success(request, sentence % {"number": version.number})
+    return redirect("training:shadow", version.project.slug)
+
+
+@require_POST
+@login_required
+@permission_required(roles.PROMOTE, raise_exception=True)
+def stop_shadow(request: HttpRequest, slug: str) -> HttpResponse:
+    project = get_object_or_404(Project, slug=slug)
+    try:
+        shadows.stop(project, by=user_of(request))
+    except DomainError as error:
+        messages.error(request, str(error))
+    else:
+        messages.success(request, _("No model runs in shadow any more."))
+    return redirect("training:shadow", project.slug)
