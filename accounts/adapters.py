@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from accounts import invitations, invited, roles
+from accounts import invitations, roles, session_invitation
 from accounts.models import Invitation, User
 from accounts.roles import Role
 from common.errors import Unavailable
@@ -28,15 +28,15 @@ class InvitedOnlyAdapter(DefaultAccountAdapter):
     """Sign-up for those who hold an invitation, or for everybody with SIGNUP_OPEN."""
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
-        return settings.SIGNUP_OPEN or invited.invitation_of(request) is not None
+        return settings.SIGNUP_OPEN or session_invitation.session_invitation(request) is not None
 
     def save_user(self, request: HttpRequest, user: User, form: BaseForm, commit: bool = True) -> User:
         if not commit:
             return super().save_user(request, user, form, commit=False)
         with transaction.atomic():
             user = super().save_user(request, user, form)
-            join(user, invited.invitation_of(request))
-        invited.forget(request)
+            apply_invitation(user, session_invitation.session_invitation(request))
+        session_invitation.clear_invitation_token(request)
         return user
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
@@ -84,17 +84,17 @@ class InvitedOnlySocialAdapter(DefaultSocialAccountAdapter):
             invitation = _invitation_for(request, sociallogin)
             user = super().save_user(request, sociallogin, form)
             if form is None:
-                join(user, invitation)
-        invited.forget(request)
+                apply_invitation(user, invitation)
+        session_invitation.clear_invitation_token(request)
         return user
 
 
-def join(user: User, invitation: Invitation | None) -> None:
+def apply_invitation(user: User, invitation: Invitation | None) -> None:
     """Make the new user what the invitation says, or a plain user where sign-up is open."""
     if invitation:
         invitations.accept(invitation, user)
     else:
-        roles.give(user, Role.USER)
+        roles.assign_role(user, Role.USER)
 
 
 def _invitation_for(request: HttpRequest, sociallogin: SocialLogin) -> Invitation | None:
@@ -102,10 +102,10 @@ def _invitation_for(request: HttpRequest, sociallogin: SocialLogin) -> Invitatio
 
     Either the provider vouches for the address, or the visitor came with the link that was sent to it.
     """
-    brought = invited.invitation_of(request)
+    brought = session_invitation.session_invitation(request)
     for address in sociallogin.email_addresses:
         if brought and brought.email.lower() == address.email.lower():
             return brought
-        if address.verified and (invitation := invitations.to_address(address.email)):
+        if address.verified and (invitation := invitations.find_by_email(address.email)):
             return invitation
     return None

@@ -10,4 +10,4 @@ class AccountsConfig(AppConfig):
         from accounts import checks, roles  # noqa: F401 (registers the system checks)
 
         # Permissions exist only after the last migrate signal of their app, so roles are filled in then.
-        post_migrate.connect(roles.sync_after_migrate, dispatch_uid="accounts.roles")
+        post_migrate.connect(roles.sync_role_groups, dispatch_uid="accounts.roles")

@@ -15,7 +15,7 @@ from common.prepared import Prepared
 _permissions = Prepared(lambda user, member: _named(user=user).union(_named(group__user=member)))
 
 
-class NameOrEmailBackend(AuthenticationBackend):
+class UsernameOrEmailBackend(AuthenticationBackend):
     """Find at most one user, then check exactly one password: nobody can tell by the clock who exists."""
 
     def get_all_permissions(self, user_obj: AbstractBaseUser | AnonymousUser, obj: Model | None = None) -> set[str]:

@@ -11,7 +11,7 @@ from django.core.checks import CheckMessage, Error, register
 
 
 @register
-def terms_are_positive(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_lifetimes(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     if settings.INVITATION_DAYS <= 0:
         messages.append(
@@ -24,7 +24,7 @@ def terms_are_positive(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
 
 
 @register
-def oidc_server_is_an_address(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_oidc_url(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     if not settings.OIDC_SERVER_URL:
         return []
     parts = urlsplit(settings.OIDC_SERVER_URL)

@@ -8,7 +8,7 @@ from django import forms
 from django.conf import settings
 from django.utils.translation import gettext_lazy as _
 
-from accounts import invited
+from accounts import session_invitation
 from accounts.models import User
 from accounts.roles import Role
 
@@ -20,7 +20,7 @@ class SignupForm(AllauthSignupForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        if invitation := invited.invitation_of(context.request):
+        if invitation := session_invitation.session_invitation(context.request):
             self.fields["email"].initial = invitation.email
             self.fields["email"].disabled = True
             self.fields["email"].help_text = _("The invitation was sent to this address.")

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts import roles
-from accounts.models import Invitation, User, digest, new_token
+from accounts.models import Invitation, User, generate_token, token_digest
 from accounts.roles import Role
 from common.errors import Conflict, InvalidInput
 
@@ -34,14 +34,14 @@ def invite(email: str, role: Role, *, by: User) -> tuple[Invitation, str]:
     if User.objects.filter(email__iexact=email).exists():
         raise Conflict(_("A user with the address %(email)s exists already.") % {"email": email})
     Invitation.objects.filter(email=email, accepted_at=None).delete()
-    token = new_token()
+    token = generate_token()
     invitation = Invitation.objects.create(
-        email=email, role=role, token_digest=digest(token), invited_by=by, expires_at=_expiry()
+        email=email, role=role, token_digest=token_digest(token), invited_by=by, expires_at=_expiry()
     )
     return invitation, token
 
 
-def renew(invitation: Invitation, *, by: User) -> tuple[Invitation, str]:
+def reissue(invitation: Invitation, *, by: User) -> tuple[Invitation, str]:
     """Write the invitation again with a new token; the old link ends."""
     return invite(invitation.email, Role(invitation.role), by=by)
 
@@ -51,12 +51,12 @@ def revoke(invitation: Invitation) -> None:
     Invitation.objects.filter(pk=invitation.pk, accepted_at=None).delete()
 
 
-def with_token(token: str) -> Invitation | None:
+def find_by_token(token: str) -> Invitation | None:
     """Return the open invitation with this token, if there is one."""
     return Invitation.objects.open().with_token(token).first() if token else None
 
 
-def to_address(email: str) -> Invitation | None:
+def find_by_email(email: str) -> Invitation | None:
     """Return the open invitation to this address, if there is one."""
     return Invitation.objects.open().filter(email__iexact=email).first() if email else None
 
@@ -70,7 +70,7 @@ def accept(invitation: Invitation, user: User) -> None:
     used = Invitation.objects.open().filter(pk=invitation.pk).update(accepted_at=timezone.now())
     if not used:
         raise Conflict(_("This invitation is no longer valid. Ask the person who invited you for a new one."))
-    roles.give(user, Role(invitation.role))
+    roles.assign_role(user, Role(invitation.role))
 
 
 def _expiry() -> datetime:

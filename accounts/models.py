@@ -58,14 +58,14 @@ class InvitationQuerySet(models.QuerySet["Invitation"]):
         return self.filter(accepted_at=None, expires_at__gt=timezone.now())
 
     def with_token(self, token: str) -> "InvitationQuerySet":
-        return self.filter(token_digest=digest(token))
+        return self.filter(token_digest=token_digest(token))
 
 
-def digest(token: str) -> str:
+def token_digest(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def new_token() -> str:
+def generate_token() -> str:
     return secrets.token_urlsafe(32)
 
 

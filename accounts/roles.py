@@ -38,7 +38,7 @@ def permissions_of(role: Role) -> list[str]:
     return [name for lesser in order[: order.index(role) + 1] for name in _NEW_IN_ROLE[lesser]]
 
 
-def give(user: User, role: Role) -> None:
+def assign_role(user: User, role: Role) -> None:
     """Make this the user's role, instead of any other."""
     user.groups.remove(*Group.objects.filter(name__in=list(Role)))
     user.groups.add(Group.objects.get(name=role))
@@ -49,7 +49,7 @@ def role_of(user: User) -> Role | None:
     return Role(name) if name else None
 
 
-def sync_after_migrate(sender: AppConfig, **kwargs: Any) -> None:
+def sync_role_groups(sender: AppConfig, **kwargs: Any) -> None:
     """Give every role group exactly its permissions, as far as they exist by now."""
     for role in Role:
         group, _ = Group.objects.get_or_create(name=role)

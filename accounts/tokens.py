@@ -5,10 +5,10 @@ from django.utils.translation import gettext as _
 from accounts.models import ApiToken, User
 from common.errors import Conflict, InvalidInput, NotFound
 
-MOST_PER_USER = 20
+MAX_PER_USER = 20
 
 
-def create(user: User, *, name: str) -> tuple[ApiToken, str]:
+def create_token(user: User, *, name: str) -> tuple[ApiToken, str]:
     """Make a token; its text is in the answer and nowhere else.
 
     Raises:
@@ -21,13 +21,13 @@ def create(user: User, *, name: str) -> tuple[ApiToken, str]:
         raise InvalidInput(message, fields={"name": [message]})
     if not user.is_active:
         raise Conflict(_("%(user)s is deactivated. Reactivate the user first.") % {"user": user.get_username()})
-    if ApiToken.objects.filter(user=user).count() >= MOST_PER_USER:
-        raise Conflict(_("You have %(number)s tokens. Revoke one that you do not need.") % {"number": MOST_PER_USER})
+    if ApiToken.objects.filter(user=user).count() >= MAX_PER_USER:
+        raise Conflict(_("You have %(number)s tokens. Revoke one that you do not need.") % {"number": MAX_PER_USER})
     token, text = ApiToken.objects.create(user, name=name)
     return token, text
 
 
-def revoke(user: User, token_key: str) -> ApiToken:
+def revoke_token(user: User, token_key: str) -> ApiToken:
     """End one of the user's tokens at once.
 
     Raises:

@@ -1,7 +1,7 @@
 """Does a photo that is scaled down while it is decoded get the same answer? `python -m bench.decoding FOLDER`
 
 FOLDER holds a folder of photos for each category. A head learns from fully decoded ones; the others are asked about
-fully decoded and at the scale that serving decodes them at (`preprocessing.least_side`). As photos of data sets are
+fully decoded and at the scale that serving decodes them at (`preprocessing.min_side_for`). As photos of data sets are
 smaller than those of telephones, the same is done with them enlarged to 1280 pixels and stored as JPEG again. To
 compare with: what it does to the answers if a photo is encoded once more, at quality 90.
 """
@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 if TYPE_CHECKING:
-    from predictions.predictors.local.engine import Engine
+    from predictions.predictors.local.engine import LiteRtEngine
 
 LONGER_SIDE = 1280
 SEED = 0
@@ -39,20 +39,20 @@ class Seen:
 
 def measure(folder: Path, *, backbone: str, per_class: int) -> None:
     """Print how many answers stay the same and how far probabilities move, for the photos as they are and enlarged."""
-    from predictions.predictors.local.engine import Engine
+    from predictions.predictors.local.engine import LiteRtEngine
     from training import backbones
-    from training.studies.learning_curves import draw, learn_head
+    from training.studies.learning_curves import draw_sample, fit_draw_head
     from training.trainers.local import export
 
-    engine = Engine(export.compiled_backbone(backbones.get(backbone)))
+    engine = LiteRtEngine(export.export_backbone(backbones.load(backbone)))
     files = {path.name: sorted(path.glob("*.*")) for path in sorted(folder.iterdir()) if path.is_dir()}
     files = {name: found for name, found in files.items() if len(found) > per_class}
     paths = [path for found in files.values() for path in found]
     labels = np.repeat(np.arange(len(files)), [len(found) for found in files.values()])
-    drawn = draw(labels, per_class, SEED)
+    drawn = draw_sample(labels, per_class, SEED)
     photos = [path.read_bytes() for path in paths]
     as_they_are = look(photos, engine)
-    head = learn_head(as_they_are.whole, labels, drawn, len(files))
+    head = fit_draw_head(as_they_are.whole, labels, drawn, len(files))
     print(
         f"{len(files)} categories, {len(drawn.learn)} photos learned from, {len(drawn.ask)} asked about; {backbone}\n"
     )
@@ -75,18 +75,18 @@ def compare(name: str, before: np.ndarray, after: np.ndarray, truth: np.ndarray)
     print(f"| {name} | {same.mean():.2%} | {apart.max():.4f} | {apart.mean():.5f} | {right} |", flush=True)
 
 
-def look(photos: Sequence[bytes], engine: "Engine") -> Seen:
+def look(photos: Sequence[bytes], engine: "LiteRtEngine") -> Seen:
     from common.media import images
     from predictions.predictors.local import preprocessing
 
-    side = preprocessing.least_side(engine.input_size)
+    side = preprocessing.min_side_for(engine.input_size)
     kinds: tuple[list[np.ndarray], ...] = ([], [], [])
     scaled_down = 0
     for photo in photos:
-        whole, scaled = images.receive(photo).image, images.receive(photo, least_side=side).image
+        whole, scaled = images.decode_upload(photo).image, images.decode_upload(photo, least_side=side).image
         scaled_down += whole.size != scaled.size
-        for kept, image in zip(kinds, (whole, scaled, images.load(as_jpeg(whole))), strict=True):
-            kept.append(engine.run(preprocessing.prepare_batch([image], engine.input_size))["features"][0])
+        for kept, image in zip(kinds, (whole, scaled, images.decode_stored(as_jpeg(whole))), strict=True):
+            kept.append(engine.run(preprocessing.crop_batch([image], engine.input_size))["features"][0])
     whole_seen, scaled_seen, encoded_seen = (np.stack(kept) for kept in kinds)
     return Seen(whole_seen, scaled_seen, encoded_seen, scaled_down)
 
@@ -94,7 +94,7 @@ def look(photos: Sequence[bytes], engine: "Engine") -> Seen:
 def enlarged(photo: bytes) -> bytes:
     from common.media import images
 
-    image = images.receive(photo).image
+    image = images.decode_upload(photo).image
     factor = LONGER_SIDE / max(image.size)
     size = (round(image.width * factor), round(image.height * factor))
     return as_jpeg(image.resize(size, Image.Resampling.LANCZOS))

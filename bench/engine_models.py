@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from training.studies.learning_curves import Collection
+    from training.studies.learning_curves import LabelledPictures
 
 LEARN = 30
 CALIBRATE = 100
@@ -36,38 +36,38 @@ def main() -> None:
 
     photos, folder = map(Path, sys.argv[1:])
     with tempfile.TemporaryDirectory() as kept:
-        collection = learning_curves.gather(photos, Path(kept))
-        for name in ["bundled", *imagenet.at_hand()]:
+        collection = learning_curves.collect_pictures(photos, Path(kept))
+        for name in ["bundled", *imagenet.available_offline()]:
             _write(name, collection, folder / name)
 
 
-def _write(name: str, collection: "Collection", folder: Path) -> None:
+def _write(name: str, collection: "LabelledPictures", folder: Path) -> None:
     from predictions.predictors.local import preprocessing
     from training import backbones
-    from training.backbones.keras_session import import_quietly
+    from training.backbones.keras_session import import_keras_quietly
     from training.studies import learning_curves
     from training.trainers.local import export
 
-    import_quietly()
+    import_keras_quietly()
     import keras
 
     folder.mkdir(parents=True)
-    backbone = backbones.get(name)
-    export.fresh_session()
+    backbone = backbones.load(name)
+    export.reset_keras_session()
     network = backbone.build()
-    drawn = learning_curves.draw(collection.labels, LEARN, 0)
+    drawn = learning_curves.draw_sample(collection.labels, LEARN, 0)
     rng = np.random.default_rng(0)
     ask = np.sort(rng.permutation(drawn.ask)[:MOST])
 
     def pixels(rows: np.ndarray) -> np.ndarray:
         reads = (collection.read(collection.samples[row]) for row in rows)
-        return np.stack([preprocessing.read(read(), backbone.input_size) for read in reads])
+        return np.stack([preprocessing.read_pixels(read(), backbone.input_size) for read in reads])
 
     learned = pixels(drawn.learn)
     vectors = np.zeros((len(collection.labels), backbone.features), np.float32)
     vectors[drawn.learn] = network.predict(learned.astype(np.float32), batch_size=32, verbose=0)
-    head = learning_curves.learn_head(vectors, collection.labels, drawn, len(collection.names))
-    whole = export.assemble(network, head, backbone.input_size)
+    head = learning_curves.fit_draw_head(vectors, collection.labels, drawn, len(collection.names))
+    whole = export.build_serving_model(network, head, backbone.input_size)
     model = keras.Model(whole.input, whole.output["probabilities"])
     asked = pixels(ask)
     calibrate = learned[rng.permutation(len(learned))[:CALIBRATE]]
@@ -75,7 +75,7 @@ def _write(name: str, collection: "Collection", folder: Path) -> None:
     np.save(folder / "labels.npy", collection.labels[ask])
     np.save(folder / "keras.npy", model.predict(asked, batch_size=32, verbose=0))
     np.save(folder / "calibrate.npy", calibrate)
-    (folder / "float.tflite").write_bytes(export.compiled(model))
+    (folder / "float.tflite").write_bytes(export.export_litert(model))
     model.export(folder / "saved", format="tf_saved_model", verbose=False)
     (folder / "int8.tflite").write_bytes(_quantised(folder / "saved", calibrate))
     (folder / "facts.json").write_text(json.dumps({"size": backbone.input_size, "categories": len(collection.names)}))

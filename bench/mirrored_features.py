@@ -25,31 +25,31 @@ from PIL import ImageOps
 django.setup()
 
 from common.media import images  # noqa: E402
-from predictions.predictors.local.engine import Engine  # noqa: E402
+from predictions.predictors.local.engine import LiteRtEngine  # noqa: E402
 from training import backbones  # noqa: E402
 from training.features import cache  # noqa: E402
 from training.studies import learning_curves  # noqa: E402
-from training.studies.learning_curves import Collection, Draw  # noqa: E402
+from training.studies.learning_curves import LabelledPictures, SampleDraw  # noqa: E402
 from training.trainers.local import export, head  # noqa: E402
 
 
-def vectors(collection: Collection, engine: Engine, change: Callable[[bytes], bytes]) -> np.ndarray:
+def vectors(collection: LabelledPictures, engine: LiteRtEngine, change: Callable[[bytes], bytes]) -> np.ndarray:
     """Return the feature vectors of all pictures, changed in this way."""
     pictures = {sample: (lambda sample=sample: change(collection.read(sample)())) for sample in collection.samples}
     found: cache.Vectors = {}
-    for samples, rows in cache.compute(pictures, engine, {}):
+    for samples, rows in cache.extract_batches(pictures, engine, {}):
         found.update(zip(samples, rows, strict=True))
     return np.stack([found[sample] for sample in collection.samples])
 
 
 def mirrored_picture(data: bytes) -> bytes:
     buffer = io.BytesIO()
-    ImageOps.mirror(images.load(data)).save(buffer, "PNG", compress_level=1)  # no loss
+    ImageOps.mirror(images.decode_stored(data)).save(buffer, "PNG", compress_level=1)  # no loss
     return buffer.getvalue()
 
 
 def learn_from_both(
-    plain: np.ndarray, mirrored: np.ndarray, labels: np.ndarray, drawn: Draw, classes: int
+    plain: np.ndarray, mirrored: np.ndarray, labels: np.ndarray, drawn: SampleDraw, classes: int
 ) -> head.Head:
     """Return the head that learned from pictures and mirror images; held-back pictures choose as they are."""
 
@@ -57,8 +57,8 @@ def learn_from_both(
         return np.concatenate([plain[rows], mirrored[rows]]), np.concatenate([labels[rows], labels[rows]])
 
     held = plain[drawn.held], labels[drawn.held]
-    chosen = head.learn(both(np.setdiff1d(drawn.learn, drawn.held)), held, classes)
-    whole = head.learn(both(drawn.learn), held, classes, grid=[chosen.l2])
+    chosen = head.fit_head(both(np.setdiff1d(drawn.learn, drawn.held)), held, classes)
+    whole = head.fit_head(both(drawn.learn), held, classes, grid=[chosen.l2])
     return head.Head(whole.head.kernel, whole.head.bias, chosen.head.temperature)
 
 
@@ -70,17 +70,17 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=5)
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        collection = learning_curves.gather(chosen.directory, Path(folder))
-        engine = Engine(export.compiled_backbone(backbones.get(chosen.backbone)), threads=os.cpu_count())
+        collection = learning_curves.collect_pictures(chosen.directory, Path(folder))
+        engine = LiteRtEngine(export.export_backbone(backbones.load(chosen.backbone)), threads=os.cpu_count())
         plain, mirrored = (vectors(collection, engine, change) for change in (bytes, mirrored_picture))
     labels, classes = collection.labels, len(collection.names)
     print(f"{chosen.directory.name}, {chosen.backbone}: accuracy plain, with mirror images, difference ± its deviation")
-    for number in learning_curves.possible(collection, chosen.per_class):
+    for number in learning_curves.usable_sizes(collection, chosen.per_class):
         found = []
         for seed in range(chosen.seeds):
-            drawn = learning_curves.draw(labels, number, seed)
+            drawn = learning_curves.draw_sample(labels, number, seed)
             heads = (
-                learning_curves.learn_head(plain, labels, drawn, classes),
+                learning_curves.fit_draw_head(plain, labels, drawn, classes),
                 learn_from_both(plain, mirrored, labels, drawn, classes),
             )
             found.append([(h.logits(plain[drawn.ask]).argmax(axis=1) == labels[drawn.ask]).mean() for h in heads])

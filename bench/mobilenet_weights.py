@@ -26,7 +26,7 @@ def convert(source: Path, folder: Path) -> Path:
         return target
     import keras
 
-    network = imagenet.untrained("imagenet")
+    network = imagenet.untrained_network("imagenet")
     convolutions = [layer for layer in network.layers if layer.__class__.__name__ in ("Conv2D", "DepthwiseConv2D")]
     normalisations = [layer for layer in network.layers if isinstance(layer, keras.layers.BatchNormalization)]
     with np.load(source, allow_pickle=False) as stored:

@@ -81,13 +81,13 @@ def write_random_weights(folder: Path) -> Path:
     import numpy as np
 
     from training.backbones import imagenet
-    from training.backbones.keras_session import import_quietly
+    from training.backbones.keras_session import import_keras_quietly
 
-    import_quietly()
+    import_keras_quietly()
     import keras
 
     keras.utils.set_random_seed(0)
-    network = imagenet.untrained(BACKBONE)
+    network = imagenet.untrained_network(BACKBONE)
     for layer in network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0  # the last batch alone counts

@@ -1,6 +1,7 @@
 """Measure Classifr beside what a user would pick instead: `make bench`, or `python -m bench.run serving` for one part.
 
-Parts that need more than the project's own environment (`peers`, `engines`) run only when they are named.
+Parts that need more than the project's own environment (`peers`, `engines`) or much time (`memory`) run only when they
+are named.
 
 Everything is measured in one run on one machine, in turns, and compared as ratios. bench/README.md keeps the newest
 figures and says how they are made.
@@ -25,7 +26,7 @@ PARTS = {
 }
 # Where a part's module is not called like the part
 MODULES = {"peers": "peer_table", "request": "request_profile"}
-ON_REQUEST = {"peers", "engines"}
+ON_REQUEST = {"memory", "peers", "engines"}
 SHORTER = {"serving", "memory", "peers", "engines"}  # parts that know --quick
 CHECKED = {"memory"}  # parts that know --check
 

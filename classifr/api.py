@@ -14,7 +14,7 @@ from rest_framework.permissions import AllowAny
 from rest_framework.response import Response
 from rest_framework.views import set_rollback
 
-from classifr.api_page import try_page
+from classifr.api_page import api_console
 from common.errors import DomainError
 from predictions import api as predictions_api
 
@@ -24,7 +24,7 @@ app_name = "api"
 urlpatterns = [
     path("", include(predictions_api.urlpatterns)),
     path("schema/", SpectacularAPIView.as_view(permission_classes=[AllowAny]), name="schema"),
-    path("schema/ui/", try_page, name="try"),
+    path("schema/ui/", api_console, name="try"),
 ]
 
 

@@ -37,7 +37,7 @@ class Operation:
 
 
 @require_safe
-def try_page(request: HttpRequest) -> HttpResponse:
+def api_console(request: HttpRequest) -> HttpResponse:
     """Show every operation with a form that sends it, with the session or a token."""
     description = SchemaGenerator().get_schema(public=True)
     return render(request, "api.html", {"operations": list(_operations(description))})

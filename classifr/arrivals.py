@@ -8,8 +8,8 @@ import re
 import tempfile
 from typing import Protocol
 
-LONGEST_HEAD = 65_536
-LONGEST_LINE = 8_192  # of those between chunks
+MAX_HEAD = 65_536
+MAX_LINE = 8_192  # of those between chunks
 IN_MEMORY_BYTES = 524_288  # of one request; what is longer waits in a temporary file
 
 _SIZE = re.compile(rb"\s*([0-9A-Fa-f]{1,15})\s*(;.*)?\r?\n", re.DOTALL)
@@ -83,7 +83,7 @@ class _Chunked:
                 step = min(self._left, len(data) - place)
                 self._left -= step
             else:
-                step = self._take_line(bytes(data[place : place + LONGEST_LINE]))
+                step = self._take_line(bytes(data[place : place + MAX_LINE]))
             place += step
         return place
 
@@ -94,7 +94,7 @@ class _Chunked:
         if end:
             self._end_line(bytes(self._line))
             self._line.clear()
-        elif len(self._line) > LONGEST_LINE:
+        elif len(self._line) > MAX_LINE:
             self.is_done = True
         return step
 
@@ -142,8 +142,8 @@ class Arrival:
             looked_through = max(0, len(self._head) - len(_HEAD_END) + 1)
             self._head += data
             end = self._head.find(_HEAD_END, looked_through)
-            if end < 0 or end > LONGEST_HEAD:
-                if len(self._head) > LONGEST_HEAD:
+            if end < 0 or end > MAX_HEAD:
+                if len(self._head) > MAX_HEAD:
                     self.refusal = "431 Request Header Fields Too Large"
                 return
             end += len(_HEAD_END)

@@ -19,7 +19,7 @@ from training.trainers.base import trainers
 ALIASES = ("uploads", "misclassified", "models")
 
 
-def findings() -> Iterator[PermissionCheck]:
+def check_permissions() -> Iterator[PermissionCheck]:
     """Try everything that is set, in the order in which it is needed."""
     for backends in (predictors, trainers):
         for alias in backends:

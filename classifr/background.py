@@ -14,16 +14,16 @@ from common import jobs
 from common.models import Job
 from customvision.api import deletion, exports
 from customvision.importer import import_jobs
-from predictions import batches, outbox, retention, shadowing
+from predictions import batches, outbox, retention, shadow_inference
 from training.runs import submission
 
-MOST_SHOWN = 100
+MAX_SHOWN = 100
 WHAT: dict[str, Promise] = {
     outbox.STORE: gettext_lazy("Keep a picture that a user called wrong"),
     outbox.SETTLE: gettext_lazy("Look whether a picture that was moved has arrived"),
     retention.DELETE_FILE: gettext_lazy("Delete the file of a picture that was let go"),
     batches.KIND: gettext_lazy("Classify several pictures at once"),
-    shadowing.KIND: gettext_lazy("Ask the model in shadow"),
+    shadow_inference.KIND: gettext_lazy("Ask the model in shadow"),
     submission.JOB: gettext_lazy("Train a model"),
     import_jobs.JOB: gettext_lazy("Bring a project home from Custom Vision"),
     exports.JOB: gettext_lazy("Make an archive of a model for the Custom Vision API"),
@@ -39,9 +39,9 @@ WHAT: dict[str, Promise] = {
 @permission_required(roles.TRAIN, raise_exception=True)
 def show_trouble(request: HttpRequest) -> HttpResponse:
     """List what has failed, and what fails over and over, the newest first."""
-    found = list(Job.objects.in_trouble()[: MOST_SHOWN + 1])
-    rows = [{"job": job, "what": WHAT.get(job.kind, job.kind)} for job in found[:MOST_SHOWN]]
-    return render(request, "background.html", {"rows": rows, "is_more": len(found) > MOST_SHOWN})
+    found = list(Job.objects.in_trouble()[: MAX_SHOWN + 1])
+    rows = [{"job": job, "what": WHAT.get(job.kind, job.kind)} for job in found[:MAX_SHOWN]]
+    return render(request, "background.html", {"rows": rows, "is_more": len(found) > MAX_SHOWN})
 
 
 @require_POST

@@ -19,7 +19,7 @@ AppConfigs = Sequence[AppConfig] | None
 
 
 @register(Tags.security, deploy=True)
-def hosts_are_named(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
+def check_hosts(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     if set(settings.ALLOWED_HOSTS) <= LOOPBACK:
         return [
             Warning(
@@ -40,7 +40,7 @@ def hosts_are_named(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage
 
 
 @register(Tags.security)
-def origins_are_hosts(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
+def check_origins(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     """Name origins that can never work: not among the hosts, or of the wrong scheme."""
     messages: list[CheckMessage] = []
     for origin in settings.CSRF_TRUSTED_ORIGINS:
@@ -80,7 +80,7 @@ def clients_have_limits(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMes
 
 
 @register(Tags.security, deploy=True)
-def proxy_is_known(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
+def check_proxy(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     """Name a proxy set-up in which every form fails or every request is redirected for ever."""
     if settings.HTTPS and not settings.BEHIND_PROXY:
         return [
@@ -103,8 +103,8 @@ def proxy_is_known(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]
 
 
 @register(Tags.caches, deploy=True)
-def cache_is_shared(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
-    count = processes.web_processes()
+def check_cache(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
+    count = processes.web_process_count()
     if count == 1 or not settings.CACHES["rates"]["BACKEND"].endswith(PROCESS_LOCAL_CACHES):
         return []
     return [
@@ -117,7 +117,7 @@ def cache_is_shared(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage
 
 
 @register(Tags.security, deploy=True)
-def mails_are_sent(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
+def check_email(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     if any(f".{name}." in settings.EMAIL_BACKEND for name in BACKENDS_THAT_SEND_NOTHING):
         messages.append(

@@ -24,7 +24,7 @@ HEAD_BYTES = 8_192
 READ_BYTES = 262_144
 SEND_BYTES = 262_144
 LINGER_SECONDS = 2.0  # for a client that still sends when its answer is out; RFC 9112, section 9.6
-MOST_KEPT_BYTES = 64_000_000  # of an answer; beyond it the thread waits for its client after all
+MAX_KEPT_BYTES = 64_000_000  # of an answer; beyond it the thread waits for its client after all
 
 
 @dataclass(frozen=True)
@@ -145,7 +145,7 @@ class ClientSocket:
         self._kept = self._kept or Spool()
         self._kept.write(data)
         pace = Pace(self._limits)
-        while self._kept and self._kept.size - self._sent_of_kept > MOST_KEPT_BYTES:
+        while self._kept and self._kept.size - self._sent_of_kept > MAX_KEPT_BYTES:
             self._wait_for_client(pace)
             self.flush()
 

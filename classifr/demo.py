@@ -12,10 +12,10 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from accounts import people
+from accounts import user_admin
 from accounts.models import User
 from accounts.roles import Role
-from common.commits import on_disk
+from common.transactions import durable_transaction
 from predictions import categories
 from predictions.models import Category, Project, Sample
 from review import decisions
@@ -58,7 +58,7 @@ def make_users() -> None:
         user = User.objects.filter(username=username).first()
         if user is None:
             known[username] = wanted or "".join(secrets.choice(ALPHABET) for _ in range(12))
-            people.create(username, role, email=f"{username}@example.org", password=known[username])
+            user_admin.create_user(username, role, email=f"{username}@example.org", password=known[username])
         elif wanted:
             known[username] = wanted
             _set_password(user, wanted)
@@ -85,7 +85,7 @@ def _keep_passwords(known: dict[str, str]) -> None:
         json.dump(known, file)
 
 
-def users_table() -> str:
+def format_users() -> str:
     """Return the demo users with their passwords, as far as we still know them."""
     known = _kept_passwords()
     rows = []
@@ -107,11 +107,11 @@ def make_project() -> Project:
     )
     if created:
         for name in DISHES:
-            categories.add(project, name)
+            categories.add_category(project, name)
     return project
 
 
-def load_samples(project: Project) -> int:
+def load_demo_samples(project: Project) -> int:
     """Load the samples that come with the product: no pictures, but what the bundled backbone saw in them, labelled.
 
     Returns:
@@ -124,7 +124,7 @@ def load_samples(project: Project) -> int:
     _keep_vectors(digests, vectors)
     known = set(project.samples.filter(sha256__in=digests).values_list("sha256", flat=True))
     by_name = {category.name: category for category in project.categories.filter(name__in=set(names))}
-    with on_disk():
+    with durable_transaction():
         new = [
             (Sample(project=project, sha256=digest, origin=Sample.Origin.DEMO, location=Sample.Location.NOWHERE), name)
             for digest, name in zip(digests, names, strict=True)
@@ -137,4 +137,4 @@ def load_samples(project: Project) -> int:
 
 
 def _keep_vectors(digests: list[str], vectors: np.ndarray) -> None:
-    FeatureCache(backbones.get(BACKBONE).digest).put(digests, vectors)
+    FeatureCache(backbones.load(BACKBONE).digest).put(digests, vectors)

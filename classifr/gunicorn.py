@@ -9,11 +9,11 @@ from typing import Any
 
 from common import processes
 
-processes.end_with_parent()
-processes.keep_freed_memory()
+processes.terminate_with_parent()
+processes.retain_freed_memory()
 
 bind = os.environ.get("BIND", "127.0.0.1:8000")
-workers = processes.web_processes()
+workers = processes.web_process_count()
 worker_class = "classifr.web_worker.WebWorker"
 preload_app = True  # imported once: half the time to start, and memory that the processes share
 threads = int(os.environ.get("WEB_THREADS", "4"))
@@ -32,6 +32,6 @@ def post_worker_init(worker: Any) -> None:
     from django.conf import settings
 
     if settings.LOAD_MODELS_AT_START:
-        from classifr.health import readiness
+        from classifr.health import readiness_cache
 
-        readiness.parts()
+        readiness_cache.parts()

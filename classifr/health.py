@@ -21,27 +21,27 @@ from common.caches import SteadyCache
 from common.errors import DomainError
 from predictions import registry
 from predictions.models import Project
-from predictions.predictors.base import Servable, predictors
+from predictions.predictors.base import ModelRef, predictors
 
 logger = logging.getLogger(__name__)
 
 FRESH_SECONDS = 5.0
 STORAGES = ("uploads", "misclassified", "models")
-LEAST_FREE_BYTES = 100_000_000
+MIN_FREE_BYTES = 100_000_000
 OK = "ok"
 CACHE = "cache"
 
 
-def alive(request: HttpRequest) -> JsonResponse:
+def liveness(request: HttpRequest) -> JsonResponse:
     return JsonResponse({"status": OK})
 
 
-def ready(request: HttpRequest) -> JsonResponse:
+def readiness(request: HttpRequest) -> JsonResponse:
     """Answer 200 when the database, the storages and every live model can be used, else 503 and which cannot.
 
     Without the cache it is "degraded" and still 200: requests are answered, and rates counted less exactly.
     """
-    parts = readiness.parts()
+    parts = readiness_cache.parts()
     wrong = {name for name, state in parts.items() if state != OK}
     if wrong - {CACHE}:
         return JsonResponse({"status": "unavailable", "parts": parts}, status=503)
@@ -55,7 +55,7 @@ class Readiness:
         self._parts: dict[str, str] = {}
         self._looked_at = 0.0
         self._looking = threading.Lock()
-        self._loaded: set[tuple[str, Servable]] = set()
+        self._loaded: set[tuple[str, ModelRef]] = set()
 
     def parts(self) -> dict[str, str]:
         """Return the name of every part and `ok`, or what is wrong with it."""
@@ -71,7 +71,7 @@ class Readiness:
     def _is_fresh(self) -> bool:
         return bool(self._parts) and time.monotonic() - self._looked_at < FRESH_SECONDS
 
-    def forget(self) -> None:
+    def invalidate(self) -> None:
         """Look anew at the next question."""
         self._parts, self._looked_at, self._loaded = {}, 0.0, set()
 
@@ -90,14 +90,14 @@ class Readiness:
         """Load every live model that this process has not loaded yet."""
         broken = 0
         for project in Project.objects.filter(promotions__isnull=False).distinct():
-            version = registry.live(project)
+            version = registry.live_version(project)
             if version is None:
                 continue
-            key = (version.predictor, registry.servable(version))
+            key = (version.predictor, registry.model_ref(version))
             if key in self._loaded:
                 continue
             try:
-                predictors[version.predictor].load(key[1])
+                predictors[version.predictor].warm_up(key[1])
             except (DomainError, ImproperlyConfigured) as error:
                 logger.warning("The live model %s cannot be loaded: %s", version, error)
                 broken += 1
@@ -133,7 +133,7 @@ def _ask_storage(alias: str) -> str:
     os.makedirs(storage.location, exist_ok=True)
     if not os.access(storage.location, os.W_OK):
         return "cannot be written"
-    return OK if shutil.disk_usage(storage.location).free > LEAST_FREE_BYTES else "disk full"
+    return OK if shutil.disk_usage(storage.location).free > MIN_FREE_BYTES else "disk full"
 
 
-readiness = Readiness()
+readiness_cache = Readiness()

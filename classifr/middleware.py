@@ -16,7 +16,7 @@ from common.errors import DomainError
 Answer = Callable[[HttpRequest], HttpResponse]
 
 
-class PolicyMiddleware:
+class ContentSecurityPolicyMiddleware:
     """Say with each answer what a browser may load for it (`CONTENT_SECURITY_POLICY`), unless the answer says it.
 
     Our pages need no nonce, so the policy is the same each time. django-csp's own middleware puts it together anew for

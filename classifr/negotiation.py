@@ -7,7 +7,7 @@ from rest_framework.renderers import BaseRenderer
 from rest_framework.request import Request
 
 
-class Negotiation(DefaultContentNegotiation):
+class JsonFirstNegotiation(DefaultContentNegotiation):
     """REST framework's own, with a short way for a client that takes anything, as most programs do."""
 
     def select_renderer(

@@ -15,7 +15,7 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
-from common.processes import usable_cores, web_processes
+from common.processes import usable_core_count, web_process_count
 
 BASE_DIR = Path(__file__).resolve().parent.parent
 
@@ -124,7 +124,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
-    "classifr.middleware.PolicyMiddleware",
+    "classifr.middleware.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -277,10 +277,10 @@ REVIEW_LEASE_SECONDS = env.int("REVIEW_LEASE_SECONDS", 180)
 
 # Models
 PREDICTORS: dict[str, dict[str, Any]] = {
-    "keras": {"BACKEND": "predictions.predictors.local.predictor.KerasPredictor"},
+    "keras": {"BACKEND": "predictions.predictors.local.predictor.LocalPredictor"},
     "dummy": {"BACKEND": "predictions.predictors.dummy.DummyPredictor"},
     "azure": {
-        "BACKEND": "customvision.predictor.AzurePredictor",
+        "BACKEND": "customvision.predictor.CustomVisionPredictor",
         "OPTIONS": {
             "endpoint": env.str("AZURE_CUSTOM_VISION_PREDICTION_ENDPOINT", ""),
             "key": secret("AZURE_CUSTOM_VISION_PREDICTION_KEY"),
@@ -295,10 +295,10 @@ AZURE_CUSTOM_VISION_TRAINING_KEY = secret("AZURE_CUSTOM_VISION_TRAINING_KEY")
 # Whose models answer in place of those of a predictor that does not, and are marked as such
 FALL_BACK_TO = {"azure": "keras"} if env.bool("AZURE_CUSTOM_VISION_FALLBACK", False) else {}
 TRAINERS: dict[str, dict[str, Any]] = {
-    "keras": {"BACKEND": "training.trainers.local.trainer.KerasTrainer"},
+    "keras": {"BACKEND": "training.trainers.local.trainer.LocalTrainer"},
     "dummy": {"BACKEND": "training.trainers.dummy.DummyTrainer"},
     "azure": {
-        "BACKEND": "customvision.trainer.trainer.AzureTrainer",
+        "BACKEND": "customvision.trainer.trainer.CustomVisionTrainer",
         "OPTIONS": {
             "endpoint": AZURE_CUSTOM_VISION_TRAINING_ENDPOINT,
             "key": AZURE_CUSTOM_VISION_TRAINING_KEY,
@@ -313,12 +313,12 @@ DEFAULT_TRAINER = env.str("DEFAULT_TRAINER", "keras")
 DEFAULT_BACKBONE = env.str("DEFAULT_BACKBONE", "bundled")
 CLASSIFR_WEIGHTS_DIR = env.str("CLASSIFR_WEIGHTS_DIR", "")
 LOAD_MODELS_AT_START = env.bool("LOAD_MODELS_AT_START", False)
-WEB_PROCESSES = env.int("WEB_CONCURRENCY", 0) or web_processes()
-ENGINE_THREADS = env.int("ENGINE_THREADS", max(1, usable_cores() // WEB_PROCESSES))
+WEB_PROCESSES = env.int("WEB_CONCURRENCY", 0) or web_process_count()
+ENGINE_THREADS = env.int("ENGINE_THREADS", max(1, usable_core_count() // WEB_PROCESSES))
 
 # Accounts
 AUTH_USER_MODEL = "accounts.User"
-AUTHENTICATION_BACKENDS = ["accounts.backends.NameOrEmailBackend"]
+AUTHENTICATION_BACKENDS = ["accounts.backends.UsernameOrEmailBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
@@ -373,7 +373,7 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "classifr@localhost")
 
 # API
 REST_FRAMEWORK = {
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "classifr.negotiation.Negotiation",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "classifr.negotiation.JsonFirstNegotiation",
     "DEFAULT_AUTHENTICATION_CLASSES": [
         "accounts.authentication.ApiTokenAuthentication",
         "rest_framework.authentication.SessionAuthentication",
@@ -413,7 +413,7 @@ LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-    "filters": {"refusals": {"()": "common.logs.WithoutTracebackOfRefusals"}},
+    "filters": {"refusals": {"()": "common.logs.RefusalWithoutTraceback"}},
     "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["refusals"]}},
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
     "loggers": {"django": {"handlers": [], "propagate": True}},

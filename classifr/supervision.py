@@ -18,21 +18,21 @@ from common import processes
 logger = logging.getLogger(__name__)
 
 FIRST_PAUSE_SECONDS = 1.0
-LONGEST_PAUSE_SECONDS = 30.0
+MAX_PAUSE_SECONDS = 30.0
 STEADY_AFTER_SECONDS = 60.0
 END_SECONDS = 12.0
 FAILURES_BEFORE_GIVING_UP = 3
 
 
-class PortTaken(Exception):
+class PortInUse(Exception):
     """Another process listens there already."""
 
 
-class NeverCameUp(Exception):
+class StartupFailed(Exception):
     """The web server gave up by itself, again and again, before it answered once."""
 
 
-def ensure_free(bind: str, port: int) -> None:
+def ensure_port_free(bind: str, port: int) -> None:
     """Raise PortTaken if nothing can be served there."""
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     with socket.socket(family) as probe:
@@ -40,7 +40,7 @@ def ensure_free(bind: str, port: int) -> None:
         try:
             probe.bind((bind.strip("[]"), port))
         except OSError as error:
-            raise PortTaken(error.strerror) from error
+            raise PortInUse(error.strerror) from error
 
 
 def is_loopback(bind: str) -> bool:
@@ -74,7 +74,7 @@ class Child:
 
     def _start(self) -> None:
         self._started_at = time.monotonic()
-        environment = processes.environment_for_child()
+        environment = processes.child_environment()
         try:
             # A session of its own: Ctrl-C reaches the supervisor alone, which then ends its children in order.
             self._process = subprocess.Popen(  # noqa: S603
@@ -89,13 +89,13 @@ class Child:
         logger.warning("The %s %s; starting it again in %.0f s", self.name, what_happened, self._pause)
         self._process = None
         self._start_at = time.monotonic() + self._pause
-        self._pause = min(self._pause * 2, LONGEST_PAUSE_SECONDS)
+        self._pause = min(self._pause * 2, MAX_PAUSE_SECONDS)
 
-    def ask_to_end(self) -> None:
+    def terminate(self) -> None:
         if self._process is not None:
             self._process.terminate()
 
-    def wait_for_end(self, until: float) -> None:
+    def wait_or_kill(self, until: float) -> None:
         """Wait for the end, and force it when the time is over."""
         if self._process is None:
             return
@@ -145,7 +145,7 @@ class Supervisor:
                     answered = True
                     when_answering()
                 if not answered and self.web.failures >= FAILURES_BEFORE_GIVING_UP:
-                    raise NeverCameUp
+                    raise StartupFailed
         finally:
             self._end_all()
 
@@ -164,9 +164,9 @@ class Supervisor:
     def _end_all(self) -> None:
         until = time.monotonic() + END_SECONDS
         for child in (self.web, self.worker):
-            child.ask_to_end()
+            child.terminate()
         for child in (self.web, self.worker):
-            child.wait_for_end(until)
+            child.wait_or_kill(until)
 
 
 def default_port() -> int:

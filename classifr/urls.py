@@ -32,11 +32,11 @@ urlpatterns = [
     path("", include("customvision.urls")),
     path("admin/", admin.site.urls),
     path("language/", include("django.conf.urls.i18n")),
-    path("healthz", health.alive, name="healthz"),
-    path("readyz", health.ready, name="readyz"),
+    path("healthz", health.liveness, name="healthz"),
+    path("readyz", health.readiness, name="readyz"),
 ]
 
-handler404 = "classifr.views.not_found"
-handler403 = "classifr.views.forbidden"
+handler404 = "classifr.views.page_not_found"
+handler403 = "classifr.views.permission_denied"
 handler400 = "classifr.views.bad_request"
-handler500 = "classifr.views.broken"
+handler500 = "classifr.views.server_error"

@@ -18,7 +18,7 @@ from predictions import projects
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
     """Show the projects, each with the model that answers."""
-    return render(request, "home.html", {"projects": projects.with_live_number()})
+    return render(request, "home.html", {"projects": projects.projects_with_live_version()})
 
 
 @login_required
@@ -31,16 +31,16 @@ def help_page(request: HttpRequest) -> HttpResponse:
     )
 
 
-def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _problem(request, 404, "not_found", _("There is nothing here. It may be gone, or not yours to see."))
 
 
-def forbidden(request: HttpRequest, exception: Exception) -> HttpResponse:
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _problem(request, 403, "forbidden", _("Your role does not allow this. Ask a maintainer if you need it."))
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if refusal := upload_handlers.refusal_of(exception):
+    if refusal := upload_handlers.rejection_message(exception):
         if _wants_part(request):
             return _part(request, 400, refusal.code, str(refusal))
         return render(request, "error.html", {"error": refusal}, status=400)
@@ -52,7 +52,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     return _problem(request, 403, "csrf_failed", message, template="403_csrf.html")
 
 
-def broken(request: HttpRequest) -> HttpResponse:
+def server_error(request: HttpRequest) -> HttpResponse:
     """Say so without the database, the session or a context processor: any of them may be what broke."""
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
         status, code = 503, "unavailable"

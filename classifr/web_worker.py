@@ -20,8 +20,8 @@ from classifr.connections import READ_BYTES, Connection, Limits
 from common import processes
 
 LOOK_SECONDS = 0.5
-MOST_BYTES_IN_MEMORY = 32_000_000  # of requests that are arriving, together
-MOST_BYTES_ON_DISK = 1_000_000_000
+MAX_BYTES_IN_MEMORY = 32_000_000  # of requests that are arriving, together
+MAX_BYTES_ON_DISK = 1_000_000_000
 NO_ROOM = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
 NOBODY_THERE = {errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED}
 
@@ -65,14 +65,14 @@ class WebWorker(ThreadWorker):
         try:
             super().run()
         except SystemExit as told:  # by SIGQUIT, SIGINT or SIGABRT
-            processes.leave_now(told.code if isinstance(told.code, int) else 1)
+            processes.exit_immediately(told.code if isinstance(told.code, int) else 1)
         except Exception:
             self.log.exception("The loop of this web process failed; leaving")
-            processes.leave_now(1)
+            processes.exit_immediately(1)
         if self.nr_conns:
             # Python would wait for the threads, for as long as they like, and then for those that wait for a thread
             self.log.warning("%s requests outlasted their grace; leaving without them", self.nr_conns)
-            processes.leave_now()
+            processes.exit_immediately()
 
     def accept(self, listener: Any) -> None:
         try:
@@ -196,12 +196,12 @@ class WebWorker(ThreadWorker):
         by_size = sorted(self.waiting, key=lambda one: one.bytes_in_memory + one.bytes_on_disk, reverse=True)
         in_memory = sum(one.bytes_in_memory for one in by_size)
         for connection in by_size:
-            if in_memory > MOST_BYTES_IN_MEMORY:
+            if in_memory > MAX_BYTES_IN_MEMORY:
                 in_memory -= connection.bytes_in_memory
                 connection.arrival.move_to_disk()
         on_disk = sum(one.bytes_on_disk for one in by_size)
         for connection in by_size:
-            if on_disk > MOST_BYTES_ON_DISK:
+            if on_disk > MAX_BYTES_ON_DISK:
                 on_disk -= connection.bytes_on_disk
                 self._give_up(connection, "503 Service Unavailable")
 

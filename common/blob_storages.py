@@ -108,7 +108,7 @@ class AzureBlobStorage(AzureStorage):
             return False  # another process was quicker
         return True
 
-    def temporary_link(self, name: str, *, media_type: str, file_name: str) -> str:
+    def signed_url(self, name: str, *, media_type: str, file_name: str) -> str:
         """Return an address at which anybody can read this one blob for `expiration_secs`, served as this type.
 
         Signed with the account's key, or under a managed identity with a user delegation key, which Azure gives.

@@ -18,7 +18,7 @@ from django.conf import settings
 from common.numbers import natural_number
 
 SECONDS = 15.0
-MOST_REDIRECTS = 3
+MAX_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK_BYTES = 64 * 1024
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -55,7 +55,7 @@ _REFUSED = [
 _EMBEDDING = [ipaddress.IPv6Network(f"{prefix}/96") for prefix in ("::ffff:0:0", "::", "::ffff:0:0:0", "64:ff9b::")]
 
 
-class CannotFetch(Exception):
+class FetchRefused(Exception):
     """This address gives no picture, or is one that is not asked. The text does not tell which, on purpose.
 
     `status` is what was answered, 0 for no answer; `retry_after` the header of that name. For whoever may know more.
@@ -67,11 +67,11 @@ class CannotFetch(Exception):
         self.retry_after = retry_after
 
 
-class TooLarge(CannotFetch):
+class ResponseTooLarge(FetchRefused):
     """There is more behind this address than a picture may have."""
 
 
-def fetch(url: str, *, most_bytes: int, trusted_host: str = "") -> bytes:
+def fetch_url(url: str, *, most_bytes: int, trusted_host: str = "") -> bytes:
     """Return what is at an address.
 
     Args:
@@ -83,7 +83,7 @@ def fetch(url: str, *, most_bytes: int, trusted_host: str = "") -> bytes:
     """
     with _time_limit(SECONDS) as watch:
         try:
-            for _redirect in range(MOST_REDIRECTS + 1):
+            for _redirect in range(MAX_REDIRECTS + 1):
                 connection, parts = _connect(url, watch, trusted_host)
                 try:
                     data, url = _ask(connection, parts, url, most_bytes)
@@ -94,11 +94,11 @@ def fetch(url: str, *, most_bytes: int, trusted_host: str = "") -> bytes:
                 if data is not None:
                     return data
         except (OSError, ValueError, http.client.HTTPException) as error:
-            raise CannotFetch from error
-    raise CannotFetch
+            raise FetchRefused from error
+    raise FetchRefused
 
 
-def is_allowed(host: str, address: Address) -> bool:
+def is_address_allowed(host: str, address: Address) -> bool:
     """Say whether this address of a host may be asked: it is public, or the setting names host or network."""
     for entry in settings.CUSTOM_VISION_URL_ALLOW:
         try:
@@ -155,7 +155,7 @@ def _connect(url: str, watch: _Watch, trusted_host: str) -> tuple[http.client.HT
     parts = urlsplit(url)
     host, port = parts.hostname, parts.port
     if parts.scheme not in ("http", "https") or not host or parts.username is not None or watch.is_over:
-        raise CannotFetch
+        raise FetchRefused
     is_https = parts.scheme == "https"
     port = port or (443 if is_https else 80)
     address = _checked_address(host, port, trusted_host)
@@ -185,8 +185,8 @@ def _checked_address(host: str, port: int, trusted_host: str) -> Address:
     found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     addresses = [ipaddress.ip_address(text) for text in found]
     is_trusted = host.lower() == trusted_host.lower()
-    if not addresses or not (is_trusted or all(is_allowed(host, one) for one in addresses)):
-        raise CannotFetch
+    if not addresses or not (is_trusted or all(is_address_allowed(host, one) for one in addresses)):
+        raise FetchRefused
     return min(addresses, key=lambda one: one.version)
 
 
@@ -204,14 +204,14 @@ def _ask(
     if answer.status in _REDIRECTS:
         return None, urljoin(url, answer.headers.get("Location", ""))
     if answer.status != 200:
-        raise CannotFetch(answer.status, answer.headers.get("Retry-After") or "")
+        raise FetchRefused(answer.status, answer.headers.get("Retry-After") or "")
     if (natural_number(answer.headers.get("Content-Length") or "") or 0) > most_bytes:
-        raise TooLarge
+        raise ResponseTooLarge
     data = bytearray()
     while chunk := answer.read(_CHUNK_BYTES):
         data += chunk
         if len(data) > most_bytes:
-            raise TooLarge
+            raise ResponseTooLarge
     return bytes(data), url
 
 

@@ -30,14 +30,14 @@ from django.utils.module_loading import module_has_submodule
 
 from common.errors import DomainError
 from common.models import Job, JobQuerySet
-from common.progress import Cancelled, Progress, silent
+from common.progress import Cancelled, Progress, no_progress
 
 logger = logging.getLogger(__name__)
 
 HEARTBEAT_SECONDS = 10
 STALLED_AFTER_SECONDS = 60
 FIRST_RETRY_SECONDS = 2
-LONGEST_RETRY_SECONDS = 300
+MAX_RETRY_SECONDS = 300
 KEEP_FINISHED_DAYS = 7
 KEEP_FAILED_DAYS = 30
 
@@ -147,19 +147,19 @@ def try_again(job: Job) -> bool:
         raise AlreadyActive(job.key) from error
 
 
-def worker_name() -> str:
+def new_worker_name() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{uuid4().hex[:8]}"
 
 
-def take(worker: str, queue: str) -> Job | None:
+def claim_next(worker: str, queue: str) -> Job | None:
     """Take the next due job of a queue; of several workers that try, one gets it."""
     for pk in Job.objects.due().filter(queue=queue).values_list("pk", flat=True)[:10]:
-        if job := claim(pk, worker):
+        if job := claim_job(pk, worker):
             return job
     return None
 
 
-def claim(pk: int, worker: str) -> Job | None:
+def claim_job(pk: int, worker: str) -> Job | None:
     """Take this very job, for a process that does what it asked for itself; None when another has taken it."""
     mine = Job.objects.filter(pk=pk, status=Job.Status.WAITING).update(
         status=Job.Status.RUNNING,
@@ -173,7 +173,7 @@ def claim(pk: int, worker: str) -> Job | None:
     return Job.objects.get(pk=pk) if mine else None
 
 
-def reclaim_stalled() -> int:
+def requeue_stalled() -> int:
     """Put jobs whose worker has gone silent back into the queue, or fail those out of attempts.
 
     A worker beats every HEARTBEAT_SECONDS, and each of them looks for stalled jobs about as often, so a job whose
@@ -194,7 +194,7 @@ def reclaim_stalled() -> int:
     return cancelled + given_up + again
 
 
-def run(job: Job, *, watcher: Progress = silent) -> None:
+def run_job(job: Job, *, watcher: Progress = no_progress) -> None:
     """Do a job that was taken, and write down how it ended; `watcher` is told the progress too.
 
     Never raises for what the handler does. Where the end cannot be written down because the database is gone, it raises
@@ -225,25 +225,25 @@ def run(job: Job, *, watcher: Progress = silent) -> None:
         _finish(job, Job.Status.SUCCEEDED)
 
 
-def run_due(queue: str = "default", *, limit: int = 1000) -> int:
+def run_due_jobs(queue: str = "default", *, limit: int = 1000) -> int:
     """Take and do the due jobs of a queue until none is left; return how many were done."""
-    worker = worker_name()
+    worker = new_worker_name()
     for done in range(limit):
-        job = take(worker, queue)
+        job = claim_next(worker, queue)
         if job is None:
             return done
-        run(job)
+        run_job(job)
     return limit
 
 
-def put_back(job: Job) -> bool:
+def requeue(job: Job) -> bool:
     """Leave a job that is under way to the next worker, at once and without counting the attempt."""
     return bool(
         _mine(job).update(status=Job.Status.WAITING, due_at=timezone.now(), taken_by="", attempts=F("attempts") - 1)
     )
 
 
-def prune_finished() -> int:
+def delete_finished_jobs() -> int:
     """Forget jobs that ended long ago; failed ones are kept longer, for whoever asks what went wrong."""
     now = timezone.now()
     failed_before = now - timedelta(days=KEEP_FAILED_DAYS)
@@ -263,7 +263,7 @@ def _mine(job: Job) -> JobQuerySet:
 class _Reporter:
     """The `Progress` of a job: writes it down, and passes on the wish to cancel."""
 
-    def __init__(self, job: Job, watcher: Progress = silent) -> None:
+    def __init__(self, job: Job, watcher: Progress = no_progress) -> None:
         self._watcher = watcher
         self._mine = _mine(job)
 
@@ -311,11 +311,11 @@ def _retry(job: Job, error: str) -> None:
     elif job.attempts >= job.max_attempts:
         _finish(job, Job.Status.FAILED, error=error)
     else:
-        due_at = timezone.now() + timedelta(seconds=retry_wait_seconds(job.attempts))
+        due_at = timezone.now() + timedelta(seconds=retry_delay_seconds(job.attempts))
         _mine(job).update(status=Job.Status.WAITING, error=error, due_at=due_at, taken_by="")
 
 
-def retry_wait_seconds(attempts: int) -> float:
+def retry_delay_seconds(attempts: int) -> float:
     """Return how long to wait after so many attempts: doubling up to LONGEST_RETRY_SECONDS, spread by a fifth."""
-    wait = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 20), LONGEST_RETRY_SECONDS)
+    wait = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 20), MAX_RETRY_SECONDS)
     return wait * random.uniform(0.8, 1.2)  # noqa: S311

@@ -12,8 +12,8 @@ from base64 import b64decode
 from dataclasses import dataclass
 from typing import Any
 
-MOST_BYTES = 16 * 1024  # where no lists come: an address, a name, a verdict
-MOST_DEPTH = 16
+MAX_BYTES = 16 * 1024  # where no lists come: an address, a name, a verdict
+MAX_DEPTH = 16
 
 # Possessive, as every `*+` here: who tries again at each character needs memory for each character
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[\[{]|[\]}]|,', re.DOTALL)
@@ -60,7 +60,7 @@ def decode_base64(text: str | bytes) -> bytes:
         raise ValueError("This is no base64.") from error
 
 
-def loads(data: bytes, *, most_bytes: int = MOST_BYTES) -> Any:
+def loads(data: bytes, *, most_bytes: int = MAX_BYTES) -> Any:
     """Return the value of a JSON text of at most `most_bytes`.
 
     Raises:
@@ -117,7 +117,7 @@ def _check_structure(data: bytes, most_values: int) -> None:
                 depth -= 1
             case b",":
                 values += 1
-        if values > most_values or depth > MOST_DEPTH:
+        if values > most_values or depth > MAX_DEPTH:
             raise TooMuchJson
 
 

@@ -5,7 +5,7 @@ import logging
 SERVER_ERROR = 500
 
 
-class WithoutTracebackOfRefusals(logging.Filter):
+class RefusalWithoutTraceback(logging.Filter):
     """Leaves one line of a refused request: a traceback tells nothing there, and anybody could fill a disk with it."""
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -1,9 +1,9 @@
 """Reads whole numbers out of what a caller wrote: the one place that does, so that none is too long for `int`."""
 
-LARGEST_KEY = 2**63 - 1  # of a row; what fits into a column of the database
+MAX_KEY = 2**63 - 1  # of a row; what fits into a column of the database
 
 
-def natural_number(text: str, *, most: int = LARGEST_KEY) -> int | None:
+def natural_number(text: str, *, most: int = MAX_KEY) -> int | None:
     """Return the number from 0 to `most` that a text is; None for every other text.
 
     Only plain digits count: `int` takes spaces, signs, underlines and the digits of all scripts as well, needs a time

@@ -14,16 +14,16 @@ PARENT_VARIABLE = "CLASSIFR_PARENT_PID"
 PR_SET_PDEATHSIG = 1
 M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3  # of malloc.h
 MEBIBYTE = 2**20
-MOST_WEB_PROCESSES = 8
+MAX_WEB_PROCESSES = 8
 CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
-def environment_for_child() -> dict[str, str]:
+def child_environment() -> dict[str, str]:
     """Return the environment to start a child with that calls `end_with_parent`."""
     return {**os.environ, PARENT_VARIABLE: str(os.getpid())}
 
 
-def end_with_parent() -> None:
+def terminate_with_parent() -> None:
     """Have this process get a SIGTERM when its parent is gone, even after a kill -9 of the parent.
 
     Does nothing in a process that was not started with `environment_for_child`.
@@ -45,7 +45,7 @@ def _watch(parent: int) -> None:
     os.kill(os.getpid(), signal.SIGTERM)
 
 
-def leave_now(code: int = 0) -> NoReturn:
+def exit_immediately(code: int = 0) -> NoReturn:
     """End the process at once, with other threads still at work.
 
     To them it is as a kill -9: a transaction is there or not, a file whole or not, and no descriptor
@@ -55,7 +55,7 @@ def leave_now(code: int = 0) -> NoReturn:
     os._exit(code)
 
 
-def keep_freed_memory() -> None:
+def retain_freed_memory() -> None:
     """Have malloc keep a few megabytes that are free, for the next picture.
 
     Left to itself it hands the memory of a decoded picture back, and the kernel has to clear every page of it again for
@@ -67,7 +67,7 @@ def keep_freed_memory() -> None:
         mallopt(M_TRIM_THRESHOLD, 16 * MEBIBYTE)
 
 
-def usable_cores() -> int:
+def usable_core_count() -> int:
     """Return how many cores this process may use: of a large machine a container often has few, by quota or by set."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     try:
@@ -77,6 +77,6 @@ def usable_cores() -> int:
         return cores
 
 
-def web_processes() -> int:
+def web_process_count() -> int:
     """Return how many web processes there are: WEB_CONCURRENCY, or one for each core up to MOST_WEB_PROCESSES."""
-    return int(os.environ.get("WEB_CONCURRENCY") or 0) or min(usable_cores(), MOST_WEB_PROCESSES)
+    return int(os.environ.get("WEB_CONCURRENCY") or 0) or min(usable_core_count(), MAX_WEB_PROCESSES)

@@ -16,5 +16,5 @@ class Progress(Protocol):
         """
 
 
-def silent(done: int, total: int, note: str = "") -> None:
+def no_progress(done: int, total: int, note: str = "") -> None:
     """A `Progress` for callers that do not watch."""

@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 POLL_SECONDS = 0.5
 RECLAIM_SECONDS = 10
 PRUNE_SECONDS = 3600
-LONGEST_PAUSE_SECONDS = 10
+MAX_PAUSE_SECONDS = 10
 
 
 class Worker:
@@ -26,7 +26,7 @@ class Worker:
 
     def __init__(self, queues: Sequence[str]) -> None:
         self.queues = queues
-        self.name = jobs.worker_name()
+        self.name = jobs.new_worker_name()
         self.stopping = threading.Event()
         self._in_hand: dict[str, Job] = {}
         self._threads: list[threading.Thread] = []
@@ -53,7 +53,7 @@ class Worker:
             thread.join(max(0.0, give_up_at - time.monotonic()))
         for job in list(self._in_hand.values()):
             logger.info("job %s (%s) is put back for the next worker", job.pk, job.kind)
-            self._patiently(lambda job=job: jobs.put_back(job), attempts=1)  # type: ignore[misc]
+            self._patiently(lambda job=job: jobs.requeue(job), attempts=1)  # type: ignore[misc]
         connection.close()
 
     @property
@@ -69,12 +69,12 @@ class Worker:
 
     def _do_next(self, name: str, queue: str) -> bool:
         close_old_connections()
-        job = jobs.take(name, queue)
+        job = jobs.claim_next(name, queue)
         if job is None:
             return False
         self._in_hand[name] = job
         try:
-            jobs.run(job)
+            jobs.run_job(job)
         finally:
             del self._in_hand[name]
         return True
@@ -92,11 +92,11 @@ class Worker:
     def _reclaim(self) -> None:
         prune_at = 0.0
         while not self.stopping.wait(RECLAIM_SECONDS):
-            found = self._patiently(jobs.reclaim_stalled, attempts=1)
+            found = self._patiently(jobs.requeue_stalled, attempts=1)
             if found:
                 logger.warning("%s jobs were stalled: their worker is gone", found)
             if time.monotonic() > prune_at:
-                self._patiently(jobs.prune_finished, attempts=1)
+                self._patiently(jobs.delete_finished_jobs, attempts=1)
                 prune_at = time.monotonic() + PRUNE_SECONDS
         connection.close()
 
@@ -113,7 +113,7 @@ class Worker:
             try:
                 return step()
             except (DatabaseError, InterfaceError) as error:
-                pause = min(0.5 * 2 ** min(attempt, 10), LONGEST_PAUSE_SECONDS)
+                pause = min(0.5 * 2 ** min(attempt, 10), MAX_PAUSE_SECONDS)
                 logger.warning("The database does not answer, trying again in %.0f s: %s", pause, error)
                 connection.close()
                 if attempt == attempts or self.stopping.wait(pause):

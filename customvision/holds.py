@@ -7,17 +7,17 @@ from customvision.models import ImportedImage, ImportedPrediction, TrainingImage
 from predictions import holds
 
 
-@holds.keeps_picture
-def to_learn_from() -> Exists:
+@holds.blocks_deletion
+def is_training_image() -> Exists:
     return Exists(TrainingImage.objects.filter(sample=OuterRef("pk")))
 
 
-@holds.keeps_picture
+@holds.blocks_deletion
 def came_home_as_an_image() -> Exists:
     """It was brought home, labelled or not, and may be gone there by now."""
     return Exists(ImportedImage.objects.filter(sample=OuterRef("pk")))
 
 
-@holds.keeps_picture
+@holds.blocks_deletion
 def came_home_as_a_prediction() -> Exists:
     return Exists(ImportedPrediction.objects.filter(sample=OuterRef("pk")))

@@ -14,11 +14,11 @@ from PIL import Image
 from common.backends import NotTried, PermissionCheck, check_permission
 from common.media.images import Picture
 from customvision.client import encoding, rate_limits
-from customvision.client.circuit_breaker import Breaker
-from customvision.client.client import Client
-from customvision.client.errors import Busy, NotAllowed, Refused
+from customvision.client.circuit_breaker import CircuitBreaker
+from customvision.client.client import CustomVisionClient
+from customvision.client.errors import AccessDenied, RequestRejected, ServiceBusy
 from customvision.client.resource import Resource
-from predictions.predictors.base import BasePredictor, PredictorError, PredictorUnavailable, Scores, Servable
+from predictions.predictors.base import BasePredictor, ModelRef, PredictorError, PredictorUnavailable, Scores
 from predictions.predictors.local import preprocessing
 
 logger = logging.getLogger(__name__)
@@ -31,7 +31,7 @@ SETTINGS = "AZURE_CUSTOM_VISION"
 
 
 @dataclass(frozen=True)
-class Reference:
+class PublishedModel:
     """Where a model is at Azure. A model version keeps it as "project/iteration/published name"."""
 
     project: str
@@ -42,7 +42,7 @@ class Reference:
         return f"{self.project}/{self.iteration}/{self.published_name}"
 
     @classmethod
-    def parse(cls, text: str) -> "Reference":
+    def parse(cls, text: str) -> "PublishedModel":
         """Raises PredictorError for what is no such reference."""
         project, _slash, rest = text.partition("/")
         iteration, _slash, name = rest.partition("/")
@@ -51,7 +51,7 @@ class Reference:
         return cls(project, iteration, name)
 
 
-class AzurePredictor(BasePredictor):
+class CustomVisionPredictor(BasePredictor):
     """Serves published iterations of Custom Vision.
 
     Test-time augmentation asks about each crop, which costs three calls for a picture; all of them share its budget.
@@ -68,22 +68,22 @@ class AzurePredictor(BasePredictor):
         super().__init__(alias=alias)
         self.tier, self.store = tier, store
         known = rate_limits.PREDICTIONS_PER_SECOND if store else rate_limits.PREDICTIONS_PER_SECOND_UNKEPT
-        self.client = Client(
+        self.client = CustomVisionClient(
             Resource("prediction", endpoint, key),
             per_second=known.get(tier, min(known.values())),
             try_seconds=TRY_SECONDS,
-            breaker=Breaker(),
+            breaker=CircuitBreaker(),
         )
 
-    def predict(self, pictures: Sequence[Picture], model: Servable, *, augment: bool = False) -> list[Scores]:
+    def predict(self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False) -> list[Scores]:
         crops = preprocessing.CROPS if augment else preprocessing.WHOLE
         return [self._scores(picture.image, model, crops) for picture in pictures]
 
-    def load(self, model: Servable) -> None:
+    def warm_up(self, model: ModelRef) -> None:
         """Ask about a grey picture, which is not kept: the published name is there and the key opens it."""
         self._ask(Image.new("RGB", (64, 64), "grey"), model, time.monotonic() + BUDGET_SECONDS, store=False)
 
-    def missing(self) -> list[str]:
+    def missing_settings(self) -> list[str]:
         given = {"PREDICTION_ENDPOINT": self.client.resource.endpoint, "PREDICTION_KEY": self.client.resource.key}
         return [f"{SETTINGS}_{name}" for name, value in given.items() if not value]
 
@@ -92,7 +92,7 @@ class AzurePredictor(BasePredictor):
 
     def check(self) -> list[CheckMessage]:
         messages: list[CheckMessage] = []
-        if len(missing := self.missing()) == 1:
+        if len(missing := self.missing_settings()) == 1:
             message = f"{missing[0]} is not set, but the other half of it is."
             messages.append(Error(message, hint="Set both, or neither of them.", id="predictions.E021"))
         if self.tier not in rate_limits.PREDICTIONS_PER_SECOND:
@@ -111,41 +111,41 @@ class AzurePredictor(BasePredictor):
         """Ask about a project that nobody has: with a right key the service says just that."""
         if names := self.client.resource.unset():
             raise NotTried(f"not set: {', '.join(names)}")
-        picture = encoding.encode(Image.new("RGB", (32, 32)))
+        picture = encoding.encode_picture(Image.new("RGB", (32, 32)))
         nobody = str(UUID(int=0))
         try:
             self.client.call("classify_image_with_no_store", nobody, "none", picture, within=PROBE_SECONDS)
-        except Refused as error:
+        except RequestRejected as error:
             if not error.reason.startswith(("NotFound", "BadRequest")):
                 raise
         return f"accepted by {self.client.resource.endpoint}"
 
-    def _scores(self, image: Image.Image, model: Servable, crops: Sequence[float]) -> Scores:
+    def _scores(self, image: Image.Image, model: ModelRef, crops: Sequence[float]) -> Scores:
         deadline = time.monotonic() + BUDGET_SECONDS
         answers = [self._ask(_cropped(image, crop), model, deadline, store=self.store) for crop in crops]
         means = np.mean([[answer[name] for name in model.class_names] for answer in answers], axis=0).clip(0, 1)
         return dict(zip(model.class_names, means.tolist(), strict=True))
 
-    def _ask(self, image: Image.Image, model: Servable, deadline: float, *, store: bool) -> Scores:
-        reference = Reference.parse(model.reference)
-        if self.missing():
+    def _ask(self, image: Image.Image, model: ModelRef, deadline: float, *, store: bool) -> Scores:
+        reference = PublishedModel.parse(model.reference)
+        if self.missing_settings():
             raise PredictorUnavailable(_("The prediction service is not set up. A maintainer has to do that."))
         try:
             answer = self.client.call(
                 "classify_image" if store else "classify_image_with_no_store",
                 reference.project,
                 reference.published_name,
-                encoding.encode(image),
+                encoding.encode_picture(image),
                 application=APPLICATION,
                 within=deadline - time.monotonic(),
             )
-        except Busy as error:
+        except ServiceBusy as error:
             raise PredictorUnavailable(error.message, retry_after_seconds=error.retry_after_seconds) from None
-        except NotAllowed as error:
+        except AccessDenied as error:
             logger.error("Model %s cannot be asked: %s", model.reference, error)
             sentence = _("The prediction service does not let us in. A maintainer has to look at its key and quota.")
             raise PredictorUnavailable(sentence) from None
-        except Refused as error:
+        except RequestRejected as error:
             raise _refusal(error, model) from None
         return _matched(answer, model)
 
@@ -159,7 +159,7 @@ def _cropped(image: Image.Image, crop: float) -> Image.Image:
     return image.crop((left, top, left + side, top + side))
 
 
-def _matched(answer: object, model: Servable) -> Scores:
+def _matched(answer: object, model: ModelRef) -> Scores:
     scores = {one.tag_name: min(1.0, max(0.0, float(one.probability))) for one in answer.predictions}  # type: ignore[attr-defined]
     if set(scores) != set(model.class_names):
         raise PredictorError(
@@ -168,7 +168,7 @@ def _matched(answer: object, model: Servable) -> Scores:
     return scores
 
 
-def _refusal(error: Refused, model: Servable) -> PredictorError:
+def _refusal(error: RequestRejected, model: ModelRef) -> PredictorError:
     if error.answered == 404:
         logger.error("Model %s is no longer there: %s", model.reference, error)
         return PredictorError(_("The model is no longer published at Azure. Promote another version."))

@@ -34,4 +34,4 @@ def erase_tag(payload: Mapping[str, Any], progress: Progress) -> None:
 
 @jobs.handler(exports.JOB)
 def export(payload: Mapping[str, Any], progress: Progress) -> None:
-    exports.make(payload["export"])
+    exports.build_export(payload["export"])

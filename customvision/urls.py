@@ -8,7 +8,7 @@ app_name = "customvision"
 _IN_ANY_CASE = "".join(f"[{letter}{letter.upper()}]" for letter in "customvision")
 _REST = r"/+[vV](?P<version>[^/]+)/+(?P<area>[^/]+)/+(?P<path>.*)"
 urlpatterns = [
-    path("customvision/pictures/<str:token>", picture_links.show, name="picture"),
-    path("customvision/exports/<str:token>", exports.download, name="export"),
-    re_path(rf"^[/]*{_IN_ANY_CASE}{_REST}$", dispatch.answer, name="answer"),
+    path("customvision/pictures/<str:token>", picture_links.serve_picture, name="picture"),
+    path("customvision/exports/<str:token>", exports.download_export, name="export"),
+    re_path(rf"^[/]*{_IN_ANY_CASE}{_REST}$", dispatch.dispatch, name="answer"),
 ]

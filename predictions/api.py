@@ -21,9 +21,9 @@ from rest_framework.views import APIView
 from accounts import roles
 from accounts.models import User
 from common.errors import InvalidInput
-from predictions import classification, feedback, history, projects, registry
+from predictions import classification, feedback, prediction_history, projects, registry
 from predictions.models import Feedback, Prediction, Project
-from predictions.parsers import BytesParser, LimitedJSONParser, PictureParser
+from predictions.parsers import LimitedJSONParser, OctetStreamParser, PictureParser
 from predictions.serializers import (
     AnswerSerializer,
     ErrorSerializer,
@@ -33,7 +33,7 @@ from predictions.serializers import (
     ProjectSerializer,
     UploadSerializer,
     VerdictSerializer,
-    answer_of,
+    render_prediction,
 )
 
 PICTURE = {"type": "string", "format": "binary"}
@@ -46,11 +46,11 @@ class MayClassify(BasePermission):
         return request.user.has_perm(roles.CLASSIFY)
 
 
-class RoomView(APIView):
+class PredictionsApiView(APIView):
     permission_classes = (IsAuthenticated, MayClassify)
 
 
-def answers(ok: Any, *refused: int) -> dict[int, Any]:
+def documented_responses(ok: Any, *refused: int) -> dict[int, Any]:
     """Return the answers of an operation for its description; some refusals all of them share."""
     texts = {
         400: "What was sent cannot be used.",
@@ -68,81 +68,87 @@ def answers(ok: Any, *refused: int) -> dict[int, Any]:
     return {200: ok} | {status: OpenApiResponse(ErrorSerializer, texts[status]) for status in (*refused, *shared)}
 
 
-class ProjectsView(RoomView):
-    @extend_schema(operation_id="projects", responses=answers(ProjectSerializer(many=True)))
+class ProjectsView(PredictionsApiView):
+    @extend_schema(operation_id="projects", responses=documented_responses(ProjectSerializer(many=True)))
     def get(self, request: Request) -> Response:
         """List the projects, with the number of the model version that answers in each."""
-        found = projects.with_live_number().prefetch_related("categories")
+        found = projects.projects_with_live_version().prefetch_related("categories")
         return Response(ProjectSerializer(found, many=True).data)
 
 
-class PredictView(RoomView):
-    parser_classes = (MultiPartParser, PictureParser, BytesParser)
+class PredictView(PredictionsApiView):
+    parser_classes = (MultiPartParser, PictureParser, OctetStreamParser)
     throttle_classes = ()  # pictures are counted more strictly, by `quotas`
 
     @extend_schema(
         operation_id="predict",
         request={"multipart/form-data": UploadSerializer, "image/*": PICTURE, "application/octet-stream": PICTURE},
-        responses=answers(AnswerSerializer, 400, 404, 409, 413, 415, 503),
+        responses=documented_responses(AnswerSerializer, 400, 404, 409, 413, 415, 503),
     )
     def post(self, request: Request, slug: str) -> Response:
         """Ask the live model about one picture: a form's `file`, or the picture as the whole body."""
-        version = registry.live_by_slug(slug) or registry.live_or_refuse(get_object_or_404(Project, slug=slug))
+        version = registry.live_version_by_slug(slug) or registry.require_live_version(
+            get_object_or_404(Project, slug=slug)
+        )
         file = request.FILES.get("file")
         if file is None:
             sentence = _("Send one picture: as `file` of a form, or as the whole body of the request.")
             raise InvalidInput(sentence, fields={"file": [sentence]})
-        answer = classification.classify_upload(version.project, file, by=user_of(request), live=version)
-        return Response(answer_of(answer))
+        answer = classification.classify_upload(version.project, file, by=authenticated_user(request), live=version)
+        return Response(render_prediction(answer))
 
 
-class PredictionsView(RoomView):
+class PredictionsView(PredictionsApiView):
     @extend_schema(
         operation_id="predictions",
         parameters=[
             OpenApiParameter("project", OpenApiTypes.STR, description="A project's slug."),
-            OpenApiParameter("verdict", OpenApiTypes.STR, enum=[*Feedback.Verdict.values, history.UNANSWERED]),
+            OpenApiParameter(
+                "verdict", OpenApiTypes.STR, enum=[*Feedback.Verdict.values, prediction_history.UNANSWERED]
+            ),
             OpenApiParameter("category", OpenApiTypes.STR, description="What the model said."),
             OpenApiParameter("since", OpenApiTypes.DATE),
             OpenApiParameter("until", OpenApiTypes.DATE, description="This day included."),
             OpenApiParameter("before", OpenApiTypes.INT, description="Follow `next` rather than set this."),
         ],
-        responses=answers(PageSerializer, 400),
+        responses=documented_responses(PageSerializer, 400),
     )
     def get(self, request: Request) -> Response:
         """List your own predictions, the newest first, page by page."""
         parameters = request.query_params.dict()
-        page = history.page(user_of(request), history.filters(parameters))
+        page = prediction_history.history_page(
+            authenticated_user(request), prediction_history.parse_filters(parameters)
+        )
         following = None
         if page.older:
             following = request.build_absolute_uri(f"?{urlencode(parameters | {'before': str(page.older)})}")
         return Response({"next": following, "results": PredictionSerializer(page.rows, many=True).data})
 
 
-class PredictionView(RoomView):
-    @extend_schema(operation_id="prediction", responses=answers(PredictionSerializer, 404))
+class PredictionView(PredictionsApiView):
+    @extend_schema(operation_id="prediction", responses=documented_responses(PredictionSerializer, 404))
     def get(self, request: Request, uuid: UUID) -> Response:
         """Look one of your own predictions up."""
-        return Response(PredictionSerializer(_own(user_of(request), uuid)).data)
+        return Response(PredictionSerializer(_own(authenticated_user(request), uuid)).data)
 
 
-class FeedbackView(RoomView):
+class FeedbackView(PredictionsApiView):
     parser_classes = (LimitedJSONParser,)
 
     @extend_schema(
         operation_id="feedback",
         request=VerdictSerializer,
-        responses=answers(FeedbackSerializer, 400, 404, 409, 413, 415),
+        responses=documented_responses(FeedbackSerializer, 400, 404, 409, 413, 415),
     )
     def post(self, request: Request, uuid: UUID) -> Response:
         """Say whether a prediction of yours is right. Once a NOK is answered, its picture is safe."""
-        user = user_of(request)
+        user = authenticated_user(request)
         prediction = _own(user, uuid)
         if not isinstance(request.data, dict):
             raise ValidationError(_("Send an object with a verdict."))
         verdict = VerdictSerializer(data=request.data)
         verdict.is_valid(raise_exception=True)
-        given = feedback.give(
+        given = feedback.give_feedback(
             prediction,
             verdict.validated_data["verdict"],
             by=user,
@@ -151,7 +157,7 @@ class FeedbackView(RoomView):
         return Response(FeedbackSerializer(given).data)
 
 
-def user_of(request: Request) -> User:
+def authenticated_user(request: Request) -> User:
     """Return the user behind a token or a session; the permissions have seen to it that there is one."""
     if not isinstance(request.user, User):
         raise Http404
@@ -160,7 +166,7 @@ def user_of(request: Request) -> User:
 
 def _own(user: User, uuid: UUID) -> Prediction:
     verdicts = Prefetch("feedback", Feedback.objects.filter(user=user).select_related("category"), "own_feedback")
-    mine = Prediction.objects.visible_to(user).select_related(*history.DETAILS)
+    mine = Prediction.objects.visible_to(user).select_related(*prediction_history.RELATED_FIELDS)
     return get_object_or_404(mine.prefetch_related(verdicts), uuid=uuid)
 
 

@@ -16,10 +16,10 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from common import jobs, languages
-from common.ahead import map_ahead
 from common.errors import DomainError, InvalidInput, Unavailable
 from common.media.images import Picture
 from common.models import Job
+from common.parallel import parallel_map
 from common.progress import Progress
 from predictions import classification, registry, uploads
 from predictions.models import Batch, BatchItem, Feedback, ModelVersion, Prediction, Project
@@ -30,7 +30,7 @@ CHUNK = 16
 
 
 @dataclass(frozen=True)
-class State:
+class BatchProgress:
     """How far a batch is. `stopped` is the reason why no worker goes on with it, or empty."""
 
     items: list[BatchItem]
@@ -57,7 +57,7 @@ class State:
         return self.done == self.total or bool(self.stopped)
 
 
-def create(project: Project, files: Sequence[Any], *, by: User) -> Batch:
+def create_batch(project: Project, files: Sequence[Any], *, by: User) -> Batch:
     """Keep several pictures and have them answered in the background.
 
     Raises:
@@ -69,18 +69,18 @@ def create(project: Project, files: Sequence[Any], *, by: User) -> Batch:
         raise InvalidInput(
             _("These are too many pictures: at most %(limit)d at once.") % {"limit": settings.UPLOAD_BATCH_MAX_FILES}
         )
-    registry.live_or_refuse(project)
+    registry.require_live_version(project)
     items = [_received(project, file, by=by) for file in files]
     with transaction.atomic():
         batch = Batch.objects.create(project=project, user=by)
         for item in items:
             item.batch = batch
         BatchItem.objects.bulk_create(items)
-        go_on(batch)
+        enqueue_batch(batch)
     return batch
 
 
-def go_on(batch: Batch) -> None:
+def enqueue_batch(batch: Batch) -> None:
     """Have a worker answer what is left, unless one is at it already."""
     try:
         jobs.enqueue(KIND, languages.kept_in({"batch": batch.pk}), key=_key(batch))
@@ -88,7 +88,7 @@ def go_on(batch: Batch) -> None:
         return
 
 
-def state(batch: Batch) -> State:
+def batch_progress(batch: Batch) -> BatchProgress:
     """Return every item of a batch with its answer and the user's verdict, and whether work on it goes on."""
     own = Feedback.objects.filter(user=batch.user_id).select_related("category")
     answers = (
@@ -97,10 +97,10 @@ def state(batch: Batch) -> State:
         .prefetch_related(Prefetch("feedback", queryset=own, to_attr="own_feedback"))
     )
     items = list(batch.items.prefetch_related(Prefetch("prediction", queryset=answers)))
-    return State(items=items, stopped=_why_stopped(batch) if any(_is_open(item) for item in items) else "")
+    return BatchProgress(items=items, stopped=_why_stopped(batch) if any(_is_open(item) for item in items) else "")
 
 
-def classify_waiting(batch_key: int, progress: Progress) -> None:
+def classify_batch(batch_key: int, progress: Progress) -> None:
     """Answer what is left of a batch.
 
     Raises:
@@ -120,9 +120,9 @@ def classify_waiting(batch_key: int, progress: Progress) -> None:
 
 def _received(project: Project, file: Any, *, by: User) -> BatchItem:
     """Keep one picture of a batch, or the sentence that says why not."""
-    item = BatchItem(shown_name=uploads.shown_name(file.name or ""))
+    item = BatchItem(shown_name=uploads.display_name(file.name or ""))
     try:
-        item.sample, _picture = uploads.receive(project, file, by=by, least_side=1)  # nobody looks at it yet
+        item.sample, _picture = uploads.store_upload(project, file, by=by, least_side=1)  # nobody looks at it yet
     except Unavailable:
         raise  # asking for each of a hundred files would keep the sender waiting for a hundred time-outs
     except DomainError as error:
@@ -131,7 +131,7 @@ def _received(project: Project, file: Any, *, by: User) -> BatchItem:
 
 
 def _chunk(batch: Batch) -> int:
-    return min(CHUNK, classification.at_once(batch.project))
+    return min(CHUNK, classification.batch_size(batch.project))
 
 
 def _waiting(batch: Batch) -> QuerySet[BatchItem]:
@@ -141,8 +141,8 @@ def _waiting(batch: Batch) -> QuerySet[BatchItem]:
 def _answer(batch: Batch, chunk: list[BatchItem]) -> None:
     """Answer some items together; where that fails for good, one by one, so that each has its own reason."""
     try:
-        live = registry.live_or_refuse(batch.project)
-        least_side = classification.least_side(batch.project, live)
+        live = registry.require_live_version(batch.project)
+        least_side = classification.min_side(batch.project, live)
         _ask_about(live, batch, _with_pictures(chunk, least_side))
     except (PredictorError, registry.NoLiveModel) as error:
         if len(chunk) == 1:
@@ -155,7 +155,7 @@ def _answer(batch: Batch, chunk: list[BatchItem]) -> None:
 def _ask_about(live: ModelVersion, batch: Batch, pairs: list[tuple[BatchItem, Picture]]) -> None:
     if not pairs:
         return
-    answer = classification.ask_live(batch.project, [picture for _item, picture in pairs], live)
+    answer = classification.predict_live(batch.project, [picture for _item, picture in pairs], live)
     with transaction.atomic():
         left = {item.pk for item in _waiting(batch).select_for_update().filter(pk__in=[item.pk for item, _p in pairs])}
         open_pairs = [
@@ -163,7 +163,7 @@ def _ask_about(live: ModelVersion, batch: Batch, pairs: list[tuple[BatchItem, Pi
             for (item, picture), said in zip(pairs, answer.answers, strict=True)
             if item.pk in left and item.sample
         ]
-        predictions = classification.record(
+        predictions = classification.record_predictions(
             batch.project,
             [(item.sample, picture, item.shown_name) for item, picture, _said in open_pairs if item.sample],
             replace(answer, answers=[said for *_, said in open_pairs]),
@@ -183,12 +183,12 @@ def _with_pictures(chunk: list[BatchItem], least_side: int | None) -> list[tuple
 
     def picture_of(item: BatchItem) -> Picture | None:
         try:
-            return uploads.stored(item.sample, least_side=least_side) if item.sample else None
+            return uploads.load_picture(item.sample, least_side=least_side) if item.sample else None
         except FileNotFoundError:
             return None
 
     pairs = []
-    with closing(map_ahead(picture_of, chunk)) as pictures:
+    with closing(parallel_map(picture_of, chunk)) as pictures:
         for item, picture in zip(chunk, pictures, strict=True):
             if picture:
                 pairs.append((item, picture))

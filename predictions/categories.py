@@ -8,7 +8,7 @@ from django.utils.translation import gettext as _
 from common.errors import Conflict, InvalidInput
 from predictions.models import Category, Project
 
-LONGEST_NAME = 100
+MAX_NAME = 100
 _UNSEEN = {"Cc", "Cs", "Co", "Cn", "Zl", "Zp"}
 _DIRECTION_MARKS = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 
@@ -26,8 +26,8 @@ def clean_name(name: str, *, field: str = "name") -> str:
     problem = ""
     if not name:
         problem = _("Please give a name.")
-    elif len(name) > LONGEST_NAME:
-        problem = _("The name is too long: at most %(limit)d characters.") % {"limit": LONGEST_NAME}
+    elif len(name) > MAX_NAME:
+        problem = _("The name is too long: at most %(limit)d characters.") % {"limit": MAX_NAME}
     elif any(unicodedata.category(letter) in _UNSEEN or letter in _DIRECTION_MARKS for letter in name):
         problem = _("The name holds control characters. Please type it again.")
     if problem:
@@ -35,21 +35,21 @@ def clean_name(name: str, *, field: str = "name") -> str:
     return name
 
 
-def find(project: Project, name: str) -> Category | None:
+def find_category(project: Project, name: str) -> Category | None:
     """Return the category that somebody means by this name: upper and lower case do not matter."""
     return project.categories.filter(name=name).first() or project.categories.filter(name__iexact=name).first()
 
 
-def add(project: Project, name: str, description: str = "") -> tuple[Category, bool]:
+def add_category(project: Project, name: str, description: str = "") -> tuple[Category, bool]:
     """Add a category; return it and whether it is new. Names that differ in case only are one category."""
     name = clean_name(name)
-    if existing := find(project, name):
+    if existing := find_category(project, name):
         return existing, False
     return Category.objects.get_or_create(project=project, name=name, defaults={"description": description.strip()})
 
 
 @transaction.atomic
-def rename(category: Category, name: str) -> Category:
+def rename_category(category: Category, name: str) -> Category:
     """Give a category another name; samples, rulings and models keep pointing at it.
 
     Raises:
@@ -58,7 +58,7 @@ def rename(category: Category, name: str) -> Category:
     """
     name = clean_name(name)
     Project.objects.select_for_update().get(pk=category.project_id)
-    other = find(category.project, name)
+    other = find_category(category.project, name)
     if other and other != category:
         sentence = _("There is a category “%(name)s” already. Choose another name.") % {"name": other.name}
         raise Conflict(sentence, fields={"name": [sentence]})

@@ -23,12 +23,12 @@ LIMITS = (
 
 
 @register
-def every_predictor_can_be_built(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_predictors(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     return predictors.check("predictions.E001")
 
 
 @register
-def retention_is_known(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_retention(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     if settings.RETENTION not in ("nok", "all"):
         messages.append(
@@ -46,7 +46,7 @@ def retention_is_known(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
 
 
 @register
-def upload_formats_are_known(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_upload_formats(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     unknown = [name for name in settings.UPLOAD_FORMATS if name not in KNOWN_FORMATS]
     if settings.UPLOAD_FORMATS and not unknown:
         return []
@@ -55,7 +55,7 @@ def upload_formats_are_known(app_configs: Sequence[AppConfig] | None, **kwargs: 
 
 
 @register
-def upload_rate_is_understood(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_upload_rate(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     if re.fullmatch(r"[1-9]\d*/[smhd]", settings.UPLOAD_RATE):
         return []
     hint = "Give a number of pictures per second, minute, hour or day: UPLOAD_RATE=600/m"
@@ -63,7 +63,7 @@ def upload_rate_is_understood(app_configs: Sequence[AppConfig] | None, **kwargs:
 
 
 @register
-def limits_are_positive(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_upload_limits(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     return [
         Error(f"{name} is {getattr(settings, name)}.", hint="It must be more than 0.", id="predictions.E014")
         for name in LIMITS
@@ -72,7 +72,7 @@ def limits_are_positive(app_configs: Sequence[AppConfig] | None, **kwargs: Any) 
 
 
 @register
-def storages_are_there(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_storages(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     return [
         Error(f"STORAGES has no '{alias}'.", hint=f"Set {alias.upper()}_STORAGE.", id="predictions.E015")
         for alias in NEEDED_STORAGES
@@ -81,7 +81,7 @@ def storages_are_there(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -
 
 
 @register
-def links_lead_to_azure(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_storage_links(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     kinds = {storage["BACKEND"].rpartition(".")[2] for storage in settings.STORAGES.values()}
     if not settings.AZURE_STORAGE_LINKS or "AzureBlobStorage" in kinds:
         return []

@@ -30,7 +30,7 @@ Question = tuple[Sample, Picture, str]  # the sample, its picture, the name to s
 
 
 @dataclass(frozen=True)
-class Answer:
+class BatchAnswer:
     """What a model version said of some pictures, in their order, and how long it took for each.
 
     `categories` are the keys of the classes' categories, by their present names; one that was removed is missing.
@@ -38,7 +38,7 @@ class Answer:
     """
 
     version: ModelVersion
-    answers: list[base.Answer]
+    answers: list[base.PictureScores]
     latency_ms: float
     categories: Mapping[str, int] = field(default_factory=dict)
     stood_in_for: ModelVersion | None = None
@@ -63,49 +63,49 @@ def classify_upload(project: Project, file: File, *, by: User, live: ModelVersio
         PredictorUnavailable: if the model cannot answer now.
         PredictorError: if it cannot answer at all.
     """
-    live = live or registry.live_or_refuse(project)
-    picture = uploads.check(file, by=by, least_side=least_side(project, live))
-    answer = ask_live(project, [picture], live)
-    name = uploads.shown_name(file.name or "")
+    live = live or registry.require_live_version(project)
+    picture = uploads.decode_user_upload(file, by=by, least_side=min_side(project, live))
+    answer = predict_live(project, [picture], live)
+    name = uploads.display_name(file.name or "")
     try:
         return _keep(project, picture, answer, by=by, shown_name=name)
     except IntegrityError:  # a category was removed since the model answered
         return _keep(project, picture, replace(answer, categories=_categories(answer.version)), by=by, shown_name=name)
 
 
-def _keep(project: Project, picture: Picture, answer: Answer, *, by: User, shown_name: str) -> Prediction:
+def _keep(project: Project, picture: Picture, answer: BatchAnswer, *, by: User, shown_name: str) -> Prediction:
     def write(sample: Sample) -> Prediction:
-        return record(project, [(sample, picture, shown_name)], answer, by=by)[0]
+        return record_predictions(project, [(sample, picture, shown_name)], answer, by=by)[0]
 
     _sample, _created, prediction = uploads.keep_and(write, project, picture, by=by)
     return prediction
 
 
-def ask(project: Project, pictures: Sequence[Picture], *, version: ModelVersion | None = None) -> Answer:
+def predict_with(project: Project, pictures: Sequence[Picture], *, version: ModelVersion | None = None) -> BatchAnswer:
     """Have a model version look at pictures, or else the live one, or what stands in for that; writes no row.
 
     Raises:
         NoLiveModel, PredictorUnavailable, PredictorError: as `classify_upload`.
     """
-    return _ask(project, pictures, version) if version else ask_live(project, pictures)
+    return _ask(project, pictures, version) if version else predict_live(project, pictures)
 
 
-def at_once(project: Project) -> int:
+def batch_size(project: Project) -> int:
     """Return how many pictures the live model should be asked about together."""
-    live = registry.live(project)
+    live = registry.live_version(project)
     try:
         return predictors[live.predictor].at_once if live else 1
     except ImproperlyConfigured:
         return 1
 
 
-def ask_live(project: Project, pictures: Sequence[Picture], live: ModelVersion | None = None) -> Answer:
+def predict_live(project: Project, pictures: Sequence[Picture], live: ModelVersion | None = None) -> BatchAnswer:
     """Have the live model look at pictures, or what stands in for it."""
-    live = live or registry.live_or_refuse(project)
+    live = live or registry.require_live_version(project)
     try:
         return _ask(project, pictures, live)
     except PredictorUnavailable as error:
-        stand_in = registry.stand_in_for(live)
+        stand_in = registry.fallback_version(live)
         if stand_in is None:
             raise
         logger.warning("Model %s does not answer (%s); %s stands in for it", live, error, stand_in)
@@ -116,20 +116,20 @@ def ask_live(project: Project, pictures: Sequence[Picture], live: ModelVersion |
             raise error from also
 
 
-def _ask(project: Project, pictures: Sequence[Picture], version: ModelVersion) -> Answer:
+def _ask(project: Project, pictures: Sequence[Picture], version: ModelVersion) -> BatchAnswer:
     predictor = _predictor(version)
     started = time.perf_counter()
-    answers = predictor.answer(pictures, registry.servable(version), augment=project.test_time_augmentation)
+    answers = predictor.predict_scored(pictures, registry.model_ref(version), augment=project.test_time_augmentation)
     elapsed_ms = (time.perf_counter() - started) * 1000
     if len(answers) != len(pictures) or not all(_are_probabilities(one.scores, version) for one in answers):
         raise PredictorError(
             _("The model (version %(number)d) gave an answer that makes no sense.") % {"number": version.number}
         )
-    current = registry.current_categories(version)
+    current = registry.class_categories_now(version)
     names = dict(zip(version.class_names, (name for name, _key in current), strict=True))
     renamed = [replace(one, scores={names[name]: value for name, value in one.scores.items()}) for one in answers]
     categories = {name: key for name, key in current if key}
-    return Answer(version, renamed, elapsed_ms / max(1, len(pictures)), categories)
+    return BatchAnswer(version, renamed, elapsed_ms / max(1, len(pictures)), categories)
 
 
 def _predictor(version: ModelVersion) -> BasePredictor:
@@ -140,21 +140,23 @@ def _predictor(version: ModelVersion) -> BasePredictor:
         raise PredictorError(sentence % {"number": version.number, "reason": error}) from error
 
 
-def least_side(project: Project, version: ModelVersion) -> int | None:
+def min_side(project: Project, version: ModelVersion) -> int | None:
     """Return how many pixels of a picture's shorter side this version looks at; None: all there are.
 
     Raises:
         PredictorUnavailable, PredictorError: as `ask`.
     """
-    return _predictor(version).least_side(registry.servable(version), augment=project.test_time_augmentation)
+    return _predictor(version).least_side(registry.model_ref(version), augment=project.test_time_augmentation)
 
 
 def _categories(version: ModelVersion) -> dict[str, int]:
-    return {name: key for name, key in registry.current_categories(version) if key}
+    return {name: key for name, key in registry.class_categories_now(version) if key}
 
 
 @transaction.atomic(savepoint=False)
-def record(project: Project, questions: Sequence[Question], answer: Answer, *, by: User) -> list[Prediction]:
+def record_predictions(
+    project: Project, questions: Sequence[Question], answer: BatchAnswer, *, by: User
+) -> list[Prediction]:
     """Write a model's answer down, one prediction per question."""
     ranked = [sorted(scores.items(), key=lambda item: -item[1]) for scores in answer.scores]
     return [
@@ -179,7 +181,7 @@ def record(project: Project, questions: Sequence[Question], answer: Answer, *, b
     ]
 
 
-def _is_refused(said: base.Answer, project: Project) -> bool:
+def _is_refused(said: base.PictureScores, project: Project) -> bool:
     return said.is_unfamiliar and project.abstain_when_unfamiliar
 
 

@@ -26,7 +26,7 @@ LEAST = 0.05  # log-odds that hiding a part must cost before it is said to have 
 RAMP = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float32)
 
 
-class PictureGone(Conflict):
+class PictureDeleted(Conflict):
     """The picture was let go, and only a picture can be looked at again."""
 
     code = "picture_gone"
@@ -42,7 +42,7 @@ class Explanation:
     names: list[str]
     evidence: np.ndarray
 
-    def index(self, name: str) -> int:
+    def category_index(self, name: str) -> int:
         """Return the place of a category. Raises InvalidInput if the model does not know it."""
         if name not in self.names:
             sentence = _("The model does not know this category. Please choose one from the list.")
@@ -51,12 +51,12 @@ class Explanation:
 
     def heat(self, name: str) -> np.ndarray:
         """Return what spoke for a category, shape (rows, columns), in [0, 1]; all zero where nothing did."""
-        spoke_for = self.evidence[:, :, self.index(name)].clip(0, None)
+        spoke_for = self.evidence[:, :, self.category_index(name)].clip(0, None)
         most = float(spoke_for.max())
         return spoke_for / most if most >= LEAST else np.zeros_like(spoke_for)
 
 
-def explain(prediction: Prediction) -> Explanation:
+def explain_prediction(prediction: Prediction) -> Explanation:
     """Have the model that gave an answer look at its picture again, part by part.
 
     Raises:
@@ -66,14 +66,14 @@ def explain(prediction: Prediction) -> Explanation:
         PredictorUnavailable, PredictorError: the model does not answer.
     """
     version, key = prediction.model_version, f"explanation-{prediction.uuid}"
-    names = registry.current_names(version)
+    names = registry.class_names_now(version)
     if (kept := caches["explanations"].get(key)) is not None:
         return Explanation(names, kept)
     try:
         predictor = predictors[version.predictor]
     except ImproperlyConfigured as error:
         raise PredictorError(str(error)) from error
-    model = registry.servable(version)
+    model = registry.model_ref(version)
     count_work(prediction.user, megapixels=MEGAPIXELS + _megapixels(prediction.sample))
     picture = _picture(prediction.sample, least_side=predictor.least_side(model))
     evidence = predictor.explain(picture, model).astype(np.float32)
@@ -81,7 +81,7 @@ def explain(prediction: Prediction) -> Explanation:
     return Explanation(names, evidence)
 
 
-def answered_name(prediction: Prediction, explanation: Explanation) -> str:
+def current_category_name(prediction: Prediction, explanation: Explanation) -> str:
     """Return what the category that was answered is called now."""
     for name in (prediction.top.name if prediction.top else "", prediction.ranked[0][0]):
         if name in explanation.names:
@@ -89,7 +89,7 @@ def answered_name(prediction: Prediction, explanation: Explanation) -> str:
     return explanation.names[0]
 
 
-def where(heat: np.ndarray) -> str:
+def describe_location(heat: np.ndarray) -> str:
     """Say in words which ninth of the centred square the heat (rows and columns divisible by three) is in."""
     rows, columns = heat.shape
     ninths = heat.reshape(3, rows // 3, 3, columns // 3).sum(axis=(1, 3))
@@ -127,7 +127,7 @@ def _spread() -> list[str]:
     ]
 
 
-def drawn(prediction: Prediction, heat: np.ndarray) -> bytes:
+def render_heatmap(prediction: Prediction, heat: np.ndarray) -> bytes:
     """Return the picture in grey with the heat over it in colour, as PNG; dark where the model does not look.
 
     Raises as `explain` does.
@@ -144,13 +144,13 @@ def drawn(prediction: Prediction, heat: np.ndarray) -> bytes:
     canvas = grey * UNSEEN
     square = grey[top : top + side, left : left + side] * SEEN
     share = 0.75 * np.sqrt(strength)
-    canvas[top : top + side, left : left + side] = square * (1 - share) + coloured(strength[:, :, 0]) * share
+    canvas[top : top + side, left : left + side] = square * (1 - share) + colour_map(strength[:, :, 0]) * share
     buffer = io.BytesIO()
     Image.fromarray(canvas.round().astype(np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
 
 
-def coloured(strength: np.ndarray) -> np.ndarray:
+def colour_map(strength: np.ndarray) -> np.ndarray:
     """Return the colour of every value in [0, 1], along the last axis."""
     places = np.linspace(0, 1, len(RAMP))
     return np.stack([np.interp(strength, places, RAMP[:, channel]) for channel in range(3)], axis=-1)
@@ -162,6 +162,6 @@ def _megapixels(sample: Sample) -> float:
 
 def _picture(sample: Sample, *, least_side: int | None) -> Picture:
     try:
-        return uploads.stored(sample, least_side=least_side)
+        return uploads.load_picture(sample, least_side=least_side)
     except FileNotFoundError as error:
-        raise PictureGone(_("The picture was not kept, so nobody can look at it again.")) from error
+        raise PictureDeleted(_("The picture was not kept, so nobody can look at it again.")) from error

@@ -4,16 +4,16 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from common.commits import on_disk
 from common.errors import Conflict, InvalidInput, NotFound
+from common.transactions import durable_transaction
 from predictions import categories, holds, outbox, retention
 from predictions.models import Category, Feedback, Prediction, Sample
 
 Verdict = Feedback.Verdict
 
 
-@on_disk()
-def give(prediction: Prediction, verdict: str, *, by: User, category: str = "") -> Feedback:
+@durable_transaction()
+def give_feedback(prediction: Prediction, verdict: str, *, by: User, category: str = "") -> Feedback:
     """Write down a user's verdict on their own prediction; the same one again changes nothing.
 
     An OK lets the picture go by the retention setting. A NOK keeps it: the verdict and the order to bring the picture
@@ -31,7 +31,7 @@ def give(prediction: Prediction, verdict: str, *, by: User, category: str = "") 
         raise NotFound(_("There is no such prediction."))
     known, suggestion = _checked(prediction, verdict, category)
     sample = Sample.objects.select_for_update().get(pk=prediction.sample_id)
-    before = of(prediction, by)
+    before = get_feedback(prediction, by)
     if before and (before.verdict, before.category, before.suggestion) == (verdict, known, suggestion):
         return before
     _refuse_if_too_late(sample, verdict, before)
@@ -41,18 +41,18 @@ def give(prediction: Prediction, verdict: str, *, by: User, category: str = "") 
         defaults={"verdict": verdict, "category": known, "suggestion": suggestion, "created_at": timezone.now()},
     )
     if verdict == Verdict.NOK:
-        outbox.put(feedback)
+        outbox.enqueue_store(feedback)
     elif verdict == Verdict.OK:
-        retention.let_go_after_ok(prediction)
+        retention.delete_picture_after_ok(prediction)
     return feedback
 
 
-def of(prediction: Prediction, user: User) -> Feedback | None:
+def get_feedback(prediction: Prediction, user: User) -> Feedback | None:
     """Return what this user said to a prediction, or None."""
     return Feedback.objects.filter(prediction=prediction, user=user).select_related("category").first()
 
 
-def is_open(prediction: Prediction, given: Feedback | None) -> bool:
+def can_change_feedback(prediction: Prediction, given: Feedback | None) -> bool:
     """Say whether the user may still give or change a verdict that keeps the picture."""
     return prediction.sample.has_picture and not (given and _is_settled(prediction.sample))
 
@@ -68,7 +68,7 @@ def _checked(prediction: Prediction, verdict: str, name: str) -> tuple[Category 
     sentence = ""
     if verdict == Verdict.OK:
         sentence = _("An OK says that the model is right: give no other category with it, or answer NOK.")
-    known = categories.find(prediction.project, name)
+    known = categories.find_category(prediction.project, name)
     if verdict == Verdict.NOK and known and known.pk == prediction.top_id and not prediction.abstained:
         sentence = _("That is what the model said. Answer OK if it is right, or name another category.")
     if sentence:
@@ -87,4 +87,4 @@ def _refuse_if_too_late(sample: Sample, verdict: str, before: Feedback | None) -
 
 
 def _is_settled(sample: Sample) -> bool:
-    return Sample.objects.filter(holds.settled(), pk=sample.pk).exists()
+    return Sample.objects.filter(holds.feedback_locked(), pk=sample.pk).exists()

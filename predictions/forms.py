@@ -5,14 +5,14 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from predictions.history import UNANSWERED, Filters
 from predictions.models import Category, Feedback, Project
+from predictions.prediction_history import UNANSWERED, HistoryFilters
 
 MANY = 500  # names offered for choice; any other can still be given in the address
 
 
 class HistoryForm(forms.Form):
-    """Shows which filters apply, and offers the others. It is read by `history.filters`, not by this form."""
+    """Shows which filters apply, and offers the others. It is read by `prediction_history.parse_filters`, not by this form."""
 
     project = forms.ChoiceField(label=_("Project"), required=False)
     verdict = forms.ChoiceField(
@@ -24,7 +24,7 @@ class HistoryForm(forms.Form):
     since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
     until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
 
-    def __init__(self, wanted: Filters, **kwargs: Any) -> None:
+    def __init__(self, wanted: HistoryFilters, **kwargs: Any) -> None:
         super().__init__(initial=vars(wanted), auto_id="filter_%s", **kwargs)
         projects = Project.objects.values_list("slug", "name")
         names = Category.objects.order_by("name").values_list("name", flat=True).distinct()

@@ -12,31 +12,31 @@ from operator import or_
 
 from django.db.models import Exists, Q
 
-Condition = Callable[[], Exists]  # about the sample that `OuterRef("pk")` stands for
+HoldCondition = Callable[[], Exists]  # about the sample that `OuterRef("pk")` stands for
 
-_keeping: list[Condition] = []
-_settling: list[Condition] = []
+_keeping: list[HoldCondition] = []
+_settling: list[HoldCondition] = []
 
 
-def keeps_picture(condition: Condition) -> Condition:
+def blocks_deletion(condition: HoldCondition) -> HoldCondition:
     """Register a reason to keep a sample's picture whatever the retention setting says."""
     _keeping.append(condition)
     return condition
 
 
-def settles(condition: Condition) -> Condition:
+def locks_feedback(condition: HoldCondition) -> HoldCondition:
     """Register a sign that somebody has ruled about a sample: verdicts stay as they are, and so does the picture."""
     _settling.append(condition)
-    return keeps_picture(condition)
+    return blocks_deletion(condition)
 
 
-def kept() -> Q:
+def deletion_blocked() -> Q:
     return _any(_keeping)
 
 
-def settled() -> Q:
+def feedback_locked() -> Q:
     return _any(_settling)
 
 
-def _any(conditions: list[Condition]) -> Q:
+def _any(conditions: list[HoldCondition]) -> Q:
     return reduce(or_, (Q(condition()) for condition in conditions), Q(pk__in=[]))

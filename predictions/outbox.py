@@ -19,11 +19,11 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from common import jobs
-from common.commits import on_disk
 from common.errors import DomainError
 from common.models import Job
+from common.transactions import durable_transaction
 from predictions.models import Feedback, Sample
-from predictions.retention import UNTIL_IT_WORKS, ask_to_delete, delete_file, facts_name
+from predictions.retention import UNLIMITED_ATTEMPTS, delete_file, enqueue_file_deletion, facts_file_name
 
 logger = logging.getLogger(__name__)
 
@@ -40,12 +40,12 @@ class PictureLost(DomainError):
     code = "picture_lost"
 
 
-def put(feedback: Feedback) -> None:
+def enqueue_store(feedback: Feedback) -> None:
     """Ask for a NOK's picture to be brought to safety; call it in the transaction that writes the NOK."""
-    jobs.enqueue(STORE, {"feedback": feedback.pk}, max_attempts=UNTIL_IT_WORKS)
+    jobs.enqueue(STORE, {"feedback": feedback.pk}, max_attempts=UNLIMITED_ATTEMPTS)
 
 
-def store(feedback_key: int) -> None:
+def store_misclassified(feedback_key: int) -> None:
     """Move the picture of a NOK to `misclassified`, with all that was said about it. Safe to repeat.
 
     Raises whatever the storage raises when it cannot be reached; then nothing is lost and it is to be tried again.
@@ -72,7 +72,7 @@ def store(feedback_key: int) -> None:
     _point_at(sample, name)
 
 
-def settle(sample_key: int, file_name: str) -> None:
+def delete_moved_upload(sample_key: int, file_name: str) -> None:
     """Delete the copy in `uploads` of a picture that was moved; move it again if `misclassified` has lost it.
 
     Safe to repeat. Raises whatever a storage raises when it cannot be reached.
@@ -93,7 +93,7 @@ def settle(sample_key: int, file_name: str) -> None:
 
 def _is_whole(sample: Sample) -> bool:
     is_there = _has_size(sample, sample.location, sample.file_name)
-    return is_there and sample.storage.exists(facts_name(sample.file_name))
+    return is_there and sample.storage.exists(facts_file_name(sample.file_name))
 
 
 def _has_size(sample: Sample, location: str, file_name: str) -> bool:
@@ -140,7 +140,7 @@ def _is_settling(sample: Sample) -> bool:
     return Job.objects.active().filter(kind=SETTLE, payload__sample=sample.pk).exists()
 
 
-@on_disk()
+@durable_transaction()
 def _move_again(sample: Sample, file_name: str) -> None:
     logger.warning("The storage of misclassified pictures has lost %s; it is stored again", sample.file_name)
     moved_back = Sample.objects.filter(pk=sample.pk, location=sample.location, file_name=sample.file_name).update(
@@ -153,7 +153,7 @@ def _move_again(sample: Sample, file_name: str) -> None:
 def _put_newest(sample: Sample) -> None:
     noks = Feedback.objects.filter(prediction__sample=sample, verdict=Feedback.Verdict.NOK)
     if newest := noks.order_by("-pk").first():
-        put(newest)
+        enqueue_store(newest)
 
 
 def _ask_to_settle(sample: Sample) -> None:
@@ -161,7 +161,7 @@ def _ask_to_settle(sample: Sample) -> None:
         SETTLE,
         {"sample": sample.pk, "file_name": sample.file_name},
         delay_seconds=SETTLE_SECONDS,
-        max_attempts=UNTIL_IT_WORKS,
+        max_attempts=UNLIMITED_ATTEMPTS,
     )
 
 
@@ -212,7 +212,7 @@ def _write(sample: Sample, name: str, data: bytes | None, state: str, complaints
     }
     metadata = _metadata(sample, complaints[0]) if complaints else {}
     document = json.dumps(facts, indent=1, ensure_ascii=False, default=str).encode()
-    storage.save_with_metadata(facts_name(name), document, metadata)
+    storage.save_with_metadata(facts_file_name(name), document, metadata)
     if data is not None:
         storage.save_with_metadata(name, data, metadata)
 
@@ -241,7 +241,7 @@ def _ascii(text: str) -> str:
     return text.encode("ascii", "backslashreplace").decode()
 
 
-@on_disk()
+@durable_transaction()
 def _point_at(sample: Sample, name: str) -> None:
     """Say that the picture is in `misclassified` now, and have the copy in `uploads` deleted a while later."""
     moved = Sample.objects.filter(pk=sample.pk, location=Sample.Location.UPLOADS, file_name=sample.file_name).update(
@@ -250,4 +250,4 @@ def _point_at(sample: Sample, name: str) -> None:
     if moved:
         _ask_to_settle(sample)
     else:  # moved before, or let go meanwhile: then what was just written is to go too
-        ask_to_delete(sample, Sample.Location.MISCLASSIFIED, name)
+        enqueue_file_deletion(sample, Sample.Location.MISCLASSIFIED, name)

@@ -11,7 +11,7 @@ from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles, JSONParser
 
 from common import json_bodies
-from common.media.upload_handlers import read_limited, read_to_the_end
+from common.media.upload_handlers import read_body, read_to_the_end
 
 
 class PictureParser(BaseParser):
@@ -20,11 +20,11 @@ class PictureParser(BaseParser):
     media_type = "image/*"
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> DataAndFiles:
-        file = ContentFile(read_limited(stream), name="")
+        file = ContentFile(read_body(stream), name="")
         return DataAndFiles(QueryDict(), MultiValueDict({"file": [file]}))
 
 
-class BytesParser(PictureParser):
+class OctetStreamParser(PictureParser):
     media_type = "application/octet-stream"
 
 
@@ -32,7 +32,7 @@ class LimitedJSONParser(JSONParser):
     """JSON of a few kilobytes and a sensible depth: no operation needs more, and every value costs memory."""
 
     def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
-        body = stream.read(json_bodies.MOST_BYTES + 1)
+        body = stream.read(json_bodies.MAX_BYTES + 1)
         try:
             return json_bodies.loads(body)
         except json_bodies.TooMuchJson as error:

@@ -13,10 +13,10 @@ from common.errors import Conflict, InvalidInput
 from predictions.categories import clean_name
 from predictions.models import Project, Promotion
 
-LONGEST_SLUG = 60
+MAX_SLUG = 60
 
 
-def create(name: str, slug: str = "") -> Project:
+def create_project(name: str, slug: str = "") -> Project:
     """Make a project. The slug is its place in addresses, folders and commands, and is made from the name if not given.
 
     Raises:
@@ -24,7 +24,7 @@ def create(name: str, slug: str = "") -> Project:
         Conflict: if the slug is taken.
     """
     name = clean_name(name)
-    slug = _checked_slug(slug) if slug else slugify(name)[:LONGEST_SLUG].strip("-") or f"project-{uuid4().hex[:8]}"
+    slug = _checked_slug(slug) if slug else slugify(name)[:MAX_SLUG].strip("-") or f"project-{uuid4().hex[:8]}"
     try:
         with transaction.atomic():
             return Project.objects.create(name=name, slug=slug)
@@ -41,15 +41,15 @@ def _checked_slug(slug: str) -> str:
         validate_slug(slug)
     except ValidationError:
         slug = ""
-    if not slug or len(slug) > LONGEST_SLUG:
+    if not slug or len(slug) > MAX_SLUG:
         sentence = _("A slug has letters, digits, hyphens and underscores only, at most %(limit)d of them.") % {
-            "limit": LONGEST_SLUG
+            "limit": MAX_SLUG
         }
         raise InvalidInput(sentence, fields={"slug": [sentence]})
     return slug
 
 
-def with_live_number() -> QuerySet[Project]:
+def projects_with_live_version() -> QuerySet[Project]:
     """Return all projects, each with `live_number`: the number of the model version that answers, or None."""
     newest = Promotion.objects.filter(project=OuterRef("pk")).order_by("-id")
     return Project.objects.annotate(live_number=Subquery(newest.values("model_version__number")[:1]))

@@ -20,7 +20,7 @@ from predictions.models import DailyUploads
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
-def count_one(user: User, *, megapixels: float = 0.0) -> None:
+def count_upload(user: User, *, megapixels: float = 0.0) -> None:
     """Count one more picture of this user and what decoding it will cost, or raise QuotaReached.
 
     What turns out to be no picture counts as well.

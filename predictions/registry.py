@@ -11,7 +11,7 @@ from accounts.models import User
 from common.errors import Conflict
 from common.prepared import Prepared
 from predictions.models import Category, ModelVersion, Project, Promotion
-from predictions.predictors.base import Servable
+from predictions.predictors.base import ModelRef
 
 _promotions = Promotion.objects.order_by("-id")
 _newest_of = Prepared(lambda project: _promotions.filter(project=project).select_related("model_version")[:1])
@@ -31,11 +31,11 @@ class NoLiveModel(Conflict):
     code = "no_live_model"
 
 
-def servable(version: ModelVersion) -> Servable:
-    return Servable(reference=version.reference, class_names=tuple(version.class_names), digest=version.digest)
+def model_ref(version: ModelVersion) -> ModelRef:
+    return ModelRef(reference=version.reference, class_names=tuple(version.class_names), digest=version.digest)
 
 
-def live(project: Project) -> ModelVersion | None:
+def live_version(project: Project) -> ModelVersion | None:
     """Return the model version that answers now, or None before the first promotion.
 
     One indexed query, asked anew for every prediction: so a promotion reaches every process at once.
@@ -44,15 +44,15 @@ def live(project: Project) -> ModelVersion | None:
     return newest.model_version if newest else None
 
 
-def live_or_refuse(project: Project) -> ModelVersion:
+def require_live_version(project: Project) -> ModelVersion:
     """Return the live model version. Raises NoLiveModel with a sentence for the user."""
-    if version := live(project):
+    if version := live_version(project):
         version.project = project
         return version
     raise NoLiveModel(_("This project has no model yet. A maintainer has to add categories and train one first."))
 
 
-def live_by_slug(slug: str) -> ModelVersion | None:
+def live_version_by_slug(slug: str) -> ModelVersion | None:
     """Return the live model version of a project, its project with it, in one query; None without project or model."""
     newest = _newest_by_slug.first(slug)
     if newest is None:
@@ -61,7 +61,7 @@ def live_by_slug(slug: str) -> ModelVersion | None:
     return newest.model_version
 
 
-def stand_in_for(version: ModelVersion) -> ModelVersion | None:
+def fallback_version(version: ModelVersion) -> ModelVersion | None:
     """Return the version of the same project that answers when this one's predictor cannot, by `FALL_BACK_TO`.
 
     That is the one promoted last, or else the newest: what was good enough once goes before what never was.
@@ -75,16 +75,16 @@ def stand_in_for(version: ModelVersion) -> ModelVersion | None:
     return ModelVersion.objects.filter(project=version.project_id, predictor=alias).order_by("-number").first()
 
 
-def current_names(version: ModelVersion) -> list[str]:
+def class_names_now(version: ModelVersion) -> list[str]:
     """Return what the classes of a model are called now, in the order of its outputs.
 
     `class_names` stay what the model was trained with, and what its bundle is checked against; a category that was
     renamed since is found by the id that training left in the manifest.
     """
-    return [name for name, _key in current_categories(version)]
+    return [name for name, _key in class_categories_now(version)]
 
 
-def current_categories(version: ModelVersion) -> list[tuple[str, int | None]]:
+def class_categories_now(version: ModelVersion) -> list[tuple[str, int | None]]:
     """Return the present name of each class of a model, as `current_names`, and the category's key if there is one."""
     found = _categories.rows(version.project_id)
     names = {id_.replace("-", ""): name for _key, id_, name in found}
@@ -95,7 +95,7 @@ def current_categories(version: ModelVersion) -> list[tuple[str, int | None]]:
 
 
 @transaction.atomic
-def register(
+def register_version(
     project: Project,
     *,
     predictor: str,
@@ -120,7 +120,7 @@ def register(
     )
 
 
-def promote(version: ModelVersion, *, by: User | AnonymousUser | None, reason: str = "") -> Promotion:
+def promote_version(version: ModelVersion, *, by: User | AnonymousUser | None, reason: str = "") -> Promotion:
     """From now on this version answers. Going back to an older one is a promotion too."""
     user = by if isinstance(by, User) else None
     return Promotion.objects.create(
@@ -128,9 +128,9 @@ def promote(version: ModelVersion, *, by: User | AnonymousUser | None, reason: s
     )
 
 
-def previous(project: Project) -> ModelVersion | None:
+def previous_version(project: Project) -> ModelVersion | None:
     """Return the version that was live before the present one, where a roll-back would lead."""
-    now = live(project)
+    now = live_version(project)
     if now is None:
         return None
     earlier = project.promotions.exclude(model_version=now).select_related("model_version").order_by("-id").first()

@@ -12,15 +12,15 @@ from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
 from common import jobs
-from predictions import holds, shadows
+from predictions import holds, shadow_deployment
 from predictions.models import Feedback, Prediction, Project, Sample
 
 DELETE_FILE = "predictions.delete_file"
 SAMPLES_PER_ROUND = 500
-UNTIL_IT_WORKS = 1_000_000  # attempts; at five minutes each no outage lasts as long
+UNLIMITED_ATTEMPTS = 1_000_000  # attempts; at five minutes each no outage lasts as long
 
 
-def let_go_after_ok(prediction: Prediction) -> bool:
+def delete_picture_after_ok(prediction: Prediction) -> bool:
     """Remove the picture after an OK, if the project does not collect and nobody else may still need it.
 
     The same picture may have been sent by others, or twice: it waits until all those predictions are answered or old.
@@ -30,7 +30,7 @@ def let_go_after_ok(prediction: Prediction) -> bool:
     return _let_go(prediction.sample_id, unless=_needed() | Q(_unanswered_since(_oldest_kept())))
 
 
-def let_go_unanswered() -> int:
+def delete_unanswered_pictures() -> int:
     """Remove pictures that were sent longer than `UNANSWERED_TTL` ago and that nobody asked to look at.
 
     Projects that keep every picture keep these too. Returns how many went.
@@ -63,20 +63,20 @@ def delete_file(location: str, file_name: str, *, sample: int) -> None:
         storage = Sample(location=location).storage
         storage.delete(file_name)
         if location == Sample.Location.MISCLASSIFIED:
-            storage.delete(facts_name(file_name))
+            storage.delete(facts_file_name(file_name))
 
 
-def facts_name(file_name: str) -> str:
+def facts_file_name(file_name: str) -> str:
     """Return the name of the JSON beside a picture in `misclassified`."""
     return f"{file_name.rpartition('.')[0]}.json"
 
 
-def ask_to_delete(sample: Sample, location: str, file_name: str) -> None:
+def enqueue_file_deletion(sample: Sample, location: str, file_name: str) -> None:
     """Have a worker delete a file, once the caller's transaction has committed."""
     jobs.enqueue(
         DELETE_FILE,
         {"sample": sample.pk, "location": str(location), "file_name": file_name},
-        max_attempts=UNTIL_IT_WORKS,
+        max_attempts=UNLIMITED_ATTEMPTS,
     )
 
 
@@ -92,7 +92,7 @@ def _needed() -> Q:
     doubts = Feedback.objects.filter(
         prediction__sample=OuterRef("pk"), verdict__in=[Feedback.Verdict.NOK, Feedback.Verdict.UNSURE]
     )
-    return Q(Exists(doubts)) | holds.kept() | Q(shadows.yet_to_see())
+    return Q(Exists(doubts)) | holds.deletion_blocked() | Q(shadow_deployment.awaits_shadow())
 
 
 def _unanswered_since(since: datetime) -> Exists:
@@ -111,5 +111,5 @@ def _let_go(sample_key: int, *, unless: Q) -> bool:
     location, file_name = sample.location, sample.file_name
     sample.location, sample.file_name = Sample.Location.NOWHERE, ""
     sample.save(update_fields=["location", "file_name"])
-    ask_to_delete(sample, location, file_name)
+    enqueue_file_deletion(sample, location, file_name)
     return True

@@ -5,17 +5,17 @@ from typing import Any
 
 from common import jobs, languages
 from common.progress import Progress
-from predictions import batches, orphans, outbox, retention, shadowing
+from predictions import batches, orphaned_files, outbox, retention, shadow_inference
 
 
 @jobs.handler(outbox.STORE)
 def store_misclassified(payload: Mapping[str, Any], progress: Progress) -> None:
-    outbox.store(payload["feedback"])
+    outbox.store_misclassified(payload["feedback"])
 
 
 @jobs.handler(outbox.SETTLE)
 def settle_misclassified(payload: Mapping[str, Any], progress: Progress) -> None:
-    outbox.settle(payload["sample"], payload["file_name"])
+    outbox.delete_moved_upload(payload["sample"], payload["file_name"])
 
 
 @jobs.handler(retention.DELETE_FILE)
@@ -26,25 +26,25 @@ def delete_file(payload: Mapping[str, Any], progress: Progress) -> None:
 @jobs.handler(batches.KIND)
 def classify_batch(payload: Mapping[str, Any], progress: Progress) -> None:
     with languages.spoken_in(payload):
-        batches.classify_waiting(payload["batch"], progress)
+        batches.classify_batch(payload["batch"], progress)
 
 
-@jobs.handler(shadowing.KIND)
+@jobs.handler(shadow_inference.KIND)
 def answer_in_shadow(payload: Mapping[str, Any], progress: Progress) -> None:
     with languages.spoken_in(payload):
-        shadowing.answer_waiting(payload["project"], progress)
+        shadow_inference.answer_pending(payload["project"], progress)
 
 
 @jobs.every(seconds=2)
 def ask_shadows() -> int:
-    return shadowing.ask_for_answers()
+    return shadow_inference.enqueue_pending()
 
 
 @jobs.every(seconds=300)
 def let_unanswered_pictures_go() -> int:
-    return retention.let_go_unanswered()
+    return retention.delete_unanswered_pictures()
 
 
 @jobs.every(seconds=86_400)
 def sweep_uploads() -> int:
-    return orphans.sweep()
+    return orphaned_files.delete_orphaned_files()

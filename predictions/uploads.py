@@ -18,10 +18,10 @@ from accounts.models import User
 from common.errors import DomainError, Unavailable
 from common.media import cost, images
 from common.media.images import Picture
-from common.media.upload_handlers import read_file
+from common.media.upload_handlers import read_upload
 from common.prepared import Prepared, PreparedInsert
 from predictions.models import Project, Sample
-from predictions.quotas import count_one
+from predictions.quotas import count_upload
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ _known = Prepared(lambda project, sha256: Sample.objects.filter(project=project,
 _insert = PreparedInsert(Sample)
 
 
-def receive(project: Project, file: File, *, by: User, least_side: int | None = None) -> tuple[Sample, Picture]:
+def store_upload(project: Project, file: File, *, by: User, least_side: int | None = None) -> tuple[Sample, Picture]:
     """Take in one upload of a user, and return the sample that it is and the picture, ready for a predictor.
 
     Raises:
@@ -40,12 +40,12 @@ def receive(project: Project, file: File, *, by: User, least_side: int | None = 
         InvalidPicture: the file is no picture that we accept.
         Unavailable: it cannot be stored now; nothing of it was kept.
     """
-    picture = check(file, by=by, least_side=least_side)
+    picture = decode_user_upload(file, by=by, least_side=least_side)
     sample, _created = keep(project, picture, by=by)
     return sample, picture
 
 
-def check(file: File, *, by: User, least_side: int | None = None) -> Picture:
+def decode_user_upload(file: File, *, by: User, least_side: int | None = None) -> Picture:
     """Count one upload of a user, and what decoding it costs, and make a picture of it, which is not stored yet.
 
     Raises as `receive` does.
@@ -54,12 +54,12 @@ def check(file: File, *, by: User, least_side: int | None = None) -> Picture:
         least_side: as many pixels of its shorter side are needed now; all of them unless given.
     """
     try:
-        data = read_file(file)
+        data = read_upload(file)
     except DomainError:
-        count_one(by)
+        count_upload(by)
         raise
-    count_one(by, megapixels=cost.megapixels(data))
-    return images.receive(data, least_side=least_side, sender=by.pk)
+    count_upload(by, megapixels=cost.megapixels(data))
+    return images.decode_upload(data, least_side=least_side, sender=by.pk)
 
 
 def keep(
@@ -113,7 +113,7 @@ def keep_and(
         raise
 
 
-def stored(sample: Sample, *, least_side: int | None = None) -> Picture:
+def load_picture(sample: Sample, *, least_side: int | None = None) -> Picture:
     """Return the stored picture of a sample, for a predictor that needs so many pixels of its shorter side.
 
     Raises:
@@ -129,14 +129,14 @@ def stored(sample: Sample, *, least_side: int | None = None) -> Picture:
     except Exception as error:  # every storage raises its SDK's own errors
         raise Unavailable(_("The store of pictures does not answer. Please try again in a moment.")) from error
     try:
-        image = images.load(data, least_side=least_side)
+        image = images.decode_stored(data, least_side=least_side)
     except OSError as error:
         logger.error("The stored picture %s is damaged: %s", sample.file_name, error)
         raise FileNotFoundError(sample.file_name) from error
     return Picture(image, data, sample.media_type, sample.sha256, full_size=(sample.width, sample.height))
 
 
-def shown_name(name: str) -> str:
+def display_name(name: str) -> str:
     """Return a user's file name as it may be shown: no folders, no characters that are invisible or turn the text."""
     base = unicodedata.normalize("NFC", name).replace("\\", "/").rsplit("/", 1)[-1]
     visible = "".join(character for character in base if unicodedata.category(character)[0] != "C")

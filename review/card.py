@@ -9,11 +9,11 @@ from review import queue
 from review.models import Decision
 
 KEYS = "1234567890abefhijlmopqrvwxyz"  # what is left of the keyboard, see static/js/review.js for the other letters
-MOST_BUTTONS = 60  # a project with more categories is served by typing the name
+MAX_BUTTONS = 60  # a project with more categories is served by typing the name
 
 
 @dataclass(frozen=True)
-class Choice:
+class CategoryButton:
     """A category's button, with the key that presses it ("" when the keyboard has no more)."""
 
     category: Category
@@ -22,12 +22,12 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Card:
+class ReviewCard:
     sample: Sample
     reason: queue.Reason | None  # None: nothing to do here, it was decided
     prediction: Prediction | None
     feedback: Feedback | None
-    choices: Sequence[Choice]
+    choices: Sequence[CategoryButton]
     all_names: Sequence[str]
     verdicts: Sequence[Feedback]
     decisions: Sequence[Decision]
@@ -41,7 +41,7 @@ class Card:
         return self.feedback.category.name if self.feedback.category else self.feedback.suggestion
 
 
-def of(sample: Sample) -> Card:
+def build_card(sample: Sample) -> ReviewCard:
     """Gather what a reviewer needs to rule on a sample, and its history."""
     verdicts = list(
         Feedback.objects.filter(prediction__sample=sample)
@@ -52,9 +52,9 @@ def of(sample: Sample) -> Card:
     prediction = doubt.prediction if doubt else _newest_prediction(sample)
     known = list(sample.project.categories.order_by("name"))
     suggested = _suggested(sample.project, doubt)
-    return Card(
+    return ReviewCard(
         sample=sample,
-        reason=getattr(sample, "reason", None) or queue.reason_of(sample),
+        reason=getattr(sample, "reason", None) or queue.review_reason(sample),
         prediction=prediction,
         feedback=doubt,
         choices=_choices(known, suggested),
@@ -65,16 +65,18 @@ def of(sample: Sample) -> Card:
     )
 
 
-def _choices(known: Sequence[Category], suggested: Category | None) -> list[Choice]:
+def _choices(known: Sequence[Category], suggested: Category | None) -> list[CategoryButton]:
     """Return a button for each category; of very many for the first ones, and for the suggested one in any case."""
-    shown = [*known[:MOST_BUTTONS], *(each for each in known[MOST_BUTTONS:] if each == suggested)]
-    return [Choice(category, KEYS[place : place + 1], category == suggested) for place, category in enumerate(shown)]
+    shown = [*known[:MAX_BUTTONS], *(each for each in known[MAX_BUTTONS:] if each == suggested)]
+    return [
+        CategoryButton(category, KEYS[place : place + 1], category == suggested) for place, category in enumerate(shown)
+    ]
 
 
 def _suggested(project: Project, doubt: Feedback | None) -> Category | None:
     """Return the category that the uploader chose, or whose name they typed before there was such a category."""
     if doubt and doubt.suggestion:
-        return categories.find(project, doubt.suggestion)
+        return categories.find_category(project, doubt.suggestion)
     return doubt.category if doubt else None
 
 

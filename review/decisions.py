@@ -10,15 +10,15 @@ from django.db.models import Exists, OuterRef, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from common.commits import on_disk
 from common.errors import Conflict, InvalidInput
+from common.transactions import durable_transaction
 from predictions import categories
 from predictions.models import Category, Prediction, Project, Sample
-from review import horizon, leases
-from review.models import Decision, FurtherCategory
+from review import leases, low_water_mark
+from review.models import AdditionalCategory, Decision
 
-LONGEST_REASON = 300
-UNDO_REACH = 100  # how many own rulings are looked through for the newest that can be undone
+MAX_REASON = 300
+MAX_UNDO_LOOKBACK = 100  # how many own rulings are looked through for the newest that can be undone
 
 
 class AlreadyDecided(Conflict):
@@ -33,12 +33,12 @@ class NothingToUndo(Conflict):
     code = "nothing_to_undo"
 
 
-def newest(sample: Sample) -> Decision | None:
+def latest_decision(sample: Sample) -> Decision | None:
     """Return the ruling that holds for a sample (it may be REOPENED), or None."""
     return Decision.objects.filter(sample=sample).select_related("category", "reviewer").order_by("-id").first()
 
 
-def newest_for(samples: Iterable[Sample]) -> dict[int, Decision]:
+def latest_decisions(samples: Iterable[Sample]) -> dict[int, Decision]:
     """Return the ruling that holds for each of these samples, by the sample's id: one query for a whole list.
 
     Pages use `{% look_up_outcomes %}`, which asks this for a list.
@@ -50,7 +50,7 @@ def newest_for(samples: Iterable[Sample]) -> dict[int, Decision]:
     }
 
 
-def label(
+def label_sample(
     sample: Sample, category: Category, *, by: User, reason: str = "", prediction: Prediction | None = None
 ) -> Decision:
     """Rule that the sample shows `category`.
@@ -64,7 +64,7 @@ def label(
     return _append(sample, Decision.Outcome.LABELLED, category, by=by, reason=reason, prediction=prediction)
 
 
-@on_disk()
+@durable_transaction()
 def label_by_name(
     sample: Sample, name: str, *, by: User, reason: str = "", prediction: Prediction | None = None
 ) -> Decision:
@@ -77,11 +77,11 @@ def label_by_name(
         InvalidInput: if the name is no good.
         Conflict: as `label`.
     """
-    category, _created = categories.add(sample.project, name)
-    return label(sample, category, by=by, reason=reason, prediction=prediction)
+    category, _created = categories.add_category(sample.project, name)
+    return label_sample(sample, category, by=by, reason=reason, prediction=prediction)
 
 
-def confirm(sample: Sample, *, by: User, reason: str = "", prediction: Prediction | None = None) -> Decision:
+def confirm_prediction(sample: Sample, *, by: User, reason: str = "", prediction: Prediction | None = None) -> Decision:
     """Rule that the model was right: the sample shows the category it found most probable.
 
     Raises:
@@ -95,13 +95,13 @@ def confirm(sample: Sample, *, by: User, reason: str = "", prediction: Predictio
     return _append(sample, Decision.Outcome.CONFIRMED, prediction.top, by=by, reason=reason, prediction=prediction)
 
 
-def discard(sample: Sample, *, by: User, reason: str = "", prediction: Prediction | None = None) -> Decision:
+def discard_sample(sample: Sample, *, by: User, reason: str = "", prediction: Prediction | None = None) -> Decision:
     """Rule that the sample is of no use for training. Raises Conflict as `label`."""
     return _append(sample, Decision.Outcome.DISCARDED, None, by=by, reason=reason, prediction=prediction)
 
 
-@on_disk()
-def undo(reviewer: User, *, ruling: int | None = None) -> Decision:
+@durable_transaction()
+def undo_latest(reviewer: User, *, ruling: int | None = None) -> Decision:
     """Take back this reviewer's newest ruling that still holds, and lease its sample to them again.
 
     Asked again, it takes back the one before. Imported labels are left alone: they were no ruling on a picture seen.
@@ -118,18 +118,18 @@ def undo(reviewer: User, *, ruling: int | None = None) -> Decision:
         Conflict: if somebody else is looking at the sample.
     """
     own = _own_rulings(reviewer)
-    for decision in own.filter(pk=ruling) if ruling else own.order_by("-id")[:UNDO_REACH]:
+    for decision in own.filter(pk=ruling) if ruling else own.order_by("-id")[:MAX_UNDO_LOOKBACK]:
         sample = Sample.objects.select_for_update().get(pk=decision.sample_id)
-        if newest(sample) == decision:
+        if latest_decision(sample) == decision:
             break
         if ruling and (undone := _undone(decision, reviewer)):
-            leases.take(sample, reviewer)
+            leases.acquire(sample, reviewer)
             return undone
     else:
         raise NothingToUndo(_("There is nothing of yours left to undo."))
-    if not leases.take(sample, reviewer):
+    if not leases.acquire(sample, reviewer):
         raise Conflict(_("Another reviewer is looking at the sample you decided last. Try again in a few minutes."))
-    horizon.lower_for(sample)
+    low_water_mark.lower_marks_for(sample)
     return Decision.objects.create(
         sample=sample, prediction=decision.prediction, outcome=Decision.Outcome.REOPENED, reviewer=reviewer
     )
@@ -137,29 +137,33 @@ def undo(reviewer: User, *, ruling: int | None = None) -> Decision:
 
 def undoable(reviewer: User) -> Decision | None:
     """Return what `undo` would take back: this reviewer's newest ruling that still holds, or None."""
-    lately = _own_rulings(reviewer).order_by("-id").values("pk")[:UNDO_REACH]
+    lately = _own_rulings(reviewer).order_by("-id").values("pk")[:MAX_UNDO_LOOKBACK]
     newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
     return Decision.objects.filter(~Exists(newer), pk__in=lately).order_by("-id").first()
 
 
-@on_disk()
+@durable_transaction()
 def reopen(sample: Sample, *, by: User | None, reason: str = "") -> Decision:
     """Take the ruling that holds back, whoever made it: its tag was removed."""
-    horizon.lower_for(sample)
-    return Decision.objects.create(sample=sample, outcome=Decision.Outcome.REOPENED, reviewer=by, reason=tidy(reason))
+    low_water_mark.lower_marks_for(sample)
+    return Decision.objects.create(
+        sample=sample, outcome=Decision.Outcome.REOPENED, reviewer=by, reason=normalize_reason(reason)
+    )
 
 
-@on_disk()
+@durable_transaction()
 def withdraw(sample: Sample, *, by: User, reason: str) -> Decision | None:
     """Rule that an image which was deleted is of no use, where a ruling says otherwise; return the new row or None."""
     Sample.objects.select_for_update().get(pk=sample.pk)
-    before = newest(sample)
+    before = latest_decision(sample)
     if before is None or before.outcome == Decision.Outcome.DISCARDED:
         return None
-    return Decision.objects.create(sample=sample, outcome=Decision.Outcome.DISCARDED, reviewer=by, reason=tidy(reason))
+    return Decision.objects.create(
+        sample=sample, outcome=Decision.Outcome.DISCARDED, reviewer=by, reason=normalize_reason(reason)
+    )
 
 
-@on_disk()
+@durable_transaction()
 def label_many(
     project: Project, pairs: Iterable[tuple[Sample, Category]], *, by: User | None, reason: str
 ) -> list[Decision]:
@@ -174,14 +178,18 @@ def label_many(
             raise InvalidInput(_("A sample or category belongs to another project than %(name)s.") % {"name": project})
         decisions.append(
             Decision(
-                sample=sample, outcome=Decision.Outcome.LABELLED, category=category, reviewer=by, reason=tidy(reason)
+                sample=sample,
+                outcome=Decision.Outcome.LABELLED,
+                category=category,
+                reviewer=by,
+                reason=normalize_reason(reason),
             )
         )
     return Decision.objects.bulk_create(decisions, batch_size=1000)
 
 
-@on_disk()
-def label_with_all(
+@durable_transaction()
+def label_many_multilabel(
     project: Project, rulings: Iterable[tuple[Sample, Sequence[Category]]], *, by: User | None, reason: str
 ) -> list[Decision]:
     """Label imported samples with all the categories that they show, at least one each.
@@ -195,19 +203,19 @@ def label_with_all(
     if any(one.project_id != project.pk for _sample, shown in wanted for one in shown):
         raise InvalidInput(_("A sample or category belongs to another project than %(name)s.") % {"name": project})
     made = label_many(project, [(sample, shown[0]) for sample, shown in wanted], by=by, reason=reason)
-    FurtherCategory.objects.bulk_create(
-        FurtherCategory(decision=decision, category=category)
+    AdditionalCategory.objects.bulk_create(
+        AdditionalCategory(decision=decision, category=category)
         for decision, (_sample, shown) in zip(made, wanted, strict=True)
         for category in shown[1:]
     )
     return made
 
 
-def tidy(reason: str) -> str:
-    return " ".join(reason.split())[:LONGEST_REASON]
+def normalize_reason(reason: str) -> str:
+    return " ".join(reason.split())[:MAX_REASON]
 
 
-@on_disk()
+@durable_transaction()
 def _append(
     sample: Sample,
     outcome: Decision.Outcome,
@@ -223,13 +231,18 @@ def _append(
     """
     Sample.objects.select_for_update().get(pk=sample.pk)
     decision = Decision(
-        sample=sample, prediction=prediction, outcome=outcome, category=category, reviewer=by, reason=tidy(reason)
+        sample=sample,
+        prediction=prediction,
+        outcome=outcome,
+        category=category,
+        reviewer=by,
+        reason=normalize_reason(reason),
     )
-    before = newest(sample)
+    before = latest_decision(sample)
     if before and _says_the_same(before, decision):
         leases.release(sample, by)
         return before
-    if not leases.held(sample, by):
+    if not leases.is_held_by(sample, by):
         _refuse_if_taken(sample, by)
     decision.save()
     leases.release(sample, by)
@@ -238,7 +251,10 @@ def _append(
 
 def _says_the_same(before: Decision, decision: Decision) -> bool:
     said = ("reviewer_id", "outcome", "category_id", "reason", "prediction_id")
-    return all(getattr(before, name) == getattr(decision, name) for name in said) and not before.further.exists()
+    return (
+        all(getattr(before, name) == getattr(decision, name) for name in said)
+        and not before.additional_categories.exists()
+    )
 
 
 def _own_rulings(reviewer: User) -> QuerySet[Decision]:
@@ -249,7 +265,7 @@ def _own_rulings(reviewer: User) -> QuerySet[Decision]:
 
 def _undone(decision: Decision, reviewer: User) -> Decision | None:
     """Return the row by which this reviewer took the ruling back, if nobody has ruled since."""
-    after = newest(decision.sample)
+    after = latest_decision(decision.sample)
     if after is None or after.outcome != Decision.Outcome.REOPENED or after.reviewer_id != reviewer.pk:
         return None
     between = Decision.objects.filter(sample=decision.sample_id, pk__gt=decision.pk, pk__lt=after.pk)
@@ -257,10 +273,10 @@ def _undone(decision: Decision, reviewer: User) -> Decision | None:
 
 
 def _refuse_if_taken(sample: Sample, by: User) -> None:
-    before = newest(sample)
+    before = latest_decision(sample)
     if before and before.outcome != Decision.Outcome.REOPENED and before.reviewer_id != by.pk:
         raise AlreadyDecided(
             _("Somebody else has decided this sample in the meantime. Your decision was not kept. Take the next one.")
         )
-    if leases.held_by_another(sample, by):
+    if leases.is_held_by_another(sample, by):
         raise Conflict(_("Another reviewer is looking at this sample now. Take the next one."))

@@ -7,10 +7,10 @@ from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
 from common.errors import InvalidInput
-from common.numbers import LARGEST_KEY
+from common.numbers import MAX_KEY
 from predictions.models import Category, ModelVersion, Project
 from review.models import Decision
-from review.queue import Filters, Reason
+from review.queue import QueueFilters, Reason
 
 NEWEST_VERSIONS = 200
 
@@ -35,7 +35,7 @@ class _Choices(forms.Form):
         return self.cleaned_data
 
 
-class QueueFilters(_Choices):
+class QueueFilterForm(_Choices):
     """Which samples a reviewer wants to see."""
 
     project = forms.ModelChoiceField(
@@ -66,11 +66,11 @@ class QueueFilters(_Choices):
             *((name, name) for name in self.category_names),
         ]
 
-    def filters(self) -> Filters:
+    def filters(self) -> QueueFilters:
         """Return what was asked for. Raises InvalidInput."""
         values = self.cleaned_or_refuse()
         version = values["version"]
-        return Filters(
+        return QueueFilters(
             project=values["project"],
             reason=values["reason"],
             version=version.pk if version else None,
@@ -79,7 +79,7 @@ class QueueFilters(_Choices):
         )
 
 
-class HistoryFilters(_Choices):
+class HistoryFilterForm(_Choices):
     """Which rulings to list, and from where on."""
 
     project = forms.ModelChoiceField(
@@ -87,4 +87,4 @@ class HistoryFilters(_Choices):
     )
     outcome = forms.ChoiceField(choices=[("", _("Any ruling")), *Decision.Outcome.choices], label=_("Ruling"))
     whose = forms.ChoiceField(choices=[("", _("Everybody's")), ("mine", _("Only mine"))], label=_("Whose"))
-    before = forms.IntegerField(min_value=1, max_value=LARGEST_KEY, widget=forms.HiddenInput)
+    before = forms.IntegerField(min_value=1, max_value=MAX_KEY, widget=forms.HiddenInput)

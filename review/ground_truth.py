@@ -11,22 +11,22 @@ from collections import defaultdict
 from django.db.models import Exists, F, OuterRef, Q, QuerySet
 
 from predictions.models import Category, Project, Sample
-from review.models import Decision, FurtherCategory
+from review.models import AdditionalCategory, Decision
 
-NAMES_A_CATEGORY = (Decision.Outcome.LABELLED, Decision.Outcome.CONFIRMED)
+LABELLING_OUTCOMES = (Decision.Outcome.LABELLED, Decision.Outcome.CONFIRMED)
 
 
-def labelled(project: Project) -> QuerySet[Sample]:
+def labelled_samples(project: Project) -> QuerySet[Sample]:
     """Return the samples of a project whose true category is known, each once, annotated with `true_category_id`."""
     newer = Decision.objects.filter(sample=OuterRef("pk"), pk__gt=OuterRef("decisions__pk"))
     # One call of filter(): conditions in two would be about two different rulings of the sample
-    return Sample.objects.filter(Q(decisions__outcome__in=NAMES_A_CATEGORY) & ~Exists(newer), project=project).annotate(
-        true_category_id=F("decisions__category")
-    )
+    return Sample.objects.filter(
+        Q(decisions__outcome__in=LABELLING_OUTCOMES) & ~Exists(newer), project=project
+    ).annotate(true_category_id=F("decisions__category"))
 
 
-def further(project: Project) -> dict[int, list[int]]:
-    """Return the further categories that hold, by sample; of samples with one category nothing."""
+def additional_categories(project: Project) -> dict[int, list[int]]:
+    """Return the additional categories that hold, by sample; of samples with one category nothing."""
     found: dict[int, list[int]] = defaultdict(list)
     if project.multilabel:
         rows = _holding(project).order_by("category__name").values_list("decision__sample_id", "category_id")
@@ -35,14 +35,14 @@ def further(project: Project) -> dict[int, list[int]]:
     return dict(found)
 
 
-def showing(category: Category) -> QuerySet[Sample]:
+def samples_showing(category: Category) -> QuerySet[Sample]:
     """Return the samples that are known to show a category, perhaps among others; annotated as `labelled` does."""
     also = _holding(category.project).filter(category=category).values("decision__sample_id")
     is_it = Q(true_category_id=category.pk)
-    return labelled(category.project).filter(is_it | Q(pk__in=also) if category.project.multilabel else is_it)
+    return labelled_samples(category.project).filter(is_it | Q(pk__in=also) if category.project.multilabel else is_it)
 
 
-def _holding(project: Project) -> QuerySet[FurtherCategory]:
-    """Return the further categories of those rulings that no newer one has replaced."""
+def _holding(project: Project) -> QuerySet[AdditionalCategory]:
+    """Return the additional categories of those rulings that no newer one has replaced."""
     newer = Decision.objects.filter(sample=OuterRef("decision__sample"), pk__gt=OuterRef("decision"))
-    return FurtherCategory.objects.filter(~Exists(newer), decision__sample__project=project)
+    return AdditionalCategory.objects.filter(~Exists(newer), decision__sample__project=project)

@@ -7,21 +7,21 @@ from predictions import holds
 from review.models import Decision, Lease
 
 
-@holds.settles
-def decided() -> Exists:
+@holds.locks_feedback
+def has_decision_in_force() -> Exists:
     """A ruling holds: the newest one, unless it was undone."""
     newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
     rulings = Decision.objects.filter(sample=OuterRef("pk")).exclude(outcome=Decision.Outcome.REOPENED)
     return Exists(rulings.filter(~Exists(newer)))
 
 
-@holds.keeps_picture
-def decided_once() -> Exists:
+@holds.blocks_deletion
+def was_ever_decided() -> Exists:
     """Somebody ruled and took it back: it waits for the next ruling."""
     return Exists(Decision.objects.filter(sample=OuterRef("pk")))
 
 
-@holds.keeps_picture
-def on_a_screen() -> Exists:
+@holds.blocks_deletion
+def is_leased() -> Exists:
     """A reviewer is looking at it just now."""
     return Exists(Lease.objects.filter(sample=OuterRef("pk"), until__gt=timezone.now()))

@@ -17,7 +17,7 @@ from predictions.models import Sample
 from review.models import Lease, Skip
 
 
-def take(sample: Sample, reviewer: User) -> bool:
+def acquire(sample: Sample, reviewer: User) -> bool:
     """Lease the sample to the reviewer, or renew their lease; False when somebody else holds it."""
     now = timezone.now()
     until = now + timedelta(seconds=settings.REVIEW_LEASE_SECONDS)
@@ -32,12 +32,12 @@ def take(sample: Sample, reviewer: User) -> bool:
     return True
 
 
-def held(sample: Sample, reviewer: User) -> bool:
+def is_held_by(sample: Sample, reviewer: User) -> bool:
     """Tell whether the reviewer's lease on the sample is running."""
     return Lease.objects.filter(sample=sample, reviewer=reviewer, until__gt=timezone.now()).exists()
 
 
-def held_by_another(sample: Sample, reviewer: User) -> bool:
+def is_held_by_another(sample: Sample, reviewer: User) -> bool:
     return Lease.objects.filter(sample=sample, until__gt=timezone.now()).exclude(reviewer=reviewer).exists()
 
 
@@ -51,12 +51,12 @@ def release_all(reviewer: User) -> None:
     Lease.objects.filter(reviewer=reviewer).delete()
 
 
-def skip(sample: Sample, reviewer: User) -> None:
+def skip_sample(sample: Sample, reviewer: User) -> None:
     """Leave the sample to others: this reviewer is not given it again."""
     Skip.objects.get_or_create(sample=sample, reviewer=reviewer)
     release(sample, reviewer)
 
 
-def unskip(reviewer: User) -> int:
+def clear_skips(reviewer: User) -> int:
     """Take back all of the reviewer's skips; return how many there were."""
     return Skip.objects.filter(reviewer=reviewer).delete()[0]

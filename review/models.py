@@ -47,16 +47,17 @@ class Decision(models.Model):
         return f"{self.sample} {self.outcome}"
 
 
-class FurtherCategory(models.Model):
+class AdditionalCategory(models.Model):
     """One more category that a ruling names, in a project whose categories do not exclude each other."""
 
-    decision = models.ForeignKey(Decision, models.CASCADE, related_name="further")
+    decision = models.ForeignKey(Decision, models.CASCADE, related_name="additional_categories")
     category = models.ForeignKey(Category, models.PROTECT, related_name="+")
 
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["decision", "category"], name="further_category_once_per_decision")
         ]
+        db_table = "review_furthercategory"  # the name it was made with
 
     def __str__(self) -> str:
         return f"{self.decision}, also {self.category}"
@@ -89,12 +90,18 @@ class Skip(models.Model):
         return f"{self.sample} skipped by {self.reviewer}"
 
 
-class Horizon(models.Model):
-    """A hint that keeps old verdicts from being read again: up to this one nothing waits, see `review.horizon`."""
+class LowWaterMark(models.Model):
+    """A hint that keeps old verdicts from being read again: up to this one nothing waits.
+
+    See `review.low_water_mark`.
+    """
 
     verdict = models.CharField(max_length=6, unique=True)
     feedback_id = models.BigIntegerField(default=0)
     looked_at = models.DateTimeField(default=timezone.now)
+
+    class Meta:
+        db_table = "review_horizon"  # the name it was made with
 
     def __str__(self) -> str:
         return f"{self.verdict} up to {self.feedback_id}"

@@ -8,7 +8,7 @@ must know.
 
 Cost: `waiting` reads candidates along one index, a few hundred at first, and stops where one qualifies; the plans of
 these steps do not depend on the size of the tables. NOK and "not sure" never drop out, however old, but what was
-decided lies behind the horizon (see `review.horizon`). The other reasons are sought among the newest `REVIEW_RECENT`
+decided lies behind the horizon (see `review.low_water_mark`). The other reasons are sought among the newest `REVIEW_RECENT`
 answers only, so that neither a million confident answers nor those whose picture was let go long ago are ever read.
 """
 
@@ -26,11 +26,11 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from predictions.models import Feedback, Prediction, Project, Sample
-from review import horizon, leases
+from review import leases, low_water_mark
 from review.models import Decision, Lease, Skip
 
-STEPS = (200, 2000)  # candidates read at once, before all the others are asked for together
-AT_THE_END = 5000
+SCAN_STEPS = (200, 2000)  # candidates read at once, before all the others are asked for together
+MAX_CANDIDATES = 5000
 
 
 class Reason(models.TextChoices):
@@ -48,7 +48,7 @@ VERDICTS = {Reason.NOK: Feedback.Verdict.NOK, Reason.UNSURE: Feedback.Verdict.UN
 
 
 @dataclass(frozen=True)
-class Filters:
+class QueueFilters:
     """What a reviewer wants to see. Categories go by name: one that a user suggested may have no row yet."""
 
     project: Project | None = None
@@ -58,7 +58,7 @@ class Filters:
     predicted: str = ""
 
 
-ANYTHING = Filters()
+NO_FILTERS = QueueFilters()
 
 
 def awaiting_review(project: Project | None = None) -> QuerySet[Sample]:
@@ -66,7 +66,7 @@ def awaiting_review(project: Project | None = None) -> QuerySet[Sample]:
 
     One query that reads every candidate. Whoever wants only the next few asks `waiting`, reason by reason.
     """
-    filters = Filters(project=project)
+    filters = QueueFilters(project=project)
     answers = [_answers(reason, filters) for reason in Reason]
     arms = [each.filter(_open(filters)).values("sample") for each in answers]
     by_urgency = [(reason, Q(pk__in=each.values("sample"))) for reason, each in zip(Reason, answers, strict=True)]
@@ -80,7 +80,7 @@ def awaiting_review(project: Project | None = None) -> QuerySet[Sample]:
     )
 
 
-def waiting(reason: Reason, filters: Filters = ANYTHING, reviewer: User | None = None) -> Iterator[int]:
+def waiting_samples(reason: Reason, filters: QueueFilters = NO_FILTERS, reviewer: User | None = None) -> Iterator[int]:
     """Yield the ids of the samples that wait for this reason, in the order they are given out, each once.
 
     With a reviewer: without those that others are looking at and those that the reviewer skipped.
@@ -94,45 +94,45 @@ def waiting(reason: Reason, filters: Filters = ANYTHING, reviewer: User | None =
                 yield sample
 
 
-def reason_of(sample: Sample, filters: Filters = ANYTHING) -> Reason | None:
+def review_reason(sample: Sample, filters: QueueFilters = NO_FILTERS) -> Reason | None:
     """Return the most urgent reason why this sample waits (and fits the filters), or None when it does not."""
-    for reason in wanted(filters):
+    for reason in wanted_reasons(filters):
         if _answers(reason, filters).filter(_open(filters), sample=sample).exists():
             return reason
     return None
 
 
-def wanted(filters: Filters) -> list[Reason]:
+def wanted_reasons(filters: QueueFilters) -> list[Reason]:
     return [Reason(filters.reason)] if filters.reason else list(Reason)
 
 
-def lease_next(reviewer: User, filters: Filters = ANYTHING) -> Sample | None:
+def lease_next(reviewer: User, filters: QueueFilters = NO_FILTERS) -> Sample | None:
     """Give the reviewer the next sample that nobody else has, leased to them; None when nothing waits.
 
     What they hold already is given again while it waits and fits, so that a reload shows the same picture; otherwise
     it is given back. The sample carries the `reason` why it waits.
     """
     for lease in Lease.objects.filter(reviewer=reviewer).select_related("sample__project"):
-        reason = reason_of(lease.sample, filters)
-        if reason and leases.take(lease.sample, reviewer):
+        reason = review_reason(lease.sample, filters)
+        if reason and leases.acquire(lease.sample, reviewer):
             return _with_reason(lease.sample, reason)
     leases.release_all(reviewer)
-    for reason in wanted(filters):
-        for pk in waiting(reason, filters, reviewer):
+    for reason in wanted_reasons(filters):
+        for pk in waiting_samples(reason, filters, reviewer):
             sample = Sample.objects.select_related("project").get(pk=pk)
-            if not leases.take(sample, reviewer):
+            if not leases.acquire(sample, reviewer):
                 continue
-            if reason_of(sample, filters):
+            if review_reason(sample, filters):
                 return _with_reason(sample, reason)
             leases.release(sample, reviewer)  # decided between the question and the lease
     return None
 
 
-def upcoming(reviewer: User, filters: Filters = ANYTHING, *, limit: int = 100) -> list[int]:
+def upcoming_samples(reviewer: User, filters: QueueFilters = NO_FILTERS, *, limit: int = 100) -> list[int]:
     """Return the ids of what waits for this reviewer, in order, `limit` at most: to count, and to fetch ahead."""
     found: dict[int, None] = {}
-    for reason in wanted(filters):
-        found.update(dict.fromkeys(islice(waiting(reason, filters, reviewer), limit)))
+    for reason in wanted_reasons(filters):
+        found.update(dict.fromkeys(islice(waiting_samples(reason, filters, reviewer), limit)))
         if len(found) >= limit:
             break
     return list(found)[:limit]
@@ -143,31 +143,31 @@ def _with_reason(sample: Sample, reason: Reason) -> Sample:
     return sample
 
 
-def _found_doubtful(reason: Reason, filters: Filters, condition: Q) -> list[int]:
+def _found_doubtful(reason: Reason, filters: QueueFilters, condition: Q) -> list[int]:
     """Return the samples of recent answers that somebody should look at though nobody asked, the newest first."""
     answers = _answers(reason, filters).filter(condition)
-    return list(answers.order_by("-pk").values_list("sample_id", flat=True)[:AT_THE_END])
+    return list(answers.order_by("-pk").values_list("sample_id", flat=True)[:MAX_CANDIDATES])
 
 
 def _asked_for(verdict: str, condition: Q) -> Iterator[list[int]]:
     """Yield what users asked to look at, the oldest first; a long way there is made shorter for the next time."""
-    last = horizon.of(verdict)
-    for step in STEPS:
+    last = low_water_mark.get_mark(verdict)
+    for step in SCAN_STEPS:
         facts = Feedback.objects.filter(verdict=verdict, pk__gt=last).order_by("pk")
         rows = list(facts.values_list("pk", "prediction_id")[:step])
         yield _samples([answer for _key, answer in rows], condition)
         if len(rows) < step:
             return
         last = rows[-1][0]
-    if horizon.is_stale(verdict):
-        horizon.look(verdict, _open(ANYTHING))
+    if low_water_mark.is_stale(verdict):
+        low_water_mark.advance_mark(verdict, _open(NO_FILTERS))
     rest = Prediction.objects.filter(condition, feedback__verdict=verdict, feedback__pk__gt=last)
-    yield list(rest.order_by("feedback__pk").values_list("sample_id", flat=True)[:AT_THE_END])
+    yield list(rest.order_by("feedback__pk").values_list("sample_id", flat=True)[:MAX_CANDIDATES])
 
 
-def look_for_the_horizon() -> None:
+def advance_marks() -> None:
     for verdict in VERDICTS.values():
-        horizon.look(verdict, _open(ANYTHING))
+        low_water_mark.advance_mark(verdict, _open(NO_FILTERS))
 
 
 def _samples(answers: list[int], condition: Q) -> list[int]:
@@ -177,7 +177,7 @@ def _samples(answers: list[int], condition: Q) -> list[int]:
     return [sample_of[answer] for answer in answers if answer in sample_of]
 
 
-def _answers(reason: Reason, filters: Filters) -> QuerySet[Prediction]:
+def _answers(reason: Reason, filters: QueueFilters) -> QuerySet[Prediction]:
     """Return the answers that are a reason to look at their samples, decided or not."""
     if verdict := VERDICTS.get(reason):
         return Prediction.objects.filter(feedback__verdict=verdict)
@@ -196,7 +196,7 @@ def _doubtful(reason: Reason) -> Q:
             return _drawn()
 
 
-def _recent(filters: Filters) -> QuerySet[Prediction]:
+def _recent(filters: QueueFilters) -> QuerySet[Prediction]:
     """Return the newest answers, of the project if one is asked for."""
     answers = Prediction.objects.filter(project=filters.project) if filters.project else Prediction.objects.all()
     just_too_old = answers.order_by("-pk").values_list("pk", flat=True)[settings.REVIEW_RECENT :].first()
@@ -209,7 +209,7 @@ def _drawn() -> Q:
     return Q(sample__sha256__lt="g" if share >= 1 else f"{int(max(share, 0) * 16**8):08x}")
 
 
-def _open(filters: Filters, reviewer: User | None = None) -> Q:
+def _open(filters: QueueFilters, reviewer: User | None = None) -> Q:
     """What must hold of an answer, its feedback and its sample so that the sample is given out."""
     newest = Decision.objects.filter(sample=OuterRef("sample")).order_by("-id").values("outcome")[:1]
     reopened = Value(Decision.Outcome.REOPENED.value)

@@ -6,5 +6,5 @@ from review import queue
 
 @jobs.every(600)
 def look_for_the_horizon() -> None:
-    """Keep the search for waiting samples short, see `review.horizon`."""
-    queue.look_for_the_horizon()
+    """Keep the search for waiting samples short, see `review.low_water_mark`."""
+    queue.advance_marks()

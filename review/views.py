@@ -15,18 +15,18 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts import roles
 from accounts.models import User
-from accounts.requests import user_of
+from accounts.permissions import authenticated_user
 from common.errors import DomainError, InvalidInput
 from common.numbers import natural_number
 from predictions.models import Prediction, Sample
-from review import card, decisions, history, leases, queue
-from review.forms import HistoryFilters, QueueFilters
+from review import card, decision_history, decisions, leases, queue
+from review.forms import HistoryFilterForm, QueueFilterForm
 from review.models import Skip
-from review.queue import Filters
+from review.queue import QueueFilters
 
 View = Callable[..., HttpResponse]
 SHOWN_COUNT = 99  # beyond, the page says "99+"
-LONGEST_KEY = 18  # digits; what fits into a column of the database
+MAX_KEY = 18  # digits; what fits into a column of the database
 
 
 def for_reviewers(view: View) -> View:
@@ -35,21 +35,23 @@ def for_reviewers(view: View) -> View:
 
 @for_reviewers
 @require_safe
-def show_queue(request: HttpRequest) -> HttpResponse:
+def queue_page(request: HttpRequest) -> HttpResponse:
     """Show the next sample that waits, leased to this reviewer."""
-    form = QueueFilters(request.GET)
+    form = QueueFilterForm(request.GET)
     filters = form.filters()
-    sample = queue.lease_next(user_of(request), filters)
-    return render(request, "review/queue.html", {"form": form} | _card(request, sample, filters, asked(request.GET)))
+    sample = queue.lease_next(authenticated_user(request), filters)
+    return render(
+        request, "review/queue.html", {"form": form} | _card(request, sample, filters, filter_query(request.GET))
+    )
 
 
 @for_reviewers
 @require_safe
-def show_sample(request: HttpRequest, uuid: UUID) -> HttpResponse:
+def sample_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Show one sample with its history, decided or not, to rule on it (again)."""
     sample = _sample(uuid)
-    context = _card(request, sample, Filters(), "")
-    context["is_taken"] = not leases.take(sample, user_of(request))
+    context = _card(request, sample, QueueFilters(), "")
+    context["is_taken"] = not leases.acquire(sample, authenticated_user(request))
     return render(request, "review/sample.html", context)
 
 
@@ -59,11 +61,11 @@ def decide(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Write a ruling down, and answer with the next sample (with the same one, when the ruling made no sense)."""
     sample = _sample(uuid)
     try:
-        sentence = _rule(request, sample, user_of(request))
+        sentence = _rule(request, sample, authenticated_user(request))
     except InvalidInput as error:
         return _go_on(request, str(error), error=error, sample=sample)
     except DomainError as error:
-        leases.release(sample, user_of(request))
+        leases.release(sample, authenticated_user(request))
         return _go_on(request, str(error), error=error)
     return _go_on(request, sentence)
 
@@ -72,9 +74,9 @@ def decide(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_POST
 def undo(request: HttpRequest) -> HttpResponse:
     """Take the reviewer's newest ruling back, and bring its sample onto the screen."""
-    reviewer = user_of(request)
+    reviewer = authenticated_user(request)
     try:
-        decision = decisions.undo(reviewer, ruling=_ruling_meant(request))
+        decision = decisions.undo_latest(reviewer, ruling=_ruling_meant(request))
     except DomainError as error:
         return _go_on(request, str(error), error=error)
     sample = decision.sample
@@ -88,35 +90,35 @@ def undo(request: HttpRequest) -> HttpResponse:
 @require_POST
 def unskip(request: HttpRequest) -> HttpResponse:
     """Give the reviewer again what they skipped."""
-    leases.unskip(user_of(request))
+    leases.clear_skips(authenticated_user(request))
     return _go_on(request, _("Here is what you skipped."))
 
 
 @for_reviewers
 @require_POST
-def renew(request: HttpRequest, uuid: UUID) -> HttpResponse:
+def renew_lease(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Keep the lease while the page is shown: 204, or 409 when the sample is somebody else's by now."""
-    return HttpResponse(status=204 if leases.take(_sample(uuid), user_of(request)) else 409)
+    return HttpResponse(status=204 if leases.acquire(_sample(uuid), authenticated_user(request)) else 409)
 
 
 @for_reviewers
 @require_POST
-def leave(request: HttpRequest, uuid: UUID) -> HttpResponse:
+def release_lease(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Give the lease back: the page was closed."""
-    leases.release(_sample(uuid), user_of(request))
+    leases.release(_sample(uuid), authenticated_user(request))
     return HttpResponse(status=204)
 
 
 @for_reviewers
 @require_safe
-def show_history(request: HttpRequest) -> HttpResponse:
+def history(request: HttpRequest) -> HttpResponse:
     """List the rulings, newest first."""
-    form = HistoryFilters(request.GET)
+    form = HistoryFilterForm(request.GET)
     values = form.cleaned_or_refuse()
-    page = history.page(
+    page = decision_history.decision_page(
         project=values["project"],
         outcome=values["outcome"],
-        reviewer=user_of(request) if values["whose"] else None,
+        reviewer=authenticated_user(request) if values["whose"] else None,
         before=values["before"],
     )
     parameters = request.GET.copy()
@@ -128,10 +130,10 @@ def show_history(request: HttpRequest) -> HttpResponse:
     return render(request, "review/history.html", context)
 
 
-def asked(parameters: QueryDict) -> str:
+def filter_query(parameters: QueryDict) -> str:
     """Return the filters as a query, to be carried from picture to picture."""
     kept = QueryDict(mutable=True)
-    for name in QueueFilters.base_fields:
+    for name in QueueFilterForm.base_fields:
         if value := parameters.get(name):
             kept[name] = value
     return kept.urlencode()
@@ -151,20 +153,20 @@ def _rule(request: HttpRequest, sample: Sample, reviewer: User) -> str:
     }
     match kind:
         case "skip":
-            leases.skip(sample, reviewer)
+            leases.skip_sample(sample, reviewer)
             return _("Skipped. Others will see it; you will not be given it again.")
         case "discard":
-            decisions.discard(sample, **details)
+            decisions.discard_sample(sample, **details)
             return _("Discarded.")
         case "confirm":
-            decision = decisions.confirm(sample, **details)
+            decision = decisions.confirm_prediction(sample, **details)
             return _("Confirmed: %(category)s.") % {"category": decision.category}
         case "category":
             number = natural_number(what)
             category = sample.project.categories.filter(pk=number).first() if number else None
             if category is None:
                 raise InvalidInput(_("This category no longer exists. Choose another one."))
-            decision = decisions.label(sample, category, **details)
+            decision = decisions.label_sample(sample, category, **details)
         case "name":
             decision = decisions.label_by_name(sample, what or request.POST.get("name", ""), **details)
         case _:
@@ -181,33 +183,33 @@ def _prediction(request: HttpRequest, sample: Sample) -> Prediction | None:
 def _ruling_meant(request: HttpRequest) -> int | None:
     """Return the ruling that the page offered to undo; None where it knew of none."""
     text = request.POST.get("undo", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= LONGEST_KEY else None
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_KEY else None
 
 
 def _go_on(
     request: HttpRequest, sentence: str, *, error: DomainError | None = None, sample: Sample | None = None
 ) -> HttpResponse:
     """Say what happened and show a sample: this one, or the next."""
-    query = asked(QueryDict(request.POST.get("filters", "")))
+    query = filter_query(QueryDict(request.POST.get("filters", "")))
     here = reverse("review:queue") + (f"?{query}" if query else "")
     if not request.headers.get("HX-Request"):
         (messages.error if error else messages.success)(request, sentence)
         return redirect(here)
-    filters = QueueFilters(QueryDict(query)).filters()
+    filters = QueueFilterForm(QueryDict(query)).filters()
     if sample is None:
-        sample = queue.lease_next(user_of(request), filters)
+        sample = queue.lease_next(authenticated_user(request), filters)
     context = _card(request, sample, filters, query) | {"sentence": sentence, "error": error}
     response = render(request, "review/_answer.html", context, status=error.status if error else 200)
     response["HX-Replace-Url"] = here
     return response
 
 
-def _card(request: HttpRequest, sample: Sample | None, filters: Filters, query: str) -> dict[str, Any]:
-    reviewer = user_of(request)
-    waiting = queue.upcoming(reviewer, filters, limit=SHOWN_COUNT + 1)
+def _card(request: HttpRequest, sample: Sample | None, filters: QueueFilters, query: str) -> dict[str, Any]:
+    reviewer = authenticated_user(request)
+    waiting = queue.upcoming_samples(reviewer, filters, limit=SHOWN_COUNT + 1)
     following = next((pk for pk in waiting if sample is None or pk != sample.pk), None)
     return {
-        "card": card.of(sample) if sample else None,
+        "card": card.build_card(sample) if sample else None,
         "waiting": min(len(waiting), SHOWN_COUNT),
         "is_more": len(waiting) > SHOWN_COUNT,
         "following": Sample.objects.filter(pk=following).first() if following else None,

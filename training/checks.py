@@ -16,17 +16,17 @@ from training.trainers.base import trainers
 
 
 @register
-def trainers_can_be_built(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def check_trainers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     return trainers.check("training.E001")
 
 
 @register
-def defaults_are_known(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def check_defaults(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.DEFAULT_TRAINER not in trainers:
         message = f"DEFAULT_TRAINER names '{settings.DEFAULT_TRAINER}', which TRAINERS does not have."
         return [Error(message, hint=f"Choose one of: {', '.join(trainers)}.", id="training.E002")]
     try:
-        known = list(trainers[settings.DEFAULT_TRAINER].backbones())
+        known = list(trainers[settings.DEFAULT_TRAINER].backbone_names())
     except ImproperlyConfigured:
         return []  # training.E001 tells
     if not known or settings.DEFAULT_BACKBONE in known or settings.DEFAULT_TRAINER != "keras":
@@ -36,7 +36,7 @@ def defaults_are_known(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 
 @register
-def weights_folder_exists(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def check_weights_folder(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     folder = settings.CLASSIFR_WEIGHTS_DIR
     if not folder or Path(folder).is_dir():
         return []
@@ -46,7 +46,7 @@ def weights_folder_exists(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
 
 
 @register
-def what_is_in_use_is_set_up(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+def check_backends_in_use(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     """Name the settings that are missing for the default trainer, and for what a project trains or is answered with.
 
     Of projects it only warns: one of them must not keep the server from starting for all the others.
@@ -67,14 +67,14 @@ def _incomplete_projects() -> Iterator[tuple[str, str, list[str]]]:
     for project in _projects():
         if project.trainer and (missing := _missing(trainers, project.trainer)):
             yield f"The trainer of the project '{project.slug}'", project.trainer, missing
-        live = registry.live(project)
+        live = registry.live_version(project)
         if live and (missing := _missing(predictors, live.predictor)):
             yield f"The predictor of the live model of '{project.slug}'", live.predictor, missing
 
 
 def _missing(backends: Any, alias: str) -> list[str]:
     try:
-        return backends[alias].missing()
+        return backends[alias].missing_settings()
     except ImproperlyConfigured:
         return []  # training.E001 and predictions.E001 tell
 

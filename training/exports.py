@@ -18,9 +18,9 @@ import numpy as np
 from django.utils.translation import gettext as _
 
 from common.errors import DomainError
-from predictions.predictors.base import Servable
+from predictions.predictors.base import ModelRef
 from predictions.predictors.local import bundles, preprocessing
-from training.backbones.keras_session import import_quietly
+from training.backbones.keras_session import import_keras_quietly
 
 if TYPE_CHECKING:
     import keras
@@ -39,7 +39,7 @@ class CannotExport(DomainError):
 
 
 @dataclass(frozen=True)
-class Format:
+class ArchiveFormat:
     """One kind of archive. `write` puts the model into a folder; `model` is what it is called there."""
 
     name: str
@@ -47,7 +47,7 @@ class Format:
     write: Callable[["keras.Model", Path], None]
 
 
-def build(model: Servable, labels: list[str], of: str) -> bytes:
+def build_archive(model: ModelRef, labels: list[str], of: str) -> bytes:
     """Return a ZIP archive of a model.
 
     Args:
@@ -60,7 +60,7 @@ def build(model: Servable, labels: list[str], of: str) -> bytes:
         PredictorError, PredictorUnavailable: the model cannot be read.
     """
     format_ = FORMATS[of]
-    bundle = bundles.open_verified(model, bundles.KERAS_MODEL)
+    bundle = bundles.open_bundle(model, bundles.KERAS_MODEL)
     size = int(bundle.manifest["input_size"])
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -71,7 +71,7 @@ def build(model: Servable, labels: list[str], of: str) -> bytes:
         return _zipped(folder)
 
 
-def _convert(format_: Format, model: Path, folder: Path) -> None:
+def _convert(format_: ArchiveFormat, model: Path, folder: Path) -> None:
     try:
         format_.write(_answering(model), folder)
     except CannotExport:
@@ -85,7 +85,7 @@ def _convert(format_: Format, model: Path, folder: Path) -> None:
 
 def _answering(path: Path) -> "keras.Model":
     """Return the Keras model with the probabilities as its only output."""
-    import_quietly()
+    import_keras_quietly()
     import keras
 
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
@@ -115,14 +115,14 @@ def _write_onnx(model: "keras.Model", folder: Path) -> None:
 FORMATS = {
     one.name: one
     for one in (
-        Format("saved_model", "saved_model.pb", _write_saved_model),
-        Format("lite", "model.tflite", _write_lite),
-        Format("onnx", "model.onnx", _write_onnx),
+        ArchiveFormat("saved_model", "saved_model.pb", _write_saved_model),
+        ArchiveFormat("lite", "model.tflite", _write_lite),
+        ArchiveFormat("onnx", "model.onnx", _write_onnx),
     )
 }
 
 
-def _facts(format_: Format, model: Servable, size: int) -> dict[str, object]:
+def _facts(format_: ArchiveFormat, model: ModelRef, size: int) -> dict[str, object]:
     return {
         "DomainType": "Classification",
         "ModelFileName": format_.model,
@@ -133,7 +133,7 @@ def _facts(format_: Format, model: Servable, size: int) -> dict[str, object]:
     }
 
 
-def _readme(format_: Format, size: int) -> str:
+def _readme(format_: ArchiveFormat, size: int) -> str:
     return f"""A model of Classifr: {format_.model}
 
 Input:  "pixels", uint8, shape (N, {size}, {size}, 3): red, green, blue from 0 to 255. Nothing is subtracted or scaled.

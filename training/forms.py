@@ -18,7 +18,7 @@ class StartRunForm(forms.Form):
     seed = forms.IntegerField(
         label=_("Seed"),
         min_value=0,
-        max_value=submission.LARGEST_SEED,
+        max_value=submission.MAX_SEED,
         initial=0,
         help_text=_("The same seed and data give the same model."),
     )
@@ -31,12 +31,12 @@ class StartRunForm(forms.Form):
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        trainer = submission.trainer_named(submission.trainer_alias(project))
+        trainer = submission.trainer_named(submission.project_trainer_alias(project))
         choices = self.fields["backbone"]
         assert isinstance(choices, forms.ChoiceField)  # noqa: S101 (tells the type checker)
-        choices.choices = [(name, name) for name in trainer.backbones()]
+        choices.choices = [(name, name) for name in trainer.backbone_names()]
         choices.initial = submission.default_backbone(trainer)
-        if not any(map(trainer.fine_tunes, trainer.backbones())):
+        if not any(map(trainer.supports_fine_tuning, trainer.backbone_names())):
             del self.fields["fine_tune"]
 
 
@@ -50,20 +50,22 @@ class MultipleFileInput(forms.ClearableFileInput):
     allow_multiple_selected = True
 
 
-class PicturesField(forms.FileField):
+class MultipleFileField(forms.FileField):
     """Several files at once, as a list."""
 
     widget = MultipleFileInput(attrs={"accept": "image/*"})
 
     def clean(self, data: Any, initial: Any = None) -> Any:
         files = data if isinstance(data, list | tuple) else [data]
-        return [super(PicturesField, self).clean(file, initial) for file in files if file or self.required]
+        return [super(MultipleFileField, self).clean(file, initial) for file in files if file or self.required]
 
 
 class PicturesForm(forms.Form):
     """Pictures of one category."""
 
-    pictures = PicturesField(label=_("Pictures"), help_text=_("Checked as every upload is; only new ones are taken."))
+    pictures = MultipleFileField(
+        label=_("Pictures"), help_text=_("Checked as every upload is; only new ones are taken.")
+    )
 
     @property
     def files_sent(self) -> list[UploadedFile]:
@@ -75,7 +77,7 @@ class AddCategoryForm(PicturesForm):
 
     name = forms.CharField(label=_("Name"), max_length=100)
     description = forms.CharField(label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 2}))
-    pictures = PicturesField(
+    pictures = MultipleFileField(
         label=_("Pictures"),
         required=False,
         help_text=_("Pictures that all show this category. You can add more later."),

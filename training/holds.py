@@ -6,7 +6,7 @@ from predictions import holds
 from training.models import DatasetItem
 
 
-@holds.keeps_picture
-def in_a_data_set() -> Exists:
+@holds.blocks_deletion
+def is_in_dataset() -> Exists:
     """A frozen data set must stay what it was, or a model could not be measured on it again."""
     return Exists(DatasetItem.objects.filter(sample=OuterRef("pk")))

@@ -52,16 +52,17 @@ class DatasetItem(models.Model):
         return f"{self.sample}: {self.category} ({self.split})"
 
 
-class FurtherLabel(models.Model):
+class AdditionalLabel(models.Model):
     """One more category of a sample in a data set, where the categories do not exclude each other."""
 
-    item = models.ForeignKey(DatasetItem, models.CASCADE, related_name="further")
+    item = models.ForeignKey(DatasetItem, models.CASCADE, related_name="additional_labels")
     category = models.ForeignKey(Category, models.PROTECT, related_name="+")
 
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(fields=["item", "category"], name="further_category_once_per_item")
         ]
+        db_table = "training_furtherlabel"  # the name it was made with
 
     def __str__(self) -> str:
         return f"{self.item}, also {self.category}"

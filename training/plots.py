@@ -13,8 +13,8 @@ LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 28
 CELL = 34
 LABELS = 110
 LEAN = 60  # how far the last slanted label reaches to the right
-LONGEST_LABEL = 14
-MOST_CLASSES_WITH_NUMBERS = 30
+MAX_LABEL = 14
+MAX_CLASSES_WITH_NUMBERS = 30
 
 
 @dataclass(frozen=True)
@@ -87,7 +87,7 @@ class Matrix:
 
 
 @dataclass(frozen=True)
-class Bar:
+class ReliabilityBar:
     """The answers of one bin of confidence, as geometry and, for the table beside it, in numbers."""
 
     x: float
@@ -106,7 +106,7 @@ class Bar:
 class Reliability:
     """How often answers of a confidence were right: a bar per bin, and a diagonal where bars of honest answers end."""
 
-    bars: list[Bar]
+    bars: list[ReliabilityBar]
     x_ticks: list[Tick]
     y_ticks: list[Tick]
     bins: int
@@ -118,14 +118,14 @@ class Reliability:
     bottom_edge: int = HEIGHT - BOTTOM
 
 
-def reliability(bins: Sequence[Mapping[str, Any]]) -> Reliability:
+def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> Reliability:
     """Return a bar per bin that has answers; both axes go from 0 to 1."""
     bars = []
     for each in bins:
         if each["count"]:
             left, right, top = _along(each["low"]), _along(each["high"]), _y(each["accuracy"], 0, 1)
             bars.append(
-                Bar(
+                ReliabilityBar(
                     x=round(left + 1, 1),
                     y=round(top, 1),
                     width=round(right - left - 2, 1),
@@ -143,7 +143,7 @@ def reliability(bins: Sequence[Mapping[str, Any]]) -> Reliability:
     )
 
 
-def charts(curves: Mapping[str, Sequence[float]]) -> list[Chart]:
+def training_charts(curves: Mapping[str, Sequence[float]]) -> list[Chart]:
     """Return a chart for the losses and one for each other kind of curve, with train and validation side by side."""
     kinds: dict[str, dict[str, Sequence[float]]] = {}
     for name, values in curves.items():
@@ -179,7 +179,7 @@ def learning_curves(title: str, curves: Mapping[str, Mapping[int, float]]) -> Ch
     )
 
 
-def matrix(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Matrix:
+def confusion_matrix_chart(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Matrix:
     """Return a square per pair of classes: row = true, column = predicted, darkness = share of the row."""
     cells = []
     for i, row in enumerate(counts):
@@ -197,7 +197,7 @@ def matrix(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Matrix:
         columns=[Label(_short(name), name, LABELS + i * CELL + middle, LABELS - 6) for i, name in enumerate(names)],
         width=LABELS + CELL * len(names) + LEAN,
         height=LABELS + CELL * len(names) + 4,
-        with_numbers=len(names) <= MOST_CLASSES_WITH_NUMBERS,
+        with_numbers=len(names) <= MAX_CLASSES_WITH_NUMBERS,
     )
 
 
@@ -255,4 +255,4 @@ def _round_up(value: float) -> float:
 
 
 def _short(name: str) -> str:
-    return name if len(name) <= LONGEST_LABEL else f"{name[: LONGEST_LABEL - 1]}…"
+    return name if len(name) <= MAX_LABEL else f"{name[: MAX_LABEL - 1]}…"

@@ -14,9 +14,9 @@ def run(payload: Mapping[str, Any], progress: Progress) -> None:
     """Do a training run. Delivered again after a crash it starts over, after its end it does nothing."""
     if found := TrainingRun.objects.filter(pk=payload["run"]).first():
         with languages.spoken_in(payload):
-            execution.execute(found, progress)
+            execution.execute_run(found, progress)
 
 
 @jobs.every(15)
 def settle_abandoned_runs() -> None:
-    execution.settle_abandoned()
+    execution.end_abandoned_runs()

@@ -14,7 +14,7 @@ def make_user(username: str = "", role: Role = Role.USER, *, password: str = PAS
     username = username or f"user{next(_numbers)}"
     fields.setdefault("email", f"{username}@example.com")
     user = User.objects.create_user(username, password=password, **fields)
-    roles.give(user, role)
+    roles.assign_role(user, role)
     return user
 
 
@@ -27,7 +27,7 @@ def make_maintainer(username: str = "", **fields) -> User:
 
 
 def make_token(user: User, name: str = "my script") -> str:
-    return tokens.create(user, name=name)[1]
+    return tokens.create_token(user, name=name)[1]
 
 
 def make_invitation(

@@ -9,7 +9,7 @@ from django.urls import reverse
 from django.utils import timezone
 
 from accounts import invitations, roles
-from accounts.models import Invitation, User, digest
+from accounts.models import Invitation, User, token_digest
 from accounts.roles import Role
 from accounts.tests.factories import make_invitation, make_maintainer, make_user
 from common.errors import Conflict, InvalidInput
@@ -92,7 +92,7 @@ def test_an_invitation_revoked_after_the_link_was_opened_opens_nothing(client):
 def test_only_the_digest_of_a_token_is_stored():
     invitation, token = make_invitation()
     assert token not in str(Invitation.objects.values().get())
-    assert invitation.token_digest == digest(token)
+    assert invitation.token_digest == token_digest(token)
 
 
 def test_the_token_leaves_the_address_bar(client):
@@ -114,8 +114,8 @@ def test_inviting_an_address_again_ends_the_earlier_link():
     maintainer = make_maintainer()
     _first, token = make_invitation("new@example.com", by=maintainer)
     _second, newer = make_invitation("New@Example.com", by=maintainer)
-    assert invitations.with_token(token) is None
-    assert invitations.with_token(newer)
+    assert invitations.find_by_token(token) is None
+    assert invitations.find_by_token(newer)
 
 
 def test_who_has_an_account_cannot_be_invited():
@@ -164,7 +164,7 @@ def test_open_invitations_are_listed_sent_again_and_revoked(client):
     assert "new@example.com" in client.get(reverse("accounts:users")).content.decode()
     client.post(reverse("accounts:resend_invitation", args=[invitation.pk]))
     assert len(mail.outbox) == 1
-    assert invitations.with_token(token) is None
+    assert invitations.find_by_token(token) is None
     newer = Invitation.objects.get()
     client.post(reverse("accounts:revoke_invitation", args=[newer.pk]))
     assert not Invitation.objects.exists()

@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from accounts import people, roles
+from accounts import roles, user_admin
 from accounts.models import ApiToken, User
 from accounts.roles import Role
 from accounts.tests.factories import PASSWORD, make_maintainer, make_reviewer, make_token, make_user
@@ -22,7 +22,7 @@ def test_a_maintainer_gives_another_role(client):
 
 def test_a_new_role_takes_the_old_ones_rights_away():
     alice, maintainer = make_reviewer("alice"), make_maintainer()
-    people.change_role(alice, Role.USER, by=maintainer)
+    user_admin.change_role(alice, Role.USER, by=maintainer)
     assert not User.objects.get(pk=alice.pk).has_perm(roles.REVIEW)
 
 
@@ -52,16 +52,16 @@ def test_the_last_maintainer_stays(client):
 
 def test_one_of_two_maintainers_may_go_and_a_deactivated_one_does_not_count():
     first, second = make_maintainer(), make_maintainer()
-    people.deactivate(second, by=first)
+    user_admin.deactivate(second, by=first)
     with pytest.raises(Conflict):
-        people.change_role(first, Role.USER, by=first)
+        user_admin.change_role(first, Role.USER, by=first)
 
 
 def test_a_superuser_is_changed_by_superusers_only():
     chief = make_user("chief", is_superuser=True)
     with pytest.raises(Conflict, match="superuser"):
-        people.deactivate(chief, by=make_maintainer())
-    people.deactivate(chief, by=make_user("other", is_superuser=True))
+        user_admin.deactivate(chief, by=make_maintainer())
+    user_admin.deactivate(chief, by=make_user("other", is_superuser=True))
 
 
 def test_deactivating_ends_sessions_and_tokens_at_once(client):
@@ -69,7 +69,7 @@ def test_deactivating_ends_sessions_and_tokens_at_once(client):
     token = make_token(alice)
     client.force_login(alice)
     assert client.get(reverse("accounts:profile")).status_code == 200
-    people.deactivate(alice, by=make_maintainer())
+    user_admin.deactivate(alice, by=make_maintainer())
     assert client.get(reverse("accounts:profile")).status_code == 302
     assert not ApiToken.objects.filter(user=alice).exists()
     assert token
@@ -78,8 +78,8 @@ def test_deactivating_ends_sessions_and_tokens_at_once(client):
 def test_old_sessions_stay_ended_after_a_reactivation(client):
     alice, maintainer = make_user("alice"), make_maintainer()
     client.force_login(alice)
-    people.deactivate(alice, by=maintainer)
-    people.reactivate(alice, by=maintainer)
+    user_admin.deactivate(alice, by=maintainer)
+    user_admin.reactivate(alice, by=maintainer)
     assert client.get(reverse("accounts:profile")).status_code == 302
     client.post(reverse("account_login"), {"login": "alice", "password": PASSWORD})
     assert client.get(reverse("accounts:profile")).status_code == 200
@@ -89,9 +89,9 @@ def test_users_are_found_by_words_and_paged_by_key():
     for number in range(5):
         make_user(f"anna{number}", first_name="Anna")
     make_user("bert")
-    first = people.page(search="anna", size=3)
+    first = user_admin.list_users(search="anna", size=3)
     assert [user.username for user in first.users] == ["anna0", "anna1", "anna2"]
-    second = people.page(search="anna", after=first.next_after, size=3)
+    second = user_admin.list_users(search="anna", after=first.next_after, size=3)
     assert [user.username for user in second.users] == ["anna3", "anna4"]
     assert second.next_after == ""
 

@@ -99,7 +99,7 @@ def test_the_last_use_is_noted_but_not_with_every_request(django_assert_num_quer
 
 def test_a_user_has_so_many_tokens_at_most():
     alice = make_user("alice")
-    for number in range(tokens.MOST_PER_USER):
+    for number in range(tokens.MAX_PER_USER):
         make_token(alice, f"script {number}")
     with pytest.raises(Conflict, match="Revoke one"):
         make_token(alice)

@@ -9,17 +9,17 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
-from accounts import invitations, invited, roles, tokens
+from accounts import invitations, roles, session_invitation, tokens
 from accounts.forms import ProfileForm, TokenForm
 from accounts.models import ApiToken, User
-from accounts.requests import user_of
+from accounts.permissions import authenticated_user
 
 
 @login_required
 @require_http_methods(["GET", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:
     """Show and change what the site knows about the user."""
-    user = User.objects.get(pk=user_of(request).pk)
+    user = User.objects.get(pk=authenticated_user(request).pk)
     form = ProfileForm(request.POST or None, instance=user)
     if request.method == "POST" and form.is_valid():
         form.save()
@@ -41,7 +41,7 @@ def create_token(request: HttpRequest) -> HttpResponse:
     form = TokenForm(request.POST)
     token, text = None, ""
     if form.is_valid():
-        token, text = tokens.create(user_of(request), name=form.cleaned_data["name"])
+        token, text = tokens.create_token(authenticated_user(request), name=form.cleaned_data["name"])
         form = TokenForm()
     context = {**_about_tokens(request), "token_form": form, "new_token": token, "new_token_text": text}
     return _tokens(request, context)
@@ -50,7 +50,7 @@ def create_token(request: HttpRequest) -> HttpResponse:
 @login_required
 @require_POST
 def revoke_token(request: HttpRequest, token_key: str) -> HttpResponse:
-    token = tokens.revoke(user_of(request), token_key)
+    token = tokens.revoke_token(authenticated_user(request), token_key)
     messages.success(request, _("The token “%(name)s” is revoked.") % {"name": token.name})
     if request.headers.get("HX-Request"):
         return _tokens(request, _about_tokens(request))
@@ -58,7 +58,7 @@ def revoke_token(request: HttpRequest, token_key: str) -> HttpResponse:
 
 
 def _about_tokens(request: HttpRequest) -> dict[str, object]:
-    user = user_of(request)
+    user = authenticated_user(request)
     return {
         "role": roles.role_of(user),
         "tokens": ApiToken.objects.filter(user=user),
@@ -71,17 +71,19 @@ def _about_tokens(request: HttpRequest) -> dict[str, object]:
 def _tokens(request: HttpRequest, context: dict[str, object]) -> HttpResponse:
     if request.headers.get("HX-Request"):
         return render(request, "accounts/_tokens.html", context)
-    return render(request, "accounts/profile.html", {"form": ProfileForm(instance=user_of(request)), **context})
+    return render(
+        request, "accounts/profile.html", {"form": ProfileForm(instance=authenticated_user(request)), **context}
+    )
 
 
 @never_cache
 @require_GET
-def open_invitation(request: HttpRequest, token: str) -> HttpResponse:
+def accept_invitation(request: HttpRequest, token: str) -> HttpResponse:
     """Let a visitor with a valid link on to sign-up. The token stays in the session, not in the address."""
-    invitation = invitations.with_token(token)
+    invitation = invitations.find_by_token(token)
     if invitation is None:
         return render(request, "accounts/invitation_invalid.html", status=404)
     if request.user.is_authenticated:
         return render(request, "accounts/invitation_logged_in.html", {"invitation": invitation}, status=409)
-    invited.remember(request, token, invitation)
+    session_invitation.store_invitation_token(request, token, invitation)
     return redirect("account_signup")

@@ -9,10 +9,10 @@ from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_POST
 
-from accounts import invitations, letters, people, roles
+from accounts import emails, invitations, roles, user_admin
 from accounts.forms import ROLE_NAMES, InvitationForm, RoleForm
 from accounts.models import Invitation, User
-from accounts.requests import user_of
+from accounts.permissions import authenticated_user
 from accounts.roles import Role
 from common.errors import InvalidInput
 
@@ -20,7 +20,7 @@ from common.errors import InvalidInput
 @login_required
 @permission_required(roles.INVITE, raise_exception=True)
 @require_GET
-def users(request: HttpRequest) -> HttpResponse:
+def user_list(request: HttpRequest) -> HttpResponse:
     """List users, a page at a time, with a search; and the open invitations."""
     return render(request, "accounts/users.html", _about_users(request))
 
@@ -33,7 +33,7 @@ def change_role(request: HttpRequest, pk: int) -> HttpResponse:
     form = RoleForm(request.POST)
     if not form.is_valid():
         raise InvalidInput(_("Choose one of the roles user, reviewer and maintainer."))
-    people.change_role(user, Role(form.cleaned_data["role"]), by=user_of(request))
+    user_admin.change_role(user, Role(form.cleaned_data["role"]), by=authenticated_user(request))
     messages.success(request, _("The role of %(user)s is changed.") % {"user": user.get_username()})
     return _back_to_users(request)
 
@@ -43,7 +43,7 @@ def change_role(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def deactivate(request: HttpRequest, pk: int) -> HttpResponse:
     user = get_object_or_404(User, pk=pk)
-    people.deactivate(user, by=user_of(request))
+    user_admin.deactivate(user, by=authenticated_user(request))
     messages.success(
         request,
         _("%(user)s is deactivated: sessions have ended and API tokens are revoked.") % {"user": user.get_username()},
@@ -56,7 +56,7 @@ def deactivate(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 def reactivate(request: HttpRequest, pk: int) -> HttpResponse:
     user = get_object_or_404(User, pk=pk)
-    people.reactivate(user, by=user_of(request))
+    user_admin.reactivate(user, by=authenticated_user(request))
     messages.success(request, _("%(user)s may log in again.") % {"user": user.get_username()})
     return _back_to_users(request)
 
@@ -65,13 +65,13 @@ def reactivate(request: HttpRequest, pk: int) -> HttpResponse:
 @permission_required(roles.INVITE, raise_exception=True)
 @never_cache
 @require_POST
-def invite(request: HttpRequest) -> HttpResponse:
+def invite_user(request: HttpRequest) -> HttpResponse:
     """Send an invitation, and show its link this once: mail may be slow, or go to the console."""
     form = InvitationForm(request.POST)
     if not form.is_valid():
         return render(request, "accounts/users.html", {**_about_users(request), "invitation_form": form}, status=400)
     role = Role(form.cleaned_data["role"])
-    return _send(request, *invitations.invite(form.cleaned_data["email"], role, by=user_of(request)))
+    return _send(request, *invitations.invite(form.cleaned_data["email"], role, by=authenticated_user(request)))
 
 
 @login_required
@@ -80,7 +80,7 @@ def invite(request: HttpRequest) -> HttpResponse:
 @require_POST
 def resend_invitation(request: HttpRequest, pk: int) -> HttpResponse:
     invitation = get_object_or_404(Invitation, pk=pk, accepted_at=None)
-    return _send(request, *invitations.renew(invitation, by=user_of(request)))
+    return _send(request, *invitations.reissue(invitation, by=authenticated_user(request)))
 
 
 @login_required
@@ -95,14 +95,14 @@ def revoke_invitation(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _send(request: HttpRequest, invitation: Invitation, token: str) -> HttpResponse:
     link = request.build_absolute_uri(reverse("accounts:invitation", args=[token]))
-    sent = letters.send_invitation(invitation, link)
+    sent = emails.send_invitation(invitation, link)
     context = {"new_invitation": invitation, "link": link, "sent": sent}
     return render(request, "accounts/users.html", {**_about_users(request), **context})
 
 
 def _about_users(request: HttpRequest) -> dict[str, object]:
     search, after = request.GET.get("search", "").strip(), request.GET.get("after", "")
-    page = people.page(search=search, after=after)
+    page = user_admin.list_users(search=search, after=after)
     for user in page.users:
         # The groups are prefetched: asking `roles.role_of` would be a query for each user.
         user.role = next((group.name for group in user.groups.all() if group.name in list(Role)), "")  # type: ignore[attr-defined]

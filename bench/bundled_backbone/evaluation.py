@@ -28,7 +28,7 @@ Features = dict[str, np.ndarray]
 
 def network_features(weights: Path) -> Callable[[np.ndarray], np.ndarray]:
     """A function from one uint8 picture to its feature vector, by the exported weights."""
-    return lite_runner(bundled.build(weights))
+    return lite_runner(bundled.load_network(weights))
 
 
 def teacher_features(file: Path, size: int = 224) -> Callable[[np.ndarray], np.ndarray]:

@@ -31,9 +31,9 @@ def make_job(**fields):
 def test_a_nok_whose_picture_is_lost_is_seen_and_can_be_tried_again(client, maintainer):
     prediction = make_prediction()
     storages["uploads"].delete(prediction.sample.file_name)
-    feedback.give(prediction, "NOK", by=prediction.user)
+    feedback.give_feedback(prediction, "NOK", by=prediction.user)
     jobs.discover()
-    jobs.run_due()
+    jobs.run_due_jobs()
     assert "background work has failed" in client.get(reverse("training:overview")).content.decode()
     page = client.get(ADDRESS).content.decode()
     assert "Keep a picture that a user called wrong" in page and prediction.sample.file_name in page
@@ -57,7 +57,7 @@ def test_what_fails_over_and_over_is_seen_before_it_has_failed(client, maintaine
 
 
 def test_only_the_newest_are_shown(client, maintainer, monkeypatch):
-    monkeypatch.setattr(background, "MOST_SHOWN", 1)
+    monkeypatch.setattr(background, "MAX_SHOWN", 1)
     make_job(error="older")
     make_job(error="newer")
     page = client.get(ADDRESS).content.decode()

@@ -47,7 +47,7 @@ def test_the_users_have_their_roles_and_can_log_in(small_demo):
         user = User.objects.get(username=username)
         assert roles.role_of(user) == role
         assert user.check_password(passwords()[username])
-        assert passwords()[username] in demo.users_table()
+        assert passwords()[username] in demo.format_users()
     assert len(set(passwords().values())) == len(demo.ROLES)
 
 
@@ -68,8 +68,8 @@ def test_a_password_that_was_changed_is_not_shown(small_demo):
     user = User.objects.get(username="demo")
     user.set_password("something else entirely")
     user.save()
-    assert passwords()["demo"] not in demo.users_table()
-    assert "(changed)" in demo.users_table()
+    assert passwords()["demo"] not in demo.format_users()
+    assert "(changed)" in demo.format_users()
 
 
 def test_one_password_from_the_environment_holds_for_all(small_demo, monkeypatch):
@@ -82,7 +82,7 @@ def test_one_password_from_the_environment_holds_for_all(small_demo, monkeypatch
 def test_a_long_password_keeps_its_distance_from_the_next_column(small_demo, monkeypatch):
     monkeypatch.setenv(demo.PASSWORD_VARIABLE, "trattoria al ponte vecchio")
     demo.make_users()
-    assert f"trattoria al ponte vecchio  {demo.MAY['demo']}" in demo.users_table()
+    assert f"trattoria al ponte vecchio  {demo.MAY['demo']}" in demo.format_users()
 
 
 def test_a_weak_password_is_refused_with_a_reason(small_demo, monkeypatch):
@@ -93,25 +93,25 @@ def test_a_weak_password_is_refused_with_a_reason(small_demo, monkeypatch):
 
 def test_the_samples_are_true_without_a_picture(small_demo):
     project = demo.make_project()
-    assert demo.load_samples(project) == SAMPLES_PER_DISH * len(demo.DISHES)
-    assert ground_truth.labelled(project).count() == SAMPLES_PER_DISH * len(demo.DISHES)
+    assert demo.load_demo_samples(project) == SAMPLES_PER_DISH * len(demo.DISHES)
+    assert ground_truth.labelled_samples(project).count() == SAMPLES_PER_DISH * len(demo.DISHES)
     assert not Sample.objects.with_picture().exists()
 
 
 def test_made_again_nothing_is_added_and_a_renamed_category_stays_renamed(small_demo):
     project = demo.make_project()
-    demo.load_samples(project)
+    demo.load_demo_samples(project)
     project.categories.filter(name="gnocchi").update(name="dumplings")
     assert demo.make_project() == project
-    assert demo.load_samples(project) == 0
+    assert demo.load_demo_samples(project) == 0
     assert {category.name for category in project.categories.all()} == {"dumplings", *demo.DISHES} - {"gnocchi"}
 
 
 def test_the_command_ends_with_a_live_model_and_keeps_it(small_demo, capsys):
     call_command("demo")
     project = Project.objects.get(slug=demo.SLUG)
-    live = registry.live(project)
+    live = registry.live_version(project)
     assert live is not None and set(live.class_names) == set(demo.DISHES)
     assert "maintainer" in capsys.readouterr().out
     call_command("demo")
-    assert registry.live(project) == live
+    assert registry.live_version(project) == live

@@ -3,7 +3,7 @@
 import pytest
 from django.db import connection
 
-from classifr.health import readiness
+from classifr.health import readiness_cache
 from predictions.tests.factories import make_live_model
 
 pytestmark = pytest.mark.django_db
@@ -11,9 +11,9 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def look_anew():
-    readiness.forget()
+    readiness_cache.invalidate()
     yield
-    readiness.forget()
+    readiness_cache.invalidate()
 
 
 def parts(client, *, status: int) -> dict[str, str]:
@@ -48,7 +48,7 @@ def test_with_a_storage_that_cannot_be_used_it_is_not_ready(client, settings, tm
 
 
 def test_with_a_full_disk_it_is_not_ready(client, monkeypatch):
-    monkeypatch.setattr("classifr.health.LEAST_FREE_BYTES", 10**18)
+    monkeypatch.setattr("classifr.health.MIN_FREE_BYTES", 10**18)
     assert parts(client, status=503)["storage uploads"] == "disk full"
 
 

@@ -91,13 +91,13 @@ def test_a_wrong_answer_becomes_the_next_model(project, tmp_path):
     assert str(sample.uuid) in page.content.decode()
     pizza = project.categories.get(name="pizza")
     reviewer.post(f"/review/samples/{sample.uuid}/decide/", {"ruling": f"category:{pizza.pk}", "prediction": first.pk})
-    assert ground_truth.labelled(project).get(pk=sample.pk).true_category_id == pizza.pk
+    assert ground_truth.labelled_samples(project).get(pk=sample.pk).true_category_id == pizza.pk
     assert str(sample.uuid) not in reviewer.get("/review/").content.decode()
     assert "pizza" in user.get(f"/predictions/{first.uuid}/").content.decode()
 
     # 7, 8  One command trains, measures and promotes.
     call_command("retrain", "--project", "dishes", "--promote")
-    live = registry.live(project)
+    live = registry.live_version(project)
     assert live is not None and live.number == 2
     assert live.class_names == ["gnocchi", "pizza", "risotto", "tiramisu"]
 
@@ -116,7 +116,7 @@ def test_a_right_answer_leaves_nothing_behind(project):
     prediction.sample.refresh_from_db()
     assert not prediction.sample.has_picture
     assert not stored[0].exists(stored[1])
-    assert not ground_truth.labelled(project).exists(), "a model must not confirm itself"
+    assert not ground_truth.labelled_samples(project).exists(), "a model must not confirm itself"
 
 
 def test_a_category_without_pictures_is_left_out_of_the_next_model(project, capsys, tmp_path):
@@ -128,6 +128,6 @@ def test_a_category_without_pictures_is_left_out_of_the_next_model(project, caps
     call_command("import_images", str(tmp_path), "--project", "dishes")
     call_command("add_category", "cake", "--project", "dishes")
     call_command("retrain", "--project", "dishes", "--promote")
-    live = registry.live(project)
+    live = registry.live_version(project)
     assert live is not None and live.class_names == list(DISHES)
     assert "cake" in capsys.readouterr().out

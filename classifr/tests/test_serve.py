@@ -16,7 +16,7 @@ from django.core.management import CommandError, call_command
 
 from classifr import supervision
 from classifr.management.commands import serve
-from classifr.supervision import NeverCameUp, PortTaken, Supervisor, ensure_free
+from classifr.supervision import PortInUse, StartupFailed, Supervisor, ensure_port_free
 from classifr.tests.process_tree import ROOT, Tree, manage
 from scripts.services import Postgres, free_port, wait_until
 
@@ -141,7 +141,7 @@ def test_a_web_server_that_is_killed_before_it_answers_is_started_again(run_with
 
 def test_a_web_server_that_gives_up_by_itself_ends_everything(run_with):
     children = Children(1, 3, 1)
-    with pytest.raises(NeverCameUp):
+    with pytest.raises(StartupFailed):
         run_with(children)
     assert children.started == 3
 
@@ -192,8 +192,8 @@ def test_a_taken_port_is_refused_with_a_way_out():
         other.bind(("127.0.0.1", 0))
         other.listen()
         port = other.getsockname()[1]
-        with pytest.raises(PortTaken):
-            ensure_free("127.0.0.1", port)
+        with pytest.raises(PortInUse):
+            ensure_port_free("127.0.0.1", port)
         with pytest.raises(CommandError, match="choose another port"):
             call_command("serve", "--port", str(port))
 
@@ -204,7 +204,7 @@ def test_a_taken_port_is_refused_with_a_way_out():
     + [("127.0.0.1", False), ("::1", False), ("[::1]", False), ("localhost", False), ("127.8.8.8", False)],
 )
 def test_who_listens_for_others_is_told_of_a_proxy(monkeypatch, capsys, bind, warned):
-    monkeypatch.setattr(serve, "ensure_free", lambda bind, port: None)
+    monkeypatch.setattr(serve, "ensure_port_free", lambda bind, port: None)
     monkeypatch.setattr(serve.signal, "signal", lambda number, handler: None)
     monkeypatch.setattr(serve.Supervisor, "run", lambda self, **options: None)
     call_command("serve", "--bind", bind)
@@ -212,4 +212,4 @@ def test_who_listens_for_others_is_told_of_a_proxy(monkeypatch, capsys, bind, wa
 
 
 def test_a_free_port_is_accepted():
-    ensure_free("127.0.0.1", free_port())
+    ensure_port_free("127.0.0.1", free_port())

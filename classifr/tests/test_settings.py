@@ -146,13 +146,13 @@ def test_there_is_a_web_process_for_each_core_that_may_be_used(monkeypatch, tmp_
     monkeypatch.setattr(processes.os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
     limit = tmp_path / "cpu.max"
     monkeypatch.setattr(processes, "CPU_LIMIT", limit)
-    assert processes.web_processes() == processes.MOST_WEB_PROCESSES
+    assert processes.web_process_count() == processes.MAX_WEB_PROCESSES
     for text, cores in {"300000 100000": 3, "50000 100000": 1, "max 100000": 64}.items():
         limit.write_text(text)
-        assert processes.usable_cores() == cores
-        assert processes.web_processes() == min(cores, processes.MOST_WEB_PROCESSES)
+        assert processes.usable_core_count() == cores
+        assert processes.web_process_count() == min(cores, processes.MAX_WEB_PROCESSES)
     monkeypatch.setenv("WEB_CONCURRENCY", "3")
-    assert processes.web_processes() == 3
+    assert processes.web_process_count() == 3
 
 
 def test_the_embedded_default_is_private():

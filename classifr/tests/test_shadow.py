@@ -7,7 +7,7 @@ from django.utils import timezone
 from common import jobs
 from common.models import Job
 from customvision.api.tests.factories import make_caller, make_published
-from predictions import shadowing, shadows
+from predictions import shadow_deployment, shadow_inference
 from predictions.models import Prediction, ShadowPrediction
 from predictions.tests.factories import make_live_model, make_model_version, make_picture_bytes, make_upload, make_user
 
@@ -16,9 +16,9 @@ pytestmark = pytest.mark.django_db
 
 def work() -> None:
     jobs.discover()
-    shadowing.ask_for_answers()
-    Job.objects.filter(queue=shadowing.QUEUE).update(due_at=timezone.now())
-    jobs.run_due(shadowing.QUEUE)
+    shadow_inference.enqueue_pending()
+    Job.objects.filter(queue=shadow_inference.QUEUE).update(due_at=timezone.now())
+    jobs.run_due_jobs(shadow_inference.QUEUE)
 
 
 @pytest.fixture
@@ -31,7 +31,7 @@ def published(caller):
     """The path below which clients of Custom Vision classify, with another model in shadow of the published one."""
     project, _ids, _iteration = make_published(caller)
     published = project.model_versions.get()
-    shadows.start(make_model_version(project, published.class_names), by=None)
+    shadow_deployment.start_shadow(make_model_version(project, published.class_names), by=None)
     return f"{project.uuid}/classify/iterations/live%20one/image"
 
 

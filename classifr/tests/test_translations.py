@@ -130,8 +130,8 @@ def test_a_training_run_is_told_in_the_language_of_who_asked_for_it():
     with translation.override("ja"):
         make_run(make_trainable())
     heard = []
-    with patch("training.runs.execution.execute", side_effect=lambda *_: heard.append(translation.get_language())):
-        jobs.run_due("training")
+    with patch("training.runs.execution.execute_run", side_effect=lambda *_: heard.append(translation.get_language())):
+        jobs.run_due_jobs("training")
     assert heard == ["ja"]
     assert translation.get_language() == "en"
 
@@ -140,10 +140,10 @@ def test_a_training_run_is_told_in_the_language_of_who_asked_for_it():
 @pytest.mark.django_db
 def test_a_batch_of_pictures_is_answered_in_the_language_of_who_sent_it():
     with translation.override("fr"):
-        batches.create(make_live_model().project, [make_upload()], by=make_maintainer())
+        batches.create_batch(make_live_model().project, [make_upload()], by=make_maintainer())
     heard = []
-    with patch("predictions.batches.classify_waiting", side_effect=lambda *_: heard.append(translation.get_language())):
-        jobs.run_due()
+    with patch("predictions.batches.classify_batch", side_effect=lambda *_: heard.append(translation.get_language())):
+        jobs.run_due_jobs()
     assert heard == ["fr"]
 
 

@@ -124,7 +124,7 @@ def start(monkeypatch) -> Iterator[Callable[..., Process]]:
     def note(code: int = 0) -> None:
         raise SystemExit(f"left at once with {code}")
 
-    monkeypatch.setattr(processes, "leave_now", note)
+    monkeypatch.setattr(processes, "exit_immediately", note)
     monkeypatch.setattr(web_worker, "LOOK_SECONDS", 0.05)
     made: list[Process] = []
 
@@ -328,8 +328,8 @@ def test_the_newest_is_served_when_there_are_too_many(start):
 
 
 def test_much_that_arrives_waits_on_the_disk_and_too_much_is_refused(start, monkeypatch):
-    monkeypatch.setattr(web_worker, "MOST_BYTES_IN_MEMORY", 100_000)
-    monkeypatch.setattr(web_worker, "MOST_BYTES_ON_DISK", 200_000)
+    monkeypatch.setattr(web_worker, "MAX_BYTES_IN_MEMORY", 100_000)
+    monkeypatch.setattr(web_worker, "MAX_BYTES_ON_DISK", 200_000)
     process = start()
     with process.connect() as large, process.connect() as small:
         small.sendall(request("/digest", "Content-Length: 60001", body=b"x" * 60_000))

@@ -29,7 +29,7 @@ _HEIC_SIZE = re.compile(rb"ispe.{4}(.{4})(.{4})", re.DOTALL)
 _HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
 
 
-class Broken(Exception):
+class MalformedFile(Exception):
     """The file is not put together as its format demands."""
 
 
@@ -46,7 +46,7 @@ class Container:
     claimed: tuple[int, int] = (1, 1)
 
 
-def format_of(data: bytes) -> str:
+def detect_format(data: bytes) -> str:
     """Return the format that the first bytes show, one of ours, or "" for anything else. Names do not count."""
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
@@ -63,7 +63,7 @@ def format_of(data: bytes) -> str:
     return ""
 
 
-def take_apart(data: bytes, format: str) -> Container:
+def split_container(data: bytes, format: str) -> Container:
     """Return the parts of a file of this format. Raises Broken."""
     match format:
         case "JPEG":
@@ -92,7 +92,7 @@ def _jpeg(data: bytes) -> Container:
             position = start + 2
             continue
         if marker in _JPEG_FRAMES and marker not in _JPEG_FRAMES_OF_BROWSERS:
-            raise Broken("coded in a way that no browser shows, and some of which cost much")
+            raise MalformedFile("coded in a way that no browser shows, and some of which cost much")
         end = start + 2 + _jpeg_length(data, start)
         if marker == _JPEG_START_OF_SCAN:
             scans += 1
@@ -104,16 +104,16 @@ def _jpeg(data: bytes) -> Container:
             kept.append(view[start:end])
         position = end
     else:
-        raise Broken("too many segments")
+        raise MalformedFile("too many segments")
     return Container(b"".join(kept), exif, scans)
 
 
 def _jpeg_length(data: bytes, start: int) -> int:
     if start + 4 > len(data):
-        raise Broken("ends in a marker")
+        raise MalformedFile("ends in a marker")
     (length,) = struct.unpack_from(">H", data, start + 2)
     if length < 2:
-        raise Broken("segment shorter than its own length")
+        raise MalformedFile("segment shorter than its own length")
     return length
 
 
@@ -139,17 +139,17 @@ def _png(data: bytes) -> Container:
         if kind == b"IEND":
             break
     else:
-        raise Broken("too many chunks")
+        raise MalformedFile("too many chunks")
     return Container(b"".join(kept), exif)
 
 
 def _bmp(data: bytes) -> Container:
     """Refuse run-length coding, which hardly anyone uses: a few kilobytes of it keep Pillow busy for seconds."""
     if len(data) < 54:
-        raise Broken("shorter than its header")
+        raise MalformedFile("shorter than its header")
     (header_bytes,) = struct.unpack_from("<I", data, 14)
     if header_bytes >= 40 and struct.unpack_from("<I", data, 30)[0] not in (0, 3):
-        raise Broken("run-length coded")
+        raise MalformedFile("run-length coded")
     return Container(data)
 
 

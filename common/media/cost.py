@@ -13,7 +13,7 @@ from django.conf import settings
 from common.media import containers
 from common.media.images import MAX_SCANS
 
-_MOST_SEGMENTS = 200
+_MAX_SEGMENTS = 200
 _JPEG_MARKERS_WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xDA), 0xFF}
 _JPEG_FRAMES, _JPEG_PROGRESSIVE, _JPEG_START_OF_SCAN = {0xC0, 0xC1, 0xC2}, 0xC2, 0xDA
 _JPEG_FRAME = re.compile(rb"\xff[\xc0-\xc2]..\x08(..)(..)", re.DOTALL)
@@ -31,7 +31,7 @@ class _Unusual(Exception):
 
 def megapixels(data: bytes) -> float:
     """Return the megapixels of a picture times its scans; 0 for what will be refused before it is decoded."""
-    format = containers.format_of(data)
+    format = containers.detect_format(data)
     try:
         (width, height), scans = _told(data, format)
     except struct.error:
@@ -60,7 +60,7 @@ def _told(data: bytes, format: str) -> tuple[Size, int]:
         case "WEBP":
             width, height = _webp(data)
         case "HEIC":
-            width, height = containers.take_apart(data, format).claimed
+            width, height = containers.split_container(data, format).claimed
         case _:
             width, height = 0, 0
     return (width, height), 1
@@ -69,7 +69,7 @@ def _told(data: bytes, format: str) -> tuple[Size, int]:
 def _jpeg(data: bytes) -> tuple[Size, int]:
     frames: list[tuple[int, int, int, int]] = []
     position = 2
-    for _segment in range(_MOST_SEGMENTS):
+    for _segment in range(_MAX_SEGMENTS):
         start, marker, length = struct.unpack_from(">BBH", data, position)
         if start != 0xFF or marker in _JPEG_MARKERS_WITHOUT_LENGTH:
             break
@@ -90,7 +90,7 @@ def _gif(data: bytes) -> Size:
     """Return the size of the screen, or of the first frame where that is larger: a decoder enlarges the screen."""
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     position = 13 + (3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0)
-    for _block in range(_MOST_SEGMENTS):
+    for _block in range(_MAX_SEGMENTS):
         (kind,) = struct.unpack_from("B", data, position)
         if kind == _GIF_FRAME:
             left, top, right, bottom = struct.unpack_from("<HHHH", data, position + 1)
@@ -98,7 +98,7 @@ def _gif(data: bytes) -> Size:
         if kind != _GIF_EXTENSION:
             break
         position += 2
-        for _part in range(_MOST_SEGMENTS):
+        for _part in range(_MAX_SEGMENTS):
             (length,) = struct.unpack_from("B", data, position)
             position += 1 + length
             if not length:
@@ -136,6 +136,6 @@ def _scans(data: bytes, format: str) -> int:
     if format != "JPEG":
         return 1
     try:
-        return max(1, containers.take_apart(data, format).scans)
-    except containers.Broken:
+        return max(1, containers.split_container(data, format).scans)
+    except containers.MalformedFile:
         return data.count(_JPEG_SCAN)  # it will be refused; until that is known, the dearest that it can be

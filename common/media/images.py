@@ -51,12 +51,21 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-_USUAL_ERRORS = (OSError, SyntaxError, ValueError, EOFError, RuntimeError, struct.error, zlib.error, containers.Broken)
+_USUAL_ERRORS = (
+    OSError,
+    SyntaxError,
+    ValueError,
+    EOFError,
+    RuntimeError,
+    struct.error,
+    zlib.error,
+    containers.MalformedFile,
+)
 _TOO_MANY_PIXELS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
 # A large picture takes hundreds of megabytes while it is decoded, so a process decodes them one after the other.
 _one_large_at_a_time = Turns()
-_LONGEST_WAIT_SECONDS = 30
+_MAX_WAIT_SECONDS = 30
 
 
 class InvalidPicture(InvalidInput):
@@ -91,7 +100,7 @@ class Picture:
         return replace(self, image=Image.new("RGB", (1, 1)), full_size=self.size)
 
 
-def receive(
+def decode_upload(
     data: bytes,
     *,
     formats: Sequence[str] | None = None,
@@ -122,11 +131,11 @@ def receive(
 
 def _kept_as_coded(data: bytes, accepted: Sequence[str], least_side: int | None, sender: object) -> Picture | None:
     """Take the picture with its coefficients as they are; None if it has to change, or if there is more in its scan."""
-    rewritten = jpeg.rewrite(data)
+    rewritten = jpeg.strip_metadata(data)
     facts = exif.read(rewritten.exif) if rewritten else exif.Facts()
     if rewritten is None or facts.orientation in _UPRIGHT:
         return None
-    feed = jpeg.Feed(rewritten.data)
+    feed = jpeg.TrailingDataReader(rewritten.data)
     image: Image.Image = Image.open(feed, formats=["JPEG"])
     full_size = image.size
     _check_size(full_size, accepted)
@@ -143,9 +152,9 @@ def _kept_as_coded(data: bytes, accepted: Sequence[str], least_side: int | None,
 
 
 def _encoded_anew(data: bytes, format: str, accepted: Sequence[str], sender: object) -> Picture:
-    container = containers.take_apart(data, format)
+    container = containers.split_container(data, format)
     if container.scans > MAX_SCANS:
-        raise refusal(_("The picture is stored in too many scans."), accepted)
+        raise invalid_picture(_("The picture is stored in too many scans."), accepted)
     _check_size(container.claimed, accepted)
     image = _open(container.pixels, format)
     _check_size(image.size, accepted)
@@ -159,7 +168,7 @@ def _encoded_anew(data: bytes, format: str, accepted: Sequence[str], sender: obj
     return Picture(image, encoded, media_type, _digest(data), _capture(data, format, image.size, facts))
 
 
-def load(data: bytes, *, least_side: int | None = None) -> Image.Image:
+def decode_stored(data: bytes, *, least_side: int | None = None) -> Image.Image:
     """Return a stored picture of ours as RGB; of as many pixels as `receive` gives for the same `least_side`.
 
     Raises:
@@ -172,7 +181,7 @@ def load(data: bytes, *, least_side: int | None = None) -> Image.Image:
         return image if image.mode == "RGB" else image.convert("RGB")
 
 
-def thumbnail(data: bytes, side: int) -> bytes:
+def make_thumbnail(data: bytes, side: int) -> bytes:
     """Return a stored picture of ours as a small JPEG, no side longer than `side`; a small one is not enlarged.
 
     Raises:
@@ -185,7 +194,7 @@ def thumbnail(data: bytes, side: int) -> bytes:
     return buffer.getvalue()
 
 
-def refusal(reason: str, accepted: Sequence[str] | None = None) -> InvalidPicture:
+def invalid_picture(reason: str, accepted: Sequence[str] | None = None) -> InvalidPicture:
     """Return the refusal to raise: the reason, and after it what is accepted. Both are whole, translated sentences."""
     limits = _("Accepted are pictures as %(formats)s, up to %(megabytes)s MB and %(megapixels)s megapixels.") % {
         "formats": ", ".join(accepted or _names(settings.UPLOAD_FORMATS)),
@@ -195,8 +204,8 @@ def refusal(reason: str, accepted: Sequence[str] | None = None) -> InvalidPictur
     return InvalidPicture(f"{reason} {limits}")
 
 
-def too_long(accepted: Sequence[str] | None = None) -> InvalidPicture:
-    return refusal(_("The file is too large."), accepted)
+def file_too_large(accepted: Sequence[str] | None = None) -> InvalidPicture:
+    return invalid_picture(_("The file is too large."), accepted)
 
 
 def _names(formats: Sequence[str]) -> tuple[str, ...]:
@@ -205,14 +214,14 @@ def _names(formats: Sequence[str]) -> tuple[str, ...]:
 
 def _accepted_format(data: bytes, accepted: Sequence[str], most_bytes: int) -> str:
     if not data:
-        raise refusal(_("The file is empty."), accepted)
+        raise invalid_picture(_("The file is empty."), accepted)
     if len(data) > most_bytes:
-        raise too_long(accepted)
-    format = containers.format_of(data)
+        raise file_too_large(accepted)
+    format = containers.detect_format(data)
     if not format:
-        raise refusal(_("This file is not a picture that can be read here."), accepted)
+        raise invalid_picture(_("This file is not a picture that can be read here."), accepted)
     if format not in accepted:
-        raise refusal(_("This is a %(format)s picture, which is not accepted.") % {"format": format}, accepted)
+        raise invalid_picture(_("This is a %(format)s picture, which is not accepted.") % {"format": format}, accepted)
     return format
 
 
@@ -239,11 +248,11 @@ def _refusing_what_cannot_be_read(accepted: Sequence[str]) -> Iterator[None]:
         logger.exception("No memory for a picture")
         raise Unavailable(_("The server has no memory left for this picture. Try again in a minute.")) from error
     except _TOO_MANY_PIXELS as error:
-        raise refusal(_("The picture has too many pixels."), accepted) from error
+        raise invalid_picture(_("The picture has too many pixels."), accepted) from error
     except Exception as error:
         if not isinstance(error, _USUAL_ERRORS):
             logger.warning("A picture was refused for an unusual reason", exc_info=True)
-        raise refusal(_("The picture is damaged or incomplete."), accepted) from error
+        raise invalid_picture(_("The picture is damaged or incomplete."), accepted) from error
 
 
 def _open(pixels: bytes, format: str) -> Image.Image:
@@ -269,9 +278,9 @@ def _check_size(size: tuple[int, int], accepted: Sequence[str]) -> None:
     width, height = size
     if width * height > settings.UPLOAD_MAX_PIXELS or max(size) > MAX_SIDE:
         reason = _("The picture has %(width)s x %(height)s pixels, which is too many.")
-        raise refusal(reason % {"width": width, "height": height}, accepted)
+        raise invalid_picture(reason % {"width": width, "height": height}, accepted)
     if min(size) < 1:
-        raise refusal(_("The picture is damaged or incomplete."), accepted)
+        raise invalid_picture(_("The picture is damaged or incomplete."), accepted)
 
 
 @contextmanager
@@ -279,7 +288,7 @@ def _room_for(image: Image.Image, sender: object) -> Iterator[None]:
     if image.width * image.height <= LARGE_PIXELS:
         yield
         return
-    if not _one_large_at_a_time.take(sender, timeout=_LONGEST_WAIT_SECONDS):
+    if not _one_large_at_a_time.take(sender, timeout=_MAX_WAIT_SECONDS):
         raise Unavailable(
             _("Many large pictures are being read. Try again in a minute, or send a smaller one."),
             retry_after_seconds=60,

@@ -26,14 +26,14 @@ _WHOLE_SPECTRUM = bytes([0, 63, 0])
 
 
 @dataclass(frozen=True)
-class Rewritten:
+class StrippedJpeg:
     """The file that is left: start, JFIF, the tables that are used, frame, scan, end. `exif` is what was dropped."""
 
     data: bytes
     exif: bytes
 
 
-class Feed(io.BytesIO):
+class TrailingDataReader(io.BytesIO):
     """A rewritten file to decode, which notices bytes behind the last coefficient: there could be anything in them.
 
     The last byte of the scan is handed out alone. A decoder that has the whole picture without asking for it leaves at
@@ -67,7 +67,7 @@ class _Parts:
     adobe: bytes = b""
 
 
-def rewrite(data: bytes) -> Rewritten | None:
+def strip_metadata(data: bytes) -> StrippedJpeg | None:
     """Return the JPEG without anything that is not its picture, or None if it has to be encoded anew.
 
     It can stay as it is coded when it is sequential, of one scan without restarts, 8 bits deep, grey or YCbCr, and
@@ -79,11 +79,11 @@ def rewrite(data: bytes) -> Rewritten | None:
         return None
 
 
-def _rewritten(data: bytes) -> Rewritten:
+def _rewritten(data: bytes) -> StrippedJpeg:
     parts = _Parts()
     for marker, start, end in _segments(data):
         if marker == _SCAN:
-            return Rewritten(_put_together(data, parts, start, end), parts.exif)
+            return StrippedJpeg(_put_together(data, parts, start, end), parts.exif)
         _take(parts, marker, data[start:end])
     raise _Unusual("no scan")
 

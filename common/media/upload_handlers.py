@@ -26,7 +26,7 @@ _CHUNK_BYTES = 256 * 1024
 _READ_TO_ITS_END_BYTES = 100_000_000
 
 
-class Readable(Protocol):
+class BinaryReader(Protocol):
     def read(self, size: int, /) -> bytes: ...
 
 
@@ -65,7 +65,7 @@ class SizeLimitedUploadHandler(FileUploadHandler):
         if isinstance(self.file, _Unreadable):
             return
         if start + len(raw_data) > settings.UPLOAD_MAX_BYTES:
-            self._forget(images.too_long())
+            self._forget(images.file_too_large())
             return
         try:
             self.file.write(raw_data)
@@ -89,7 +89,7 @@ class SizeLimitedUploadHandler(FileUploadHandler):
             self.file.close()
 
 
-def refusal_of(exception: Exception) -> InvalidInput | None:
+def rejection_message(exception: Exception) -> InvalidInput | None:
     """Return what to tell the sender of a body that was refused before any view saw it; None for other exceptions."""
     if isinstance(exception, TooManyFilesSent):
         message = _("These are more files than can be sent at once. Send at most %(count)s, and the others after them.")
@@ -106,10 +106,10 @@ def _no_space() -> Unavailable:
     return Unavailable(_("The server has no room for the file now. Try again in a minute."), retry_after_seconds=60)
 
 
-def read_file(file: File) -> bytes:
+def read_upload(file: File) -> bytes:
     """Return the bytes of an uploaded file. Raises InvalidPicture if it is longer than is accepted."""
     if file.size > settings.UPLOAD_MAX_BYTES:
-        raise images.too_long()
+        raise images.file_too_large()
     try:
         file.seek(0)
         return file.read()
@@ -117,7 +117,7 @@ def read_file(file: File) -> bytes:
         raise _no_space() from error
 
 
-def read_limited(stream: Readable, limit: int | None = None) -> bytes:
+def read_body(stream: BinaryReader, limit: int | None = None) -> bytes:
     """Return a raw request body of at most `limit` bytes, `UPLOAD_MAX_BYTES` unless given.
 
     What is longer is read on and forgotten for a while, so that the sender is there to read the answer.
@@ -133,11 +133,11 @@ def read_limited(stream: Readable, limit: int | None = None) -> bytes:
     if length > limit:
         kept.clear()
         read_to_the_end(stream)
-        raise images.too_long()
+        raise images.file_too_large()
     return b"".join(kept)
 
 
-def read_to_the_end(stream: Readable) -> None:
+def read_to_the_end(stream: BinaryReader) -> None:
     """Read what is left of a refused body, and forget it: up to a limit, for who sends for ever reads no answer."""
     length = 0
     while length <= _READ_TO_ITS_END_BYTES and (chunk := stream.read(_CHUNK_BYTES)):

@@ -102,10 +102,10 @@ def _in_a_child(work: Callable[[], bytes]) -> bytes:
 def _cost(name: str, data: bytes) -> bytes:
     from common.media import images
 
-    images.receive(encoded("JPEG"))
+    images.decode_upload(encoded("JPEG"))
     before, wall, cpu = _peak_mb(), time.perf_counter(), time.process_time()
     try:
-        answer = str(images.receive(data).image.size)
+        answer = str(images.decode_upload(data).image.size)
     except images.InvalidPicture as refused:
         answer = str(refused)
     costs = {

@@ -6,13 +6,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.utils.translation import gettext, override
 
-from common import ahead
-from common.ahead import map_ahead
+from common import parallel
+from common.parallel import parallel_map
 
 
 @pytest.fixture(autouse=True)
 def four_cores(monkeypatch):
-    monkeypatch.setattr(ahead, "usable_cores", lambda: 4)
+    monkeypatch.setattr(parallel, "usable_core_count", lambda: 4)
 
 
 def test_a_quick_item_waits_for_the_slow_one_before_it():
@@ -25,7 +25,7 @@ def test_a_quick_item_waits_for_the_slow_one_before_it():
             quick_is_done.set()
         return item
 
-    assert list(map_ahead(work, ["slow", "quick"])) == ["slow", "quick"]
+    assert list(parallel_map(work, ["slow", "quick"])) == ["slow", "quick"]
 
 
 def test_only_so_many_are_begun_before_their_turn():
@@ -36,7 +36,7 @@ def test_only_so_many_are_begun_before_their_turn():
             begun.append(item)
             yield item
 
-    results = map_ahead(str, items(), ahead=3)
+    results = parallel_map(str, items(), ahead=3)
     assert begun == []
     assert next(results) == "0"
     assert begun == [0, 1, 2, 3]
@@ -44,7 +44,7 @@ def test_only_so_many_are_begun_before_their_turn():
 
 
 def test_what_goes_wrong_is_told_at_its_turn():
-    results = map_ahead(lambda item: 1 / item, [1, 0, 2])
+    results = parallel_map(lambda item: 1 / item, [1, 0, 2])
     assert next(results) == 1
     with pytest.raises(ZeroDivisionError):
         next(results)
@@ -65,8 +65,8 @@ def test_nothing_is_begun_after_the_caller_has_left(monkeypatch):
             assert has_left.wait(10)
         done.append(item)
 
-    monkeypatch.setattr(ahead, "ThreadPoolExecutor", Pool)
-    results = map_ahead(work, range(100), ahead=50)
+    monkeypatch.setattr(parallel, "ThreadPoolExecutor", Pool)
+    results = parallel_map(work, range(100), ahead=50)
     next(results)
     results.close()
     assert 0 in done
@@ -75,13 +75,13 @@ def test_nothing_is_begun_after_the_caller_has_left(monkeypatch):
 
 def test_as_many_work_at_once_as_are_asked_for():
     both_are_here = threading.Barrier(2)
-    assert sorted(map_ahead(lambda item: both_are_here.wait(10), [1, 2], threads=2)) == [0, 1]
+    assert sorted(parallel_map(lambda item: both_are_here.wait(10), [1, 2], threads=2)) == [0, 1]
 
 
 def test_it_speaks_the_language_of_the_caller():
     with override("fr"):
-        assert list(map_ahead(gettext, ["Yes"])) == [gettext("Yes")] == ["Oui"]
+        assert list(parallel_map(gettext, ["Yes"])) == [gettext("Yes")] == ["Oui"]
 
 
 def test_of_nothing_comes_nothing():
-    assert list(map_ahead(str, [])) == []
+    assert list(parallel_map(str, [])) == []

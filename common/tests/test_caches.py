@@ -8,7 +8,7 @@ from django.core.cache.backends.locmem import LocMemCache
 from django.urls import reverse
 
 from accounts.tests.factories import make_token
-from classifr.health import readiness
+from classifr.health import readiness_cache
 from classifr.tests.access_world import make_world
 from common import caches as steady
 from predictions.models import Feedback
@@ -18,10 +18,10 @@ from predictions.tests.factories import make_prediction
 @pytest.fixture(autouse=True)
 def look_anew():
     steady.forget_outages()
-    readiness.forget()
+    readiness_cache.invalidate()
     yield
     steady.forget_outages()
-    readiness.forget()
+    readiness_cache.invalidate()
 
 
 class BrokenCache(LocMemCache):
@@ -119,7 +119,7 @@ def test_readiness_tells_and_stays_ready(broken, client):
     answer = client.get("/readyz")
     assert answer.status_code == 200
     assert answer.json()["status"] == "degraded" and answer.json()["parts"]["cache"] == "cannot be used"
-    readiness.forget()
+    readiness_cache.invalidate()
     steady.forget_outages()
     broken.broken = ()
     answer = client.get("/readyz").json()

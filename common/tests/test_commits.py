@@ -4,8 +4,8 @@ import pytest
 from django.db import connection, transaction
 from django.test.utils import CaptureQueriesContext
 
-from common.commits import on_disk
 from common.errors import NotFound
+from common.transactions import durable_transaction
 from predictions import feedback, outbox
 from predictions.models import Category, Feedback
 from predictions.tests.factories import make_category, make_prediction
@@ -35,7 +35,7 @@ def statements(act) -> list[str]:
 
 
 def test_such_a_transaction_is_flushed_and_others_are_not():
-    with on_disk():
+    with durable_transaction():
         assert flushing() == FLUSHED
     assert flushing() == LATER
     with transaction.atomic():
@@ -43,22 +43,22 @@ def test_such_a_transaction_is_flushed_and_others_are_not():
 
 
 def test_within_another_of_its_kind_that_one_flushes():
-    with on_disk(), transaction.atomic(), on_disk():
+    with durable_transaction(), transaction.atomic(), durable_transaction():
         assert flushing() == FLUSHED
     assert flushing() == LATER
 
 
 def test_within_any_other_transaction_it_is_refused():
-    with pytest.raises(RuntimeError, match="durable"), transaction.atomic(), on_disk():
+    with pytest.raises(RuntimeError, match="durable"), transaction.atomic(), durable_transaction():
         Category.objects.update(name="after")
-    with on_disk():
+    with durable_transaction():
         assert flushing() == FLUSHED
     assert flushing() == LATER
 
 
 def test_what_failed_is_rolled_back_and_flushes_no_longer():
     category = make_category(name="before")
-    with pytest.raises(ZeroDivisionError), on_disk():
+    with pytest.raises(ZeroDivisionError), durable_transaction():
         Category.objects.update(name="after")
         raise ZeroDivisionError
     assert Category.objects.get() == category
@@ -69,7 +69,7 @@ def test_what_failed_is_rolled_back_and_flushes_no_longer():
 def test_a_nok_is_flushed_and_so_is_a_ruling():
     prediction = make_prediction()
     acts = [
-        lambda: feedback.give(prediction, Feedback.Verdict.NOK, by=prediction.user, category="pizza"),
+        lambda: feedback.give_feedback(prediction, Feedback.Verdict.NOK, by=prediction.user, category="pizza"),
         lambda: decisions.label_by_name(prediction.sample, "pizza", by=prediction.user),
     ]
     for act in acts:
@@ -79,8 +79,8 @@ def test_a_nok_is_flushed_and_so_is_a_ruling():
 
 def test_where_a_nok_is_kept_is_flushed_before_its_copy_goes():
     prediction = make_prediction()
-    nok = feedback.give(prediction, Feedback.Verdict.NOK, by=prediction.user)
-    done = statements(lambda: outbox.store(nok.pk))
+    nok = feedback.give_feedback(prediction, Feedback.Verdict.NOK, by=prediction.user)
+    done = statements(lambda: outbox.store_misclassified(nok.pk))
     assert done.index("PRAGMA synchronous=FULL") < next(i for i, sql in enumerate(done) if "misclassified" in sql)
     assert done[-1] == "PRAGMA synchronous=NORMAL"
 
@@ -88,5 +88,5 @@ def test_where_a_nok_is_kept_is_flushed_before_its_copy_goes():
 def test_a_refused_verdict_leaves_the_connection_as_it_was():
     prediction = make_prediction()
     with pytest.raises(NotFound):
-        feedback.give(prediction, Feedback.Verdict.NOK, by=make_prediction().user)
+        feedback.give_feedback(prediction, Feedback.Verdict.NOK, by=make_prediction().user)
     assert flushing() == LATER

@@ -52,7 +52,7 @@ def test_a_png_whose_header_comes_late_costs_no_less():
 def test_a_gif_whose_frame_is_larger_than_its_screen_costs_what_is_decoded():
     data = bytearray(encoded("GIF", scene(640, 480)))
     data[6:10] = bytes([1, 0, 1, 0])
-    assert images.receive(bytes(data)).size == (640, 480)
+    assert images.decode_upload(bytes(data)).size == (640, 480)
     assert cost.megapixels(bytes(data)) == pytest.approx(0.3072)
     start = 13 + 3 * 2 ** ((data[10] & 7) + 1)
     commented = bytes(data[:start]) + b"!\xfe" + b"\x01x" * 1_000 + b"\0" + bytes(data[start:])
@@ -86,7 +86,7 @@ def test_nothing_in_the_hostile_corpus_is_decoded_for_less():
     cheaper = []
     for case in corpus.cases():
         try:
-            width, height = images.receive(case.data, least_side=1).size
+            width, height = images.decode_upload(case.data, least_side=1).size
         except images.InvalidPicture:
             continue
         if cost.megapixels(case.data) * 1e6 < width * height * 0.999:

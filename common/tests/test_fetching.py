@@ -9,7 +9,7 @@ from ipaddress import IPv4Address, IPv6Address, ip_address
 import pytest
 
 from common import fetching
-from common.fetching import CannotFetch, TooLarge, fetch
+from common.fetching import FetchRefused, ResponseTooLarge, fetch_url
 
 
 class Site(BaseHTTPRequestHandler):
@@ -53,31 +53,31 @@ def site(settings):
 
 @pytest.mark.parametrize("path", ["/picture", "/there"])
 def test_a_picture_is_fetched_also_by_a_redirect(site, path):
-    assert fetch(site + path, most_bytes=100) == b"picture"
+    assert fetch_url(site + path, most_bytes=100) == b"picture"
 
 
 def test_more_than_a_picture_is_refused(site):
-    with pytest.raises(TooLarge):
-        fetch(f"{site}/picture", most_bytes=3)
+    with pytest.raises(ResponseTooLarge):
+        fetch_url(f"{site}/picture", most_bytes=3)
 
 
 @pytest.mark.parametrize("path", ["/gone", "/round", "/file"])
 def test_what_is_no_answer_is_refused(site, path):
-    with pytest.raises(CannotFetch):
-        fetch(site + path, most_bytes=100)
+    with pytest.raises(FetchRefused):
+        fetch_url(site + path, most_bytes=100)
 
 
 def test_a_redirect_into_a_private_place_is_not_followed(site, monkeypatch):
-    monkeypatch.setattr(fetching, "is_allowed", lambda host, address: host == "127.0.0.1")
-    with pytest.raises(CannotFetch):
-        fetch(f"{site}/inside", most_bytes=100)
+    monkeypatch.setattr(fetching, "is_address_allowed", lambda host, address: host == "127.0.0.1")
+    with pytest.raises(FetchRefused):
+        fetch_url(f"{site}/inside", most_bytes=100)
 
 
 def test_an_answer_drop_by_drop_ends_with_the_time(site, monkeypatch):
     monkeypatch.setattr(fetching, "SECONDS", 0.5)
     started = time.monotonic()
-    with pytest.raises(CannotFetch):
-        fetch(f"{site}/slow", most_bytes=100)
+    with pytest.raises(FetchRefused):
+        fetch_url(f"{site}/slow", most_bytes=100)
     assert time.monotonic() - started < 30, "the site would have gone on for a minute"
 
 
@@ -99,7 +99,7 @@ def test_a_name_is_looked_up_once(site, settings, monkeypatch):
         return plain
 
     monkeypatch.setattr(fetching.socket, "create_connection", connected)
-    assert fetch(f"http://pictures.example:{port}/picture", most_bytes=100) == b"picture"
+    assert fetch_url(f"http://pictures.example:{port}/picture", most_bytes=100) == b"picture"
     assert lookups == ["pictures.example"]
 
 
@@ -129,8 +129,8 @@ def test_private_and_senseless_addresses_are_refused(url, monkeypatch):
         raise AssertionError("a connection was opened")
 
     monkeypatch.setattr(fetching.socket, "create_connection", never)
-    with pytest.raises(CannotFetch):
-        fetch(url, most_bytes=100)
+    with pytest.raises(FetchRefused):
+        fetch_url(url, most_bytes=100)
 
 
 PUBLIC = """
@@ -159,38 +159,38 @@ NOT_PUBLIC = """
 
 @pytest.mark.parametrize("address", PUBLIC.split())
 def test_public_addresses_are_asked(address):
-    assert fetching.is_allowed("example.com", ip_address(address))
+    assert fetching.is_address_allowed("example.com", ip_address(address))
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC.split())
 def test_no_others_are_asked_whatever_they_are_embedded_in(address):
-    assert not fetching.is_allowed("example.com", ip_address(address))
+    assert not fetching.is_address_allowed("example.com", ip_address(address))
 
 
 @pytest.mark.parametrize("address", NOT_PUBLIC.split())
 def test_what_this_python_knows_of_addresses_does_not_matter(address, monkeypatch):
     monkeypatch.setattr(IPv4Address, "is_global", True)
     monkeypatch.setattr(IPv6Address, "is_global", True)
-    assert not fetching.is_allowed("example.com", ip_address(address))
+    assert not fetching.is_address_allowed("example.com", ip_address(address))
 
 
 def test_the_setting_allows_networks_and_hosts(settings):
     settings.CUSTOM_VISION_URL_ALLOW = ["10.1.0.0/16", "pictures.internal"]
-    assert fetching.is_allowed("a", ip_address("10.1.2.3"))
-    assert fetching.is_allowed("Pictures.internal", ip_address("192.168.0.1"))
-    assert not fetching.is_allowed("a", ip_address("10.2.0.1"))
+    assert fetching.is_address_allowed("a", ip_address("10.1.2.3"))
+    assert fetching.is_address_allowed("Pictures.internal", ip_address("192.168.0.1"))
+    assert not fetching.is_address_allowed("a", ip_address("10.2.0.1"))
 
 
 def test_a_trusted_host_is_asked_wherever_it_is_and_no_other(site, settings):
     settings.CUSTOM_VISION_URL_ALLOW = []
-    with pytest.raises(CannotFetch):
-        fetch(f"{site}/picture", most_bytes=100)
-    assert fetch(f"{site}/picture", most_bytes=100, trusted_host="127.0.0.1") == b"picture"
-    with pytest.raises(CannotFetch):
-        fetch(f"{site}/inside", most_bytes=100, trusted_host="127.0.0.1")
+    with pytest.raises(FetchRefused):
+        fetch_url(f"{site}/picture", most_bytes=100)
+    assert fetch_url(f"{site}/picture", most_bytes=100, trusted_host="127.0.0.1") == b"picture"
+    with pytest.raises(FetchRefused):
+        fetch_url(f"{site}/inside", most_bytes=100, trusted_host="127.0.0.1")
 
 
 def test_what_was_answered_can_be_known(site):
-    with pytest.raises(CannotFetch) as refused:
-        fetch(f"{site}/gone", most_bytes=100)
+    with pytest.raises(FetchRefused) as refused:
+        fetch_url(f"{site}/gone", most_bytes=100)
     assert refused.value.status == 404

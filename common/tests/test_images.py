@@ -59,7 +59,7 @@ def assert_ours(picture: images.Picture) -> None:
 @pytest.mark.parametrize("case", corpus.cases(), ids=str)
 def test_the_hostile_corpus_is_accepted_correctly_or_refused(case):
     try:
-        picture = images.receive(case.data)
+        picture = images.decode_upload(case.data)
     except InvalidPicture as refused:
         assert case.accepted is not True, refused
         assert refused.status == 400
@@ -89,20 +89,20 @@ def test_the_corpus_has_several_hundred_different_cases():
     ],
 )
 def test_what_came_without_loss_is_kept_without_loss(format, media_type):
-    picture = images.receive(encoded(format))
+    picture = images.decode_upload(encoded(format))
     assert picture.media_type == media_type
     assert corners(picture.image) == ["red", "lime", "blue", "yellow"]
     if format in ("PNG", "BMP"):
-        assert np.array_equal(np.asarray(images.load(picture.data)), np.asarray(scene()))
+        assert np.array_equal(np.asarray(images.decode_stored(picture.data)), np.asarray(scene()))
 
 
 def test_a_large_drawing_is_kept_as_jpeg():
-    assert images.receive(png(1_200, 1_000)).media_type == "image/jpeg"
+    assert images.decode_upload(png(1_200, 1_000)).media_type == "image/jpeg"
 
 
 def test_the_digest_is_of_the_bytes_as_received():
     data = encoded("JPEG")
-    assert images.receive(data).sha256 == hashlib.sha256(data).hexdigest()
+    assert images.decode_upload(data).sha256 == hashlib.sha256(data).hexdigest()
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
@@ -121,49 +121,52 @@ def test_every_orientation_comes_out_upright(format, value):
     image = scene()
     for step in turned:
         image = image.transpose(step)
-    picture = images.receive(encoded(format, image, exif=crafted.orientation(value, order=">" if value % 2 else "<")))
-    assert picture.image.size == images.load(picture.data).size == (64, 48)
-    assert corners(picture.image) == corners(images.load(picture.data)) == ["red", "lime", "blue", "yellow"]
+    picture = images.decode_upload(
+        encoded(format, image, exif=crafted.orientation(value, order=">" if value % 2 else "<"))
+    )
+    assert picture.image.size == images.decode_stored(picture.data).size == (64, 48)
+    assert corners(picture.image) == corners(images.decode_stored(picture.data)) == ["red", "lime", "blue", "yellow"]
     assert (picture.capture["width"], picture.capture["height"]) == (64, 48)
 
 
 def test_a_heic_is_turned_once():
-    picture = images.receive(encoded("HEIF", exif=crafted.orientation(6)))
+    picture = images.decode_upload(encoded("HEIF", exif=crafted.orientation(6)))
     assert (picture.image.size, corners(picture.image)) == ((48, 64), ["blue", "red", "yellow", "lime"])
 
 
 def test_an_orientation_that_only_xmp_tells_is_not_obeyed():
     block = segment(0xE1, crafted.xmp("<tiff:Orientation>6</tiff:Orientation>"))
-    assert images.receive(with_segments(encoded("JPEG"), block)).image.size == (64, 48)
+    assert images.decode_upload(with_segments(encoded("JPEG"), block)).image.size == (64, 48)
 
 
 def test_what_is_transparent_lies_on_white():
-    picture = images.receive(encoded("PNG", Image.new("RGBA", (4, 4), (0, 0, 0, 0))))
+    picture = images.decode_upload(encoded("PNG", Image.new("RGBA", (4, 4), (0, 0, 0, 0))))
     assert picture.image.getpixel((0, 0)) == (255, 255, 255)
-    half = images.receive(encoded("WEBP", Image.new("RGBA", (16, 16), (255, 0, 0, 128)), lossless=True))
+    half = images.decode_upload(encoded("WEBP", Image.new("RGBA", (16, 16), (255, 0, 0, 128)), lossless=True))
     assert half.image.getpixel((3, 3)) == pytest.approx((255, 127, 127), abs=2)
 
 
 def test_a_transparent_palette_colour_lies_on_white():
     assert (
-        images.receive(encoded("GIF", Image.new("P", (4, 4), 5), transparency=5)).image.getpixel((0, 0)) == (255,) * 3
+        images.decode_upload(encoded("GIF", Image.new("P", (4, 4), 5), transparency=5)).image.getpixel((0, 0))
+        == (255,) * 3
     )
 
 
 def test_sixteen_bits_are_scaled_not_cut():
     rows = b"".join(b"\0" + struct.pack(">2H", 0x8000, 0xFFFF) for _ in range(2))
-    image = images.receive(png(2, 2, depth=16, colour_type=0, pixels=zlib.compress(rows))).image
+    image = images.decode_upload(png(2, 2, depth=16, colour_type=0, pixels=zlib.compress(rows))).image
     assert [image.getpixel((x, 0)) for x in (0, 1)] == [(128,) * 3, (255,) * 3]
 
 
 def test_cmyk_becomes_the_same_colours():
-    assert corners(images.receive(encoded("JPEG", scene(mode="CMYK"), quality=95)).image)[0] == "red"
+    assert corners(images.decode_upload(encoded("JPEG", scene(mode="CMYK"), quality=95)).image)[0] == "red"
 
 
 def test_of_an_animation_the_first_picture_counts():
     others = [Image.new("RGB", (64, 48), "black")] * 3
     for format in ("GIF", "WEBP", "PNG"):
-        picture = images.receive(encoded(format, scene(), save_all=True, append_images=others))
+        picture = images.decode_upload(encoded(format, scene(), save_all=True, append_images=others))
         assert corners(picture.image) == ["red", "lime", "blue", "yellow"]
 
 
@@ -180,12 +183,12 @@ def swapped_profile() -> bytes:
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
 def test_a_colour_profile_is_applied(format):
     data = encoded(format, Image.new("RGB", (32, 32), (250, 5, 5)), icc_profile=swapped_profile())
-    assert nearest_name(images.receive(data).image.getpixel((9, 9))) == "lime"
+    assert nearest_name(images.decode_upload(data).image.getpixel((9, 9))) == "lime"
 
 
 def test_a_broken_colour_profile_is_ignored():
     data = encoded("JPEG", Image.new("RGB", (32, 32), (250, 5, 5)), icc_profile=swapped_profile()[:300])
-    assert nearest_name(images.receive(data).image.getpixel((9, 9))) == "red"
+    assert nearest_name(images.decode_upload(data).image.getpixel((9, 9))) == "red"
 
 
 # What is remembered
@@ -197,7 +200,7 @@ def test_camera_and_time_are_remembered_and_the_place_is_not():
     exif.get_ifd(0x8769).update({0x9003: "2026:05:17 18:30:00", 0x9011: "+02:00"})
     exif.get_ifd(0x8825).update({1: "N", 2: (48.0, 51.0, 30.0), 0x1D: "2026:05:17"})
     data = encoded("JPEG", exif=exif)
-    picture = images.receive(data)
+    picture = images.decode_upload(data)
     assert picture.capture == {
         "format": "JPEG",
         "width": 64,
@@ -216,14 +219,14 @@ def test_camera_and_time_are_remembered_and_the_place_is_not():
 )
 def test_what_a_camera_calls_itself_is_kept_short_and_printable(value, kept):
     block = crafted.exif([(0x010F, 2, len(value), struct.pack("<I", 26) if len(value) > 4 else value)], more=value)
-    picture = images.receive(with_segments(encoded("JPEG"), segment(0xE1, block)))
+    picture = images.decode_upload(with_segments(encoded("JPEG"), segment(0xE1, block)))
     assert picture.capture["camera_make"] == kept
 
 
 @pytest.mark.parametrize("moment", [b"0000:00:00 00:00:00\0", b"yesterday evening!!\0", b"2026:13:45 99:99:99\0"])
 def test_a_moment_that_never_was_is_not_remembered(moment):
     block = crafted.exif([(0x0132, 2, len(moment), struct.pack("<I", 26))], more=moment)
-    assert "taken_at" not in images.receive(with_segments(encoded("JPEG"), segment(0xE1, block))).capture
+    assert "taken_at" not in images.decode_upload(with_segments(encoded("JPEG"), segment(0xE1, block))).capture
 
 
 # What is refused
@@ -231,36 +234,36 @@ def test_a_moment_that_never_was_is_not_remembered(moment):
 
 def test_only_the_formats_of_the_setting_are_accepted(settings):
     settings.UPLOAD_FORMATS = ["jpeg"]
-    images.receive(encoded("JPEG"))
+    images.decode_upload(encoded("JPEG"))
     for format in ("PNG", "WEBP", "BMP", "GIF", "HEIF"):
         with pytest.raises(InvalidPicture, match="which is not accepted. Accepted are pictures as JPEG, up to 4 MB"):
-            images.receive(encoded(format))
+            images.decode_upload(encoded(format))
 
 
 def test_a_caller_may_accept_less(settings):
     with pytest.raises(InvalidPicture, match="Accepted are pictures as PNG,"):
-        images.receive(encoded("JPEG"), formats=["PNG"])
+        images.decode_upload(encoded("JPEG"), formats=["PNG"])
 
 
 def test_a_file_of_the_longest_length_is_accepted_and_one_byte_more_is_not(settings):
     data = encoded("JPEG")
     settings.UPLOAD_MAX_BYTES = len(data)
-    images.receive(data)
+    images.decode_upload(data)
     with pytest.raises(InvalidPicture, match="The file is too large"):
-        images.receive(data + b"\0")
+        images.decode_upload(data + b"\0")
 
 
 def test_as_many_pixels_as_the_setting_says_are_accepted_and_no_more(settings):
     settings.UPLOAD_MAX_PIXELS = 64 * 48
-    images.receive(png(64, 48))
+    images.decode_upload(png(64, 48))
     with pytest.raises(InvalidPicture, match="65 x 48 pixels"):
-        images.receive(png(65, 48))
+        images.decode_upload(png(65, 48))
 
 
 def test_a_bomb_within_a_larger_setting_is_refused_by_pillows_own_limit(settings):
     settings.UPLOAD_MAX_PIXELS = 10**12
     with pytest.raises(InvalidPicture, match="too many pixels"):
-        images.receive(crafted.with_jpeg_size(encoded("JPEG"), 60_000, 60_000))
+        images.decode_upload(crafted.with_jpeg_size(encoded("JPEG"), 60_000, 60_000))
 
 
 def test_no_memory_is_told_as_such(monkeypatch):
@@ -269,20 +272,20 @@ def test_no_memory_is_told_as_such(monkeypatch):
 
     monkeypatch.setattr(images.colours, "to_srgb", out_of_memory)
     with pytest.raises(Unavailable, match="no memory"):
-        images.receive(encoded("JPEG"))
+        images.decode_upload(encoded("JPEG"))
 
 
 def test_a_mistake_of_ours_is_refused_but_logged(monkeypatch, caplog):
     monkeypatch.setattr(images, "_encode", lambda *args, **kw: {}["mistake"])
     with pytest.raises(InvalidPicture):
-        images.receive(encoded("PNG"))
+        images.decode_upload(encoded("PNG"))
     assert "KeyError: 'mistake'" in caplog.text
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG"])
 def test_large_pictures_are_decoded_one_after_the_other(monkeypatch, format):
     monkeypatch.setattr(images, "LARGE_PIXELS", 100)
-    monkeypatch.setattr(images, "_LONGEST_WAIT_SECONDS", 0.01)
+    monkeypatch.setattr(images, "_MAX_WAIT_SECONDS", 0.01)
     to_srgb, inside, go_on = images.colours.to_srgb, threading.Event(), threading.Event()
 
     def slowly(*args, **kwargs):
@@ -291,14 +294,14 @@ def test_large_pictures_are_decoded_one_after_the_other(monkeypatch, format):
         return to_srgb(*args, **kwargs)
 
     monkeypatch.setattr(images.colours, "to_srgb", slowly)
-    first = threading.Thread(target=images.receive, args=[encoded(format)])
+    first = threading.Thread(target=images.decode_upload, args=[encoded(format)])
     first.start()
     inside.wait(5)
     with pytest.raises(Unavailable, match="large pictures"):
-        images.receive(encoded(format))
+        images.decode_upload(encoded(format))
     go_on.set()
     first.join()
-    images.receive(encoded(format))
+    images.decode_upload(encoded(format))
 
 
 def test_truncated_pictures_are_never_loaded():
@@ -314,7 +317,7 @@ def test_any_bytes_are_a_picture_or_refused(data):
     end = data.draw(strategies.integers(start, min(len(original), start + 16)))
     changed = original[:start] + data.draw(strategies.binary(max_size=16)) + original[end:]
     try:
-        assert_ours(images.receive(changed))
+        assert_ours(images.decode_upload(changed))
     except InvalidPicture as refused:
         assert str(refused)
 
@@ -334,19 +337,21 @@ def test_the_dearest_pictures_cost_less_than_four_seconds_and_900_mb():
 
 
 def test_a_thumbnail_is_small_and_keeps_the_proportions():
-    picture = images.receive(encoded("JPEG", scene(640, 480)))
-    with Image.open(io.BytesIO(images.thumbnail(picture.data, 128))) as small:
+    picture = images.decode_upload(encoded("JPEG", scene(640, 480)))
+    with Image.open(io.BytesIO(images.make_thumbnail(picture.data, 128))) as small:
         assert (small.format, small.size) == ("JPEG", (128, 96))
 
 
 def test_a_thumbnail_of_a_small_or_a_narrow_picture(settings):
     for size, expected in (((64, 48), (64, 48)), ((65_500, 1), (128, 1))):
-        picture = images.receive(png(*size))
-        with Image.open(io.BytesIO(images.thumbnail(picture.data, 128))) as small:
+        picture = images.decode_upload(png(*size))
+        with Image.open(io.BytesIO(images.make_thumbnail(picture.data, 128))) as small:
             assert small.size == expected
 
 
-@pytest.mark.parametrize("read", [images.load, partial(images.thumbnail, side=16)], ids=["load", "thumbnail"])
+@pytest.mark.parametrize(
+    "read", [images.decode_stored, partial(images.make_thumbnail, side=16)], ids=["load", "thumbnail"]
+)
 @pytest.mark.parametrize("damage", ["cut off", "short header", "short pixels", "larger than any we take"])
 def test_stored_bytes_that_were_damaged_are_told(read, damage):
     before, pixels = encoded("PNG").split(b"IDAT", 1)

@@ -26,7 +26,7 @@ def handlers(monkeypatch) -> dict:
 
 def taken(kind: str = "kitchen.cook", worker: str = "ann", **options) -> Job:
     jobs.enqueue(kind, **options)
-    job = jobs.take(worker, options.get("queue", "default"))
+    job = jobs.claim_next(worker, options.get("queue", "default"))
     assert job is not None
     return job
 
@@ -44,7 +44,7 @@ def test_a_job_is_done_with_its_payload(handlers):
     seen = []
     handlers["kitchen.cook"] = lambda payload, progress: seen.append(payload["dish"])
     job = jobs.enqueue("kitchen.cook", {"dish": "soup"})
-    assert jobs.run_due() == 1
+    assert jobs.run_due_jobs() == 1
     assert seen == ["soup"]
     assert reloaded(job).status == Status.SUCCEEDED
     assert reloaded(job).finished_at is not None
@@ -59,21 +59,21 @@ def test_a_job_asked_for_in_a_transaction_that_fails_was_never_asked_for():
 
 def test_of_two_workers_one_gets_the_job():
     jobs.enqueue("kitchen.cook")
-    first, second = jobs.take("ann", "default"), jobs.take("bob", "default")
+    first, second = jobs.claim_next("ann", "default"), jobs.claim_next("bob", "default")
     assert first is not None and first.taken_by == "ann"
     assert second is None
 
 
 def test_a_worker_that_saw_the_job_waiting_does_not_get_it_after_another_took_it():
     job = jobs.enqueue("kitchen.cook")
-    assert jobs.claim(job.pk, "ann") is not None
-    assert jobs.claim(job.pk, "bob") is None
+    assert jobs.claim_job(job.pk, "ann") is not None
+    assert jobs.claim_job(job.pk, "bob") is None
 
 
 def test_a_job_of_another_queue_or_of_tomorrow_is_left_alone():
     jobs.enqueue("kitchen.cook", queue="training")
     jobs.enqueue("kitchen.cook", delay_seconds=3600)
-    assert jobs.take("ann", "default") is None
+    assert jobs.claim_next("ann", "default") is None
 
 
 def test_a_key_has_one_active_job_and_is_free_again_afterwards(handlers):
@@ -81,7 +81,7 @@ def test_a_key_has_one_active_job_and_is_free_again_afterwards(handlers):
     jobs.enqueue("kitchen.cook", key="stove")
     with pytest.raises(jobs.AlreadyActive):
         jobs.enqueue("kitchen.cook", key="stove")
-    jobs.run_due()
+    jobs.run_due_jobs()
     jobs.enqueue("kitchen.cook", key="stove")
 
 
@@ -91,13 +91,13 @@ def test_a_job_that_breaks_is_tried_again_later_and_later(handlers):
 
     handlers["kitchen.cook"] = burn
     job = taken()
-    jobs.run(job)
+    jobs.run_job(job)
     again = reloaded(job)
     assert (again.status, again.error, again.taken_by) == (Status.WAITING, "ValueError: burnt", "")
     assert again.due_at > timezone.now()
-    waits = [jobs.retry_wait_seconds(attempts) for attempts in (1, 3, 5, 100)]
+    waits = [jobs.retry_delay_seconds(attempts) for attempts in (1, 3, 5, 100)]
     assert waits == sorted(waits)
-    assert waits[-1] <= jobs.LONGEST_RETRY_SECONDS * 1.2
+    assert waits[-1] <= jobs.MAX_RETRY_SECONDS * 1.2
 
 
 def test_not_now_is_tried_again(handlers):
@@ -106,7 +106,7 @@ def test_not_now_is_tried_again(handlers):
 
     handlers["kitchen.cook"] = wait
     job = taken()
-    jobs.run(job)
+    jobs.run_job(job)
     assert (reloaded(job).status, reloaded(job).error) == (Status.WAITING, "the oven is cold")
 
 
@@ -116,7 +116,7 @@ def test_a_job_out_of_attempts_has_failed(handlers):
 
     handlers["kitchen.cook"] = burn
     job = taken(max_attempts=1)
-    jobs.run(job)
+    jobs.run_job(job)
     assert (reloaded(job).status, reloaded(job).error) == (Status.FAILED, "ValueError: burnt")
 
 
@@ -126,13 +126,13 @@ def test_a_foreseen_failure_is_not_tried_again(handlers):
 
     handlers["kitchen.cook"] = refuse
     job = taken()
-    jobs.run(job)
+    jobs.run_job(job)
     assert (reloaded(job).status, reloaded(job).error) == (Status.FAILED, "There is no such dish.")
 
 
 def test_a_job_that_nothing_knows_how_to_do_says_so(handlers):
     job = taken("kitchen.levitate")
-    jobs.run(job)
+    jobs.run_job(job)
     assert reloaded(job).status == Status.FAILED
     assert "kitchen.levitate" in reloaded(job).error
 
@@ -141,7 +141,7 @@ def test_progress_is_written_down_and_told_to_who_watches(handlers):
     handlers["kitchen.cook"] = lambda payload, progress: progress(3, 4, "stirring")
     told = []
     job = taken()
-    jobs.run(job, watcher=lambda *step: told.append(step))
+    jobs.run_job(job, watcher=lambda *step: told.append(step))
     assert (reloaded(job).percent, reloaded(job).progress_note) == (75, "stirring")
     assert told == [(3, 4, "stirring")]
 
@@ -150,7 +150,7 @@ def test_a_waiting_job_is_cancelled_at_once():
     job = jobs.enqueue("kitchen.cook")
     jobs.request_cancel(job)
     assert reloaded(job).status == Status.CANCELLED
-    assert jobs.take("ann", "default") is None
+    assert jobs.claim_next("ann", "default") is None
 
 
 def test_a_running_job_is_cancelled_at_its_next_progress(handlers):
@@ -165,7 +165,7 @@ def test_a_running_job_is_cancelled_at_its_next_progress(handlers):
 
     handlers["kitchen.cook"] = cook
     job = taken()
-    jobs.run(job)
+    jobs.run_job(job)
     assert steps == [0, 1]
     assert reloaded(job).status == Status.CANCELLED
 
@@ -177,14 +177,14 @@ def test_a_job_that_breaks_after_it_was_cancelled_is_not_tried_again(handlers):
 
     handlers["kitchen.cook"] = burn
     job = taken()
-    jobs.run(job)
+    jobs.run_job(job)
     assert reloaded(job).status == Status.CANCELLED
 
 
 def test_a_finished_job_cannot_be_cancelled(handlers):
     handlers["kitchen.cook"] = lambda payload, progress: None
     job = taken()
-    jobs.run(job)
+    jobs.run_job(job)
     jobs.request_cancel(job)
     assert reloaded(job).status == Status.SUCCEEDED
 
@@ -192,8 +192,8 @@ def test_a_finished_job_cannot_be_cancelled(handlers):
 def test_a_job_whose_worker_died_is_taken_up_again():
     job = taken()
     silence(job)
-    assert jobs.reclaim_stalled() == 1
-    again = jobs.take("bob", "default")
+    assert jobs.requeue_stalled() == 1
+    again = jobs.claim_next("bob", "default")
     assert again is not None
     assert (again.pk, again.attempts) == (job.pk, 2)
 
@@ -201,7 +201,7 @@ def test_a_job_whose_worker_died_is_taken_up_again():
 def test_a_job_whose_heart_beats_is_left_to_its_worker():
     job = taken()
     silence(job, seconds=jobs.HEARTBEAT_SECONDS * 2)
-    assert jobs.reclaim_stalled() == 0
+    assert jobs.requeue_stalled() == 0
     assert reloaded(job).status == Status.RUNNING
 
 
@@ -215,7 +215,7 @@ def test_a_dead_workers_job_is_found_within_two_minutes():
 def test_a_job_that_kills_its_workers_is_given_up():
     job = taken(max_attempts=1)
     silence(job)
-    jobs.reclaim_stalled()
+    jobs.requeue_stalled()
     assert reloaded(job).status == Status.FAILED
 
 
@@ -223,7 +223,7 @@ def test_a_stalled_job_that_was_cancelled_is_not_taken_up_again():
     job = taken()
     jobs.request_cancel(job)
     silence(job)
-    jobs.reclaim_stalled()
+    jobs.requeue_stalled()
     assert reloaded(job).status == Status.CANCELLED
 
 
@@ -231,12 +231,12 @@ def test_a_stalled_job_that_was_cancelled_is_not_taken_up_again():
 def test_a_worker_that_lost_its_job_cannot_end_it(handlers, next_worker):
     def sleep_through(payload, progress):
         silence(job)
-        jobs.reclaim_stalled()
-        jobs.take(next_worker, "default")
+        jobs.requeue_stalled()
+        jobs.claim_next(next_worker, "default")
 
     handlers["kitchen.cook"] = sleep_through
     job = taken()
-    jobs.run(job)
+    jobs.run_job(job)
     now = reloaded(job)
     assert (now.status, now.taken_by, now.attempts) == (Status.RUNNING, next_worker, 2)
 
@@ -246,7 +246,7 @@ def test_a_worker_that_lost_its_job_is_stopped_at_its_next_progress(handlers):
 
     def sleep_through(payload, progress):
         silence(job)
-        jobs.reclaim_stalled()
+        jobs.requeue_stalled()
         try:
             progress(1, 2)
         except Cancelled:
@@ -255,17 +255,17 @@ def test_a_worker_that_lost_its_job_is_stopped_at_its_next_progress(handlers):
 
     handlers["kitchen.cook"] = sleep_through
     job = taken()
-    jobs.run(job)
+    jobs.run_job(job)
     assert reached == ["stopped"]
     assert reloaded(job).status == Status.WAITING
 
 
 def test_a_job_put_back_is_done_by_the_next_worker_and_costs_no_attempt():
     job = taken()
-    assert jobs.put_back(job)
-    again = jobs.take("bob", "default")
+    assert jobs.requeue(job)
+    again = jobs.claim_next("bob", "default")
     assert again is not None and again.attempts == 1
-    assert not jobs.put_back(job), "it belongs to bob now"
+    assert not jobs.requeue(job), "it belongs to bob now"
 
 
 def test_old_finished_jobs_are_forgotten_and_failed_ones_later():
@@ -273,7 +273,7 @@ def test_old_finished_jobs_are_forgotten_and_failed_ones_later():
     for status, days in [("succeeded", 8), ("succeeded", 1), ("failed", 8), ("failed", 31), ("cancelled", 8)]:
         Job.objects.create(kind=f"{status} {days}", status=status, finished_at=now - timedelta(days=days))
     jobs.enqueue("waiting")
-    assert jobs.prune_finished() == 3
+    assert jobs.delete_finished_jobs() == 3
     assert set(Job.objects.values_list("kind", flat=True)) == {"succeeded 1", "failed 8", "waiting"}
 
 

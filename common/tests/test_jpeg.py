@@ -46,39 +46,41 @@ def put_in(data: bytes, position: int, extra: bytes) -> bytes:
 @pytest.mark.parametrize("mode", ["RGB", "L"])
 def test_no_pixel_changes(mode, options):
     data = encoded("JPEG", scene(mode=mode), **options)
-    picture = images.receive(data)
-    assert picture.data == jpeg.rewrite(data).data
+    picture = images.decode_upload(data)
+    assert picture.data == jpeg.strip_metadata(data).data
     assert np.array_equal(pixels(picture.data), pixels(data))
 
 
 def test_what_is_kept_twice_is_the_same():
-    once = images.receive(with_segments(encoded("JPEG"), *EXTRA.values())).data
-    assert images.receive(once).data == once
+    once = images.decode_upload(with_segments(encoded("JPEG"), *EXTRA.values())).data
+    assert images.decode_upload(once).data == once
 
 
 @pytest.mark.parametrize("name", EXTRA)
 def test_nothing_but_the_picture_is_kept(name):
     data = with_segments(encoded("JPEG"), EXTRA[name])
-    picture = images.receive(data)
-    assert picture.data == images.receive(encoded("JPEG")).data
+    picture = images.decode_upload(data)
+    assert picture.data == images.decode_upload(encoded("JPEG")).data
     assert picture.sha256 == hashlib.sha256(data).hexdigest()
 
 
 def test_what_follows_the_end_is_not_kept():
-    assert images.receive(encoded("JPEG") + SECRET).data == images.receive(encoded("JPEG")).data
+    assert images.decode_upload(encoded("JPEG") + SECRET).data == images.decode_upload(encoded("JPEG")).data
 
 
 def test_tables_that_nothing_uses_are_not_kept():
     unused = segment(0xDB, b"\x03" + SECRET.ljust(64, b".")) + segment(0xC4, b"\x13\x1d" + bytes(15) + SECRET)
     data = with_segments(encoded("JPEG"), unused)
-    assert images.receive(data).data == images.receive(encoded("JPEG")).data == jpeg.rewrite(data).data
+    assert (
+        images.decode_upload(data).data == images.decode_upload(encoded("JPEG")).data == jpeg.strip_metadata(data).data
+    )
 
 
 def test_bytes_behind_the_last_coefficient_are_not_kept():
     plain = encoded("JPEG")
     data = put_in(plain, len(plain) - 2, SECRET)
-    assert SECRET in jpeg.rewrite(data).data
-    picture = images.receive(data)
+    assert SECRET in jpeg.strip_metadata(data).data
+    picture = images.decode_upload(data)
     assert SECRET not in picture.data
     assert np.array_equal(np.asarray(picture.image), pixels(plain))
 
@@ -92,7 +94,7 @@ def test_a_segment_that_is_put_in_anywhere_is_not_kept(data):
         extra = EXTRA[data.draw(strategies.sampled_from(sorted(EXTRA)))]
         changed = put_in(changed, data.draw(strategies.integers(2, len(changed))), extra)
     try:
-        stored = images.receive(changed).data
+        stored = images.decode_upload(changed).data
     except images.InvalidPicture:
         return
     assert SECRET not in stored
@@ -106,7 +108,7 @@ def test_bytes_in_the_middle_of_the_file_never_bring_a_marker_along(place, junk)
     plain = encoded("JPEG")
     changed = put_in(plain, 2 + place % (len(plain) - 2), b"\xff\xfe" + struct.pack(">H", len(junk) + 2) + junk)
     try:
-        stored = images.receive(changed).data
+        stored = images.decode_upload(changed).data
     except images.InvalidPicture:
         return
     assert set(markers(stored)) <= {0xE0, 0xDB, 0xC0, 0xC4, 0xDA, 0xD9}
@@ -118,9 +120,9 @@ def test_a_truncated_file_is_refused_or_encoded_anew(place):
     """As ever: a file without its end may still have all of its picture."""
     plain = encoded("JPEG")
     cut = plain[: place % (len(plain) - 1)]
-    assert jpeg.rewrite(cut) is None
+    assert jpeg.strip_metadata(cut) is None
     try:
-        stored = images.receive(cut).data
+        stored = images.decode_upload(cut).data
     except images.InvalidPicture:
         assume(len(cut) < len(plain))
         return
@@ -149,7 +151,7 @@ UNUSUAL = {
 @pytest.mark.parametrize("name", UNUSUAL)
 def test_what_is_unusual_is_encoded_anew_or_refused(name):
     try:
-        picture = images.receive(UNUSUAL[name])
+        picture = images.decode_upload(UNUSUAL[name])
     except images.InvalidPicture:
         assert "more bytes" in name
         return
@@ -162,7 +164,7 @@ def test_what_is_unusual_is_encoded_anew_or_refused(name):
     ("least_side", "expected"), [(None, (1280, 960)), (481, (1280, 960)), (480, (640, 480)), (1, (160, 120))]
 )
 def test_a_jpeg_is_scaled_down_while_it_is_decoded_but_not_below_what_is_needed(least_side, expected):
-    picture = images.receive(encoded("JPEG", scene(1280, 960)), least_side=least_side)
+    picture = images.decode_upload(encoded("JPEG", scene(1280, 960)), least_side=least_side)
     assert picture.image.size == expected
     assert picture.size == (picture.capture["width"], picture.capture["height"]) == (1280, 960)
     assert pixels(picture.data).shape == (960, 1280, 3)
@@ -174,4 +176,4 @@ def test_a_truncated_picture_is_refused_however_small_it_is_decoded():
         cut = whole[: int(len(whole) * part)]
         for data in (cut, cut + b"\xff"):
             with pytest.raises(images.InvalidPicture):
-                images.receive(data, least_side=1)
+                images.decode_upload(data, least_side=1)

@@ -36,9 +36,9 @@ def test_what_is_no_json_is_refused(data):
 @pytest.mark.parametrize(
     "data",
     [
-        b'{"url": "%s"}' % (b"a" * json_bodies.MOST_BYTES),
-        b"[" * (json_bodies.MOST_DEPTH + 1),
-        b"[" * (json_bodies.MOST_DEPTH + 1) + b"]" * (json_bodies.MOST_DEPTH + 1),
+        b'{"url": "%s"}' % (b"a" * json_bodies.MAX_BYTES),
+        b"[" * (json_bodies.MAX_DEPTH + 1),
+        b"[" * (json_bodies.MAX_DEPTH + 1) + b"]" * (json_bodies.MAX_DEPTH + 1),
         b'{"url": [' + b"[]," * 3000 + b"[]]}",
         b"[" + b"1," * 3000 + b"1]",
         b"{" + b'"a":1,' * 2000 + b'"a":1}',
@@ -49,7 +49,7 @@ def test_too_much_is_refused(data):
     with pytest.raises(TooMuchJson):
         loads(data)
     with pytest.raises(TooMuchJson):
-        loads_with_pictures(data, most_bytes=json_bodies.MOST_BYTES, most_pictures=0)
+        loads_with_pictures(data, most_bytes=json_bodies.MAX_BYTES, most_pictures=0)
 
 
 def test_brackets_and_commas_within_strings_are_no_structure():

@@ -15,7 +15,7 @@ from django.urls import reverse
 from common.errors import Unavailable
 from common.media import upload_handlers
 from common.media.images import InvalidPicture
-from common.media.upload_handlers import SizeLimitedUploadHandler, read_file, read_limited
+from common.media.upload_handlers import SizeLimitedUploadHandler, read_body, read_upload
 
 BOUNDARY = "----boundary"
 CHUNK = bytes(64 * 1024)
@@ -70,7 +70,7 @@ def test_a_form_hands_its_file_over():
     request = request_with(b"some bytes")
     file = request.FILES["file"]
     assert (file.name, file.size, file.content_type) == ("a.jpg", 10, "image/jpeg")
-    assert read_file(file) == read_file(file) == b"some bytes"
+    assert read_upload(file) == read_upload(file) == b"some bytes"
     request.close()
     assert file.closed
 
@@ -78,7 +78,7 @@ def test_a_form_hands_its_file_over():
 @pytest.mark.parametrize("length", [0, 1, 500_000, 524_288, 524_289, 4_000_000])
 def test_files_up_to_the_limit_arrive_whole(length):
     data = bytes(range(250)) * (length // 250) + b"x" * (length % 250)
-    assert read_file(request_with(data).FILES["file"]) == data
+    assert read_upload(request_with(data).FILES["file"]) == data
 
 
 @pytest.mark.parametrize("length", [4_000_001, 5_000_000])
@@ -86,16 +86,16 @@ def test_a_file_over_the_limit_is_refused_when_it_is_read(length):
     file = request_with(length).FILES["file"]
     assert file.size == length
     with pytest.raises(InvalidPicture, match="too large"):
-        read_file(file)
+        read_upload(file)
     with pytest.raises(InvalidPicture, match="too large"):
         file.read()
 
 
 def test_of_several_files_only_the_long_one_is_refused():
     first, second, third = request_with(b"one", 5_000_000, b"three").FILES.getlist("file")
-    assert (read_file(first), read_file(third)) == (b"one", b"three")
+    assert (read_upload(first), read_upload(third)) == (b"one", b"three")
     with pytest.raises(InvalidPicture):
-        read_file(second)
+        read_upload(second)
 
 
 def test_the_body_is_read_to_its_end():
@@ -151,25 +151,25 @@ def test_a_full_temporary_folder_is_told(monkeypatch):
     monkeypatch.setattr(upload_handlers.tempfile, "SpooledTemporaryFile", lambda size: Full())
     file = request_with(b"bytes").FILES["file"]
     with pytest.raises(Unavailable, match="no room"):
-        read_file(file)
+        read_upload(file)
 
 
 def test_a_file_from_elsewhere_is_limited_as_well():
-    assert read_file(ContentFile(b"bytes")) == b"bytes"
+    assert read_upload(ContentFile(b"bytes")) == b"bytes"
     with pytest.raises(InvalidPicture):
-        read_file(ContentFile(bytes(4_000_001)))
+        read_upload(ContentFile(bytes(4_000_001)))
 
 
 def test_a_raw_body_up_to_the_limit_arrives_whole():
-    assert read_limited(Stream(b"some bytes"), 10) == b"some bytes"
-    assert len(read_limited(Stream(4_000_000))) == 4_000_000
+    assert read_body(Stream(b"some bytes"), 10) == b"some bytes"
+    assert len(read_body(Stream(4_000_000))) == 4_000_000
 
 
 def test_a_raw_body_over_the_limit_is_read_and_refused():
     stream = Stream(64_000_000)
     tracemalloc.start()
     with pytest.raises(InvalidPicture, match="too large"):
-        read_limited(stream)
+        read_body(stream)
     _now, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert stream.count == 64_000_000
@@ -179,5 +179,5 @@ def test_a_raw_body_over_the_limit_is_read_and_refused():
 def test_of_an_endless_body_not_everything_is_read():
     stream = Stream(10**12)
     with pytest.raises(InvalidPicture):
-        read_limited(stream, 1_000)
+        read_body(stream, 1_000)
     assert stream.count < 101_000_000

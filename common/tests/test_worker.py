@@ -22,7 +22,7 @@ def handlers(monkeypatch) -> dict:
 
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch) -> None:
-    monkeypatch.setattr(worker, "LONGEST_PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(worker, "MAX_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(worker, "POLL_SECONDS", 0.01)
 
 

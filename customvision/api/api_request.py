@@ -16,15 +16,15 @@ from accounts.models import User
 from common import json_bodies
 from common.numbers import natural_number
 from customvision.api import request_bodies
-from customvision.api.errors import Fault
+from customvision.api.errors import ApiError
 from predictions.models import Project
 
 Version = tuple[int, int]
-MOST_BATCH_JSON_BYTES = 256 * 1024  # addresses, tags and names of a batch
+MAX_BATCH_JSON_BYTES = 256 * 1024  # addresses, tags and names of a batch
 
 
 @dataclass
-class Call:
+class ApiRequest:
     """A request to an operation. `path` holds the parts of the path by their names in the specification."""
 
     request: HttpRequest
@@ -42,7 +42,7 @@ class Call:
         """Return the project that the path names. Raises Fault."""
         project = Project.objects.filter(uuid=self.uuid("projectId", "NotFoundProject")).first()
         if project is None:
-            raise Fault("NotFoundProject", "Invalid project")
+            raise ApiError("NotFoundProject", "Invalid project")
         return project
 
     def uuid(self, name: str, unknown: str) -> UUID:
@@ -50,30 +50,30 @@ class Call:
         try:
             return UUID(self.path[name])
         except ValueError as error:
-            raise Fault(unknown, f"Invalid {name}") from error
+            raise ApiError(unknown, f"Invalid {name}") from error
 
     def text(self, name: str, default: str = "") -> str:
         text = (self._query.get(name.lower()) or [default])[0]
         if "\0" in text:
-            raise Fault("BadRequest", f"The parameter {name} holds characters that are no text.")
+            raise ApiError("BadRequest", f"The parameter {name} holds characters that are no text.")
         return text
 
     def required(self, name: str) -> str:
         if not self.text(name):
-            raise Fault("BadRequestRequiredParamIsNull", f"The parameter {name} is required.")
+            raise ApiError("BadRequestRequiredParamIsNull", f"The parameter {name} is required.")
         return self.text(name)
 
     def boolean(self, name: str, default: bool = False) -> bool:
         text = self.text(name).lower()
         if text not in ("", "true", "false"):
-            raise Fault("BadRequest", f"The parameter {name} must be true or false.")
+            raise ApiError("BadRequest", f"The parameter {name} must be true or false.")
         return text == "true" if text else default
 
     def integer(self, name: str, default: int, most: int) -> int:
         """Return a number from 0 to `most`."""
         number = natural_number(self.text(name) or str(default), most=most)
         if number is None:
-            raise Fault("BadRequest", f"The parameter {name} must be a number from 0 to {most}.")
+            raise ApiError("BadRequest", f"The parameter {name} must be a number from 0 to {most}.")
         return number
 
     def fraction(self, name: str, default: float) -> float:
@@ -82,7 +82,7 @@ class Call:
         except ValueError:
             number = -1
         if not 0 <= number <= 1:
-            raise Fault("BadRequest", f"The parameter {name} must be a number from 0 to 1.")
+            raise ApiError("BadRequest", f"The parameter {name} must be a number from 0 to 1.")
         return number
 
     def uuids(self, name: str, most: int) -> list[UUID]:
@@ -90,22 +90,24 @@ class Call:
         texts = [text for value in self._query.get(name.lower(), []) for text in value.split(",") if text.strip()]
         return parse_uuids(texts, name, most)
 
-    def json(self, most_bytes: int = json_bodies.MOST_BYTES) -> dict[str, Any]:
+    def json(self, most_bytes: int = json_bodies.MAX_BYTES) -> dict[str, Any]:
         """Return the object of the body, empty if there was none; its names are as the client wrote them."""
-        data = request_bodies.read(self.request, most_bytes)
+        data = request_bodies.read_body(self.request, most_bytes)
         return _object_of(data, lambda: json_bodies.loads(data, most_bytes=most_bytes))
 
     def json_with_pictures(self) -> dict[str, Any]:
         """Return the object of a body that holds a batch of pictures, each a `Base64` unless it is tiny."""
-        data = request_bodies.read(self.request, request_bodies.MOST_BATCH_BYTES)
-        load = partial(json_bodies.loads_with_pictures, most_pictures=request_bodies.MOST_PARTS)
-        return _object_of(data, lambda: load(data, most_bytes=MOST_BATCH_JSON_BYTES))
+        data = request_bodies.read_body(self.request, request_bodies.MAX_BATCH_BYTES)
+        load = partial(json_bodies.loads_with_pictures, most_pictures=request_bodies.MAX_PARTS)
+        return _object_of(data, lambda: load(data, most_bytes=MAX_BATCH_JSON_BYTES))
 
-    def images(self, most_bytes: int, *, most_parts: int = request_bodies.MOST_PARTS) -> list[request_bodies.Part]:
+    def images(
+        self, most_bytes: int, *, most_parts: int = request_bodies.MAX_PARTS
+    ) -> list[request_bodies.UploadedPart]:
         """Return the pictures of a multipart or binary body, at least one."""
         parts = request_bodies.image_parts(self.request, most_bytes, most_parts)
         if not parts:
-            raise Fault("BadRequestImageStream", "The request has no imageData.")
+            raise ApiError("BadRequestImageStream", "The request has no imageData.")
         return parts
 
 
@@ -115,13 +117,13 @@ def _object_of(data: bytes, load: Callable[[], Any]) -> dict[str, Any]:
     try:
         value = load()
     except json_bodies.TooMuchJson as error:
-        raise Fault("BadRequest", "The body holds more JSON than this operation takes.") from error
+        raise ApiError("BadRequest", "The body holds more JSON than this operation takes.") from error
     except json_bodies.NotJson as error:
-        raise Fault("BadRequest", "The body is not JSON.") from error
+        raise ApiError("BadRequest", "The body is not JSON.") from error
     if value is not None and not isinstance(value, dict):
-        raise Fault("BadRequest", "The body must be a JSON object.")
+        raise ApiError("BadRequest", "The body must be a JSON object.")
     if not _is_text(json.dumps(value, ensure_ascii=False, default=lambda picture: "")):
-        raise Fault("BadRequest", "The body holds characters that are no text.")
+        raise ApiError("BadRequest", "The body holds characters that are no text.")
     return value or {}
 
 
@@ -134,26 +136,26 @@ def _is_text(dumped: str) -> bool:
     return "\\u0000" not in dumped
 
 
-def member(body: dict[str, Any], name: str, kind: type | tuple[type, ...], default: Any) -> Any:
+def get_member(body: dict[str, Any], name: str, kind: type | tuple[type, ...], default: Any) -> Any:
     """Return a member of a body whatever the case of its name; null is as good as absent."""
     value = next((value for key, value in body.items() if key.lower() == name.lower()), None)
     if value is None:
         return default
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
-        raise Fault("BadRequest", f"The member {name} has the wrong type.")
+        raise ApiError("BadRequest", f"The member {name} has the wrong type.")
     return value
 
 
-def members_list(body: dict[str, Any], name: str, kind: type) -> list[Any]:
+def get_list(body: dict[str, Any], name: str, kind: type) -> list[Any]:
     """Return a member that is a list of values of one type."""
-    values = member(body, name, list, [])
+    values = get_member(body, name, list, [])
     if not all(isinstance(value, kind) for value in values):
-        raise Fault("BadRequest", f"The member {name} has an element of the wrong type.")
+        raise ApiError("BadRequest", f"The member {name} has an element of the wrong type.")
     return values
 
 
-def moment(body: dict[str, Any], name: str) -> datetime | None:
-    text = member(body, name, str, "")
+def parse_moment(body: dict[str, Any], name: str) -> datetime | None:
+    text = get_member(body, name, str, "")
     if not text:
         return None
     try:
@@ -163,13 +165,13 @@ def moment(body: dict[str, Any], name: str) -> datetime | None:
             return aware.astimezone(UTC)
     except (ValueError, OverflowError):
         pass
-    raise Fault("BadRequestPredictionInvalidQueryParameters", f"{name} is no time.")
+    raise ApiError("BadRequestPredictionInvalidQueryParameters", f"{name} is no time.")
 
 
 def parse_uuids(texts: list[str], name: str, most: int) -> list[UUID]:
     if len(texts) > most:
-        raise Fault("BadRequestExceededBatchSize", f"{name} may have at most {most} elements.")
+        raise ApiError("BadRequestExceededBatchSize", f"{name} may have at most {most} elements.")
     try:
         return list(dict.fromkeys(UUID(text.strip()) for text in texts))
     except ValueError as error:
-        raise Fault("BadRequestInvalidIds", f"{name} holds something that is no id.") from error
+        raise ApiError("BadRequestInvalidIds", f"{name} holds something that is no id.") from error

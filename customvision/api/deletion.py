@@ -12,11 +12,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from common import jobs
-from common.commits import on_disk
 from common.models import Job
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
+from common.transactions import durable_transaction
 from customvision.api import image_queries
-from customvision.api.errors import Fault
+from customvision.api.errors import ApiError
 from customvision.models import (
     Export,
     ImportedImage,
@@ -30,8 +30,8 @@ from customvision.models import (
 from predictions import holds, registry, retention
 from predictions.models import BatchItem, Category, Feedback, Prediction, Project, Sample, ShadowPrediction
 from review import decisions, ground_truth
-from review.models import Decision, FurtherCategory
-from training.models import DatasetItem, DatasetVersion, FurtherLabel, TrainingRun
+from review.models import AdditionalCategory, Decision
+from training.models import AdditionalLabel, DatasetItem, DatasetVersion, TrainingRun
 
 DELETE_FILES = "customvision.delete_files"
 ERASE_PROJECT = "customvision.erase_project"
@@ -39,10 +39,11 @@ ERASE_TAG = "customvision.erase_tag"
 REMOVE_IMAGES = "customvision.remove_images"
 FILES_PER_JOB = 500
 ROWS_AT_ONCE = 100  # in one transaction, which on SQLite nobody else writes beside
+IMAGES_AT_ONCE = 20  # each takes a dozen statements
 
 
 @transaction.atomic
-def remove_project(project: Project) -> None:
+def delete_project(project: Project) -> None:
     """Take a project out of sight, and have everything in it deleted in the background.
 
     Its name, its slug and its ids are free from now on.
@@ -52,15 +53,15 @@ def remove_project(project: Project) -> None:
     """
     Project.objects.select_for_update().get(pk=project.pk)
     if Iteration.objects.filter(project=project, deleted_at=None).exclude(publish_name="").exists():
-        raise Fault("BadRequestIterationIsPublished", "The project has published iterations. Unpublish them first.")
-    if registry.live(project):
+        raise ApiError("BadRequestIterationIsPublished", "The project has published iterations. Unpublish them first.")
+    if registry.live_version(project):
         message = "A model of this project is live in Classifr, so it cannot be deleted through this API."
-        raise Fault("BadRequestWorkspaceNotDeletable", message)
+        raise ApiError("BadRequestWorkspaceNotDeletable", message)
     if TrainingRun.objects.active().filter(project=project).exists():
-        raise Fault("BadRequestTrainingAlreadyInProgress", "The project is being trained.")
+        raise ApiError("BadRequestTrainingAlreadyInProgress", "The project is being trained.")
     brought_home = ImportedProject.objects.filter(project=project).select_related("job")
     if any(one.is_active for one in brought_home):
-        raise Fault("BadRequestWorkspaceNotDeletable", "The project is being imported. Wait for that, or cancel it.")
+        raise ApiError("BadRequestWorkspaceNotDeletable", "The project is being imported. Wait for that, or cancel it.")
     brought_home.update(remote_id=uuid4())
     jobs.enqueue(ERASE_PROJECT, {"project": project.pk, "slug": project.slug})
     Project.objects.filter(pk=project.pk).update(
@@ -68,14 +69,14 @@ def remove_project(project: Project) -> None:
     )
 
 
-def erase_project(key: int, slug: str, progress: Progress = silent) -> None:
+def erase_project(key: int, slug: str, progress: Progress = no_progress) -> None:
     """Delete a project that was removed with everything in it, some rows in a transaction. Safe to repeat."""
     project = Project.everywhere.filter(pk=key).exclude(removed_at=None).first()
     if project is None:
         return
     delete_files(_model_files(project, slug) + _export_files(Export.objects.filter(iteration__project=project)))
     for rows in (
-        FurtherLabel.objects.filter(item__dataset__project=project),
+        AdditionalLabel.objects.filter(item__dataset__project=project),
         DatasetItem.objects.filter(dataset__project=project),
         TrainingRun.objects.filter(project=project),
         DatasetVersion.objects.filter(project=project),
@@ -85,7 +86,7 @@ def erase_project(key: int, slug: str, progress: Progress = silent) -> None:
         Feedback.objects.filter(prediction__project=project),
         BatchItem.objects.filter(batch__project=project),
         Prediction.objects.filter(project=project),
-        FurtherCategory.objects.filter(decision__sample__project=project),
+        AdditionalCategory.objects.filter(decision__sample__project=project),
         Decision.objects.filter(sample__project=project),
     ):
         while keys := _some_keys(rows, progress):
@@ -104,9 +105,9 @@ def remove_images(samples: Iterable[Sample], *, by: User) -> None:
     A ruling on one is followed by another, that it is of no use; one without goes altogether if nobody asked about it.
     """
     keys = [sample.pk for sample in samples]
-    for start in range(0, len(keys), ROWS_AT_ONCE):
-        with on_disk():
-            _remove_images(Sample.objects.filter(pk__in=keys[start : start + ROWS_AT_ONCE]), by=by)
+    for start in range(0, len(keys), IMAGES_AT_ONCE):
+        with durable_transaction():
+            _remove_images(Sample.objects.filter(pk__in=keys[start : start + IMAGES_AT_ONCE]), by=by)
 
 
 def ask_to_remove_all_images(project: Project, *, by: User) -> None:
@@ -117,19 +118,23 @@ def ask_to_remove_all_images(project: Project, *, by: User) -> None:
     jobs.enqueue(REMOVE_IMAGES, payload)
 
 
-def remove_all_images(payload: Mapping[str, Any], progress: Progress = silent) -> None:
+def remove_all_images(payload: Mapping[str, Any], progress: Progress = no_progress) -> None:
     """Do what `ask_to_remove_all_images` asked for. Safe to repeat."""
     by = User.objects.filter(pk=payload["by"]).first()
     project = Project.objects.filter(pk=payload["project"]).first()
+    reached = 0
     while by and project:
-        with on_disk():
-            keys = _some_keys(_as_old_as(payload, image_queries.images(project)), progress)
+        progress(0, 0)
+        with durable_transaction():
+            images = _as_old_as(payload, image_queries.current_images(project))
+            following = images.filter(pk__gt=reached).order_by("pk").values_list("pk", flat=True)
+            keys = list(following[:IMAGES_AT_ONCE])
             if not keys:
                 return
-            samples = Sample.objects.filter(pk__in=keys)
-            list(samples.select_for_update().order_by("pk").values_list("pk"))
+            list(Sample.objects.filter(pk__in=keys).select_for_update().order_by("pk").values_list("pk"))
             # Asked again, now that nobody can tag them any more
-            _remove_images(_as_old_as(payload, image_queries.images(project).filter(pk__in=keys)), by=by)
+            _remove_images(images.filter(pk__in=keys), by=by)
+        reached = keys[-1]
 
 
 def is_going(image: Any) -> bool:
@@ -157,7 +162,7 @@ def _remove_images(samples: QuerySet[Sample], *, by: User) -> None:
             _let_go(sample)
 
 
-@on_disk()
+@durable_transaction()
 def remove_tag(category: Category, *, by: User) -> None:
     """Take a tag out of sight and off its images; with many of them the rest is done in the background.
 
@@ -170,7 +175,7 @@ def remove_tag(category: Category, *, by: User) -> None:
         _forget(category)
 
 
-def erase_tag(payload: Mapping[str, Any], progress: Progress = silent) -> None:
+def erase_tag(payload: Mapping[str, Any], progress: Progress = no_progress) -> None:
     """Do the rest of `remove_tag`, some rows in a transaction. Safe to repeat."""
     by = User.objects.filter(pk=payload["by"]).first()
     category = Category.objects.filter(pk=payload["category"]).exclude(retired=None).first()
@@ -188,9 +193,9 @@ def tag_key(category: Category) -> str:
 
 def _untag_some(category: Category, *, by: User) -> bool:
     """Untag some images; say whether there may be more."""
-    held = ground_truth.showing(category).order_by("pk").values_list("pk", flat=True)
+    held = ground_truth.samples_showing(category).order_by("pk").values_list("pk", flat=True)
     keys = list(held[:ROWS_AT_ONCE])
-    untag(Sample.objects.filter(pk__in=keys), [category], by=by)
+    remove_tags(Sample.objects.filter(pk__in=keys), [category], by=by)
     return len(keys) == ROWS_AT_ONCE
 
 
@@ -214,7 +219,7 @@ def _forget_some(category: Category) -> bool:
 
 
 def _is_pointed_at(category: Category) -> bool:
-    rows = (Decision.objects, FurtherCategory.objects, DatasetItem.objects, FurtherLabel.objects)
+    rows = (Decision.objects, AdditionalCategory.objects, DatasetItem.objects, AdditionalLabel.objects)
     return any(each.filter(category=category).exists() for each in rows)
 
 
@@ -229,20 +234,25 @@ def _some_keys(rows: QuerySet, progress: Progress) -> list[int]:
     return list(rows.order_by("pk").values_list("pk", flat=True)[:ROWS_AT_ONCE])
 
 
-@on_disk()
-def untag(samples: QuerySet[Sample], categories: Iterable[Category], *, by: User) -> None:
+@durable_transaction()
+def remove_tags(samples: QuerySet[Sample], categories: Iterable[Category], *, by: User) -> None:
     """Take the rulings back that these samples are of these categories; what else they show goes on to hold."""
     gone = list(categories)
     newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
-    also = Exists(FurtherCategory.objects.filter(decision=OuterRef("pk"), category__in=gone))
+    also = Exists(AdditionalCategory.objects.filter(decision=OuterRef("pk"), category__in=gone))
     held = Decision.objects.filter(~Exists(newer) & (Q(category__in=gone) | also), sample__in=samples)
     list(samples.filter(pk__in=held.values("sample")).select_for_update().order_by("pk").values_list("pk"))
-    for decision in held.select_related("sample__project", "category").prefetch_related("further__category"):
-        sample, shown = decision.sample, [decision.category, *(each.category for each in decision.further.all())]
+    for decision in held.select_related("sample__project", "category").prefetch_related(
+        "additional_categories__category"
+    ):
+        sample, shown = (
+            decision.sample,
+            [decision.category, *(each.category for each in decision.additional_categories.all())],
+        )
         # It stays an image, also where it came to its tag in Classifr itself
         TrainingImage.objects.get_or_create(sample=sample)
         if left := [one for one in shown if one and one not in gone]:
-            decisions.label_with_all(sample.project, [(sample, left)], by=by, reason=decision.reason)
+            decisions.label_many_multilabel(sample.project, [(sample, left)], by=by, reason=decision.reason)
         else:
             decisions.reopen(sample, by=by)
 
@@ -286,7 +296,7 @@ def _is_kept(sample: Sample, *, despite_rulings: bool = False) -> bool:
     """Say whether a room keeps this picture; `despite_rulings`: only a data set keeps one that was ruled about."""
     if despite_rulings and Decision.objects.filter(sample=sample).exists():
         return DatasetItem.objects.filter(sample=sample).exists()
-    return Sample.objects.filter(holds.kept(), pk=sample.pk).exists()
+    return Sample.objects.filter(holds.deletion_blocked(), pk=sample.pk).exists()
 
 
 def _let_go(sample: Sample) -> None:
@@ -296,7 +306,7 @@ def _let_go(sample: Sample) -> None:
     if is_ruled:
         Sample.objects.filter(pk=sample.pk).update(location=Sample.Location.NOWHERE, file_name="")
     if sample.has_picture:
-        retention.ask_to_delete(sample, location, file_name)
+        retention.enqueue_file_deletion(sample, location, file_name)
     if not is_ruled:
         sample.delete()
 
@@ -306,7 +316,7 @@ def _picture_files(samples: QuerySet[Sample]) -> list[tuple[str, str]]:
     for location, name in samples.values_list("location", "file_name"):
         files.append((str(location), name))
         if location == Sample.Location.MISCLASSIFIED:
-            files.append((str(location), retention.facts_name(name)))
+            files.append((str(location), retention.facts_file_name(name)))
     return files
 
 

@@ -26,9 +26,9 @@ from customvision.api import (
     tags,
     unsupported,
 )
-from customvision.api.api_request import Call
-from customvision.api.errors import Fault, GatewayFault
-from customvision.api.routing import VERSIONS, Reply, find
+from customvision.api.api_request import ApiRequest
+from customvision.api.errors import ApiError, GatewayError
+from customvision.api.routing import VERSIONS, Reply, find_operation
 
 logger = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ _ANY_KEY = "Ocp-Apim-Subscription-Key"
 
 
 @csrf_exempt
-def answer(request: HttpRequest, version: str, area: str, path: str) -> HttpResponse:
+def dispatch(request: HttpRequest, version: str, area: str, path: str) -> HttpResponse:
     """Answer one call. Whatever happens, it is JSON in the form that clients of Custom Vision know.
 
     Keys come in headers of their own and cookies count for nothing, so no other site can ask in a user's name.
@@ -48,13 +48,13 @@ def answer(request: HttpRequest, version: str, area: str, path: str) -> HttpResp
     with translation.override("en"):
         try:
             reply = _answer(request, version, area.lower(), path, id_)
-        except GatewayFault as fault:
+        except GatewayError as fault:
             response = _json(fault.body, fault.status)
             if fault.reason:
                 response.reason_phrase = fault.reason
             if fault.retry_after_seconds is not None:
                 response["Retry-After"] = str(fault.retry_after_seconds)
-        except Fault as fault:
+        except ApiError as fault:
             response = _json(fault.body, fault.status)
         except Exception as error:
             response = _refusal(error)
@@ -71,13 +71,13 @@ def _answer(request: HttpRequest, version: str, area: str, path: str, id_: Any) 
     if area == "training":  # what is classified is counted more strictly, by `quotas`
         _throttle(request, user)
     number = VERSIONS[area].get(version.lower())
-    found = find(area, number, request.method or "", path) if number else None
+    found = find_operation(area, number, request.method or "", path) if number else None
     if number is None or found is None:
         raise errors.no_such_resource()
     operation, parts = found
     if not user.has_perm(operation.permission):
-        raise Fault("ForbiddenUserInsufficientCapability", "The role of this key's owner does not allow this.")
-    call = Call(request, number, user, parts, id_)
+        raise ApiError("ForbiddenUserInsufficientCapability", "The role of this key's owner does not allow this.")
+    call = ApiRequest(request, number, user, parts, id_)
     if area == "training" and "projectId" in parts:
         _ = call.project  # an unknown project is told before whatever else is wrong
     return operation.handler(call)
@@ -101,10 +101,10 @@ def _throttle(request: HttpRequest, user: User) -> None:
         raise _too_many(int(throttle.wait() or 0) + 1)
 
 
-def _too_many(seconds: int) -> GatewayFault:
+def _too_many(seconds: int) -> GatewayError:
     unit = "second" if seconds == 1 else "seconds"
     message = f"Requests have exceeded the rate limit. Please retry after {seconds} {unit}."
-    return GatewayFault(429, message, retry_after_seconds=seconds)
+    return GatewayError(429, message, retry_after_seconds=seconds)
 
 
 def _refusal(error: Exception) -> HttpResponse:

@@ -6,7 +6,7 @@ Texts are English and not translated, as the service's are: programs compare the
 from typing import Any
 
 
-class Fault(Exception):
+class ApiError(Exception):
     """A refusal of the service: {"code", "message"}, the code one of those in the OpenAPI files."""
 
     def __init__(self, code: str, message: str, *, status: int = 0) -> None:
@@ -20,7 +20,7 @@ class Fault(Exception):
         return {"code": self.code, "message": self.message}
 
 
-class GatewayFault(Exception):
+class GatewayError(Exception):
     """A refusal before the service is reached: {"error": {"code", "message"}}."""
 
     def __init__(self, status: int, message: str, *, reason: str = "", retry_after_seconds: int | None = None) -> None:
@@ -35,25 +35,25 @@ class GatewayFault(Exception):
         return {"error": {"code": str(self.status), "message": self.message}}
 
 
-def wrong_key() -> GatewayFault:
+def wrong_key() -> GatewayError:
     message = (
         "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an"
         " active subscription and use a correct regional API endpoint for your resource."
     )
-    return GatewayFault(401, message, reason="Access Denied")
+    return GatewayError(401, message, reason="Access Denied")
 
 
-def no_such_resource() -> GatewayFault:
-    return GatewayFault(404, "Resource not found")
+def no_such_resource() -> GatewayError:
+    return GatewayError(404, "Resource not found")
 
 
-def not_implemented(what: str) -> Fault:
+def not_implemented(what: str) -> ApiError:
     """Return the refusal of an operation or option that Custom Vision has and Classifr has not."""
-    return Fault("BadRequestNotSupported", f"Classifr does not implement {what}. See docs/customvision.md.")
+    return ApiError("BadRequestNotSupported", f"Classifr does not implement {what}. See docs/customvision.md.")
 
 
-def bad_image_format(request_id: str) -> Fault:
-    return Fault("BadRequestImageFormat", f"Bad Request Image Format, Uri: {request_id}")
+def bad_image_format(request_id: str) -> ApiError:
+    return ApiError("BadRequestImageFormat", f"Bad Request Image Format, Uri: {request_id}")
 
 
 def _status_of(code: str) -> int:

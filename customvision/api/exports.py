@@ -16,9 +16,9 @@ from common import jobs
 from common.errors import DomainError, Unavailable
 from common.models import Job
 from customvision.api import iterations
-from customvision.api.api_request import Call
-from customvision.api.errors import Fault, not_implemented
-from customvision.api.routing import Reply, operation
+from customvision.api.api_request import ApiRequest
+from customvision.api.errors import ApiError, not_implemented
+from customvision.api.routing import Reply, register_operation
 from customvision.models import Export
 from predictions import registry
 from training import exports
@@ -42,22 +42,22 @@ KINDS = {
 }
 
 
-@operation("GetExports", "GET", f"{iterations.ONE}/export", roles.TRAIN)
-def get_exports(call: Call) -> Reply:
-    one = iterations.named(call)
+@register_operation("GetExports", "GET", f"{iterations.ONE}/export", roles.TRAIN)
+def get_exports(call: ApiRequest) -> Reply:
+    one = iterations.iteration_from_path(call)
     active = set(Job.objects.active().filter(kind=JOB).values_list("key", flat=True))
     return Reply([_answer(call, export, is_active=export.job_key in active) for export in one.exports.all()])
 
 
-@operation("ExportIteration", "POST", f"{iterations.ONE}/export", roles.TRAIN)
-def export(call: Call) -> Reply:
+@register_operation("ExportIteration", "POST", f"{iterations.ONE}/export", roles.TRAIN)
+def request_export(call: ApiRequest) -> Reply:
     """Have an archive made; one that is there already is answered at once, one that failed is tried again."""
-    one = iterations.named(call)
+    one = iterations.iteration_from_path(call)
     platform, flavor = _known(call.required("platform"), call.text("flavor"))
     if one.run and one.run.is_active:
-        raise Fault("BadRequestExportWhileTraining", "The iteration is being trained.")
+        raise ApiError("BadRequestExportWhileTraining", "The iteration is being trained.")
     if one.version is None:
-        raise Fault("BadRequestIterationIsNotTrained", "The iteration is not trained.")
+        raise ApiError("BadRequestIterationIsNotTrained", "The iteration is not trained.")
     if one.version.predictor != exports.PREDICTOR:
         raise not_implemented(f"exports of models that are served by the predictor {one.version.predictor}")
     found, _created = Export.objects.get_or_create(iteration=one, platform=platform, flavor=flavor)
@@ -65,20 +65,20 @@ def export(call: Call) -> Reply:
         try:
             jobs.enqueue(JOB, {"export": found.pk}, queue="training", key=found.job_key)
         except jobs.AlreadyActive as error:
-            raise Fault("BadRequestExportAlreadyInProgress", "This export is already in progress.") from error
+            raise ApiError("BadRequestExportAlreadyInProgress", "This export is already in progress.") from error
         Export.objects.filter(pk=found.pk).update(error="")
     return Reply(_answer(call, found, is_active=True))
 
 
-def make(export_id: int) -> None:
+def build_export(export_id: int) -> None:
     """Make the archive, in a worker. Safe to repeat."""
     found = Export.objects.select_related("iteration__run__model_version", "iteration__own_version__project")
     one = found.filter(pk=export_id, file_name="").first()
     if one is None or (version := one.iteration.version) is None:
         return
     try:
-        labels = registry.current_names(version)
-        data = exports.build(registry.servable(version), labels, KINDS[one.platform, one.flavor])
+        labels = registry.class_names_now(version)
+        data = exports.build_archive(registry.model_ref(version), labels, KINDS[one.platform, one.flavor])
     except Unavailable as error:
         raise jobs.Later(str(error)) from error
     except DomainError as error:
@@ -90,7 +90,7 @@ def make(export_id: int) -> None:
 
 
 @require_safe
-def download(request: HttpRequest, token: str) -> HttpResponseBase:
+def download_export(request: HttpRequest, token: str) -> HttpResponseBase:
     """Serve an archive to whoever has a signed address of it that has not ended."""
     try:
         uuid = signing.TimestampSigner(salt=SALT).unsign(token, max_age=SECONDS)
@@ -116,17 +116,17 @@ def _known(platform: str, flavor: str) -> tuple[str, str]:
     """Return platform and flavor as the specification writes them."""
     names = {name.lower(): name for name in PLATFORMS}
     if platform.lower() not in names:
-        raise Fault("BadRequestProjectUnsupportedExportPlatform", "Unknown export platform")
+        raise ApiError("BadRequestProjectUnsupportedExportPlatform", "Unknown export platform")
     platform = names[platform.lower()]
     flavors = {own.lower(): own for known, own in KINDS if known == platform}
     if not flavors:
         raise not_implemented(f"exports to {platform}; TensorFlow and ONNX are there")
     if flavor.lower() not in flavors:
-        raise Fault("BadRequestExportValidationFailed", f"Unknown flavor of {platform}")
+        raise ApiError("BadRequestExportValidationFailed", f"Unknown flavor of {platform}")
     return platform, flavors[flavor.lower()]
 
 
-def _answer(call: Call, one: Export, *, is_active: bool) -> dict[str, Any]:
+def _answer(call: ApiRequest, one: Export, *, is_active: bool) -> dict[str, Any]:
     """Return an export. One whose job has ended without an archive has failed."""
     status = "Done" if one.file_name else "Exporting" if is_active else "Failed"
     answer: dict[str, Any] = {"platform": one.platform, "status": status, "newerVersionAvailable": False}

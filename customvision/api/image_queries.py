@@ -12,14 +12,14 @@ from uuid import UUID
 from django.db.models import BigIntegerField, Count, DateTimeField, Exists, F, OuterRef, Q, QuerySet, Subquery, Value
 
 from predictions.models import Category, Project, Sample
-from review.ground_truth import NAMES_A_CATEGORY
-from review.models import Decision, FurtherCategory
-from training.models import DatasetItem, DatasetVersion, FurtherLabel
+from review.ground_truth import LABELLING_OUTCOMES
+from review.models import AdditionalCategory, Decision
+from training.models import AdditionalLabel, DatasetItem, DatasetVersion
 
-_FURTHER: dict[bool, tuple[Any, str]] = {False: (FurtherCategory, "decision"), True: (FurtherLabel, "item")}
+_ADDITIONAL: dict[bool, tuple[Any, str]] = {False: (AdditionalCategory, "decision"), True: (AdditionalLabel, "item")}
 
 
-def images(project: Project, *, with_one_of: Sequence[UUID] = ()) -> QuerySet:
+def current_images(project: Project, *, with_one_of: Sequence[UUID] = ()) -> QuerySet:
     """Return the images of a project as they are now, annotated with `added_at` and the first tag or None.
 
     With tag ids only those that have one of these tags. `place_id` is of the row that names the tags, see `tags_of`.
@@ -34,12 +34,12 @@ def images(project: Project, *, with_one_of: Sequence[UUID] = ()) -> QuerySet:
         tagged_at=Subquery(newest.values("created_at")[:1]),
         added_at=F("training_image__added_at"),
     )
-    rows = _having(rows, FurtherCategory.objects.filter(decision=OuterRef("place_id")), with_one_of)
+    rows = _having(rows, AdditionalCategory.objects.filter(decision=OuterRef("place_id")), with_one_of)
     is_open = Q(outcome=None) | Q(outcome=Decision.Outcome.REOPENED)
-    return rows.filter(Q(outcome__in=NAMES_A_CATEGORY) | (Q(training_image__isnull=False) & is_open))
+    return rows.filter(Q(outcome__in=LABELLING_OUTCOMES) | (Q(training_image__isnull=False) & is_open))
 
 
-def images_in(dataset: DatasetVersion, *, with_one_of: Sequence[UUID] = ()) -> QuerySet:
+def dataset_images(dataset: DatasetVersion, *, with_one_of: Sequence[UUID] = ()) -> QuerySet:
     """Return the images of a data set as they were, annotated in the same way."""
     item = DatasetItem.objects.filter(dataset=dataset, sample=OuterRef("pk"))
     rows = (
@@ -53,46 +53,46 @@ def images_in(dataset: DatasetVersion, *, with_one_of: Sequence[UUID] = ()) -> Q
             added_at=F("training_image__added_at"),
         )
     )
-    return _having(rows, FurtherLabel.objects.filter(item=OuterRef("place_id")), with_one_of)
+    return _having(rows, AdditionalLabel.objects.filter(item=OuterRef("place_id")), with_one_of)
 
 
-def _having(rows: QuerySet, further: QuerySet, uuids: Sequence[UUID]) -> QuerySet:
+def _having(rows: QuerySet, additional: QuerySet, uuids: Sequence[UUID]) -> QuerySet:
     if not uuids:
         return rows
     wanted = Category.objects.filter(uuid__in=uuids)
-    return rows.filter(Q(tag_id__in=wanted.values("pk")) | Exists(further.filter(category__in=wanted)))
+    return rows.filter(Q(tag_id__in=wanted.values("pk")) | Exists(additional.filter(category__in=wanted)))
 
 
-def of_nothing() -> QuerySet:
+def no_images() -> QuerySet:
     """Return no images, for a version that no data set of ours has made."""
     nothing = Value(None, output_field=DateTimeField())
     no_id = Value(None, output_field=BigIntegerField())
     return Sample.objects.none().annotate(tag_id=no_id, tagged_at=nothing, added_at=nothing)
 
 
-def tags_of(rows: Sequence[Any]) -> dict[int, list[Category]]:
+def tags_by_image(rows: Sequence[Any]) -> dict[int, list[Category]]:
     """Return the tags of these images, rows of `images` or of `images_in`, by the image's key."""
     tagged = [row for row in rows if row.tag_id]
     ids: dict[int, list[int]] = {row.pk: [row.tag_id] for row in tagged}
     if tagged and tagged[0].project.multilabel:
         image_of = {row.place_id: row.pk for row in tagged}
-        further, place = _FURTHER[tagged[0].is_frozen]
-        also = further.objects.filter(**{f"{place}__in": list(image_of)}).order_by("category__name")
+        additional, place = _ADDITIONAL[tagged[0].is_frozen]
+        also = additional.objects.filter(**{f"{place}__in": list(image_of)}).order_by("category__name")
         for place_id, category in also.values_list(place, "category"):
             ids[image_of[place_id]].append(category)
     known = Category.objects.in_bulk({one for each in ids.values() for one in each})
     return {image: [known[one] for one in each] for image, each in ids.items()}
 
 
-def tag_counts(project: Project, dataset: DatasetVersion | None = None) -> Counter[UUID]:
+def count_by_tag(project: Project, dataset: DatasetVersion | None = None) -> Counter[UUID]:
     """Return how many images each tag has, by the tag's id."""
     if dataset:
-        also = FurtherLabel.objects.filter(item__dataset=dataset)
+        also = AdditionalLabel.objects.filter(item__dataset=dataset)
         return _counted(dataset.items.all()) + _counted(also)
     newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
-    held = Decision.objects.filter(~Exists(newer), sample__project=project, outcome__in=NAMES_A_CATEGORY)
+    held = Decision.objects.filter(~Exists(newer), sample__project=project, outcome__in=LABELLING_OUTCOMES)
     held = held.exclude(sample__location=Sample.Location.NOWHERE)
-    also_held = FurtherCategory.objects.filter(decision__in=held) if project.multilabel else None
+    also_held = AdditionalCategory.objects.filter(decision__in=held) if project.multilabel else None
     return _counted(held) + (Counter() if also_held is None else _counted(also_held))
 
 

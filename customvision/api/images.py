@@ -7,128 +7,128 @@ from uuid import UUID
 from django.db.models import QuerySet
 
 from accounts import roles
-from common.commits import on_disk
 from common.json_bodies import Base64
+from common.transactions import durable_transaction
 from customvision.api import deletion, image_queries, image_upload, iterations, tags
-from customvision.api.api_request import MOST_BATCH_JSON_BYTES, Call, member, members_list, parse_uuids
-from customvision.api.errors import Fault, not_implemented
-from customvision.api.image_upload import MOST_TAGS, Entry, from_bytes
-from customvision.api.request_bodies import Part
-from customvision.api.routing import NO_CONTENT, Reply, operation
+from customvision.api.api_request import MAX_BATCH_JSON_BYTES, ApiRequest, get_list, get_member, parse_uuids
+from customvision.api.errors import ApiError, not_implemented
+from customvision.api.image_upload import MAX_TAGS, UploadEntry, store_from
+from customvision.api.request_bodies import UploadedPart
+from customvision.api.routing import NO_CONTENT, Reply, register_operation
 from predictions.models import Category, Sample
 
 IMAGES = "projects/{projectId}/images"
-MOST_IDS = 256
-MOST_BATCH = 64
+MAX_IDS = 256
+MAX_BATCH = 64
 
 
-@operation("CreateImagesFromData", "POST", IMAGES, roles.REVIEW)
-def create_from_data(call: Call) -> Reply:
-    tag_ids = call.uuids("tagIds", MOST_TAGS)
-    parts = call.images(image_upload.MOST_BYTES)
-    return image_upload.create(
-        call, [Entry(part.file_name, from_bytes(call, partial(_data, part)), tag_ids) for part in parts]
+@register_operation("CreateImagesFromData", "POST", IMAGES, roles.REVIEW)
+def create_from_data(call: ApiRequest) -> Reply:
+    tag_ids = call.uuids("tagIds", MAX_TAGS)
+    parts = call.images(image_upload.MAX_BYTES)
+    return image_upload.add_images(
+        call, [UploadEntry(part.file_name, store_from(call, partial(_data, part)), tag_ids) for part in parts]
     )
 
 
-@operation("CreateImagesFromFiles", "POST", f"{IMAGES}/files", roles.REVIEW)
-def create_from_files(call: Call) -> Reply:
+@register_operation("CreateImagesFromFiles", "POST", f"{IMAGES}/files", roles.REVIEW)
+def create_from_files(call: ApiRequest) -> Reply:
     entries = []
-    for item, tag_ids in image_upload.batch(call.json_with_pictures()):
-        take = from_bytes(call, partial(image_upload.decoded, member(item, "contents", (str, Base64), "")))
-        entries.append(Entry(member(item, "name", str, ""), take, tag_ids))
-    return image_upload.create(call, entries)
+    for item, tag_ids in image_upload.parse_batch(call.json_with_pictures()):
+        take = store_from(call, partial(image_upload.picture_bytes, get_member(item, "contents", (str, Base64), "")))
+        entries.append(UploadEntry(get_member(item, "name", str, ""), take, tag_ids))
+    return image_upload.add_images(call, entries)
 
 
-@operation("CreateImagesFromUrls", "POST", f"{IMAGES}/urls", roles.REVIEW)
-def create_from_urls(call: Call) -> Reply:
+@register_operation("CreateImagesFromUrls", "POST", f"{IMAGES}/urls", roles.REVIEW)
+def create_from_urls(call: ApiRequest) -> Reply:
     entries = []
-    for item, tag_ids in image_upload.batch(call.json(MOST_BATCH_JSON_BYTES)):
-        url = member(item, "url", str, "")
-        entries.append(Entry(url, from_bytes(call, partial(image_upload.fetched, url)), tag_ids))
-    return image_upload.create(call, entries)
+    for item, tag_ids in image_upload.parse_batch(call.json(MAX_BATCH_JSON_BYTES)):
+        url = get_member(item, "url", str, "")
+        entries.append(UploadEntry(url, store_from(call, partial(image_upload.fetch_image, url)), tag_ids))
+    return image_upload.add_images(call, entries)
 
 
-@operation("CreateImagesFromPredictions", "POST", f"{IMAGES}/predictions", roles.REVIEW)
-def create_from_predictions(call: Call) -> Reply:
+@register_operation("CreateImagesFromPredictions", "POST", f"{IMAGES}/predictions", roles.REVIEW)
+def create_from_predictions(call: ApiRequest) -> Reply:
     entries = []
-    for item, tag_ids in image_upload.batch(call.json(MOST_BATCH_JSON_BYTES)):
-        prediction_id = parse_uuids([member(item, "id", str, "")], "id", 1)[0]
-        take = partial(image_upload.predicted, call, prediction_id)
-        entries.append(Entry(str(prediction_id), take, tag_ids))
-    return image_upload.create(call, entries)
+    for item, tag_ids in image_upload.parse_batch(call.json(MAX_BATCH_JSON_BYTES)):
+        prediction_id = parse_uuids([get_member(item, "id", str, "")], "id", 1)[0]
+        take = partial(image_upload.sample_of_prediction, call, prediction_id)
+        entries.append(UploadEntry(str(prediction_id), take, tag_ids))
+    return image_upload.add_images(call, entries)
 
 
-@operation("GetTaggedImages", "GET", f"{IMAGES}/tagged", roles.TRAIN)
-def get_tagged(call: Call) -> Reply:
+@register_operation("GetTaggedImages", "GET", f"{IMAGES}/tagged", roles.TRAIN)
+def get_tagged(call: ApiRequest) -> Reply:
     return Reply(_page(call, _asked_for(call, "tagged")))
 
 
-@operation("GetUntaggedImages", "GET", f"{IMAGES}/untagged", roles.TRAIN)
-def get_untagged(call: Call) -> Reply:
+@register_operation("GetUntaggedImages", "GET", f"{IMAGES}/untagged", roles.TRAIN)
+def get_untagged(call: ApiRequest) -> Reply:
     return Reply(_page(call, _asked_for(call, "untagged")))
 
 
-@operation("GetTaggedImageCount", "GET", f"{IMAGES}/tagged/count", roles.TRAIN)
-def count_tagged(call: Call) -> Reply:
+@register_operation("GetTaggedImageCount", "GET", f"{IMAGES}/tagged/count", roles.TRAIN)
+def count_tagged(call: ApiRequest) -> Reply:
     return Reply(_asked_for(call, "tagged").count())
 
 
-@operation("GetUntaggedImageCount", "GET", f"{IMAGES}/untagged/count", roles.TRAIN)
-def count_untagged(call: Call) -> Reply:
+@register_operation("GetUntaggedImageCount", "GET", f"{IMAGES}/untagged/count", roles.TRAIN)
+def count_untagged(call: ApiRequest) -> Reply:
     return Reply(_asked_for(call, "untagged").count())
 
 
-@operation("GetImages", "GET", IMAGES, roles.TRAIN, since=(3, 3))
-def get_images(call: Call) -> Reply:
+@register_operation("GetImages", "GET", IMAGES, roles.TRAIN, since=(3, 3))
+def get_images(call: ApiRequest) -> Reply:
     return Reply(_page(call, _asked_for(call, call.text("taggingStatus").lower())))
 
 
-@operation("GetImageCount", "GET", f"{IMAGES}/count", roles.TRAIN, since=(3, 3))
-def count_images(call: Call) -> Reply:
+@register_operation("GetImageCount", "GET", f"{IMAGES}/count", roles.TRAIN, since=(3, 3))
+def count_images(call: ApiRequest) -> Reply:
     return Reply(_asked_for(call, call.text("taggingStatus").lower()).count())
 
 
-@operation("GetImagesByIds", "GET", f"{IMAGES}/id", roles.TRAIN)
-def get_by_ids(call: Call) -> Reply:
+@register_operation("GetImagesByIds", "GET", f"{IMAGES}/id", roles.TRAIN)
+def get_by_ids(call: ApiRequest) -> Reply:
     """Return these images, in the order asked for; without ids the newest 50, as the service does."""
-    ids = call.uuids("imageIds", MOST_IDS)
+    ids = call.uuids("imageIds", MAX_IDS)
     rows = _rows(call, [])
     if not ids:
-        return Reply(image_upload.shown(call, rows.order_by("-pk")[:50]))
+        return Reply(image_upload.render_images(call, rows.order_by("-pk")[:50]))
     found = {row.uuid: row for row in rows.filter(uuid__in=ids)}
-    return Reply(image_upload.shown(call, [found[one] for one in ids if one in found]))
+    return Reply(image_upload.render_images(call, [found[one] for one in ids if one in found]))
 
 
-@operation("DeleteImages", "DELETE", IMAGES, roles.REVIEW)
-def delete_images(call: Call) -> Reply:
+@register_operation("DeleteImages", "DELETE", IMAGES, roles.REVIEW)
+def delete_images(call: ApiRequest) -> Reply:
     """Delete these images, or have all deleted. What an iteration has learned from stays with it."""
-    ids = call.uuids("imageIds", MOST_IDS)
+    ids = call.uuids("imageIds", MAX_IDS)
     everything = call.version >= (3, 1) and call.boolean("allImages")
     if bool(ids) == everything:
-        raise Fault("BadRequestInvalidIds", "Say either imageIds or allImages=true.")
+        raise ApiError("BadRequestInvalidIds", "Say either imageIds or allImages=true.")
     if everything:
         deletion.ask_to_remove_all_images(call.project, by=call.user)
         return Reply(status=202)
-    deletion.remove_images(image_queries.images(call.project).filter(uuid__in=ids), by=call.user)
+    deletion.remove_images(image_queries.current_images(call.project).filter(uuid__in=ids), by=call.user)
     return NO_CONTENT
 
 
-@operation("CreateImageTags", "POST", f"{IMAGES}/tags", roles.REVIEW)
-@on_disk()
-def create_image_tags(call: Call) -> Reply:
+@register_operation("CreateImageTags", "POST", f"{IMAGES}/tags", roles.REVIEW)
+@durable_transaction()
+def create_image_tags(call: ApiRequest) -> Reply:
     """Tag images. In a Multiclass project another tag takes the place of the one before, and a second is `exceeded`."""
-    items = members_list(call.json(MOST_BATCH_JSON_BYTES), "tags", dict)
-    pairs = [(_id(item, "imageId"), _id(item, "tagId")) for item in items[: MOST_BATCH * MOST_TAGS]]
+    items = get_list(call.json(MAX_BATCH_JSON_BYTES), "tags", dict)
+    pairs = [(_id(item, "imageId"), _id(item, "tagId")) for item in items[: MAX_BATCH * MAX_TAGS]]
     if len(items) > len(pairs):
-        raise Fault("BadRequestExceededBatchSize", "Too many tags in one call.")
+        raise ApiError("BadRequestExceededBatchSize", "Too many tags in one call.")
     image_ids = {one for one, _tag in pairs}
-    image_upload.lock(Sample.objects.filter(project=call.project, uuid__in=image_ids))
-    found = {row.uuid: row for row in image_queries.images(call.project).filter(uuid__in=image_ids)}
+    image_upload.lock_samples(Sample.objects.filter(project=call.project, uuid__in=image_ids))
+    found = {row.uuid: row for row in image_queries.current_images(call.project).filter(uuid__in=image_ids)}
     if any(one not in found for one, _tag in pairs):
-        raise Fault("NotFoundImage", "Invalid image")
-    categories = {one.uuid: one for one in tags.by_ids(call.project, list({tag for _one, tag in pairs}))}
-    held = image_queries.tags_of(list(found.values()))
+        raise ApiError("NotFoundImage", "Invalid image")
+    categories = {one.uuid: one for one in tags.get_tags_by_id(call.project, list({tag for _one, tag in pairs}))}
+    held = image_queries.tags_by_image(list(found.values()))
     summary: dict[str, list[dict[str, str]]] = {"created": [], "duplicated": [], "exceeded": []}
     given: dict[UUID, list[Category]] = {}
     for image_id, tag_id in pairs:
@@ -141,37 +141,37 @@ def create_image_tags(call: Call) -> Reply:
         else:
             outcome, given[image_id] = "created", [*new, categories[tag_id]]
         summary[outcome].append({"imageId": str(image_id), "tagId": str(tag_id)})
-    image_upload.tag(call, [(found[image_id], new) for image_id, new in given.items()], held)
+    image_upload.add_tags(call, [(found[image_id], new) for image_id, new in given.items()], held)
     return Reply(summary)
 
 
-@operation("DeleteImageTags", "DELETE", f"{IMAGES}/tags", roles.REVIEW)
-def delete_image_tags(call: Call) -> Reply:
-    image_ids, tag_ids = call.uuids("imageIds", MOST_BATCH), call.uuids("tagIds", MOST_TAGS)
+@register_operation("DeleteImageTags", "DELETE", f"{IMAGES}/tags", roles.REVIEW)
+def delete_image_tags(call: ApiRequest) -> Reply:
+    image_ids, tag_ids = call.uuids("imageIds", MAX_BATCH), call.uuids("tagIds", MAX_TAGS)
     if not image_ids or not tag_ids:
-        raise Fault("BadRequestInvalidIds", "imageIds and tagIds are required.")
+        raise ApiError("BadRequestInvalidIds", "imageIds and tagIds are required.")
     samples = Sample.objects.filter(project=call.project, uuid__in=image_ids)
-    deletion.untag(samples, tags.by_ids(call.project, tag_ids), by=call.user)
+    deletion.remove_tags(samples, tags.get_tags_by_id(call.project, tag_ids), by=call.user)
     return NO_CONTENT
 
 
-def _data(part: Part) -> bytes:
+def _data(part: UploadedPart) -> bytes:
     return part.data
 
 
-def _rows(call: Call, tag_ids: list[UUID]) -> QuerySet:
-    iteration = iterations.asked_for(call)
+def _rows(call: ApiRequest, tag_ids: list[UUID]) -> QuerySet:
+    iteration = iterations.requested_iteration(call)
     if iteration is None:
-        return image_queries.images(call.project, with_one_of=tag_ids)
+        return image_queries.current_images(call.project, with_one_of=tag_ids)
     if iteration.run is None:
-        return image_queries.of_nothing()
-    return image_queries.images_in(iteration.run.dataset, with_one_of=tag_ids)
+        return image_queries.no_images()
+    return image_queries.dataset_images(iteration.run.dataset, with_one_of=tag_ids)
 
 
-def _asked_for(call: Call, status: str) -> QuerySet:
+def _asked_for(call: ApiRequest, status: str) -> QuerySet:
     if call.text("$filter"):
         raise not_implemented("metadata of images, nor filters on them")
-    rows = _rows(call, call.uuids("tagIds", MOST_TAGS))
+    rows = _rows(call, call.uuids("tagIds", MAX_TAGS))
     if status == "tagged":
         rows = rows.filter(tag_id__isnull=False)
     elif status == "untagged":
@@ -179,11 +179,11 @@ def _asked_for(call: Call, status: str) -> QuerySet:
     return rows
 
 
-def _page(call: Call, rows: QuerySet) -> list[dict[str, Any]]:
-    take, skip = call.integer("take", 50, MOST_IDS), call.integer("skip", 0, 2**31 - 1)
+def _page(call: ApiRequest, rows: QuerySet) -> list[dict[str, Any]]:
+    take, skip = call.integer("take", 50, MAX_IDS), call.integer("skip", 0, 2**31 - 1)
     ordered = rows.order_by("pk" if call.text("orderBy").lower() == "oldest" else "-pk")
-    return image_upload.shown(call, ordered[skip : skip + take])
+    return image_upload.render_images(call, ordered[skip : skip + take])
 
 
 def _id(item: dict[str, Any], name: str) -> UUID:
-    return parse_uuids([member(item, name, str, "")], name, 1)[0]
+    return parse_uuids([get_member(item, name, str, "")], name, 1)[0]

@@ -7,10 +7,10 @@ from django.utils import timezone
 
 from accounts import roles
 from customvision.api import deletion, responses
-from customvision.api.api_request import Call, member
-from customvision.api.errors import Fault, not_implemented
-from customvision.api.projects import of as workspace_of
-from customvision.api.routing import NO_CONTENT, Reply, operation
+from customvision.api.api_request import ApiRequest, get_member
+from customvision.api.errors import ApiError, not_implemented
+from customvision.api.projects import workspace_of
+from customvision.api.routing import NO_CONTENT, Reply, register_operation
 from customvision.models import Iteration
 from predictions import registry
 from predictions.models import ModelVersion, Project
@@ -23,76 +23,76 @@ ITERATIONS = "projects/{projectId}/iterations"
 ONE = f"{ITERATIONS}/{{iterationId}}"
 
 
-@operation("TrainProject", "POST", "projects/{projectId}/train", roles.TRAIN)
-def train(call: Call) -> Reply:
+@register_operation("TrainProject", "POST", "projects/{projectId}/train", roles.TRAIN)
+def train_project(call: ApiRequest) -> Reply:
     """Ask for a run. What it makes answers nobody before it is published here or promoted in Classifr."""
     project, body = call.project, call.json()
-    if member(body, "selectedTags", list, []) or member(body, "customBaseModelInfo", dict, {}):
+    if get_member(body, "selectedTags", list, []) or get_member(body, "customBaseModelInfo", dict, {}):
         raise not_implemented("training with selected tags or with a base model")
     newest = TrainingRun.objects.filter(project=project, status=TrainingRun.Status.SUCCEEDED).first()
-    if newest and not call.boolean("forceTrain") and newest.dataset.digest == datasets.collect(project).digest:
-        raise Fault("BadRequestTrainingNotNeeded", "Nothing changed since last training")
+    if newest and not call.boolean("forceTrain") and newest.dataset.digest == datasets.collect_labelled(project).digest:
+        raise ApiError("BadRequestTrainingNotNeeded", "Nothing changed since last training")
     try:
-        run = submission.request(project, by=call.user)
+        run = submission.submit_run(project, by=call.user)
     except submission.RunActive as error:
-        raise Fault("BadRequestTrainingAlreadyInProgress", "Training already in progress") from error
-    except datasets.TooLittleToLearn as error:
-        raise Fault("BadRequestTrainingValidationFailed", str(error)) from error
-    found = next(one for one in all_of(project) if one.run_id == run.pk)
+        raise ApiError("BadRequestTrainingAlreadyInProgress", "Training already in progress") from error
+    except datasets.NotEnoughData as error:
+        raise ApiError("BadRequestTrainingValidationFailed", str(error)) from error
+    found = next(one for one in project_iterations(project) if one.run_id == run.pk)
     return Reply(responses.iteration(call, found, workspace_of(project)))
 
 
-@operation("GetIterations", "GET", ITERATIONS, roles.TRAIN)
-def get_iterations(call: Call) -> Reply:
-    execution.settle_abandoned(call.project)
+@register_operation("GetIterations", "GET", ITERATIONS, roles.TRAIN)
+def get_iterations(call: ApiRequest) -> Reply:
+    execution.end_abandoned_runs(call.project)
     workspace = workspace_of(call.project)
-    return Reply([responses.iteration(call, one, workspace) for one in all_of(call.project)])
+    return Reply([responses.iteration(call, one, workspace) for one in project_iterations(call.project)])
 
 
-@operation("GetIteration", "GET", ONE, roles.TRAIN)
-def get_iteration(call: Call) -> Reply:
-    return Reply(responses.iteration(call, named(call), workspace_of(call.project)))
+@register_operation("GetIteration", "GET", ONE, roles.TRAIN)
+def get_iteration(call: ApiRequest) -> Reply:
+    return Reply(responses.iteration(call, iteration_from_path(call), workspace_of(call.project)))
 
 
-@operation("UpdateIteration", "PATCH", ONE, roles.TRAIN)
-def update_iteration(call: Call) -> Reply:
-    one, name = named(call), member(call.json(), "name", str, "").strip()
+@register_operation("UpdateIteration", "PATCH", ONE, roles.TRAIN)
+def update_iteration(call: ApiRequest) -> Reply:
+    one, name = iteration_from_path(call), get_member(call.json(), "name", str, "").strip()
     if not name or len(name) > 100:
-        raise Fault("BadRequestIterationName", "An iteration needs a name of at most 100 characters.")
-    if any(other.name == name and other != one for other in all_of(call.project)):
-        raise Fault("BadRequestIterationNameNotUnique", "The iteration name is not unique.")
+        raise ApiError("BadRequestIterationName", "An iteration needs a name of at most 100 characters.")
+    if any(other.name == name and other != one for other in project_iterations(call.project)):
+        raise ApiError("BadRequestIterationNameNotUnique", "The iteration name is not unique.")
     one.name, one.modified_at = name, timezone.now()
     one.save(update_fields=["name", "modified_at"])
     return Reply(responses.iteration(call, one, workspace_of(call.project)))
 
 
-@operation("DeleteIteration", "DELETE", ONE, roles.TRAIN)
+@register_operation("DeleteIteration", "DELETE", ONE, roles.TRAIN)
 @transaction.atomic
-def delete_iteration(call: Call) -> Reply:
+def delete_iteration(call: ApiRequest) -> Reply:
     """Hide an iteration. Its run, its model and what that answered stay in Classifr."""
-    one = named(call)
+    one = iteration_from_path(call)
     if one.publish_name:
-        raise Fault("BadRequestIterationIsPublished", "The iteration is published. Unpublish it first.")
+        raise ApiError("BadRequestIterationIsPublished", "The iteration is published. Unpublish it first.")
     if one.run and one.run.is_active:
-        raise Fault("BadRequestTrainingAlreadyInProgress", "The iteration is being trained.")
+        raise ApiError("BadRequestTrainingAlreadyInProgress", "The iteration is being trained.")
     one.deleted_at = timezone.now()
     one.save(update_fields=["deleted_at"])
     deletion.remove_exports(one)
     return NO_CONTENT
 
 
-@operation("PublishIteration", "POST", f"{ONE}/publish", roles.PROMOTE)
-def publish(call: Call) -> Reply:
+@register_operation("PublishIteration", "POST", f"{ONE}/publish", roles.PROMOTE)
+def publish(call: ApiRequest) -> Reply:
     """Let an iteration answer under a name. Which model answers on Classifr's pages is another matter."""
-    one, name = named(call), call.required("publishName")
+    one, name = iteration_from_path(call), call.required("publishName")
     if len(name) > 100 or "/" in name or not name.isprintable() or name != name.strip():
         message = "A publish name has at most 100 characters, no slash, and no blanks around it."
-        raise Fault("BadRequestInvalidPublishName", message)
+        raise ApiError("BadRequestInvalidPublishName", message)
     if one.version is None:
-        raise Fault("BadRequestIterationIsNotTrained", "The iteration is not trained.")
+        raise ApiError("BadRequestIterationIsNotTrained", "The iteration is not trained.")
     if one.publish_name and one.publish_name != name:
         message = f'The iteration is published as "{one.publish_name}". Unpublish it first.'
-        raise Fault("BadRequestIterationIsPublished", message)
+        raise ApiError("BadRequestIterationIsPublished", message)
     overwrite = call.version >= (3, 3) and call.boolean("overwrite")
     try:
         with transaction.atomic():
@@ -102,28 +102,28 @@ def publish(call: Call) -> Reply:
             _set_publication(one, name, call.text("predictionId")[:300])
     except IntegrityError as error:
         message = f'Another iteration is published as "{name}". Unpublish it, or overwrite.'
-        raise Fault("BadRequestInvalidPublishName", message) from error
+        raise ApiError("BadRequestInvalidPublishName", message) from error
     return Reply(True)
 
 
-@operation("UnpublishIteration", "DELETE", f"{ONE}/publish", roles.PROMOTE)
-def unpublish(call: Call) -> Reply:
-    one = named(call)
+@register_operation("UnpublishIteration", "DELETE", f"{ONE}/publish", roles.PROMOTE)
+def unpublish(call: ApiRequest) -> Reply:
+    one = iteration_from_path(call)
     if not one.publish_name:
-        raise Fault("BadRequestIterationNotPublished", "The iteration is not published.")
+        raise ApiError("BadRequestIterationNotPublished", "The iteration is not published.")
     _set_publication(one, "", "")
     return NO_CONTENT
 
 
-@operation("GetIterationPerformance", "GET", f"{ONE}/performance", roles.TRAIN)
-def get_performance(call: Call) -> Reply:
+@register_operation("GetIterationPerformance", "GET", f"{ONE}/performance", roles.TRAIN)
+def get_performance(call: ApiRequest) -> Reply:
     """Say how well an iteration did on its own test pictures; every tag is counted by itself."""
-    one, threshold = named(call), call.fraction("threshold", 0.5)
+    one, threshold = iteration_from_path(call), call.fraction("threshold", 0.5)
     version = one.version
     evaluation = version.evaluations.order_by("pk").first() if version else None
     if version is None or evaluation is None:
-        raise Fault("NotFoundIterationPerformance", "The iteration was not measured: it has no test pictures.")
-    measured = thresholds.at(evaluation, threshold)
+        raise ApiError("NotFoundIterationPerformance", "The iteration was not measured: it has no test pictures.")
+    measured = thresholds.metrics_at(evaluation, threshold)
     ids = responses.tag_ids(version)
     return Reply(
         {
@@ -137,7 +137,7 @@ def get_performance(call: Call) -> Reply:
     )
 
 
-def all_of(project: Project) -> list[Iteration]:
+def project_iterations(project: Project) -> list[Iteration]:
     """Return the iterations of a project, the oldest first; runs and versions that are new become iterations."""
     known = Iteration.objects.filter(project=project)
     new = [
@@ -156,34 +156,34 @@ def all_of(project: Project) -> list[Iteration]:
     return list(known.filter(deleted_at=None).select_related("run__model_version", "run__dataset", "own_version"))
 
 
-def by_id(project: Project, uuid: UUID) -> Iteration:
-    found = next((one for one in all_of(project) if one.uuid == uuid), None)
+def get_iteration_by_id(project: Project, uuid: UUID) -> Iteration:
+    found = next((one for one in project_iterations(project) if one.uuid == uuid), None)
     if found is None:
-        raise Fault("NotFoundIteration", "Invalid iteration")
+        raise ApiError("NotFoundIteration", "Invalid iteration")
     return found
 
 
-def asked_for(call: Call) -> Iteration | None:
+def requested_iteration(call: ApiRequest) -> Iteration | None:
     """Return the iteration that the query names, or None."""
     ids = call.uuids("iterationId", 1)
-    return by_id(call.project, ids[0]) if ids else None
+    return get_iteration_by_id(call.project, ids[0]) if ids else None
 
 
-def default_of(project: Project) -> Iteration:
+def default_iteration(project: Project) -> Iteration:
     """Return the iteration that answers where none is named: the live one, or else the newest that is trained."""
-    trained = [one for one in all_of(project) if one.version]
-    live = registry.live(project)
+    trained = [one for one in project_iterations(project) if one.version]
+    live = registry.live_version(project)
     for one in reversed(trained):
         if one.version == live:
             return one
     if not trained:
-        raise Fault("NotFoundProjectDefaultIteration", "The project has no trained iteration.")
+        raise ApiError("NotFoundProjectDefaultIteration", "The project has no trained iteration.")
     return trained[-1]
 
 
-def named(call: Call) -> Iteration:
+def iteration_from_path(call: ApiRequest) -> Iteration:
     """Return the iteration that the path names. Raises Fault."""
-    return by_id(call.project, call.uuid("iterationId", "NotFoundIteration"))
+    return get_iteration_by_id(call.project, call.uuid("iterationId", "NotFoundIteration"))
 
 
 def _set_publication(one: Iteration, name: str, target: str) -> None:
@@ -191,7 +191,7 @@ def _set_publication(one: Iteration, name: str, target: str) -> None:
     one.save(update_fields=["publish_name", "publish_target", "modified_at"])
 
 
-def _figures(figures: thresholds.Figures) -> dict[str, float | None]:
+def _figures(figures: thresholds.PrecisionRecall) -> dict[str, float | None]:
     return {
         "precision": figures.precision,
         "precisionStdDeviation": 0.0,

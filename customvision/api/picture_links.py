@@ -13,13 +13,13 @@ SECONDS = 24 * 3600
 _SIDES = {"original": 0, "resized": 1024, "thumbnail": 256}
 
 
-def addresses(request: HttpRequest, sample: Sample) -> dict[str, str]:
+def signed_urls(request: HttpRequest, sample: Sample) -> dict[str, str]:
     """Return the three addresses of a sample's picture."""
     return {f"{kind}{'' if kind == 'thumbnail' else 'Image'}Uri": _address(request, sample, kind) for kind in _SIDES}
 
 
 @require_safe
-def show(request: HttpRequest, token: str) -> HttpResponse:
+def serve_picture(request: HttpRequest, token: str) -> HttpResponse:
     """Serve a picture to whoever has a signed address of it that has not ended."""
     try:
         kind, uuid = signing.TimestampSigner(salt=SALT).unsign(token, max_age=SECONDS).split(".")
@@ -29,8 +29,8 @@ def show(request: HttpRequest, token: str) -> HttpResponse:
     if sample is None:
         raise Http404
     if side := _SIDES[kind]:
-        return pictures.inert(pictures.small(sample, side), "image/jpeg", f'"{uuid}-{side}"', sample)
-    return pictures.inert(pictures.read(sample), sample.media_type, f'"{uuid}"', sample)
+        return pictures.inert_response(pictures.thumbnail_bytes(sample, side), "image/jpeg", f'"{uuid}-{side}"', sample)
+    return pictures.inert_response(pictures.read_or_404(sample), sample.media_type, f'"{uuid}"', sample)
 
 
 def _address(request: HttpRequest, sample: Sample, kind: str) -> str:

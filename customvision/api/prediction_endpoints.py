@@ -12,52 +12,52 @@ from common.media import cost
 from common.media import images as door
 from common.media.images import InvalidPicture, Picture
 from customvision.api import iterations, responses
-from customvision.api.api_request import Call, member
-from customvision.api.errors import Fault, bad_image_format
-from customvision.api.request_bodies import Part, too_large
-from customvision.api.routing import Reply, operation
+from customvision.api.api_request import ApiRequest, get_member
+from customvision.api.errors import ApiError, bad_image_format
+from customvision.api.request_bodies import UploadedPart, body_too_large
+from customvision.api.routing import Reply, register_operation
 from customvision.models import Iteration, StoredPrediction
 from predictions import classification, quotas, uploads
 from predictions.models import Project
 
 CLASSIFY = "{projectId}/classify/iterations/{publishedName}"
 QUICK_TEST = "projects/{projectId}/quicktest"
-MOST_BYTES = 4 * 1024 * 1024
-MOST_BYTES_QUICK_TEST = 6 * 1024 * 1024
-LONGEST_APPLICATION = 100
+MAX_BYTES = 4 * 1024 * 1024
+MAX_BYTES_QUICK_TEST = 6 * 1024 * 1024
+MAX_APPLICATION = 100
 
 
-@operation("ClassifyImage", "POST", f"{CLASSIFY}/image", roles.CLASSIFY, area="prediction")
-def classify_image(call: Call) -> Reply:
-    return _answer(call, _published(call), _sent(call, MOST_BYTES), store=True)
+@register_operation("ClassifyImage", "POST", f"{CLASSIFY}/image", roles.CLASSIFY, area="prediction")
+def classify_image(call: ApiRequest) -> Reply:
+    return _answer(call, _published(call), _sent(call, MAX_BYTES), store=True)
 
 
-@operation("ClassifyImageWithNoStore", "POST", f"{CLASSIFY}/image/nostore", roles.CLASSIFY, area="prediction")
-def classify_image_without_storing(call: Call) -> Reply:
-    return _answer(call, _published(call), _sent(call, MOST_BYTES), store=False)
+@register_operation("ClassifyImageWithNoStore", "POST", f"{CLASSIFY}/image/nostore", roles.CLASSIFY, area="prediction")
+def classify_image_without_storing(call: ApiRequest) -> Reply:
+    return _answer(call, _published(call), _sent(call, MAX_BYTES), store=False)
 
 
-@operation("ClassifyImageUrl", "POST", f"{CLASSIFY}/url", roles.CLASSIFY, area="prediction")
-def classify_url(call: Call) -> Reply:
-    return _answer(call, _published(call), _fetched(call, MOST_BYTES), store=True)
+@register_operation("ClassifyImageUrl", "POST", f"{CLASSIFY}/url", roles.CLASSIFY, area="prediction")
+def classify_url(call: ApiRequest) -> Reply:
+    return _answer(call, _published(call), _fetched(call, MAX_BYTES), store=True)
 
 
-@operation("ClassifyImageUrlWithNoStore", "POST", f"{CLASSIFY}/url/nostore", roles.CLASSIFY, area="prediction")
-def classify_url_without_storing(call: Call) -> Reply:
-    return _answer(call, _published(call), _fetched(call, MOST_BYTES), store=False)
+@register_operation("ClassifyImageUrlWithNoStore", "POST", f"{CLASSIFY}/url/nostore", roles.CLASSIFY, area="prediction")
+def classify_url_without_storing(call: ApiRequest) -> Reply:
+    return _answer(call, _published(call), _fetched(call, MAX_BYTES), store=False)
 
 
-@operation("QuickTestImage", "POST", f"{QUICK_TEST}/image", roles.TRAIN)
-def quick_test_image(call: Call) -> Reply:
-    return _answer(call, _tested(call), _sent(call, MOST_BYTES_QUICK_TEST), store=call.boolean("store", True))
+@register_operation("QuickTestImage", "POST", f"{QUICK_TEST}/image", roles.TRAIN)
+def quick_test_image(call: ApiRequest) -> Reply:
+    return _answer(call, _tested(call), _sent(call, MAX_BYTES_QUICK_TEST), store=call.boolean("store", True))
 
 
-@operation("QuickTestImageUrl", "POST", f"{QUICK_TEST}/url", roles.TRAIN)
-def quick_test_url(call: Call) -> Reply:
-    return _answer(call, _tested(call), _fetched(call, MOST_BYTES_QUICK_TEST), store=call.boolean("store", True))
+@register_operation("QuickTestImageUrl", "POST", f"{QUICK_TEST}/url", roles.TRAIN)
+def quick_test_url(call: ApiRequest) -> Reply:
+    return _answer(call, _tested(call), _fetched(call, MAX_BYTES_QUICK_TEST), store=call.boolean("store", True))
 
 
-def _published(call: Call) -> Iteration:
+def _published(call: ApiRequest) -> Iteration:
     """Return the iteration that is published under the name in the path; one query, as each prediction asks it."""
     project_id = call.uuid("projectId", "NotFoundProject")
     rows = Iteration.objects.select_related("project__workspace", "run__model_version", "own_version")
@@ -66,54 +66,54 @@ def _published(call: Call) -> Iteration:
     found = rows.filter(project__uuid=project_id, publish_name=name, deleted_at=None).first() if is_text else None
     if found is None:
         if not Project.objects.filter(uuid=project_id).exists():
-            raise Fault("NotFoundProject", "Invalid project")
-        raise Fault("NotFoundIteration", "Invalid iteration")
+            raise ApiError("NotFoundProject", "Invalid project")
+        raise ApiError("NotFoundIteration", "Invalid iteration")
     call.project = found.project
     return found
 
 
-def _tested(call: Call) -> Iteration:
-    found = iterations.asked_for(call) or iterations.default_of(call.project)
+def _tested(call: ApiRequest) -> Iteration:
+    found = iterations.requested_iteration(call) or iterations.default_iteration(call.project)
     if found.version is None:
-        raise Fault("BadRequestIterationIsNotTrained", "The iteration is not trained.")
+        raise ApiError("BadRequestIterationIsNotTrained", "The iteration is not trained.")
     return found
 
 
-def _sent(call: Call, most_bytes: int) -> Part:
+def _sent(call: ApiRequest, most_bytes: int) -> UploadedPart:
     megapixels = 0.0
     try:
         part = call.images(most_bytes, most_parts=1)[0]
         if len(part.data) > most_bytes:
-            raise too_large(most_bytes)
+            raise body_too_large(most_bytes)
         megapixels = cost.megapixels(part.data)
     finally:  # what is no picture counts as well
-        uploads.count_one(call.user, megapixels=megapixels)
+        uploads.count_upload(call.user, megapixels=megapixels)
     return part
 
 
-def _fetched(call: Call, most_bytes: int) -> Part:
-    uploads.count_one(call.user)
-    url = member(call.json(), "url", str, "")
+def _fetched(call: ApiRequest, most_bytes: int) -> UploadedPart:
+    uploads.count_upload(call.user)
+    url = get_member(call.json(), "url", str, "")
     try:
-        part = Part(fetching.fetch(url, most_bytes=most_bytes), url.rpartition("/")[2])
-    except fetching.TooLarge as error:
-        raise too_large(most_bytes) from error
-    except fetching.CannotFetch as error:
-        raise Fault("BadRequestImageUrl", str(error)) from error
+        part = UploadedPart(fetching.fetch_url(url, most_bytes=most_bytes), url.rpartition("/")[2])
+    except fetching.ResponseTooLarge as error:
+        raise body_too_large(most_bytes) from error
+    except fetching.FetchRefused as error:
+        raise ApiError("BadRequestImageUrl", str(error)) from error
     quotas.count_work(call.user, megapixels=cost.megapixels(part.data))
     return part
 
 
-def _answer(call: Call, iteration: Iteration, part: Part, *, store: bool) -> Reply:
+def _answer(call: ApiRequest, iteration: Iteration, part: UploadedPart, *, store: bool) -> Reply:
     """Have an iteration look at a picture; keep the picture and the answer if asked to."""
     application = call.text("application")
-    if len(application) > LONGEST_APPLICATION:
-        raise Fault("BadRequestPredictionInvalidApplicationName", "The application name is too long.")
+    if len(application) > MAX_APPLICATION:
+        raise ApiError("BadRequestPredictionInvalidApplicationName", "The application name is too long.")
     version = iteration.version
     assert version is not None  # noqa: S101 (what is published or tested has one)
     version.project = call.project
-    picture = _picture(call, part, least_side=classification.least_side(call.project, version))
-    answer = classification.ask(call.project, [picture], version=version)
+    picture = _picture(call, part, least_side=classification.min_side(call.project, version))
+    answer = classification.predict_with(call.project, [picture], version=version)
     created = timezone.now()
     if store:
         created = _store(call, answer, picture, part, application)
@@ -124,26 +124,28 @@ def _answer(call: Call, iteration: Iteration, part: Part, *, store: bool) -> Rep
             "id": str(call.id),
             "project": str(call.project.uuid),
             "iteration": str(iteration.uuid),
-            "created": responses.moment(created),
+            "created": responses.format_moment(created),
             "predictions": responses.scores(answer.scores[0].items(), ids, with_type=with_type),
         }
     )
 
 
-def _picture(call: Call, part: Part, *, least_side: int | None) -> Picture:
-    most = max(settings.UPLOAD_MAX_BYTES, MOST_BYTES_QUICK_TEST)
+def _picture(call: ApiRequest, part: UploadedPart, *, least_side: int | None) -> Picture:
+    most = max(settings.UPLOAD_MAX_BYTES, MAX_BYTES_QUICK_TEST)
     try:
-        return door.receive(part.data, most_bytes=most, least_side=least_side, sender=call.user.pk)
+        return door.decode_upload(part.data, most_bytes=most, least_side=least_side, sender=call.user.pk)
     except InvalidPicture as error:
         raise bad_image_format(call.id.hex) from error
 
 
-def _store(call: Call, answer: classification.Answer, picture: Picture, part: Part, application: str) -> Any:
+def _store(
+    call: ApiRequest, answer: classification.BatchAnswer, picture: Picture, part: UploadedPart, application: str
+) -> Any:
     """Keep picture and answer, under the id that the client is told; return the time that it is told."""
     sample, _created = uploads.keep(call.project, picture, by=call.user)
-    name = uploads.shown_name(part.file_name.strip('"'))
+    name = uploads.display_name(part.file_name.strip('"'))
     with transaction.atomic():
-        prediction = classification.record(call.project, [(sample, picture, name)], answer, by=call.user)[0]
+        prediction = classification.record_predictions(call.project, [(sample, picture, name)], answer, by=call.user)[0]
         prediction.uuid = call.id
         prediction.save(update_fields=["uuid"])
         StoredPrediction.objects.create(prediction=prediction, application=application)

@@ -9,82 +9,82 @@ from django.utils.text import slugify
 from accounts import roles
 from common.errors import Conflict, InvalidInput
 from customvision.api import deletion, image_queries, responses
-from customvision.api.api_request import Call, member
-from customvision.api.errors import Fault
-from customvision.api.routing import NO_CONTENT, Reply, operation
+from customvision.api.api_request import ApiRequest, get_member
+from customvision.api.errors import ApiError
+from customvision.api.routing import NO_CONTENT, Reply, register_operation
 from customvision.domains import DOMAINS, GENERAL, Domain
 from customvision.models import Workspace
 from predictions import categories, projects
 from predictions.models import Project
 
 
-@operation("GetDomains", "GET", "domains", roles.TRAIN)
-def get_domains(call: Call) -> Reply:
+@register_operation("GetDomains", "GET", "domains", roles.TRAIN)
+def get_domains(call: ApiRequest) -> Reply:
     return Reply([responses.domain(call, one) for one in DOMAINS.values()])
 
 
-@operation("GetDomain", "GET", "domains/{domainId}", roles.TRAIN)
-def get_domain(call: Call) -> Reply:
+@register_operation("GetDomain", "GET", "domains/{domainId}", roles.TRAIN)
+def get_domain(call: ApiRequest) -> Reply:
     one = DOMAINS.get(call.uuid("domainId", "NotFoundDomain"))
     if one is None:
-        raise Fault("NotFoundDomain", "Invalid domain")
+        raise ApiError("NotFoundDomain", "Invalid domain")
     return Reply(responses.domain(call, one))
 
 
-@operation("GetProjects", "GET", "projects", roles.TRAIN)
-def get_projects(call: Call) -> Reply:
+@register_operation("GetProjects", "GET", "projects", roles.TRAIN)
+def get_projects(call: ApiRequest) -> Reply:
     found = Project.objects.select_related("workspace").order_by("name")
     return Reply([responses.project(call, one) for one in found])
 
 
-@operation("GetProject", "GET", "projects/{projectId}", roles.TRAIN)
-def get_project(call: Call) -> Reply:
+@register_operation("GetProject", "GET", "projects/{projectId}", roles.TRAIN)
+def get_project(call: ApiRequest) -> Reply:
     return Reply(responses.project(call, call.project))
 
 
-@operation("CreateProject", "POST", "projects", roles.MANAGE_CATEGORIES)
+@register_operation("CreateProject", "POST", "projects", roles.MANAGE_CATEGORIES)
 @transaction.atomic
-def create_project(call: Call) -> Reply:
+def create_project(call: ApiRequest) -> Reply:
     """Make a project. One whose type is not named is Multilabel, as with the service."""
     domain = _domain(call.text("domainId"))
     multilabel = _is_multilabel(call.text("classificationType") or "Multilabel")
     name = _free_name(call.required("name"))
     try:
-        project = projects.create(name)
+        project = projects.create_project(name)
     except Conflict:  # another project's name makes the same slug
-        project = projects.create(name, slug=f"{slugify(name)[:50].strip('-')}-{uuid4().hex[:8]}")
+        project = projects.create_project(name, slug=f"{slugify(name)[:50].strip('-')}-{uuid4().hex[:8]}")
     project.description, project.multilabel = call.text("description"), multilabel
     project.save(update_fields=["description", "multilabel"])
     Workspace.objects.create(project=project, domain=domain.id)
     return Reply(responses.project(call, project))
 
 
-@operation("UpdateProject", "PATCH", "projects/{projectId}", roles.MANAGE_CATEGORIES)
+@register_operation("UpdateProject", "PATCH", "projects/{projectId}", roles.MANAGE_CATEGORIES)
 @transaction.atomic
-def update_project(call: Call) -> Reply:
+def update_project(call: ApiRequest) -> Reply:
     project, body = call.project, call.json()
-    settings = member(body, "settings", dict, {})
-    if wanted := member(settings, "classificationType", str, ""):
+    settings = get_member(body, "settings", dict, {})
+    if wanted := get_member(settings, "classificationType", str, ""):
         _change_type(project, _is_multilabel(wanted))
-    workspace = of(project)
-    workspace.domain = _domain(member(settings, "domainId", str, str(workspace.domain))).id
+    workspace = workspace_of(project)
+    workspace.domain = _domain(get_member(settings, "domainId", str, str(workspace.domain))).id
     workspace.modified_at = timezone.now()
     workspace.save()
-    name = member(body, "name", str, project.name)
+    name = get_member(body, "name", str, project.name)
     if name != project.name:
         project.name = _free_name(name)
-    project.description = member(body, "description", str, project.description)
+    project.description = get_member(body, "description", str, project.description)
     project.save(update_fields=["name", "description"])
     return Reply(responses.project(call, project))
 
 
-@operation("DeleteProject", "DELETE", "projects/{projectId}", roles.MANAGE_CATEGORIES)
-def delete_project(call: Call) -> Reply:
-    deletion.remove_project(call.project)
+@register_operation("DeleteProject", "DELETE", "projects/{projectId}", roles.MANAGE_CATEGORIES)
+def delete_project(call: ApiRequest) -> Reply:
+    deletion.delete_project(call.project)
     return NO_CONTENT
 
 
-def of(project: Project) -> Workspace:
+def workspace_of(project: Project) -> Workspace:
     """Return a project's workspace; one made in Classifr has none yet."""
     workspace, _created = Workspace.objects.get_or_create(project=project)
     workspace.project = project
@@ -95,7 +95,7 @@ def _domain(text: str) -> Domain:
     try:
         return DOMAINS[UUID(text)] if text else DOMAINS[GENERAL]
     except (ValueError, KeyError) as error:
-        raise Fault(
+        raise ApiError(
             "BadRequestProjectUnknownDomain",
             "Unknown domain. Classifr knows the domains of image classification that GetDomains lists.",
         ) from error
@@ -103,7 +103,7 @@ def _domain(text: str) -> Domain:
 
 def _is_multilabel(classification_type: str) -> bool:
     if classification_type.lower() not in ("multilabel", "multiclass"):
-        raise Fault("BadRequestProjectUnknownClassification", "Unknown classification type")
+        raise ApiError("BadRequestProjectUnknownClassification", "Unknown classification type")
     return classification_type.lower() == "multilabel"
 
 
@@ -112,9 +112,9 @@ def _change_type(project: Project, multilabel: bool) -> None:
     Project.objects.select_for_update().get(pk=project.pk)
     if multilabel == project.multilabel:
         return
-    is_tagged = image_queries.images(project).filter(tag_id__isnull=False).exists()
+    is_tagged = image_queries.current_images(project).filter(tag_id__isnull=False).exists()
     if is_tagged or project.datasets.exists() or project.model_versions.exists():
-        raise Fault(
+        raise ApiError(
             "BadRequest",
             "The classification type can be changed only while the project has no tagged image and was never trained. "
             "Untag the images, or create another project.",
@@ -127,7 +127,7 @@ def _free_name(name: str) -> str:
     try:
         name = categories.clean_name(name)
     except InvalidInput as error:
-        raise Fault("BadRequestProjectName", str(error)) from error
+        raise ApiError("BadRequestProjectName", str(error)) from error
     if Project.objects.filter(name=name).exists():
-        raise Fault("BadRequestProjectNameNotUnique", "The project name is not unique.")
+        raise ApiError("BadRequestProjectNameNotUnique", "The project name is not unique.")
     return name

@@ -15,13 +15,13 @@ from multipart import MultipartError, MultipartSegment, ParserLimitReached, Push
 
 from common.media.upload_handlers import read_to_the_end
 from common.numbers import natural_number
-from customvision.api.errors import Fault
+from customvision.api.errors import ApiError
 
-MOST_BATCH_BYTES = 100 * 1024 * 1024  # a batch of pictures, which is in memory at once
-MOST_PARTS = 64
-MOST_FIELDS = 64
-MOST_HEADER_BYTES = 4096
-MOST_HEADERS = 8
+MAX_BATCH_BYTES = 100 * 1024 * 1024  # a batch of pictures, which is in memory at once
+MAX_PARTS = 64
+MAX_FIELDS = 64
+MAX_HEADER_BYTES = 4096
+MAX_HEADERS = 8
 _ROOM_FOR_HEADERS = 16 * 1024
 _CHUNK_BYTES = 256 * 1024
 # Possessive: a quoted string is read once, never again from each of its characters
@@ -29,41 +29,41 @@ _PARAMETER = re.compile(r""";\s*+([\w!#$&+.^`|~*-]++)\s*+=\s*+(?:("[^"\\]*+(?:\\
 
 
 @dataclass(frozen=True)
-class Part:
+class UploadedPart:
     """One picture of a body. `file_name` is what the client called it, quotes included where it sent them."""
 
     data: bytes
     file_name: str = ""
 
 
-def read(request: HttpRequest, most: int) -> bytes:
+def read_body(request: HttpRequest, most: int) -> bytes:
     """Return the body. Raises Fault if it is longer than `most` bytes, of which no more is kept."""
     source = _source(request)
     data = b"" if _length(request) > most else source.read(most + 1)
     if len(data) > most or _length(request) > most:
         del data
         read_to_the_end(source)
-        raise too_large(most)
+        raise body_too_large(most)
     return data
 
 
-def image_parts(request: HttpRequest, most: int, most_parts: int) -> list[Part]:
+def image_parts(request: HttpRequest, most: int, most_parts: int) -> list[UploadedPart]:
     """Return the pictures of a body: all its parts, if it has parts, or else the body itself; `most` is for one."""
     header = request.headers.get("Content-Type", "")
     media_type = header.partition(";")[0].strip().lower()
     if media_type in ("application/octet-stream", ""):
-        data = read(request, most)
-        return [Part(data)] if data else []
+        data = read_body(request, most)
+        return [UploadedPart(data)] if data else []
     if media_type != "multipart/form-data":
-        raise Fault("UnsupportedMediaType", "Send the image as multipart/form-data or application/octet-stream.")
+        raise ApiError("UnsupportedMediaType", "Send the image as multipart/form-data or application/octet-stream.")
     boundary = _parameters(header).get("boundary", "")
     if not boundary or len(boundary) > 200:
-        raise Fault("BadRequestImageStream", "The multipart body has no boundary.")
+        raise ApiError("BadRequestImageStream", "The multipart body has no boundary.")
     return _take_apart(request, boundary, most, most_parts)
 
 
-def too_large(most: int) -> Fault:
-    return Fault("BadRequestImageSizeBytes", f"The request is larger than {most} bytes.")
+def body_too_large(most: int) -> ApiError:
+    return ApiError("BadRequestImageSizeBytes", f"The request is larger than {most} bytes.")
 
 
 class _LenientParser(PushMultipartParser):
@@ -73,34 +73,34 @@ class _LenientParser(PushMultipartParser):
         return MultipartSegment(headerlist)
 
 
-def _take_apart(request: HttpRequest, boundary: str, most: int, most_parts: int) -> list[Part]:
+def _take_apart(request: HttpRequest, boundary: str, most: int, most_parts: int) -> list[UploadedPart]:
     """Return the pictures of a multipart body, of each no more than `most` bytes and one: then it is too long."""
-    most_together = min(most_parts * (most + _ROOM_FOR_HEADERS), MOST_BATCH_BYTES)
+    most_together = min(most_parts * (most + _ROOM_FOR_HEADERS), MAX_BATCH_BYTES)
     source = _source(request)
     if _length(request) > most_together:
         read_to_the_end(source)
-        raise too_large(most_together)
+        raise body_too_large(most_together)
     parser = _LenientParser(
         boundary.encode("latin-1", "replace"),
-        max_header_size=MOST_HEADER_BYTES,
-        max_header_count=MOST_HEADERS,
-        max_segment_count=most_parts + MOST_FIELDS,
+        max_header_size=MAX_HEADER_BYTES,
+        max_header_count=MAX_HEADERS,
+        max_segment_count=most_parts + MAX_FIELDS,
         header_charset="latin-1",  # every byte is one; what they mean is seen later
     )
-    parts: list[Part] = []
+    parts: list[UploadedPart] = []
     try:
         for disposition, chunks in _segments(parser.parse_blocking(_limited(source, most_together), _CHUNK_BYTES)):
             if disposition.get("name", "").lower() != "imagedata" and "filename" not in disposition:
                 continue  # a field of text
             if len(parts) == most_parts:
-                raise Fault("BadRequestImageExceededCount", f"At most {most_parts} images may be sent at once.")
-            parts.append(Part(_kept(chunks, most + 1), disposition.get("filename", "")))
-    except (MultipartError, Fault) as error:
+                raise ApiError("BadRequestImageExceededCount", f"At most {most_parts} images may be sent at once.")
+            parts.append(UploadedPart(_kept(chunks, most + 1), disposition.get("filename", "")))
+    except (MultipartError, ApiError) as error:
         read_to_the_end(source)
-        if isinstance(error, Fault):
+        if isinstance(error, ApiError):
             raise
         what = "has too many or too long headers or parts" if isinstance(error, ParserLimitReached) else "is damaged"
-        raise Fault("BadRequestImageStream", f"The multipart body {what}.") from error
+        raise ApiError("BadRequestImageStream", f"The multipart body {what}.") from error
     return parts
 
 
@@ -130,7 +130,7 @@ def _limited(source: Any, most: int) -> Callable[[int], bytes]:
         chunk: bytes = source.read(size)
         left -= len(chunk)
         if left < 0:
-            raise too_large(most)
+            raise body_too_large(most)
         return chunk
 
     return read_some

@@ -7,7 +7,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from customvision import domains
 from customvision.api import picture_links
-from customvision.api.api_request import Call
+from customvision.api.api_request import ApiRequest
 from customvision.models import Iteration, Workspace
 from predictions import registry
 from predictions.models import Category, ModelVersion, Prediction, Project
@@ -26,17 +26,17 @@ _STATUS = {
 EXPORTABLE_TO = ("TensorFlow", "ONNX")
 
 
-def moment(value: datetime) -> str:
+def format_moment(value: datetime) -> str:
     """Return a time in UTC with three digits and a Z."""
     return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
 
 
-def image_moment(value: datetime) -> str:
+def format_image_moment(value: datetime) -> str:
     """Return a time in UTC as images have it: seven digits and no zone."""
     return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}0"
 
 
-def domain(call: Call, one: domains.Domain) -> dict[str, Any]:
+def domain(call: ApiRequest, one: domains.Domain) -> dict[str, Any]:
     answer: dict[str, Any] = {
         "id": str(one.id),
         "name": one.name,
@@ -49,7 +49,7 @@ def domain(call: Call, one: domains.Domain) -> dict[str, Any]:
     return answer
 
 
-def project(call: Call, one: Project) -> dict[str, Any]:
+def project(call: ApiRequest, one: Project) -> dict[str, Any]:
     workspace = getattr(one, "workspace", None) or Workspace(project=one, modified_at=one.created_at)
     answer = {
         "id": str(one.uuid),
@@ -60,8 +60,8 @@ def project(call: Call, one: Project) -> dict[str, Any]:
             "classificationType": classification_type(one),
             "targetExportPlatforms": [],
         },
-        "created": moment(one.created_at),
-        "lastModified": moment(workspace.modified_at),
+        "created": format_moment(one.created_at),
+        "lastModified": format_moment(workspace.modified_at),
         "drModeEnabled": False,
     }
     if call.version >= (3, 1):
@@ -85,20 +85,22 @@ def tag(one: Category, image_count: int) -> dict[str, Any]:
     }
 
 
-def image(call: Call, row: Any, tags: Iterable[Category]) -> dict[str, Any]:
+def image(call: ApiRequest, row: Any, tags: Iterable[Category]) -> dict[str, Any]:
     """Return an image: a sample with the annotations of `images`. Without a tag it has no member `tags`."""
     answer = {
         "id": str(row.uuid),
-        "created": image_moment(row.added_at or row.created_at),
+        "created": format_image_moment(row.added_at or row.created_at),
         "width": row.width,
         "height": row.height,
-        **picture_links.addresses(call.request, row),
+        **picture_links.signed_urls(call.request, row),
     }
-    named = [{"tagId": str(one.uuid), "tagName": one.name, "created": image_moment(row.tagged_at)} for one in tags]
+    named = [
+        {"tagId": str(one.uuid), "tagName": one.name, "created": format_image_moment(row.tagged_at)} for one in tags
+    ]
     return answer | ({"tags": named} if named else {})
 
 
-def iteration(call: Call, one: Iteration, of: Workspace) -> dict[str, Any]:
+def iteration(call: ApiRequest, one: Iteration, of: Workspace) -> dict[str, Any]:
     """Return an iteration. What the specification does not let be null is left out where it is unknown."""
     run, version = one.run, one.version
     status = _STATUS[TrainingRun.Status(run.status)] if run else "Completed"
@@ -110,8 +112,8 @@ def iteration(call: Call, one: Iteration, of: Workspace) -> dict[str, Any]:
         "id": str(one.uuid),
         "name": one.name,
         "status": status,
-        "created": moment(began),
-        "lastModified": moment(max(filter(None, (began, ended, one.modified_at if one.publish_name else None)))),
+        "created": format_moment(began),
+        "lastModified": format_moment(max(filter(None, (began, ended, one.modified_at if one.publish_name else None)))),
         "projectId": str(of.project.uuid),
         "exportable": is_exportable,
         "exportableTo": list(EXPORTABLE_TO) if is_exportable else [],
@@ -121,7 +123,7 @@ def iteration(call: Call, one: Iteration, of: Workspace) -> dict[str, Any]:
         "reservedBudgetInHours": 0,
     }
     if is_done and version and ended:
-        answer["trainedAt"] = moment(ended)
+        answer["trainedAt"] = format_moment(ended)
     if call.version >= (3, 1):
         answer["trainingTimeInMinutes"] = _minutes(run)
     if one.publish_name:
@@ -137,7 +139,7 @@ def tag_ids(version: ModelVersion) -> dict[str, UUID]:
 
     A class whose category nobody knows any more gets an id made of its name, always the same.
     """
-    current = registry.current_names(version)
+    current = registry.class_names_now(version)
     known = version.manifest.get("category_uuids") or [""] * len(version.class_names)
     by_name: dict[str, UUID] = {}
     if not all(known):
@@ -161,16 +163,16 @@ def scores(values: Iterable[tuple[str, float]], ids: Mapping[str, UUID], *, with
     return answer
 
 
-def stored_prediction(
-    call: Call, one: Prediction, *, of: Workspace, iteration_id: UUID, ids: Mapping[str, UUID]
+def render_(
+    call: ApiRequest, one: Prediction, *, of: Workspace, iteration_id: UUID, ids: Mapping[str, UUID]
 ) -> dict[str, Any]:
     return {
         "id": str(one.uuid),
         "project": str(of.project.uuid),
         "iteration": str(iteration_id),
         "domain": str(of.domain),
-        "created": moment(one.created_at),
-        **picture_links.addresses(call.request, one.sample),
+        "created": format_moment(one.created_at),
+        **picture_links.signed_urls(call.request, one.sample),
         "predictions": scores(
             ((name, value) for name, value in one.scores.items() if name in ids),
             ids,

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from customvision.api.api_request import Call, Version
+from customvision.api.api_request import ApiRequest, Version
 
 TRAINING_VERSIONS: dict[str, Version] = {
     "3.0": (3, 0),
@@ -26,7 +26,7 @@ class Reply:
 
 
 NO_CONTENT = Reply(status=204)
-Handler = Callable[[Call], Reply]
+Handler = Callable[[ApiRequest], Reply]
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Operation:
 operations: list[Operation] = []
 
 
-def operation(
+def register_operation(
     name: str, method: str, template: str, permission: str, *, area: str = "training", since: Version = (3, 0)
 ) -> Callable[[Handler], Handler]:
     """Register a function as what the specification calls `name`."""
@@ -70,7 +70,7 @@ def operation(
     return register
 
 
-def find(area: str, version: Version, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
+def find_operation(area: str, version: Version, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
     """Return the operation that is meant, and the parts of its path. Double slashes count as one."""
     segments = [segment for segment in path.split("/") if segment]
     for one in operations:

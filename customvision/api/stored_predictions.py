@@ -9,35 +9,35 @@ from django.db.models import QuerySet
 from accounts import roles
 from common.numbers import natural_number
 from customvision.api import deletion, iterations, responses
-from customvision.api.api_request import Call, member, members_list, moment, parse_uuids
-from customvision.api.errors import Fault
-from customvision.api.projects import of as workspace_of
-from customvision.api.routing import NO_CONTENT, Reply, operation
+from customvision.api.api_request import ApiRequest, get_list, get_member, parse_moment, parse_uuids
+from customvision.api.errors import ApiError
+from customvision.api.projects import workspace_of
+from customvision.api.routing import NO_CONTENT, Reply, register_operation
 from predictions.models import Prediction, Project
 
 PREDICTIONS = "projects/{projectId}/predictions"
-MOST_RESULTS = 256
-MOST_LOOKED_AT = 5000  # in one query, however few of them are within its limits
-MOST_IDS = 64
+MAX_RESULTS = 256
+MAX_LOOKED_AT = 5000  # in one query, however few of them are within its limits
+MAX_IDS = 64
 _NUMBER = (float, int)
 Limits = dict[UUID, tuple[float, float]]
 
 
-@operation("QueryPredictions", "POST", f"{PREDICTIONS}/query", roles.TRAIN)
-def query(call: Call) -> Reply:
+@register_operation("QueryPredictions", "POST", f"{PREDICTIONS}/query", roles.TRAIN)
+def query_predictions(call: ApiRequest) -> Reply:
     """Return stored predictions page by page: the token of an answer, sent back, gives the next page."""
     project, token = call.project, call.json()
-    most = member(token, "maxCount", int, 0) or MOST_RESULTS
-    if not 0 < most <= MOST_RESULTS:
-        raise Fault("BadRequestPredictionResultsExceededCount", f"maxCount may be at most {MOST_RESULTS}.")
-    known = {one.version.pk: one for one in iterations.all_of(project) if one.version}
+    most = get_member(token, "maxCount", int, 0) or MAX_RESULTS
+    if not 0 < most <= MAX_RESULTS:
+        raise ApiError("BadRequestPredictionResultsExceededCount", f"maxCount may be at most {MAX_RESULTS}.")
+    known = {one.version.pk: one for one in iterations.project_iterations(project) if one.version}
     ids = {key: responses.tag_ids(one.version) for key, one in known.items() if one.version}
     workspace = workspace_of(project)
     results: list[Prediction] = []
     following = ""
     limits, last = _limits(token), 0
     for number, one in enumerate(_wanted(project, token, ids)):
-        if len(results) == most or number == MOST_LOOKED_AT:
+        if len(results) == most or number == MAX_LOOKED_AT:
             following = str(last)  # a page may have fewer than were asked for, as long as it names the next
             break
         if _is_within(one, limits, ids[one.model_version_id]):
@@ -47,7 +47,7 @@ def query(call: Call) -> Reply:
         {
             "token": _answered(token, following, most),
             "results": [
-                responses.stored_prediction(
+                responses.render_(
                     call,
                     one,
                     of=workspace,
@@ -60,46 +60,46 @@ def query(call: Call) -> Reply:
     )
 
 
-@operation("DeletePrediction", "DELETE", PREDICTIONS, roles.REVIEW)
-def delete(call: Call) -> Reply:
-    ids = call.uuids("ids", MOST_IDS)
+@register_operation("DeletePrediction", "DELETE", PREDICTIONS, roles.REVIEW)
+def delete_predictions(call: ApiRequest) -> Reply:
+    ids = call.uuids("ids", MAX_IDS)
     if not ids:
-        raise Fault("BadRequestPredictionIdsMissing", "ids is required.")
-    for one in of(call.project).filter(uuid__in=ids):
+        raise ApiError("BadRequestPredictionIdsMissing", "ids is required.")
+    for one in stored_predictions_of(call.project).filter(uuid__in=ids):
         deletion.remove_prediction(one)
     return NO_CONTENT
 
 
-def of(project: Project) -> QuerySet[Prediction]:
+def stored_predictions_of(project: Project) -> QuerySet[Prediction]:
     return Prediction.objects.filter(project=project, stored__isnull=False).select_related("sample", "stored")
 
 
 def _wanted(project: Project, token: dict[str, Any], ids: dict[int, dict[str, UUID]]) -> Iterator[Prediction]:
     """Return stored predictions that a query may mean, in its order, from where the last page ended."""
-    rows = of(project).filter(model_version__in=list(ids)).exclude(sample__location="nowhere")
-    if begin := moment(token, "startTime"):
+    rows = stored_predictions_of(project).filter(model_version__in=list(ids)).exclude(sample__location="nowhere")
+    if begin := parse_moment(token, "startTime"):
         rows = rows.filter(created_at__gte=begin)
-    if end := moment(token, "endTime"):
+    if end := parse_moment(token, "endTime"):
         rows = rows.filter(created_at__lte=end)
-    if application := member(token, "application", str, ""):
+    if application := get_member(token, "application", str, ""):
         rows = rows.filter(stored__application=application)
-    if text := member(token, "iterationId", str, ""):
-        iteration = iterations.by_id(project, parse_uuids([text], "iterationId", 1)[0])
+    if text := get_member(token, "iterationId", str, ""):
+        iteration = iterations.get_iteration_by_id(project, parse_uuids([text], "iterationId", 1)[0])
         rows = rows.filter(model_version=iteration.version)
-    is_oldest_first = member(token, "orderBy", str, "").lower() == "oldest"
-    if continuation := member(token, "continuation", str, ""):
+    is_oldest_first = get_member(token, "orderBy", str, "").lower() == "oldest"
+    if continuation := get_member(token, "continuation", str, ""):
         last = natural_number(continuation)
         if last is None:
-            raise Fault("BadRequestPredictionInvalidQueryParameters", "This continuation is none of ours.")
+            raise ApiError("BadRequestPredictionInvalidQueryParameters", "This continuation is none of ours.")
         rows = rows.filter(pk__gt=last) if is_oldest_first else rows.filter(pk__lt=last)
-    return rows.order_by("pk" if is_oldest_first else "-pk")[: MOST_LOOKED_AT + 1].iterator(MOST_RESULTS)
+    return rows.order_by("pk" if is_oldest_first else "-pk")[: MAX_LOOKED_AT + 1].iterator(MAX_RESULTS)
 
 
 def _limits(token: dict[str, Any]) -> Limits:
     limits = {}
-    for entry in members_list(token, "tags", dict):
-        id_ = parse_uuids([member(entry, "id", str, "")], "id", 1)[0]
-        least, most = member(entry, "minThreshold", _NUMBER, 0), member(entry, "maxThreshold", _NUMBER, 1)
+    for entry in get_list(token, "tags", dict):
+        id_ = parse_uuids([get_member(entry, "id", str, "")], "id", 1)[0]
+        least, most = get_member(entry, "minThreshold", _NUMBER, 0), get_member(entry, "maxThreshold", _NUMBER, 1)
         limits[id_] = (_within_one(least), _within_one(most))
     return limits
 
@@ -122,18 +122,18 @@ def _is_within(one: Prediction, limits: Limits, ids: dict[str, UUID]) -> bool:
 def _answered(token: dict[str, Any], following: str, most: int) -> dict[str, Any]:
     """Return the token for the next page; its `continuation` is empty after the last one."""
     answer: dict[str, Any] = {
-        "session": member(token, "session", str, ""),
+        "session": get_member(token, "session", str, ""),
         "continuation": following,
         "maxCount": most,
-        "orderBy": "Oldest" if member(token, "orderBy", str, "").lower() == "oldest" else "Newest",
+        "orderBy": "Oldest" if get_member(token, "orderBy", str, "").lower() == "oldest" else "Newest",
         "tags": [
             {"id": str(id_), "minThreshold": least, "maxThreshold": greatest}
             for id_, (least, greatest) in _limits(token).items()
         ],
-        "iterationId": member(token, "iterationId", str, "") or None,
-        "application": member(token, "application", str, ""),
+        "iterationId": get_member(token, "iterationId", str, "") or None,
+        "application": get_member(token, "application", str, ""),
     }
     for name in ("startTime", "endTime"):
-        at = moment(token, name)
-        answer[name] = responses.moment(at) if at else None
+        at = parse_moment(token, name)
+        answer[name] = responses.format_moment(at) if at else None
     return answer

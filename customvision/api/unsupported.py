@@ -1,9 +1,9 @@
 """Operations of Custom Vision that Classifr does not have: each says so in the service's own form."""
 
 from accounts import roles
-from customvision.api.api_request import Call, Version
+from customvision.api.api_request import ApiRequest, Version
 from customvision.api.errors import not_implemented
-from customvision.api.routing import Reply, operation
+from customvision.api.routing import Reply, register_operation
 
 PROJECT = "projects/{projectId}"
 ITERATION = f"{PROJECT}/iterations/{{iterationId}}"
@@ -44,8 +44,8 @@ DETECTION = {
 
 
 def _register(name: str, method: str, template: str, what: str, permission: str, area: str, since: Version) -> None:
-    @operation(name, method, template, permission, area=area, since=since)
-    def refuse(call: Call) -> Reply:
+    @register_operation(name, method, template, permission, area=area, since=since)
+    def refuse(call: ApiRequest) -> Reply:
         raise not_implemented(what)
 
 

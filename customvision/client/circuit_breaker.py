@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 
-class Breaker:
+class CircuitBreaker:
     """Counts failures in a row over all threads.
 
     Closed: calls go through. Open, after `most_failures`: none does, for `rest_seconds`. Half-open, then: one call goes

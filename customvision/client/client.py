@@ -12,19 +12,19 @@ from contextlib import contextmanager
 from typing import Any
 
 from customvision.client import errors
-from customvision.client.circuit_breaker import Breaker
-from customvision.client.errors import AnswerLost, Busy
-from customvision.client.rate_limits import Limits, TooManyCalls
+from customvision.client.circuit_breaker import CircuitBreaker
+from customvision.client.errors import ResponseLost, ServiceBusy
+from customvision.client.rate_limits import RateLimiter, RateLimitExceeded
 from customvision.client.resource import Resource
 
 CONNECT_SECONDS, CONNECT_SHARE = 2.0, 0.2  # of a try: the rest is for the answer
 FIRST_PAUSE_SECONDS = 0.25
-LONGEST_PAUSE_SECONDS = 8.0
+MAX_PAUSE_SECONDS = 8.0
 NEVER = 10**9
 SHORTEST_CALL_SECONDS = 0.2  # with less time left there is no point in another try
 
 
-class Client:
+class CustomVisionClient:
     """One resource; thread-safe, with one pool of connections that stay open.
 
     Args:
@@ -35,12 +35,12 @@ class Client:
     """
 
     def __init__(
-        self, resource: Resource, *, per_second: int, try_seconds: float = 30.0, breaker: Breaker | None = None
+        self, resource: Resource, *, per_second: int, try_seconds: float = 30.0, breaker: CircuitBreaker | None = None
     ) -> None:
         self.resource = resource
         self.try_seconds = try_seconds
-        self.limits = Limits(per_second)
-        self.breaker = breaker or Breaker(most_failures=NEVER)
+        self.limits = RateLimiter(per_second)
+        self.breaker = breaker or CircuitBreaker(most_failures=NEVER)
         self._sdk: Any = None
         self._lock = threading.Lock()
 
@@ -64,11 +64,11 @@ class Client:
         while True:
             try:
                 return self._try(operation, arguments, options, deadline)
-            except Busy as error:
+            except ServiceBusy as error:
                 tries += 1
                 pause = _pause(tries, error)
                 left = deadline - time.monotonic() - SHORTEST_CALL_SECONDS
-                if isinstance(error, _Resting) or pause > left or (isinstance(error, AnswerLost) and not repeat):
+                if isinstance(error, _Resting) or pause > left or (isinstance(error, ResponseLost) and not repeat):
                     raise
                 failed = error
             time.sleep(pause)
@@ -77,14 +77,14 @@ class Client:
 
     def _try(self, operation: str, arguments: tuple, options: dict[str, Any], deadline: float) -> Any:
         if (rest := self.breaker.ask()) > 0:
-            raise _Resting(errors.busy(rest))
+            raise _Resting(errors.busy_error(rest))
         try:
             with self.limits.one(deadline - time.monotonic() - SHORTEST_CALL_SECONDS):
                 answer = self._send(operation, arguments, options, deadline - time.monotonic())
-        except TooManyCalls as error:
+        except RateLimitExceeded as error:
             self.breaker.gave_up()
-            raise _Resting(errors.busy(error.seconds)) from None
-        except Busy as error:
+            raise _Resting(errors.busy_error(error.seconds)) from None
+        except ServiceBusy as error:
             self.breaker.failed(error.asked_seconds)
             raise
         except errors.CustomVisionError:
@@ -112,19 +112,19 @@ class Client:
             return self._sdk
 
 
-class _Resting(Busy):
+class _Resting(ServiceBusy):
     """Nothing was sent, and another try within the budget would be no different."""
 
-    def __init__(self, error: Busy) -> None:
+    def __init__(self, error: ServiceBusy) -> None:
         super().__init__(error.message, retry_after_seconds=error.retry_after_seconds)
 
 
-def _pause(tries: int, error: Busy) -> float:
+def _pause(tries: int, error: ServiceBusy) -> float:
     """Return the seconds before the next try: what the service asked for, and full jitter on top.
 
     Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 ("full jitter").
     """
-    longest = min(LONGEST_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**tries)
+    longest = min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**tries)
     return error.asked_seconds + random.uniform(0, longest)  # noqa: S311
 
 
@@ -142,7 +142,7 @@ def _errors_of_the_sdk(secret: str) -> Iterator[None]:
     except HttpOperationError as error:
         raise _of_answer(error.response, secret) from None
     except (ClientException, AzureError, OSError):
-        raise errors.no_answer() from None
+        raise errors.no_response_error() from None
 
 
 def _of_answer(response: Any, secret: str) -> errors.CustomVisionError:
@@ -150,4 +150,4 @@ def _of_answer(response: Any, secret: str) -> errors.CustomVisionError:
         body = response.json()
     except ValueError:
         body = None
-    return errors.of_answer(response.status_code, body, response.headers, secret)
+    return errors.error_from_response(response.status_code, body, response.headers, secret)

@@ -8,13 +8,13 @@ import io
 
 from PIL import Image
 
-LONGEST_SIDE = 2048  # the service looks at a few hundred pixels; this keeps the best quality far below 4 MB
+MAX_SIDE = 2048  # the service looks at a few hundred pixels; this keeps the best quality far below 4 MB
 STEEPEST_ASPECT = 24
 QUALITIES = (92, 80, 60)
-MOST_BYTES = 4_000_000
+MAX_BYTES = 4_000_000
 
 
-def encode(image: Image.Image) -> bytes:
+def encode_picture(image: Image.Image) -> bytes:
     """Return a picture as a JPEG of at most `MOST_BYTES`.
 
     One that is too long and narrow gets a black border along its long sides, so that nothing of it is cut off.
@@ -23,15 +23,15 @@ def encode(image: Image.Image) -> bytes:
     for quality in QUALITIES:
         buffer = io.BytesIO()
         image.save(buffer, "JPEG", quality=quality, subsampling=0 if quality == QUALITIES[0] else -1)
-        if buffer.tell() <= MOST_BYTES:
+        if buffer.tell() <= MAX_BYTES:
             break
     return buffer.getvalue()
 
 
 def _within_sides(image: Image.Image) -> Image.Image:
-    if max(image.size) <= LONGEST_SIDE:
+    if max(image.size) <= MAX_SIDE:
         return image
-    scale = LONGEST_SIDE / max(image.size)
+    scale = MAX_SIDE / max(image.size)
     width, height = (max(1, round(side * scale)) for side in image.size)
     return image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=3.0)
 

@@ -19,9 +19,9 @@ from django.utils.translation import gettext as _
 
 from common.errors import Unavailable
 
-LONGEST_TEXT = 300
+MAX_TEXT = 300
 USUAL_WAIT_SECONDS = 5.0  # what is told where the service says nothing
-LONGEST_WAIT_SECONDS = 24 * 3600.0
+MAX_WAIT_SECONDS = 24 * 3600.0
 
 
 class CustomVisionError(Unavailable):
@@ -34,22 +34,22 @@ class CustomVisionError(Unavailable):
         self.answered = answered
 
 
-class Busy(CustomVisionError):
+class ServiceBusy(CustomVisionError):
     """`asked_seconds` is the pause that the service itself asked for, 0 where it did not."""
 
     code = "custom_vision_busy"
     asked_seconds = 0.0
 
 
-class AnswerLost(Busy):
+class ResponseLost(ServiceBusy):
     code = "custom_vision_answer_lost"
 
 
-class NotAllowed(CustomVisionError):
+class AccessDenied(CustomVisionError):
     code = "custom_vision_not_allowed"
 
 
-class Refused(CustomVisionError):
+class RequestRejected(CustomVisionError):
     code = "custom_vision_refused"
 
     def __init__(self, message: object, *, reason: str, answered: int) -> None:
@@ -57,39 +57,39 @@ class Refused(CustomVisionError):
         self.reason = reason
 
 
-def busy(seconds: float) -> Busy:
+def busy_error(seconds: float) -> ServiceBusy:
     """Return the error for a service that asks for patience."""
     wait = max(1, math.ceil(seconds))
     sentence = _("The prediction service is busy. Try again in %(seconds)d s.") % {"seconds": wait}
-    return Busy(sentence, retry_after_seconds=wait)
+    return ServiceBusy(sentence, retry_after_seconds=wait)
 
 
-def no_answer(seconds: float = USUAL_WAIT_SECONDS) -> AnswerLost:
+def no_response_error(seconds: float = USUAL_WAIT_SECONDS) -> ResponseLost:
     """Return the error for a service that did not answer, or broke while it did."""
     wait = max(1, math.ceil(seconds))
     sentence = _("The prediction service does not answer. Try again in %(seconds)d s.") % {"seconds": wait}
-    return AnswerLost(sentence, retry_after_seconds=wait)
+    return ResponseLost(sentence, retry_after_seconds=wait)
 
 
-def of_answer(status: int, body: Any, headers: Mapping[str, str], secret: str) -> CustomVisionError:
+def error_from_response(status: int, body: Any, headers: Mapping[str, str], secret: str) -> CustomVisionError:
     """Return the error that an answer of 400 or more stands for."""
     reason, text = _reason_and_text(body)
-    text = text.replace(secret, "…")[:LONGEST_TEXT] if secret else text[:LONGEST_TEXT]
+    text = text.replace(secret, "…")[:MAX_TEXT] if secret else text[:MAX_TEXT]
     if status in (408, 429) or status >= 500:
         return _for_now(status, retry_after(headers))
     if status == 401:
         sentence = _("Azure Custom Vision does not accept our key. Check the endpoint and the key in the settings.")
-        return NotAllowed(sentence, answered=status)
+        return AccessDenied(sentence, answered=status)
     if status == 403 or reason in ("BadRequestExceededQuota", "BadRequestExceedProjectLimit"):
         sentence = _("Azure Custom Vision refuses: %(reason)s Check the resource's quota and rights.")
-        return NotAllowed(sentence % {"reason": _sentence(text)}, answered=status)
+        return AccessDenied(sentence % {"reason": _sentence(text)}, answered=status)
     sentence = _("Azure Custom Vision refuses: %(reason)s")
-    return Refused(sentence % {"reason": _sentence(text)}, reason=reason, answered=status)
+    return RequestRejected(sentence % {"reason": _sentence(text)}, reason=reason, answered=status)
 
 
-def _for_now(status: int, asked: float) -> Busy:
+def _for_now(status: int, asked: float) -> ServiceBusy:
     was_not_done = status == 429 or (status == 503 and asked)
-    error = busy(asked or USUAL_WAIT_SECONDS) if was_not_done else no_answer(asked or USUAL_WAIT_SECONDS)
+    error = busy_error(asked or USUAL_WAIT_SECONDS) if was_not_done else no_response_error(asked or USUAL_WAIT_SECONDS)
     error.answered, error.asked_seconds = status, asked
     return error
 
@@ -104,7 +104,7 @@ def retry_after(headers: Mapping[str, str]) -> float:
             seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
         except ValueError:
             return 0.0
-    return min(max(0.0, seconds), LONGEST_WAIT_SECONDS) if math.isfinite(seconds) else 0.0
+    return min(max(0.0, seconds), MAX_WAIT_SECONDS) if math.isfinite(seconds) else 0.0
 
 
 def _reason_and_text(body: Any) -> tuple[str, str]:

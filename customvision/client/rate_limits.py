@@ -15,7 +15,7 @@ PREDICTIONS_PER_SECOND_UNKEPT = {"F0": 2, "S0": 20}
 OTHER_CALLS_PER_SECOND = {"F0": 10, "S0": 10}
 
 
-class TooManyCalls(Exception):
+class RateLimitExceeded(Exception):
     """This call would have to wait for longer than it may."""
 
     def __init__(self, seconds: float) -> None:
@@ -23,7 +23,7 @@ class TooManyCalls(Exception):
         self.seconds = seconds
 
 
-class Limits:
+class RateLimiter:
     """Lets `per_second` calls begin in any second, and as many be under way."""
 
     def __init__(
@@ -45,7 +45,7 @@ class Limits:
         """Wait until a call may begin. Raises TooManyCalls if that would take longer than `most_seconds`."""
         started = self._clock()
         if not self._under_way.acquire(timeout=max(0.0, most_seconds)):
-            raise TooManyCalls(1.0)
+            raise RateLimitExceeded(1.0)
         try:
             left = most_seconds - (self._clock() - started)
             if (wait := self._reserve(left)) > 0:
@@ -62,6 +62,6 @@ class Limits:
             if len(self._begun) == self.per_second:
                 place = max(now, self._begun[0] + 1.0)
             if place - now > most_seconds:
-                raise TooManyCalls(place - now)
+                raise RateLimitExceeded(place - now)
             self._begun.append(place)
             return place - now

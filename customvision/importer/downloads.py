@@ -13,24 +13,24 @@ from common.errors import Unavailable
 from customvision.client.errors import retry_after
 from customvision.importer.service import RemotePicture
 
-MOST_BYTES = 6 * 1024 * 1024
+MAX_BYTES = 6 * 1024 * 1024
 PARALLEL = 4
 ROUNDS = 4
 FIRST_PAUSE_SECONDS = 0.5
-LONGEST_PAUSE_SECONDS = 30.0
+MAX_PAUSE_SECONDS = 30.0
 ENDED = (401, 403, 404, 410)  # what a link answers that has ended, or whose picture is gone
 
 Refresh = Callable[[list[UUID]], Iterable[RemotePicture]]
 
 
-class NoPictures(Unavailable):
+class DownloadsFailed(Unavailable):
     """Not one of several pictures came: their server does not answer now."""
 
     code = "no_pictures"
 
 
 @dataclass(frozen=True)
-class Fetched:
+class Download:
     """What came of one picture: its bytes, or why not, or neither, when it was deleted there meanwhile."""
 
     data: bytes = b""
@@ -50,7 +50,7 @@ class _Try:
         return bool(self.data) or self.is_too_large
 
 
-def fetch_all(pictures: Sequence[RemotePicture], refresh: Refresh, *, host: str) -> dict[UUID, Fetched]:
+def download_pictures(pictures: Sequence[RemotePicture], refresh: Refresh, *, host: str) -> dict[UUID, Download]:
     """Fetch pictures, a few at a time.
 
     Args:
@@ -61,7 +61,7 @@ def fetch_all(pictures: Sequence[RemotePicture], refresh: Refresh, *, host: str)
         NoPictures: none came, and none was refused for good; worth another try later.
     """
     waiting: Mapping[UUID, RemotePicture] = {one.id: one for one in pictures}
-    found: dict[UUID, Fetched] = {}
+    found: dict[UUID, Download] = {}
     tries: dict[UUID, _Try] = {}
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="downloads") as pool:
         for number in range(ROUNDS):
@@ -72,26 +72,26 @@ def fetch_all(pictures: Sequence[RemotePicture], refresh: Refresh, *, host: str)
                 break
             _pause(number, [tries[id_] for id_ in waiting])
             fresh = {one.id: one for one in refresh(list(waiting))}
-            found |= {id_: Fetched(is_gone=True) for id_ in waiting if id_ not in fresh}
+            found |= {id_: Download(is_gone=True) for id_ in waiting if id_ not in fresh}
             waiting = {id_: one for id_, one in fresh.items() if id_ in waiting}
     if waiting and len(waiting) == len(pictures) and not any(tries[id_].status in ENDED for id_ in waiting):
-        raise NoPictures(_("The pictures of the service cannot be fetched now."), retry_after_seconds=60)
-    return found | {id_: Fetched(problem=_sentence(tries[id_].status)) for id_ in waiting}
+        raise DownloadsFailed(_("The pictures of the service cannot be fetched now."), retry_after_seconds=60)
+    return found | {id_: Download(problem=_sentence(tries[id_].status)) for id_ in waiting}
 
 
 def _try(link: str, host: str) -> _Try:
     try:
-        return _Try(data=fetching.fetch(link, most_bytes=MOST_BYTES, trusted_host=host))
-    except fetching.TooLarge:
+        return _Try(data=fetching.fetch_url(link, most_bytes=MAX_BYTES, trusted_host=host))
+    except fetching.ResponseTooLarge:
         return _Try(is_too_large=True)
-    except fetching.CannotFetch as error:
+    except fetching.FetchRefused as error:
         return _Try(status=error.status, asked_seconds=retry_after({"Retry-After": error.retry_after}))
 
 
-def _settled(one: _Try) -> Fetched:
+def _settled(one: _Try) -> Download:
     if one.is_too_large:
-        return Fetched(problem=_("The picture is larger than 6 MB."))
-    return Fetched(data=one.data)
+        return Download(problem=_("The picture is larger than 6 MB."))
+    return Download(data=one.data)
 
 
 def _pause(number: int, tries: Sequence[_Try]) -> None:
@@ -99,7 +99,7 @@ def _pause(number: int, tries: Sequence[_Try]) -> None:
     if number == 0 and all(one.status in ENDED for one in tries):
         return
     asked = max(one.asked_seconds for one in tries)
-    time.sleep(min(max(asked, FIRST_PAUSE_SECONDS * 2**number), LONGEST_PAUSE_SECONDS))
+    time.sleep(min(max(asked, FIRST_PAUSE_SECONDS * 2**number), MAX_PAUSE_SECONDS))
 
 
 def _sentence(status: int) -> str:

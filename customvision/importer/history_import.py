@@ -12,15 +12,15 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from customvision.importer import image_import
-from customvision.importer.downloads import fetch_all
-from customvision.importer.image_import import AT_ONCE, LONGEST_PROBLEM, Errand, in_batches
+from customvision.importer.downloads import download_pictures
+from customvision.importer.image_import import AT_ONCE, MAX_PROBLEM, ImportContext, batched
 from customvision.importer.service import RemotePrediction
 from customvision.models import ImportedIteration, ImportedPrediction
 
 MEASURED = "Completed"
 
 
-def bring_iterations(errand: Errand) -> int:
+def import_iterations(errand: ImportContext) -> int:
     """Write all iterations down, with the figures of those that were trained; return how many there are."""
     found = errand.remote.iterations(errand.imported.remote_id)
     errand.progress(0, len(found), _("Bringing iterations home"))
@@ -38,13 +38,13 @@ def bring_iterations(errand: Errand) -> int:
     return len(found)
 
 
-def bring_predictions(errand: Errand) -> set[UUID]:
+def import_predictions(errand: ImportContext) -> set[UUID]:
     """Keep the stored predictions that are not here yet, with their pictures; return those that the service listed."""
     listed: set[UUID] = set()
     iterations = {one.remote_id: one for one in errand.imported.iterations.all()}
     errand.progress(0, 0, _("Bringing stored predictions home"))
     for page, token in errand.remote.predictions(errand.imported.remote_id):
-        for some in in_batches(page, AT_ONCE):
+        for some in batched(page, AT_ONCE):
             _take_some(errand, some, token, iterations)
         listed.update(one.id for one in page)
         errand.progress(len(listed), len(listed), _("Bringing stored predictions home"))
@@ -52,7 +52,7 @@ def bring_predictions(errand: Errand) -> set[UUID]:
 
 
 def _take_some(
-    errand: Errand, some: Sequence[RemotePrediction], token: str, iterations: Mapping[UUID, ImportedIteration]
+    errand: ImportContext, some: Sequence[RemotePrediction], token: str, iterations: Mapping[UUID, ImportedIteration]
 ) -> None:
     ids = [one.id for one in some]
     rows = {row.remote_id: row for row in errand.imported.predictions.filter(remote_id__in=ids)}
@@ -62,10 +62,10 @@ def _take_some(
         page, _following = errand.remote.page(errand.imported.remote_id, token)
         return [one for one in page if one.id in wanted]
 
-    fetched = fetch_all(new, again, host=errand.remote.host)
+    fetched = download_pictures(new, again, host=errand.remote.host)
     said = {one.id: one for one in new}
     there = {id_: one for id_, one in fetched.items() if not one.is_gone}
-    kept = [(said[id_], one) for id_, one in image_import.keep_all(errand, there).items()]
+    kept = [(said[id_], one) for id_, one in image_import.store_pictures(errand, there).items()]
     with transaction.atomic():
         for one, (sample, sha256, problem) in kept:
             ImportedPrediction.objects.update_or_create(
@@ -77,6 +77,6 @@ def _take_some(
                     "sha256": sha256,
                     "scores": dict(sorted(one.scores.items(), key=lambda item: -item[1])),
                     "predicted_at": one.predicted_at,
-                    "problem": problem[:LONGEST_PROBLEM],
+                    "problem": problem[:MAX_PROBLEM],
                 },
             )

@@ -14,14 +14,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from common.ahead import map_ahead
-from common.commits import on_disk
 from common.errors import Unavailable
 from common.media import images as door
 from common.media.images import InvalidPicture, Picture
+from common.parallel import parallel_map
 from common.progress import Progress
-from customvision.importer.downloads import MOST_BYTES, Fetched, fetch_all
-from customvision.importer.service import Remote, RemoteImage
+from common.transactions import durable_transaction
+from customvision.importer.downloads import MAX_BYTES, Download, download_pictures
+from customvision.importer.service import RemoteImage, TrainingService
 from customvision.models import ImportedImage, ImportedProject
 from predictions import uploads
 from predictions.models import Category, Project, Sample
@@ -30,13 +30,13 @@ from review.models import Decision
 
 ROWS_AT_ONCE = 500
 AT_ONCE = 16  # pictures in memory, and in one transaction
-MOST_PASSES = 3
-LONGEST_PROBLEM = 300
+MAX_PASSES = 3
+MAX_PROBLEM = 300
 T = TypeVar("T")
 
 
 @dataclass
-class Seen:
+class ImportTotals:
     """What the service listed, and what was found on the way that rows do not tell."""
 
     tags: dict[UUID, tuple[UUID, ...]] = field(default_factory=dict)
@@ -48,11 +48,11 @@ class Seen:
 
 
 @dataclass
-class Errand:
+class ImportContext:
     """What an import works with."""
 
     imported: ImportedProject
-    remote: Remote
+    remote: TrainingService
     categories: Mapping[UUID, Category]
     by: User | None
     progress: Progress
@@ -62,11 +62,11 @@ class Errand:
     def project(self) -> Project:
         return self.imported.project
 
-    def images_again(self, ids: list[UUID]) -> list[RemoteImage]:
-        return self.remote.images_again(self.imported.remote_id, ids)
+    def refresh_images(self, ids: list[UUID]) -> list[RemoteImage]:
+        return self.remote.refresh_images(self.imported.remote_id, ids)
 
 
-def bring(errand: Errand) -> Seen:
+def import_images(errand: ImportContext) -> ImportTotals:
     """Bring all images home that are not here, and take up tags that have changed.
 
     Images may be added or deleted there meanwhile, which shifts the pages: the list is read again until it is whole.
@@ -75,8 +75,8 @@ def bring(errand: Errand) -> Seen:
         Cancelled: asked to stop; what is here stays.
         CustomVisionError, NoPictures: the service does not answer; the same call goes on from here.
     """
-    seen = Seen()
-    for _pass_number in range(MOST_PASSES):
+    seen = ImportTotals()
+    for _pass_number in range(MAX_PASSES):
         listed = _pass(errand, seen)
         seen.counted = errand.remote.image_count(errand.imported.remote_id)
         if len(listed) == seen.counted:
@@ -85,14 +85,14 @@ def bring(errand: Errand) -> Seen:
     return seen
 
 
-def _pass(errand: Errand, seen: Seen) -> set[UUID]:
+def _pass(errand: ImportContext, seen: ImportTotals) -> set[UUID]:
     """Read the whole list once; return the ids on it."""
     listed: set[UUID] = set()
     note = _("Bringing images home")
     total = errand.remote.image_count(errand.imported.remote_id)
     errand.progress(0, total, note)
     for page in errand.remote.images(errand.imported.remote_id):
-        for some in in_batches([one for one in page if one.id not in listed], AT_ONCE):
+        for some in batched([one for one in page if one.id not in listed], AT_ONCE):
             _take_some(errand, some, seen)
             listed.update(one.id for one in some)
             seen.tags |= {one.id: one.tag_ids for one in some}
@@ -100,12 +100,12 @@ def _pass(errand: Errand, seen: Seen) -> set[UUID]:
     return listed
 
 
-def _take_some(errand: Errand, some: Sequence[RemoteImage], seen: Seen) -> None:
+def _take_some(errand: ImportContext, some: Sequence[RemoteImage], seen: ImportTotals) -> None:
     ids = [one.id for one in some]
     rows = {row.remote_id: row for row in errand.imported.images.filter(remote_id__in=ids).select_related("sample")}
-    new = [one for one in some if errand.checks_bytes or not is_here(rows.get(one.id))]
-    fetched = fetch_all(new, errand.images_again, host=errand.remote.host)
-    kept = keep_all(errand, fetched)
+    new = [one for one in some if errand.checks_bytes or not is_imported(rows.get(one.id))]
+    fetched = download_pictures(new, errand.refresh_images, host=errand.remote.host)
+    kept = store_pictures(errand, fetched)
     for id_, came in fetched.items():
         if came.is_gone:
             seen.gone += 1
@@ -113,51 +113,51 @@ def _take_some(errand: Errand, some: Sequence[RemoteImage], seen: Seen) -> None:
         row = rows.setdefault(id_, ImportedImage(imported=errand.imported, remote_id=id_))
         _note(row, *kept[id_], seen)
     listed = [(one, rows[one.id]) for one in some if one.id in rows]
-    with on_disk():
+    with durable_transaction():
         _label(errand, listed, seen)
         for one, row in listed:
             row.tag_ids, row.seen_at = [str(tag) for tag in one.tag_ids], timezone.now()
             row.save()
 
 
-def is_here(row: ImportedImage | None) -> bool:
+def is_imported(row: ImportedImage | None) -> bool:
     """Say whether nothing is to be fetched: the picture is here, or somebody has discarded it here."""
     if row is None or row.sample is None:
         return False
     if row.sample.has_picture:
         return True
-    ruling = decisions.newest(row.sample)
+    ruling = decisions.latest_decision(row.sample)
     return ruling is not None and ruling.outcome == Decision.Outcome.DISCARDED
 
 
 Kept = tuple[Sample | None, str, str]  # the sample, the digest of what came, why there is none
 
 
-def keep_all(errand: Errand, fetched: Mapping[UUID, Fetched]) -> dict[UUID, Kept]:
+def store_pictures(errand: ImportContext, fetched: Mapping[UUID, Download]) -> dict[UUID, Kept]:
     """Take what came through the one door, on every core, and keep it."""
-    with closing(map_ahead(_checked, fetched.values())) as checked:
+    with closing(parallel_map(_checked, fetched.values())) as checked:
         return {id_: _kept(errand, one) for id_, one in zip(fetched, checked, strict=True)}
 
 
-def _checked(one: Fetched) -> Picture | str:
+def _checked(one: Download) -> Picture | str:
     """Return the picture, or why there is none."""
     if not one.data:
         return one.problem
     try:  # nobody looks at it yet
-        return door.receive(one.data, most_bytes=MOST_BYTES, least_side=1).without_pixels()
+        return door.decode_upload(one.data, most_bytes=MAX_BYTES, least_side=1).without_pixels()
     except (InvalidPicture, Unavailable) as error:
         return str(error)
 
 
-def _kept(errand: Errand, picture: Picture | str) -> Kept:
+def _kept(errand: ImportContext, picture: Picture | str) -> Kept:
     if isinstance(picture, str):
         return None, "", picture
     return uploads.keep_to_learn_from(errand.project, picture, by=errand.by), picture.sha256, ""
 
 
-def _note(row: ImportedImage, sample: Sample | None, sha256: str, problem: str, seen: Seen) -> None:
+def _note(row: ImportedImage, sample: Sample | None, sha256: str, problem: str, seen: ImportTotals) -> None:
     if sample is None:
-        row.problem = problem[:LONGEST_PROBLEM]
+        row.problem = problem[:MAX_PROBLEM]
         return
     seen.fetched += 1
     if row.sha256 and row.sha256 != sha256:
@@ -166,10 +166,10 @@ def _note(row: ImportedImage, sample: Sample | None, sha256: str, problem: str, 
     row.sample, row.sha256, row.problem = sample, sha256, ""
 
 
-def _label(errand: Errand, listed: Sequence[tuple[RemoteImage, ImportedImage]], seen: Seen) -> None:
+def _label(errand: ImportContext, listed: Sequence[tuple[RemoteImage, ImportedImage]], seen: ImportTotals) -> None:
     """Let tags become rulings, where nobody has ruled otherwise here."""
     with_sample = [(one, row) for one, row in listed if row.sample_id]
-    ruled = decisions.newest_for([row.sample for _one, row in with_sample if row.sample])
+    ruled = decisions.latest_decisions([row.sample for _one, row in with_sample if row.sample])
     new: list[tuple[ImportedImage, Sample, Category]] = []
     planned: dict[int, Category] = {}
     for one, row in with_sample:
@@ -209,11 +209,13 @@ def _says(ruling: Decision | None, category: Category) -> bool:
     return ruling is not None and ruling.category_id == category.pk
 
 
-def conflicts(imported: ImportedProject, categories: Mapping[UUID, Category]) -> Iterator[tuple[ImportedImage, str]]:
+def tag_conflicts(
+    imported: ImportedProject, categories: Mapping[UUID, Category]
+) -> Iterator[tuple[ImportedImage, str]]:
     """Yield the images whose tag is not what is ruled here, with what is."""
     rows = imported.images.filter(sample__isnull=False).select_related("sample").order_by("pk")
-    for some in in_batches(list(rows), ROWS_AT_ONCE):
-        ruled = decisions.newest_for([row.sample for row in some if row.sample])
+    for some in batched(list(rows), ROWS_AT_ONCE):
+        ruled = decisions.latest_decisions([row.sample for row in some if row.sample])
         for row in some:
             ruling = ruled.get(row.sample_id or 0)
             wanted = categories.get(UUID(row.tag_ids[0])) if len(row.tag_ids) == 1 else None
@@ -221,6 +223,6 @@ def conflicts(imported: ImportedProject, categories: Mapping[UUID, Category]) ->
                 yield row, ruling.category.name if ruling.category else _("discarded")
 
 
-def in_batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     for start in range(0, len(items), size):
         yield items[start : start + size]

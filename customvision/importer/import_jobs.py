@@ -1,7 +1,7 @@
 """Asking for an import, doing it, and forgetting the key.
 
 A maintainer's key is needed for as long as jobs work with it, and those may run in another process, hours later. So it
-lies in the database sealed under SECRET_KEY (`common.sealing`), apart from the job, whose row is shown and is
+lies in the database sealed under SECRET_KEY (`common.encryption`), apart from the job, whose row is shown and is
 kept for weeks; it is deleted when the last import that needs it has ended, whatever its end, and of no use after a day.
 """
 
@@ -13,14 +13,14 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from common import jobs, languages, sealing
+from common import encryption, jobs, languages
 from common.errors import Conflict, InvalidInput, Unavailable
 from common.models import Job
-from common.progress import Progress, silent
-from customvision.client.errors import NotAllowed, Refused
+from common.progress import Progress, no_progress
+from customvision.client.errors import AccessDenied, RequestRejected
 from customvision.importer import history_import, image_import, import_report, project_mapping
-from customvision.importer.image_import import Errand
-from customvision.importer.service import Remote, RemoteProject
+from customvision.importer.image_import import ImportContext
+from customvision.importer.service import RemoteProject, TrainingService
 from customvision.models import ImportedProject, ServiceAccess
 
 JOB = "training.import_custom_vision"
@@ -37,35 +37,37 @@ class ImportActive(Conflict):
     code = "import_active"
 
 
-class KeyForgotten(InvalidInput):
+class KeyExpired(InvalidInput):
     code = "key_forgotten"
 
 
-def give_access(endpoint: str, key: str, *, by: User | None) -> ServiceAccess:
+def store_access(endpoint: str, key: str, *, by: User | None) -> ServiceAccess:
     """Keep endpoint and key for imports to come; asks the service nothing.
 
     Raises:
         InvalidInput: if this is no endpoint that a key may be sent to.
     """
     endpoint, key = endpoint.strip().rstrip("/"), key.strip()
-    Remote(endpoint, key)
-    sealed = sealing.seal(key, purpose=PURPOSE)
+    TrainingService(endpoint, key)
+    sealed = encryption.encrypt_secret(key, purpose=PURPOSE)
     return ServiceAccess.objects.create(endpoint=endpoint, sealed_key=sealed, given_by=by)
 
 
-def remote_of(access: ServiceAccess | None, *, patience_seconds: float | None = None) -> Remote:
+def open_service(access: ServiceAccess | None, *, patience_seconds: float | None = None) -> TrainingService:
     """Return the resource. Raises KeyForgotten where the key was deleted or is too old."""
     try:
         if access is not None:
-            return Remote(
-                access.endpoint, sealing.unseal(access.sealed_key, purpose=PURPOSE), patience_seconds=patience_seconds
+            return TrainingService(
+                access.endpoint,
+                encryption.decrypt_secret(access.sealed_key, purpose=PURPOSE),
+                patience_seconds=patience_seconds,
             )
-    except sealing.Unreadable:
+    except encryption.DecryptionFailed:
         pass
-    raise KeyForgotten(_("The key is not kept any more. Type it in again: the import goes on where it stopped."))
+    raise KeyExpired(_("The key is not kept any more. Type it in again: the import goes on where it stopped."))
 
 
-def request(
+def request_import(
     access: ServiceAccess, found: RemoteProject, *, with_predictions: bool, by: User | None, checks_bytes: bool = False
 ) -> ImportedProject:
     """Ask a worker to import a project.
@@ -79,21 +81,21 @@ def request(
     return imported
 
 
-def begin(
+def begin_import(
     access: ServiceAccess, found: RemoteProject, *, with_predictions: bool, checks_bytes: bool = False
 ) -> tuple[ImportedProject, Job]:
-    """Prepare an import that this very process does, with `jobs.run`. Raises as `request` does."""
-    jobs.reclaim_stalled()
+    """Prepare an import that this very process does, with `jobs.run_job`. Raises as `request` does."""
+    jobs.requeue_stalled()
     with transaction.atomic():
         imported, job = _prepare(access, found, with_predictions, checks_bytes, None, attempts=1)
-        claimed = jobs.claim(job.pk, jobs.worker_name())
+        claimed = jobs.claim_job(job.pk, jobs.new_worker_name())
     if claimed is None:
         raise ImportActive(_("Another process has taken this import."))
     return imported, claimed
 
 
-def execute(
-    imported: ImportedProject, progress: Progress = silent, *, with_predictions: bool, checks_bytes: bool
+def execute_import(
+    imported: ImportedProject, progress: Progress = no_progress, *, with_predictions: bool, checks_bytes: bool
 ) -> None:
     """Bring a project home. Safe to be started again after any end: it goes on from what is here.
 
@@ -104,26 +106,26 @@ def execute(
     """
     try:
         _bring(imported, progress, with_predictions=with_predictions, checks_bytes=checks_bytes)
-    except Refused as error:
+    except RequestRejected as error:
         if error.answered == NOT_FOUND:
             sentence = _("“%(name)s” is not there any more. What came until then is kept.")
             raise InvalidInput(sentence % {"name": imported.name}) from error
         raise
-    except NotAllowed:
+    except AccessDenied:
         raise
     except Unavailable as error:
         raise jobs.Later(str(error)) from error
 
 
-def cancel(imported: ImportedProject) -> None:
+def cancel_import(imported: ImportedProject) -> None:
     """Stop an import. Raises Conflict if it has ended already."""
     if not imported.is_active or imported.job is None:
         raise Conflict(_("This import has ended already."))
     jobs.request_cancel(imported.job)
-    forget_keys()
+    delete_unneeded_keys()
 
 
-def forget_keys() -> int:
+def delete_unneeded_keys() -> int:
     """Delete the keys that no import needs any more; return how many."""
     now = timezone.now()
     forgotten = 0
@@ -131,13 +133,13 @@ def forget_keys() -> int:
         asked = access.imports.select_related("job")
         is_needed = any(one.is_active for one in asked)
         is_new = not asked.exists() and access.created_at > now - UNUSED_FOR
-        is_too_old = access.created_at < now - timedelta(seconds=sealing.SECONDS)
+        is_too_old = access.created_at < now - timedelta(seconds=encryption.SECONDS)
         if is_too_old or not (is_needed or is_new):
             forgotten += access.delete()[0] > 0
     return forgotten
 
 
-def selected(found: Iterable[RemoteProject], wanted: str) -> RemoteProject:
+def select_project(found: Iterable[RemoteProject], wanted: str) -> RemoteProject:
     """Return the project that somebody means by a name or an id.
 
     Raises:
@@ -163,7 +165,7 @@ def _prepare(
     *,
     attempts: int,
 ) -> tuple[ImportedProject, Job]:
-    imported = project_mapping.adopt_project(found, endpoint=access.endpoint, by=by)
+    imported = project_mapping.map_project(found, endpoint=access.endpoint, by=by)
     payload = {"imported": imported.pk, "with_predictions": with_predictions, "checks_bytes": checks_bytes}
     try:
         job = jobs.enqueue(
@@ -184,15 +186,15 @@ def _prepare(
 
 
 def _bring(imported: ImportedProject, progress: Progress, *, with_predictions: bool, checks_bytes: bool) -> None:
-    remote = remote_of(imported.access)
+    remote = open_service(imported.access)
     found = remote.project(imported.remote_id)
-    project_mapping.adopt_project(found, endpoint=imported.endpoint, by=imported.requested_by)
-    categories = project_mapping.adopt_tags(imported, remote.tags(imported.remote_id))
-    errand = Errand(imported, remote, categories, imported.requested_by, progress, checks_bytes)
-    iterations = history_import.bring_iterations(errand)
-    seen = image_import.bring(errand)
-    predictions = history_import.bring_predictions(errand) if with_predictions else None
+    project_mapping.map_project(found, endpoint=imported.endpoint, by=imported.requested_by)
+    categories = project_mapping.map_tags(imported, remote.tags(imported.remote_id))
+    errand = ImportContext(imported, remote, categories, imported.requested_by, progress, checks_bytes)
+    iterations = history_import.import_iterations(errand)
+    seen = image_import.import_images(errand)
+    predictions = history_import.import_predictions(errand) if with_predictions else None
     tags = remote.tags(imported.remote_id)
-    import_report.write(errand, seen, tags, iterations=iterations, predictions=predictions)
+    import_report.write_report(errand, seen, tags, iterations=iterations, predictions=predictions)
     imported.finished_at = timezone.now()
     imported.save(update_fields=["finished_at"])

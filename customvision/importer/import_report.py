@@ -12,15 +12,17 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from customvision.importer import image_import
-from customvision.importer.image_import import Errand, Seen
+from customvision.importer.image_import import ImportContext, ImportTotals
 from customvision.importer.service import RemoteTag
 from customvision.models import ImportedImage
 from predictions.models import Category
 
-MOST_TOLD = 200
+MAX_TOLD = 200
 
 
-def write(errand: Errand, seen: Seen, tags: list[RemoteTag], *, iterations: int, predictions: set[UUID] | None) -> None:
+def write_report(
+    errand: ImportContext, seen: ImportTotals, tags: list[RemoteTag], *, iterations: int, predictions: set[UUID] | None
+) -> None:
     """Count, and keep the report with the imported project; `predictions` are those listed, None if not asked for."""
     imported = errand.imported
     imported.report = _report(errand, seen, tags) | {
@@ -33,7 +35,7 @@ def write(errand: Errand, seen: Seen, tags: list[RemoteTag], *, iterations: int,
     imported.save(update_fields=["report"])
 
 
-def _report(errand: Errand, seen: Seen, tags: list[RemoteTag]) -> dict[str, Any]:
+def _report(errand: ImportContext, seen: ImportTotals, tags: list[RemoteTag]) -> dict[str, Any]:
     rows = [row for row in errand.imported.images.select_related("sample").order_by("pk") if row.remote_id in seen.tags]
     broken = [row for row in rows if row.sample and not _is_whole(row)]
     here = [row for row in rows if row.sample and row not in broken]
@@ -56,10 +58,10 @@ def _report(errand: Errand, seen: Seen, tags: list[RemoteTag]) -> dict[str, Any]
             "same_bytes": len(here) - len({row.sample_id for row in here}),
             "gone": errand.imported.images.count() - len(rows),
         },
-        "failures": failed[:MOST_TOLD],
-        "several": several[:MOST_TOLD],
-        "conflicts": differing[:MOST_TOLD],
-        "differing": [str(id_) for id_ in seen.differing][:MOST_TOLD],
+        "failures": failed[:MAX_TOLD],
+        "several": several[:MAX_TOLD],
+        "conflicts": differing[:MAX_TOLD],
+        "differing": [str(id_) for id_ in seen.differing][:MAX_TOLD],
         "checked_bytes": errand.checks_bytes,
     }
 
@@ -77,21 +79,22 @@ def _is_whole(row: ImportedImage) -> bool:
     if sample is None or sample.sha256 != row.sha256:
         return False
     if not sample.has_picture:
-        return image_import.is_here(row)
+        return image_import.is_imported(row)
     try:
         return sample.storage.size(sample.file_name) == sample.size_bytes
     except OSError:
         return False
 
 
-def _of_predictions(errand: Errand, there: set[UUID] | None) -> dict[str, int] | None:
+def _of_predictions(errand: ImportContext, there: set[UUID] | None) -> dict[str, int] | None:
     if there is None:
         return None
     here = there & set(errand.imported.predictions.exclude(sample=None).values_list("remote_id", flat=True))
     return {"there": len(there), "here": len(here), "failed": len(there) - len(here)}
 
 
-def _conflicts(errand: Errand, categories: Mapping[UUID, Category]) -> list[dict[str, str]]:
+def _conflicts(errand: ImportContext, categories: Mapping[UUID, Category]) -> list[dict[str, str]]:
     return [
-        {"id": str(row.remote_id), "here": here} for row, here in image_import.conflicts(errand.imported, categories)
+        {"id": str(row.remote_id), "here": here}
+        for row, here in image_import.tag_conflicts(errand.imported, categories)
     ]

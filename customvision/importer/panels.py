@@ -28,7 +28,7 @@ def iteration_history(request: HttpRequest, project: Project) -> str:
 def comparison(request: HttpRequest, run: TrainingRun) -> str:
     """Show the run's figures beside those that Custom Vision reported before it was left."""
     own = Evaluation.objects.filter(dataset=run.dataset, model_version=run.model_version_id).first()
-    found = service_comparison.beside(own) if own else None
+    found = service_comparison.compare_with_service(own) if own else None
     if found is None:
         return ""
     return render_to_string("customvision/_comparison.html", {"comparison": found, "own": own}, request)

@@ -18,7 +18,7 @@ from predictions.models import Category, Project
 
 
 @transaction.atomic
-def adopt_project(found: RemoteProject, *, endpoint: str, by: User | None) -> ImportedProject:
+def map_project(found: RemoteProject, *, endpoint: str, by: User | None) -> ImportedProject:
     """Return the row of a remote project; at first it makes the project that everything comes to.
 
     Raises:
@@ -41,7 +41,7 @@ def adopt_project(found: RemoteProject, *, endpoint: str, by: User | None) -> Im
     )
 
 
-def adopt_tags(imported: ImportedProject, found: list[RemoteTag]) -> dict[UUID, Category]:
+def map_tags(imported: ImportedProject, found: list[RemoteTag]) -> dict[UUID, Category]:
     """Return the category of each remote tag; missing ones are made. Tags that differ in case only are one category.
 
     A Negative tag is a category as any other: the model learns it as one more answer, “none of these”.
@@ -59,9 +59,9 @@ def adopt_tags(imported: ImportedProject, found: list[RemoteTag]) -> dict[UUID, 
 def _make(found: RemoteProject) -> Project:
     name = _clean(found.name, str(found.id))
     try:
-        project = projects.create(name)
+        project = projects.create_project(name)
     except Conflict:  # there is one of that name, which is another one
-        project = projects.create(name, slug=f"{slugify(name)[:50].strip('-') or 'project'}-{found.id.hex[:8]}")
+        project = projects.create_project(name, slug=f"{slugify(name)[:50].strip('-') or 'project'}-{found.id.hex[:8]}")
     project.description = found.description
     if not Project.objects.filter(uuid=found.id).exists():
         project.uuid = found.id
@@ -71,7 +71,7 @@ def _make(found: RemoteProject) -> Project:
 
 @transaction.atomic
 def _category(project: Project, tag: RemoteTag) -> Category | None:
-    category, is_new = categories.add(project, _clean(tag.name, str(tag.id)), tag.description)
+    category, is_new = categories.add_category(project, _clean(tag.name, str(tag.id)), tag.description)
     if is_new and not Category.objects.filter(uuid=tag.id).exists():
         category.uuid = tag.id
         category.save(update_fields=["uuid"])
@@ -80,7 +80,7 @@ def _category(project: Project, tag: RemoteTag) -> Category | None:
 
 def _clean(name: str, otherwise: str) -> str:
     """Return a name as we can keep it: shortened, without what cannot be seen, or else the id."""
-    visible = "".join(letter if letter.isprintable() else " " for letter in name)[: categories.LONGEST_NAME]
+    visible = "".join(letter if letter.isprintable() else " " for letter in name)[: categories.MAX_NAME]
     try:
         return categories.clean_name(visible)
     except InvalidInput:

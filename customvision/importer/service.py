@@ -14,14 +14,14 @@ from uuid import UUID
 from django.utils.translation import gettext as _
 
 from common.errors import InvalidInput
-from customvision.client.client import Client
-from customvision.client.errors import Refused
+from customvision.client.client import CustomVisionClient
+from customvision.client.errors import RequestRejected
 from customvision.client.rate_limits import OTHER_CALLS_PER_SECOND
 from customvision.client.resource import Resource
 
 PATIENCE_SECONDS = 120.0
 PAGE = 64
-MOST_IDS = 64  # in one address, which has a length
+MAX_IDS = 64  # in one address, which has a length
 THRESHOLD = 0.5  # of precision and recall
 
 
@@ -72,7 +72,7 @@ class RemotePrediction(RemotePicture):
     scores: dict[str, float] = field(default_factory=dict)
 
 
-class Remote:
+class TrainingService:
     """One training resource.
 
     Raises:
@@ -90,7 +90,7 @@ class Remote:
             sentence = _("“%(endpoint)s” is no address of a Custom Vision resource: it begins with https://.")
             raise InvalidInput(sentence % {"endpoint": endpoint})
         self.host = urlsplit(endpoint).hostname or ""
-        self._client = Client(resource, per_second=min(OTHER_CALLS_PER_SECOND.values()))
+        self._client = CustomVisionClient(resource, per_second=min(OTHER_CALLS_PER_SECOND.values()))
         self._patience = PATIENCE_SECONDS if patience_seconds is None else patience_seconds
 
     def projects(self) -> list[RemoteProject]:
@@ -117,11 +117,11 @@ class Remote:
             yield [_image(one) for one in rows]
             skip += len(rows)
 
-    def images_again(self, project: UUID, ids: list[UUID]) -> list[RemoteImage]:
+    def refresh_images(self, project: UUID, ids: list[UUID]) -> list[RemoteImage]:
         """Return those of these images that are still there, with fresh links."""
         found = []
-        for start in range(0, len(ids), MOST_IDS):
-            some = [str(one) for one in ids[start : start + MOST_IDS]]
+        for start in range(0, len(ids), MAX_IDS):
+            some = [str(one) for one in ids[start : start + MAX_IDS]]
             found += [_image(one) for one in self._ask("get_images_by_ids", str(project), image_ids=some)]
         return found
 
@@ -137,7 +137,7 @@ class Remote:
         """Return the figures of an iteration, overall and by tag id; {} where it was not measured."""
         try:
             found = self._ask("get_iteration_performance", str(project), str(iteration), threshold=THRESHOLD)
-        except Refused:
+        except RequestRejected:
             return {}
         per_tag = {str(one.id): {"name": one.name, **_figures(one)} for one in found.per_tag_performance or []}
         return {"threshold": THRESHOLD, "overall": _figures(found), "per_tag": per_tag}

@@ -15,7 +15,7 @@ MEASURES = ("precision", "recall", "average_precision")
 
 
 @dataclass(frozen=True)
-class Pair:
+class MetricPair:
     """One measure: ours and theirs, each in [0, 1] or None where it is undefined."""
 
     own: float | None
@@ -28,22 +28,22 @@ class Pair:
 
 
 @dataclass(frozen=True)
-class Comparison:
+class ServiceComparison:
     iteration: ImportedIteration
     threshold: float
-    rows: list[tuple[str, list[Pair]]]  # by category: precision, recall, average precision
-    overall: list[Pair]
+    rows: list[tuple[str, list[MetricPair]]]  # by category: precision, recall, average precision
+    overall: list[MetricPair]
 
 
-def beside(own: Evaluation) -> Comparison | None:
+def compare_with_service(own: Evaluation) -> ServiceComparison | None:
     """Return both models' figures by category, or None where no measured iteration was brought home."""
-    iteration = newest_measured(own.model_version.project_id)
+    iteration = latest_measured_iteration(own.model_version.project_id)
     if iteration is None:
         return None
     threshold = iteration.performance.get("threshold", THRESHOLD)
-    ours, theirs = thresholds.at(own, threshold), _by_category(iteration)
+    ours, theirs = thresholds.metrics_at(own, threshold), _by_category(iteration)
     names = [*ours.per_category, *(name for name in theirs if name not in ours.per_category)]
-    return Comparison(
+    return ServiceComparison(
         iteration,
         threshold,
         [(name, _pairs(ours.per_category.get(name), theirs.get(name))) for name in names],
@@ -51,7 +51,7 @@ def beside(own: Evaluation) -> Comparison | None:
     )
 
 
-def newest_measured(project: int) -> ImportedIteration | None:
+def latest_measured_iteration(project: int) -> ImportedIteration | None:
     rows = ImportedIteration.objects.filter(imported__project=project, trained_at__isnull=False)
     return rows.exclude(performance={}).order_by("-trained_at", "-pk").first()
 
@@ -63,5 +63,5 @@ def _by_category(iteration: ImportedIteration) -> dict[str, dict[str, Any]]:
     return {names.get(id_, one["name"]): one for id_, one in iteration.performance.get("per_tag", {}).items()}
 
 
-def _pairs(own: thresholds.Figures | None, theirs: dict[str, Any] | None) -> list[Pair]:
-    return [Pair(getattr(own, name, None), (theirs or {}).get(name)) for name in MEASURES]
+def _pairs(own: thresholds.PrecisionRecall | None, theirs: dict[str, Any] | None) -> list[MetricPair]:
+    return [MetricPair(getattr(own, name, None), (theirs or {}).get(name)) for name in MEASURES]

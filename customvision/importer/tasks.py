@@ -15,7 +15,7 @@ def import_custom_vision(payload: Mapping[str, Any], progress: Progress) -> None
     rows = ImportedProject.objects.select_related("project", "access", "requested_by")
     if found := rows.filter(pk=payload["imported"]).first():
         with languages.spoken_in(payload):
-            import_jobs.execute(
+            import_jobs.execute_import(
                 found,
                 progress,
                 with_predictions=payload["with_predictions"],
@@ -25,4 +25,4 @@ def import_custom_vision(payload: Mapping[str, Any], progress: Progress) -> None
 
 @jobs.every(20)
 def forget_keys() -> None:
-    import_jobs.forget_keys()
+    import_jobs.delete_unneeded_keys()

@@ -12,7 +12,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import roles
-from accounts.requests import user_of
+from accounts.permissions import authenticated_user
 from common.errors import DomainError
 from customvision.importer import import_jobs
 from customvision.importer.forms import ChooseProjectsForm, ServiceAccessForm
@@ -34,8 +34,8 @@ def import_start(request: HttpRequest) -> HttpResponse:
         status = 400
         if form.is_valid():
             try:
-                access = import_jobs.give_access(
-                    form.cleaned_data["endpoint"], form.cleaned_data["key"], by=user_of(request)
+                access = import_jobs.store_access(
+                    form.cleaned_data["endpoint"], form.cleaned_data["key"], by=authenticated_user(request)
                 )
             except DomainError as error:
                 form.add_error(None, str(error))
@@ -50,9 +50,9 @@ def import_start(request: HttpRequest) -> HttpResponse:
 @permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
 def choose_projects(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Show the projects of a resource to whoever gave its key; import those that are chosen."""
-    access = get_object_or_404(ServiceAccess, uuid=uuid, given_by=user_of(request))
+    access = get_object_or_404(ServiceAccess, uuid=uuid, given_by=authenticated_user(request))
     try:
-        found = import_jobs.remote_of(access, patience_seconds=ASK_SECONDS).projects()
+        found = import_jobs.open_service(access, patience_seconds=ASK_SECONDS).projects()
     except DomainError as error:
         access.delete()
         messages.error(request, str(error))
@@ -65,8 +65,8 @@ def choose_projects(request: HttpRequest, uuid: UUID) -> HttpResponse:
     for one in form.chosen:
         try:
             asked.append(
-                import_jobs.request(
-                    access, one, with_predictions=form.cleaned_data["with_predictions"], by=user_of(request)
+                import_jobs.request_import(
+                    access, one, with_predictions=form.cleaned_data["with_predictions"], by=authenticated_user(request)
                 )
             )
         except DomainError as error:
@@ -98,7 +98,7 @@ def import_progress(request: HttpRequest, pk: int) -> HttpResponse:
 @permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
 def cancel_import(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(_imports(), pk=pk)
-    import_jobs.cancel(found)
+    import_jobs.cancel_import(found)
     messages.info(
         request, _("The import of “%(name)s” is being cancelled. What has come stays.") % {"name": found.name}
     )

@@ -19,10 +19,10 @@ from customvision.client import rate_limits
 from customvision.client.tests import faults
 from customvision.client.tests.stand_in import StandIn
 from customvision.client.tests.world import Iteration, Project, Tag
-from customvision.predictor import AzurePredictor, Reference
+from customvision.predictor import CustomVisionPredictor, PublishedModel
 from predictions import batches, classification, registry
 from predictions.models import Prediction
-from predictions.predictors.base import PredictorError, PredictorUnavailable, Servable, predictors
+from predictions.predictors.base import ModelRef, PredictorError, PredictorUnavailable, predictors
 from predictions.tests.factories import (
     make_live_model,
     make_model_version,
@@ -36,7 +36,7 @@ from predictions.tests.predictor_contract import PredictorContract, picture_of
 CLASS_NAMES = ("dark", "light")
 
 
-def publish(service: StandIn, *, names: tuple[str, ...] = CLASS_NAMES) -> Servable:
+def publish(service: StandIn, *, names: tuple[str, ...] = CLASS_NAMES) -> ModelRef:
     """Have the service know a project with a published iteration, which tells dark from light."""
     project = Project("Plates")
     for place, name in enumerate(names):
@@ -48,7 +48,7 @@ def publish(service: StandIn, *, names: tuple[str, ...] = CLASS_NAMES) -> Servab
     iteration = Iteration("Iteration 1", "", project.learn(), 0, status="Completed", publish_name="classifr-1")
     project.iterations[iteration.id] = iteration
     service.projects[project.id] = project
-    return Servable(str(Reference(project.id, iteration.id, "classifr-1")), names)
+    return ModelRef(str(PublishedModel(project.id, iteration.id, "classifr-1")), names)
 
 
 def options_of(service: StandIn, **options) -> dict:
@@ -72,19 +72,19 @@ def pauses(monkeypatch) -> list[float]:
 
 
 @pytest.fixture
-def predictor(custom_vision) -> AzurePredictor:
-    return AzurePredictor(alias="azure", **options_of(custom_vision))
+def predictor(custom_vision) -> CustomVisionPredictor:
+    return CustomVisionPredictor(alias="azure", **options_of(custom_vision))
 
 
 @pytest.fixture
-def model(custom_vision) -> Servable:
+def model(custom_vision) -> ModelRef:
     return publish(custom_vision)
 
 
 @pytest.fixture
 def azure(custom_vision, settings):
     """A project whose live model is at Azure, and which has a local one, too."""
-    backend = {"BACKEND": "customvision.predictor.AzurePredictor", "OPTIONS": options_of(custom_vision)}
+    backend = {"BACKEND": "customvision.predictor.CustomVisionPredictor", "OPTIONS": options_of(custom_vision)}
     settings.PREDICTORS = settings.PREDICTORS | {"azure": backend}
     settings.FALL_BACK_TO = {}
     project = make_project(slug="plates")
@@ -95,7 +95,7 @@ def azure(custom_vision, settings):
 class TestContract(PredictorContract):
     @pytest.fixture
     def broken_model(self, model):
-        return Servable("nothing", model.class_names)
+        return ModelRef("nothing", model.class_names)
 
 
 class TestAnswers:
@@ -110,8 +110,8 @@ class TestAnswers:
         assert call.query == {"application": "classifr"}
 
     def test_answers_are_kept_at_azure_by_a_setting(self, custom_vision, model):
-        predictor = AzurePredictor(alias="azure", **options_of(custom_vision, store=True))
-        predictor.load(model)
+        predictor = CustomVisionPredictor(alias="azure", **options_of(custom_vision, store=True))
+        predictor.warm_up(model)
         predictor.predict([picture_of("black")], model)
         (project,) = custom_vision.projects.values()
         assert len(project.predictions) == 1, "the one that was asked for, not that of loading"
@@ -130,18 +130,18 @@ class TestAnswers:
 
     def test_a_model_that_knows_other_categories_is_refused(self, predictor, model):
         with pytest.raises(PredictorError, match="other categories"):
-            predictor.predict([picture_of("black")], Servable(model.reference, ("dark", "bright")))
+            predictor.predict([picture_of("black")], ModelRef(model.reference, ("dark", "bright")))
 
     @pytest.mark.parametrize("reference", ["", "project", "project/iteration", "project/iteration/"])
     def test_a_reference_that_is_none_is_told(self, predictor, reference):
         with pytest.raises(PredictorError, match="does not say where"):
-            predictor.load(Servable(reference, CLASS_NAMES))
+            predictor.warm_up(ModelRef(reference, CLASS_NAMES))
 
     def test_a_model_that_is_published_no_more_cannot_be_loaded(self, custom_vision, predictor, model):
         (project,) = custom_vision.projects.values()
         next(iter(project.iterations.values())).publish_name = None
         with pytest.raises(PredictorError, match="no longer published"):
-            predictor.load(model)
+            predictor.warm_up(model)
 
 
 class TestFaults:
@@ -167,13 +167,13 @@ class TestFaults:
         assert len(custom_vision.received) == 1
 
     def test_a_wrong_key_of_our_own_is_told(self, custom_vision, model):
-        predictor = AzurePredictor(alias="azure", **options_of(custom_vision, key="wrong"))
+        predictor = CustomVisionPredictor(alias="azure", **options_of(custom_vision, key="wrong"))
         with pytest.raises(PredictorUnavailable, match="does not let us in"):
-            predictor.load(model)
+            predictor.warm_up(model)
 
     def test_a_predictor_that_is_not_set_up_asks_nobody(self, model):
         with pytest.raises(PredictorUnavailable, match="not set up"):
-            AzurePredictor(alias="azure").predict([picture_of("black")], model)
+            CustomVisionPredictor(alias="azure").predict([picture_of("black")], model)
 
     def test_after_failures_in_a_row_nobody_waits_any_more(self, custom_vision, predictor, model, pauses):
         custom_vision.fail("classify_image_with_no_store", faults.server_error(), always=True)
@@ -197,13 +197,13 @@ class TestConfiguration:
         ],
     )
     def test_what_is_wrong_is_told(self, options, id_):
-        (message,) = AzurePredictor(alias="azure", **options).check()
+        (message,) = CustomVisionPredictor(alias="azure", **options).check()
         assert message.id == id_
 
     def test_who_does_not_use_it_sets_nothing(self):
-        predictor = AzurePredictor(alias="azure")
+        predictor = CustomVisionPredictor(alias="azure")
         assert predictor.check() == []
-        assert predictor.missing() == [
+        assert predictor.missing_settings() == [
             "AZURE_CUSTOM_VISION_PREDICTION_ENDPOINT",
             "AZURE_CUSTOM_VISION_PREDICTION_KEY",
         ]
@@ -254,7 +254,7 @@ class TestDoors:
         settings.FALL_BACK_TO = {"azure": "dummy"}
         blocked = make_model_version(azure.project, CLASS_NAMES)
         assert blocked.number == 3
-        assert registry.stand_in_for(azure).number == 1
+        assert registry.fallback_version(azure).number == 1
 
     def test_a_project_without_a_local_model_says_so_as_before(self, azure, custom_vision, settings):
         settings.FALL_BACK_TO = {"azure": "keras"}
@@ -271,12 +271,12 @@ class TestDoors:
 
     def test_a_batch_asks_about_each_picture_once_however_often_azure_fails(self, azure, custom_vision, pauses):
         jobs.discover()
-        batch = batches.create(azure.project, [make_upload() for _ in range(4)], by=make_user())
+        batch = batches.create_batch(azure.project, [make_upload() for _ in range(4)], by=make_user())
         custom_vision.fail("classify_image_with_no_store", faults.slow(0.01), *[faults.too_many("60")] * 3)
         for _turn in range(5):
             Job.objects.update(due_at=timezone.now())
-            jobs.run_due()
-        assert batches.state(batch).done == 4
+            jobs.run_due_jobs()
+        assert batches.batch_progress(batch).done == 4
         times = custom_vision.times_taken(["classify_image_with_no_store"])
         assert sorted(times.values()) == [1, 1, 1, 1]
 

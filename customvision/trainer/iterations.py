@@ -8,17 +8,17 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from common.progress import Progress
-from customvision.client.errors import AnswerLost, Refused
-from customvision.predictor import Reference
-from customvision.trainer.project_sync import ROUNDS, Azure
-from customvision.trainer.upload_ledger import Ledger
+from customvision.client.errors import RequestRejected, ResponseLost
+from customvision.predictor import PublishedModel
+from customvision.trainer.project_sync import ROUNDS, RemoteProjectClient
+from customvision.trainer.upload_ledger import UploadLedger
 from predictions.predictors.base import PredictorError
 from training.trainers.base import TrainingFailed
 
 POLL_SECONDS = 3.0
-LONGEST_TRAINING_SECONDS = 6 * 3600
+MAX_TRAINING_SECONDS = 6 * 3600
 USUAL_POLLS = 100  # what the bar of progress reckons with
-MOST_ITERATIONS = 20
+MAX_ITERATIONS = 20
 THRESHOLD = 0.5
 PREFIX = "classifr-"
 NOT_NEEDED = ("BadRequestTrainingNotNeeded", "BadRequestTrainingNotNeededButTrainingPipelineUpdated")
@@ -26,7 +26,7 @@ RUNNING, DONE = "Training", "Completed"
 
 
 @dataclass(frozen=True)
-class Performance:
+class IterationMetrics:
     """What the service says of an iteration, at `THRESHOLD`; figures in [0, 1]."""
 
     whole: dict[str, Any]
@@ -37,7 +37,7 @@ class Performance:
         return sorted(self.by_tag)
 
 
-def train(azure: Azure, ledger: Ledger, tell: Progress) -> Any:
+def train_iteration(azure: RemoteProjectClient, ledger: UploadLedger, tell: Progress) -> Any:
     """Return the completed iteration of what the project holds now, training it if there is none.
 
     An iteration that is under way, of an interrupted run or of somebody else, is waited for; whether it is of the
@@ -50,9 +50,9 @@ def train(azure: Azure, ledger: Ledger, tell: Progress) -> Any:
     for _round in range(ROUNDS):
         try:
             iteration = azure.call("train_project", repeat=False)
-        except AnswerLost:
+        except ResponseLost:
             continue  # if it took effect, the next try says that a training is in progress
-        except Refused as error:
+        except RequestRejected as error:
             if error.reason in NOT_NEEDED:
                 return _newest(azure, DONE)
             if error.reason != "BadRequestTrainingAlreadyInProgress":
@@ -65,7 +65,7 @@ def train(azure: Azure, ledger: Ledger, tell: Progress) -> Any:
     raise TrainingFailed(_("Custom Vision did not start to train. Start the run again in a while."))
 
 
-def _newest(azure: Azure, status: str) -> Any:
+def _newest(azure: RemoteProjectClient, status: str) -> Any:
     """Return the newest iteration of this status, or whichever is newest where it has moved on meanwhile."""
     known = sorted(azure.call("get_iterations"), key=lambda one: one.created, reverse=True)
     for one in known:
@@ -76,9 +76,9 @@ def _newest(azure: Azure, status: str) -> Any:
     return known[0]
 
 
-def _wait(azure: Azure, iteration: Any, tell: Progress) -> Any:
+def _wait(azure: RemoteProjectClient, iteration: Any, tell: Progress) -> Any:
     """Look at an iteration until it is no longer under way. Raises Cancelled at once when asked to stop."""
-    deadline = time.monotonic() + LONGEST_TRAINING_SECONDS
+    deadline = time.monotonic() + MAX_TRAINING_SECONDS
     polls = 0
     while iteration.status == RUNNING:
         tell(min(polls, USUAL_POLLS - 1), USUAL_POLLS, _("Custom Vision is training"))
@@ -97,10 +97,10 @@ def _completed(iteration: Any) -> Any:
     raise TrainingFailed(_("The training at Custom Vision failed: %(reason)s") % {"reason": reason})
 
 
-def measure(azure: Azure, iteration: Any) -> Performance:
+def iteration_metrics(azure: RemoteProjectClient, iteration: Any) -> IterationMetrics:
     """Return what the service found when it tried the iteration on its own share of the pictures."""
     found = azure.call("get_iteration_performance", str(iteration.id), threshold=THRESHOLD)
-    return Performance(
+    return IterationMetrics(
         {"threshold": THRESHOLD, **_figures(found)}, {one.name: _figures(one) for one in found.per_tag_performance}
     )
 
@@ -109,25 +109,27 @@ def _figures(one: Any) -> dict[str, Any]:
     return {"precision": one.precision, "recall": one.recall, "average_precision": one.average_precision}
 
 
-def publish(azure: Azure, iteration: Any, resource_id: str) -> Reference:
+def publish_iteration(azure: RemoteProjectClient, iteration: Any, resource_id: str) -> PublishedModel:
     """Publish an iteration under a name of ours, and return where it can be asked; one that is published stays so."""
     name = f"{PREFIX}{iteration.id}"
     for _round in range(ROUNDS):
         if iteration.publish_name:
-            return Reference(azure.id, str(iteration.id), iteration.publish_name)
+            return PublishedModel(azure.id, str(iteration.id), iteration.publish_name)
         try:
             azure.call("publish_iteration", str(iteration.id), name, resource_id, repeat=False)
-            return Reference(azure.id, str(iteration.id), name)
-        except AnswerLost:
+            return PublishedModel(azure.id, str(iteration.id), name)
+        except ResponseLost:
             iteration = azure.call("get_iteration", str(iteration.id))
-        except Refused as error:
+        except RequestRejected as error:
             sentence = _("Custom Vision does not publish the model: %(reason)s Check %(setting)s.")
             setting = "AZURE_CUSTOM_VISION_PREDICTION_RESOURCE_ID"
             raise TrainingFailed(sentence % {"reason": error, "setting": setting}) from None
     raise TrainingFailed(_("Custom Vision did not publish the model. Start the run again in a while."))
 
 
-def clean_up(azure: Azure, ledger: Ledger, *, keep: int, in_use: Iterable[str]) -> list[str]:
+def delete_old_iterations(
+    azure: RemoteProjectClient, ledger: UploadLedger, *, keep: int, in_use: Iterable[str]
+) -> list[str]:
     """Delete old iterations of ours beyond the newest `keep`, never one that is in use; return their names.
 
     Raises:
@@ -143,7 +145,7 @@ def clean_up(azure: Azure, ledger: Ledger, *, keep: int, in_use: Iterable[str]) 
         azure.call("delete_iteration", str(one.id))
         ledger.iterations = [id_ for id_ in ledger.iterations if id_ != str(one.id)]
     ledger.save()
-    if len(known) - len(old) >= MOST_ITERATIONS:
+    if len(known) - len(old) >= MAX_ITERATIONS:
         sentence = _(
             "The Custom Vision project “%(name)s” has %(count)d iterations and takes no more. Delete some in its"
             " portal, or lower AZURE_CUSTOM_VISION_KEEP_ITERATIONS."
@@ -152,8 +154,8 @@ def clean_up(azure: Azure, ledger: Ledger, *, keep: int, in_use: Iterable[str]) 
     return [one.name for one in old]
 
 
-def _reference(text: str) -> Reference | None:
+def _reference(text: str) -> PublishedModel | None:
     try:
-        return Reference.parse(text)
+        return PublishedModel.parse(text)
     except PredictorError:
         return None

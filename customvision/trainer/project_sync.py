@@ -12,18 +12,18 @@ from django.utils.translation import gettext as _
 
 from common.progress import Progress
 from customvision.client import encoding
-from customvision.client.client import Client
-from customvision.client.errors import AnswerLost, Refused
-from customvision.trainer.upload_ledger import Ledger
+from customvision.client.client import CustomVisionClient
+from customvision.client.errors import RequestRejected, ResponseLost
+from customvision.trainer.upload_ledger import UploadLedger
 from training.data import decoding
 from training.trainers.base import Example, TrainingFailed, TrainingTask
 
 logger = logging.getLogger(__name__)
 
 PATIENCE_SECONDS = 180.0  # for one call, whatever is tried
-MOST_IN_BATCH = 64
-MOST_BATCH_BYTES = 6_000_000  # of base64, which is what travels
-MOST_TAKEN = 256
+MAX_IN_BATCH = 64
+MAX_BATCH_BYTES = 6_000_000  # of base64, which is what travels
+MAX_TAKEN = 256
 ROUNDS = 3  # how often a picture that the service could not keep is sent
 KEPT = ("OK", "OKDuplicate")
 FULL = ("ErrorLimitExceed", "ErrorTagLimitExceed")
@@ -31,10 +31,10 @@ FOR_NOW = ("ErrorStorage", "ErrorUnknown", "ErrorSource")
 NAME_TAKEN = ("BadRequestProjectNameNotUnique", "BadRequestTagNameNotUnique")
 
 
-class Azure:
+class RemoteProjectClient:
     """One project there, found or made; every call has the patience of background work."""
 
-    def __init__(self, client: Client, project: Any) -> None:
+    def __init__(self, client: CustomVisionClient, project: Any) -> None:
         self.client = client
         self.id: str = str(project.id)
         self.name: str = project.name
@@ -43,7 +43,7 @@ class Azure:
         return self.client.call(operation, self.id, *arguments, within=PATIENCE_SECONDS, repeat=repeat, **options)
 
 
-def open_project(client: Client, task: TrainingTask, configured: str) -> Azure:
+def find_or_create_project(client: CustomVisionClient, task: TrainingTask, configured: str) -> RemoteProjectClient:
     """Return the project that belongs to a task's: the configured one, the one that we made before, or a new one.
 
     Raises:
@@ -53,7 +53,7 @@ def open_project(client: Client, task: TrainingTask, configured: str) -> Azure:
     if configured:
         try:
             found = client.call("get_project", configured, within=PATIENCE_SECONDS)
-        except Refused as error:
+        except RequestRejected as error:
             sentence = _("AZURE_CUSTOM_VISION_PROJECTS names the project %(id)s, which is not there: %(reason)s")
             raise TrainingFailed(sentence % {"id": configured, "reason": error}) from None
     else:
@@ -61,10 +61,10 @@ def open_project(client: Client, task: TrainingTask, configured: str) -> Azure:
     if found.settings.classification_type != "Multiclass":
         sentence = _("The Custom Vision project “%(name)s” is not one of multiclass classification. Name another one.")
         raise TrainingFailed(sentence % {"name": found.name})
-    return Azure(client, found)
+    return RemoteProjectClient(client, found)
 
 
-def _found_or_made(client: Client, task: TrainingTask) -> Any:
+def _found_or_made(client: CustomVisionClient, task: TrainingTask) -> Any:
     """Look for our mark in the descriptions, so that an answer that was lost makes no second project."""
     mark = f"[classifr:{task.project_id or task.project}]"
     names = [f"classifr-{task.project}", f"classifr-{task.project}-{(task.project_id or 'own')[:8]}"]
@@ -81,16 +81,16 @@ def _found_or_made(client: Client, task: TrainingTask) -> Any:
                 within=PATIENCE_SECONDS,
                 repeat=False,
             )
-        except AnswerLost:
+        except ResponseLost:
             continue
-        except Refused as error:
+        except RequestRejected as error:
             if error.reason not in NAME_TAKEN or len(names) == 1:
                 raise
             names.pop(0)
     raise TrainingFailed(_("Custom Vision did not make a project. Start the run again in a while."))
 
 
-def ensure_tags(azure: Azure, names: Sequence[str], ledger: Ledger) -> dict[str, str]:
+def ensure_tags(azure: RemoteProjectClient, names: Sequence[str], ledger: UploadLedger) -> dict[str, str]:
     """Return the id of every name's tag, making those that are missing, each once."""
     for _round in range(ROUNDS):
         known = {tag.name: str(tag.id) for tag in azure.call("get_tags")}
@@ -101,16 +101,16 @@ def ensure_tags(azure: Azure, names: Sequence[str], ledger: Ledger) -> dict[str,
         for name in missing:
             try:
                 ledger.tags.append(str(azure.call("create_tag", name, repeat=False).id))
-            except AnswerLost:
+            except ResponseLost:
                 continue
-            except Refused as error:
+            except RequestRejected as error:
                 if error.reason not in NAME_TAKEN:
                     raise
     raise TrainingFailed(_("Custom Vision did not make a tag. Start the run again in a while."))
 
 
 @dataclass(frozen=True)
-class Wanted:
+class PictureUpload:
     """A picture that is to be there, with its tag."""
 
     example: Example
@@ -121,7 +121,9 @@ class Wanted:
         return self.example.sha256
 
 
-def synchronise(azure: Azure, examples: Iterable[Example], tags: dict[str, str], ledger: Ledger, tell: Progress) -> int:
+def sync_images(
+    azure: RemoteProjectClient, examples: Iterable[Example], tags: dict[str, str], ledger: UploadLedger, tell: Progress
+) -> int:
     """Have the project hold these examples, and none that we sent earlier and that are not among them.
 
     What is there already is not sent; what others have put there is left alone.
@@ -129,7 +131,7 @@ def synchronise(azure: Azure, examples: Iterable[Example], tags: dict[str, str],
     Returns:
         How many pictures could not be used by the service.
     """
-    wanted = {example.sha256: Wanted(example, tags[example.category]) for example in examples}
+    wanted = {example.sha256: PictureUpload(example, tags[example.category]) for example in examples}
     present = _present(azure)
     ledger.images = {sha256: id_ for sha256, id_ in ledger.images.items() if id_ in present}
     _remove(azure, ledger, wanted)
@@ -140,18 +142,18 @@ def synchronise(azure: Azure, examples: Iterable[Example], tags: dict[str, str],
     return refused
 
 
-def _present(azure: Azure) -> dict[str, set[str]]:
+def _present(azure: RemoteProjectClient) -> dict[str, set[str]]:
     """Return the tags of every image that is there, by its id."""
     found: dict[str, set[str]] = {}
-    while page := azure.call("get_images", order_by="Oldest", take=MOST_TAKEN, skip=len(found)):
+    while page := azure.call("get_images", order_by="Oldest", take=MAX_TAKEN, skip=len(found)):
         before = len(found)
         found |= {str(image.id): {str(tag.tag_id) for tag in image.tags or []} for image in page}
-        if len(page) < MOST_TAKEN or len(found) == before:
+        if len(page) < MAX_TAKEN or len(found) == before:
             break
     return found
 
 
-def _remove(azure: Azure, ledger: Ledger, wanted: dict[str, Wanted]) -> None:
+def _remove(azure: RemoteProjectClient, ledger: UploadLedger, wanted: dict[str, PictureUpload]) -> None:
     staying = {id_ for sha256, id_ in ledger.images.items() if sha256 in wanted}
     leaving = sorted(set(ledger.images.values()) - staying)
     for ids in _pieces(leaving):
@@ -160,7 +162,9 @@ def _remove(azure: Azure, ledger: Ledger, wanted: dict[str, Wanted]) -> None:
     ledger.save()
 
 
-def _retag(azure: Azure, ledger: Ledger, wanted: dict[str, Wanted], present: dict[str, set[str]]) -> None:
+def _retag(
+    azure: RemoteProjectClient, ledger: UploadLedger, wanted: dict[str, PictureUpload], present: dict[str, set[str]]
+) -> None:
     """Give pictures that are called something else now their new tag; of two names of one picture the first counts."""
     from customvision.client import payloads
 
@@ -179,10 +183,10 @@ def _retag(azure: Azure, ledger: Ledger, wanted: dict[str, Wanted], present: dic
         azure.call("create_image_tags", payloads.image_tags((id_, should[id_]) for id_ in ids))
 
 
-def _upload(azure: Azure, missing: Sequence[Wanted], ledger: Ledger, tell: Progress) -> int:
+def _upload(azure: RemoteProjectClient, missing: Sequence[PictureUpload], ledger: UploadLedger, tell: Progress) -> int:
     """Send pictures in batches; what was taken is written down after each. Returns how many the service cannot use."""
     refused, sent, again = 0, 0, list(missing)
-    broken: list[Wanted] = []
+    broken: list[PictureUpload] = []
     for _round in range(ROUNDS):
         waiting, again = again, []
         for batch in _batches(waiting, broken):
@@ -208,14 +212,16 @@ def _upload(azure: Azure, missing: Sequence[Wanted], ledger: Ledger, tell: Progr
     raise TrainingFailed(sentence % {"count": len(again)})
 
 
-def _send(azure: Azure, batch: Sequence[tuple[Wanted, bytes]]) -> Iterator[tuple[Wanted, str, str]]:
+def _send(
+    azure: RemoteProjectClient, batch: Sequence[tuple[PictureUpload, bytes]]
+) -> Iterator[tuple[PictureUpload, str, str]]:
     """Send one batch; yield each picture with what became of it and the id of its image.
 
     Samples of equal pixels are one picture: it is sent once, and stands for all of them.
     """
     from customvision.client import payloads
 
-    distinct: dict[str, tuple[Wanted, bytes]] = {}
+    distinct: dict[str, tuple[PictureUpload, bytes]] = {}
     for one, data in batch:
         distinct.setdefault(hashlib.sha256(data).hexdigest(), (one, data))
     entries = payloads.image_batch((name, data, one.tag) for name, (one, data) in distinct.items())
@@ -229,22 +235,24 @@ def _send(azure: Azure, batch: Sequence[tuple[Wanted, bytes]]) -> Iterator[tuple
             yield one, result.status, str(result.image.id) if result.image else ""
 
 
-def _batches(waiting: Iterable[Wanted], broken: list[Wanted]) -> Iterator[list[tuple[Wanted, bytes]]]:
+def _batches(
+    waiting: Iterable[PictureUpload], broken: list[PictureUpload]
+) -> Iterator[list[tuple[PictureUpload, bytes]]]:
     """Encode pictures, and pack them as the service takes them: so many, and so many bytes.
 
     One that cannot be read is left out, and added to `broken`.
     """
-    batch: list[tuple[Wanted, bytes]] = []
+    batch: list[tuple[PictureUpload, bytes]] = []
     size = 0
     for one in waiting:
         assert one.example.read is not None  # noqa: S101 (only those with a picture are sent)
-        picture = decoding.whole(one.example.read, one.sha256)
+        picture = decoding.decode_full_picture(one.example.read, one.sha256)
         if picture is None:
             broken.append(one)
             continue
-        data = encoding.encode(picture.image)
+        data = encoding.encode_picture(picture.image)
         length = len(b64encode(data))
-        if batch and (len(batch) == MOST_IN_BATCH or size + length > MOST_BATCH_BYTES):
+        if batch and (len(batch) == MAX_IN_BATCH or size + length > MAX_BATCH_BYTES):
             yield batch
             batch, size = [], 0
         batch.append((one, data))
@@ -253,7 +261,7 @@ def _batches(waiting: Iterable[Wanted], broken: list[Wanted]) -> Iterator[list[t
         yield batch
 
 
-def _remove_empty_tags(azure: Azure, tags: dict[str, str], ledger: Ledger) -> None:
+def _remove_empty_tags(azure: RemoteProjectClient, tags: dict[str, str], ledger: UploadLedger) -> None:
     """Remove tags of ours that no picture has any more: the service would not train with them."""
     for tag in azure.call("get_tags"):
         if str(tag.id) in ledger.tags and tag.name not in tags and not tag.image_count:
@@ -263,8 +271,8 @@ def _remove_empty_tags(azure: Azure, tags: dict[str, str], ledger: Ledger) -> No
 
 
 def _pieces(ids: Sequence[str]) -> Iterator[list[str]]:
-    for start in range(0, len(ids), MOST_IN_BATCH):
-        yield list(ids[start : start + MOST_IN_BATCH])
+    for start in range(0, len(ids), MAX_IN_BATCH):
+        yield list(ids[start : start + MAX_IN_BATCH])
 
 
 def _share(done: int, total: int) -> dict[str, int]:

@@ -13,28 +13,28 @@ import numpy as np
 from django.core.checks import CheckMessage, Error, Warning
 from django.utils.translation import gettext as _
 
-from common.ahead import map_ahead
 from common.backends import NotTried, PermissionCheck, check_permission
-from common.progress import Progress, silent
+from common.parallel import parallel_map
+from common.progress import Progress, no_progress
 from common.stages import stage
 from customvision.client import rate_limits
-from customvision.client.client import Client
-from customvision.client.errors import Busy, CustomVisionError
+from customvision.client.client import CustomVisionClient
+from customvision.client.errors import CustomVisionError, ServiceBusy
 from customvision.client.resource import Resource
 from customvision.predictor import SETTINGS
 from customvision.trainer import iterations, project_sync
-from customvision.trainer.upload_ledger import Ledger
-from predictions.predictors.base import BasePredictor, PredictorUnavailable, Scores, Servable, predictors
+from customvision.trainer.upload_ledger import UploadLedger
+from predictions.predictors.base import BasePredictor, ModelRef, PredictorUnavailable, Scores, predictors
 from training.data import decoding
 from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
 
-FEWEST_KEPT, MOST_KEPT = 2, iterations.MOST_ITERATIONS - 2
+FEWEST_KEPT, MOST_KEPT = 2, iterations.MAX_ITERATIONS - 2
 PROBE_SECONDS = 20.0
 ASKED_AT_ONCE = 4
 PATIENCE_SECONDS = 300.0  # how long a picture is asked about while the service does not answer
 
 
-class AzureTrainer(BaseTrainer):
+class CustomVisionTrainer(BaseTrainer):
     """Trains in a project of Custom Vision, which is found again by a mark in its description, or named by a setting.
 
     Args:
@@ -63,16 +63,16 @@ class AzureTrainer(BaseTrainer):
         self.projects = dict(projects or {})
         self.keep_iterations = keep_iterations
         self.predictor = predictor
-        self.client = Client(
+        self.client = CustomVisionClient(
             Resource("training", endpoint, key),
             per_second=rate_limits.OTHER_CALLS_PER_SECOND.get(tier, 10),
             try_seconds=60,
         )
 
-    def train(self, task: TrainingTask, progress: Progress = silent) -> TrainedModel:
+    def train(self, task: TrainingTask, progress: Progress = no_progress) -> TrainedModel:
         if len(task.class_names) < 2:
             raise TrainingFailed(_("A model needs at least two categories to tell apart. Add another category."))
-        if missing := self.missing():
+        if missing := self.missing_settings():
             sentence = _("The trainer for Azure is not set up. Missing: %(names)s.")
             raise TrainingFailed(sentence % {"names": ", ".join(missing)})
         with _told_as_failure():
@@ -80,16 +80,16 @@ class AzureTrainer(BaseTrainer):
 
     def _train(self, task: TrainingTask, progress: Progress) -> TrainedModel:
         progress(0, 100, _("Looking at what Custom Vision has"))
-        azure = project_sync.open_project(self.client, task, self.projects.get(task.project, ""))
-        ledger = Ledger.read(azure.id)
+        azure = project_sync.find_or_create_project(self.client, task, self.projects.get(task.project, ""))
+        ledger = UploadLedger.read(azure.id)
         tags = project_sync.ensure_tags(azure, task.class_names, ledger)
         examples = [example for example in task.examples if example.split != "test"]
-        refused = project_sync.synchronise(azure, examples, tags, ledger, stage(progress, 0, 50))
-        removed = iterations.clean_up(azure, ledger, keep=self.keep_iterations, in_use=task.in_use)
-        iteration = iterations.train(azure, ledger, stage(progress, 50, 90))
+        refused = project_sync.sync_images(azure, examples, tags, ledger, stage(progress, 0, 50))
+        removed = iterations.delete_old_iterations(azure, ledger, keep=self.keep_iterations, in_use=task.in_use)
+        iteration = iterations.train_iteration(azure, ledger, stage(progress, 50, 90))
         progress(90, 100, _("Publishing the model"))
-        performance = iterations.measure(azure, iteration)
-        reference = iterations.publish(azure, iteration, self.resource_id)
+        performance = iterations.iteration_metrics(azure, iteration)
+        reference = iterations.publish_iteration(azure, iteration, self.resource_id)
         progress(100, 100, _("The model is published"))
         same = set(performance.names) == set(task.class_names)
         return TrainedModel(
@@ -100,28 +100,30 @@ class AzureTrainer(BaseTrainer):
             notes=_notes(azure, iteration, refused, removed),
         )
 
-    def score(self, model: Servable, examples: Sequence[Example], progress: Progress = silent) -> np.ndarray:
+    def predict_proba(
+        self, model: ModelRef, examples: Sequence[Example], progress: Progress = no_progress
+    ) -> np.ndarray:
         rows = np.full((len(examples), len(model.class_names)), np.nan)
         places = [place for place, example in enumerate(examples) if example.read is not None]
 
         def ask(place: int) -> Scores | None:
             return _ask_patiently(predictors[self.predictor], model, examples[place])
 
-        with closing(map_ahead(ask, places, threads=ASKED_AT_ONCE)) as asked:
+        with closing(parallel_map(ask, places, threads=ASKED_AT_ONCE)) as asked:
             for done, (place, scores) in enumerate(zip(places, asked, strict=True)):
                 progress(done, len(places), _("Asking Custom Vision about the pictures"))
                 if scores:
                     rows[place] = [scores[name] for name in model.class_names]
         return rows
 
-    def missing(self) -> list[str]:
+    def missing_settings(self) -> list[str]:
         resource = self.client.resource
         given = {
             "TRAINING_ENDPOINT": resource.endpoint,
             "TRAINING_KEY": resource.key,
             "PREDICTION_RESOURCE_ID": self.resource_id,
         }
-        served = predictors[self.predictor].missing() if self.predictor in predictors else []
+        served = predictors[self.predictor].missing_settings() if self.predictor in predictors else []
         return [f"{SETTINGS}_{name}" for name, value in given.items() if not value] + served
 
     def probe(self) -> Iterator[PermissionCheck]:
@@ -161,7 +163,7 @@ class AzureTrainer(BaseTrainer):
             messages.append(Error(f"{SETTINGS}_TRAINING_ENDPOINT {problem}", hint=hint, id="training.E012"))
         if not FEWEST_KEPT <= self.keep_iterations <= MOST_KEPT:
             message = f"{SETTINGS}_KEEP_ITERATIONS is {self.keep_iterations}."
-            hint = f"Choose {FEWEST_KEPT} to {MOST_KEPT}: Custom Vision keeps {iterations.MOST_ITERATIONS} at most."
+            hint = f"Choose {FEWEST_KEPT} to {MOST_KEPT}: Custom Vision keeps {iterations.MAX_ITERATIONS} at most."
             messages.append(Error(message, hint=hint, id="training.E013"))
         return messages
 
@@ -171,20 +173,20 @@ def _told_as_failure() -> Iterator[None]:
     """A run that ends here can be started again, and goes on where this one stopped."""
     try:
         yield
-    except Busy as error:
+    except ServiceBusy as error:
         sentence = _("%(reason)s Nothing is lost: the same run, started again, goes on from here.")
         raise TrainingFailed(sentence % {"reason": error}) from None
     except CustomVisionError as error:
         raise TrainingFailed(str(error)) from None
 
 
-def _ask_patiently(predictor: BasePredictor, model: Servable, example: Example) -> Scores | None:
+def _ask_patiently(predictor: BasePredictor, model: ModelRef, example: Example) -> Scores | None:
     """Ask about one picture, unless it cannot be read.
 
     A service that is busy is waited for, because nobody sits in front of the screen.
     """
     assert example.read is not None  # noqa: S101 (only those with a picture are asked about)
-    picture = decoding.whole(example.read, example.sha256)
+    picture = decoding.decode_full_picture(example.read, example.sha256)
     if picture is None:
         return None
     waited = 0.0
@@ -200,7 +202,7 @@ def _ask_patiently(predictor: BasePredictor, model: Servable, example: Example) 
 
 
 def _manifest(
-    azure: project_sync.Azure, iteration: Any, performance: iterations.Performance, *, images: int
+    azure: project_sync.RemoteProjectClient, iteration: Any, performance: iterations.IterationMetrics, *, images: int
 ) -> dict[str, Any]:
     return {
         "backbone": {"name": "Custom Vision"},
@@ -217,7 +219,7 @@ def _manifest(
     }
 
 
-def _notes(azure: project_sync.Azure, iteration: Any, refused: int, removed: Sequence[str]) -> list[str]:
+def _notes(azure: project_sync.RemoteProjectClient, iteration: Any, refused: int, removed: Sequence[str]) -> list[str]:
     named = {"iteration": iteration.name, "project": azure.name}
     notes = [_("“%(iteration)s” of the Custom Vision project “%(project)s”.") % named]
     if refused:

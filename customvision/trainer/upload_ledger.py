@@ -15,7 +15,7 @@ FOLDER = "custom-vision"
 
 
 @dataclass
-class Ledger:
+class UploadLedger:
     """One project's; `images` maps a sample's SHA-256 to the id of its image."""
 
     project: str
@@ -24,7 +24,7 @@ class Ledger:
     iterations: list[str] = field(default_factory=list)
 
     @classmethod
-    def read(cls, project: str) -> "Ledger":
+    def read(cls, project: str) -> "UploadLedger":
         """Return what was kept of a project; empty where nothing was, or nothing that can be read."""
         try:
             with storages["models"].open(_name(project)) as file:

@@ -34,7 +34,7 @@ class NotExplainable(DomainError):
 
 
 @dataclass(frozen=True)
-class Servable:
+class ModelRef:
     """All a predictor needs to know of a model version; a plain copy, no database row.
 
     `reference` is where the predictor finds the model, `class_names` are in the order of its outputs, `digest` is what
@@ -50,7 +50,7 @@ Scores = dict[str, float]
 
 
 @dataclass(frozen=True)
-class Answer:
+class PictureScores:
     """What a model says of one picture: its scores and, where it can tell, how familiar the picture looks to it.
 
     `familiarity` is in [0, 1], see `scope`; `is_unfamiliar` says that the model should rather not answer.
@@ -73,7 +73,7 @@ class BasePredictor(ABC):
         self.alias = alias
 
     @abstractmethod
-    def predict(self, pictures: Sequence[Picture], model: Servable, *, augment: bool = False) -> list[Scores]:
+    def predict(self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False) -> list[Scores]:
         """Return for every picture a probability in [0, 1] for each of `model.class_names`.
 
         Args:
@@ -86,18 +86,20 @@ class BasePredictor(ABC):
             PredictorError: do not try again.
         """
 
-    def answer(self, pictures: Sequence[Picture], model: Servable, *, augment: bool = False) -> list[Answer]:
+    def predict_scored(
+        self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
+    ) -> list[PictureScores]:
         """Return the scores of `predict`, and with them what else the model can tell. Takes and raises the same."""
-        return [Answer(scores) for scores in self.predict(pictures, model, augment=augment)]
+        return [PictureScores(scores) for scores in self.predict(pictures, model, augment=augment)]
 
-    def least_side(self, model: Servable, *, augment: bool = False) -> int | None:
+    def least_side(self, model: ModelRef, *, augment: bool = False) -> int | None:
         """Return how many pixels of a picture's shorter side `predict` needs at most; None: all there are.
 
         A picture from the door may then be smaller than it is stored. Raises as `predict` does.
         """
         return None
 
-    def explain(self, picture: Picture, model: Servable) -> np.ndarray:
+    def explain(self, picture: Picture, model: ModelRef) -> np.ndarray:
         """Return how much each part of the picture's centred square spoke for each category, in log-odds.
 
         Returns:
@@ -109,11 +111,11 @@ class BasePredictor(ABC):
         """
         raise NotExplainable(_("The model that gave this answer cannot show what in the picture spoke for it."))
 
-    def load(self, model: Servable) -> None:
+    def warm_up(self, model: ModelRef) -> None:
         """Make the first answer of this model quick. Raises as `predict` does."""
         return None
 
-    def missing(self) -> list[str]:
+    def missing_settings(self) -> list[str]:
         """Return the settings that this predictor needs and has not got. Only who uses it has to care."""
         return []
 

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from common.media.images import Picture
-from predictions.predictors.base import BasePredictor, Scores, Servable
+from predictions.predictors.base import BasePredictor, ModelRef, Scores
 
 INDEPENDENT = "dummy: independent"
 
@@ -17,10 +17,10 @@ class DummyPredictor(BasePredictor):
     the reference INDEPENDENT each class has a probability of its own: a half or more up to half a scale away.
     """
 
-    def predict(self, pictures: Sequence[Picture], model: Servable, *, augment: bool = False) -> list[Scores]:
+    def predict(self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False) -> list[Scores]:
         return [self._scores(picture, model) for picture in pictures]
 
-    def _scores(self, picture: Picture, model: Servable) -> Scores:
+    def _scores(self, picture: Picture, model: ModelRef) -> Scores:
         names = model.class_names
         brightness = int(np.asarray(picture.image.convert("L").resize((1, 1)))[0, 0])
         distances = [abs(brightness / 255 - (i + 0.5) / len(names)) for i in range(len(names))]

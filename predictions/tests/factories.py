@@ -26,7 +26,7 @@ def make_user(role: str = "user", *, username: str = "", **fields: Any) -> User:
     fields.setdefault("email", f"{username}@example.org")
     user = User.objects.create_user(username, password=fields.pop("password", PASSWORD), **fields)
     if role:
-        roles.give(user, roles.Role(role))
+        roles.assign_role(user, roles.Role(role))
     return user
 
 
@@ -98,7 +98,7 @@ def make_model_version(
     for name in class_names:
         Category.objects.get_or_create(project=project, name=name)
     fields = {"predictor": "dummy", "reference": "dummy"} | fields
-    return registry.register(project, class_names=list(class_names), **fields)
+    return registry.register_version(project, class_names=list(class_names), **fields)
 
 
 def make_live_model(
@@ -106,7 +106,7 @@ def make_live_model(
 ) -> ModelVersion:
     """Register a model version and promote it."""
     version = make_model_version(project, class_names, **fields)
-    registry.promote(version, by=None, reason="test")
+    registry.promote_version(version, by=None, reason="test")
     return version
 
 
@@ -123,7 +123,7 @@ def make_prediction(
     user = user or make_user()
     if project is None:
         project = sample.project if sample else model_version.project if model_version else make_project()
-    version = model_version or registry.live(project) or make_live_model(project)
+    version = model_version or registry.live_version(project) or make_live_model(project)
     scores = dict(scores or {name: 0.8 if i == 0 else 0.1 for i, name in enumerate(version.class_names)})
     top = max(scores, key=lambda name: scores[name])
     return Prediction.objects.create(
@@ -149,6 +149,6 @@ def make_feedback(
     user: User | None = None,
     **fields: Any,
 ) -> Feedback:
-    """Make the user's verdict as a row; use `predictions.feedback.give` where what follows from it matters."""
+    """Make the user's verdict as a row; use `predictions.feedback.give_feedback` where what follows from it matters."""
     prediction = prediction or make_prediction()
     return Feedback.objects.create(prediction=prediction, user=user or prediction.user, verdict=verdict, **fields)

@@ -7,7 +7,7 @@ from PIL import Image
 
 from common.errors import DomainError
 from common.media.images import Picture
-from predictions.predictors.base import BasePredictor, PredictorError, PredictorUnavailable, Servable
+from predictions.predictors.base import BasePredictor, ModelRef, PredictorError, PredictorUnavailable
 
 
 def picture_of(colour: str | tuple[int, int, int], size: tuple[int, int] = (40, 30)) -> Picture:
@@ -27,53 +27,53 @@ class PredictorContract:
     )
 
     @pytest.fixture
-    def broken_model(self) -> Servable | None:
+    def broken_model(self) -> ModelRef | None:
         return None
 
-    def test_gives_every_picture_a_probability_for_every_category(self, predictor: BasePredictor, model: Servable):
+    def test_gives_every_picture_a_probability_for_every_category(self, predictor: BasePredictor, model: ModelRef):
         answers = predictor.predict(self.pictures, model)
         assert len(answers) == len(self.pictures)
         for scores in answers:
             assert tuple(scores) == model.class_names
             assert all(type(value) is float and 0 <= value <= 1 for value in scores.values())
 
-    def test_probabilities_sum_to_one(self, predictor: BasePredictor, model: Servable):
+    def test_probabilities_sum_to_one(self, predictor: BasePredictor, model: ModelRef):
         for scores in predictor.predict(self.pictures, model):
             assert sum(scores.values()) == pytest.approx(1, abs=1e-4)
 
-    def test_an_empty_batch_gives_no_answers(self, predictor: BasePredictor, model: Servable):
+    def test_an_empty_batch_gives_no_answers(self, predictor: BasePredictor, model: ModelRef):
         assert predictor.predict([], model) == []
         assert predictor.predict([], model, augment=True) == []
 
-    def test_a_picture_gets_the_same_answer_alone_and_in_a_batch(self, predictor: BasePredictor, model: Servable):
+    def test_a_picture_gets_the_same_answer_alone_and_in_a_batch(self, predictor: BasePredictor, model: ModelRef):
         together = predictor.predict(self.pictures, model)
         alone = [predictor.predict([picture], model)[0] for picture in self.pictures]
         for one, other in zip(together, alone, strict=True):
             assert one == pytest.approx(other, abs=1e-5)
 
-    def test_augmentation_gives_probabilities_too(self, predictor: BasePredictor, model: Servable):
+    def test_augmentation_gives_probabilities_too(self, predictor: BasePredictor, model: ModelRef):
         answers = predictor.predict(self.pictures, model, augment=True)
         assert len(answers) == len(self.pictures)
         for scores in answers:
             assert tuple(scores) == model.class_names
             assert sum(scores.values()) == pytest.approx(1, abs=1e-4)
 
-    def test_many_threads_get_the_same_answers_as_one(self, predictor: BasePredictor, model: Servable):
+    def test_many_threads_get_the_same_answers_as_one(self, predictor: BasePredictor, model: ModelRef):
         alone = [predictor.predict([picture], model)[0] for picture in self.pictures]
         with ThreadPoolExecutor(8) as pool:
             asked = [pool.submit(predictor.predict, [picture], model) for picture in self.pictures * 10]
             for place, answer in enumerate(asked):
                 assert answer.result()[0] == pytest.approx(alone[place % len(alone)], abs=1e-5)
 
-    def test_loading_early_changes_no_answer(self, predictor: BasePredictor, model: Servable):
-        predictor.load(model)
-        predictor.load(model)
+    def test_loading_early_changes_no_answer(self, predictor: BasePredictor, model: ModelRef):
+        predictor.warm_up(model)
+        predictor.warm_up(model)
         assert predictor.predict(self.pictures[:1], model)
 
     def test_its_configuration_is_checked(self, predictor: BasePredictor):
         assert predictor.check() == []
 
-    def test_a_broken_model_is_told_in_a_sentence(self, predictor: BasePredictor, broken_model: Servable | None):
+    def test_a_broken_model_is_told_in_a_sentence(self, predictor: BasePredictor, broken_model: ModelRef | None):
         if broken_model is None:
             pytest.skip("this predictor has no model that could be broken")
         with pytest.raises((PredictorError, PredictorUnavailable)) as caught:

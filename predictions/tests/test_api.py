@@ -234,7 +234,7 @@ def test_a_verdict_that_makes_no_sense_is_refused(api, alice, body):
     prediction = make_prediction(alice)
     url = f"/api/v1/predictions/{prediction.uuid}/feedback"
     response = api.generic("POST", url, body, content_type="application/json")
-    assert response.status_code == (413 if len(body) > json_bodies.MOST_BYTES else 400)
+    assert response.status_code == (413 if len(body) > json_bodies.MAX_BYTES else 400)
     assert set(response.json()) == {"code", "message", "fields"}
     assert not Feedback.objects.exists()
 

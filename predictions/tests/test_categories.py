@@ -8,30 +8,30 @@ pytestmark = pytest.mark.django_db
 
 
 def test_a_new_name_makes_a_category():
-    category, created = categories.add(make_project(), "  Crème   brûlée ", "burnt sugar")
+    category, created = categories.add_category(make_project(), "  Crème   brûlée ", "burnt sugar")
     assert created
     assert (category.name, category.description) == ("Crème brûlée", "burnt sugar")
 
 
 def test_the_same_name_gives_the_same_category():
     pizza = make_category(name="pizza")
-    assert categories.add(pizza.project, "Pizza") == (pizza, False)
+    assert categories.add_category(pizza.project, "Pizza") == (pizza, False)
 
 
 def test_two_ways_to_write_an_accent_are_one_name():
     project = make_project()
-    composed, _created = categories.add(project, "caf\u00e9")
-    assert categories.add(project, "cafe\u0301") == (composed, False)
+    composed, _created = categories.add_category(project, "caf\u00e9")
+    assert categories.add_category(project, "cafe\u0301") == (composed, False)
 
 
 def test_projects_have_categories_of_their_own():
     pizza = make_category(name="pizza")
-    assert categories.find(make_project(), "pizza") is None
-    assert categories.find(pizza.project, "PIZZA") == pizza
+    assert categories.find_category(make_project(), "pizza") is None
+    assert categories.find_category(pizza.project, "PIZZA") == pizza
 
 
 @pytest.mark.parametrize("name", ["", "   ", "x" * 101, "pi\x00zza", "pi\nzza", "pi\u202ezza", "\ud800"])
 def test_a_name_that_nobody_could_read_is_refused(name):
     with pytest.raises(InvalidInput) as refusal:
-        categories.add(make_project(), name)
+        categories.add_category(make_project(), name)
     assert refusal.value.fields["name"]

@@ -10,7 +10,7 @@ from predictions import classification, registry
 from predictions.models import Prediction, Project, Sample
 from predictions.predictors.base import PredictorError, PredictorUnavailable, predictors
 from predictions.predictors.dummy import DummyPredictor
-from predictions.predictors.local.engine import Engine
+from predictions.predictors.local.engine import LiteRtEngine
 from predictions.tests import tiny_model
 from predictions.tests.factories import (
     make_live_model,
@@ -30,8 +30,8 @@ def picture_of(colour: str) -> Picture:
 
 def classify(project: Project, *questions: classification.Question, by: User) -> list[Prediction]:
     """Ask the live model about stored pictures and write the answer down, as a batch does."""
-    answer = classification.ask(project, [picture for _sample, picture, _name in questions])
-    return classification.record(project, questions, answer, by=by)
+    answer = classification.predict_with(project, [picture for _sample, picture, _name in questions])
+    return classification.record_predictions(project, questions, answer, by=by)
 
 
 def test_all_scores_and_the_time_are_written_down():
@@ -105,7 +105,7 @@ def test_a_model_that_fails_leaves_nothing_behind(monkeypatch):
 
 def test_without_the_answer_s_row_neither_sample_nor_picture_is_kept(monkeypatch):
     project = make_live_model().project
-    monkeypatch.setattr(classification, "record", lambda *args, **kwargs: {}["gone"])
+    monkeypatch.setattr(classification, "record_predictions", lambda *args, **kwargs: {}["gone"])
     with pytest.raises(KeyError):
         classification.classify_upload(project, make_upload(), by=make_user())
     assert not Sample.objects.exists()
@@ -115,14 +115,14 @@ def test_without_the_answer_s_row_neither_sample_nor_picture_is_kept(monkeypatch
 @pytest.mark.django_db(transaction=True)
 def test_a_category_that_is_removed_while_the_model_looks_is_no_answer_s_category(monkeypatch):
     version = make_live_model(class_names=["dark", "light"])
-    ask = classification.ask_live
+    ask = classification.predict_live
 
     def ask_and_remove(*args, **kwargs):
         answer = ask(*args, **kwargs)
         version.project.categories.filter(name="dark").delete()
         return answer
 
-    monkeypatch.setattr(classification, "ask_live", ask_and_remove)
+    monkeypatch.setattr(classification, "predict_live", ask_and_remove)
     prediction = classification.classify_upload(version.project, make_upload(colour="black"), by=make_user())
     prediction.refresh_from_db()
     assert (prediction.top, prediction.ranked[0][0]) == (None, "dark")
@@ -135,11 +135,11 @@ def test_augmentation_decodes_a_picture_once_and_asks_the_model_once(monkeypatch
     version = make_live_model(
         project, tiny_model.CLASS_NAMES, predictor="keras", reference=model.reference, digest=model.digest
     )
-    classification.ask(project, [picture_of("red")])  # loaded by now
-    engine = predictors["keras"]._model(registry.servable(version)).engine
+    classification.predict_with(project, [picture_of("red")])  # loaded by now
+    engine = predictors["keras"]._model(registry.model_ref(version)).engine
     getdecoder, run = Mock(wraps=Image._getdecoder), Mock(wraps=engine.run)
     monkeypatch.setattr(Image, "_getdecoder", getdecoder)
-    monkeypatch.setattr(Engine, "run", run)
+    monkeypatch.setattr(LiteRtEngine, "run", run)
     photo = make_upload(make_picture_bytes("red", size=(640, 480)))
     prediction = classification.classify_upload(project, photo, by=make_user())
     assert (prediction.model_version, prediction.top.name) == (version, "red")
@@ -152,7 +152,7 @@ def test_augmentation_decodes_a_picture_once_and_asks_the_model_once(monkeypatch
 def test_a_model_of_an_unknown_predictor_is_explained():
     version = make_live_model(predictor="gone")
     with pytest.raises(PredictorError, match="gone"):
-        classification.ask(version.project, [picture_of("red")])
+        classification.predict_with(version.project, [picture_of("red")])
 
 
 @pytest.mark.parametrize("scores", [{"dark": 0.5}, {"dark": float("nan"), "light": 0.5}, {"dark": 2.0, "light": 0.0}])
@@ -160,7 +160,7 @@ def test_an_answer_that_makes_no_sense_is_refused(monkeypatch, scores):
     version = make_live_model(class_names=["dark", "light"])
     monkeypatch.setattr(DummyPredictor, "predict", lambda self, pictures, model, *, augment=False: [scores])
     with pytest.raises(PredictorError):
-        classification.ask(version.project, [picture_of("red")])
+        classification.predict_with(version.project, [picture_of("red")])
 
 
 def test_a_renamed_category_answers_by_its_new_name():

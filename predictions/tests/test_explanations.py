@@ -52,7 +52,9 @@ def url(prediction, page="explanation", **parameters):
 
 class TestOcclusion:
     def test_what_is_hidden_to_no_effect_counts_nothing(self):
-        evidence = occlusion.sensitivity(lambda batch: np.full((len(batch), 2), 0.5), np.zeros((18, 18, 3), np.uint8))
+        evidence = occlusion.occlusion_sensitivity(
+            lambda batch: np.full((len(batch), 2), 0.5), np.zeros((18, 18, 3), np.uint8)
+        )
         assert evidence.shape == (occlusion.GRID, occlusion.GRID, 2)
         assert not evidence.any()
 
@@ -63,7 +65,7 @@ class TestOcclusion:
 
         pixels = np.zeros((27, 27, 3), np.uint8)
         pixels[:6, :6] = 250
-        evidence = occlusion.sensitivity(sees_the_corner, pixels)
+        evidence = occlusion.occlusion_sensitivity(sees_the_corner, pixels)
         assert np.unravel_index(evidence[:, :, 0].argmax(), (9, 9)) == (0, 0)
         assert evidence[:, :, 1] == pytest.approx(-evidence[:, :, 0], abs=1e-4)
         assert not evidence[5:, 5:].any()
@@ -77,13 +79,15 @@ class TestOcclusion:
             return np.full((len(batch), 2), 0.5)
 
         pixels = np.random.default_rng(0).integers(0, 256, (size, size, 3), dtype=np.uint8)
-        occlusion.sensitivity(answers, pixels)
+        occlusion.occlusion_sensitivity(answers, pixels)
         batch = np.concatenate(seen)
         assert (batch[0] == pixels).all()
         assert (batch[1:] != pixels).any(axis=(0, 3)).all()
 
     def test_a_sure_answer_stays_finite(self):
-        sure = occlusion.sensitivity(lambda batch: np.tile([1.0, 0.0], (len(batch), 1)), np.zeros((9, 9, 3), np.uint8))
+        sure = occlusion.occlusion_sensitivity(
+            lambda batch: np.tile([1.0, 0.0], (len(batch), 1)), np.zeros((9, 9, 3), np.uint8)
+        )
         assert np.isfinite(sure).all()
 
 
@@ -95,13 +99,13 @@ class TestWords:
     def test_name_the_ninth_with_most_of_the_heat(self, row, column, words):
         heat = np.zeros((9, 9))
         heat[row, column] = 1
-        assert words in explanations.where(heat)
+        assert words in explanations.describe_location(heat)
 
     def test_say_when_it_is_spread_and_when_there_is_none(self):
         heat = np.ones((9, 9))
         heat[4, 8] = 3
-        assert "spread over the picture, most of it at the right" in explanations.where(heat)
-        assert "No single part" in explanations.where(np.zeros((9, 9)))
+        assert "spread over the picture, most of it at the right" in explanations.describe_location(heat)
+        assert "No single part" in explanations.describe_location(np.zeros((9, 9)))
 
     def test_what_spoke_against_is_no_heat(self):
         explanation = Explanation(["a"], -np.ones((9, 9, 1)))
@@ -153,7 +157,7 @@ class TestPage:
         prediction = make_asked(grey_with(("red", (60, 0))))
         client.force_login(prediction.user)
         client.get(url(prediction), **HTMX)
-        monkeypatch.setattr(occlusion, "sensitivity", lambda *args: pytest.fail("asked again"))
+        monkeypatch.setattr(occlusion, "occlusion_sensitivity", lambda *args: pytest.fail("asked again"))
         assert client.get(url(prediction, "heat")).status_code == 200
         assert client.get(url(prediction, category="green"), **HTMX).status_code == 200
 

@@ -23,14 +23,14 @@ def jobs_of(kind: str) -> list:
 
 def test_an_ok_lets_the_picture_go():
     prediction = make_prediction()
-    feedback.give(prediction, "OK", by=prediction.user)
+    feedback.give_feedback(prediction, "OK", by=prediction.user)
     prediction.sample.refresh_from_db()
     assert not prediction.sample.has_picture
 
 
 def test_a_nok_keeps_the_picture_and_asks_for_it_to_be_brought_to_safety():
     prediction = make_prediction()
-    given = feedback.give(prediction, "NOK", by=prediction.user)
+    given = feedback.give_feedback(prediction, "NOK", by=prediction.user)
     prediction.sample.refresh_from_db()
     assert prediction.sample.has_picture
     assert [job.payload for job in jobs_of("predictions.store_misclassified")] == [{"feedback": given.pk}]
@@ -38,7 +38,7 @@ def test_a_nok_keeps_the_picture_and_asks_for_it_to_be_brought_to_safety():
 
 def test_unsure_keeps_the_picture_where_it_is():
     prediction = make_prediction()
-    feedback.give(prediction, "UNSURE", by=prediction.user)
+    feedback.give_feedback(prediction, "UNSURE", by=prediction.user)
     prediction.sample.refresh_from_db()
     assert prediction.sample.location == Sample.Location.UPLOADS
     assert not Job.objects.exists()
@@ -51,26 +51,26 @@ def test_a_verdict_without_its_job_is_not_kept_either(monkeypatch):
     monkeypatch.setattr("common.jobs.enqueue", fail)
     prediction = make_prediction()
     with pytest.raises(RuntimeError):
-        feedback.give(prediction, "NOK", by=prediction.user)
+        feedback.give_feedback(prediction, "NOK", by=prediction.user)
     assert not Feedback.objects.exists()
 
 
 def test_a_known_category_is_found_whatever_its_case():
     prediction = make_prediction()
     pizza = make_category(prediction.project, "pizza")
-    assert feedback.give(prediction, "NOK", by=prediction.user, category=" Pizza ").category == pizza
+    assert feedback.give_feedback(prediction, "NOK", by=prediction.user, category=" Pizza ").category == pizza
 
 
 def test_an_unknown_category_is_kept_as_a_suggestion():
     prediction = make_prediction()
-    given = feedback.give(prediction, "NOK", by=prediction.user, category="Tarte  Tatin")
+    given = feedback.give_feedback(prediction, "NOK", by=prediction.user, category="Tarte  Tatin")
     assert (given.category, given.suggestion) == (None, "Tarte Tatin")
 
 
 def test_the_category_can_be_told_after_the_nok():
     prediction = make_prediction()
-    first = feedback.give(prediction, "NOK", by=prediction.user)
-    second = feedback.give(prediction, "NOK", by=prediction.user, category="pizza")
+    first = feedback.give_feedback(prediction, "NOK", by=prediction.user)
+    second = feedback.give_feedback(prediction, "NOK", by=prediction.user, category="pizza")
     assert first.pk == second.pk
     assert Feedback.objects.get().suggestion == "pizza"
     assert len(jobs_of("predictions.store_misclassified")) == 2
@@ -78,18 +78,18 @@ def test_the_category_can_be_told_after_the_nok():
 
 def test_the_same_verdict_again_changes_nothing():
     prediction = make_prediction()
-    first = feedback.give(prediction, "NOK", by=prediction.user, category="pizza")
-    assert feedback.give(prediction, "NOK", by=prediction.user, category="pizza") == first
+    first = feedback.give_feedback(prediction, "NOK", by=prediction.user, category="pizza")
+    assert feedback.give_feedback(prediction, "NOK", by=prediction.user, category="pizza") == first
     assert len(jobs_of("predictions.store_misclassified")) == 1
     again = make_prediction()
-    first = feedback.give(again, "OK", by=again.user)
-    assert feedback.give(again, "OK", by=again.user) == first  # though the picture is gone by now
+    first = feedback.give_feedback(again, "OK", by=again.user)
+    assert feedback.give_feedback(again, "OK", by=again.user) == first  # though the picture is gone by now
 
 
 def test_an_ok_with_another_category_is_refused():
     prediction = make_prediction()
     with pytest.raises(InvalidInput) as refusal:
-        feedback.give(prediction, "OK", by=prediction.user, category="pizza")
+        feedback.give_feedback(prediction, "OK", by=prediction.user, category="pizza")
     assert refusal.value.fields["category"]
     assert not Feedback.objects.exists()
 
@@ -97,53 +97,53 @@ def test_an_ok_with_another_category_is_refused():
 def test_a_nok_that_names_what_the_model_said_is_refused():
     prediction = make_prediction()
     with pytest.raises(InvalidInput, match="what the model said"):
-        feedback.give(prediction, "NOK", by=prediction.user, category=prediction.top.name)
+        feedback.give_feedback(prediction, "NOK", by=prediction.user, category=prediction.top.name)
     unsure = make_prediction(abstained=True)
-    assert feedback.give(unsure, "NOK", by=unsure.user, category=unsure.top.name).category == unsure.top
+    assert feedback.give_feedback(unsure, "NOK", by=unsure.user, category=unsure.top.name).category == unsure.top
 
 
 @pytest.mark.parametrize("verdict", ["", "ok", "MAYBE", "NOK\x00"])
 def test_an_unknown_verdict_is_refused(verdict):
     prediction = make_prediction()
     with pytest.raises(InvalidInput):
-        feedback.give(prediction, verdict, by=prediction.user)
+        feedback.give_feedback(prediction, verdict, by=prediction.user)
 
 
 def test_nobody_answers_for_somebody_else():
     with pytest.raises(NotFound):
-        feedback.give(make_prediction(), "OK", by=make_user("reviewer"))
+        feedback.give_feedback(make_prediction(), "OK", by=make_user("reviewer"))
 
 
 def test_a_nok_on_a_picture_that_is_gone_is_refused():
     prediction = make_prediction()
     Sample.objects.update(location=Sample.Location.NOWHERE, file_name="")
     with pytest.raises(Conflict, match="let go"):
-        feedback.give(prediction, "NOK", by=prediction.user)
+        feedback.give_feedback(prediction, "NOK", by=prediction.user)
     assert not Feedback.objects.exists()
-    assert feedback.give(prediction, "OK", by=prediction.user).verdict == "OK"
+    assert feedback.give_feedback(prediction, "OK", by=prediction.user).verdict == "OK"
 
 
 def test_an_ok_cannot_become_a_nok_once_the_picture_was_let_go():
     prediction = make_prediction()
-    feedback.give(prediction, "OK", by=prediction.user)
+    feedback.give_feedback(prediction, "OK", by=prediction.user)
     with pytest.raises(Conflict):
-        feedback.give(prediction, "NOK", by=prediction.user)
+        feedback.give_feedback(prediction, "NOK", by=prediction.user)
 
 
 def test_where_pictures_are_kept_an_ok_can_become_a_nok():
     prediction = make_prediction(project=make_project(retention="all"))
-    feedback.give(prediction, "OK", by=prediction.user)
-    assert feedback.give(prediction, "NOK", by=prediction.user).verdict == "NOK"
+    feedback.give_feedback(prediction, "OK", by=prediction.user)
+    assert feedback.give_feedback(prediction, "NOK", by=prediction.user).verdict == "NOK"
 
 
 def test_after_a_ruling_a_verdict_stays(settled):
     given = make_feedback()
     with pytest.raises(Conflict, match="reviewer"):
-        feedback.give(given.prediction, "OK", by=given.user)
-    assert not feedback.is_open(given.prediction, given)
+        feedback.give_feedback(given.prediction, "OK", by=given.user)
+    assert not feedback.can_change_feedback(given.prediction, given)
 
 
 def test_a_first_verdict_is_welcome_even_after_a_ruling(settled):
     prediction = make_prediction()
-    assert feedback.is_open(prediction, None)
-    assert feedback.give(prediction, "NOK", by=prediction.user).verdict == "NOK"
+    assert feedback.can_change_feedback(prediction, None)
+    assert feedback.give_feedback(prediction, "NOK", by=prediction.user).verdict == "NOK"

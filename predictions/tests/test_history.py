@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from common.errors import InvalidInput
-from predictions import history
+from predictions import prediction_history
 from predictions.models import Prediction
 from predictions.tests.factories import make_feedback, make_live_model, make_prediction, make_sample, make_user
 
@@ -16,17 +16,21 @@ def make_history(user, count: int) -> list[Prediction]:
     return [make_prediction(user, model_version=version) for _ in range(count)]
 
 
-def shown(user, size: int = history.PAGE, **parameters: str) -> list[Prediction]:
-    return list(history.page(user, history.filters(parameters), size=size).rows)
+def shown(user, size: int = prediction_history.PAGE, **parameters: str) -> list[Prediction]:
+    return list(prediction_history.history_page(user, prediction_history.parse_filters(parameters), size=size).rows)
 
 
 def test_the_newest_come_first_and_pages_follow_one_another():
     user = make_user()
     predictions = make_history(user, 5)[::-1]
     make_prediction()
-    first = history.page(user, history.filters({}), size=2)
-    second = history.page(user, history.filters({"before": str(first.older)}), size=2)
-    third = history.page(user, history.filters({"before": str(second.older)}), size=2)
+    first = prediction_history.history_page(user, prediction_history.parse_filters({}), size=2)
+    second = prediction_history.history_page(
+        user, prediction_history.parse_filters({"before": str(first.older)}), size=2
+    )
+    third = prediction_history.history_page(
+        user, prediction_history.parse_filters({"before": str(second.older)}), size=2
+    )
     assert [*first.rows, *second.rows, *third.rows] == predictions
     assert third.older is None
 
@@ -36,7 +40,9 @@ def test_a_page_asks_two_queries_and_neither_counts_nor_skips(django_assert_num_
     for prediction in make_history(user, 3):
         make_feedback(prediction)
     with django_assert_num_queries(2) as queries:
-        for prediction in history.page(user, history.filters({"before": "99999999"})).rows:
+        for prediction in prediction_history.history_page(
+            user, prediction_history.parse_filters({"before": "99999999"})
+        ).rows:
             assert prediction.own_feedback[0].verdict == "NOK"
             assert prediction.project.name and prediction.model_version.number and prediction.sample.has_picture
     assert not any(word in query["sql"] for query in queries for word in ("COUNT(", "OFFSET"))
@@ -92,9 +98,12 @@ def test_days_are_from_midnight_to_midnight():
 )
 def test_what_is_not_on_the_list_is_refused(name, value):
     with pytest.raises(InvalidInput) as refusal:
-        history.filters({name: value})
+        prediction_history.parse_filters({name: value})
     assert name in refusal.value.fields
 
 
 def test_empty_filters_do_not_matter():
-    assert history.filters(dict.fromkeys(history.ALLOWED, "")) == history.Filters()
+    assert (
+        prediction_history.parse_filters(dict.fromkeys(prediction_history.ALLOWED, ""))
+        == prediction_history.HistoryFilters()
+    )

@@ -11,7 +11,7 @@ from common.tests import corpus
 from common.tests.corpus import Case
 from predictions.models import Prediction, Sample
 from predictions.tests.factories import make_live_model, make_user
-from predictions.uploads import shown_name
+from predictions.uploads import display_name
 
 pytestmark = pytest.mark.django_db
 
@@ -74,7 +74,7 @@ def push(client, user, address: str, cases: list[Case], door: str) -> None:
 def check(client, user, address: str, case: Case, door: Callable) -> None:
     response = door(client, user, address, case)
     expected = {True: {200}, False: {400}, None: {200, 400}}[case.accepted]
-    if door is not through_body and (not shown_name(case.file_name).strip(".") or len(case.file_name) > 900):
+    if door is not through_body and (not display_name(case.file_name).strip(".") or len(case.file_name) > 900):
         expected = {400, *expected}  # to Django a part without a name, or with a heading as long, is no file
     assert response.status_code in expected
     if response.status_code == 400:

@@ -61,7 +61,7 @@ def test_a_link_expires(at_azure):
     sample = make_sample(location=Sample.Location.MISCLASSIFIED)
     storage = storages["misclassified"]
     storage.expiration_secs = -1
-    link = storage.temporary_link(sample.file_name, media_type="image/jpeg", file_name="a.jpg")
+    link = storage.signed_url(sample.file_name, media_type="image/jpeg", file_name="a.jpg")
     assert requests.get(link, timeout=10).status_code == 403
 
 

@@ -25,14 +25,14 @@ def facts_of(sample: Sample) -> dict:
 
 def run_everything_due() -> int:
     Job.objects.update(due_at="2020-01-01T00:00Z")
-    return jobs.run_due()
+    return jobs.run_due_jobs()
 
 
 def test_a_nok_ends_in_misclassified_with_its_prediction_beside_it():
     prediction = make_prediction(project=make_project(slug="dishes"))
     before, data = prediction.sample.file_name, prediction.sample.read()
-    given = feedback.give(prediction, "NOK", by=prediction.user, category="crème brûlée")
-    jobs.run_due()
+    given = feedback.give_feedback(prediction, "NOK", by=prediction.user, category="crème brûlée")
+    jobs.run_due_jobs()
     assert storages["uploads"].exists(before), "until the other copy has proved to be there"
     run_everything_due()
     sample = Sample.objects.get()
@@ -59,7 +59,7 @@ def test_metadata_is_ascii_and_names_the_essentials(monkeypatch):
 
     monkeypatch.setattr("common.storages.DiskStorage.save_with_metadata", save)
     prediction = make_prediction()
-    outbox.store(feedback.give(prediction, "NOK", by=prediction.user, category="crème 🍮").pk)
+    outbox.store_misclassified(feedback.give_feedback(prediction, "NOK", by=prediction.user, category="crème 🍮").pk)
     assert len(written) == 2
     for metadata in written.values():
         assert metadata["prediction"] == str(prediction.uuid)
@@ -70,7 +70,7 @@ def test_metadata_is_ascii_and_names_the_essentials(monkeypatch):
 
 def test_while_the_store_is_down_nothing_is_lost_and_it_is_tried_again(monkeypatch):
     prediction = make_prediction()
-    feedback.give(prediction, "NOK", by=prediction.user)
+    feedback.give_feedback(prediction, "NOK", by=prediction.user)
     with monkeypatch.context() as broken:
         broken.setattr("common.storages.DiskStorage.save_with_metadata", _refuse)
         for _attempt in range(12):
@@ -86,7 +86,7 @@ def test_while_the_store_is_down_nothing_is_lost_and_it_is_tried_again(monkeypat
 @pytest.mark.parametrize("step", ["_write", "_point_at", "_ask_to_settle"])
 def test_a_crash_after_any_step_loses_nothing(monkeypatch, step):
     prediction = make_prediction()
-    given = feedback.give(prediction, "NOK", by=prediction.user)
+    given = feedback.give_feedback(prediction, "NOK", by=prediction.user)
     with monkeypatch.context() as broken:
         done = getattr(outbox, step)
 
@@ -96,9 +96,9 @@ def test_a_crash_after_any_step_loses_nothing(monkeypatch, step):
 
         broken.setattr(outbox, step, do_and_die)
         with pytest.raises(KeyboardInterrupt):
-            outbox.store(given.pk)
+            outbox.store_misclassified(given.pk)
     assert Sample.objects.get().read()
-    outbox.store(given.pk)
+    outbox.store_misclassified(given.pk)
     run_everything_due()
     sample = Sample.objects.get()
     assert sample.location == Sample.Location.MISCLASSIFIED
@@ -110,7 +110,7 @@ def test_a_crash_after_any_step_loses_nothing(monkeypatch, step):
 def test_what_a_dying_blob_service_forgets_is_stored_again(lost):
     prediction = make_prediction()
     data = prediction.sample.read()
-    outbox.store(feedback.give(prediction, "NOK", by=prediction.user).pk)
+    outbox.store_misclassified(feedback.give_feedback(prediction, "NOK", by=prediction.user).pk)
     sample = Sample.objects.get()
     for name, part in ((sample.file_name, "picture"), (f"{sample.project.slug}/{sample.uuid}.json", "facts")):
         if lost in (part, "both"):
@@ -127,7 +127,7 @@ def test_what_a_dying_blob_service_forgets_is_stored_again(lost):
 def test_a_loss_that_comes_after_all_copies_are_gone_is_told_and_not_tried_for_ever():
     prediction = make_prediction()
     before = prediction.sample.file_name
-    outbox.store(feedback.give(prediction, "NOK", by=prediction.user).pk)
+    outbox.store_misclassified(feedback.give_feedback(prediction, "NOK", by=prediction.user).pk)
     run_everything_due()
     sample = Sample.objects.get()
     storages["misclassified"].delete(sample.file_name)
@@ -141,7 +141,7 @@ def test_a_loss_that_comes_after_all_copies_are_gone_is_told_and_not_tried_for_e
 
 def test_facts_that_are_lost_after_the_copy_are_written_again():
     prediction = make_prediction()
-    outbox.store(feedback.give(prediction, "NOK", by=prediction.user).pk)
+    outbox.store_misclassified(feedback.give_feedback(prediction, "NOK", by=prediction.user).pk)
     run_everything_due()
     sample = Sample.objects.get()
     storages["misclassified"].delete(f"{sample.project.slug}/{sample.uuid}.json")
@@ -159,7 +159,7 @@ def test_what_was_said_about_a_picture_that_is_lost_is_kept_and_the_job_fails(by
     storage.delete(sample.file_name)
     if bytes_left is not None:
         storage.save(sample.file_name, ContentFile(data + bytes(2) if bytes_left > 0 else data[:bytes_left]))
-    feedback.give(prediction, "NOK", by=prediction.user, category="pizza")
+    feedback.give_feedback(prediction, "NOK", by=prediction.user, category="pizza")
     for _round in range(3):
         run_everything_due()
     job = Job.objects.get()
@@ -177,7 +177,7 @@ def test_a_picture_that_was_brought_back_moves_when_its_job_is_tried_again():
     prediction = make_prediction()
     sample, data = prediction.sample, prediction.sample.read()
     storages["uploads"].delete(sample.file_name)
-    feedback.give(prediction, "NOK", by=prediction.user)
+    feedback.give_feedback(prediction, "NOK", by=prediction.user)
     run_everything_due()
     storages["uploads"].save(sample.file_name, ContentFile(data))
     assert jobs.try_again(Job.objects.get())
@@ -191,14 +191,14 @@ def test_a_picture_that_was_brought_back_moves_when_its_job_is_tried_again():
 
 def test_a_picture_that_had_moved_before_the_database_came_back_from_a_backup_is_found():
     prediction = make_prediction()
-    given = feedback.give(prediction, "NOK", by=prediction.user)
+    given = feedback.give_feedback(prediction, "NOK", by=prediction.user)
     backup = Sample.objects.filter(pk=prediction.sample.pk).values("location", "file_name").get()
     data = prediction.sample.read()
     for _round in range(2):
         run_everything_due()
     Sample.objects.filter(pk=prediction.sample.pk).update(**backup)
     assert not storages["uploads"].exists(backup["file_name"])
-    outbox.store(given.pk)
+    outbox.store_misclassified(given.pk)
     run_everything_due()
     sample = Sample.objects.get()
     assert sample.location == Sample.Location.MISCLASSIFIED and sample.read() == data
@@ -209,7 +209,7 @@ def test_a_picture_that_had_moved_before_the_database_came_back_from_a_backup_is
 def test_a_copy_that_is_damaged_does_not_go_round_for_ever_when_the_other_is_lost():
     prediction = make_prediction()
     before, data = prediction.sample.file_name, prediction.sample.read()
-    outbox.store(feedback.give(prediction, "NOK", by=prediction.user).pk)
+    outbox.store_misclassified(feedback.give_feedback(prediction, "NOK", by=prediction.user).pk)
     storages["uploads"].delete(before)
     storages["uploads"].save(before, ContentFile(data + b"\0"))
     storages["misclassified"].delete(Sample.objects.get().file_name)
@@ -222,12 +222,12 @@ def test_a_copy_that_is_damaged_does_not_go_round_for_ever_when_the_other_is_los
 
 def test_a_second_nok_waits_while_a_lost_picture_is_being_moved_again():
     first = make_prediction()
-    outbox.store(feedback.give(first, "NOK", by=first.user).pk)
+    outbox.store_misclassified(feedback.give_feedback(first, "NOK", by=first.user).pk)
     storages["misclassified"].delete(Sample.objects.get().file_name)
     second = make_prediction(make_user(), sample=Sample.objects.get(), model_version=first.model_version)
-    given = feedback.give(second, "NOK", by=second.user)
+    given = feedback.give_feedback(second, "NOK", by=second.user)
     with pytest.raises(jobs.Later):
-        outbox.store(given.pk)
+        outbox.store_misclassified(given.pk)
     for _round in range(3):
         run_everything_due()
     assert Sample.objects.get().read() and len(facts_of(first.sample)["noks"]) == 2
@@ -236,10 +236,10 @@ def test_a_second_nok_waits_while_a_lost_picture_is_being_moved_again():
 
 def test_storing_twice_changes_nothing():
     prediction = make_prediction()
-    given = feedback.give(prediction, "NOK", by=prediction.user)
-    outbox.store(given.pk)
+    given = feedback.give_feedback(prediction, "NOK", by=prediction.user)
+    outbox.store_misclassified(given.pk)
     run_everything_due()
-    outbox.store(given.pk)
+    outbox.store_misclassified(given.pk)
     run_everything_due()
     assert Sample.objects.get().read()
     assert len(facts_of(Sample.objects.get())["noks"]) == 1
@@ -247,10 +247,10 @@ def test_storing_twice_changes_nothing():
 
 def test_a_second_users_nok_on_the_same_picture_is_beside_it_too():
     first = make_prediction()
-    feedback.give(first, "NOK", by=first.user)
+    feedback.give_feedback(first, "NOK", by=first.user)
     run_everything_due()
     second = make_prediction(sample=Sample.objects.get(), model_version=make_model_version(first.project))
-    feedback.give(second, "NOK", by=second.user)
+    feedback.give_feedback(second, "NOK", by=second.user)
     run_everything_due()
     noks = facts_of(first.sample)["noks"]
     assert [nok["user"] for nok in noks] == [second.user.pk, first.user.pk]
@@ -258,26 +258,26 @@ def test_a_second_users_nok_on_the_same_picture_is_beside_it_too():
 
 def test_a_nok_that_comes_while_the_facts_are_written_is_not_forgotten(monkeypatch):
     first = make_prediction()
-    given = feedback.give(first, "NOK", by=first.user)
+    given = feedback.give_feedback(first, "NOK", by=first.user)
     second = make_prediction(make_user(), sample=first.sample, model_version=first.model_version)
     write, calls = outbox._write, list[tuple]()
 
     def write_slowly(*args):
         write(*args)
         if not calls:
-            feedback.give(second, "NOK", by=second.user)
+            feedback.give_feedback(second, "NOK", by=second.user)
         calls.append(args)
 
     monkeypatch.setattr(outbox, "_write", write_slowly)
-    outbox.store(given.pk)
+    outbox.store_misclassified(given.pk)
     assert len(calls) == 2
     assert len(facts_of(first.sample)["noks"]) == 2
 
 
 def test_a_nok_taken_back_before_the_move_is_not_stored():
     prediction = make_prediction()
-    feedback.give(prediction, "NOK", by=prediction.user)
-    feedback.give(prediction, "UNSURE", by=prediction.user)
+    feedback.give_feedback(prediction, "NOK", by=prediction.user)
+    feedback.give_feedback(prediction, "UNSURE", by=prediction.user)
     run_everything_due()
     assert Sample.objects.get().location == Sample.Location.UPLOADS
     assert not storages["misclassified"].exists(f"{prediction.project.slug}/{prediction.sample.uuid}.jpg")
@@ -285,15 +285,15 @@ def test_a_nok_taken_back_before_the_move_is_not_stored():
 
 def test_a_nok_taken_back_while_it_moves_leaves_no_copy(monkeypatch):
     prediction = make_prediction()
-    given = feedback.give(prediction, "NOK", by=prediction.user)
+    given = feedback.give_feedback(prediction, "NOK", by=prediction.user)
     write = outbox._write
 
     def write_and_change_ones_mind(*args):
         write(*args)
-        feedback.give(prediction, "OK", by=prediction.user)
+        feedback.give_feedback(prediction, "OK", by=prediction.user)
 
     monkeypatch.setattr(outbox, "_write", write_and_change_ones_mind)
-    outbox.store(given.pk)
+    outbox.store_misclassified(given.pk)
     run_everything_due()
     sample = Sample.objects.get()
     name = f"{sample.project.slug}/{sample.uuid}"

@@ -88,7 +88,7 @@ def test_several_pictures_are_answered_on_a_page_that_follows_the_work(page, sig
     page.set_input_files("#file", [picture(f"{number}.jpg") for number in range(3)])
     page.click("#classify")
     page.wait_for_selector("text=0 of 3 done")
-    jobs.run_due()
+    jobs.run_due_jobs()
     page.wait_for_selector("text=3 of 3 done")
     page.click("#batch li:first-child button[value=OK]")
     page.wait_for_selector("#batch li:first-child strong:has-text('OK')")

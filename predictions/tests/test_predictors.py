@@ -21,8 +21,8 @@ from predictions.predictors.base import PredictorError, PredictorUnavailable, pr
 from predictions.predictors.dummy import DummyPredictor
 from predictions.predictors.local import bundles, preprocessing, verified_files
 from predictions.predictors.local import predictor as local_predictor
-from predictions.predictors.local.engine import BATCH_LIMIT, Engine
-from predictions.predictors.local.predictor import KerasPredictor
+from predictions.predictors.local.engine import BATCH_LIMIT, LiteRtEngine
+from predictions.predictors.local.predictor import LocalPredictor
 from predictions.tests import tiny_model
 from predictions.tests.predictor_contract import PredictorContract, picture_of
 
@@ -63,7 +63,7 @@ def remote(settings):
 
 @pytest.fixture
 def predictor():
-    return KerasPredictor(alias="keras")
+    return LocalPredictor(alias="keras")
 
 
 @pytest.fixture
@@ -82,9 +82,9 @@ class TestDummyPredictor(PredictorContract):
 
     @pytest.fixture
     def model(self):
-        from predictions.predictors.base import Servable
+        from predictions.predictors.base import ModelRef
 
-        return Servable(reference="dummy", class_names=("dark", "middle", "bright"))
+        return ModelRef(reference="dummy", class_names=("dark", "middle", "bright"))
 
     def test_answers_by_brightness(self, predictor, model):
         for colour, expected in (("black", "dark"), ("grey", "middle"), ("white", "bright")):
@@ -128,10 +128,10 @@ class TestKerasPredictor(PredictorContract):
         assert loaded == [model]
 
     def test_only_the_last_used_models_stay_in_memory(self, model):
-        predictor = KerasPredictor(alias="keras", models_in_memory=2)
+        predictor = LocalPredictor(alias="keras", models_in_memory=2)
         others = [tiny_model.write_tiny_bundle(project=f"project-{number}") for number in range(3)]
         for one in (model, others[0], model, others[1]):
-            predictor.load(one)
+            predictor.warm_up(one)
         assert list(predictor._models) == [model, others[1]]
 
     def test_a_model_that_other_categories_were_written_to_is_refused(self, predictor, model):
@@ -141,22 +141,22 @@ class TestKerasPredictor(PredictorContract):
     def test_a_model_of_another_preprocessing_is_refused(self, predictor):
         model = tiny_model.write_tiny_bundle(preprocessing={"name": "stretched", "digest": "0" * 16})
         with pytest.raises(PredictorError, match="preparing pictures"):
-            predictor.load(model)
+            predictor.warm_up(model)
 
     def test_a_compiled_file_that_is_none_is_refused(self, predictor):
         model = tiny_model.write_tiny_bundle(compiled=b"TFL3, but not really")
         with pytest.raises(PredictorError, match="compiled file"):
-            predictor.load(model)
+            predictor.warm_up(model)
 
     def test_a_broken_model_is_not_tried_at_every_request_but_again_after_a_while(self, predictor, model, monkeypatch):
         path = file_of(model, bundles.COMPILED_MODEL)
         content = path.read_bytes()
         path.write_bytes(b"broken")
         with pytest.raises(PredictorError):
-            predictor.load(model)
+            predictor.warm_up(model)
         path.write_bytes(content)
         with pytest.raises(PredictorError):
-            predictor.load(model)
+            predictor.warm_up(model)
         now = time.monotonic()
         monkeypatch.setattr(local_predictor.time, "monotonic", lambda: now + local_predictor.RETRY_AFTER_SECONDS + 1)
         assert predictor.predict([picture_of("red")], model)
@@ -164,17 +164,17 @@ class TestKerasPredictor(PredictorContract):
     def test_a_broken_model_does_not_hinder_another(self, predictor, model):
         broken = replace(model, digest="f" * 64)
         with pytest.raises(PredictorError):
-            predictor.load(broken)
+            predictor.warm_up(broken)
         assert predictor.predict([picture_of("red")], model)
 
     def test_a_silent_storage_is_another_matter_than_a_broken_model(self, predictor, remote):
         model = tiny_model.write_tiny_bundle()
         remote.down = True
         with pytest.raises(PredictorUnavailable, match="Try again"):
-            predictor.load(model)
+            predictor.warm_up(model)
 
     def test_its_options_are_checked(self):
-        assert [message.id for message in KerasPredictor(alias="keras", models_in_memory=0).check()] == [
+        assert [message.id for message in LocalPredictor(alias="keras", models_in_memory=0).check()] == [
             "predictions.E002"
         ]
 
@@ -183,9 +183,9 @@ class TestKerasPredictor(PredictorContract):
 import os, sys
 os.environ["DJANGO_SETTINGS_MODULE"] = "classifr.settings"
 import django; django.setup()
-from predictions.predictors.base import Servable, predictors
+from predictions.predictors.base import ModelRef, predictors
 from predictions.tests.predictor_contract import picture_of
-model = Servable({model.reference!r}, {model.class_names!r}, {model.digest!r})
+model = ModelRef({model.reference!r}, {model.class_names!r}, {model.digest!r})
 predictors["keras"].predict([picture_of("red")], model, augment=True)
 heavy = [name for name in sys.modules if name.split(".")[0] in ("tensorflow", "keras", "torch", "jax")]
 assert not heavy, heavy
@@ -206,7 +206,7 @@ class TestBundles:
         assert model.reference == f"colours/{model.digest[:16]}"
 
     def test_all_its_files_are_found_and_verified(self, model):
-        bundle = bundles.open_verified(model)
+        bundle = bundles.open_bundle(model)
         assert set(bundle.paths) == {bundles.COMPILED_MODEL, bundles.HEAD}
         for name, path in bundle.paths.items():
             assert hashlib.sha256(path.read_bytes()).hexdigest() == bundle.manifest["files"][name]
@@ -218,38 +218,38 @@ class TestBundles:
         content[len(content) // 2] ^= 1
         path.write_bytes(bytes(content))
         with pytest.raises(PredictorError, match=f"{name}.*not what was trained"):
-            bundles.open_verified(model)
+            bundles.open_bundle(model)
 
     @pytest.mark.parametrize("name", [bundles.COMPILED_MODEL, bundles.MANIFEST])
     def test_a_missing_file_is_told_by_name(self, model, name):
         file_of(model, name).unlink()
         with pytest.raises(PredictorError, match=f"{name}.*missing.*promote another"):
-            bundles.open_verified(model)
+            bundles.open_bundle(model)
 
     def test_a_manifest_that_was_exchanged_with_its_files_is_noticed(self, model):
         other = tiny_model.write_tiny_bundle(temperature=2.0)
         file_of(model, bundles.MANIFEST).write_bytes(file_of(other, bundles.MANIFEST).read_bytes())
         with pytest.raises(PredictorError, match="not what was trained"):
-            bundles.open_verified(model)
+            bundles.open_bundle(model)
 
     @pytest.mark.parametrize("reference", ["../../etc/0123456789abcdef", "dummy", "colours/", "/c/0123456789abcdef"])
     def test_what_is_no_bundle_is_not_looked_for(self, model, reference):
         with pytest.raises(PredictorError, match="not a model of this predictor"):
-            bundles.open_verified(replace(model, reference=reference))
+            bundles.open_bundle(replace(model, reference=reference))
 
     def test_a_model_without_a_digest_is_not_trusted(self, model):
         with pytest.raises(PredictorError, match="not a model of this predictor"):
-            bundles.open_verified(replace(model, digest=""))
+            bundles.open_bundle(replace(model, digest=""))
 
     def test_a_file_that_the_manifest_does_not_name_is_not_opened(self, model):
         file_of(model, bundles.KERAS_MODEL).write_bytes(b"added later")
         with pytest.raises(PredictorError, match=r"model\.keras.*missing"):
-            bundles.open_verified(model, bundles.KERAS_MODEL)
+            bundles.open_bundle(model, bundles.KERAS_MODEL)
 
     @pytest.mark.parametrize("name", ["model.h5", "model.pkl", "../model.tflite"])
     def test_other_kinds_of_files_cannot_be_written(self, name):
         with pytest.raises(ValueError, match="A bundle holds"):
-            bundles.write("colours", {name: b""}, {})
+            bundles.write_bundle("colours", {name: b""}, {})
 
     def test_a_crash_before_the_manifest_leaves_no_bundle(self, monkeypatch):
         written = []
@@ -266,27 +266,27 @@ class TestBundles:
                 tiny_model.write_tiny_bundle()
         assert written[-1].endswith(bundles.MANIFEST)
         model = tiny_model.write_tiny_bundle()  # taken up again
-        assert bundles.open_verified(model).manifest["class_names"] == list(tiny_model.CLASS_NAMES)
+        assert bundles.open_bundle(model).manifest["class_names"] == list(tiny_model.CLASS_NAMES)
 
     def test_a_manifest_of_another_format_is_refused(self, monkeypatch):
         monkeypatch.setattr(bundles, "FORMAT", 2)
         model = tiny_model.write_tiny_bundle()
         monkeypatch.undo()
         with pytest.raises(PredictorError, match="another version of Classifr"):
-            bundles.open_verified(model)
+            bundles.open_bundle(model)
 
     def test_a_remote_bundle_is_fetched_once_and_only_what_is_needed(self, remote):
         model = tiny_model.write_tiny_bundle()
         for _time in range(2):
-            bundle = bundles.open_verified(model, bundles.COMPILED_MODEL)
+            bundle = bundles.open_bundle(model, bundles.COMPILED_MODEL)
         assert [name.rpartition("/")[2] for name in remote.fetched] == [bundles.MANIFEST, bundles.COMPILED_MODEL]
         assert bundle.paths[bundles.COMPILED_MODEL].read_bytes() == tiny_model.FILE.read_bytes()
 
     def test_a_damaged_local_copy_is_fetched_again(self, remote):
         model = tiny_model.write_tiny_bundle()
-        path = bundles.open_verified(model).paths[bundles.HEAD]
+        path = bundles.open_bundle(model).paths[bundles.HEAD]
         path.write_bytes(b"damaged")
-        assert bundles.open_verified(model).paths[bundles.HEAD].read_bytes() != b"damaged"
+        assert bundles.open_bundle(model).paths[bundles.HEAD].read_bytes() != b"damaged"
 
     def test_a_tampered_remote_file_never_reaches_the_disk(self, remote):
         model = tiny_model.write_tiny_bundle()
@@ -294,8 +294,8 @@ class TestBundles:
         remote.delete(name)
         remote.save(name, ContentFile(b"tampered"))
         with pytest.raises(PredictorError, match="not what was trained"):
-            bundles.open_verified(model)
-        kept = [path.read_bytes() for path in verified_files.cache_folder("models").iterdir()]
+            bundles.open_bundle(model)
+        kept = [path.read_bytes() for path in verified_files.cache_directory("models").iterdir()]
         assert b"tampered" not in kept
 
     def test_the_manifest_is_plain_json_without_times(self, model):
@@ -306,7 +306,7 @@ class TestBundles:
 
 class TestEngine:
     def test_a_batch_of_any_size_gives_a_row_per_picture(self):
-        engine = Engine(tiny_model.FILE)
+        engine = LiteRtEngine(tiny_model.FILE)
         for count in (0, 1, 3, BATCH_LIMIT + 1, 2):
             pixels = np.zeros((count, 16, 16, 3), np.uint8)
             pixels[..., 0] = np.arange(count, dtype=np.uint8)[:, None, None]
@@ -318,10 +318,10 @@ class TestEngine:
         path = tmp_path / "model.tflite"
         path.write_bytes(b"nothing of the kind")
         with pytest.raises(ValueError):  # noqa: PT011 (the runtime's own words)
-            Engine(path)
+            LiteRtEngine(path)
 
     def test_an_interpreter_that_failed_is_used_again(self):
-        engine = Engine(tiny_model.FILE)
+        engine = LiteRtEngine(tiny_model.FILE)
         with pytest.raises(ValueError, match="dimension|Dimension|mismatch|set tensor"):
             engine.run(np.zeros((1, 5, 5, 3), np.uint8))
         assert engine.run(np.zeros((2, 16, 16, 3), np.uint8))["features"].shape == (2, 3)
@@ -331,25 +331,25 @@ class TestPreprocessing:
     def test_the_centre_square_is_what_counts(self):
         image = Image.new("RGB", (90, 30), "red")
         image.paste("blue", (30, 0, 60, 30))
-        assert (preprocessing.prepare(image, 8) == [0, 0, 255]).all()
+        assert (preprocessing.crop_and_scale(image, 8) == [0, 0, 255]).all()
 
     @pytest.mark.parametrize(("size", "crop", "box"), [((11, 8), 1.0, (1, 0, 9, 8)), ((10, 10), 0.65, (2, 2, 8, 8))])
     def test_odd_sizes_are_rounded_down(self, size, crop, box):
         pixels = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
         left, top, right, bottom = box
         expected = pixels[top:bottom, left:right]
-        assert (preprocessing.prepare(Image.fromarray(pixels), right - left, crop=crop) == expected).all()
+        assert (preprocessing.crop_and_scale(Image.fromarray(pixels), right - left, crop=crop) == expected).all()
 
     def test_a_batch_keeps_the_crops_of_a_picture_together(self):
         colours = [Image.new("RGB", (40, 40), colour) for colour in ("red", "lime")]
-        batch = preprocessing.prepare_batch(colours, 4, crops=preprocessing.CROPS)
+        batch = preprocessing.crop_batch(colours, 4, crops=preprocessing.CROPS)
         assert batch.shape == (6, 4, 4, 3)
         assert batch[:, 0, 0].argmax(axis=1).tolist() == [0, 0, 0, 1, 1, 1]
 
     @given(st.integers(1, 60), st.integers(1, 60), st.sampled_from(["RGB", "L", "RGBA", "P", "CMYK"]))
     def test_any_picture_becomes_pixels(self, width, height, mode):
         for crop in preprocessing.CROPS:
-            pixels = preprocessing.prepare(Image.new(mode, (width, height)), 12, crop=crop)
+            pixels = preprocessing.crop_and_scale(Image.new(mode, (width, height)), 12, crop=crop)
             assert pixels.shape == (12, 12, 3)
             assert pixels.dtype == np.uint8
 
@@ -358,22 +358,22 @@ class TestPreprocessing:
         noise = np.random.default_rng(0).integers(0, 256, (150, 200, 3), dtype=np.uint8)
         buffer = io.BytesIO()
         Image.fromarray(noise).save(buffer, file_type)
-        served = images.receive(buffer.getvalue(), least_side=preprocessing.least_side(16))
+        served = images.decode_upload(buffer.getvalue(), least_side=preprocessing.min_side_for(16))
         assert served.image.size == ((50, 38) if file_type == "JPEG" else (200, 150))
-        assert (preprocessing.read(served.data, 16) == preprocessing.prepare(served.image, 16)).all()
+        assert (preprocessing.read_pixels(served.data, 16) == preprocessing.crop_and_scale(served.image, 16)).all()
 
     def test_the_definition_and_its_pixels_have_not_changed_unnoticed(self):
         """When this fails, old models no longer fit: change DEFINITION, so that they are refused."""
         ramp = np.add.outer(np.arange(70) * 3, np.arange(97) * 2).astype(np.uint8)
         image = Image.fromarray(np.stack([ramp, ramp.T[:70, :70].repeat(2, 1)[:, :97], 255 - ramp], axis=-1))
-        pixels = preprocessing.prepare_batch([image], 16, crops=preprocessing.CROPS)
+        pixels = preprocessing.crop_batch([image], 16, crops=preprocessing.CROPS)
         assert preprocessing.DIGEST == "c1660d05984438cc"
-        assert preprocessing.least_side(100) == 200  # vectors that are kept were read from so many pixels
+        assert preprocessing.min_side_for(100) == 200  # vectors that are kept were read from so many pixels
         assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == "64e2d7f96f90a808"
 
 
 def test_the_settings_name_both_predictors():
-    assert isinstance(predictors["keras"], KerasPredictor)
+    assert isinstance(predictors["keras"], LocalPredictor)
     assert isinstance(predictors["dummy"], DummyPredictor)
 
 
@@ -385,6 +385,8 @@ def test_the_tiny_model_is_what_its_recipe_makes():
     try:
         fresh.write_bytes(made)
         pixels = np.random.default_rng(2).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
-        assert np.allclose(Engine(path).run(pixels)["probabilities"], Engine(fresh).run(pixels)["probabilities"])
+        assert np.allclose(
+            LiteRtEngine(path).run(pixels)["probabilities"], LiteRtEngine(fresh).run(pixels)["probabilities"]
+        )
     finally:
         fresh.unlink(missing_ok=True)

@@ -10,23 +10,23 @@ pytestmark = pytest.mark.django_db
 
 
 def test_the_slug_comes_from_the_name():
-    assert projects.create("Dishes of Italy").slug == "dishes-of-italy"
+    assert projects.create_project("Dishes of Italy").slug == "dishes-of-italy"
 
 
 def test_a_name_without_latin_letters_still_gets_a_slug():
-    assert projects.create("料理").slug.startswith("project-")
+    assert projects.create_project("料理").slug.startswith("project-")
 
 
 def test_a_slug_is_taken_once():
     make_project(slug="dishes")
     with pytest.raises(Conflict, match="dishes"):
-        projects.create("Dishes")
+        projects.create_project("Dishes")
 
 
 @pytest.mark.parametrize("slug", ["two words", "../up", "x" * 61])
 def test_a_slug_that_cannot_stand_in_an_address_is_refused(slug):
     with pytest.raises(InvalidInput):
-        projects.create("Dishes", slug)
+        projects.create_project("Dishes", slug)
 
 
 def test_projects_are_listed_with_the_live_model_in_one_query(django_assert_num_queries):
@@ -35,10 +35,10 @@ def test_projects_are_listed_with_the_live_model_in_one_query(django_assert_num_
     make_model_version(older.project)
     waiting = make_project()
     with django_assert_num_queries(1):
-        numbers = dict(projects.with_live_number().values_list("pk", "live_number"))
+        numbers = dict(projects.projects_with_live_version().values_list("pk", "live_number"))
     assert numbers == {older.project.pk: newer.number, waiting.pk: None}
-    registry.promote(older, by=None)
-    assert projects.with_live_number().filter(live_number=older.number).exists()
+    registry.promote_version(older, by=None)
+    assert projects.projects_with_live_version().filter(live_number=older.number).exists()
 
 
 def test_the_command_makes_a_project(capsys):

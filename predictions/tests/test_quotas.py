@@ -44,61 +44,61 @@ def dear() -> bytes:
 
 def test_small_pictures_are_counted_by_their_number_alone(alice):
     for _ in range(10):
-        uploads.check(make_upload(make_picture_bytes()), by=alice)
+        uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
     with pytest.raises(QuotaReached, match="more than 10 pictures"):
-        uploads.check(make_upload(make_picture_bytes()), by=alice)
+        uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
 
 
 def test_pixels_times_scans_are_counted_before_any_is_decoded(alice, monkeypatch):
-    uploads.check(make_upload(dear()), by=alice)
-    monkeypatch.setattr(images, "receive", lambda *args, **options: pytest.fail("decoded"))
+    uploads.decode_user_upload(make_upload(dear()), by=alice)
+    monkeypatch.setattr(images, "decode_upload", lambda *args, **options: pytest.fail("decoded"))
     with pytest.raises(QuotaReached, match="much work in a short time") as refused:
-        uploads.check(make_upload(make_picture_bytes()), by=alice)
+        uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
     assert 3600 < refused.value.retry_after_seconds <= 7201, "what was too much is taken off the next hour"
 
 
 def test_what_was_too_much_is_taken_off_the_next_windows(alice):
-    uploads.check(make_upload(dear()), by=alice)  # 27.6 of 10
+    uploads.decode_user_upload(make_upload(dear()), by=alice)  # 27.6 of 10
     for hours in (1, 2, 3):
         with pytest.raises(QuotaReached) if hours == 1 else nullcontext():
             DailyUploads.objects.update(window=F("window") - 1)
-            uploads.check(make_upload(make_picture_bytes()), by=alice)
+            uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
     assert DailyUploads.objects.get().megapixels_in_window < 1
 
 
 def test_there_is_a_limit_for_the_day_which_ends_with_it(alice, settings):
     settings.UPLOAD_QUOTA = 20
-    uploads.check(make_upload(dear()), by=alice)
+    uploads.decode_user_upload(make_upload(dear()), by=alice)
     DailyUploads.objects.update(window=F("window") - 24)
     with pytest.raises(QuotaReached, match="all of a day's work"):
-        uploads.check(make_upload(make_picture_bytes()), by=alice)
+        uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
     DailyUploads.objects.update(day=timezone.now().date() - timedelta(days=1), window=F("window") - 24)
-    uploads.check(make_upload(make_picture_bytes()), by=alice)
+    uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
     assert DailyUploads.objects.get().megapixels < 1
 
 
 def test_one_users_work_is_not_anothers(alice):
-    uploads.check(make_upload(dear()), by=alice)
-    uploads.check(make_upload(dear()), by=make_user(username="ben"))
+    uploads.decode_user_upload(make_upload(dear()), by=alice)
+    uploads.decode_user_upload(make_upload(dear()), by=make_user(username="ben"))
 
 
 def test_each_picture_of_a_batch_counts(alice):
     project = make_live_model(make_project()).project
     files = [make_upload(dear(), name="dear.jpg"), make_upload(name="after.jpg")]
-    items = batches.create(project, files, by=alice).items.order_by("pk")
+    items = batches.create_batch(project, files, by=alice).items.order_by("pk")
     assert [bool(item.error) for item in items] == [False, True]
 
 
 def test_a_heat_map_counts_and_one_that_is_remembered_does_not(alice, monkeypatch):
     prediction = make_prediction(alice)
     monkeypatch.setattr(explanations.predictors[prediction.model_version.predictor], "explain", lambda *args: EVIDENCE)
-    explanations.explain(prediction)
-    explanations.explain(prediction)
+    explanations.explain_prediction(prediction)
+    explanations.explain_prediction(prediction)
     assert DailyUploads.objects.get().megapixels == pytest.approx(explanations.MEGAPIXELS, rel=0.01)
     with pytest.raises(QuotaReached):
-        explanations.explain(make_prediction(alice, model_version=prediction.model_version))
+        explanations.explain_prediction(make_prediction(alice, model_version=prediction.model_version))
     with pytest.raises(QuotaReached):
-        explanations.drawn(prediction, EVIDENCE[:, :, 0])
+        explanations.render_heatmap(prediction, EVIDENCE[:, :, 0])
 
 
 def test_every_door_for_programs_counts():

@@ -4,55 +4,55 @@ import numpy as np
 import pytest
 
 from predictions import classification
-from predictions.predictors.base import Answer
+from predictions.predictors.base import PictureScores
 from predictions.predictors.dummy import DummyPredictor
 from predictions.predictors.local import bundles
-from predictions.predictors.local.ood_detector import FAR, Scope, unit
-from predictions.predictors.local.predictor import KerasPredictor
+from predictions.predictors.local.ood_detector import REJECTION_LEVEL, OutOfDistributionDetector, unit_rows
+from predictions.predictors.local.predictor import LocalPredictor
 from predictions.tests import tiny_model
 from predictions.tests.factories import make_live_model, make_project, make_sample, make_user
 from predictions.tests.predictor_contract import picture_of
 
 
-def make_scope(*colours: tuple[float, float, float]) -> Scope:
+def make_scope(*colours: tuple[float, float, float]) -> OutOfDistributionDetector:
     """Return a scope that learned these mean colours, and has seen others like them."""
     rng = np.random.default_rng(0)
     learned, held_out = (np.repeat(colours, 30, axis=0) + rng.normal(0, 0.05, (30 * len(colours), 3)) for _ in "ab")
-    scope = Scope(unit(learned), np.empty(0, np.float32))
-    return Scope(scope.learned, np.sort(scope.similarity(held_out)))
+    scope = OutOfDistributionDetector(unit_rows(learned), np.empty(0, np.float32))
+    return OutOfDistributionDetector(scope.learned, np.sort(scope.similarity(held_out)))
 
 
 class TestScope:
     def test_what_is_like_the_learned_is_familiar_and_the_rest_is_not(self):
         scope = make_scope((1, 0, 0), (0, 1, 0))
-        red, green, blue = scope.familiarity(np.eye(3) * 0.5)
+        red, green, blue = scope.p_values(np.eye(3) * 0.5)
         assert min(red, green) > 0.3
-        assert blue == 1 / 61 < FAR
+        assert blue == 1 / 61 < REJECTION_LEVEL
 
     def test_of_pictures_like_the_held_out_ones_few_are_far(self):
         scope = make_scope((1, 0, 0), (0, 1, 0))
         others = np.repeat([[1, 0, 0]], 400, axis=0) + np.random.default_rng(1).normal(0, 0.05, (400, 3))
-        assert (scope.familiarity(others) <= FAR).mean() < 0.12
+        assert (scope.p_values(others) <= REJECTION_LEVEL).mean() < 0.12
 
     def test_the_similarity_is_that_of_the_tenth_nearest(self):
         angles = np.linspace(0, 1, 12)
-        scope = Scope(unit(np.stack([np.cos(angles), np.sin(angles)], axis=1)), np.empty(0))
+        scope = OutOfDistributionDetector(unit_rows(np.stack([np.cos(angles), np.sin(angles)], axis=1)), np.empty(0))
         assert scope.similarity(np.array([[7.0, 0.0]])) == pytest.approx(np.cos(angles[9]), abs=1e-6)
 
     def test_with_fewer_learned_the_farthest_counts(self):
-        scope = Scope(unit(np.eye(3)), np.zeros(1))
+        scope = OutOfDistributionDetector(unit_rows(np.eye(3)), np.zeros(1))
         assert scope.similarity(np.array([[1.0, 0, 0]])).tolist() == [0.0]
 
     def test_a_vector_of_zeros_breaks_nothing(self):
-        assert make_scope((1, 0, 0)).familiarity(np.zeros((1, 3)))[0] <= FAR
+        assert make_scope((1, 0, 0)).p_values(np.zeros((1, 3)))[0] <= REJECTION_LEVEL
 
     def test_survives_being_stored(self, tmp_path):
         scope = make_scope((1, 0, 0))
         (tmp_path / "scope.npz").write_bytes(scope.to_bytes())
-        read = Scope.from_file(tmp_path / "scope.npz")
+        read = OutOfDistributionDetector.from_file(tmp_path / "scope.npz")
         assert read.learned == pytest.approx(scope.learned, abs=1e-3)
         assert (read.references == scope.references).all()
-        assert read.to_bytes() == Scope.from_file(tmp_path / "scope.npz").to_bytes()
+        assert read.to_bytes() == OutOfDistributionDetector.from_file(tmp_path / "scope.npz").to_bytes()
 
 
 class TestServing:
@@ -63,7 +63,7 @@ class TestServing:
 
     def test_the_predictor_says_how_familiar_a_picture_looks(self):
         model = tiny_model.write_tiny_bundle(scope=make_scope((1, 0, 0), (0, 1, 0)))
-        red, blue = KerasPredictor(alias="keras").answer([picture_of("red"), picture_of("blue")], model)
+        red, blue = LocalPredictor(alias="keras").predict_scored([picture_of("red"), picture_of("blue")], model)
         assert red.familiarity and red.familiarity > 0.3 and not red.is_unfamiliar
         assert blue.scores["blue"] > 0.99 and blue.is_unfamiliar
 
@@ -71,36 +71,38 @@ class TestServing:
         model = tiny_model.write_tiny_bundle(scope=make_scope((1, 0, 0)))
         framed = picture_of("red", (100, 100))
         framed.image.paste((0, 0, 255), (15, 15, 85, 85))
-        predictor = KerasPredictor(alias="keras")
-        (whole,), (augmented,) = (predictor.answer([framed], model, augment=augment) for augment in (False, True))
+        predictor = LocalPredictor(alias="keras")
+        (whole,), (augmented,) = (
+            predictor.predict_scored([framed], model, augment=augment) for augment in (False, True)
+        )
         assert augmented.scores != whole.scores
         assert augmented.familiarity == whole.familiarity
 
     def test_a_bundle_without_it_answers_as_ever(self):
-        (answer,) = KerasPredictor(alias="keras").answer([picture_of("red")], tiny_model.write_tiny_bundle())
+        (answer,) = LocalPredictor(alias="keras").predict_scored([picture_of("red")], tiny_model.write_tiny_bundle())
         assert answer.scores["red"] > 0.99
         assert (answer.familiarity, answer.is_unfamiliar) == (None, False)
 
     def test_one_that_does_not_fit_the_model_is_refused(self):
-        model = tiny_model.write_tiny_bundle(scope=Scope(np.ones((5, 4), np.float32), np.ones(20)))
+        model = tiny_model.write_tiny_bundle(scope=OutOfDistributionDetector(np.ones((5, 4), np.float32), np.ones(20)))
         with pytest.raises(bundles.PredictorError, match="cannot be run"):
-            KerasPredictor(alias="keras").load(model)
+            LocalPredictor(alias="keras").warm_up(model)
 
 
 @pytest.mark.django_db
 class TestAnswering:
     @pytest.fixture
     def unfamiliar(self, monkeypatch):
-        def answer(self, pictures, model, *, augment=False):
-            return [Answer(scores, 0.01, True) for scores in self.predict(pictures, model)]
+        def predict_scored(self, pictures, model, *, augment=False):
+            return [PictureScores(scores, 0.01, True) for scores in self.predict(pictures, model)]
 
-        monkeypatch.setattr(DummyPredictor, "answer", answer)
+        monkeypatch.setattr(DummyPredictor, "predict_scored", predict_scored)
 
     def ask(self, **options):
         version = make_live_model(make_project(**options))
         question = (make_sample(version.project), picture_of("black"), "")
-        answer = classification.ask(version.project, [question[1]])
-        return classification.record(version.project, [question], answer, by=make_user())[0]
+        answer = classification.predict_with(version.project, [question[1]])
+        return classification.record_predictions(version.project, [question], answer, by=make_user())[0]
 
     def test_the_model_abstains_and_says_why(self, unfamiliar, client):
         prediction = self.ask()

@@ -8,8 +8,8 @@ from django.utils import timezone
 
 from common import jobs
 from common.models import Job
-from common.progress import silent
-from predictions import batches, classification, feedback, registry, retention, shadowing, shadows
+from common.progress import no_progress
+from predictions import batches, classification, feedback, registry, retention, shadow_deployment, shadow_inference
 from predictions.models import Prediction, Sample, Shadow, ShadowPrediction
 from predictions.predictors.base import PredictorError, PredictorUnavailable
 from predictions.predictors.dummy import DummyPredictor
@@ -35,7 +35,7 @@ def handlers():
 def candidate():
     """A model version in shadow, of a project whose live model says something else."""
     version = make_model_version(make_live_model().project, TURNED)
-    shadows.start(version, by=None)
+    shadow_deployment.start_shadow(version, by=None)
     return version
 
 
@@ -46,9 +46,9 @@ def send(version, **picture) -> Prediction:
 def work() -> None:
     """What a worker does within a few seconds."""
     Job.objects.update(due_at=timezone.now())
-    shadowing.ask_for_answers()
-    jobs.run_due(shadowing.QUEUE)
-    jobs.run_due()
+    shadow_inference.enqueue_pending()
+    jobs.run_due_jobs(shadow_inference.QUEUE)
+    jobs.run_due_jobs()
 
 
 def predict_with(monkeypatch, candidate, answer):
@@ -63,7 +63,7 @@ def predict_with(monkeypatch, candidate, answer):
     monkeypatch.setattr(DummyPredictor, "predict", predict)
 
 
-def age(prediction, by=shadows.HOLD + timedelta(minutes=1)) -> None:
+def age(prediction, by=shadow_deployment.PICTURE_HOLD + timedelta(minutes=1)) -> None:
     """Make a prediction older, and the choice of the shadow too."""
     Prediction.objects.filter(pk=prediction.pk).update(created_at=prediction.created_at - by)
     for choice in Shadow.objects.all():
@@ -73,25 +73,25 @@ def age(prediction, by=shadows.HOLD + timedelta(minutes=1)) -> None:
 class TestChoosing:
     def test_the_newest_choice_counts(self, candidate):
         other = make_model_version(candidate.project)
-        shadows.start(other, by=None)
-        assert shadows.current(candidate.project) == other
+        shadow_deployment.start_shadow(other, by=None)
+        assert shadow_deployment.shadow_version(candidate.project) == other
 
     def test_an_empty_one_stops_it(self, candidate):
-        shadows.stop(candidate.project, by=None)
-        assert shadows.current(candidate.project) is None
+        shadow_deployment.stop_shadow(candidate.project, by=None)
+        assert shadow_deployment.shadow_version(candidate.project) is None
         assert Shadow.objects.count() == 2
 
     def test_the_live_model_is_refused(self):
-        with pytest.raises(shadows.NotShadowable, match="live model"):
-            shadows.start(make_live_model(), by=None)
+        with pytest.raises(shadow_deployment.NotShadowable, match="live model"):
+            shadow_deployment.start_shadow(make_live_model(), by=None)
 
     def test_the_same_again_is_refused(self, candidate):
-        with pytest.raises(shadows.NotShadowable, match="already"):
-            shadows.start(candidate, by=None)
+        with pytest.raises(shadow_deployment.NotShadowable, match="already"):
+            shadow_deployment.start_shadow(candidate, by=None)
 
     def test_stopping_none_is_refused(self):
-        with pytest.raises(shadows.NotShadowable, match="No model"):
-            shadows.stop(make_project(), by=None)
+        with pytest.raises(shadow_deployment.NotShadowable, match="No model"):
+            shadow_deployment.stop_shadow(make_project(), by=None)
 
 
 class TestAnswering:
@@ -133,22 +133,22 @@ class TestAnswering:
         assert ShadowPrediction.objects.get().agrees
 
     def test_a_batch_is_answered_too(self, candidate):
-        batches.create(candidate.project, [make_upload() for _number in range(20)], by=make_user())
-        jobs.run_due()
+        batches.create_batch(candidate.project, [make_upload() for _number in range(20)], by=make_user())
+        jobs.run_due_jobs()
         work()
         assert ShadowPrediction.objects.filter(error="").count() == 20
 
     def test_what_was_sent_before_is_not_asked_about(self):
         live = make_live_model()
         send(live)
-        shadows.start(make_model_version(live.project), by=None)
+        shadow_deployment.start_shadow(make_model_version(live.project), by=None)
         send(live)
         work()
         assert ShadowPrediction.objects.get().prediction == Prediction.objects.latest("pk")
 
     def test_what_was_sent_before_it_stopped_is_still_answered(self, candidate):
         prediction = send(candidate)
-        shadows.stop(candidate.project, by=None)
+        shadow_deployment.stop_shadow(candidate.project, by=None)
         send(candidate)
         work()
         assert ShadowPrediction.objects.get().prediction == prediction
@@ -156,14 +156,14 @@ class TestAnswering:
     def test_after_a_change_each_answers_what_came_in_its_time(self, candidate):
         first = send(candidate)
         other = make_model_version(candidate.project)
-        shadows.start(other, by=None)
+        shadow_deployment.start_shadow(other, by=None)
         second = send(candidate)
         work()
         answered = set(ShadowPrediction.objects.values_list("prediction", "model_version"))
         assert answered == {(first.pk, candidate.pk), (second.pk, other.pk)}
 
     def test_once_promoted_it_is_asked_once_only(self, candidate):
-        registry.promote(candidate, by=None)
+        registry.promote_version(candidate, by=None)
         send(candidate)
         work()
         assert not ShadowPrediction.objects.exists()
@@ -177,29 +177,29 @@ class TestAnswering:
         work()
         send(project.model_versions.get())
         work()
-        assert shadows.current(project) is None
+        assert shadow_deployment.shadow_version(project) is None
         assert not ShadowPrediction.objects.exists()
 
     def test_nothing_waits_where_nothing_is_in_shadow(self):
         send(make_live_model())
-        assert shadowing.ask_for_answers() == 0
+        assert shadow_inference.enqueue_pending() == 0
         assert not Job.objects.exists()
 
     def test_other_queues_do_not_wait_for_it(self, candidate):
         send(candidate)
-        shadowing.ask_for_answers()
-        assert Job.objects.get(kind=shadowing.KIND).queue == "shadow"
+        shadow_inference.enqueue_pending()
+        assert Job.objects.get(kind=shadow_inference.KIND).queue == "shadow"
 
 
 class TestSafeToDoTwice:
     def test_asking_twice_makes_one_job(self, candidate):
         send(candidate)
-        shadowing.ask_for_answers()
-        shadowing.ask_for_answers()
-        assert Job.objects.filter(kind=shadowing.KIND).count() == 1
+        shadow_inference.enqueue_pending()
+        shadow_inference.enqueue_pending()
+        assert Job.objects.filter(kind=shadow_inference.KIND).count() == 1
 
     def test_a_killed_workers_job_goes_on_where_it_ended(self, candidate, monkeypatch):
-        for _number in range(shadowing.CHUNK + 2):
+        for _number in range(shadow_inference.CHUNK + 2):
             send(candidate)
         asked = []
 
@@ -210,27 +210,27 @@ class TestSafeToDoTwice:
             return answer()
 
         predict_with(monkeypatch, candidate, die_at_the_second)
-        shadowing.ask_for_answers()
-        job = jobs.take("the one that dies", shadowing.QUEUE)
+        shadow_inference.enqueue_pending()
+        job = jobs.claim_next("the one that dies", shadow_inference.QUEUE)
         with pytest.raises(KeyboardInterrupt):
-            shadowing.answer_waiting(job.payload["project"], silent)
-        assert ShadowPrediction.objects.count() == shadowing.CHUNK
+            shadow_inference.answer_pending(job.payload["project"], no_progress)
+        assert ShadowPrediction.objects.count() == shadow_inference.CHUNK
         Job.objects.filter(pk=job.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
-        jobs.reclaim_stalled()
-        jobs.run_due(shadowing.QUEUE)
-        assert asked == [shadowing.CHUNK, 2, 2]
-        assert ShadowPrediction.objects.count() == shadowing.CHUNK + 2
+        jobs.requeue_stalled()
+        jobs.run_due_jobs(shadow_inference.QUEUE)
+        assert asked == [shadow_inference.CHUNK, 2, 2]
+        assert ShadowPrediction.objects.count() == shadow_inference.CHUNK + 2
 
     def test_of_two_workers_at_the_same_picture_one_writes(self, candidate, monkeypatch):
         send(candidate)
 
         def be_overtaken(answer, pictures):
             monkeypatch.undo()
-            shadowing.answer_waiting(candidate.project_id, silent)
+            shadow_inference.answer_pending(candidate.project_id, no_progress)
             return answer()
 
         predict_with(monkeypatch, candidate, be_overtaken)
-        shadowing.answer_waiting(candidate.project_id, silent)
+        shadow_inference.answer_pending(candidate.project_id, no_progress)
         assert ShadowPrediction.objects.count() == 1
 
     def test_the_database_takes_one_answer_only(self, candidate):
@@ -288,7 +288,7 @@ class TestFailing:
 class TestPictures:
     def test_after_an_ok_it_stays_until_the_shadow_has_seen_it(self, candidate):
         prediction = send(candidate)
-        feedback.give(prediction, "OK", by=prediction.user)
+        feedback.give_feedback(prediction, "OK", by=prediction.user)
         assert Sample.objects.get().has_picture
         work()
         assert ShadowPrediction.objects.get().error == ""
@@ -297,7 +297,7 @@ class TestPictures:
     def test_after_an_ok_it_goes_when_the_shadow_fails(self, candidate, monkeypatch):
         predict_with(monkeypatch, candidate, _busy)
         prediction = send(candidate)
-        feedback.give(prediction, "OK", by=prediction.user)
+        feedback.give_feedback(prediction, "OK", by=prediction.user)
         age(prediction)
         work()
         assert not Sample.objects.get().has_picture
@@ -305,13 +305,13 @@ class TestPictures:
     def test_an_ok_after_the_answer_lets_it_go_at_once(self, candidate):
         prediction = send(candidate)
         work()
-        feedback.give(prediction, "OK", by=prediction.user)
+        feedback.give_feedback(prediction, "OK", by=prediction.user)
         assert not Sample.objects.get().has_picture
 
     def test_it_is_not_held_for_longer_than_some_minutes(self, candidate):
         prediction = send(candidate)
         age(prediction)
-        feedback.give(prediction, "OK", by=prediction.user)
+        feedback.give_feedback(prediction, "OK", by=prediction.user)
         assert not Sample.objects.get().has_picture
         work()
         assert "let go" in ShadowPrediction.objects.get().error
@@ -319,15 +319,15 @@ class TestPictures:
     def test_after_an_ok_one_that_is_in_question_stays(self, candidate):
         prediction = send(candidate, colour="black")
         other = send(candidate, colour="black")
-        feedback.give(other, "NOK", by=other.user)
-        feedback.give(prediction, "OK", by=prediction.user)
+        feedback.give_feedback(other, "NOK", by=other.user)
+        feedback.give_feedback(prediction, "OK", by=prediction.user)
         work()
         assert Sample.objects.get().has_picture
 
     def test_one_that_was_moved_after_a_nok_is_seen_too(self, candidate):
         prediction = send(candidate)
-        feedback.give(prediction, "NOK", by=prediction.user)
-        jobs.run_due()
+        feedback.give_feedback(prediction, "NOK", by=prediction.user)
+        jobs.run_due_jobs()
         assert Sample.objects.get().location == Sample.Location.MISCLASSIFIED
         work()
         assert ShadowPrediction.objects.get().error == ""
@@ -337,9 +337,9 @@ class TestPictures:
         prediction = send(candidate)
         Sample.objects.update(created_at=timezone.now() - timedelta(minutes=5))
         age(prediction, timedelta(minutes=5))
-        assert retention.let_go_unanswered() == 0
+        assert retention.delete_unanswered_pictures() == 0
         work()
-        assert retention.let_go_unanswered() == 1
+        assert retention.delete_unanswered_pictures() == 1
 
 
 class TestCost:
@@ -351,16 +351,18 @@ class TestCost:
         classification.classify_upload(version.project, make_upload(), by=user)
         with CaptureQueriesContext(connection) as without:
             classification.classify_upload(version.project, make_upload(), by=user)
-        shadows.start(make_model_version(version.project), by=None)
+        shadow_deployment.start_shadow(make_model_version(version.project), by=None)
         with django_assert_num_queries(len(without)):
             prediction = classification.classify_upload(version.project, make_upload(), by=user)
-        assert shadows.waiting(shadows.newest_choice(version.project)).get() == prediction
+        assert (
+            shadow_deployment.pending_predictions(shadow_deployment.latest_shadow(version.project)).get() == prediction
+        )
 
     def test_what_was_searched_is_not_searched_again(self, candidate):
         prediction = send(candidate)
         work()
         age(prediction)
-        shadowing.ask_for_answers()
+        shadow_inference.enqueue_pending()
         assert Shadow.objects.get().searched_to == prediction.pk
 
     def test_the_search_never_passes_what_waits(self, candidate, monkeypatch):

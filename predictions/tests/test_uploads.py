@@ -37,7 +37,7 @@ def alice():
 
 def test_an_upload_becomes_a_stored_sample(project, alice):
     data = make_picture_bytes(size=(64, 48))
-    sample, picture = uploads.receive(project, make_upload(data), by=alice)
+    sample, picture = uploads.store_upload(project, make_upload(data), by=alice)
     assert sample.sha256 == hashlib.sha256(data).hexdigest() == picture.sha256
     assert (sample.project, sample.uploaded_by, sample.origin) == (project, alice, "upload")
     assert (sample.width, sample.height, sample.media_type) == (64, 48, "image/jpeg")
@@ -46,13 +46,13 @@ def test_an_upload_becomes_a_stored_sample(project, alice):
 
 
 def test_the_stored_name_is_ours(project, alice):
-    sample, _ = uploads.receive(project, make_upload(name="../../etc/pass\x00wd.php"), by=alice)
+    sample, _ = uploads.store_upload(project, make_upload(name="../../etc/pass\x00wd.php"), by=alice)
     assert sample.file_name == f"{project.slug}/{sample.uuid}.jpg"
 
 
 def test_a_stored_picture_comes_back_as_large_as_a_predictor_needs_it(project, alice):
-    sample, picture = uploads.receive(project, make_upload(make_picture_bytes(size=(640, 480))), by=alice)
-    again, small = uploads.stored(sample), uploads.stored(sample, least_side=100)
+    sample, picture = uploads.store_upload(project, make_upload(make_picture_bytes(size=(640, 480))), by=alice)
+    again, small = uploads.load_picture(sample), uploads.load_picture(sample, least_side=100)
     assert (again.data, again.sha256, again.media_type) == (picture.data, picture.sha256, "image/jpeg")
     assert (again.image.size, small.image.size) == ((640, 480), (160, 120))
     assert small.size == (640, 480)
@@ -60,9 +60,9 @@ def test_a_stored_picture_comes_back_as_large_as_a_predictor_needs_it(project, a
 
 def test_a_picture_that_was_let_go_or_is_damaged_is_not_there(project):
     with pytest.raises(FileNotFoundError):
-        uploads.stored(make_sample(project, location="nowhere"))
+        uploads.load_picture(make_sample(project, location="nowhere"))
     with pytest.raises(FileNotFoundError):
-        uploads.stored(make_sample(project, data=make_picture_bytes()[:100]))
+        uploads.load_picture(make_sample(project, data=make_picture_bytes()[:100]))
 
 
 def test_a_storage_that_does_not_answer_is_told_as_such(project, monkeypatch):
@@ -71,35 +71,35 @@ def test_a_storage_that_does_not_answer_is_told_as_such(project, monkeypatch):
 
     monkeypatch.setattr(Sample, "read", broken)
     with pytest.raises(Unavailable):
-        uploads.stored(make_sample(project))
+        uploads.load_picture(make_sample(project))
 
 
 def test_what_is_no_picture_is_refused_and_leaves_nothing(project, alice):
     with pytest.raises(InvalidPicture):
-        uploads.receive(project, make_upload(b"<svg/onload=alert(1)>", name="a.jpg"), by=alice)
+        uploads.store_upload(project, make_upload(b"<svg/onload=alert(1)>", name="a.jpg"), by=alice)
     assert not Sample.objects.exists()
     assert stored_names(project) == []
 
 
 def test_the_same_bytes_are_the_same_sample(project, alice):
     data = make_picture_bytes()
-    first, _ = uploads.receive(project, make_upload(data), by=alice)
-    again, _ = uploads.receive(project, make_upload(data), by=make_user())
+    first, _ = uploads.store_upload(project, make_upload(data), by=alice)
+    again, _ = uploads.store_upload(project, make_upload(data), by=make_user())
     assert first == again
     assert len(stored_names(project)) == 1
 
 
 def test_the_same_bytes_are_another_sample_in_another_project(project, alice):
     data = make_picture_bytes()
-    first, _ = uploads.receive(project, make_upload(data), by=alice)
-    other, _ = uploads.receive(make_project(), make_upload(data), by=alice)
+    first, _ = uploads.store_upload(project, make_upload(data), by=alice)
+    other, _ = uploads.store_upload(make_project(), make_upload(data), by=alice)
     assert first != other
 
 
 def test_a_sample_that_was_let_go_gets_its_picture_back(project, alice):
     data = make_picture_bytes(size=(30, 20))
     gone = make_sample(project, location="nowhere", sha256=hashlib.sha256(data).hexdigest())
-    sample, picture = uploads.receive(project, make_upload(data), by=alice)
+    sample, picture = uploads.store_upload(project, make_upload(data), by=alice)
     assert sample.pk == gone.pk
     assert sample.read() == picture.data
     assert (sample.width, sample.height) == (30, 20)
@@ -108,7 +108,7 @@ def test_a_sample_that_was_let_go_gets_its_picture_back(project, alice):
 def test_a_picture_given_back_by_another_in_the_meantime_is_kept_once(project, alice, monkeypatch):
     data = make_picture_bytes()
     gone = make_sample(project, location="nowhere", sha256=hashlib.sha256(data).hexdigest())
-    picture, store = images.receive(data), uploads._store
+    picture, store = images.decode_upload(data), uploads._store
 
     def store_after_another(*args):
         monkeypatch.setattr(uploads, "_store", store)
@@ -122,7 +122,7 @@ def test_a_picture_given_back_by_another_in_the_meantime_is_kept_once(project, a
 
 
 def test_of_two_uploads_at_once_one_makes_the_sample(project, alice, monkeypatch):
-    picture, store = images.receive(make_picture_bytes()), uploads._store
+    picture, store = images.decode_upload(make_picture_bytes()), uploads._store
 
     def store_after_another(*args):
         monkeypatch.setattr(uploads, "_store", store)
@@ -142,7 +142,7 @@ def test_a_full_disk_is_told_and_leaves_nothing(project, alice, monkeypatch):
 
     monkeypatch.setattr("common.storages.DiskStorage._write_whole", full)
     with pytest.raises(Unavailable) as refused:
-        uploads.receive(project, make_upload(), by=alice)
+        uploads.store_upload(project, make_upload(), by=alice)
     assert refused.value.status == 503
     assert refused.value.retry_after_seconds
     assert not Sample.objects.exists()
@@ -154,33 +154,33 @@ def test_without_a_row_the_stored_picture_is_removed_again(project, alice, monke
 
     monkeypatch.setattr(uploads, "_insert", broken)
     with pytest.raises(RuntimeError):
-        uploads.receive(project, make_upload(), by=alice)
+        uploads.store_upload(project, make_upload(), by=alice)
     assert stored_names(project) == []
 
 
 def test_more_than_the_rate_is_refused_until_the_window_ends(project, alice, settings):
     settings.UPLOAD_RATE = "2/h"
     for _ in range(2):
-        uploads.receive(project, make_upload(), by=alice)
+        uploads.store_upload(project, make_upload(), by=alice)
     with pytest.raises(QuotaReached) as refused:
-        uploads.receive(project, make_upload(), by=alice)
+        uploads.store_upload(project, make_upload(), by=alice)
     assert refused.value.status == 429
     assert 0 < refused.value.retry_after_seconds <= 3601
 
 
 def test_the_rate_of_one_user_is_not_anothers(project, alice, settings):
     settings.UPLOAD_RATE = "1/h"
-    uploads.receive(project, make_upload(), by=alice)
-    uploads.receive(project, make_upload(), by=make_user())
+    uploads.store_upload(project, make_upload(), by=alice)
+    uploads.store_upload(project, make_upload(), by=make_user())
 
 
 def test_the_rate_is_counted_anew_in_the_next_window(project, alice, settings):
     settings.UPLOAD_RATE = "1/h"
-    uploads.receive(project, make_upload(), by=alice)
+    uploads.store_upload(project, make_upload(), by=alice)
     DailyUploads.objects.update(window=F("window") - 1)
-    uploads.receive(project, make_upload(), by=alice)
+    uploads.store_upload(project, make_upload(), by=alice)
     with pytest.raises(QuotaReached, match="in a short time"):
-        uploads.receive(project, make_upload(), by=alice)
+        uploads.store_upload(project, make_upload(), by=alice)
     assert DailyUploads.objects.get().pictures == 2
 
 
@@ -188,9 +188,9 @@ def test_more_than_the_quota_of_a_day_is_refused(project, alice, settings):
     settings.UPLOAD_QUOTA = 2
     data = make_picture_bytes()
     for _ in range(2):
-        uploads.receive(project, make_upload(data), by=alice)
+        uploads.store_upload(project, make_upload(data), by=alice)
     with pytest.raises(QuotaReached) as refused:
-        uploads.receive(project, make_upload(data), by=alice)
+        uploads.store_upload(project, make_upload(data), by=alice)
     assert 0 < refused.value.retry_after_seconds <= 86_401
 
 
@@ -198,14 +198,14 @@ def test_the_quota_begins_anew_with_the_day(project, alice, settings):
     settings.UPLOAD_QUOTA = 1
     yesterday = timezone.now().date() - timedelta(days=1)
     DailyUploads.objects.create(user=alice, day=yesterday, pictures=1)
-    uploads.receive(project, make_upload(), by=alice)
+    uploads.store_upload(project, make_upload(), by=alice)
     with pytest.raises(QuotaReached):
-        uploads.receive(project, make_upload(), by=alice)
+        uploads.store_upload(project, make_upload(), by=alice)
 
 
 def test_imports_are_not_counted(project, settings):
     settings.UPLOAD_QUOTA = 0
-    sample, created = uploads.keep(project, images.receive(make_picture_bytes()), by=None, origin="import")
+    sample, created = uploads.keep(project, images.decode_upload(make_picture_bytes()), by=None, origin="import")
     assert created
     assert sample.origin == "import"
 
@@ -213,7 +213,7 @@ def test_imports_are_not_counted(project, settings):
 @pytest.mark.django_db(transaction=True)
 def test_many_uploads_of_the_same_bytes_at_once_make_one_sample(settings):
     project, users = make_project(), [make_user() for _ in range(4)]
-    picture, samples, errors = images.receive(make_picture_bytes()), [], []
+    picture, samples, errors = images.decode_upload(make_picture_bytes()), [], []
 
     def upload(user):
         try:
@@ -250,18 +250,18 @@ def test_many_uploads_of_the_same_bytes_at_once_make_one_sample(settings):
     ],
 )
 def test_a_name_is_cleaned_for_display(name, shown):
-    assert uploads.shown_name(name) == shown
+    assert uploads.display_name(name) == shown
 
 
 def test_a_long_name_keeps_its_ending():
-    shown = uploads.shown_name("x" * 400 + ".jpeg")
+    shown = uploads.display_name("x" * 400 + ".jpeg")
     assert len(shown) == 200
     assert shown.endswith("….jpeg")
-    assert len(uploads.shown_name("y" * 400)) == 200
+    assert len(uploads.display_name("y" * 400)) == 200
 
 
 def test_what_is_to_be_learned_from_is_let_alone_from_then_on_whoever_sent_it_before():
-    project, picture = make_project(), images.receive(make_picture_bytes())
+    project, picture = make_project(), images.decode_upload(make_picture_bytes())
     sent, _created = uploads.keep(project, picture, by=make_user())
     assert uploads.keep_to_learn_from(project, picture, by=None) == sent
     sent.refresh_from_db()
@@ -269,7 +269,7 @@ def test_what_is_to_be_learned_from_is_let_alone_from_then_on_whoever_sent_it_be
 
 
 def test_what_was_let_go_a_moment_before_is_stored_again_to_learn_from(monkeypatch):
-    project, picture = make_project(), images.receive(make_picture_bytes())
+    project, picture = make_project(), images.decode_upload(make_picture_bytes())
     sent, _created = uploads.keep(project, picture, by=make_user())
     keep, kept = uploads.keep, []
 

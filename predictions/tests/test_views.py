@@ -107,7 +107,7 @@ def test_several_pictures_become_a_batch_with_a_page(client, alice, headers):
     waiting = client.get(url, **HTMX).content.decode()
     assert 'hx-trigger="every 1s"' in waiting and "1 of 2 done" in waiting
     jobs.discover()
-    jobs.run_due()
+    jobs.run_due_jobs()
     done = client.get(url).content.decode()
     assert "hx-trigger" not in done
     assert "2 of 2 done" in done and "1 refused" in done

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from predictions.predictors.base import Servable
+from predictions.predictors.base import ModelRef
 from predictions.predictors.local import bundles, preprocessing
-from predictions.predictors.local.ood_detector import Scope
+from predictions.predictors.local.ood_detector import OutOfDistributionDetector
 
 FILE = Path(__file__).with_name("tiny_model.tflite")
 CLASS_NAMES = ("red", "green", "blue")
@@ -41,9 +41,9 @@ def write_tiny_bundle(
     *,
     class_names: tuple[str, ...] = CLASS_NAMES,
     compiled: bytes | None = None,
-    scope: Scope | None = None,
+    scope: OutOfDistributionDetector | None = None,
     **manifest: object,
-) -> Servable:
+) -> ModelRef:
     """Keep the tiny model as a bundle in STORAGES["models"], and return how a predictor is asked for it."""
     head = io.BytesIO()
     np.savez(head, kernel=KERNEL, bias=np.zeros(3, np.float32), temperature=np.float64(1.0))
@@ -60,5 +60,5 @@ def write_tiny_bundle(
     }
     if scope:
         files[bundles.SCOPE] = scope.to_bytes()
-    reference, digest = bundles.write(project, files, facts | manifest)
-    return Servable(reference=reference, class_names=class_names, digest=digest)
+    reference, digest = bundles.write_bundle(project, files, facts | manifest)
+    return ModelRef(reference=reference, class_names=class_names, digest=digest)

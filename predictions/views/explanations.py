@@ -7,19 +7,19 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModif
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from accounts.requests import user_of
+from accounts.permissions import authenticated_user
 from common.errors import DomainError
 from predictions import explanations
 from predictions.models import Prediction
 from predictions.views import pictures
-from predictions.views.pages import for_users, own_prediction, shown
+from predictions.views.pages import for_users, get_own_prediction, prediction_context
 
 
 @for_users
 @require_safe
 def explanation(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Show where the picture spoke for `category` (without: for the answer); a refusal is shown in its place."""
-    prediction = own_prediction(request, uuid)
+    prediction = get_own_prediction(request, uuid)
     context: dict[str, Any] = {"prediction": prediction}
     status = 200
     try:
@@ -29,30 +29,32 @@ def explanation(request: HttpRequest, uuid: UUID) -> HttpResponse:
         status = error.status
     if request.headers.get("HX-Request"):
         return render(request, "predictions/_explanation.html", context | {"swapped": True}, status=status)
-    context |= shown(prediction, user_of(request))
+    context |= prediction_context(prediction, authenticated_user(request))
     return render(request, "predictions/detail.html", context, status=status)
 
 
 @for_users
 @require_safe
-def heat(request: HttpRequest, uuid: UUID) -> HttpResponse:
+def heatmap(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Serve the picture with the heat of one `category` over it."""
-    prediction = own_prediction(request, uuid)
+    prediction = get_own_prediction(request, uuid)
     if not prediction.sample.has_picture:
         raise Http404
-    found = explanations.explain(prediction)
-    name = request.GET.get("category") or explanations.answered_name(prediction, found)
-    tag = f'"{prediction.uuid}-heat-{found.index(name)}"'
+    found = explanations.explain_prediction(prediction)
+    name = request.GET.get("category") or explanations.current_category_name(prediction, found)
+    tag = f'"{prediction.uuid}-heat-{found.category_index(name)}"'
     if request.headers.get("If-None-Match") == tag:
         return HttpResponseNotModified()
-    return pictures.inert(explanations.drawn(prediction, found.heat(name)), "image/png", tag, prediction.sample)
+    return pictures.inert_response(
+        explanations.render_heatmap(prediction, found.heat(name)), "image/png", tag, prediction.sample
+    )
 
 
 def _told(prediction: Prediction, category: str) -> dict[str, Any]:
-    found = explanations.explain(prediction)
-    name = category or explanations.answered_name(prediction, found)
+    found = explanations.explain_prediction(prediction)
+    name = category or explanations.current_category_name(prediction, found)
     return {
         "explained": name,
         "explained_names": sorted(found.names),
-        "where": explanations.where(found.heat(name)),
+        "where": explanations.describe_location(found.heat(name)),
     }

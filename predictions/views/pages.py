@@ -15,9 +15,9 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from accounts import roles
 from accounts.models import User
-from accounts.requests import user_of
+from accounts.permissions import authenticated_user
 from common.errors import DomainError, InvalidInput
-from predictions import batches, classification, feedback, history, projects, registry
+from predictions import batches, classification, feedback, prediction_history, projects, registry
 from predictions.forms import HistoryForm
 from predictions.models import Batch, Feedback, Prediction, Project
 
@@ -44,21 +44,21 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 def _take(request: HttpRequest, project: Project) -> HttpResponse:
-    user = user_of(request)
+    user = authenticated_user(request)
     files = request.FILES.getlist("file")
     if not files:
         raise InvalidInput(_("Please choose a picture first."))
     if len(files) > 1:
-        address = batches.create(project, files, by=user).get_absolute_url()
+        address = batches.create_batch(project, files, by=user).get_absolute_url()
         return HttpResponseClientRedirect(address) if request.headers.get("HX-Request") else redirect(address)
     prediction = classification.classify_upload(project, files[0], by=user)
     if request.headers.get("HX-Request"):
-        return render(request, "predictions/_result.html", shown(prediction, user))
+        return render(request, "predictions/_result.html", prediction_context(prediction, user))
     return redirect(prediction)
 
 
 def _upload_page(request: HttpRequest, project: Project, error: DomainError | None = None) -> HttpResponse:
-    context = {"project": project, "live": registry.live(project), "error": error}
+    context = {"project": project, "live": registry.live_version(project), "error": error}
     response = render(request, "predictions/upload.html", context, status=error.status if error else 200)
     if error and error.retry_after_seconds is not None:
         response["Retry-After"] = str(error.retry_after_seconds)
@@ -67,35 +67,41 @@ def _upload_page(request: HttpRequest, project: Project, error: DomainError | No
 
 @for_users
 @require_GET
-def detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
+def prediction_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Show one prediction of one's own: the scores, the verdict and what became of it."""
-    return render(request, "predictions/detail.html", shown(own_prediction(request, uuid), user_of(request)))
+    return render(
+        request,
+        "predictions/detail.html",
+        prediction_context(get_own_prediction(request, uuid), authenticated_user(request)),
+    )
 
 
 @for_users
 @require_POST
 def give_feedback(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Take a verdict; a refusal is shown beside the buttons."""
-    prediction, user = own_prediction(request, uuid), user_of(request)
+    prediction, user = get_own_prediction(request, uuid), authenticated_user(request)
     error, whole = None, not request.headers.get("HX-Request")
     try:
-        feedback.give(prediction, request.POST.get("verdict", ""), by=user, category=request.POST.get("category", ""))
+        feedback.give_feedback(
+            prediction, request.POST.get("verdict", ""), by=user, category=request.POST.get("category", "")
+        )
     except DomainError as refusal:
         error = refusal
     if whole and not error:
         return redirect(prediction)
     prediction.sample.refresh_from_db()
-    context = shown(prediction, user) | {"error": error, "swapped": not whole}
+    context = prediction_context(prediction, user) | {"error": error, "swapped": not whole}
     template = "predictions/detail.html" if whole else "predictions/_verdict.html"
     return render(request, template, context, status=error.status if error else 200)
 
 
 @for_users
 @require_GET
-def show_history(request: HttpRequest) -> HttpResponse:
+def history(request: HttpRequest) -> HttpResponse:
     """Show one's own predictions, the newest first; unknown filters are refused."""
-    wanted = history.filters(request.GET.dict())
-    page = history.page(user_of(request), wanted)
+    wanted = prediction_history.parse_filters(request.GET.dict())
+    page = prediction_history.history_page(authenticated_user(request), wanted)
     parameters = {name: value for name, value in request.GET.items() if value and name != "before"}
     context = {
         "page": page,
@@ -109,20 +115,20 @@ def show_history(request: HttpRequest) -> HttpResponse:
 
 @for_users
 @require_GET
-def batch(request: HttpRequest, uuid: UUID) -> HttpResponse:
+def batch_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Show how far a batch is; the page asks again for its grid until everything is answered."""
-    mine = get_object_or_404(Batch.objects.select_related("project"), uuid=uuid, user=user_of(request))
+    mine = get_object_or_404(Batch.objects.select_related("project"), uuid=uuid, user=authenticated_user(request))
     template = "predictions/_batch.html" if request.headers.get("HX-Request") else "predictions/batch.html"
-    context = {"batch": mine, "state": batches.state(mine), "category_names": _category_names(mine.project)}
+    context = {"batch": mine, "state": batches.batch_progress(mine), "category_names": _category_names(mine.project)}
     return render(request, template, context)
 
 
 @for_users
 @require_POST
-def go_on(request: HttpRequest, uuid: UUID) -> HttpResponse:
+def resume_batch(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Try the rest of a batch again that had stopped."""
-    mine = get_object_or_404(Batch, uuid=uuid, user=user_of(request))
-    batches.go_on(mine)
+    mine = get_object_or_404(Batch, uuid=uuid, user=authenticated_user(request))
+    batches.enqueue_batch(mine)
     return redirect(mine)
 
 
@@ -132,7 +138,7 @@ def go_on(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def create_project(request: HttpRequest) -> HttpResponse:
     """Make a project from the start page."""
     try:
-        project = projects.create(request.POST.get("name", ""))
+        project = projects.create_project(request.POST.get("name", ""))
     except DomainError as error:
         messages.error(request, str(error))
     else:
@@ -141,20 +147,20 @@ def create_project(request: HttpRequest) -> HttpResponse:
     return redirect("home")
 
 
-def own_prediction(request: HttpRequest, uuid: UUID) -> Prediction:
+def get_own_prediction(request: HttpRequest, uuid: UUID) -> Prediction:
     """Return a prediction of the user's own; Http404 for any other."""
-    mine = Prediction.objects.visible_to(request.user).select_related(*history.DETAILS)
+    mine = Prediction.objects.visible_to(request.user).select_related(*prediction_history.RELATED_FIELDS)
     return get_object_or_404(mine, uuid=uuid)
 
 
-def shown(prediction: Prediction, user: User) -> dict[str, Any]:
+def prediction_context(prediction: Prediction, user: User) -> dict[str, Any]:
     """Return what the templates need to show one prediction with its verdict."""
-    given: Feedback | None = feedback.of(prediction, user)
+    given: Feedback | None = feedback.get_feedback(prediction, user)
     return {
         "prediction": prediction,
         "project": prediction.project,
         "given": given,
-        "is_open": feedback.is_open(prediction, given),
+        "is_open": feedback.can_change_feedback(prediction, given),
         "category_names": _category_names(prediction.project),
     }
 

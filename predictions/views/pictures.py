@@ -13,7 +13,7 @@ from django.views.decorators.http import require_safe
 
 from accounts import roles
 from accounts.models import User
-from accounts.requests import user_of
+from accounts.permissions import authenticated_user
 from common.errors import Unavailable
 from common.media import images
 from predictions.models import Sample
@@ -37,7 +37,7 @@ def picture(request: HttpRequest, uuid: UUID) -> HttpResponse:
     media_type = sample.media_type if sample.media_type in SAFE_TYPES else "application/octet-stream"
     if settings.AZURE_STORAGE_LINKS and hasattr(sample.storage, "temporary_link"):
         return _link(sample, media_type)
-    return inert(read(sample), media_type, tag, sample)
+    return inert_response(read_or_404(sample), media_type, tag, sample)
 
 
 @login_required
@@ -48,14 +48,14 @@ def thumbnail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     tag = f'"{sample.uuid}-{THUMBNAIL_SIDE}"'
     if request.headers.get("If-None-Match") == tag:
         return HttpResponseNotModified()
-    return inert(small(sample, THUMBNAIL_SIDE), "image/jpeg", tag, sample)
+    return inert_response(thumbnail_bytes(sample, THUMBNAIL_SIDE), "image/jpeg", tag, sample)
 
 
 def _link(sample: Sample, media_type: str) -> HttpResponse:
     """Send the browser to the storage itself, with a link that is good for a few minutes and for this picture alone."""
     storage: Any = sample.storage
     try:
-        link = storage.temporary_link(sample.file_name, media_type=media_type, file_name=_file_name(sample, media_type))
+        link = storage.signed_url(sample.file_name, media_type=media_type, file_name=_file_name(sample, media_type))
     except OSError as error:
         raise _unavailable() from error
     response = HttpResponseRedirect(link)
@@ -63,19 +63,19 @@ def _link(sample: Sample, media_type: str) -> HttpResponse:
     return response
 
 
-def may_see(user: User, sample: Sample) -> bool:
+def can_view_picture(user: User, sample: Sample) -> bool:
     """Say whether a user asked about this picture, or is one of those who review pictures."""
     return user.has_perm(roles.REVIEW) or sample.predictions.filter(user=user).exists()
 
 
 def _visible(request: HttpRequest, uuid: UUID) -> Sample:
     sample = get_object_or_404(Sample, uuid=uuid)
-    if not may_see(user_of(request), sample) or not sample.has_picture:
+    if not can_view_picture(authenticated_user(request), sample) or not sample.has_picture:
         raise Http404
     return sample
 
 
-def read(sample: Sample) -> bytes:
+def read_or_404(sample: Sample) -> bytes:
     """Return a stored picture; Http404 if its file is gone. Raises Unavailable when the store does not answer."""
     try:
         return sample.read()
@@ -85,11 +85,11 @@ def read(sample: Sample) -> bytes:
         raise _unavailable() from error
 
 
-def small(sample: Sample, side: int) -> bytes:
+def thumbnail_bytes(sample: Sample, side: int) -> bytes:
     """Return a stored picture as a small JPEG. Raises as `read` does; Http404 if what is stored is damaged."""
-    data = read(sample)
+    data = read_or_404(sample)
     try:
-        return images.thumbnail(data, side)
+        return images.make_thumbnail(data, side)
     except OSError as error:
         logger.error("The stored picture %s is damaged: %s", sample.file_name, error)
         raise Http404 from error
@@ -103,7 +103,7 @@ def _file_name(sample: Sample, media_type: str) -> str:
     return f"{sample.uuid}.{media_type.rpartition('/')[2].replace('jpeg', 'jpg')}"
 
 
-def inert(data: bytes, media_type: str, tag: str, sample: Sample) -> HttpResponse:
+def inert_response(data: bytes, media_type: str, tag: str, sample: Sample) -> HttpResponse:
     """Answer with bytes that no browser will run, whatever they may be."""
     response = HttpResponse(data, content_type=media_type)
     response["Content-Security-Policy"] = POLICY

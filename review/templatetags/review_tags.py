@@ -16,7 +16,7 @@ register = template.Library()
 def look_up_outcomes(predictions: Iterable[Prediction]) -> str:
     """Put the ruling on the sample of each prediction of a list, in one query for all; shows nothing by itself."""
     samples = [prediction.sample for prediction in predictions]
-    found = decisions.newest_for(samples)
+    found = decisions.latest_decisions(samples)
     for sample in samples:
         sample.newest_decision = found.get(sample.pk)  # type: ignore[attr-defined]
     return ""
@@ -28,7 +28,7 @@ def review_outcome(sample: Sample) -> dict[str, Any]:
 
     One query, or none after `{% look_up_outcomes %}` of the list that it is in.
     """
-    decision = sample.newest_decision if hasattr(sample, "newest_decision") else decisions.newest(sample)
+    decision = sample.newest_decision if hasattr(sample, "newest_decision") else decisions.latest_decision(sample)
     if decision and decision.outcome == Decision.Outcome.REOPENED:
         decision = None
     return {"decision": decision}

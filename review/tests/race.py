@@ -18,7 +18,7 @@ def review_until_empty(reviewer) -> None:
     from review import decisions, queue
 
     while sample := queue.lease_next(reviewer):
-        decisions.confirm(sample, by=reviewer)
+        decisions.confirm_prediction(sample, by=reviewer)
     connection.close()
 
 

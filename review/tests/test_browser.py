@@ -18,7 +18,7 @@ def project():
 
     from accounts import roles
 
-    roles.sync_after_migrate(sender=apps.get_app_config("accounts"))
+    roles.sync_role_groups(sender=apps.get_app_config("accounts"))
     project = make_project()
     make_live_model(project)
     return project

@@ -16,7 +16,7 @@ def project():
 
 
 def truth(project) -> dict[int, int]:
-    return dict(ground_truth.labelled(project).values_list("pk", "true_category_id"))
+    return dict(ground_truth.labelled_samples(project).values_list("pk", "true_category_id"))
 
 
 def test_the_newest_ruling_counts(project):

@@ -5,9 +5,9 @@ from django.utils import timezone
 
 from predictions.models import Feedback, Prediction, Sample
 from predictions.tests.factories import make_category, make_feedback, make_live_model, make_prediction, make_project
-from review import decisions, horizon, leases, queue
-from review.models import Decision, Horizon, Lease
-from review.queue import Filters, Reason
+from review import decisions, leases, low_water_mark, queue
+from review.models import Decision, Lease, LowWaterMark
+from review.queue import QueueFilters, Reason
 from review.tests.factories import make_answer, make_decision, make_nok, make_reviewer
 
 pytestmark = pytest.mark.django_db
@@ -27,14 +27,14 @@ def waiting(project=None) -> list[tuple[int, str]]:
 def test_a_nok_waits_with_its_reason(project):
     sample = make_nok(project)
     assert waiting() == [(sample.pk, "nok")]
-    assert queue.reason_of(sample) == Reason.NOK
+    assert queue.review_reason(sample) == Reason.NOK
 
 
 def test_a_confident_answer_that_nobody_complained_about_does_not_wait(project):
     prediction = make_answer(project)
     make_feedback(prediction, "OK")
     assert waiting() == []
-    assert queue.reason_of(prediction.sample) is None
+    assert queue.review_reason(prediction.sample) is None
 
 
 def test_each_reason_is_found_in_the_order_of_urgency(project):
@@ -53,10 +53,13 @@ def test_each_reason_is_found_in_the_order_of_urgency(project):
         (drawn.pk, "audit"),
     ]
     assert waiting() == expected
-    assert [(pk, str(reason)) for reason in Reason for pk in queue.waiting(reason) if pk != strange.pk] == [
+    assert [(pk, str(reason)) for reason in Reason for pk in queue.waiting_samples(reason) if pk != strange.pk] == [
         pair for pair in expected if pair[0] != strange.pk
     ]
-    assert [reason for reason in Reason if strange.pk in queue.waiting(reason)] == [Reason.UNFAMILIAR, Reason.ABSTAINED]
+    assert [reason for reason in Reason if strange.pk in queue.waiting_samples(reason)] == [
+        Reason.UNFAMILIAR,
+        Reason.ABSTAINED,
+    ]
 
 
 def test_the_most_urgent_of_several_reasons_counts(project):
@@ -69,7 +72,7 @@ def test_what_was_decided_does_not_wait_any_more(project):
     sample = make_nok(project)
     make_decision(sample)
     assert waiting() == []
-    assert list(queue.waiting(Reason.NOK)) == []
+    assert list(queue.waiting_samples(Reason.NOK)) == []
 
 
 def test_what_was_reopened_waits_again(project):
@@ -97,19 +100,19 @@ def test_the_audit_can_be_switched_off_and_made_complete(project, settings):
 def test_little_confidence_is_sought_among_the_newest_answers_only(project, settings):
     settings.REVIEW_RECENT = 2
     old, *_, newest = [make_answer(project, confidence=0.2).sample for _ in range(3)]
-    assert old.pk not in queue.waiting(Reason.LOW_CONFIDENCE)
-    assert next(queue.waiting(Reason.LOW_CONFIDENCE)) == newest.pk
+    assert old.pk not in queue.waiting_samples(Reason.LOW_CONFIDENCE)
+    assert next(queue.waiting_samples(Reason.LOW_CONFIDENCE)) == newest.pk
 
 
 def test_those_who_asked_are_served_in_turn(project):
     first, second = make_nok(project), make_nok(project)
-    assert list(queue.waiting(Reason.NOK)) == [first.pk, second.pk]
+    assert list(queue.waiting_samples(Reason.NOK)) == [first.pk, second.pk]
 
 
 def test_a_sample_with_two_noks_comes_once(project):
     sample = make_nok(project)
     make_feedback(make_prediction(sample=sample, project=project), "NOK")
-    assert list(queue.waiting(Reason.NOK)) == [sample.pk]
+    assert list(queue.waiting_samples(Reason.NOK)) == [sample.pk]
 
 
 def test_other_projects_are_left_out(project):
@@ -118,7 +121,7 @@ def test_other_projects_are_left_out(project):
     make_nok(other)
     mine = make_nok(project)
     assert waiting(project) == [(mine.pk, "nok")]
-    assert list(queue.waiting(Reason.NOK, Filters(project=project))) == [mine.pk]
+    assert list(queue.waiting_samples(Reason.NOK, QueueFilters(project=project))) == [mine.pk]
 
 
 def test_filters_by_version_and_by_what_model_and_user_said(project):
@@ -130,7 +133,7 @@ def test_filters_by_version_and_by_what_model_and_user_said(project):
     ).prediction.sample
 
     def found(**filters):
-        return list(queue.waiting(Reason.NOK, Filters(**filters)))
+        return list(queue.waiting_samples(Reason.NOK, QueueFilters(**filters)))
 
     assert found(version=second_version.pk) == [second.pk]
     assert found(suggested="sushi") == [first.pk]
@@ -159,7 +162,7 @@ def test_a_lease_that_does_not_fit_the_filters_is_given_back(project):
     sample = make_nok(project)
     alice = make_reviewer()
     queue.lease_next(alice)
-    assert queue.lease_next(alice, Filters(reason="audit")) is None
+    assert queue.lease_next(alice, QueueFilters(reason="audit")) is None
     assert queue.lease_next(make_reviewer()) == sample
 
 
@@ -167,30 +170,30 @@ def test_a_skipped_sample_goes_to_others_only(project):
     sample = make_nok(project)
     alice = make_reviewer()
     queue.lease_next(alice)
-    leases.skip(sample, alice)
+    leases.skip_sample(sample, alice)
     assert queue.lease_next(alice) is None
     assert queue.lease_next(make_reviewer()) == sample
     leases.release_all(Lease.objects.get().reviewer)
-    leases.unskip(alice)
+    leases.clear_skips(alice)
     assert queue.lease_next(alice) == sample
 
 
 def test_the_reviewer_is_told_what_comes_next_up_to_a_limit(project):
     samples = [make_nok(project).pk for _ in range(3)]
-    assert queue.upcoming(make_reviewer()) == samples
-    assert queue.upcoming(make_reviewer(), limit=2) == samples[:2]
+    assert queue.upcoming_samples(make_reviewer()) == samples
+    assert queue.upcoming_samples(make_reviewer(), limit=2) == samples[:2]
 
 
 def test_a_sample_decided_while_it_was_being_leased_is_passed_over(project, monkeypatch):
     gone, left = make_nok(project), make_nok(project)
-    take = leases.take
+    take = leases.acquire
 
     def decided_meanwhile(sample, reviewer):
         if sample == gone:
             make_decision(gone)
         return take(sample, reviewer)
 
-    monkeypatch.setattr(leases, "take", decided_meanwhile)
+    monkeypatch.setattr(leases, "acquire", decided_meanwhile)
     assert queue.lease_next(make_reviewer()) == left
     assert not Lease.objects.filter(sample=gone).exists()
 
@@ -204,32 +207,32 @@ def test_nothing_decided_is_read_again_behind_the_horizon(project, django_assert
         make_decision(make_nok(project))
     waits = make_nok(project)
     age_feedback()
-    queue.look_for_the_horizon()
-    assert horizon.of("NOK") == Feedback.objects.get(prediction__sample=waits).pk - 1
-    assert list(queue.waiting(Reason.NOK)) == [waits.pk]
+    queue.advance_marks()
+    assert low_water_mark.get_mark("NOK") == Feedback.objects.get(prediction__sample=waits).pk - 1
+    assert list(queue.waiting_samples(Reason.NOK)) == [waits.pk]
 
 
 def test_fresh_verdicts_stay_before_the_horizon(project):
     make_decision(make_nok(project))
-    queue.look_for_the_horizon()
-    assert horizon.of("NOK") == 0
+    queue.advance_marks()
+    assert low_water_mark.get_mark("NOK") == 0
 
 
 def test_an_undone_ruling_comes_back_from_behind_the_horizon(project):
     sample, alice = make_nok(project), make_reviewer()
-    decisions.discard(sample, by=alice, prediction=Prediction.objects.get())
+    decisions.discard_sample(sample, by=alice, prediction=Prediction.objects.get())
     age_feedback()
-    queue.look_for_the_horizon()
-    assert horizon.of("NOK") > 0
-    decisions.undo(alice)
-    assert list(queue.waiting(Reason.NOK)) == [sample.pk]
+    queue.advance_marks()
+    assert low_water_mark.get_mark("NOK") > 0
+    decisions.undo_latest(alice)
+    assert list(queue.waiting_samples(Reason.NOK)) == [sample.pk]
 
 
 def test_a_long_way_over_what_was_decided_moves_the_horizon(project, monkeypatch):
-    monkeypatch.setattr(queue, "STEPS", (1, 1))
+    monkeypatch.setattr(queue, "SCAN_STEPS", (1, 1))
     for _ in range(3):
         make_decision(make_nok(project))
     waits = make_nok(project)
     age_feedback()
-    assert list(queue.waiting(Reason.NOK)) == [waits.pk]
-    assert Horizon.objects.get(verdict="NOK").feedback_id > 0
+    assert list(queue.waiting_samples(Reason.NOK)) == [waits.pk]
+    assert LowWaterMark.objects.get(verdict="NOK").feedback_id > 0

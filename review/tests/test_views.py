@@ -197,7 +197,7 @@ def test_a_suggested_name_that_has_become_a_category_is_not_offered_a_second_tim
 
 
 def test_a_suggested_category_has_its_button_however_many_there_are(client, alice, project, monkeypatch):
-    monkeypatch.setattr(card, "MOST_BUTTONS", 1)
+    monkeypatch.setattr(card, "MAX_BUTTONS", 1)
     make_nok(project, suggestion="pizza")
     category, other = make_category(project, "zz pizza"), make_category(project, "pizza")
     page = client.get(QUEUE).content.decode()
@@ -225,7 +225,7 @@ def test_a_page_keeps_its_lease_and_gives_it_back(client, alice, project):
     renew, leave = (reverse(f"review:{name}", args=[sample.uuid]) for name in ("renew", "leave"))
     assert client.post(renew).status_code == 204
     assert client.post(leave).status_code == 204
-    leases.take(sample, make_reviewer())
+    leases.acquire(sample, make_reviewer())
     assert client.post(renew).status_code == 409
 
 
@@ -247,7 +247,7 @@ def test_a_decided_sample_can_be_opened_with_its_history(client, alice, project)
 
 def test_a_sample_on_another_screen_shows_no_buttons(client, alice, project):
     sample = make_nok(project)
-    leases.take(sample, make_reviewer())
+    leases.acquire(sample, make_reviewer())
     page = client.get(reverse("review:sample", args=[sample.uuid])).content.decode()
     assert "Another reviewer is looking" in page
     assert reverse("review:decide", args=[sample.uuid]) not in page

@@ -21,19 +21,19 @@ SCRATCH = "scratch"
 
 def _bundled(parameters: Mapping[str, Any]) -> Backbone:
     from training.backbones import bundled
-    from training.backbones.base import digest_of
+    from training.backbones.base import weights_digest
 
     if not bundled.WEIGHTS.exists():
         raise TrainingFailed(
             _("The bundled backbone's file %(path)s is missing. Restore it, or choose another backbone.")
             % {"path": bundled.WEIGHTS}
         )
-    digest = digest_of(bundled.WEIGHTS, "bundled", bundled.INPUT_SIZE)
-    return Backbone("bundled", digest, bundled.INPUT_SIZE, bundled.FEATURES, bundled.build)
+    digest = weights_digest(bundled.WEIGHTS, "bundled", bundled.INPUT_SIZE)
+    return Backbone("bundled", digest, bundled.INPUT_SIZE, bundled.FEATURES, bundled.load_network)
 
 
 def _imagenet(name: str, parameters: Mapping[str, Any]) -> Backbone:
-    return imagenet.find(name, str(parameters.get("weights", "")))
+    return imagenet.find_backbone(name, str(parameters.get("weights", "")))
 
 
 FROZEN: dict[str, Callable[[Mapping[str, Any]], Backbone]] = {
@@ -42,13 +42,13 @@ FROZEN: dict[str, Callable[[Mapping[str, Any]], Backbone]] = {
 }
 
 
-def names() -> list[str]:
+def backbone_names() -> list[str]:
     """Return the names of all backbones, the default one first."""
     every = [*FROZEN, SCRATCH]
     return sorted(every, key=lambda name: name != settings.DEFAULT_BACKBONE)
 
 
-def get(name: str, parameters: Mapping[str, Any] | None = None) -> Backbone:
+def load(name: str, parameters: Mapping[str, Any] | None = None) -> Backbone:
     """Return a frozen backbone.
 
     Raises:
@@ -57,6 +57,6 @@ def get(name: str, parameters: Mapping[str, Any] | None = None) -> Backbone:
     if name not in FROZEN:
         raise TrainingFailed(
             _("There is no backbone “%(name)s”. Choose one of: %(names)s.")
-            % {"name": name, "names": ", ".join(names())}
+            % {"name": name, "names": ", ".join(backbone_names())}
         )
     return FROZEN[name](parameters or {})

@@ -26,7 +26,7 @@ class Backbone:
     build: Callable[[], "keras.Model"]
 
 
-def digest_of(path: Path, architecture: str, input_size: int) -> str:
+def weights_digest(path: Path, architecture: str, input_size: int) -> str:
     """Return a backbone's digest from its file of weights."""
     digest = hashlib.sha256(f"{architecture} {input_size}\n".encode())
     digest.update(path.read_bytes())

@@ -21,7 +21,7 @@ STAGES = ((64, 32, 2), (160, 64, 3), (320, 128, 3))
 STEM = 24
 
 
-def network() -> keras.Model:
+def build_network() -> keras.Model:
     """The architecture with fresh weights; the convolution of place NN is named conv_NN."""
     import keras
     from keras import layers
@@ -45,11 +45,11 @@ def network() -> keras.Model:
     return keras.Model(inputs, layers.GlobalAveragePooling2D(name="features")(x), name="bundled")
 
 
-def build(weights: Path = WEIGHTS) -> keras.Model:
+def load_network(weights: Path = WEIGHTS) -> keras.Model:
     """The trained network, ready to compute feature vectors."""
     import numpy as np
 
-    model = network()
+    model = build_network()
     with np.load(weights) as stored:
         model.set_weights([stored[name].astype("float32") for name in stored.files])
     model.trainable = False

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from training.backbones.base import Backbone, digest_of
-from training.backbones.keras_session import import_quietly
+from training.backbones.base import Backbone, weights_digest
+from training.backbones.keras_session import import_keras_quietly
 from training.trainers.base import TrainingFailed
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ FETCH_TIMEOUT_SECONDS = 20.0
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkSpec:
     """One architecture and where its weights are; all take squares of `input_size` and are pooled by averaging.
 
     `function` is its name in `keras.applications`. `folder` and `file` are the published weights without the
@@ -56,7 +56,7 @@ class Network:
 
 
 NETWORKS = {
-    "imagenet": Network(
+    "imagenet": NetworkSpec(
         function="MobileNetV2",
         architecture="mobilenet_v2_1.0",
         features=1280,
@@ -64,7 +64,7 @@ NETWORKS = {
         file="mobilenet_v2_weights_tf_dim_ordering_tf_kernels_1.0_224_no_top.h5",
         scales=False,
     ),
-    "mobilenetv3small": Network(
+    "mobilenetv3small": NetworkSpec(
         function="MobileNetV3Small",
         architecture="mobilenet_v3_small_1.0",
         features=576,
@@ -72,7 +72,7 @@ NETWORKS = {
         file="weights_mobilenet_v3_small_224_1.0_float_no_top_v2.h5",
         md5="d3e8ec802a04aa4fc771ee12a9a9b836",
     ),
-    "mobilenetv3large": Network(
+    "mobilenetv3large": NetworkSpec(
         function="MobileNetV3Large",
         architecture="mobilenet_v3_large_1.0",
         features=960,
@@ -80,7 +80,7 @@ NETWORKS = {
         file="weights_mobilenet_v3_large_224_1.0_float_no_top_v2.h5",
         md5="07fb09a5933dd0c8eaafa16978110389",
     ),
-    "efficientnetv2b0": Network(
+    "efficientnetv2b0": NetworkSpec(
         function="EfficientNetV2B0",
         architecture="efficientnet_v2_b0",
         features=1280,
@@ -91,7 +91,7 @@ NETWORKS = {
 }
 
 
-def find(name: str, weights: str = "") -> Backbone:
+def find_backbone(name: str, weights: str = "") -> Backbone:
     """Return the backbone with the weights of this path, or of `CLASSIFR_WEIGHTS_DIR`, or as Keras fetches them.
 
     Raises:
@@ -99,23 +99,23 @@ def find(name: str, weights: str = "") -> Backbone:
     """
     network = NETWORKS[name]
     path = _given(weights) if weights else _kept(network) or _fetched(network)
-    digest = digest_of(path, network.architecture, network.input_size)
-    return Backbone(name, digest, network.input_size, network.features, partial(build, name, path))
+    digest = weights_digest(path, network.architecture, network.input_size)
+    return Backbone(name, digest, network.input_size, network.features, partial(load_network, name, path))
 
 
-def at_hand() -> list[str]:
+def available_offline() -> list[str]:
     """Return the names of the networks whose weights lie in `CLASSIFR_WEIGHTS_DIR`: nothing is fetched for them."""
     return [name for name, network in NETWORKS.items() if _kept(network)]
 
 
-def build(name: str, weights: Path) -> "keras.Model":
+def load_network(name: str, weights: Path) -> "keras.Model":
     """Return the network without its classifier. Raises TrainingFailed if the file holds other weights."""
     import keras
 
     network = NETWORKS[name]
     pixels = keras.layers.Input((network.input_size, network.input_size, 3), name="pixels")
     scaled = pixels if network.scales else keras.layers.Rescaling(1 / 127.5, -1.0, name="scaled")(pixels)
-    body = untrained(name)
+    body = untrained_network(name)
     try:
         body.load_weights(weights)
     except (OSError, ValueError, KeyError) as error:
@@ -128,7 +128,7 @@ def build(name: str, weights: Path) -> "keras.Model":
     return model
 
 
-def untrained(name: str) -> "keras.Model":
+def untrained_network(name: str) -> "keras.Model":
     """Return the bare network with random weights, in the form that files of weights are of."""
     import keras
 
@@ -146,16 +146,16 @@ def _given(weights: str) -> Path:
     return path
 
 
-def _kept(network: Network) -> Path | None:
+def _kept(network: NetworkSpec) -> Path | None:
     if not settings.CLASSIFR_WEIGHTS_DIR:
         return None
     folder = Path(settings.CLASSIFR_WEIGHTS_DIR)
     return next((folder / name for name in (network.file, network.own_file) if (folder / name).is_file()), None)
 
 
-def _fetched(network: Network) -> Path:
+def _fetched(network: NetworkSpec) -> Path:
     """Let Keras fetch the file, or find it where it did before."""
-    import_quietly()
+    import_keras_quietly()
     import keras
 
     try:

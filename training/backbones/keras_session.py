@@ -10,7 +10,7 @@ from contextlib import contextmanager
 CHATTER = (b"absl::InitializeLog()", b"oneDNN custom operations are on", b"cpu_feature_guard")
 
 
-def import_quietly() -> None:
+def import_keras_quietly() -> None:
     """Import TensorFlow for work on the CPU, and keep its start-up chatter off the console."""
     if "tensorflow" in sys.modules:
         return

@@ -19,7 +19,7 @@ EPOCHS = 60
 PATIENCE = 12
 BATCH = 32
 LEARNING_RATE = 1e-3
-SHOWN = ("loss", "val_loss", "accuracy", "val_accuracy")
+TRACKED_METRICS = ("loss", "val_loss", "accuracy", "val_accuracy")
 MARGIN = 8  # pixels by which a training picture is shifted at most
 
 Labelled = tuple[np.ndarray, np.ndarray]
@@ -27,14 +27,14 @@ Watch = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
-class Learned:
+class TrainedNetwork:
     """The network without its classifier, and a value per epoch for each curve."""
 
     network: "keras.Model"
     curves: Mapping[str, list[float]]
 
 
-def network(classes: int, size: int = INPUT_SIZE) -> "keras.Model":
+def build_network(classes: int, size: int = INPUT_SIZE) -> "keras.Model":
     """Return the untrained network with a classifier on top; its layer `features` is what stays."""
     import keras
     from keras import layers
@@ -51,7 +51,7 @@ def network(classes: int, size: int = INPUT_SIZE) -> "keras.Model":
     return keras.Model(pixels, layers.Dense(classes, name="classifier")(x), name="scratch")
 
 
-def learn(
+def train_network(
     train: Labelled,
     validation: Labelled,
     weights: np.ndarray,
@@ -60,7 +60,7 @@ def learn(
     seed: int,
     epochs: int = EPOCHS,
     watch: Watch = lambda done, total, note: None,
-) -> Learned:
+) -> TrainedNetwork:
     """Train the network; stop when the validation loss (without one, the training loss) no longer falls.
 
     Args:
@@ -75,7 +75,7 @@ def learn(
 
     keras.utils.set_random_seed(seed % 2**32)
     tf.config.experimental.enable_op_determinism()
-    model = network(classes, train[0].shape[1])
+    model = build_network(classes, train[0].shape[1])
     watched = "val_loss" if len(validation[1]) else "loss"
     model.compile(
         optimizer=keras.optimizers.AdamW(LEARNING_RATE, weight_decay=1e-4),
@@ -95,8 +95,10 @@ def learn(
     )
     trained = keras.Model(model.input, model.get_layer("features").output, name="scratch")
     trained.trainable = False
-    curves = {_curve(name): list(map(float, values)) for name, values in history.history.items() if name in SHOWN}
-    return Learned(trained, curves)
+    curves = {
+        _curve(name): list(map(float, values)) for name, values in history.history.items() if name in TRACKED_METRICS
+    }
+    return TrainedNetwork(trained, curves)
 
 
 def _batches(train: Labelled, weights: np.ndarray, seed: int) -> "keras.utils.PyDataset":
@@ -116,7 +118,7 @@ def _batches(train: Labelled, weights: np.ndarray, seed: int) -> "keras.utils.Py
 
         def __getitem__(self, place: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
             rows = self.order[place * BATCH : (place + 1) * BATCH]
-            return augmented(pixels[rows], self.rng), labels[rows], weights[rows]
+            return augment_shift(pixels[rows], self.rng), labels[rows], weights[rows]
 
         def on_epoch_end(self) -> None:
             self.order = self.rng.permutation(len(labels))
@@ -124,7 +126,7 @@ def _batches(train: Labelled, weights: np.ndarray, seed: int) -> "keras.utils.Py
     return Batches()
 
 
-def augmented(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def augment_shift(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a batch with every picture mirrored or not, shifted and its contrast changed, as float32."""
     result = np.empty(pixels.shape, np.float32)
     size = pixels.shape[1]
@@ -138,7 +140,7 @@ def augmented(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _note(logs: Mapping[str, Any]) -> str:
-    return ", ".join(f"{_curve(name)} {value:.3f}" for name, value in logs.items() if name in SHOWN)
+    return ", ".join(f"{_curve(name)} {value:.3f}" for name, value in logs.items() if name in TRACKED_METRICS)
 
 
 def _curve(name: str) -> str:

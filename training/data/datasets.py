@@ -22,10 +22,10 @@ from accounts.models import User
 from common.errors import Conflict
 from predictions.models import Category, Project, Sample
 from review import ground_truth
-from training.models import DatasetItem, DatasetVersion, FurtherLabel
+from training.models import AdditionalLabel, DatasetItem, DatasetVersion
 
-FEWEST_PICTURES = 5
-FEWEST_CATEGORIES = 2
+MIN_PICTURES = 5
+MIN_CATEGORIES = 2
 TRAIN_PERCENT = 70
 VALIDATION_PERCENT = 15
 
@@ -33,14 +33,14 @@ Split = DatasetItem.Split
 VECTORS_ONLY = Q(location=Sample.Location.NOWHERE, origin=Sample.Origin.DEMO)  # the demo comes without its pictures
 
 
-class TooLittleToLearn(Conflict):
+class NotEnoughData(Conflict):
     """There are not enough labelled pictures for a data set."""
 
     code = "too_little_to_learn"
 
 
 @dataclass(frozen=True)
-class LeftOut:
+class ExcludedCategory:
     """A category that is not in the data set, and why."""
 
     category: str
@@ -54,19 +54,19 @@ class LeftOut:
                 "“%(category)s” is left out: it has %(count)d picture, and needs at least %(fewest)d.",
                 "“%(category)s” is left out: it has %(count)d pictures, and needs at least %(fewest)d.",
                 self.pictures,
-            ) % {"category": self.category, "count": self.pictures, "fewest": FEWEST_PICTURES}
+            ) % {"category": self.category, "count": self.pictures, "fewest": MIN_PICTURES}
         return _("“%(category)s” is left out: none of its pictures falls into the part for training. Add more.") % {
             "category": self.category
         }
 
 
 @dataclass(frozen=True)
-class Content:
+class DatasetContent:
     """What a data set frozen now would hold."""
 
     items: list[tuple[int, str, list[Category]]]  # sample id, its sha256, its categories: one, or more if multilabel
     counts: dict[str, Counter[str]]  # category name -> split -> pictures that show it
-    left_out: list[LeftOut] = field(default_factory=list)
+    left_out: list[ExcludedCategory] = field(default_factory=list)
 
     @property
     def digest(self) -> str:
@@ -87,7 +87,7 @@ class Content:
 
 
 @dataclass(frozen=True)
-class Diff:
+class DatasetDiff:
     """How a data set version differs from an earlier one, in pictures."""
 
     added: int
@@ -107,45 +107,45 @@ def split_of(sha256: str) -> str:
     return Split.VALIDATION if place < TRAIN_PERCENT + VALIDATION_PERCENT else Split.TEST
 
 
-def collect(project: Project) -> Content:
+def collect_labelled(project: Project) -> DatasetContent:
     """Look up what is true now, and which categories have enough of it.
 
     Pictures that were let go cannot be learned from; those of the demo never were here, but their feature vectors are.
     """
     by_category: dict[int, list[tuple[int, str]]] = defaultdict(list)
     usable = ~Q(location=Sample.Location.NOWHERE) | VECTORS_ONLY
-    rows = ground_truth.labelled(project).filter(usable).order_by("sha256")
-    further = ground_truth.further(project)
+    rows = ground_truth.labelled_samples(project).filter(usable).order_by("sha256")
+    additional = ground_truth.additional_categories(project)
     for pk, sha256, category in rows.values_list("pk", "sha256", "true_category_id").iterator(5000):  # type: ignore[misc]
-        for each in (category, *further.get(pk, ())):
+        for each in (category, *additional.get(pk, ())):
             by_category[each].append((pk, sha256))
     shown: dict[tuple[int, str], list[Category]] = defaultdict(list)
     counts, left_out = {}, []
     for category in project.categories.all():
         samples = by_category[category.pk]
         splits = Counter(split_of(sha256) for _pk, sha256 in samples)
-        if len(samples) < FEWEST_PICTURES:
-            left_out.append(LeftOut(category.name, len(samples), "few"))
+        if len(samples) < MIN_PICTURES:
+            left_out.append(ExcludedCategory(category.name, len(samples), "few"))
         elif not splits[Split.TRAIN]:
-            left_out.append(LeftOut(category.name, len(samples), "untrainable"))
+            left_out.append(ExcludedCategory(category.name, len(samples), "untrainable"))
         else:
             for sample in samples:
                 shown[sample].append(category)
             counts[category.name] = splits
-    return Content([(*sample, categories) for sample, categories in shown.items()], counts, left_out)
+    return DatasetContent([(*sample, categories) for sample, categories in shown.items()], counts, left_out)
 
 
 @transaction.atomic
-def freeze(project: Project, *, by: User | None = None) -> DatasetVersion:
+def freeze_dataset(project: Project, *, by: User | None = None) -> DatasetVersion:
     """Write down what is true now as the next version; the same content again is the version that exists.
 
     Raises:
         TooLittleToLearn: if fewer than two categories have enough pictures.
     """
     Project.objects.select_for_update().get(pk=project.pk)
-    content = collect(project)
-    if len(content.counts) < FEWEST_CATEGORIES:
-        raise TooLittleToLearn(_too_little(content.left_out))
+    content = collect_labelled(project)
+    if len(content.counts) < MIN_CATEGORIES:
+        raise NotEnoughData(_too_little(content.left_out))
     digest = content.digest
     if existing := project.datasets.filter(digest=digest).first():
         return existing
@@ -160,9 +160,9 @@ def freeze(project: Project, *, by: User | None = None) -> DatasetVersion:
         ),
         batch_size=2000,
     )
-    FurtherLabel.objects.bulk_create(
+    AdditionalLabel.objects.bulk_create(
         (
-            FurtherLabel(item=item, category=category)
+            AdditionalLabel(item=item, category=category)
             for item, (_pk, _sha256, categories) in zip(items, content.items, strict=True)
             for category in categories[1:]
         ),
@@ -171,50 +171,50 @@ def freeze(project: Project, *, by: User | None = None) -> DatasetVersion:
     return dataset
 
 
-def counts(dataset: DatasetVersion) -> dict[str, Counter[str]]:
+def category_counts(dataset: DatasetVersion) -> dict[str, Counter[str]]:
     """Return how many pictures show each category in each split, under the category's present name."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for name, split, pictures in dataset.items.values_list("category__name", "split").annotate(pictures=Count("pk")):
         found[name][split] += pictures
-    also = FurtherLabel.objects.filter(item__dataset=dataset).values_list("category__name", "item__split")
+    also = AdditionalLabel.objects.filter(item__dataset=dataset).values_list("category__name", "item__split")
     for name, split, pictures in also.annotate(pictures=Count("pk")):
         found[name][split] += pictures
     return dict(sorted(found.items()))
 
 
-def totals(dataset: DatasetVersion) -> list[int]:
+def split_totals(dataset: DatasetVersion) -> list[int]:
     """Return how many pictures each split has; one that shows several categories counts once."""
     found = dict(dataset.items.values_list("split").annotate(pictures=Count("pk")))
     return [found.get(split, 0) for split in Split.values]
 
 
-def further_names(dataset: DatasetVersion) -> dict[int, tuple[str, ...]]:
-    """Return the present names of the further categories by item; of items with one category nothing."""
+def additional_names(dataset: DatasetVersion) -> dict[int, tuple[str, ...]]:
+    """Return the present names of the additional categories by item; of items with one category nothing."""
     found: dict[int, tuple[str, ...]] = {}
-    rows = FurtherLabel.objects.filter(item__dataset=dataset).order_by("category__name")
+    rows = AdditionalLabel.objects.filter(item__dataset=dataset).order_by("category__name")
     for item, name in rows.values_list("item_id", "category__name"):
         found[item] = (*found.get(item, ()), name)
     return found
 
 
-def vectors_only(dataset: DatasetVersion) -> int:
+def count_vectors_only(dataset: DatasetVersion) -> int:
     """Return of how many samples only the feature vector is kept, not the picture."""
     return dataset.items.filter(sample__in=Sample.objects.filter(VECTORS_ONLY)).count()
 
 
-def without_test_pictures(dataset: DatasetVersion) -> list[str]:
+def categories_without_test(dataset: DatasetVersion) -> list[str]:
     """Return the categories that cannot be measured, because no picture of theirs is in the test split."""
-    return [name for name, splits in counts(dataset).items() if not splits[Split.TEST]]
+    return [name for name, splits in category_counts(dataset).items() if not splits[Split.TEST]]
 
 
-def previous(dataset: DatasetVersion) -> DatasetVersion | None:
+def previous_version(dataset: DatasetVersion) -> DatasetVersion | None:
     return dataset.project.datasets.filter(number__lt=dataset.number).order_by("-number").first()
 
 
-def diff(older: DatasetVersion, newer: DatasetVersion) -> Diff:
+def diff_versions(older: DatasetVersion, newer: DatasetVersion) -> DatasetDiff:
     """Count what came, what went and what is called something else now."""
     before, after = _labels(older), _labels(newer)
-    return Diff(
+    return DatasetDiff(
         added=len(after.keys() - before.keys()),
         removed=len(before.keys() - after.keys()),
         relabelled=sum(before[sample] != after[sample] for sample in after.keys() & before.keys()),
@@ -224,15 +224,15 @@ def diff(older: DatasetVersion, newer: DatasetVersion) -> Diff:
 def _labels(dataset: DatasetVersion) -> dict[int, set[int]]:
     """Return the categories of every sample."""
     found = {sample: {category} for sample, category in dataset.items.values_list("sample_id", "category_id")}
-    also = FurtherLabel.objects.filter(item__dataset=dataset)
+    also = AdditionalLabel.objects.filter(item__dataset=dataset)
     for sample, category in also.values_list("item__sample_id", "category_id"):
         found[sample].add(category)
     return found
 
 
-def _too_little(left_out: Iterable[LeftOut]) -> str:
+def _too_little(left_out: Iterable[ExcludedCategory]) -> str:
     sentence = _(
         "There is too little to learn from: at least %(categories)d categories need %(pictures)d labelled pictures"
         " each. Add pictures, or decide what waits for review."
-    ) % {"categories": FEWEST_CATEGORIES, "pictures": FEWEST_PICTURES}
+    ) % {"categories": MIN_CATEGORIES, "pictures": MIN_PICTURES}
     return " ".join([sentence, *(each.sentence for each in left_out)])

@@ -5,23 +5,23 @@ from collections.abc import Callable, Generator, Mapping
 
 import numpy as np
 
-from common.ahead import map_ahead
 from common.errors import DomainError
 from common.media import images
 from common.media.images import Picture
+from common.parallel import parallel_map
 from common.storages import StorageUnavailable
 from predictions.predictors.local import preprocessing
 
 logger = logging.getLogger(__name__)
 
-Read = Callable[[], bytes]
+PictureReader = Callable[[], bytes]
 UNREADABLE = (OSError, DomainError)  # what reading one stored picture may raise; the others go on
 
 
 def pixels(
-    pictures: Mapping[str, Read], size: int, *, ahead: int | None = None
+    pictures: Mapping[str, PictureReader], size: int, *, ahead: int | None = None
 ) -> Generator[tuple[str, np.ndarray | str], None, None]:
-    """Yield each sample with its pixels, as `preprocessing.prepare`, or with why it cannot be read; in their order.
+    """Yield each sample with its pixels, as `preprocessing.crop_and_scale`, or with why it cannot be read; in their order.
 
     Args:
         ahead: how many are begun before their turn, as `map_ahead`.
@@ -29,14 +29,14 @@ def pixels(
 
     def decoded(sample: str) -> tuple[str, np.ndarray | str]:
         try:
-            return sample, preprocessing.read(pictures[sample](), size)
+            return sample, preprocessing.read_pixels(pictures[sample](), size)
         except UNREADABLE as error:
             return sample, str(error) or type(error).__name__
 
-    return map_ahead(decoded, pictures, ahead=ahead)
+    return parallel_map(decoded, pictures, ahead=ahead)
 
 
-def whole(read: Read, sample: str) -> Picture | None:
+def decode_full_picture(read: PictureReader, sample: str) -> Picture | None:
     """Return a stored picture with all its pixels; None if it is gone or damaged, which is logged.
 
     Raises:
@@ -44,7 +44,7 @@ def whole(read: Read, sample: str) -> Picture | None:
     """
     try:
         data = read()
-        return Picture(images.load(data), data, "image/jpeg", sample)
+        return Picture(images.decode_stored(data), data, "image/jpeg", sample)
     except StorageUnavailable:
         raise
     except UNREADABLE as error:

@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from django.utils.translation import gettext as _
 
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from training.data import decoding
 from training.trainers.base import Example, TrainingFailed, TrainingTask
 
-Split = tuple[np.ndarray, np.ndarray]
+ArraySplit = tuple[np.ndarray, np.ndarray]
 
 
 def check_categories(task: TrainingTask, examples: Sequence[Example]) -> None:
@@ -25,7 +25,9 @@ def check_categories(task: TrainingTask, examples: Sequence[Example]) -> None:
         )
 
 
-def split(task: TrainingTask, examples: Sequence[Example], values: Mapping[str, np.ndarray], which: str) -> Split:
+def split_arrays(
+    task: TrainingTask, examples: Sequence[Example], values: Mapping[str, np.ndarray], which: str
+) -> ArraySplit:
     """Return the values and the labels of one split, in an order that depends on nothing but the samples.
 
     Labels are those of `likelihood`.
@@ -41,8 +43,8 @@ def split(task: TrainingTask, examples: Sequence[Example], values: Mapping[str, 
     return rows, np.array([place[e.category] for e in chosen], dtype=np.int64)
 
 
-def pixels(
-    examples: Sequence[Example], size: int, progress: Progress = silent
+def load_pixels(
+    examples: Sequence[Example], size: int, progress: Progress = no_progress
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return the prepared pixels of the examples that have a picture, and why others could not be read."""
     found: dict[str, np.ndarray] = {}
@@ -57,13 +59,13 @@ def pixels(
     return found, unread
 
 
-def spread(examples: Sequence[Example], count: int) -> list[Example]:
+def evenly_spaced(examples: Sequence[Example], count: int) -> list[Example]:
     """Return at most so many examples that have a picture, spread evenly over all."""
     readable = sorted((example for example in examples if example.read is not None), key=lambda e: e.sha256)
     return readable[:: max(1, -(-len(readable) // count))]
 
 
-def digest(examples: Sequence[Example]) -> str:
+def examples_digest(examples: Sequence[Example]) -> str:
     """Return a digest of what was learned from: pictures, splits and labels."""
     lines = sorted(f"{one.sha256} {one.split} {name}" for one in examples for name in one.categories)
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()

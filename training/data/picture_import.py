@@ -13,23 +13,23 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
-from common.ahead import map_ahead
-from common.commits import on_disk
 from common.errors import DomainError, InvalidInput
 from common.media import images
 from common.media.images import Picture
-from common.progress import Progress, silent
+from common.parallel import parallel_map
+from common.progress import Progress, no_progress
+from common.transactions import durable_transaction
 from predictions import categories, uploads
 from predictions.models import Category, Project, Sample
 from review import decisions, ground_truth
 from review.models import Decision
-from training.data.datasets import FEWEST_PICTURES
+from training.data.datasets import MIN_PICTURES
 
 AT_ONCE = 20  # pictures labelled in one transaction
 
 
 @dataclass(frozen=True)
-class Told:
+class SkippedFile:
     """One picture that was not taken, and why."""
 
     name: str
@@ -41,16 +41,16 @@ class ImportReport:
     """What became of every file."""
 
     taken: dict[str, int] = field(default_factory=dict)  # category name -> pictures
-    duplicates: list[Told] = field(default_factory=list)
-    refused: list[Told] = field(default_factory=list)
+    duplicates: list[SkippedFile] = field(default_factory=list)
+    refused: list[SkippedFile] = field(default_factory=list)
 
     @property
-    def total_taken(self) -> int:
+    def total_added(self) -> int:
         return sum(self.taken.values())
 
 
 @dataclass(frozen=True)
-class Source:
+class ImportFile:
     """One file to import: a name to tell it by, its category, and how to get at its bytes (at most so many)."""
 
     name: str
@@ -64,7 +64,7 @@ def import_folder(
     directory: str | os.PathLike[str],
     *,
     by: User | None = None,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> ImportReport:
     """Import the pictures of a folder.
 
@@ -83,37 +83,37 @@ def import_folder(
 
 
 def import_files(
-    project: Project, category: Category, files: Sequence[File], *, by: User | None, progress: Progress = silent
+    project: Project, category: Category, files: Sequence[File], *, by: User | None, progress: Progress = no_progress
 ) -> ImportReport:
     """Import files that somebody sent with a form, as `import_folder` does."""
-    sources = [Source(uploads.shown_name(file.name or ""), category, file.read) for file in files]
+    sources = [ImportFile(uploads.display_name(file.name or ""), category, file.read) for file in files]
     return _import(project, sources, ImportReport(), by=by, progress=progress)
 
 
 def few_pictures_warning(category: Category) -> str:
     """Return what to tell when the next run will leave this category out, or ""."""
-    count = ground_truth.showing(category).count()
-    if count >= FEWEST_PICTURES:
+    count = ground_truth.samples_showing(category).count()
+    if count >= MIN_PICTURES:
         return ""
     sentence = ngettext(
         "“%(category)s” has %(count)d picture: the next run will leave it out until it has %(fewest)d.",
         "“%(category)s” has %(count)d pictures: the next run will leave it out until it has %(fewest)d.",
         count,
     )
-    return sentence % {"category": category.name, "count": count, "fewest": FEWEST_PICTURES}
+    return sentence % {"category": category.name, "count": count, "fewest": MIN_PICTURES}
 
 
 def _import(
-    project: Project, sources: Sequence[Source], report: ImportReport, *, by: User | None, progress: Progress
+    project: Project, sources: Sequence[ImportFile], report: ImportReport, *, by: User | None, progress: Progress
 ) -> ImportReport:
     """Keep some pictures, label them, and so on; no transaction waits for a disk.
 
     Stopped anywhere, it is run again: what was labelled is there already, what was only kept is labelled then.
     """
-    seen: dict[str, Source] = {}
+    seen: dict[str, ImportFile] = {}
     done = 0
     progress(done, len(sources), _("Importing pictures"))
-    with closing(map_ahead(_checked, sources)) as checked:
+    with closing(parallel_map(_checked, sources)) as checked:
         while some := list(islice(checked, AT_ONCE)):
             taken = [new for source, picture in some if (new := _take(project, source, picture, seen, report, by))]
             _label(project, taken, report, by=by)
@@ -122,10 +122,10 @@ def _import(
     return report
 
 
-def _checked(source: Source) -> tuple[Source, Picture | str]:
+def _checked(source: ImportFile) -> tuple[ImportFile, Picture | str]:
     """Return the picture of one file, or why there is none. On any core: the database is not asked."""
     try:
-        picture = images.receive(source.read(settings.UPLOAD_MAX_BYTES + 1), least_side=1)
+        picture = images.decode_upload(source.read(settings.UPLOAD_MAX_BYTES + 1), least_side=1)
     except OSError as error:
         return source, _("It cannot be read: %(reason)s") % {"reason": error.strerror or error}
     except DomainError as error:
@@ -135,33 +135,35 @@ def _checked(source: Source) -> tuple[Source, Picture | str]:
 
 def _take(
     project: Project,
-    source: Source,
+    source: ImportFile,
     picture: Picture | str,
-    seen: dict[str, Source],
+    seen: dict[str, ImportFile],
     report: ImportReport,
     by: User | None,
-) -> tuple[Source, Sample] | None:
+) -> tuple[ImportFile, Sample] | None:
     """Keep one picture; return what to label, or None when the report says why not."""
     if isinstance(picture, str):
-        report.refused.append(Told(source.name, picture))
+        report.refused.append(SkippedFile(source.name, picture))
         return None
     first = seen.setdefault(picture.sha256, source)
     if first is not source:
         _tell_same(source, first, report)
         return None
     known = Sample.objects.filter(project=project, sha256=picture.sha256).first()
-    if known and (ruling := _that_holds(decisions.newest(known))):
+    if known and (ruling := _that_holds(decisions.latest_decision(known))):
         _tell_known(source, ruling, report)
         return None
     return source, uploads.keep_to_learn_from(project, picture, by=by)
 
 
-@on_disk()
-def _label(project: Project, taken: Sequence[tuple[Source, Sample]], report: ImportReport, *, by: User | None) -> None:
+@durable_transaction()
+def _label(
+    project: Project, taken: Sequence[tuple[ImportFile, Sample]], report: ImportReport, *, by: User | None
+) -> None:
     """Label what was kept, but where somebody has ruled since the look: a reviewer, or the same import sent twice."""
     keys = [sample.pk for _source, sample in taken]
     list(Sample.objects.filter(pk__in=keys).select_for_update().order_by("pk").values_list("pk"))
-    ruled = decisions.newest_for(sample for _source, sample in taken)
+    ruled = decisions.latest_decisions(sample for _source, sample in taken)
     new: list[tuple[Sample, Category]] = []
     for source, sample in taken:
         if ruling := _that_holds(ruled.get(sample.pk)):
@@ -176,25 +178,27 @@ def _that_holds(ruling: Decision | None) -> Decision | None:
     return ruling if ruling and ruling.outcome != Decision.Outcome.REOPENED else None
 
 
-def _tell_same(source: Source, first: Source, report: ImportReport) -> None:
+def _tell_same(source: ImportFile, first: ImportFile, report: ImportReport) -> None:
     if first.category == source.category:
-        report.duplicates.append(Told(source.name, _("The same picture as %(name)s.") % {"name": first.name}))
+        report.duplicates.append(SkippedFile(source.name, _("The same picture as %(name)s.") % {"name": first.name}))
     else:
         sentence = _("The same picture as %(name)s, which is under “%(category)s”. Decide which is right; remove one.")
-        report.refused.append(Told(source.name, sentence % {"name": first.name, "category": first.category.name}))
+        report.refused.append(
+            SkippedFile(source.name, sentence % {"name": first.name, "category": first.category.name})
+        )
 
 
-def _tell_known(source: Source, ruling: Decision, report: ImportReport) -> None:
+def _tell_known(source: ImportFile, ruling: Decision, report: ImportReport) -> None:
     if ruling.category is None:
-        report.refused.append(Told(source.name, _("A reviewer has discarded this picture.")))
+        report.refused.append(SkippedFile(source.name, _("A reviewer has discarded this picture.")))
     elif ruling.category == source.category:
-        report.duplicates.append(Told(source.name, _("It is in the project already.")))
+        report.duplicates.append(SkippedFile(source.name, _("It is in the project already.")))
     else:
         sentence = _("It is in the project already, as “%(category)s”. Correct that in the review, or leave it out.")
-        report.refused.append(Told(source.name, sentence % {"category": ruling.category.name}))
+        report.refused.append(SkippedFile(source.name, sentence % {"category": ruling.category.name}))
 
 
-def _flat(root: Path, category: Category, report: ImportReport) -> list[Source]:
+def _flat(root: Path, category: Category, report: ImportReport) -> list[ImportFile]:
     entries = _entries(root)
     files = [entry for entry in entries if _is_own_file(entry, _shown(entry.name), report)]
     folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
@@ -205,27 +209,27 @@ def _flat(root: Path, category: Category, report: ImportReport) -> list[Source]:
         )
     for entry in folders:
         report.refused.append(
-            Told(_shown(entry.name), _("A folder within the folder: its pictures were not looked at."))
+            SkippedFile(_shown(entry.name), _("A folder within the folder: its pictures were not looked at."))
         )
-    return [Source(_shown(entry.name), category, _opener(entry.path)) for entry in files]
+    return [ImportFile(_shown(entry.name), category, _opener(entry.path)) for entry in files]
 
 
-def _by_category(project: Project, root: Path, report: ImportReport) -> list[Source]:
+def _by_category(project: Project, root: Path, report: ImportReport) -> list[ImportFile]:
     sources = []
     for entry in _entries(root):
         if entry.is_dir(follow_symlinks=False):
             files = _files_below(Path(entry.path), _shown(entry.name), report)
             if not files:
-                report.refused.append(Told(_shown(entry.name), _("The folder is empty.")))
+                report.refused.append(SkippedFile(_shown(entry.name), _("The folder is empty.")))
                 continue
             try:
-                category, _created = categories.add(project, entry.name)
+                category, _created = categories.add_category(project, entry.name)
             except InvalidInput as error:
-                report.refused.append(Told(_shown(entry.name), str(error)))
+                report.refused.append(SkippedFile(_shown(entry.name), str(error)))
                 continue
-            sources += [Source(name, category, _opener(path)) for name, path in files]
+            sources += [ImportFile(name, category, _opener(path)) for name, path in files]
         elif _is_own_file(entry, _shown(entry.name), report):
-            report.refused.append(Told(_shown(entry.name), _("It is in no category's folder.")))
+            report.refused.append(SkippedFile(_shown(entry.name), _("It is in no category's folder.")))
     if not sources and not report.refused:
         raise InvalidInput(_("%(folder)s is empty: expected one folder per category.") % {"folder": root})
     return sources
@@ -255,14 +259,14 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
 
 def _is_own_file(entry: os.DirEntry[str], name: str, report: ImportReport) -> bool:
     if entry.is_symlink():
-        report.refused.append(Told(name, _("A link, which is not followed.")))
+        report.refused.append(SkippedFile(name, _("A link, which is not followed.")))
         return False
     return entry.is_file(follow_symlinks=False)
 
 
 def _shown(name: str) -> str:
     """Return a file's name fit for a terminal and a page, whatever bytes the disk holds."""
-    return uploads.shown_name(name.encode("utf-8", "replace").decode())
+    return uploads.display_name(name.encode("utf-8", "replace").decode())
 
 
 def _opener(path: str) -> Callable[[int], bytes]:

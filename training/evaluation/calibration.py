@@ -11,7 +11,7 @@ Z_95 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
 
 
 @dataclass(frozen=True)
-class Bin:
+class ReliabilityBin:
     """The answers whose top probability lies in (low, high]; without any, both means are 0."""
 
     low: float
@@ -36,7 +36,7 @@ def wilson(hits: int, count: int) -> tuple[float, float] | None:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def untempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
+def undo_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     """Return what the probabilities were before their logits were divided by the temperature.
 
     softmax(z) is softmax(z / t) to the power of t, scaled to sum 1; so the logits need not be kept.
@@ -51,7 +51,7 @@ def untempered(probabilities: np.ndarray, temperature: float) -> np.ndarray:
     return raised / raised.sum(axis=1, keepdims=True)
 
 
-def bins_of(confidences: np.ndarray, right: np.ndarray, bins: int = BINS) -> list[Bin]:
+def reliability_bins(confidences: np.ndarray, right: np.ndarray, bins: int = BINS) -> list[ReliabilityBin]:
     """Sort answers into bins of equal width by their top probability.
 
     Args:
@@ -64,11 +64,11 @@ def bins_of(confidences: np.ndarray, right: np.ndarray, bins: int = BINS) -> lis
         inside = places == place
         count = int(inside.sum())
         confidence, accuracy = (float(confidences[inside].mean()), float(right[inside].mean())) if count else (0.0, 0.0)
-        found.append(Bin(place / bins, (place + 1) / bins, count, confidence, accuracy))
+        found.append(ReliabilityBin(place / bins, (place + 1) / bins, count, confidence, accuracy))
     return found
 
 
-def expected_error(bins: Sequence[Bin]) -> float:
+def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
     """Return the expected calibration error: how far confidence and accuracy lie apart, weighted by answers per bin.
 
     Source: Naeini et al. 2015, doi:10.1609/aaai.v29i1.9602; as in Guo et al. 2017, arXiv:1706.04599, equation 3.
@@ -77,11 +77,11 @@ def expected_error(bins: Sequence[Bin]) -> float:
     return sum(each.count * abs(each.accuracy - each.confidence) for each in bins) / total if total else 0.0
 
 
-def report(probabilities: np.ndarray, right: np.ndarray, temperature: float | None) -> dict[str, Any]:
+def calibration_report(probabilities: np.ndarray, right: np.ndarray, temperature: float | None) -> dict[str, Any]:
     """Return the calibration of some answers as plain data: `bins`, `error`, and with a temperature `error_before`."""
-    bins = bins_of(probabilities.max(axis=1), right)
-    found: dict[str, Any] = {"bins": [asdict(each) for each in bins], "error": expected_error(bins)}
+    bins = reliability_bins(probabilities.max(axis=1), right)
+    found: dict[str, Any] = {"bins": [asdict(each) for each in bins], "error": expected_calibration_error(bins)}
     if temperature is not None:
-        before = bins_of(untempered(probabilities, temperature).max(axis=1), right)
-        found |= {"error_before": expected_error(before), "temperature": temperature}
+        before = reliability_bins(undo_temperature(probabilities, temperature).max(axis=1), right)
+        found |= {"error_before": expected_calibration_error(before), "temperature": temperature}
     return found

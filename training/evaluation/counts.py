@@ -8,7 +8,7 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class Counts:
+class CategoryCounts:
     """Integers of shape (K,): answers that named a category rightly, that named it, and pictures that show it."""
 
     hits: np.ndarray
@@ -16,14 +16,14 @@ class Counts:
     support: np.ndarray
 
     @classmethod
-    def of_matrix(cls, confusion: np.ndarray) -> "Counts":
+    def of_matrix(cls, confusion: np.ndarray) -> "CategoryCounts":
         """Return the counts of a confusion matrix. Raises ValueError if it is not square."""
         if confusion.ndim != 2 or confusion.shape[0] != confusion.shape[1]:
             raise ValueError(f"A confusion matrix is square, not {confusion.shape}.")
         return cls(np.diag(confusion), confusion.sum(axis=0), confusion.sum(axis=1))
 
     @classmethod
-    def of_stored(cls, confusion: Mapping[str, Any]) -> "Counts":
+    def of_stored(cls, confusion: Mapping[str, Any]) -> "CategoryCounts":
         """Return the counts of what an evaluation keeps as `confusion`."""
         if "matrix" in confusion:
             return cls.of_matrix(np.array(confusion["matrix"]))

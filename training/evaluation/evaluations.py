@@ -13,32 +13,32 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from common.errors import Conflict
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from predictions import registry
 from predictions.models import Category, ModelVersion
-from predictions.predictors.base import Servable
+from predictions.predictors.base import ModelRef
 from training.data import loading
 from training.evaluation import calibration, thresholds
 from training.evaluation import multilabel as multilabels
-from training.evaluation.counts import Counts
+from training.evaluation.counts import CategoryCounts
 from training.models import DatasetItem, DatasetVersion, Evaluation
 from training.trainers.base import BaseTrainer, Example, trainers
 
 
-class NothingToMeasure(Conflict):
+class NoTestPictures(Conflict):
     """No test picture that this model can be asked about."""
 
     code = "nothing_to_measure"
 
 
-class CannotMeasure(Conflict):
+class NoTrainerForModel(Conflict):
     """No trainer of this server can ask this model."""
 
     code = "cannot_measure"
 
 
 @dataclass(frozen=True)
-class Measured:
+class Measurement:
     """A model's answers to the test split, counted.
 
     `names` are the categories of the data set and those of the model, `counts` is in their order, and so is `matrix`,
@@ -47,7 +47,7 @@ class Measured:
     """
 
     names: list[str]
-    counts: Counts
+    counts: CategoryCounts
     matrix: np.ndarray | None
     right: dict[int, bool]
     skipped: int
@@ -75,7 +75,7 @@ class Measured:
         return {"names": self.names, **self.counts.as_json(), **all_right}
 
 
-def evaluate(version: ModelVersion, dataset: DatasetVersion, progress: Progress = silent) -> Evaluation:
+def evaluate_version(version: ModelVersion, dataset: DatasetVersion, progress: Progress = no_progress) -> Evaluation:
     """Measure a model version on the test split of a data set version, once; asked again, return what was found.
 
     Raises:
@@ -85,61 +85,65 @@ def evaluate(version: ModelVersion, dataset: DatasetVersion, progress: Progress 
     """
     if known := Evaluation.objects.filter(model_version=version, dataset=dataset).first():
         return known
-    names = registry.current_names(version)
-    measured = measure(
-        trainer_of(version),
-        registry.servable(version),
+    names = registry.class_names_now(version)
+    measured = measure_test_split(
+        trainer_for(version),
+        registry.model_ref(version),
         names,
         dataset,
         progress,
         temperature=version.manifest.get("temperature"),
     )
-    return store(version, dataset, measured)
+    return store_evaluation(version, dataset, measured)
 
 
-def measure(
+def measure_test_split(
     trainer: BaseTrainer,
-    model: Servable,
+    model: ModelRef,
     names: Sequence[str],
     dataset: DatasetVersion,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     *,
     temperature: float | None = None,
-) -> Measured:
+) -> Measurement:
     """Ask a model, registered or not, about the test split; `names` are what its classes are called now.
 
     With the temperature that its probabilities were divided by, their calibration without it is found too.
     """
-    measured = answered(trainer, model, names, dataset, DatasetItem.Split.TEST, progress, temperature)
+    measured = measure_split(trainer, model, names, dataset, DatasetItem.Split.TEST, progress, temperature)
     if not measured.right:
-        raise NothingToMeasure(_("No picture of the test split could be asked about. The model was not measured."))
+        raise NoTestPictures(_("No picture of the test split could be asked about. The model was not measured."))
     return measured
 
 
-def answered(
+def measure_split(
     trainer: BaseTrainer,
-    model: Servable,
+    model: ModelRef,
     names: Sequence[str],
     dataset: DatasetVersion,
     split: str,
-    progress: Progress = silent,
+    progress: Progress = no_progress,
     temperature: float | None = None,
-) -> Measured:
+) -> Measurement:
     """Ask a model about one split, and count; there may be nothing to count."""
-    asked = loading.with_samples(dataset, split)
-    scores = trainer.score(model, [example for _pk, example in asked], progress) if asked else np.empty((0, len(names)))
-    return count(scores, names, asked, temperature, multilabel=dataset.project.multilabel)
+    asked = loading.load_examples_by_sample(dataset, split)
+    scores = (
+        trainer.predict_proba(model, [example for _pk, example in asked], progress)
+        if asked
+        else np.empty((0, len(names)))
+    )
+    return tally_scores(scores, names, asked, temperature, multilabel=dataset.project.multilabel)
 
 
-def count(
+def tally_scores(
     scores: np.ndarray,
     model_names: Sequence[str],
     asked: Sequence[tuple[int, Example]],
     temperature: float | None = None,
     *,
     multilabel: bool = False,
-) -> Measured:
-    """Count answers, into a confusion matrix where categories exclude each other, else as `multilabel.count` does.
+) -> Measurement:
+    """Count answers, into a confusion matrix where categories exclude each other, else as `multilabel.count_multilabel` does.
 
     Args:
         scores: probabilities, shape (N, C); a row with a NaN could not be scored, is left out and counted.
@@ -156,13 +160,13 @@ def count(
     matrix: np.ndarray | None = None
     if multilabel:
         shown = {pk: example.categories for pk, example in known}
-        counts, right = multilabels.count(scores, model_names, shown, names)
+        counts, right = multilabels.count_multilabel(scores, model_names, shown, names)
     else:
         matrix, right = _confusion(scores, model_names, known, names)
-        counts = Counts.of_matrix(matrix)
-    is_true = multilabels.membership([example.categories for _pk, example in known], model_names)
+        counts = CategoryCounts.of_matrix(matrix)
+    is_true = multilabels.label_matrix([example.categories for _pk, example in known], model_names)
     answers = np.array(list(right.values()))
-    return Measured(
+    return Measurement(
         names,
         counts,
         matrix,
@@ -172,7 +176,7 @@ def count(
         average_precision={
             name: thresholds.average_precision(scores[:, i], is_true[:, i]) for i, name in enumerate(model_names)
         },
-        calibration=calibration.report(scores, answers, temperature) if right and not multilabel else {},
+        calibration=calibration.calibration_report(scores, answers, temperature) if right and not multilabel else {},
         thresholds=thresholds.count_at_thresholds(scores, model_names, is_true),
     )
 
@@ -191,7 +195,7 @@ def _confusion(
 
 
 @transaction.atomic
-def store(version: ModelVersion, dataset: DatasetVersion, measured: Measured) -> Evaluation:
+def store_evaluation(version: ModelVersion, dataset: DatasetVersion, measured: Measurement) -> Evaluation:
     """Keep what was measured; who comes second gets what the first has kept."""
     return Evaluation.objects.get_or_create(
         model_version=version,
@@ -199,7 +203,7 @@ def store(version: ModelVersion, dataset: DatasetVersion, measured: Measured) ->
         defaults={
             "accuracy": measured.accuracy,
             "macro_f1": measured.counts.macro_f1,
-            "per_category": per_category(measured.names, measured.counts, measured.average_precision),
+            "per_category": category_metrics(measured.names, measured.counts, measured.average_precision),
             "confusion": measured.confusion,
             "calibration": measured.calibration,
             "answers": {str(pk): right for pk, right in measured.right.items()},
@@ -209,8 +213,8 @@ def store(version: ModelVersion, dataset: DatasetVersion, measured: Measured) ->
     )[0]
 
 
-def per_category(
-    names: Sequence[str], counts: Counts, average_precisions: Mapping[str, float | None]
+def category_metrics(
+    names: Sequence[str], counts: CategoryCounts, average_precisions: Mapping[str, float | None]
 ) -> dict[str, dict[str, Any]]:
     """Return precision, recall, average precision (None where undefined) and support for each name."""
     precision, recall = counts.precision_and_recall
@@ -228,9 +232,9 @@ def per_category(
 Interval = tuple[float, float] | None
 
 
-def intervals(evaluation: Evaluation) -> tuple[dict[str, dict[str, Interval]], Interval]:
+def metric_intervals(evaluation: Evaluation) -> tuple[dict[str, dict[str, Interval]], Interval]:
     """Return the 95 % intervals of precision and recall by category, and that of the accuracy; see `wilson`."""
-    stored, counts = evaluation.confusion, Counts.of_stored(evaluation.confusion)
+    stored, counts = evaluation.confusion, CategoryCounts.of_stored(evaluation.confusion)
     found = {
         name: {
             "precision": calibration.wilson(int(counts.hits[i]), int(counts.named[i])),
@@ -243,7 +247,7 @@ def intervals(evaluation: Evaluation) -> tuple[dict[str, dict[str, Interval]], I
     return found, calibration.wilson(int(counts.hits.sum()), int(counts.support.sum()))
 
 
-def trainer_of(version: ModelVersion) -> BaseTrainer:
+def trainer_for(version: ModelVersion) -> BaseTrainer:
     """Return the trainer that can ask this model: the one that made it, else the one named as its predictor."""
     run = getattr(version, "run", None)
     for alias in (run.trainer if run else "", version.predictor):
@@ -251,14 +255,14 @@ def trainer_of(version: ModelVersion) -> BaseTrainer:
             try:
                 return trainers[alias]
             except ImproperlyConfigured as error:
-                raise CannotMeasure(str(error)) from error
-    raise CannotMeasure(
+                raise NoTrainerForModel(str(error)) from error
+    raise NoTrainerForModel(
         _("No trainer of this server can measure models of the predictor “%(predictor)s”. Add it to TRAINERS.")
         % {"predictor": version.predictor}
     )
 
 
-def category_uuids(version_names: Sequence[str], categories: Sequence[Category]) -> list[str]:
+def class_uuids(version_names: Sequence[str], categories: Sequence[Category]) -> list[str]:
     """Return the stable ids of a model's classes, so that its answers keep their meaning after a renaming."""
     by_name = {category.name: str(category.uuid) for category in categories}
     return [by_name.get(name, "") for name in version_names]

@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 
-from common.progress import Progress, silent
-from predictions.predictors.base import Servable
-from predictions.predictors.local.ood_detector import FAR
+from common.progress import Progress, no_progress
+from predictions.predictors.base import ModelRef
+from predictions.predictors.local.ood_detector import REJECTION_LEVEL
 from training.data import loading
 from training.evaluation.calibration import wilson
 from training.models import DatasetItem, DatasetVersion, TrainingRun
@@ -15,7 +15,7 @@ SPLITS = (Split.VALIDATION, Split.TEST)
 
 
 @dataclass(frozen=True)
-class Share:
+class RejectionShare:
     """The pictures of one split, and how many of them would be refused."""
 
     split: str
@@ -31,8 +31,8 @@ class Share:
         return wilson(self.unfamiliar, self.count)
 
 
-def count(
-    trainer: BaseTrainer, model: Servable, dataset: DatasetVersion, progress: Progress = silent
+def count_rejected(
+    trainer: BaseTrainer, model: ModelRef, dataset: DatasetVersion, progress: Progress = no_progress
 ) -> dict[str, dict[str, int]]:
     """Return `count` and `unfamiliar` by split, as plain data to be stored; nothing where the model cannot tell.
 
@@ -40,14 +40,14 @@ def count(
     """
     found = {}
     for split in SPLITS:
-        asked = [example for _pk, example in loading.with_samples(dataset, split)]
-        familiarity = trainer.familiarity(model, asked, progress)
+        asked = [example for _pk, example in loading.load_examples_by_sample(dataset, split)]
+        familiarity = trainer.ood_p_values(model, asked, progress)
         if familiarity is None:
             return {}
-        found[split.value] = {"count": len(familiarity), "unfamiliar": int((familiarity <= FAR).sum())}
+        found[split.value] = {"count": len(familiarity), "unfamiliar": int((familiarity <= REJECTION_LEVEL).sum())}
     return found
 
 
-def shares(run: TrainingRun) -> list[Share]:
+def rejection_shares(run: TrainingRun) -> list[RejectionShare]:
     """Return what was counted at the end of a run: validation, then test; nothing where the model cannot tell."""
-    return [Share(split.value, **run.unfamiliar[split]) for split in SPLITS if split in run.unfamiliar]
+    return [RejectionShare(split.value, **run.unfamiliar[split]) for split in SPLITS if split in run.unfamiliar]

@@ -17,8 +17,8 @@ from predictions.models import Project
 from training.evaluation.calibration import wilson
 from training.models import TrainingRun
 
-WANTED = (0.9, 0.95, 0.99)  # precisions that a threshold is proposed for
-FEWEST_KEPT = 10  # answers below which a share says too little
+TARGET_PRECISIONS = (0.9, 0.95, 0.99)  # precisions that a threshold is proposed for
+MIN_KEPT = 10  # answers below which a share says too little
 STEPS = 100  # a threshold is a whole per cent, so that people can read it and say it
 
 
@@ -35,7 +35,7 @@ class NotTheLiveModel(Conflict):
 
 
 @dataclass(frozen=True)
-class Kept:
+class AnsweredSubset:
     """The answers of one split that are not below a threshold."""
 
     kept: int
@@ -56,16 +56,16 @@ class Kept:
 
 
 @dataclass(frozen=True)
-class Proposal:
+class ThresholdProposal:
     """A threshold for a wanted precision, or None where no threshold reaches it."""
 
     wanted: float
     threshold: float | None
-    validation: Kept | None = None
-    test: Kept | None = None
+    validation: AnsweredSubset | None = None
+    test: AnsweredSubset | None = None
 
     @property
-    def splits(self) -> list[Kept | None]:
+    def splits(self) -> list[AnsweredSubset | None]:
         return [self.validation, self.test]
 
 
@@ -81,60 +81,66 @@ def lowest_threshold(confidences: np.ndarray, right: np.ndarray, wanted: float) 
     confidence; without their bound, for which a validation split is mostly too small.
     """
     for step in range(STEPS):
-        found = kept_at(step / STEPS, confidences, right)
-        if found.kept < FEWEST_KEPT:
+        found = answered_at(step / STEPS, confidences, right)
+        if found.kept < MIN_KEPT:
             return None
         if found.right >= wanted * found.kept - 1e-9:  # 0.9 has no exact binary form
             return step / STEPS
     return None
 
 
-def kept_at(threshold: float, confidences: np.ndarray, right: np.ndarray) -> Kept:
+def answered_at(threshold: float, confidences: np.ndarray, right: np.ndarray) -> AnsweredSubset:
     kept = confidences >= threshold
-    return Kept(int(kept.sum()), int(right[kept].sum()), len(confidences))
+    return AnsweredSubset(int(kept.sum()), int(right[kept].sum()), len(confidences))
 
 
-def propose(validation: Answers, test: Answers, wanted: Sequence[float] = WANTED) -> list[dict[str, Any]]:
+def propose_thresholds(
+    validation: Answers, test: Answers, wanted: Sequence[float] = TARGET_PRECISIONS
+) -> list[dict[str, Any]]:
     """Return a proposal per wanted precision, as plain data to be stored; none from too few validation answers."""
-    if len(validation[0]) < FEWEST_KEPT:
+    if len(validation[0]) < MIN_KEPT:
         return []
     found = []
     for precision in wanted:
         threshold = lowest_threshold(*validation, precision)
         if threshold is None:
-            found.append(Proposal(precision, None))
+            found.append(ThresholdProposal(precision, None))
         else:
-            found.append(Proposal(precision, threshold, kept_at(threshold, *validation), kept_at(threshold, *test)))
+            found.append(
+                ThresholdProposal(
+                    precision, threshold, answered_at(threshold, *validation), answered_at(threshold, *test)
+                )
+            )
     return [asdict(each) for each in found]
 
 
-def proposals(run: TrainingRun | None) -> list[Proposal]:
+def stored_proposals(run: TrainingRun | None) -> list[ThresholdProposal]:
     """Return what was proposed at the end of a run."""
     stored = run.abstaining if run else []
     return [
-        Proposal(
+        ThresholdProposal(
             each["wanted"],
             each["threshold"],
-            Kept(**each["validation"]) if each["validation"] else None,
-            Kept(**each["test"]) if each["test"] else None,
+            AnsweredSubset(**each["validation"]) if each["validation"] else None,
+            AnsweredSubset(**each["test"]) if each["test"] else None,
         )
         for each in stored
     ]
 
 
-def reachable(run: TrainingRun | None) -> list[Proposal]:
+def usable_proposals(run: TrainingRun | None) -> list[ThresholdProposal]:
     """Return the proposals of a run that have a threshold."""
-    return [each for each in proposals(run) if each.threshold is not None]
+    return [each for each in stored_proposals(run) if each.threshold is not None]
 
 
-def live_run(project: Project) -> TrainingRun | None:
+def run_of_live_version(project: Project) -> TrainingRun | None:
     """Return the run that made the model which answers now; a model made elsewhere has none."""
-    live = registry.live(project)
+    live = registry.live_version(project)
     return TrainingRun.objects.filter(model_version=live).first() if live else None
 
 
 @transaction.atomic
-def use(run: TrainingRun, wanted: str) -> float:
+def apply_threshold(run: TrainingRun, wanted: str) -> float:
     """Have the project abstain below the threshold that this run proposed for a precision; return the threshold.
 
     Raises:
@@ -142,10 +148,12 @@ def use(run: TrainingRun, wanted: str) -> float:
         NotTheLiveModel: if another model answers than the one of this run.
     """
     project = Project.objects.select_for_update().get(pk=run.project_id)
-    found = [each.threshold for each in reachable(run) if str(each.wanted) == wanted and each.threshold is not None]
+    found = [
+        each.threshold for each in usable_proposals(run) if str(each.wanted) == wanted and each.threshold is not None
+    ]
     if not found:
         raise NoSuchProposal(_("This run proposed no threshold for that precision. Choose one from its table."))
-    live = registry.live(project)
+    live = registry.live_version(project)
     if live is None or live.pk != run.model_version_id:
         raise NotTheLiveModel(
             _("The model of this run is not live, and its threshold fits no other model. Promote it first.")

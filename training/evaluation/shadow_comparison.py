@@ -20,7 +20,7 @@ from common.numbers import natural_number
 from predictions.models import Feedback, ModelVersion, Project, ShadowPrediction
 from review import ground_truth
 from training.evaluation.calibration import wilson
-from training.evaluation.significance import Marks, Tally, tally
+from training.evaluation.significance import PairedCorrectness, PairedOutcomes, count_outcomes
 from training.models import DatasetItem
 
 WINDOW = 5000
@@ -29,7 +29,7 @@ AT_ONCE = 500  # keys in one query
 NO_CATEGORY = 0  # what is no category of the project (any more): never right
 
 
-class Pair(NamedTuple):
+class PredictionPair(NamedTuple):
     """What two models said of one picture, as ids of categories."""
 
     prediction: int
@@ -39,7 +39,7 @@ class Pair(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Evidence:
+class ShadowComparison:
     """What speaks for and against a switch from `live` to `shadow`."""
 
     shadow: ModelVersion
@@ -48,9 +48,9 @@ class Evidence:
     agreeing: int
     names: list[str]
     counts: list[list[int]]  # row = what the live model said, column = what the shadow said
-    by_verdicts: Tally
-    by_decisions: Tally
-    together: Tally
+    by_verdicts: PairedOutcomes
+    by_decisions: PairedOutcomes
+    together: PairedOutcomes
     live_ms: float | None
     shadow_ms: float | None
     is_cut: bool  # there are older answers that are not counted
@@ -66,7 +66,7 @@ class Evidence:
         return wilson(self.agreeing, self.compared)
 
     @property
-    def silent_count(self) -> int:
+    def unanswered_count(self) -> int:
         return sum(count for _reason, count in self.silent)
 
     @property
@@ -93,20 +93,20 @@ class Evidence:
 
 
 @dataclass(frozen=True)
-class Differences:
+class DisagreementPage:
     """Some answers in which the two differ, the newest first; `older` is the next page's `before`."""
 
     rows: Sequence[ShadowPrediction]
     older: int | None
 
 
-def compared_with(shadow: ModelVersion) -> ModelVersion | None:
+def live_version_during(shadow: ModelVersion) -> ModelVersion | None:
     """Return the version that was live when this one answered last in shadow, or None before its first answer."""
     newest = shadow.shadow_predictions.select_related("prediction__model_version").order_by("-pk").first()
     return newest.prediction.model_version if newest else None
 
 
-def evidence(shadow: ModelVersion, live: ModelVersion) -> Evidence:
+def compare_shadow(shadow: ModelVersion, live: ModelVersion) -> ShadowComparison:
     answers = _window(shadow, live)
     fields = ("prediction", "prediction__sample", "prediction__top", "top", "agrees", "error")
     rows = list(answers.values_list(*fields, "prediction__latency_ms", "latency_ms"))
@@ -114,25 +114,25 @@ def evidence(shadow: ModelVersion, live: ModelVersion) -> Evidence:
     names = dict(shadow.project.categories.values_list("pk", "name"))
     verdicts = _verdicts([row[0] for row in answered], {name: pk for pk, name in names.items()})
     decisions = _decisions(shadow.project, [row[1] for row in answered])
-    pairs: dict[int, tuple[Pair, bool]] = {}
+    pairs: dict[int, tuple[PredictionPair, bool]] = {}
     for prediction, sample, live_top, top, agrees, *_rest in answered:
-        pair = Pair(prediction, sample, live_top or NO_CATEGORY, top or NO_CATEGORY)
+        pair = PredictionPair(prediction, sample, live_top or NO_CATEGORY, top or NO_CATEGORY)
         if sample not in pairs or (pairs[sample][0].prediction not in verdicts and prediction in verdicts):
             pairs[sample] = pair, agrees
     kept = [pair for pair, _agrees in pairs.values()]
     shown = _named(kept, names)
     learned = _learned_from([pair.sample for pair in kept], (shadow, live))
     judged = [pair for pair in kept if pair.sample not in learned]
-    return Evidence(
+    return ShadowComparison(
         shadow=shadow,
         live=live,
         compared=len(kept),
         agreeing=sum(agrees for _pair, agrees in pairs.values()),
         names=shown,
         counts=_cross(kept, names, shown),
-        by_verdicts=tally(_marked(judged, lambda pair: verdicts.get(pair.prediction, _unknown)(pair))),
-        by_decisions=tally(_marked(judged, lambda pair: decisions.get(pair.sample, _unknown)(pair))),
-        together=tally(
+        by_verdicts=count_outcomes(_marked(judged, lambda pair: verdicts.get(pair.prediction, _unknown)(pair))),
+        by_decisions=count_outcomes(_marked(judged, lambda pair: decisions.get(pair.sample, _unknown)(pair))),
+        together=count_outcomes(
             _marked(judged, lambda pair: (decisions.get(pair.sample) or verdicts.get(pair.prediction, _unknown))(pair))
         ),
         live_ms=median([row[6] for row in answered]) if answered else None,
@@ -143,7 +143,7 @@ def evidence(shadow: ModelVersion, live: ModelVersion) -> Evidence:
     )
 
 
-def differences(shadow: ModelVersion, live: ModelVersion, before: str = "", *, size: int = PAGE) -> Differences:
+def disagreements(shadow: ModelVersion, live: ModelVersion, before: str = "", *, size: int = PAGE) -> DisagreementPage:
     """Return a page of the answers in which the two differ. Raises InvalidInput if `before` is no end of a page."""
     rows = shadow.shadow_predictions.filter(agrees=False, prediction__model_version=live)
     if before:
@@ -154,34 +154,34 @@ def differences(shadow: ModelVersion, live: ModelVersion, before: str = "", *, s
     found = list(
         rows.select_related("top", "prediction__top", "prediction__sample").order_by("-pk")[: size + 1],
     )
-    return Differences(found[:size], found[size - 1].pk if len(found) > size else None)
+    return DisagreementPage(found[:size], found[size - 1].pk if len(found) > size else None)
 
 
-Judge = Callable[[Pair], Marks | None]
+TruthLookup = Callable[[PredictionPair], PairedCorrectness | None]
 
 
-def _unknown(pair: Pair) -> None:
+def _unknown(pair: PredictionPair) -> None:
     return None
 
 
-def _it_is(*categories: int) -> Judge:
+def _it_is(*categories: int) -> TruthLookup:
     """Judge by what the picture shows: the first answer is right if that is among it."""
     known = {one for one in categories if one != NO_CATEGORY}
     return lambda pair: (pair.live in known, pair.shadow in known)
 
 
-def _live_is_right(pair: Pair) -> Marks:
+def _live_is_right(pair: PredictionPair) -> PairedCorrectness:
     return True, pair.shadow == pair.live
 
 
-def _live_is_wrong(pair: Pair) -> Marks | None:
+def _live_is_wrong(pair: PredictionPair) -> PairedCorrectness | None:
     """A NOK without a category: who said the same is wrong too, and of who did not nothing is known."""
     return (False, False) if pair.shadow == pair.live else None
 
 
-def _verdicts(predictions: Sequence[int], categories: dict[str, int]) -> dict[int, Judge]:
+def _verdicts(predictions: Sequence[int], categories: dict[str, int]) -> dict[int, TruthLookup]:
     """Return, by prediction, what the users' verdicts say about an answer; "not sure" says nothing."""
-    judges: dict[int, Judge] = {}
+    judges: dict[int, TruthLookup] = {}
     for keys in _in_parts(predictions):
         given = Feedback.objects.filter(prediction__in=keys).exclude(verdict=Feedback.Verdict.UNSURE)
         for key, verdict, category, name in given.values_list("prediction", "verdict", "category", "suggestion"):
@@ -194,13 +194,13 @@ def _verdicts(predictions: Sequence[int], categories: dict[str, int]) -> dict[in
     return judges
 
 
-def _decisions(project: Project, samples: Sequence[int]) -> dict[int, Judge]:
+def _decisions(project: Project, samples: Sequence[int]) -> dict[int, TruthLookup]:
     """Return, by sample, what the reviewers' decisions say about an answer."""
-    labelled = ground_truth.labelled(project)
+    labelled = ground_truth.labelled_samples(project)
     rows = (row for keys in _in_parts(samples) for row in labelled.filter(pk__in=keys))
-    further = ground_truth.further(project)
+    additional = ground_truth.additional_categories(project)
     return {
-        row.pk: _it_is(row.true_category_id, *further.get(row.pk, ()))  # type: ignore[attr-defined]  # annotated
+        row.pk: _it_is(row.true_category_id, *additional.get(row.pk, ()))  # type: ignore[attr-defined]  # annotated
         for row in rows
     }
 
@@ -212,7 +212,7 @@ def _learned_from(samples: Sequence[int], versions: Iterable[ModelVersion]) -> s
     return {key for keys in _in_parts(samples) for key in seen.filter(sample__in=keys).values_list("sample", flat=True)}
 
 
-def _marked(pairs: Iterable[Pair], judge: Judge) -> Iterator[Marks]:
+def _marked(pairs: Iterable[PredictionPair], judge: TruthLookup) -> Iterator[PairedCorrectness]:
     for pair in pairs:
         if (marks := judge(pair)) is not None:
             yield marks
@@ -225,7 +225,7 @@ def _window(shadow: ModelVersion, live: ModelVersion) -> QuerySet[ShadowPredicti
     return own.filter(pk__gt=just_too_old or 0, prediction__model_version=live).order_by("-pk")
 
 
-def _named(pairs: Iterable[Pair], names: dict[int, str]) -> list[str]:
+def _named(pairs: Iterable[PredictionPair], names: dict[int, str]) -> list[str]:
     return sorted({_name(each, names) for pair in pairs for each in (pair.live, pair.shadow)})
 
 
@@ -233,7 +233,7 @@ def _name(category: int, names: dict[int, str]) -> str:
     return names.get(category) or _("no category any more")
 
 
-def _cross(pairs: Iterable[Pair], names: dict[int, str], shown: Sequence[str]) -> list[list[int]]:
+def _cross(pairs: Iterable[PredictionPair], names: dict[int, str], shown: Sequence[str]) -> list[list[int]]:
     place = {name: i for i, name in enumerate(shown)}
     counts = [[0] * len(shown) for _name_ in shown]
     for pair in pairs:

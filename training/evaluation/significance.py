@@ -4,13 +4,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import comb
 
-SIGNIFICANT = 0.05
+ALPHA = 0.05
 
-Marks = tuple[bool, bool]  # whether the first was right, and whether the second was
+PairedCorrectness = tuple[bool, bool]  # whether the first was right, and whether the second was
 
 
 @dataclass(frozen=True)
-class Tally:
+class PairedOutcomes:
     """How many pictures both models had right, one alone, or neither."""
 
     both: int = 0
@@ -32,25 +32,25 @@ class Tally:
 
     @property
     def p_value(self) -> float:
-        return mcnemar(self.first_alone, self.second_alone)
+        return mcnemar_p_value(self.first_alone, self.second_alone)
 
     @property
     def is_second_better(self) -> bool:
-        return self.p_value < SIGNIFICANT and self.second_alone > self.first_alone
+        return self.p_value < ALPHA and self.second_alone > self.first_alone
 
     @property
     def is_first_better(self) -> bool:
-        return self.p_value < SIGNIFICANT and self.first_alone > self.second_alone
+        return self.p_value < ALPHA and self.first_alone > self.second_alone
 
 
-def tally(marks: Iterable[Marks]) -> Tally:
+def count_outcomes(marks: Iterable[PairedCorrectness]) -> PairedOutcomes:
     counts = {(True, True): 0, (True, False): 0, (False, True): 0, (False, False): 0}
     for each in marks:
         counts[each] += 1
-    return Tally(*counts.values())
+    return PairedOutcomes(*counts.values())
 
 
-def mcnemar(first_alone: int, second_alone: int) -> float:
+def mcnemar_p_value(first_alone: int, second_alone: int) -> float:
     """Return the probability of a difference at least this large between two models that are equally good.
 
     Only the pictures that one model alone had right tell them apart: of equal models each has half of those, by chance.

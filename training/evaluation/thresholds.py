@@ -15,7 +15,7 @@ STEPS = 100
 
 
 @dataclass(frozen=True)
-class Figures:
+class PrecisionRecall:
     """Precision is 0 where nothing was named, recall is 0 where nothing was there to be found."""
 
     precision: float
@@ -24,9 +24,9 @@ class Figures:
 
 
 @dataclass(frozen=True)
-class Performance:
-    overall: Figures
-    per_category: dict[str, Figures]
+class ThresholdMetrics:
+    overall: PrecisionRecall
+    per_category: dict[str, PrecisionRecall]
 
 
 def count_at_thresholds(scores: np.ndarray, names: Sequence[str], is_true: np.ndarray) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def average_precision(scores: np.ndarray, is_true: np.ndarray) -> float | None:
     return float((np.diff(found, prepend=0) * found / looked_at).sum() / hits[-1])
 
 
-def at(evaluation: Evaluation, threshold: float) -> Performance:
+def metrics_at(evaluation: Evaluation, threshold: float) -> ThresholdMetrics:
     """Return the figures of an evaluation at a threshold, to the nearest hundredth.
 
     An evaluation that was made before these counts were kept has the figures of its most probable answers instead.
@@ -84,24 +84,24 @@ def at(evaluation: Evaluation, threshold: float) -> Performance:
     right = [row[step] for row in counts["right"]]
     average = counts["average_precision"]
     known = [value for value in average if value is not None]
-    return Performance(
-        Figures(
+    return ThresholdMetrics(
+        PrecisionRecall(
             _share(sum(right), sum(named)),
             _share(sum(right), sum(counts["support"])),
             sum(known) / len(known) if known else None,
         ),
         {
-            name: Figures(_share(right[i], named[i]), _share(right[i], counts["support"][i]), average[i])
+            name: PrecisionRecall(_share(right[i], named[i]), _share(right[i], counts["support"][i]), average[i])
             for i, name in enumerate(counts["names"])
         },
     )
 
 
-def _of_top_answers(evaluation: Evaluation) -> Performance:
-    return Performance(
-        Figures(evaluation.accuracy, evaluation.accuracy, None),
+def _of_top_answers(evaluation: Evaluation) -> ThresholdMetrics:
+    return ThresholdMetrics(
+        PrecisionRecall(evaluation.accuracy, evaluation.accuracy, None),
         {
-            name: Figures(figures["precision"] or 0.0, figures["recall"] or 0.0, None)
+            name: PrecisionRecall(figures["precision"] or 0.0, figures["recall"] or 0.0, None)
             for name, figures in evaluation.per_category.items()
         },
     )

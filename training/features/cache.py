@@ -22,11 +22,11 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 from django.utils.translation import gettext as _
 
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from predictions.predictors.local import preprocessing, verified_files
-from predictions.predictors.local.engine import Engine
+from predictions.predictors.local.engine import LiteRtEngine
 from training.data import decoding
-from training.data.decoding import Read
+from training.data.decoding import PictureReader
 
 if TYPE_CHECKING:
     import keras
@@ -38,7 +38,7 @@ Vectors = dict[str, np.ndarray]
 BATCH = 64
 SHARD = 512  # vectors per shard while extracting: what a crash can cost
 SMALL_BYTES = 2**20  # shards below this are worth merging ...
-FEWEST_TO_MERGE = 8  # ... when there are so many of them
+MIN_TO_MERGE = 8  # ... when there are so many of them
 MERGED_BYTES = 2**23
 
 
@@ -86,7 +86,7 @@ class FeatureCache:
         """Merge small shards, if there are many. Safe to repeat, at any time, in several processes at once."""
         sizes = {name: self._size(name) for name in self._shards()}
         small = [name for name, size in sizes.items() if size < SMALL_BYTES]
-        if len(small) < FEWEST_TO_MERGE:
+        if len(small) < MIN_TO_MERGE:
             return
         group: list[str] = []
         for name in small:
@@ -129,14 +129,14 @@ class FeatureCache:
     def _read(self, name: str, wanted: set[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
         """Yield the vectors of a shard, or those that are wanted; none of one that is gone or damaged."""
         try:
-            path = verified_files.verified(self.storage, f"{self.folder}/{name}", PurePosixPath(name).stem)
+            path = verified_files.verified_path(self.storage, f"{self.folder}/{name}", PurePosixPath(name).stem)
             with np.load(path, allow_pickle=False) as shard:
                 samples = [sample.decode() for sample in shard["samples"].tolist()]
                 rows = [row for row, sample in enumerate(samples) if wanted is None or sample in wanted]
                 vectors = shard["vectors"] if rows else None
         except FileNotFoundError:
             return  # merged by another process, or its file system lists what was deleted
-        except (verified_files.Tampered, ValueError, KeyError, OSError) as error:
+        except (verified_files.DigestMismatch, ValueError, KeyError, OSError) as error:
             logger.warning("Feature shard %s/%s is ignored and computed again: %r", self.folder, name, error)
             return
         if vectors is not None:
@@ -144,7 +144,7 @@ class FeatureCache:
 
 
 @dataclass
-class Extraction:
+class ExtractionResult:
     """The vectors of some samples, and how they were come by."""
 
     vectors: Vectors
@@ -153,9 +153,12 @@ class Extraction:
     unread: dict[str, str] = field(default_factory=dict)  # sample to the reason why its picture could not be read
 
 
-def extract(
-    cache: FeatureCache, pictures: Mapping[str, Read | None], engine: Callable[[], Engine], progress: Progress = silent
-) -> Extraction:
+def load_or_extract(
+    cache: FeatureCache,
+    pictures: Mapping[str, PictureReader | None],
+    engine: Callable[[], LiteRtEngine],
+    progress: Progress = no_progress,
+) -> ExtractionResult:
     """Return the vectors of samples: those that are kept, and new ones of the others, which are kept then.
 
     Args:
@@ -163,14 +166,14 @@ def extract(
         engine: makes the engine whose output `features` is wanted; only called when something is to be computed.
         progress: told in pictures.
     """
-    result = Extraction(cache.get(list(pictures)))
+    result = ExtractionResult(cache.get(list(pictures)))
     waiting = {sample: read for sample, read in pictures.items() if read is not None and sample not in result.vectors}
     if not waiting:
         return result
     started = time.monotonic()
-    shelf = _Shelf(cache)
+    shelf = _ShardBuffer(cache)
     try:
-        for samples, matrix in compute(waiting, engine(), result.unread, progress):
+        for samples, matrix in extract_batches(waiting, engine(), result.unread, progress):
             shelf.add(samples, matrix)
             result.vectors.update(zip(samples, matrix, strict=True))
             result.extracted += len(samples)
@@ -181,7 +184,7 @@ def extract(
     return result
 
 
-def of_network(network: "keras.Model", pixels: np.ndarray) -> np.ndarray:
+def extract_with_keras(network: "keras.Model", pixels: np.ndarray) -> np.ndarray:
     """Return the feature vectors that a Keras network gives, batch by batch and kept nowhere.
 
     Args:
@@ -203,7 +206,7 @@ def _compact(cache: FeatureCache) -> None:
         logger.warning("The feature shards in %s were not merged: %r", cache.folder, error)
 
 
-class _Shelf:
+class _ShardBuffer:
     """Gathers vectors until they are worth a shard."""
 
     def __init__(self, cache: FeatureCache) -> None:
@@ -223,11 +226,11 @@ class _Shelf:
         self.samples, self.parts = [], []
 
 
-def compute(
-    pictures: Mapping[str, Read],
-    engine: Engine,
+def extract_batches(
+    pictures: Mapping[str, PictureReader],
+    engine: LiteRtEngine,
     unread: dict[str, str],
-    progress: Progress = silent,
+    progress: Progress = no_progress,
 ) -> Iterator[tuple[list[str], np.ndarray]]:
     """Yield (samples, their feature vectors) batch by batch: the next pictures are decoded while the engine works.
 

@@ -18,10 +18,10 @@ from training.runs.execution import Interrupted
 
 BAR_WIDTH = 24
 SECONDS_BETWEEN_LINES = 5
-MOST_ROWS = 50
+MAX_ROWS = 50
 
 
-class Bar:
+class TerminalProgress:
     """A `Progress` for people: a bar on a terminal; elsewhere a line for every stage and every few seconds."""
 
     def __init__(self, out: OutputWrapper) -> None:
@@ -71,28 +71,28 @@ class ProjectCommand(BaseCommand):
             raise CommandError(f"There is no project '{slug}'. There are: {known}")
         return projects[slug]
 
-    def tell_import(self, report: ImportReport) -> None:
+    def print_import_report(self, report: ImportReport) -> None:
         """Print what was taken, and what not and why."""
         rows = [(name, str(count)) for name, count in sorted(report.taken.items())]
-        rows.append(("taken", str(report.total_taken)))
+        rows.append(("taken", str(report.total_added)))
         rows.append(("there already", str(len(report.duplicates))))
         rows.append(("refused", str(len(report.refused))))
-        self.stdout.write(table(("", "pictures"), rows))
+        self.stdout.write(format_table(("", "pictures"), rows))
         for title, told in (("There already:", report.duplicates), ("Refused:", report.refused)):
             if told:
                 self.stdout.write(title)
-            for each in told[:MOST_ROWS]:
+            for each in told[:MAX_ROWS]:
                 self.stdout.write(f"  {each.name}: {each.reason}")
-            if len(told) > MOST_ROWS:
-                self.stdout.write(f"  ... and {len(told) - MOST_ROWS} more")
+            if len(told) > MAX_ROWS:
+                self.stdout.write(f"  ... and {len(told) - MAX_ROWS} more")
 
-    def tell_figures(self, new: Evaluation | None, live: Evaluation | None, version: ModelVersion) -> None:
+    def print_metrics(self, new: Evaluation | None, live: Evaluation | None, version: ModelVersion) -> None:
         """Print the figures per category with 95 % intervals, beside the live model's on the same test pictures."""
         if new is None:
             self.stdout.write(self.style.WARNING("There was no test picture: how well the model does is unknown."))
             return
         beside = live.per_category if live else {}
-        between, _accuracy = evaluations.intervals(new)
+        between, _accuracy = evaluations.metric_intervals(new)
         headings = ["category", "precision", "95 %", "recall", "95 %", "avg. precision", "support"]
         headings += ["live precision", "live recall"] if live else []
         rows = [
@@ -110,13 +110,13 @@ class ProjectCommand(BaseCommand):
             for name, one in new.per_category.items()
         ]
         self.stdout.write(f"Version {version.number} on the test split of data set {new.dataset.number}:")
-        self.stdout.write(table(headings, rows))
+        self.stdout.write(format_table(headings, rows))
         self.stdout.write(_summary("this version", new))
         if live:
             self.stdout.write(_summary(f"live, version {live.model_version.number}", live))
 
 
-def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+def format_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """Return lines with columns: the first to the left, numbers to the right."""
     widths = [max(len(row[i]) for row in [headings, *rows]) for i in range(len(headings))]
     lines = [
@@ -130,7 +130,7 @@ def table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 
 @contextmanager
-def interruptible() -> Iterator[None]:
+def cancel_on_signal() -> Iterator[None]:
     """Turn the first Ctrl-C or SIGTERM into Interrupted, which ends a run as cancelled; a second Ctrl-C is as usual."""
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -159,7 +159,7 @@ def _between(interval: tuple[float, float] | None) -> str:
 
 def _summary(who: str, found: Evaluation) -> str:
     skipped = f", {found.skipped} not asked" if found.skipped else ""
-    _by_category, between = evaluations.intervals(found)
+    _by_category, between = evaluations.metric_intervals(found)
     measure = "all categories right" if found.is_multilabel else "accuracy"
     line = (
         f"{who}: {measure} {found.accuracy:.3f} ({_between(between)}), macro F1 {found.macro_f1:.3f}"

@@ -9,7 +9,7 @@ from common.errors import DomainError
 from predictions import registry
 from predictions.models import Project
 from training.evaluation import selective
-from training.management.terminal import Bar, ProjectCommand, interruptible
+from training.management.terminal import ProjectCommand, TerminalProgress, cancel_on_signal
 from training.models import Evaluation, TrainingRun
 from training.runs import execution, submission
 
@@ -39,9 +39,9 @@ class TrainingCommand(ProjectCommand):
             CommandError: if it is refused, fails or is cancelled. A model that is not promoted is no error.
         """
         jobs.discover()
-        live = registry.live(project)
+        live = registry.live_version(project)
         try:
-            run, job = submission.begin(
+            run, job = submission.submit_and_claim_run(
                 project,
                 backbone=options["backbone"],
                 trainer=options["trainer"],
@@ -52,15 +52,15 @@ class TrainingCommand(ProjectCommand):
         except DomainError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"Run {run.pk}: training on data set version {run.dataset.number}")
-        bar = Bar(self.stdout)
+        bar = TerminalProgress(self.stdout)
         try:
-            with interruptible():
-                jobs.run(job, watcher=bar)
+            with cancel_on_signal():
+                jobs.run_job(job, watcher=bar)
         except execution.Interrupted:
-            execution.cancel(run)
+            execution.cancel_run(run)
         finally:
             bar.close()
-        execution.settle_abandoned(project)
+        execution.end_abandoned_runs(project)
         run.refresh_from_db()
         self._tell(run, live.pk if live else 0, told=bar.told)
 
@@ -77,16 +77,16 @@ class TrainingCommand(ProjectCommand):
             _time, _space, text = line.partition(" ")
             if text not in told | {run.outcome}:
                 self.stdout.write(f"  {text}")
-        self.tell_figures(measured.get(run.model_version.pk), measured.get(live), run.model_version)
+        self.print_metrics(measured.get(run.model_version.pk), measured.get(live), run.model_version)
         self._tell_threshold(run)
         self.stdout.write(self.style.SUCCESS(f"Registered version {run.model_version.number}."))
         if run.outcome:
-            promoted = registry.live(run.project) == run.model_version
+            promoted = registry.live_version(run.project) == run.model_version
             self.stdout.write((self.style.SUCCESS if promoted else self.style.WARNING)(run.outcome))
 
     def _tell_threshold(self, run: TrainingRun) -> None:
         """Print the threshold proposed for the lowest wanted precision; the page of the run has them all."""
-        first = next(iter(selective.proposals(run)), None)
+        first = next(iter(selective.stored_proposals(run)), None)
         if first is None:
             self.stdout.write("No abstain threshold proposed: too few validation pictures.")
         elif first.threshold is None or first.validation is None:

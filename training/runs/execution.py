@@ -19,10 +19,10 @@ from django.utils.translation import gettext as _
 from common import jobs
 from common.errors import Conflict, DomainError
 from common.models import Job
-from common.progress import Cancelled, Progress, silent
+from common.progress import Cancelled, Progress, no_progress
 from predictions import registry
 from predictions.models import ModelVersion, Project
-from predictions.predictors.base import Servable
+from predictions.predictors.base import ModelRef
 from training.data import datasets, loading
 from training.evaluation import evaluations, out_of_distribution, selective
 from training.models import DatasetItem, TrainingRun
@@ -39,14 +39,14 @@ class Interrupted(Cancelled):
     """The person at the terminal, or the system, stops the process that trains."""
 
 
-class RunBroke(DomainError):
+class RunFailed(DomainError):
     """An error that nobody foresaw ended the run. The log of the server has it, the page only says so."""
 
     code = "run_broke"
     status = 500
 
 
-def execute(run: TrainingRun, progress: Progress = silent) -> None:
+def execute_run(run: TrainingRun, progress: Progress = no_progress) -> None:
     """Do a run and write down how it ended; one that has ended already is left as it is.
 
     Raises:
@@ -72,12 +72,12 @@ def execute(run: TrainingRun, progress: Progress = silent) -> None:
         sentence = _(
             "The run broke: an unexpected error (%(kind)s), which is in the server's log. Nothing was changed."
         )
-        broke = RunBroke(sentence % {"kind": type(error).__name__})
+        broke = RunFailed(sentence % {"kind": type(error).__name__})
         _end(run, Status.FAILED, error=str(broke))
         raise broke from error
 
 
-def cancel(run: TrainingRun) -> None:
+def cancel_run(run: TrainingRun) -> None:
     """Stop a run: a waiting one at once, a running one at its next step.
 
     Raises:
@@ -88,10 +88,10 @@ def cancel(run: TrainingRun) -> None:
         raise Conflict(_("This run has ended already."))
     if run.job:
         jobs.request_cancel(run.job)
-    settle_abandoned(run.project)
+    end_abandoned_runs(run.project)
 
 
-def settle_abandoned(project: Project | None = None) -> int:
+def end_abandoned_runs(project: Project | None = None) -> int:
     """End the runs whose job has ended without them: its process died too often, or it was cancelled while it waited.
 
     So no dead run blocks its project. Returns how many were ended.
@@ -143,11 +143,11 @@ def _learn(run: TrainingRun, diary: _Diary) -> None:
         write_down(run, line)
     measured = _measure(run, trainer, trained, diary)
     proposed = _propose(run, trainer, trained, measured, diary)
-    refused = out_of_distribution.count(trainer, _servable(trained), run.dataset, diary)
-    live = registry.live(run.project)
-    if live and (problem := promotion.measure_if_possible(live, run.dataset, diary)):
+    refused = out_of_distribution.count_rejected(trainer, _servable(trained), run.dataset, diary)
+    live = registry.live_version(run.project)
+    if live and (problem := promotion.try_evaluate(live, run.dataset, diary)):
         write_down(run, _("The live model could not be measured: %(reason)s") % {"reason": problem})
-    broken = promotion.unloadable(trained.predictor, _servable(trained)) if run.promote else ""
+    broken = promotion.load_problem(trained.predictor, _servable(trained)) if run.promote else ""
     diary(1, 1, _("Registering the model"))
     _finish(run, trained, measured, proposed, refused, live, broken)
 
@@ -156,7 +156,7 @@ def _learn(run: TrainingRun, diary: _Diary) -> None:
 def _finish(
     run: TrainingRun,
     trained: TrainedModel,
-    measured: evaluations.Measured | None,
+    measured: evaluations.Measurement | None,
     proposed: list[dict[str, Any]],
     refused: dict[str, dict[str, int]],
     live: ModelVersion | None,
@@ -166,7 +166,7 @@ def _finish(
     Project.objects.select_for_update().get(pk=run.project_id)
     if not TrainingRun.objects.active().filter(pk=run.pk).exists():
         return
-    version = registry.register(
+    version = registry.register_version(
         run.project,
         predictor=trained.predictor,
         reference=trained.reference,
@@ -176,10 +176,10 @@ def _finish(
         description=_("Run %(run)d on data set %(dataset)d") % {"run": run.pk, "dataset": run.dataset.number},
     )
     if measured:
-        evaluations.store(version, run.dataset, measured)
+        evaluations.store_evaluation(version, run.dataset, measured)
     outcome = broken
     if run.promote and not broken:
-        outcome = promotion.decide(version, live, run.dataset, by=run.requested_by).sentence
+        outcome = promotion.promote_if_better(version, live, run.dataset, by=run.requested_by).sentence
     if outcome:
         write_down(run, outcome)
     TrainingRun.objects.filter(pk=run.pk).update(
@@ -195,9 +195,9 @@ def _finish(
 
 def _measure(
     run: TrainingRun, trainer: BaseTrainer, trained: TrainedModel, diary: _Diary
-) -> evaluations.Measured | None:
+) -> evaluations.Measurement | None:
     try:
-        return evaluations.measure(
+        return evaluations.measure_test_split(
             trainer,
             _servable(trained),
             list(trained.class_names),
@@ -205,7 +205,7 @@ def _measure(
             diary,
             temperature=trained.manifest.get("temperature"),
         )
-    except evaluations.NothingToMeasure as error:
+    except evaluations.NoTestPictures as error:
         write_down(run, str(error))
         return None
 
@@ -214,7 +214,7 @@ def _propose(
     run: TrainingRun,
     trainer: BaseTrainer,
     trained: TrainedModel,
-    measured: evaluations.Measured | None,
+    measured: evaluations.Measurement | None,
     diary: _Diary,
 ) -> list[dict[str, Any]]:
     """Return abstain thresholds found on the validation split, checked on what was measured on the test split.
@@ -224,21 +224,25 @@ def _propose(
     if run.project.multilabel:
         return []
     names = list(trained.class_names)
-    validated = evaluations.answered(trainer, _servable(trained), names, run.dataset, Split.VALIDATION, diary)
-    return selective.propose(validated.answers, measured.answers if measured else (np.empty(0), np.empty(0, bool)))
+    validated = evaluations.measure_split(trainer, _servable(trained), names, run.dataset, Split.VALIDATION, diary)
+    return selective.propose_thresholds(
+        validated.answers, measured.answers if measured else (np.empty(0), np.empty(0, bool))
+    )
 
 
 def _task(run: TrainingRun) -> TrainingTask:
     return TrainingTask(
         project=run.project.slug,
-        class_names=loading.class_names(run.dataset),
-        examples=loading.of(run.dataset, Split.TRAIN, Split.VALIDATION),
+        class_names=loading.dataset_class_names(run.dataset),
+        examples=loading.load_examples(run.dataset, Split.TRAIN, Split.VALIDATION),
         parameters=run.parameters,
         seed=run.seed,
         project_id=str(run.project.uuid),
         multilabel=run.project.multilabel,
         in_use=[
-            version.reference for version in (registry.live(run.project), registry.previous(run.project)) if version
+            version.reference
+            for version in (registry.live_version(run.project), registry.previous_version(run.project))
+            if version
         ],
     )
 
@@ -247,13 +251,13 @@ def _manifest(run: TrainingRun, trained: TrainedModel) -> dict[str, Any]:
     categories = list(run.project.categories.all())
     return {
         **trained.manifest,
-        "category_uuids": evaluations.category_uuids(trained.class_names, categories),
+        "category_uuids": evaluations.class_uuids(trained.class_names, categories),
         "dataset": {"number": run.dataset.number, "digest": run.dataset.digest},
     }
 
 
-def _servable(trained: TrainedModel) -> Servable:
-    return Servable(reference=trained.reference, class_names=tuple(trained.class_names), digest=trained.digest)
+def _servable(trained: TrainedModel) -> ModelRef:
+    return ModelRef(reference=trained.reference, class_names=tuple(trained.class_names), digest=trained.digest)
 
 
 def _trainer(run: TrainingRun) -> BaseTrainer:
@@ -275,9 +279,9 @@ def _start(run: TrainingRun) -> bool:
         write_down(run, _("Started again: the process that had begun this run stopped."))
         return True
     write_down(run, _("Data set version %(number)d") % {"number": run.dataset.number})
-    for each in datasets.collect(run.project).left_out:
+    for each in datasets.collect_labelled(run.project).left_out:
         write_down(run, each.sentence)
-    for name in datasets.without_test_pictures(run.dataset):
+    for name in datasets.categories_without_test(run.dataset):
         write_down(
             run, _("“%(category)s” has no test picture yet: how well it does will be unknown.") % {"category": name}
         )

@@ -11,14 +11,14 @@ from django.utils.translation import ngettext
 
 from accounts.models import User
 from common.errors import Conflict, DomainError
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from predictions import registry
 from predictions.models import Feedback, ModelVersion, Project, Promotion
-from predictions.predictors.base import Servable, predictors
+from predictions.predictors.base import ModelRef, predictors
 from training.evaluation import evaluations
 from training.models import DatasetItem, DatasetVersion, Evaluation
 
-FEWEST_TEST_PICTURES = 10
+MIN_TEST_PICTURES = 10
 
 
 class NotPromotable(Conflict):
@@ -27,7 +27,7 @@ class NotPromotable(Conflict):
     code = "not_promotable"
 
 
-class Verdict(StrEnum):
+class ComparisonVerdict(StrEnum):
     FIRST = "first"  # there is no live model to be worse than
     NOT_WORSE = "not_worse"
     WORSE = "worse"
@@ -35,24 +35,26 @@ class Verdict(StrEnum):
 
 
 @dataclass(frozen=True)
-class Comparison:
-    verdict: Verdict
+class EvaluationComparison:
+    verdict: ComparisonVerdict
     sentence: str
 
     @property
     def passes(self) -> bool:
-        return self.verdict in (Verdict.FIRST, Verdict.NOT_WORSE)
+        return self.verdict in (ComparisonVerdict.FIRST, ComparisonVerdict.NOT_WORSE)
 
 
 @dataclass(frozen=True)
-class Outcome:
+class PromotionOutcome:
     """What became of a candidate, in a sentence for whoever asked."""
 
     promoted: bool
     sentence: str
 
 
-def judge(candidate: Evaluation | None, live: Evaluation | None, noks: Iterable[int] = ()) -> Comparison:
+def compare_evaluations(
+    candidate: Evaluation | None, live: Evaluation | None, noks: Iterable[int] = ()
+) -> EvaluationComparison:
     """Say whether the candidate is not worse than the live model.
 
     The rule: among the test pictures that both models could be asked about, the candidate gets at least as many right
@@ -61,93 +63,101 @@ def judge(candidate: Evaluation | None, live: Evaluation | None, noks: Iterable[
     FEWEST_TEST_PICTURES such pictures one picture more or less would decide: then the evidence is not enough.
     """
     if candidate is None or live is None:
-        return Comparison(Verdict.UNCLEAR, _("Not enough evidence: the two models could not both be measured."))
+        return EvaluationComparison(
+            ComparisonVerdict.UNCLEAR, _("Not enough evidence: the two models could not both be measured.")
+        )
     both = candidate.answers.keys() & live.answers.keys()
-    if len(both) < FEWEST_TEST_PICTURES:
+    if len(both) < MIN_TEST_PICTURES:
         sentence = ngettext(
             "Not enough evidence: only %(count)d test picture could be compared; at least %(fewest)d are needed.",
             "Not enough evidence: only %(count)d test pictures could be compared; at least %(fewest)d are needed.",
             len(both),
         )
-        return Comparison(Verdict.UNCLEAR, sentence % {"count": len(both), "fewest": FEWEST_TEST_PICTURES})
+        return EvaluationComparison(
+            ComparisonVerdict.UNCLEAR, sentence % {"count": len(both), "fewest": MIN_TEST_PICTURES}
+        )
     doubted = {str(pk) for pk in noks} & both
     figures = {"candidate": _right(candidate, both), "live": _right(live, both), "count": len(both)}
     if figures["candidate"] < figures["live"]:
         sentence = _(
             "Worse than the live model: %(candidate)d of %(count)d test pictures right, the live one %(live)d."
         )
-        return Comparison(Verdict.WORSE, sentence % figures)
+        return EvaluationComparison(ComparisonVerdict.WORSE, sentence % figures)
     if _right(candidate, doubted) < _right(live, doubted):
         sentence = _(
             "Worse than the live model on pictures that users had said NOK to: %(candidate)d right, not %(live)d."
         )
-        return Comparison(
-            Verdict.WORSE, sentence % {"candidate": _right(candidate, doubted), "live": _right(live, doubted)}
+        return EvaluationComparison(
+            ComparisonVerdict.WORSE, sentence % {"candidate": _right(candidate, doubted), "live": _right(live, doubted)}
         )
     sentence = _(
         "Not worse than the live model: %(candidate)d of %(count)d test pictures right, the live one %(live)d."
     )
-    return Comparison(Verdict.NOT_WORSE, sentence % figures)
+    return EvaluationComparison(ComparisonVerdict.NOT_WORSE, sentence % figures)
 
 
 @transaction.atomic
-def decide(candidate: ModelVersion, live: ModelVersion | None, dataset: DatasetVersion, *, by: User | None) -> Outcome:
+def promote_if_better(
+    candidate: ModelVersion, live: ModelVersion | None, dataset: DatasetVersion, *, by: User | None
+) -> PromotionOutcome:
     """Promote the candidate if it passes against `live`, by what was measured before; no model is asked here.
 
     The promotion is one row: whatever dies here, either the old model serves or the new one.
     """
     Project.objects.select_for_update().get(pk=candidate.project_id)
-    if registry.live(candidate.project) != live:
-        return Outcome(
+    if registry.live_version(candidate.project) != live:
+        return PromotionOutcome(
             False, _("Not promoted: another model went live meanwhile. Compare with that one, then promote.")
         )
     comparison = _judge_measured(candidate, live, dataset)
     if comparison.passes:
-        registry.promote(candidate, by=by, reason=comparison.sentence)
+        registry.promote_version(candidate, by=by, reason=comparison.sentence)
         sentence = _("Version %(number)d is live now. %(reason)s")
     else:
         sentence = _("Version %(number)d was not promoted. %(reason)s")
-    return Outcome(comparison.passes, sentence % {"number": candidate.number, "reason": comparison.sentence})
+    return PromotionOutcome(comparison.passes, sentence % {"number": candidate.number, "reason": comparison.sentence})
 
 
-def promote(version: ModelVersion, *, by: User | None, reason: str = "") -> Promotion:
+def promote_version(version: ModelVersion, *, by: User | None, reason: str = "") -> Promotion:
     """Make a version live because somebody says so; going back to an older one is the same.
 
     Raises:
         NotPromotable: if it is live already, or its predictor cannot load it.
     """
-    if problem := unloadable(version.predictor, registry.servable(version)):
+    if problem := load_problem(version.predictor, registry.model_ref(version)):
         raise NotPromotable(problem)
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=version.project_id)
-        if registry.live(version.project) == version:
+        if registry.live_version(version.project) == version:
             raise NotPromotable(_("Version %(number)d is live already.") % {"number": version.number})
-        return registry.promote(version, by=by, reason=reason)
+        return registry.promote_version(version, by=by, reason=reason)
 
 
-def unloadable(predictor: str, model: Servable) -> str:
+def load_problem(predictor: str, model: ModelRef) -> str:
     """Return why this model could not answer, or "": a model that does not load must not replace one that does."""
     try:
-        predictors[predictor].load(model)
+        predictors[predictor].warm_up(model)
     except (DomainError, ImproperlyConfigured) as error:
         return _("This model cannot be loaded and is not promoted: %(reason)s") % {"reason": error}
     return ""
 
 
-def measure_if_possible(version: ModelVersion, dataset: DatasetVersion, progress: Progress = silent) -> str:
+def try_evaluate(version: ModelVersion, dataset: DatasetVersion, progress: Progress = no_progress) -> str:
     """Measure a version on a data set version; return why that could not be done, or ""."""
     try:
-        evaluations.evaluate(version, dataset, progress)
+        evaluations.evaluate_version(version, dataset, progress)
     except DomainError as error:
         return str(error)
     return ""
 
 
-def _judge_measured(candidate: ModelVersion, live: ModelVersion | None, dataset: DatasetVersion) -> Comparison:
+def _judge_measured(
+    candidate: ModelVersion, live: ModelVersion | None, dataset: DatasetVersion
+) -> EvaluationComparison:
     if live is None:
-        return Comparison(Verdict.FIRST, _("It is the first model of this project."))
+        return EvaluationComparison(ComparisonVerdict.FIRST, _("It is the first model of this project."))
     known = {each.model_version_id: each for each in dataset.evaluations.filter(model_version__in=[candidate, live])}
-    return judge(known.get(candidate.pk), known.get(live.pk), _noks(dataset))
+    return compare_evaluations(known.get(candidate.pk), known.get(live.pk), _noks(dataset))
 
 
 def _noks(dataset: DatasetVersion) -> list[int]:

@@ -23,7 +23,7 @@ from training.trainers.base import BaseTrainer, trainers
 JOB = "training.run"
 QUEUE = "training"
 ATTEMPTS = 3  # how often a worker may die over a run before it is given up
-LARGEST_SEED = 2**31 - 1
+MAX_SEED = 2**31 - 1
 
 
 class RunActive(Conflict):
@@ -32,7 +32,7 @@ class RunActive(Conflict):
     code = "run_active"
 
 
-def request(
+def submit_run(
     project: Project,
     *,
     backbone: str = "",
@@ -50,7 +50,7 @@ def request(
         TooLittleToLearn: if there are not enough labelled pictures.
         RunActive: if a run of this project has not ended.
     """
-    trainer = trainer or trainer_alias(project)
+    trainer = trainer or project_trainer_alias(project)
     parameters = _parameters(project, trainer_named(trainer), backbone, fine_tune)
     _give_up_dead_runs(project)
     with transaction.atomic():
@@ -58,7 +58,7 @@ def request(
     return run
 
 
-def begin(
+def submit_and_claim_run(
     project: Project,
     *,
     backbone: str = "",
@@ -68,17 +68,17 @@ def begin(
     by: User | None = None,
     trainer: str = "",
 ) -> tuple[TrainingRun, Job]:
-    """Prepare a run that this very process does, with `jobs.run`. Raises as `request` does.
+    """Prepare a run that this very process does, with `jobs.run_job`. Raises as `request` does.
 
     Its job has the heartbeat of any other, so a killed command is noticed; but it has one attempt, because nobody at a
     terminal expects a run that they killed to go on elsewhere.
     """
-    trainer = trainer or trainer_alias(project)
+    trainer = trainer or project_trainer_alias(project)
     parameters = _parameters(project, trainer_named(trainer), backbone, fine_tune)
     _give_up_dead_runs(project)
     with transaction.atomic():
         run, job = _prepare(project, parameters, trainer, seed, promote, by, attempts=1)
-        claimed = jobs.claim(job.pk, jobs.worker_name())
+        claimed = jobs.claim_job(job.pk, jobs.new_worker_name())
     if claimed is None:
         raise RunActive(_("Another process has taken this run."))
     return run, claimed
@@ -86,13 +86,13 @@ def begin(
 
 def default_backbone(trainer: BaseTrainer) -> str:
     """Return the backbone that a run gets when none is named."""
-    known = trainer.backbones()
+    known = trainer.backbone_names()
     if not known:
         return ""
     return settings.DEFAULT_BACKBONE if settings.DEFAULT_BACKBONE in known else known[0]
 
 
-def trainer_alias(project: Project) -> str:
+def project_trainer_alias(project: Project) -> str:
     return project.trainer or settings.DEFAULT_TRAINER
 
 
@@ -117,10 +117,10 @@ def _prepare(
     *,
     attempts: int,
 ) -> tuple[TrainingRun, Job]:
-    if not 0 <= seed <= LARGEST_SEED:
-        raise InvalidInput(_("The seed must be between 0 and %(largest)d.") % {"largest": LARGEST_SEED})
+    if not 0 <= seed <= MAX_SEED:
+        raise InvalidInput(_("The seed must be between 0 and %(largest)d.") % {"largest": MAX_SEED})
     _refuse_second(project)
-    dataset = datasets.freeze(project, by=by)
+    dataset = datasets.freeze_dataset(project, by=by)
     try:
         with transaction.atomic():
             run = TrainingRun.objects.create(
@@ -142,27 +142,27 @@ def _prepare(
 
 def _give_up_dead_runs(project: Project) -> None:
     """Do what a worker does every few seconds, in case none is running."""
-    jobs.reclaim_stalled()
-    execution.settle_abandoned(project)
+    jobs.requeue_stalled()
+    execution.end_abandoned_runs(project)
 
 
 def _parameters(project: Project, trainer: BaseTrainer, backbone: str, fine_tune: bool) -> dict[str, Any]:
     backbone = backbone or default_backbone(trainer)
-    if backbone and backbone not in trainer.backbones():
+    if backbone and backbone not in trainer.backbone_names():
         sentence = _("There is no backbone “%(name)s” here. There are: %(known)s.")
-        known = ", ".join(trainer.backbones()) or _("none")
+        known = ", ".join(trainer.backbone_names()) or _("none")
         raise InvalidInput(sentence % {"name": backbone, "known": known})
     if project.multilabel:
         _check_multilabel(trainer, backbone, fine_tune)
-    if fine_tune and not trainer.fine_tunes(backbone):
-        able = ", ".join(name for name in trainer.backbones() if trainer.fine_tunes(name)) or _("none")
+    if fine_tune and not trainer.supports_fine_tuning(backbone):
+        able = ", ".join(name for name in trainer.backbone_names() if trainer.supports_fine_tuning(name)) or _("none")
         sentence = _("Only these backbones can be fine-tuned here: %(able)s. Choose one, or leave fine-tuning out.")
         raise InvalidInput(sentence % {"able": able})
     return ({"backbone": backbone} if backbone else {}) | ({"fine_tune": True} if fine_tune else {})
 
 
 def _check_multilabel(trainer: BaseTrainer, backbone: str, fine_tune: bool) -> None:
-    able = trainer.multilabel_backbones()
+    able = trainer.multilabel_backbone_names()
     if not able:
         sentence = _("The trainer “%(name)s” learns only categories that exclude each other. Choose another trainer.")
         raise InvalidInput(sentence % {"name": trainer.alias})

@@ -14,15 +14,15 @@ from pathlib import Path
 import numpy as np
 from django.conf import settings
 
-from common.ahead import map_ahead
 from common.errors import DomainError
 from common.media import images
-from common.processes import usable_cores
-from common.progress import Progress, silent
+from common.parallel import parallel_map
+from common.processes import usable_core_count
+from common.progress import Progress, no_progress
 from common.storages import DiskStorage
-from predictions.predictors.local.engine import Engine
+from predictions.predictors.local.engine import LiteRtEngine
 from training.backbones.base import Backbone
-from training.data.decoding import Read
+from training.data.decoding import PictureReader
 from training.features import cache
 from training.trainers.local import export, head
 
@@ -35,7 +35,7 @@ class StudyRefused(Exception):
 
 
 @dataclass(frozen=True)
-class Collection:
+class LabelledPictures:
     """Pictures that passed the door, kept as uploads are, each under the SHA-256 of what was received."""
 
     names: tuple[str, ...]
@@ -44,7 +44,7 @@ class Collection:
     left_out: tuple[str, ...]
     folder: Path
 
-    def read(self, sample: str) -> Read:
+    def read(self, sample: str) -> PictureReader:
         """Return what reads one picture."""
         return (self.folder / sample).read_bytes
 
@@ -55,7 +55,7 @@ class Collection:
 
 
 @dataclass(frozen=True)
-class Draw:
+class SampleDraw:
     """Rows to learn from, those among them that are held back at first, and rows to ask about."""
 
     learn: np.ndarray
@@ -64,7 +64,7 @@ class Draw:
 
 
 @dataclass(frozen=True)
-class Learned:
+class DrawFeatures:
     """The feature vectors of all pictures for one draw.
 
     And, of a network that learned for this draw: its CPU seconds, and its own head if it has one.
@@ -76,7 +76,7 @@ class Learned:
 
 
 @dataclass(frozen=True)
-class Answer:
+class DrawResult:
     """How the head of one draw did: share of right answers, calibration error, and the CPU seconds of the steps.
 
     `network_seconds` is what a network took to learn for this draw alone; 0 where it is frozen.
@@ -90,7 +90,7 @@ class Answer:
 
 
 @dataclass(frozen=True)
-class Curve:
+class LearningCurve:
     """A backbone's answers by the number of pictures per category.
 
     `milliseconds` of CPU per picture for reading it from disk, scaling it and the compiled network; None where the
@@ -100,18 +100,20 @@ class Curve:
     backbone: str
     features: int
     milliseconds: float | None
-    answers: dict[int, list[Answer]]
+    answers: dict[int, list[DrawResult]]
 
 
 @dataclass(frozen=True)
-class Seen:
+class CollectionVectors:
     """The feature vectors of a collection, shape (N, features) in its order, and what a new one took."""
 
     matrix: np.ndarray
     milliseconds: float
 
 
-def gather(directory: Path, folder: Path, progress: Progress = silent, *, fewest: int = 2) -> Collection:
+def collect_pictures(
+    directory: Path, folder: Path, progress: Progress = no_progress, *, fewest: int = 2
+) -> LabelledPictures:
     """Check the pictures of a folder that holds one folder per category, and keep them in another folder.
 
     What is no picture, and a picture that was there before, is left out and told.
@@ -124,7 +126,7 @@ def gather(directory: Path, folder: Path, progress: Progress = silent, *, fewest
     files = list(_files(directory))
     owners: dict[str, str] = {}
     left_out = []
-    kept_files = map_ahead(partial(_keep, folder=folder), files)
+    kept_files = parallel_map(partial(_keep, folder=folder), files)
     for done, (path, kept) in enumerate(zip(files, kept_files, strict=True), start=1):
         progress(done, len(files), "Checking the pictures")
         shown = path.relative_to(directory)
@@ -143,10 +145,10 @@ def gather(directory: Path, folder: Path, progress: Progress = silent, *, fewest
             "It needs one folder per category with pictures in it."
         )
     labels = np.array([names.index(name) for name in owners.values()])
-    return Collection(names, tuple(owners), labels, tuple(left_out), folder)
+    return LabelledPictures(names, tuple(owners), labels, tuple(left_out), folder)
 
 
-def possible(collection: Collection, per_class: Sequence[int]) -> list[int]:
+def usable_sizes(collection: LabelledPictures, per_class: Sequence[int]) -> list[int]:
     """Return those numbers of pictures that leave every category at least one to be asked about.
 
     Raises:
@@ -161,39 +163,45 @@ def possible(collection: Collection, per_class: Sequence[int]) -> list[int]:
     )
 
 
-def draw(labels: np.ndarray, per_class: int, seed: int) -> Draw:
+def draw_sample(labels: np.ndarray, per_class: int, seed: int) -> SampleDraw:
     """Return the rows of one draw; the same for the same seed."""
     rng = np.random.default_rng(seed)
     orders = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
     held = per_class // HELD_BACK
-    return Draw(
+    return SampleDraw(
         learn=np.sort(np.concatenate([order[:per_class] for order in orders])),
         held=np.sort(np.concatenate([order[:held] for order in orders])),
         ask=np.sort(np.concatenate([order[per_class:] for order in orders])),
     )
 
 
-def frozen(
-    backbone: Backbone, collection: Collection, per_class: Sequence[int], seeds: int, progress: Progress = silent
-) -> Curve:
+def frozen_curve(
+    backbone: Backbone,
+    collection: LabelledPictures,
+    per_class: Sequence[int],
+    seeds: int,
+    progress: Progress = no_progress,
+) -> LearningCurve:
     """Return the learning curve of a backbone that looks at every picture once."""
-    seen = vectors(backbone, collection, progress)
-    found = answers(lambda drawn, seed: Learned(seen.matrix), collection, per_class, seeds, progress)
-    return Curve(backbone.name, seen.matrix.shape[1], seen.milliseconds, found)
+    seen = collection_vectors(backbone, collection, progress)
+    found = evaluate_draws(lambda drawn, seed: DrawFeatures(seen.matrix), collection, per_class, seeds, progress)
+    return LearningCurve(backbone.name, seen.matrix.shape[1], seen.milliseconds, found)
 
 
-def vectors(backbone: Backbone, collection: Collection, progress: Progress = silent) -> Seen:
+def collection_vectors(
+    backbone: Backbone, collection: LabelledPictures, progress: Progress = no_progress
+) -> CollectionVectors:
     """Have a backbone look at every picture of a collection, once; its vectors are kept beside the pictures."""
     progress(0, 1, "Compiling the backbone")
-    engine = Engine(export.compiled_backbone(backbone), threads=usable_cores())
+    engine = LiteRtEngine(export.export_backbone(backbone), threads=usable_core_count())
     vectors_here = cache.FeatureCache(backbone.digest)
     vectors_here.storage = DiskStorage(location=collection.folder / "features")
     pictures = {sample: collection.read(sample) for sample in collection.samples}
     started = time.process_time()
-    extraction = cache.extract(vectors_here, pictures, lambda: engine, progress)
+    extraction = cache.load_or_extract(vectors_here, pictures, lambda: engine, progress)
     milliseconds = 1000 * (time.process_time() - started) / max(extraction.extracted, 1)
     matrix = np.stack([extraction.vectors[sample] for sample in collection.samples])
-    return Seen(matrix, milliseconds)
+    return CollectionVectors(matrix, milliseconds)
 
 
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
@@ -215,35 +223,35 @@ def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int =
     return float(np.abs(distances).sum() / len(labels))
 
 
-def answers(
-    learn: Callable[[Draw, int], Learned],
-    collection: Collection,
+def evaluate_draws(
+    learn: Callable[[SampleDraw, int], DrawFeatures],
+    collection: LabelledPictures,
     per_class: Sequence[int],
     seeds: int,
     progress: Progress,
-) -> dict[int, list[Answer]]:
+) -> dict[int, list[DrawResult]]:
     """Learn and ask, draw by draw; `learn` looks at all pictures for a draw and a seed."""
-    found: dict[int, list[Answer]] = {}
+    found: dict[int, list[DrawResult]] = {}
     total = len(per_class) * seeds
     for number in per_class:
         for seed in range(seeds):
             progress(sum(map(len, found.values())), total, f"Learning from {number} per category")
-            drawn = draw(collection.labels, number, seed)
+            drawn = draw_sample(collection.labels, number, seed)
             found.setdefault(number, []).append(_answer(learn(drawn, seed), collection, drawn))
     progress(total, total, "Learned")
     return found
 
 
-def _answer(learned: Learned, collection: Collection, drawn: Draw) -> Answer:
+def _answer(learned: DrawFeatures, collection: LabelledPictures, drawn: SampleDraw) -> DrawResult:
     labels, vectors = collection.labels, learned.vectors
     started = time.process_time()
-    found = learned.own_head or learn_head(vectors, labels, drawn, len(collection.names))
+    found = learned.own_head or fit_draw_head(vectors, labels, drawn, len(collection.names))
     head_seconds = time.process_time() - started
     started = time.process_time()
     head.fit_temperature(found.logits(vectors[drawn.held]), labels[drawn.held])  # once more, to know what it takes
     calibration_seconds = time.process_time() - started
     probabilities, truth = found.probabilities(vectors[drawn.ask]), labels[drawn.ask]
-    return Answer(
+    return DrawResult(
         accuracy=float((probabilities.argmax(axis=1) == truth).mean()),
         calibration_error=calibration_error(probabilities, truth),
         head_seconds=head_seconds,
@@ -252,18 +260,18 @@ def _answer(learned: Learned, collection: Collection, drawn: Draw) -> Answer:
     )
 
 
-def learn_head(vectors: np.ndarray, labels: np.ndarray, drawn: Draw, classes: int) -> head.Head:
+def fit_draw_head(vectors: np.ndarray, labels: np.ndarray, drawn: SampleDraw, classes: int) -> head.Head:
     """Return the head of one draw: strength and temperature from the held-back part, weights from all of it."""
-    chosen = first_head(vectors, labels, drawn, classes)
+    chosen = fit_first_head(vectors, labels, drawn, classes)
     held = vectors[drawn.held], labels[drawn.held]
-    whole = head.learn((vectors[drawn.learn], labels[drawn.learn]), held, classes, grid=[chosen.l2])
+    whole = head.fit_head((vectors[drawn.learn], labels[drawn.learn]), held, classes, grid=[chosen.l2])
     return head.Head(whole.head.kernel, whole.head.bias, chosen.head.temperature)
 
 
-def first_head(vectors: np.ndarray, labels: np.ndarray, drawn: Draw, classes: int) -> head.Learned:
+def fit_first_head(vectors: np.ndarray, labels: np.ndarray, drawn: SampleDraw, classes: int) -> head.FittedHead:
     """Return what is learned from a draw without the part that is held back, as a run does without its validation."""
     first = np.setdiff1d(drawn.learn, drawn.held)
-    return head.learn((vectors[first], labels[first]), (vectors[drawn.held], labels[drawn.held]), classes)
+    return head.fit_head((vectors[first], labels[first]), (vectors[drawn.held], labels[drawn.held]), classes)
 
 
 def _files(directory: Path) -> Iterator[Path]:
@@ -280,7 +288,7 @@ def _keep(path: Path, folder: Path) -> str | DomainError | OSError:
     """Keep one picture as an upload is kept; return its digest, or why it was not taken."""
     try:
         with path.open("rb") as file:
-            picture = images.receive(file.read(settings.UPLOAD_MAX_BYTES + 1), least_side=1)
+            picture = images.decode_upload(file.read(settings.UPLOAD_MAX_BYTES + 1), least_side=1)
         (folder / picture.sha256).write_bytes(picture.data)
     except (DomainError, OSError) as error:
         return error

@@ -9,16 +9,16 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from common.progress import Progress, silent
-from predictions.predictors.local.ood_detector import FAR
+from common.progress import Progress, no_progress
+from predictions.predictors.local.ood_detector import REJECTION_LEVEL
 from training.backbones.base import Backbone
 from training.studies import learning_curves
-from training.studies.learning_curves import Collection, Draw
+from training.studies.learning_curves import LabelledPictures, SampleDraw
 from training.trainers.local import scope
 
 
 @dataclass(frozen=True)
-class Telling:
+class OodResult:
     """One draw against one folder: areas under the ROC curve, and shares that would be refused.
 
     `by_nearness` is of the score that refuses, `by_probability` of the top probability. The shares are None where too
@@ -32,35 +32,39 @@ class Telling:
 
 
 @dataclass(frozen=True)
-class Figures:
+class OodFigures:
     """What one backbone did against one folder, draw by draw."""
 
     backbone: str
     outside: str
-    draws: list[Telling]
+    draws: list[OodResult]
 
 
-def measure(
+def measure_ood(
     backbone: Backbone,
-    collection: Collection,
-    others: Mapping[str, Collection],
+    collection: LabelledPictures,
+    others: Mapping[str, LabelledPictures],
     per_class: int,
     seeds: int,
-    progress: Progress = silent,
-) -> list[Figures]:
+    progress: Progress = no_progress,
+) -> list[OodFigures]:
     """Return the figures of a backbone against every one of the other collections, by their names."""
-    inside = learning_curves.vectors(backbone, collection, progress).matrix
+    inside = learning_curves.collection_vectors(backbone, collection, progress).matrix
     found = []
     for name, other in others.items():
-        outside = learning_curves.vectors(backbone, other, progress).matrix
-        draws = [learning_curves.draw(collection.labels, per_class, seed) for seed in range(seeds)]
-        found.append(Figures(backbone.name, name, [tell(inside, collection.labels, outside, each) for each in draws]))
+        outside = learning_curves.collection_vectors(backbone, other, progress).matrix
+        draws = [learning_curves.draw_sample(collection.labels, per_class, seed) for seed in range(seeds)]
+        found.append(
+            OodFigures(
+                backbone.name, name, [evaluate_ood_draw(inside, collection.labels, outside, each) for each in draws]
+            )
+        )
     return found
 
 
-def tell(inside: np.ndarray, labels: np.ndarray, outside: np.ndarray, drawn: Draw) -> Telling:
+def evaluate_ood_draw(inside: np.ndarray, labels: np.ndarray, outside: np.ndarray, drawn: SampleDraw) -> OodResult:
     """Learn from one draw and look at the others of the collection and at all of the outside; vectors (N, D)."""
-    learned_head = learning_curves.learn_head(inside, labels, drawn, len(np.unique(labels)))
+    learned_head = learning_curves.fit_draw_head(inside, labels, drawn, len(np.unique(labels)))
     first, asked = np.setdiff1d(drawn.learn, drawn.held), inside[drawn.ask]
     learned = inside[first], labels[first]
     known = scope.learn(learned, inside[drawn.held])
@@ -69,11 +73,11 @@ def tell(inside: np.ndarray, labels: np.ndarray, outside: np.ndarray, drawn: Dra
     def area(score: Callable[[np.ndarray], np.ndarray]) -> float:
         return auroc(score(asked), score(outside))
 
-    return Telling(
+    return OodResult(
         area(nearness),
         area(lambda vectors: learned_head.probabilities(vectors).max(axis=1)),
-        float((known.familiarity(outside) <= FAR).mean()) if known else None,
-        float((known.familiarity(asked) <= FAR).mean()) if known else None,
+        float((known.p_values(outside) <= REJECTION_LEVEL).mean()) if known else None,
+        float((known.p_values(asked) <= REJECTION_LEVEL).mean()) if known else None,
     )
 
 

@@ -5,26 +5,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from predictions.predictors.local import preprocessing
 from training.backbones.base import Backbone
 from training.features import cache
 from training.studies import learning_curves
-from training.studies.learning_curves import HELD_BACK, Collection, Curve, Draw, Learned
+from training.studies.learning_curves import HELD_BACK, DrawFeatures, LabelledPictures, LearningCurve, SampleDraw
 from training.trainers.local import export, finetuning, head
 
 
-def scratch(collection: Collection, per_class: Sequence[int], seeds: int, progress: Progress = silent) -> Curve:
+def scratch_curve(
+    collection: LabelledPictures, per_class: Sequence[int], seeds: int, progress: Progress = no_progress
+) -> LearningCurve:
     """Return the learning curve of a plain network that is learned whole for every draw."""
     from training.backbones import scratch as network
 
     pixels, labels, classes = _pixels(collection, network.INPUT_SIZE), collection.labels, len(collection.names)
 
-    def learn(drawn: Draw, seed: int) -> Learned:
+    def learn(drawn: SampleDraw, seed: int) -> DrawFeatures:
         rows = np.setdiff1d(drawn.learn, drawn.held)
-        export.fresh_session()
+        export.reset_keras_session()
         started = time.process_time()
-        found = network.learn(
+        found = network.train_network(
             (pixels[rows], labels[rows]),
             (pixels[drawn.held], labels[drawn.held]),
             head.balanced_weights(labels[rows], classes),
@@ -32,16 +34,20 @@ def scratch(collection: Collection, per_class: Sequence[int], seeds: int, progre
             seed=seed,
         )
         seconds = time.process_time() - started
-        return Learned(cache.of_network(found.network, pixels), seconds)
+        return DrawFeatures(cache.extract_with_keras(found.network, pixels), seconds)
 
-    return Curve(
-        "scratch", network.FEATURES, None, learning_curves.answers(learn, collection, per_class, seeds, progress)
+    return LearningCurve(
+        "scratch", network.FEATURES, None, learning_curves.evaluate_draws(learn, collection, per_class, seeds, progress)
     )
 
 
-def fine_tuned(
-    backbone: Backbone, collection: Collection, per_class: Sequence[int], seeds: int, progress: Progress = silent
-) -> Curve:
+def fine_tuned_curve(
+    backbone: Backbone,
+    collection: LabelledPictures,
+    per_class: Sequence[int],
+    seeds: int,
+    progress: Progress = no_progress,
+) -> LearningCurve:
     """Return the learning curve of a backbone whose top learns for every draw.
 
     As in a run, what is held back stops it and decides whether the tuned network is kept, and nothing learns from that
@@ -49,29 +55,31 @@ def fine_tuned(
     few back for a run to fine-tune are left out.
     """
     progress(0, 1, "Building the backbone")
-    export.fresh_session()
+    export.reset_keras_session()
     network = backbone.build()
     before, labels = network.get_weights(), collection.labels
     pixels = _pixels(collection, backbone.input_size)
-    frozen = cache.of_network(network, pixels)
+    frozen = cache.extract_with_keras(network, pixels)
 
-    def learn(drawn: Draw, seed: int) -> Learned:
+    def learn(drawn: SampleDraw, seed: int) -> DrawFeatures:
         rows, held = np.setdiff1d(drawn.learn, drawn.held), labels[drawn.held]
         network.set_weights(before)
-        first = learning_curves.first_head(frozen, labels, drawn, len(collection.names)).head
+        first = learning_curves.fit_first_head(frozen, labels, drawn, len(collection.names)).head
         started = time.process_time()
-        tuned = finetuning.tune(network, first, (pixels[rows], labels[rows]), (pixels[drawn.held], held), seed=seed)
+        tuned = finetuning.fine_tune(
+            network, first, (pixels[rows], labels[rows]), (pixels[drawn.held], held), seed=seed
+        )
         seconds = time.process_time() - started
-        vectors = cache.of_network(network, pixels)
+        vectors = cache.extract_with_keras(network, pixels)
         after = head.cross_entropy(tuned.head, vectors[drawn.held], held)
         if after < head.cross_entropy(first, frozen[drawn.held], held):
-            return Learned(vectors, seconds, tuned.head)
-        return Learned(frozen, seconds)
+            return DrawFeatures(vectors, seconds, tuned.head)
+        return DrawFeatures(frozen, seconds)
 
-    enough = [each for each in per_class if each // HELD_BACK * len(collection.names) >= head.FEWEST_TO_CHOOSE]
-    found = learning_curves.answers(learn, collection, enough, seeds, progress)
-    return Curve(f"{backbone.name}, fine-tuned", backbone.features, None, found)
+    enough = [each for each in per_class if each // HELD_BACK * len(collection.names) >= head.MIN_TO_CHOOSE]
+    found = learning_curves.evaluate_draws(learn, collection, enough, seeds, progress)
+    return LearningCurve(f"{backbone.name}, fine-tuned", backbone.features, None, found)
 
 
-def _pixels(collection: Collection, size: int) -> np.ndarray:
-    return np.stack([preprocessing.read(collection.read(sample)(), size) for sample in collection.samples])
+def _pixels(collection: LabelledPictures, size: int) -> np.ndarray:
+    return np.stack([preprocessing.read_pixels(collection.read(sample)(), size) for sample in collection.samples])

@@ -68,18 +68,18 @@ def make_trainable(*, test: int = 6, slug: str = "", **fields) -> Project:
 
 
 def make_dataset(project: Project | None = None) -> DatasetVersion:
-    return datasets.freeze(project or make_trainable())
+    return datasets.freeze_dataset(project or make_trainable())
 
 
 def make_run(project: Project | None = None, **fields) -> TrainingRun:
     """Ask for a run, which waits for a worker."""
     fields.setdefault("by", None)
-    return submission.request(project or make_trainable(), **fields)
+    return submission.submit_run(project or make_trainable(), **fields)
 
 
 def make_finished_run(project: Project | None = None, **fields) -> TrainingRun:
     run = make_run(project, **fields)
-    execution.execute(run)
+    execution.execute_run(run)
     run.refresh_from_db()
     return run
 

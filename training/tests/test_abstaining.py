@@ -33,7 +33,9 @@ def test_a_few_answers_kept_are_no_evidence():
 
 
 def test_proposals_come_with_what_they_do_to_both_splits():
-    first, *_others, last = selective.propose((CONFIDENCES, RIGHT), (np.array([0.9, 0.5]), np.array([False, True])))
+    first, *_others, last = selective.propose_thresholds(
+        (CONFIDENCES, RIGHT), (np.array([0.9, 0.5]), np.array([False, True]))
+    )
     assert (first["wanted"], first["threshold"]) == (0.9, 0.56)
     assert first["validation"] == {"kept": 30, "right": 29, "count": 40}
     assert first["test"] == {"kept": 1, "right": 0, "count": 2}
@@ -41,11 +43,11 @@ def test_proposals_come_with_what_they_do_to_both_splits():
 
 
 def test_too_few_validation_answers_propose_nothing():
-    assert selective.propose((CONFIDENCES[:9], RIGHT[:9]), (CONFIDENCES, RIGHT)) == []
+    assert selective.propose_thresholds((CONFIDENCES[:9], RIGHT[:9]), (CONFIDENCES, RIGHT)) == []
 
 
 def test_without_answers_shares_are_undefined():
-    nothing = selective.kept_at(0.5, np.empty(0), np.empty(0, bool))
+    nothing = selective.answered_at(0.5, np.empty(0), np.empty(0, bool))
     assert (nothing.precision, nothing.coverage, nothing.interval) == (None, None, None)
 
 
@@ -140,7 +142,7 @@ def test_without_proposals_the_pages_say_so_or_stay_silent(client):
 @pytest.mark.usefixtures("maintainer")
 def test_a_model_made_elsewhere_and_a_waiting_run_propose_nothing(client):
     version = make_model_version(make_project())
-    assert selective.live_run(version.project) is None
+    assert selective.run_of_live_version(version.project) is None
     waiting = make_run()
-    assert selective.proposals(waiting) == []
+    assert selective.stored_proposals(waiting) == []
     assert client.get(reverse("training:run", args=[waiting.pk])).status_code == 200

@@ -11,7 +11,7 @@ from django.core.management import CommandError, call_command
 from PIL import Image
 
 from common.media import images
-from predictions.predictors.local.engine import Engine
+from predictions.predictors.local.engine import LiteRtEngine
 from predictions.tests import tiny_model
 from predictions.tests.factories import make_picture_bytes
 from training import backbones
@@ -19,7 +19,7 @@ from training.backbones import imagenet
 from training.backbones.base import Backbone
 from training.management.commands import evaluate_backbones
 from training.studies import learning_curves, trained_networks
-from training.studies.learning_curves import Answer, Curve, StudyRefused
+from training.studies.learning_curves import DrawResult, LearningCurve, StudyRefused
 from training.tests.factories import make_folder
 from training.tests.test_finetuning import build_tiny
 from training.trainers.base import TrainingFailed
@@ -39,9 +39,9 @@ def data_of_this_test(settings, tmp_path):
 @pytest.fixture
 def tiny(monkeypatch) -> Backbone:
     """Have the tiny model of the serving tests stand in for every frozen backbone."""
-    backbone = Backbone("bundled", "0" * 32, Engine(tiny_model.FILE).input_size, 1, no_build)
+    backbone = Backbone("bundled", "0" * 32, LiteRtEngine(tiny_model.FILE).input_size, 1, no_build)
     monkeypatch.setitem(backbones.FROZEN, "bundled", lambda parameters: backbone)
-    monkeypatch.setattr(export, "compiled_backbone", lambda backbone: tiny_model.FILE)
+    monkeypatch.setattr(export, "export_backbone", lambda backbone: tiny_model.FILE)
     return backbone
 
 
@@ -55,9 +55,9 @@ def make_colours(root: Path, **counts: int) -> Path:
     return root
 
 
-def gather(directory: Path, folder: Path) -> learning_curves.Collection:
+def gather(directory: Path, folder: Path) -> learning_curves.LabelledPictures:
     folder.mkdir()
-    return learning_curves.gather(directory, folder)
+    return learning_curves.collect_pictures(directory, folder)
 
 
 class TestGathering:
@@ -65,7 +65,7 @@ class TestGathering:
         collection = gather(make_colours(tmp_path / "in", red=2, blue=3), tmp_path / "kept")
         assert collection.names == ("blue", "red")
         assert np.bincount(collection.labels).tolist() == [3, 2]
-        assert images.load(collection.read(collection.samples[-1])()).getpixel((5, 5)) == (255, 0, 0)
+        assert images.decode_stored(collection.read(collection.samples[-1])()).getpixel((5, 5)) == (255, 0, 0)
         assert collection.smallest() == ("red", 2)
 
     def test_what_is_no_picture_or_there_twice_is_left_out_and_told(self, tmp_path):
@@ -92,29 +92,29 @@ class TestGathering:
 
     def test_every_category_keeps_one_to_be_asked_about(self, tmp_path):
         collection = gather(make_colours(tmp_path / "in", red=4, blue=6), tmp_path / "kept")
-        assert learning_curves.possible(collection, (5, 3, 4, 3)) == [3]
+        assert learning_curves.usable_sizes(collection, (5, 3, 4, 3)) == [3]
         with pytest.raises(StudyRefused, match="the smallest category, red, has 4.*fewer than 4"):
-            learning_curves.possible(collection, (5, 4))
+            learning_curves.usable_sizes(collection, (5, 4))
 
 
 class TestDraws:
     labels = np.repeat([0, 1, 2], [12, 30, 11])
 
     def test_takes_as_many_of_every_category_and_asks_about_the_rest(self):
-        drawn = learning_curves.draw(self.labels, 10, seed=1)
+        drawn = learning_curves.draw_sample(self.labels, 10, seed=1)
         assert np.bincount(self.labels[drawn.learn]).tolist() == [10, 10, 10]
         assert np.bincount(self.labels[drawn.held]).tolist() == [2, 2, 2]
         assert set(drawn.held) < set(drawn.learn)
         assert sorted([*drawn.learn, *drawn.ask]) == list(range(53))
 
     def test_the_same_seed_draws_alike_and_fewer_are_among_more(self):
-        few, more = (learning_curves.draw(self.labels, number, seed=1) for number in (5, 10))
+        few, more = (learning_curves.draw_sample(self.labels, number, seed=1) for number in (5, 10))
         assert set(few.learn) < set(more.learn)
-        assert (learning_curves.draw(self.labels, 5, seed=1).learn == few.learn).all()
-        assert (learning_curves.draw(self.labels, 5, seed=2).learn != few.learn).any()
+        assert (learning_curves.draw_sample(self.labels, 5, seed=1).learn == few.learn).all()
+        assert (learning_curves.draw_sample(self.labels, 5, seed=2).learn != few.learn).any()
 
     def test_of_very_few_none_is_held_back(self):
-        assert len(learning_curves.draw(self.labels, 4, seed=0).held) == 0
+        assert len(learning_curves.draw_sample(self.labels, 4, seed=0).held) == 0
 
 
 class TestHead:
@@ -123,8 +123,8 @@ class TestHead:
         labels = np.repeat([0, 1], 60)
         noise = rng.normal(size=(120, 8)).astype(np.float32)
         for vectors, low, high in ((noise + 4 * labels[:, None], 0.99, 1.0), (noise, 0.3, 0.7)):
-            drawn = learning_curves.draw(labels, 30, seed=0)
-            head = learning_curves.learn_head(vectors.astype(np.float32), labels, drawn, 2)
+            drawn = learning_curves.draw_sample(labels, 30, seed=0)
+            head = learning_curves.fit_draw_head(vectors.astype(np.float32), labels, drawn, 2)
             right = head.probabilities(vectors[drawn.ask]).argmax(axis=1) == labels[drawn.ask]
             assert low <= right.mean() <= high
 
@@ -211,16 +211,16 @@ class TestCommand:
 
     def test_what_learns_anew_is_told_with_its_time_and_without_a_rate(self, tmp_path):
         collection = gather(make_colours(tmp_path / "in", red=2, blue=2), tmp_path / "kept")
-        answers = [Answer(0.5, 0.1, 0.25, 0.001, 20.0), Answer(0.7, 0.2, 0.35, 0.003, 22.0)]
-        curve = Curve("scratch", 192, None, {5: answers})
-        lines = evaluate_backbones.report(collection, [curve], 2).splitlines()
+        answers = [DrawResult(0.5, 0.1, 0.25, 0.001, 20.0), DrawResult(0.7, 0.2, 0.35, 0.003, 22.0)]
+        curve = LearningCurve("scratch", 192, None, {5: answers})
+        lines = evaluate_backbones.curves_as_markdown(collection, [curve], 2).splitlines()
         assert lines[2] == "| scratch | 192 | 0.600 ± 0.141 (0.150) | – | 21 s | 0.30 s | 2.0 ms |"
 
     def test_a_number_that_one_of_them_lacks_is_left_empty(self, tmp_path):
         collection = gather(make_colours(tmp_path / "in", red=2, blue=2), tmp_path / "kept")
-        whole = Curve("bundled", 512, 1.5, {5: [Answer(0.5, 0.1, 0.2)], 10: [Answer(0.5, 0.1, 0.2)]})
-        part = Curve("bundled, fine-tuned", 512, None, {10: [Answer(0.6, 0.1, 0.2, 0.0, 9.0)]})
-        rows = evaluate_backbones.report(collection, [whole, part], 1).splitlines()[2:4]
+        whole = LearningCurve("bundled", 512, 1.5, {5: [DrawResult(0.5, 0.1, 0.2)], 10: [DrawResult(0.5, 0.1, 0.2)]})
+        part = LearningCurve("bundled, fine-tuned", 512, None, {10: [DrawResult(0.6, 0.1, 0.2, 0.0, 9.0)]})
+        rows = evaluate_backbones.curves_as_markdown(collection, [whole, part], 1).splitlines()[2:4]
         assert rows[0].startswith("| bundled | 512 | 0.500 (0.100) | 0.500 (0.100) | 1.5 ms | – |")
         assert rows[1].startswith("| bundled, fine-tuned | 512 | – | 0.600 (0.100) | – | 9 s |")
 
@@ -256,7 +256,7 @@ class TestFineTuned:
         """Of 25 pictures five are held back, of each of two categories; of 5 only one."""
         monkeypatch.setattr(finetuning, "EPOCHS", 2)
         collection = gather(make_colours(tmp_path / "in", red=27, blue=27), tmp_path / "kept")
-        curve = trained_networks.fine_tuned(backbone, collection, [5, 25], 1)
+        curve = trained_networks.fine_tuned_curve(backbone, collection, [5, 25], 1)
         assert curve.backbone == "tiny, fine-tuned"
         assert list(curve.answers) == [25]
         assert curve.answers[25][0].network_seconds > 0
@@ -267,11 +267,11 @@ class TestFineTuned:
         def tune(network, first, train, validation, *, seed):
             seen.append([array.copy() for array in network.get_weights()])
             network.set_weights([array + 1 for array in network.get_weights()])
-            return finetuning.Tuned(first, {}, 1, 1)
+            return finetuning.FineTunedNetwork(first, {}, 1, 1)
 
-        monkeypatch.setattr(finetuning, "tune", tune)
+        monkeypatch.setattr(finetuning, "fine_tune", tune)
         collection = gather(make_colours(tmp_path / "in", red=27, blue=27), tmp_path / "kept")
-        trained_networks.fine_tuned(backbone, collection, [25], 2)
+        trained_networks.fine_tuned_curve(backbone, collection, [25], 2)
         assert all((one == two).all() for one, two in zip(*seen, strict=True))
 
 

@@ -10,11 +10,11 @@ import h5py  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 
-from predictions.predictors.local.engine import Engine
+from predictions.predictors.local.engine import LiteRtEngine
 from training import backbones
 from training.backbones import bundled, imagenet, scratch
-from training.backbones.base import digest_of
-from training.checks import defaults_are_known, trainers_can_be_built, weights_folder_exists
+from training.backbones.base import weights_digest
+from training.checks import check_defaults, check_trainers, check_weights_folder
 from training.trainers.base import TrainingFailed
 from training.trainers.local import export
 
@@ -29,29 +29,29 @@ class TestRegistry:
     def test_the_default_comes_first(self, settings):
         settings.DEFAULT_BACKBONE = "imagenet"
         every = ["imagenet", "bundled", "mobilenetv3small", "mobilenetv3large", "efficientnetv2b0", "scratch"]
-        assert backbones.names() == every
+        assert backbones.backbone_names() == every
 
     def test_an_unknown_name_is_told_with_the_known_ones(self):
         with pytest.raises(TrainingFailed, match="bundled, imagenet, .*, scratch"):
-            backbones.get("vgg")
+            backbones.load("vgg")
 
     def test_the_digest_tells_weights_and_sizes_apart(self, tmp_path):
         one, other = tmp_path / "one", tmp_path / "other"
         one.write_bytes(b"1")
         other.write_bytes(b"2")
-        digests = {digest_of(one, "net", 112), digest_of(other, "net", 112), digest_of(one, "net", 224)}
+        digests = {weights_digest(one, "net", 112), weights_digest(other, "net", 112), weights_digest(one, "net", 224)}
         assert len(digests) == 3
-        assert digest_of(one, "net", 112) in digests
+        assert weights_digest(one, "net", 112) in digests
 
 
 class TestBundled:
     def test_a_missing_file_is_named(self, monkeypatch, tmp_path):
         monkeypatch.setattr(bundled, "WEIGHTS", tmp_path / "weights.npz")
         with pytest.raises(TrainingFailed, match="weights.npz is missing"):
-            backbones.get("bundled")
+            backbones.load("bundled")
 
     def test_is_known_without_importing_tensorflow(self):
-        backbone = backbones.get("bundled")
+        backbone = backbones.load("bundled")
         assert (backbone.input_size, backbone.features) == (bundled.INPUT_SIZE, bundled.FEATURES)
         assert len(backbone.digest) == 32
 
@@ -63,8 +63,8 @@ class TestEveryImageNetNetwork:
         settings.CLASSIFR_WEIGHTS_DIR = str(tmp_path)
         for file in (network.own_file, network.file):  # the published one comes first
             (tmp_path / file).write_bytes(file.encode())
-            backbone = backbones.get(name)
-            assert backbone.digest == digest_of(tmp_path / file, network.architecture, network.input_size)
+            backbone = backbones.load(name)
+            assert backbone.digest == weights_digest(tmp_path / file, network.architecture, network.input_size)
             assert (backbone.name, backbone.features) == (name, network.features)
 
     @pytest.mark.outer
@@ -81,7 +81,7 @@ class TestEveryImageNetNetwork:
         settings.CLASSIFR_WEIGHTS_DIR = str(tmp_path)
         monkeypatch.setattr(keras.utils, "get_file", no_network)
         with pytest.raises(TrainingFailed, match=rf"{re.escape(network.file)}.*CLASSIFR_WEIGHTS_DIR"):
-            backbones.get(name)
+            backbones.load(name)
         assert asked == [(network.file, network.address, network.md5)]
 
     @pytest.mark.outer
@@ -107,7 +107,7 @@ class TestEveryImageNetNetwork:
     def test_loads_the_published_form(self, settings, tmp_path, name):
         saved, _path = random_weights(name, tmp_path, published=True)
         settings.CLASSIFR_WEIGHTS_DIR = str(tmp_path)
-        loaded = backbones.get(name).build().get_weights()
+        loaded = backbones.load(name).build().get_weights()
         assert all((one == other).all() for one, other in zip(loaded, saved.get_weights(), strict=True))
 
     @pytest.mark.outer
@@ -117,7 +117,7 @@ class TestEveryImageNetNetwork:
 
         settings.DATA_DIR = tmp_path
         saved, path = random_weights(name, tmp_path, published=False)
-        backbone = backbones.get(name, {"weights": str(path)})
+        backbone = backbones.load(name, {"weights": str(path)})
         shape = (2, backbone.input_size, backbone.input_size, 3)
         pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
         scaled = pixels.astype(np.float32)
@@ -128,7 +128,7 @@ class TestEveryImageNetNetwork:
         assert expected.std() > 0
         in_keras = np.asarray(backbone.build().predict_on_batch(pixels.astype(np.float32)))
         np.testing.assert_allclose(in_keras, expected, rtol=1e-3, atol=1e-5 * expected.std())
-        compiled = Engine(export.compiled_backbone(backbone)).run(pixels)["features"]
+        compiled = LiteRtEngine(export.export_backbone(backbone)).run(pixels)["features"]
         np.testing.assert_allclose(compiled, expected, rtol=1e-2, atol=1e-2 * expected.std())
 
     @pytest.mark.outer
@@ -136,26 +136,26 @@ class TestEveryImageNetNetwork:
         path = tmp_path / "other.weights.h5"
         path.write_bytes(b"no weights at all")
         with pytest.raises(TrainingFailed, match=rf"{imagenet.NETWORKS[name].function} without its classifier"):
-            backbones.get(name, {"weights": str(path)}).build()
+            backbones.load(name, {"weights": str(path)}).build()
 
 
 class TestImageNet:
     def test_a_path_without_a_file_is_told(self, tmp_path):
         with pytest.raises(TrainingFailed, match="no file of weights at"):
-            backbones.get("imagenet", {"weights": str(tmp_path / "nowhere.h5")})
+            backbones.load("imagenet", {"weights": str(tmp_path / "nowhere.h5")})
 
     def test_a_given_path_wins_over_the_folder(self, settings, tmp_path):
         settings.CLASSIFR_WEIGHTS_DIR = str(tmp_path)
         (tmp_path / imagenet.NETWORKS["imagenet"].file).write_bytes(b"in the folder")
         (tmp_path / "given.h5").write_bytes(b"given")
-        given = backbones.get("imagenet", {"weights": str(tmp_path / "given.h5")})
-        assert given.digest != backbones.get("imagenet").digest
+        given = backbones.load("imagenet", {"weights": str(tmp_path / "given.h5")})
+        assert given.digest != backbones.load("imagenet").digest
 
     @pytest.mark.outer
     def test_the_weights_of_another_network_are_refused(self, tmp_path):
         _saved, path = random_weights("mobilenetv3small", tmp_path, published=False)
         with pytest.raises(TrainingFailed, match="Wanted is weights_mobilenet_v3_large"):
-            backbones.get("mobilenetv3large", {"weights": str(path)}).build()
+            backbones.load("mobilenetv3large", {"weights": str(path)}).build()
 
     @pytest.mark.outer
     @pytest.mark.skipif(not WEIGHTS.exists(), reason="the test weights of ../shared are not here")
@@ -163,7 +163,7 @@ class TestImageNet:
         script = ROOT / "bench" / "mobilenet_weights.py"
         subprocess.run([sys.executable, script, WEIGHTS, tmp_path], check=True, timeout=300, capture_output=True)
         own_file = imagenet.NETWORKS["imagenet"].own_file
-        backbone = backbones.get("imagenet", {"weights": str(tmp_path / own_file)})
+        backbone = backbones.load("imagenet", {"weights": str(tmp_path / own_file)})
         pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3)).astype(np.float32)
         features = np.asarray(backbone.build().predict_on_batch(pixels))
         assert features.shape == (2, backbone.features)
@@ -177,7 +177,7 @@ def random_weights(name: str, folder: Path, *, published: bool) -> tuple[keras.M
 
     keras.utils.clear_session()
     keras.utils.set_random_seed(7)
-    model = imagenet.untrained(name)
+    model = imagenet.untrained_network(name)
     network = imagenet.NETWORKS[name]
     path = folder / (network.file if published else network.own_file)
     if published:
@@ -192,7 +192,7 @@ class TestScratch:
     def test_augmented_pictures_keep_their_shape_and_range(self):
         rng = np.random.default_rng(0)
         pixels = rng.integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
-        result = scratch.augmented(pixels, rng)
+        result = scratch.augment_shift(pixels, rng)
         assert result.shape == pixels.shape
         assert result.min() >= 0
         assert result.max() <= 255
@@ -200,27 +200,27 @@ class TestScratch:
 
     def test_the_same_seed_augments_alike(self):
         pixels = np.random.default_rng(0).integers(0, 256, (6, 32, 32, 3), dtype=np.uint8)
-        one, other = (scratch.augmented(pixels, np.random.default_rng(3)) for _time in range(2))
+        one, other = (scratch.augment_shift(pixels, np.random.default_rng(3)) for _time in range(2))
         assert (one == other).all()
 
 
 class TestChecks:
     def test_the_defaults_are_in_order(self):
-        assert [*trainers_can_be_built(None), *defaults_are_known(None), *weights_folder_exists(None)] == []
+        assert [*check_trainers(None), *check_defaults(None), *check_weights_folder(None)] == []
 
     def test_an_unknown_trainer_is_told(self, settings):
         settings.DEFAULT_TRAINER = "sklearn"
-        assert [message.id for message in defaults_are_known(None)] == ["training.E002"]
+        assert [message.id for message in check_defaults(None)] == ["training.E002"]
 
     def test_an_unknown_backbone_is_told(self, settings):
         settings.DEFAULT_BACKBONE = "vgg"
-        assert [message.id for message in defaults_are_known(None)] == ["training.E003"]
+        assert [message.id for message in check_defaults(None)] == ["training.E003"]
 
     def test_a_trainer_that_cannot_be_built_is_told_once(self, settings):
         settings.TRAINERS = {"keras": {"BACKEND": "training.trainers.nowhere.Trainer"}}
-        assert [message.id for message in trainers_can_be_built(None)] == ["training.E001"]
-        assert defaults_are_known(None) == []
+        assert [message.id for message in check_trainers(None)] == ["training.E001"]
+        assert check_defaults(None) == []
 
     def test_a_weights_folder_that_is_none_is_told(self, settings, tmp_path):
         settings.CLASSIFR_WEIGHTS_DIR = str(tmp_path / "nowhere")
-        assert [message.id for message in weights_folder_exists(None)] == ["training.E004"]
+        assert [message.id for message in check_weights_folder(None)] == ["training.E004"]

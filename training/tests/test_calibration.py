@@ -24,38 +24,38 @@ def test_the_temperature_can_be_taken_out_of_probabilities():
     head = Head(random.normal(size=(5, 4)), random.normal(size=4), temperature=2.5)
     features = random.normal(size=(20, 5))
     before = Head(head.kernel, head.bias).probabilities(features)
-    assert calibration.untempered(head.probabilities(features), 2.5) == pytest.approx(before)
+    assert calibration.undo_temperature(head.probabilities(features), 2.5) == pytest.approx(before)
 
 
 def test_a_probability_of_zero_stays_zero():
-    assert calibration.untempered(np.array([[1.0, 0.0]]), 0.5).tolist() == [[1.0, 0.0]]
+    assert calibration.undo_temperature(np.array([[1.0, 0.0]]), 0.5).tolist() == [[1.0, 0.0]]
 
 
 def test_the_error_is_the_mean_distance_of_confidence_and_accuracy():
     confidences = np.array([0.95, 0.95, 0.95, 0.95, 0.55])
     right = np.array([True, True, True, False, False])
-    bins = calibration.bins_of(confidences, right, bins=10)
+    bins = calibration.reliability_bins(confidences, right, bins=10)
     assert [(each.low, each.count, each.accuracy) for each in bins if each.count] == [(0.5, 1, 0.0), (0.9, 4, 0.75)]
-    assert calibration.expected_error(bins) == pytest.approx((4 * 0.2 + 1 * 0.55) / 5)
+    assert calibration.expected_calibration_error(bins) == pytest.approx((4 * 0.2 + 1 * 0.55) / 5)
 
 
 def test_the_edges_belong_to_the_lower_bin_and_one_to_the_last():
-    bins = calibration.bins_of(np.array([0.5, 1.0]), np.array([True, True]), bins=2)
+    bins = calibration.reliability_bins(np.array([0.5, 1.0]), np.array([True, True]), bins=2)
     assert [each.count for each in bins] == [1, 1]
 
 
 def test_an_honest_model_has_no_error_and_no_answers_have_none():
-    honest = calibration.bins_of(np.full(10, 0.8), np.arange(10) < 8)
-    assert calibration.expected_error(honest) == pytest.approx(0)
-    assert calibration.expected_error([]) == 0
+    honest = calibration.reliability_bins(np.full(10, 0.8), np.arange(10) < 8)
+    assert calibration.expected_calibration_error(honest) == pytest.approx(0)
+    assert calibration.expected_calibration_error([]) == 0
 
 
 def test_a_report_says_what_the_temperature_did():
     sure = np.array([[0.99, 0.01]] * 10)
     right = np.arange(10) < 8
     cooled = np.sqrt(sure) / np.sqrt(sure).sum(axis=1, keepdims=True)
-    report = calibration.report(cooled, right, temperature=2.0)
+    report = calibration.calibration_report(cooled, right, temperature=2.0)
     assert report["error_before"] == pytest.approx(0.19)
     assert report["error"] < report["error_before"]
     assert sum(each["count"] for each in report["bins"]) == 10
-    assert "error_before" not in calibration.report(cooled, right, None)
+    assert "error_before" not in calibration.calibration_report(cooled, right, None)

@@ -3,11 +3,11 @@
 import pytest
 
 from predictions.tests.factories import make_live_model, make_project
-from training.checks import what_is_in_use_is_set_up
+from training.checks import check_backends_in_use
 
 
 def told() -> list[str]:
-    return [message.msg for message in what_is_in_use_is_set_up(None)]
+    return [message.msg for message in check_backends_in_use(None)]
 
 
 @pytest.mark.django_db

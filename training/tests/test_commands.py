@@ -12,7 +12,7 @@ from common.models import Job
 from predictions import registry
 from predictions.models import ModelVersion, Project
 from predictions.tests.factories import make_model_version, make_project
-from training.management.terminal import Bar, table
+from training.management.terminal import TerminalProgress, format_table
 from training.models import TrainingRun
 from training.tests.factories import make_folder, make_labelled, make_run, make_trainable, make_trained
 from training.trainers.base import TrainingFailed
@@ -94,7 +94,7 @@ class TestAddCategory:
         project = make_trainable()
         told = call("add_category", "dusk", "--retrain", "--promote")
         assert "“dusk” is left out: it has 0 pictures" in told
-        assert registry.live(project).number == 1
+        assert registry.live_version(project).number == 1
 
 
 class TestRetrain:
@@ -108,11 +108,11 @@ class TestRetrain:
         assert "this version: accuracy 1.000 (0.76-1.00), macro F1 1.000 (12 pictures), calibration error 0." in told
         assert "No abstain threshold proposed: too few validation pictures." in told
         assert "Registered version 1." in told
-        assert registry.live(project) is None
+        assert registry.live_version(project) is None
 
     def test_prints_the_live_models_figures_beside(self):
         project = make_trainable()
-        registry.promote(make_model_version(project, ("light", "dark")), by=None)
+        registry.promote_version(make_model_version(project, ("light", "dark")), by=None)
         make_labelled(project, "night", colour="white", test=0)
         told = call("retrain")
         assert "live precision  live recall" in told
@@ -134,7 +134,7 @@ class TestRetrain:
         project = make_trainable()
         told = call("retrain", "--promote")
         assert "Version 1 is live now. It is the first model of this project." in told
-        assert registry.live(project).number == 1
+        assert registry.live_version(project).number == 1
         assert "Version 2 is live now. Not worse" in call("retrain", "--promote")
         assert project.datasets.count() == 1
 
@@ -143,7 +143,7 @@ class TestRetrain:
         call("retrain", "--promote")
         told = call("retrain", "--promote")
         assert "Version 2 was not promoted. Not enough evidence: only 4 test pictures" in told
-        assert registry.live(project).number == 1
+        assert registry.live_version(project).number == 1
 
     @pytest.mark.parametrize(
         ("arguments", "sentence"),
@@ -235,7 +235,7 @@ class TestPromote:
         version = make_trained(project)
         assert f"Version 1 of {project.slug} is live now." in call("promote", "1", "--reason", "the first")
         assert project.promotions.get().reason == "the first"
-        assert registry.live(project) == version
+        assert registry.live_version(project) == version
 
     def test_an_unknown_number_is_refused(self):
         make_trained()
@@ -249,7 +249,7 @@ class TestPromote:
 
 
 def test_a_table_has_columns():
-    assert table(("name", "n"), [("a", "10"), ("long name", "2")]) == (
+    assert format_table(("name", "n"), [("a", "10"), ("long name", "2")]) == (
         "name        n\n---------  --\na          10\nlong name   2"
     )
 
@@ -262,7 +262,7 @@ def test_a_terminal_gets_a_bar():
     from django.core.management.base import OutputWrapper
 
     screen = Terminal()
-    bar = Bar(OutputWrapper(screen))
+    bar = TerminalProgress(OutputWrapper(screen))
     bar(1, 2, "Importing")
     bar(2, 2, "Importing")
     bar.close()

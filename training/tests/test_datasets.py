@@ -12,9 +12,9 @@ pytestmark = pytest.mark.django_db
 
 def test_a_data_set_holds_what_is_true_with_its_splits():
     project = make_trainable()
-    dataset = datasets.freeze(project, by=make_user("maintainer"))
+    dataset = datasets.freeze_dataset(project, by=make_user("maintainer"))
     assert dataset.number == 1
-    assert datasets.counts(dataset) == {
+    assert datasets.category_counts(dataset) == {
         "dark": {"train": 4, "validation": 1, "test": 6},
         "light": {"train": 4, "validation": 1, "test": 6},
     }
@@ -42,7 +42,7 @@ def test_a_picture_stays_in_its_split_when_others_come_and_when_it_is_relabelled
     wanderer = first.items.filter(split="test", category__name="dark").first().sample
     make_labelled(project, "light", train=9)
     label(wanderer, project.categories.get(name="light"))
-    second = datasets.freeze(project)
+    second = datasets.freeze_dataset(project)
     assert second.items.get(sample=wanderer).split == "test"
     before = dict(first.items.values_list("sample", "split"))
     after = dict(second.items.values_list("sample", "split"))
@@ -51,22 +51,22 @@ def test_a_picture_stays_in_its_split_when_others_come_and_when_it_is_relabelled
 
 def test_the_same_content_is_the_same_version():
     project = make_trainable()
-    assert datasets.freeze(project) == datasets.freeze(project)
+    assert datasets.freeze_dataset(project) == datasets.freeze_dataset(project)
     assert DatasetVersion.objects.count() == 1
 
 
 def test_renaming_a_category_makes_no_new_version():
     project = make_trainable()
-    first = datasets.freeze(project)
+    first = datasets.freeze_dataset(project)
     project.categories.filter(name="dark").update(name="night")
-    assert datasets.freeze(project) == first
+    assert datasets.freeze_dataset(project) == first
 
 
 def test_a_new_picture_makes_a_new_version_and_leaves_the_old_one_alone():
     project = make_trainable()
-    first = datasets.freeze(project)
+    first = datasets.freeze_dataset(project)
     make_labelled(project, "dark", train=1, validation=0, test=0)
-    second = datasets.freeze(project)
+    second = datasets.freeze_dataset(project)
     assert (second.number, second.items.count()) == (2, 23)
     assert first.items.count() == 22
 
@@ -74,24 +74,24 @@ def test_a_new_picture_makes_a_new_version_and_leaves_the_old_one_alone():
 def test_a_category_with_four_pictures_is_left_out_and_told():
     project = make_trainable()
     make_labelled(project, "dusk", train=3, validation=1, test=0)
-    dataset = datasets.freeze(project)
+    dataset = datasets.freeze_dataset(project)
     assert not dataset.items.filter(category__name="dusk").exists()
     (told,) = dataset.report["left_out"]
-    assert datasets.LeftOut(**told).sentence == "“dusk” is left out: it has 4 pictures, and needs at least 5."
+    assert datasets.ExcludedCategory(**told).sentence == "“dusk” is left out: it has 4 pictures, and needs at least 5."
 
 
 def test_a_category_with_five_pictures_is_in():
     project = make_trainable()
     make_labelled(project, "dusk", train=4, validation=1, test=0)
-    dataset = datasets.freeze(project)
+    dataset = datasets.freeze_dataset(project)
     assert dataset.items.filter(category__name="dusk").count() == 5
-    assert datasets.without_test_pictures(dataset) == ["dusk"]
+    assert datasets.categories_without_test(dataset) == ["dusk"]
 
 
 def test_a_category_with_nothing_to_train_on_is_left_out_and_told():
     project = make_trainable()
     make_labelled(project, "dusk", train=0, validation=3, test=3)
-    content = datasets.collect(project)
+    content = datasets.collect_labelled(project)
     assert [each.category for each in content.left_out] == ["dusk"]
     assert "none of its pictures" in content.left_out[0].sentence
 
@@ -100,8 +100,8 @@ def test_one_usable_category_is_too_little():
     project = make_project()
     make_labelled(project, "dark")
     make_labelled(project, "light", train=1, validation=0, test=0)
-    with pytest.raises(datasets.TooLittleToLearn, match="at least 2 categories need 5 .* “light” is left out"):
-        datasets.freeze(project)
+    with pytest.raises(datasets.NotEnoughData, match="at least 2 categories need 5 .* “light” is left out"):
+        datasets.freeze_dataset(project)
     assert not DatasetVersion.objects.exists()
 
 
@@ -110,7 +110,7 @@ def test_only_what_a_reviewer_says_last_counts():
     sample = project.samples.first()
     Decision.objects.create(sample=sample, outcome=Decision.Outcome.DISCARDED)
     unlabelled = make_sample(project)
-    dataset = datasets.freeze(project)
+    dataset = datasets.freeze_dataset(project)
     assert not dataset.items.filter(sample__in=[sample, unlabelled]).exists()
 
 
@@ -120,28 +120,28 @@ def test_a_picture_that_was_let_go_is_not_in_but_one_of_the_demo_is():
     demo = make_sample(project, sha256=sha_in("train"), location=Sample.Location.NOWHERE, origin=Sample.Origin.DEMO)
     for sample in (gone, demo):
         label(sample, project.categories.get(name="dark"))
-    samples = set(datasets.freeze(project).items.values_list("sample", flat=True))
+    samples = set(datasets.freeze_dataset(project).items.values_list("sample", flat=True))
     assert demo.pk in samples
     assert gone.pk not in samples
 
 
 def test_the_difference_between_two_versions():
     project = make_trainable()
-    first = datasets.freeze(project)
+    first = datasets.freeze_dataset(project)
     make_labelled(project, "dark", train=2, validation=0, test=0)
     samples = list(project.samples.filter(decisions__category__name="light")[:2])
     label(samples[0], project.categories.get(name="dark"))
     Decision.objects.create(sample=samples[1], outcome=Decision.Outcome.DISCARDED)
-    second = datasets.freeze(project)
-    assert datasets.diff(first, second) == datasets.Diff(added=2, removed=1, relabelled=1)
-    assert datasets.diff(second, second).is_empty
-    assert datasets.previous(second) == first
-    assert datasets.previous(first) is None
+    second = datasets.freeze_dataset(project)
+    assert datasets.diff_versions(first, second) == datasets.DatasetDiff(added=2, removed=1, relabelled=1)
+    assert datasets.diff_versions(second, second).is_empty
+    assert datasets.previous_version(second) == first
+    assert datasets.previous_version(first) is None
 
 
 def test_freezing_takes_few_queries(django_assert_max_num_queries):
     project = make_trainable()
     make_labelled(project, "dusk", train=30)
     with django_assert_max_num_queries(12):
-        datasets.freeze(project)
+        datasets.freeze_dataset(project)
     assert DatasetItem.objects.count() == 22 + 33

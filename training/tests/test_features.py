@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from common.progress import Cancelled
-from predictions.predictors.local.engine import Engine
+from predictions.predictors.local.engine import LiteRtEngine
 from predictions.tests import tiny_model
 from training.features import cache as features
 from training.features.cache import FeatureCache
@@ -24,11 +24,11 @@ def pictures(names=COLOURS) -> dict:
     return {digest(name): (lambda name=name: as_png(Image.new("RGB", (20, 30), name))) for name in names}
 
 
-def engine() -> Engine:
-    return Engine(tiny_model.FILE)
+def engine() -> LiteRtEngine:
+    return LiteRtEngine(tiny_model.FILE)
 
 
-def never() -> Engine:
+def never() -> LiteRtEngine:
     raise AssertionError("nothing was to be computed")
 
 
@@ -105,31 +105,31 @@ class TestFeatureCache:
 
 class TestExtract:
     def test_computes_what_is_missing_and_keeps_it(self, cache):
-        result = features.extract(cache, pictures(), engine)
+        result = features.load_or_extract(cache, pictures(), engine)
         assert result.extracted == len(COLOURS)
         assert result.vectors[digest("lime")] == pytest.approx([0, 1, 0], abs=1e-6)
         assert cache.get([digest("lime")])[digest("lime")] == pytest.approx([0, 1, 0], abs=1e-6)
 
     def test_the_second_time_nothing_is_extracted(self, cache):
-        first = features.extract(cache, pictures(), engine)
-        second = features.extract(cache, pictures(), never)
+        first = features.load_or_extract(cache, pictures(), engine)
+        second = features.load_or_extract(cache, pictures(), never)
         assert second.extracted == 0
         assert second.vectors.keys() == first.vectors.keys()
 
     def test_only_new_pictures_are_looked_at(self, cache):
-        features.extract(cache, pictures(("red", "blue")), engine)
-        assert features.extract(cache, pictures(), engine).extracted == 3
+        features.load_or_extract(cache, pictures(("red", "blue")), engine)
+        assert features.load_or_extract(cache, pictures(), engine).extracted == 3
 
     def test_a_sample_without_picture_is_found_by_its_vector_or_left_out(self, cache):
         cache.put([digest("seen")], np.ones((1, 3)))
-        result = features.extract(cache, {digest("seen"): None, digest("unseen"): None}, never)
+        result = features.load_or_extract(cache, {digest("seen"): None, digest("unseen"): None}, never)
         assert list(result.vectors) == [digest("seen")]
 
     def test_an_unreadable_picture_is_left_out_and_told(self, cache):
         def lost():
             raise FileNotFoundError("red.jpg is gone")
 
-        result = features.extract(cache, pictures() | {digest("red"): lost}, engine)
+        result = features.load_or_extract(cache, pictures() | {digest("red"): lost}, engine)
         assert result.unread == {digest("red"): "red.jpg is gone"}
         assert result.extracted == len(COLOURS) - 1
 
@@ -137,7 +137,7 @@ class TestExtract:
         def lost():
             raise OSError
 
-        assert features.extract(cache, {digest("red"): lost}, engine).vectors == {}
+        assert features.load_or_extract(cache, {digest("red"): lost}, engine).vectors == {}
 
     def test_a_cancelled_extraction_keeps_what_it_computed(self, cache, monkeypatch):
         monkeypatch.setattr(features, "BATCH", 2)
@@ -146,20 +146,22 @@ class TestExtract:
             raise Cancelled
 
         with pytest.raises(Cancelled):
-            features.extract(cache, pictures(), engine, stop_at_once)
-        assert features.extract(cache, pictures(), engine).extracted == len(COLOURS) - 2
+            features.load_or_extract(cache, pictures(), engine, stop_at_once)
+        assert features.load_or_extract(cache, pictures(), engine).extracted == len(COLOURS) - 2
 
     def test_progress_counts_pictures_and_tells_a_rate(self, cache, monkeypatch):
         monkeypatch.setattr(features, "BATCH", 2)
         told = []
-        features.extract(cache, pictures(), engine, lambda done, total, note="": told.append((done, total, note)))
+        features.load_or_extract(
+            cache, pictures(), engine, lambda done, total, note="": told.append((done, total, note))
+        )
         assert [(done, total) for done, total, _note in told] == [(2, 5), (4, 5), (5, 5)]
         assert "per second" in told[0][2]
 
     def test_long_work_is_kept_in_pieces(self, cache, monkeypatch):
         monkeypatch.setattr(features, "BATCH", 2)
         monkeypatch.setattr(features, "SHARD", 2)
-        features.extract(cache, pictures(), engine)
+        features.load_or_extract(cache, pictures(), engine)
         assert len(shards(cache)) == 3
 
 
@@ -201,7 +203,7 @@ class TestCompacting:
         scattered.compact()
         assert len(shards(scattered)) == 10
         monkeypatch.undo()
-        monkeypatch.setattr(features, "FEWEST_TO_MERGE", 11)
+        monkeypatch.setattr(features, "MIN_TO_MERGE", 11)
         scattered.compact()
         assert len(shards(scattered)) == 10
 
@@ -213,7 +215,7 @@ class TestCompacting:
         self.assert_whole(scattered)
 
     def test_an_extraction_ends_with_it(self, scattered):
-        features.extract(scattered, pictures(), engine)
+        features.load_or_extract(scattered, pictures(), engine)
         assert len(shards(scattered)) == 1
         self.assert_whole(scattered)
         assert len(scattered.get([digest(colour) for colour in COLOURS])) == len(COLOURS)
@@ -236,7 +238,7 @@ class TestCompacting:
                 scattered.compact()
         assert len(shards(scattered)) == 11 - survived
         self.assert_whole(scattered)
-        monkeypatch.setattr(features, "FEWEST_TO_MERGE", 2)
+        monkeypatch.setattr(features, "MIN_TO_MERGE", 2)
         scattered.compact()
         assert len(shards(scattered)) == 1
         self.assert_whole(scattered)
@@ -256,7 +258,7 @@ class TestCompacting:
             raise OSError("read only")
 
         monkeypatch.setattr(type(scattered.storage), "delete", refuse)
-        assert features.extract(scattered, pictures(), engine).extracted == len(COLOURS)
+        assert features.load_or_extract(scattered, pictures(), engine).extracted == len(COLOURS)
         assert "were not merged" in caplog.text
 
     def test_a_damaged_shard_is_neither_merged_nor_deleted(self, scattered):

@@ -21,7 +21,7 @@ from training.tests.trainer_contract import CLASS_NAMES, TrainerContract, make_e
 from training.trainers.base import TrainingFailed
 from training.trainers.dummy import DummyTrainer
 from training.trainers.local import augmentation, finetuning
-from training.trainers.local.trainer import KerasTrainer
+from training.trainers.local.trainer import LocalTrainer
 
 TINY_DIGEST = "7" * 32
 
@@ -60,7 +60,7 @@ class TestPictures:
 
     def test_the_same_seed_augments_alike_and_another_differently(self):
         batch = np.stack([self.picture()] * 3)
-        first, again, other = (augmentation.augmented(batch, np.random.default_rng(seed)) for seed in (1, 1, 2))
+        first, again, other = (augmentation.augment_batch(batch, np.random.default_rng(seed)) for seed in (1, 1, 2))
         assert (first == again).all()
         assert (first != other).any()
         assert (first[0] != first[1]).any()
@@ -70,13 +70,13 @@ class TestPictures:
     def test_a_flat_picture_stays_flat(self):
         flat = np.full((1, 8, 8, 3), 90, np.uint8)
         for seed in range(5):
-            found = augmentation.augmented(flat, np.random.default_rng(seed))
+            found = augmentation.augment_batch(flat, np.random.default_rng(seed))
             assert np.ptp(found) < 1e-3
             assert 60 < found.mean() < 120
 
     def test_splits_are_in_an_order_that_depends_on_the_samples_only(self):
         examples = make_task().examples
-        forwards, backwards = (augmentation.read(each, 8) for each in (examples, examples[::-1]))
+        forwards, backwards = (augmentation.load_picture_pixels(each, 8) for each in (examples, examples[::-1]))
         for which in ("train", "validation"):
             (pixels, labels), (again, labels_again) = (
                 found.split(which, CLASS_NAMES) for found in (forwards, backwards)
@@ -91,7 +91,7 @@ class TestPictures:
 
         examples = [make_example(0, 1, "train"), make_example(1, 1, "train", kept=False)]
         examples.append(replace(make_example(2, 1, "train"), read=broken))
-        found = augmentation.read(examples, 8)
+        found = augmentation.load_picture_pixels(examples, 8)
         assert [example.category for example in found.examples] == ["dark"]
         assert found.pixels.shape == (1, 8, 8, 3)
         assert list(found.unread.values()) == ["the disk is gone"]
@@ -103,7 +103,7 @@ class TestRefusals:
     def refusal(self, **fields) -> str:
         task = make_task(20, **({"parameters": {"backbone": "bundled", "fine_tune": True}} | fields))
         with pytest.raises(TrainingFailed) as caught:
-            KerasTrainer(alias="keras").train(task)
+            LocalTrainer(alias="keras").train(task)
         return str(caught.value)
 
     def test_categories_of_which_only_vectors_are_kept_are_named(self):
@@ -128,7 +128,7 @@ class TestFineTuning(TrainerContract):
     @pytest.fixture(scope="class")
     @classmethod
     def trainer(cls, tiny):
-        return KerasTrainer(alias="keras")
+        return LocalTrainer(alias="keras")
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -153,7 +153,7 @@ class TestFineTuning(TrainerContract):
 
     def test_its_curves_are_drawn_two_by_two(self, trained):
         assert 1 <= len(trained.curves["fine_tuning_loss"]) <= 10
-        charts = {chart.title: [line.name for line in chart.lines] for chart in plots.charts(trained.curves)}
+        charts = {chart.title: [line.name for line in chart.lines] for chart in plots.training_charts(trained.curves)}
         assert charts["fine tuning loss"] == ["fine_tuning_loss", "validation_fine_tuning_loss"]
         assert charts["fine tuning accuracy"] == ["fine_tuning_accuracy", "validation_fine_tuning_accuracy"]
 
@@ -166,7 +166,7 @@ class TestFineTuning(TrainerContract):
     def test_only_the_top_has_changed(self, trained):
         import keras
 
-        bundle = bundles.open_verified(servable(trained))
+        bundle = bundles.open_bundle(servable(trained))
         network = keras.models.load_model(bundle.paths[bundles.KERAS_MODEL]).get_layer("tiny")
         before = build_tiny()
         changed = {
@@ -180,11 +180,11 @@ class TestFineTuning(TrainerContract):
         assert changed == {"third"}
 
     def test_its_vectors_mix_with_those_of_the_frozen_network_nowhere(self, trainer, trained, task):
-        backbone = bundles.open_verified(servable(trained)).manifest["backbone"]
+        backbone = bundles.open_bundle(servable(trained)).manifest["backbone"]
         assert backbone["tuned_from"] == TINY_DIGEST != backbone["digest"]
         assert not backbone["frozen"]
         samples = [example.sha256 for example in task.examples]
-        trainer.score(servable(trained), task.examples)
+        trainer.predict_proba(servable(trained), task.examples)
         assert FeatureCache(backbone["digest"]).get(samples) == {}
         plain = trainer.train(replace(task, parameters={"backbone": "tiny"}))
         assert plain.manifest["backbone"]["digest"] == TINY_DIGEST
@@ -221,7 +221,7 @@ class TestTop:
     def test_of_the_bundled_network_it_is_the_last_stage(self):
         from training.backbones import bundled
 
-        network = bundled.build()
+        network = bundled.load_network()
         finetuning.unfreeze_top(network)
         freed = [layer.name for layer in network.layers if layer.trainable_weights]
         assert freed == [f"conv_{place:02d}" for place in range(19, 29)]
@@ -232,7 +232,7 @@ class TestTop:
         from training.backbones import imagenet
 
         pixels = keras.layers.Input((224, 224, 3))
-        network = keras.Model(pixels, imagenet.untrained("imagenet")(pixels))
+        network = keras.Model(pixels, imagenet.untrained_network("imagenet")(pixels))
         network.trainable = False
         finetuning.unfreeze_top(network)
         freed = {weight.path for weight in network.trainable_weights}
@@ -261,7 +261,7 @@ class TestAsking:
         assert "fine_tune" not in StartRunForm(project=project).fields
         project.trainer = "keras"
         assert "fine_tune" in StartRunForm(project=project).fields
-        assert not DummyTrainer(alias="dummy").fine_tunes("")
+        assert not DummyTrainer(alias="dummy").supports_fine_tuning("")
 
     def test_the_command_passes_it_on(self, monkeypatch):
         make_trainable()
@@ -273,7 +273,7 @@ class TestAsking:
             asked.update(options)
             raise InvalidInput("enough")
 
-        monkeypatch.setattr(submission, "begin", begin)
+        monkeypatch.setattr(submission, "submit_and_claim_run", begin)
         with pytest.raises(CommandError, match="enough"):
             call_command("retrain", stdout=StringIO())
         assert asked["fine_tune"] is False

@@ -29,7 +29,7 @@ def pizza(project):
 
 def truth(project) -> dict[str, int]:
     return {
-        category.name: ground_truth.labelled(project).filter(true_category_id=category.pk).count()
+        category.name: ground_truth.labelled_samples(project).filter(true_category_id=category.pk).count()
         for category in project.categories.all()
     }
 
@@ -50,7 +50,7 @@ def test_again_adds_only_what_is_new(project, pizza, tmp_path):
     picture_import.import_folder(project, pizza, folder)
     make_folder(tmp_path, "c.jpg")
     report = picture_import.import_folder(project, pizza, folder)
-    assert report.total_taken == 1
+    assert report.total_added == 1
     assert [(told.name, told.reason) for told in report.duplicates] == [
         ("a.jpg", "It is in the project already."),
         ("b.jpg", "It is in the project already."),
@@ -60,14 +60,14 @@ def test_again_adds_only_what_is_new(project, pizza, tmp_path):
 
 def test_a_picture_is_decoded_no_further_than_it_takes_to_check_it(project, pizza, tmp_path, monkeypatch):
     decoded = []
-    receive = images.receive
+    receive = images.decode_upload
 
     def watched(*args, **options):
         picture = receive(*args, **options)
         decoded.append((picture.image.size, picture.size))
         return picture
 
-    monkeypatch.setattr(images, "receive", watched)
+    monkeypatch.setattr(images, "decode_upload", watched)
     (tmp_path / "large.jpg").write_bytes(make_picture_bytes(size=(640, 480)))
     picture_import.import_folder(project, pizza, tmp_path)
     assert decoded == [((80, 60), (640, 480))]
@@ -105,7 +105,7 @@ def test_a_picture_that_is_known_as_something_else_is_refused(project, pizza, tm
     folder = make_folder(tmp_path, "a.jpg")
     picture_import.import_folder(project, project.categories.get(name="cake"), folder)
     report = picture_import.import_folder(project, pizza, folder)
-    assert (report.total_taken, report.duplicates) == (0, [])
+    assert (report.total_added, report.duplicates) == (0, [])
     assert report.refused[0].reason.startswith("It is in the project already, as “cake”.")
 
 
@@ -116,7 +116,7 @@ def test_what_was_ruled_while_the_picture_was_kept_is_told_and_stands(project, p
     def keep_and_rule(*arguments, **options):
         sample = keep(*arguments, **options)
         if Sample.objects.count() == 1:
-            decisions.label(sample, cake, by=make_user("reviewer"))
+            decisions.label_sample(sample, cake, by=make_user("reviewer"))
         else:
             decisions.label_many(project, [(sample, pizza)], by=by, reason="Imported")  # by the same form, sent twice
         return sample
@@ -124,7 +124,7 @@ def test_what_was_ruled_while_the_picture_was_kept_is_told_and_stands(project, p
     monkeypatch.setattr(uploads, "keep_to_learn_from", keep_and_rule)
     report = picture_import.import_folder(project, pizza, folder, by=by)
     assert truth(project) == {"pizza": 1, "cake": 1} and Decision.objects.count() == 2
-    assert report.total_taken == 0
+    assert report.total_added == 0
     assert [told.reason for told in report.duplicates] == ["It is in the project already."]
     assert "as “cake”" in report.refused[0].reason
 
@@ -136,17 +136,17 @@ def test_a_discarded_picture_is_refused_and_a_reopened_one_is_taken(project, piz
     Decision.objects.create(sample=sample, outcome=Decision.Outcome.DISCARDED)
     assert "discarded" in picture_import.import_folder(project, pizza, folder).refused[0].reason
     Decision.objects.create(sample=sample, outcome=Decision.Outcome.REOPENED)
-    assert picture_import.import_folder(project, pizza, folder).total_taken == 1
+    assert picture_import.import_folder(project, pizza, folder).total_added == 1
 
 
 def test_an_upload_that_nobody_has_ruled_about_is_labelled(project, pizza, tmp_path):
     from common.media import images
 
     data = make_picture_bytes()
-    sample, _new = uploads.keep(project, images.receive(data), by=None)
+    sample, _new = uploads.keep(project, images.decode_upload(data), by=None)
     (tmp_path / "a.jpg").write_bytes(data)
-    assert picture_import.import_folder(project, pizza, tmp_path).total_taken == 1
-    assert ground_truth.labelled(project).get() == sample
+    assert picture_import.import_folder(project, pizza, tmp_path).total_added == 1
+    assert ground_truth.labelled_samples(project).get() == sample
 
 
 def test_what_is_no_picture_is_refused_with_its_reason(project, pizza, tmp_path, settings):
@@ -156,7 +156,7 @@ def test_what_is_no_picture_is_refused_with_its_reason(project, pizza, tmp_path,
     (tmp_path / "empty.jpg").touch()
     (tmp_path / "large.png").write_bytes(make_picture_bytes(format="BMP", size=(200, 200)))
     report = picture_import.import_folder(project, pizza, tmp_path)
-    assert report.total_taken == 1
+    assert report.total_added == 1
     assert [told.name for told in report.refused] == ["empty.jpg", "large.png", "notes.txt"]
     assert all(told.reason for told in report.refused)
     assert Sample.objects.count() == 1
@@ -168,7 +168,7 @@ def test_hidden_files_are_ignored_and_links_are_not_followed(project, pizza, tmp
     (folder / "link.jpg").symlink_to(outside / "secret.jpg")
     (folder / "linked").symlink_to(outside)
     report = picture_import.import_folder(project, pizza, folder)
-    assert report.total_taken == 1
+    assert report.total_added == 1
     assert [(told.name, told.reason) for told in report.refused] == [
         ("link.jpg", "A link, which is not followed."),
         ("linked", "A link, which is not followed."),
@@ -185,7 +185,7 @@ def test_a_linked_category_folder_is_not_followed(project, tmp_path):
 
 def test_a_pipe_is_not_waited_for(project, pizza, tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
-    assert picture_import.import_folder(project, pizza, make_folder(tmp_path, "a.jpg")).total_taken == 1
+    assert picture_import.import_folder(project, pizza, make_folder(tmp_path, "a.jpg")).total_added == 1
 
 
 def test_folders_given_as_one_category_are_refused(project, pizza, tmp_path):
@@ -229,7 +229,7 @@ def test_progress_is_told_and_a_stop_keeps_what_was_labelled(project, pizza, tmp
         picture_import.import_folder(project, pizza, folder, progress=stop_in_the_middle)
     assert steps == [(0, 5), (2, 5), (4, 5)]
     assert truth(project)["pizza"] == 4
-    assert picture_import.import_folder(project, pizza, folder).total_taken == 1
+    assert picture_import.import_folder(project, pizza, folder).total_added == 1
 
 
 def test_sent_files_go_the_same_way(project, pizza):

@@ -3,7 +3,7 @@
 import pytest
 from django.urls import reverse
 
-from predictions import registry, shadows
+from predictions import registry, shadow_deployment
 from predictions.models import ShadowPrediction
 from predictions.tests.factories import make_feedback, make_model_version, make_prediction, make_user
 from training.models import TrainingRun
@@ -23,7 +23,7 @@ LONG = "a category whose name leaves a phone no room"
 @pytest.fixture
 def live():
     version = make_trained(make_trainable())
-    registry.promote(version, by=None)
+    registry.promote_version(version, by=None)
     TrainingRun.objects.update(
         abstaining=[PROPOSAL], curves={LONG: [0.123456, 0.5], f"validation_{LONG}": [0.654321, 0.4]}
     )
@@ -34,7 +34,7 @@ def live():
 def candidate(live):
     """A model in shadow of the live one, which differs from it on a picture and is silent about another."""
     version = make_model_version(live.project, live.class_names)
-    shadows.start(version, by=None)
+    shadow_deployment.start_shadow(version, by=None)
     dark, light = live.class_names
     for said in (dark, light):
         prediction = make_prediction(project=live.project)

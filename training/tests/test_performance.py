@@ -16,23 +16,23 @@ def evaluation() -> Evaluation:
 
 
 def test_a_threshold_decides_precision_and_recall():
-    a = thresholds.at(evaluation(), 0.5).per_category["a"]
+    a = thresholds.metrics_at(evaluation(), 0.5).per_category["a"]
     assert (a.precision, a.recall) == (2 / 3, 1.0)
-    a = thresholds.at(evaluation(), 0.6).per_category["a"]
+    a = thresholds.metrics_at(evaluation(), 0.6).per_category["a"]
     assert (a.precision, a.recall) == (1.0, 1.0)
-    a = thresholds.at(evaluation(), 0.8).per_category["a"]
+    a = thresholds.metrics_at(evaluation(), 0.8).per_category["a"]
     assert (a.precision, a.recall) == (1.0, 0.5)
 
 
 def test_the_whole_is_counted_over_all_categories():
-    overall = thresholds.at(evaluation(), 0.5).overall
+    overall = thresholds.metrics_at(evaluation(), 0.5).overall
     assert (overall.precision, overall.recall) == (3 / 4, 3 / 4)
-    overall = thresholds.at(evaluation(), 0.0).overall
+    overall = thresholds.metrics_at(evaluation(), 0.0).overall
     assert (overall.precision, overall.recall) == (1 / 2, 1.0)
 
 
 def test_nothing_named_is_a_precision_of_nought():
-    overall = thresholds.at(evaluation(), 1.0).overall
+    overall = thresholds.metrics_at(evaluation(), 1.0).overall
     assert (overall.precision, overall.recall) == (0.0, 0.0)
 
 
@@ -53,11 +53,11 @@ def test_average_precision_does_not_depend_on_the_order_of_equals(scores, truth,
 
 def test_an_older_evaluation_has_the_figures_of_its_answers():
     old = Evaluation(accuracy=0.75, per_category={"a": {"precision": None, "recall": 0.5, "support": 2}})
-    figures = thresholds.at(old, 0.9)
+    figures = thresholds.metrics_at(old, 0.9)
     assert figures.overall.recall == 0.75 and figures.per_category["a"].precision == 0.0
 
 
 @pytest.mark.django_db
 def test_a_run_keeps_its_counts():
     measured = make_trained().evaluations.get()
-    assert thresholds.at(measured, 0.5).overall.recall == measured.accuracy == 1.0
+    assert thresholds.metrics_at(measured, 0.5).overall.recall == measured.accuracy == 1.0

@@ -4,7 +4,7 @@ from training import plots
 
 
 def test_train_and_validation_share_a_chart():
-    charts = plots.charts({"loss": [2.0, 1.0], "validation_loss": [2.0, 1.5], "accuracy": [0.1, 0.9]})
+    charts = plots.training_charts({"loss": [2.0, 1.0], "validation_loss": [2.0, 1.5], "accuracy": [0.1, 0.9]})
     assert [(chart.title, [line.name for line in chart.lines]) for chart in charts] == [
         ("loss", ["loss", "validation_loss"]),
         ("accuracy", ["accuracy"]),
@@ -16,22 +16,22 @@ def test_train_and_validation_share_a_chart():
 
 
 def test_the_highest_value_is_at_the_top_and_the_last_at_the_right():
-    (chart,) = plots.charts({"loss": [2.0, 0.0]})
+    (chart,) = plots.training_charts({"loss": [2.0, 0.0]})
     assert chart.lines[0].points == "48.0,12.0 468.0,212.0"
 
 
 @pytest.mark.parametrize("values", [[], [float("nan")], [None]])
 def test_what_has_no_values_has_no_chart(values):
-    assert plots.charts({"loss": values}) == []
+    assert plots.training_charts({"loss": values}) == []
 
 
 def test_one_value_and_zeros_can_be_drawn():
-    (chart,) = plots.charts({"loss": [0.0]})
+    (chart,) = plots.training_charts({"loss": [0.0]})
     assert chart.lines[0].points == "258.0,212.0"
 
 
 def test_a_confusion_matrix_is_darker_for_larger_shares():
-    matrix = plots.matrix(["a", "b", "empty"], [[3, 1, 0], [0, 2, 0], [0, 0, 0]])
+    matrix = plots.confusion_matrix_chart(["a", "b", "empty"], [[3, 1, 0], [0, 2, 0], [0, 0, 0]])
     assert [cell.share for cell in matrix.cells] == ["0.75", "0.25", "0.00", "0.00", "1.00", "0.00"] + ["0.00"] * 3
     assert matrix.cells[1].title == "a → b: 1"
     assert [row.counts for row in matrix.rows] == [[3, 1, 0], [0, 2, 0], [0, 0, 0]]
@@ -39,7 +39,7 @@ def test_a_confusion_matrix_is_darker_for_larger_shares():
 
 def test_long_names_are_shortened_and_large_matrices_have_no_numbers():
     names = [f"a very long category {place}" for place in range(40)]
-    matrix = plots.matrix(names, [[0] * 40 for _ in names])
+    matrix = plots.confusion_matrix_chart(names, [[0] * 40 for _ in names])
     assert matrix.rows[0].text == "a very long c…"
     assert matrix.rows[0].full == names[0]
     assert not matrix.with_numbers
@@ -47,7 +47,9 @@ def test_long_names_are_shortened_and_large_matrices_have_no_numbers():
 
 def test_bars_of_a_reliability_diagram_end_where_the_share_of_right_answers_is():
     empty = {"low": 0.0, "high": 0.5, "count": 0, "confidence": 0.0, "accuracy": 0.0}
-    drawn = plots.reliability([empty, empty | {"low": 0.5, "high": 1.0, "count": 4, "confidence": 0.75, "accuracy": 1}])
+    drawn = plots.reliability_diagram(
+        [empty, empty | {"low": 0.5, "high": 1.0, "count": 4, "confidence": 0.75, "accuracy": 1}]
+    )
     (bar,) = drawn.bars
     assert (bar.x, bar.width, bar.y, bar.height) == (259.0, 208.0, 12.0, 200.0)
     assert (bar.mean_x, bar.count, drawn.bins) == (363.0, 4, 2)

@@ -28,7 +28,7 @@ Status = TrainingRun.Status
 
 
 def work_off() -> None:
-    jobs.run_due(submission.QUEUE)
+    jobs.run_due_jobs(submission.QUEUE)
 
 
 def trainer_that(raises: BaseException):
@@ -53,7 +53,7 @@ def test_a_run_ends_with_a_measured_model():
     assert run.curves["loss"][0] == 1.0
     assert run.started_at and run.finished_at and run.started_at <= run.finished_at
     assert Evaluation.objects.get(model_version=run.model_version).accuracy == 1.0
-    assert registry.live(run.project) is None
+    assert registry.live_version(run.project) is None
     assert run.job.status == Job.Status.SUCCEEDED
 
 
@@ -83,7 +83,7 @@ def test_a_model_without_test_pictures_is_registered_unmeasured():
 def test_the_live_model_is_measured_on_the_same_data_set():
     project = make_trainable()
     live = make_model_version(project, ("light", "dark"))
-    registry.promote(live, by=None)
+    registry.promote_version(live, by=None)
     run = make_finished_run(project)
     assert Evaluation.objects.get(model_version=live, dataset=run.dataset).accuracy == 0.0
 
@@ -91,7 +91,7 @@ def test_the_live_model_is_measured_on_the_same_data_set():
 def test_a_run_promotes_for_who_asked():
     maintainer = make_user("maintainer")
     run = make_finished_run(promote=True, by=maintainer)
-    assert registry.live(run.project) == run.model_version
+    assert registry.live_version(run.project) == run.model_version
     assert run.project.promotions.get().promoted_by == maintainer
     assert run.outcome in run.log
 
@@ -99,12 +99,12 @@ def test_a_run_promotes_for_who_asked():
 def test_a_run_does_not_promote_what_is_worse():
     project = make_trainable()
     live = make_model_version(project, ("dark", "light"))
-    registry.promote(live, by=None)
+    registry.promote_version(live, by=None)
     make_labelled(project, "night", colour="white")  # the dummy takes it for "night" or "light", by name
     with patch.object(DummyTrainer, "train", autospec=True) as train:
         train.side_effect = lambda self, task, progress: _model(("light", "dark"))
         run = make_finished_run(project, promote=True)
-    assert registry.live(project) == live
+    assert registry.live_version(project) == live
     assert "was not promoted" in run.outcome
 
 
@@ -131,7 +131,7 @@ def test_what_cannot_be_is_refused(wanted, sentence):
 
 
 def test_too_few_samples_are_refused():
-    with pytest.raises(datasets.TooLittleToLearn):
+    with pytest.raises(datasets.NotEnoughData):
         make_run(make_project(trainer="dummy"))
 
 
@@ -178,7 +178,7 @@ def test_an_unexpected_error_is_told_without_a_traceback():
 
 def test_a_waiting_run_is_cancelled_at_once():
     run = make_run()
-    execution.cancel(run)
+    execution.cancel_run(run)
     work_off()
     run.refresh_from_db()
     assert (run.status, run.job.status) == (Status.CANCELLED, Job.Status.CANCELLED)
@@ -188,7 +188,7 @@ def test_a_running_run_is_cancelled_at_its_next_step():
     run = make_run()
 
     def ask_to_stop(self, task, progress):
-        execution.cancel(run)
+        execution.cancel_run(run)
         progress(1, 2, "one more step")
         raise AssertionError("it went on")
 
@@ -200,17 +200,17 @@ def test_a_running_run_is_cancelled_at_its_next_step():
 
 def test_what_has_ended_cannot_be_cancelled():
     with pytest.raises(Conflict, match="ended already"):
-        execution.cancel(make_finished_run())
+        execution.cancel_run(make_finished_run())
 
 
 class TestWhenProcessesDie:
     def test_a_run_whose_worker_was_killed_is_done_by_another(self):
         run = make_run(promote=True)
-        job = jobs.take("killed", submission.QUEUE)
+        job = jobs.claim_next("killed", submission.QUEUE)
         with trainer_that(SystemExit()), pytest.raises(SystemExit):
-            execution.execute(run)
+            execution.execute_run(run)
         silence(job)
-        assert jobs.reclaim_stalled() == 1
+        assert jobs.requeue_stalled() == 1
         work_off()
         run.refresh_from_db()
         assert run.status == Status.SUCCEEDED
@@ -220,7 +220,7 @@ class TestWhenProcessesDie:
 
     def test_done_again_after_its_end_it_changes_nothing(self):
         run = make_finished_run(promote=True)
-        execution.execute(run)
+        execution.execute_run(run)
         assert ModelVersion.objects.count() == 1
         assert run.project.promotions.count() == 1
 
@@ -229,41 +229,41 @@ class TestWhenProcessesDie:
 
         def slow(self, task, progress):
             with patch.object(DummyTrainer, "train", lambda *args: _model(("dark", "light"))):
-                execution.execute(TrainingRun.objects.get(pk=run.pk))
+                execution.execute_run(TrainingRun.objects.get(pk=run.pk))
             return _model(("dark", "light"))
 
         with patch.object(DummyTrainer, "train", slow):
-            execution.execute(run)
+            execution.execute_run(run)
         assert ModelVersion.objects.count() == 1
         assert run.project.promotions.count() == 1
 
     def test_a_kill_in_mid_promotion_keeps_the_old_model_and_registers_nothing(self):
         project = make_trainable()
         old = make_model_version(project, ("light", "dark"))
-        registry.promote(old, by=None)
+        registry.promote_version(old, by=None)
         run = make_run(project, promote=True)
-        with patch.object(registry, "promote", side_effect=SystemExit), pytest.raises(SystemExit):
-            execution.execute(run)
+        with patch.object(registry, "promote_version", side_effect=SystemExit), pytest.raises(SystemExit):
+            execution.execute_run(run)
         run.refresh_from_db()
         assert run.status == Status.RUNNING
-        assert registry.live(project) == old
+        assert registry.live_version(project) == old
         assert ModelVersion.objects.count() == 1
-        execution.execute(run)
+        execution.execute_run(run)
         run.refresh_from_db()
-        assert registry.live(project) == run.model_version
+        assert registry.live_version(project) == run.model_version
 
     def test_a_worker_that_lost_its_job_does_not_cancel_the_run(self):
         run = make_run()
         with trainer_that(Cancelled()), pytest.raises(Cancelled):
-            execution.execute(run)
+            execution.execute_run(run)
         run.refresh_from_db()
         assert run.status == Status.RUNNING
 
     def test_a_run_that_kills_every_worker_is_given_up(self):
         run = make_run()
         for _attempt in range(submission.ATTEMPTS):
-            silence(jobs.take("killed", submission.QUEUE))
-            jobs.reclaim_stalled()
+            silence(jobs.claim_next("killed", submission.QUEUE))
+            jobs.requeue_stalled()
         tasks.settle_abandoned_runs()
         run.refresh_from_db()
         assert run.status == Status.FAILED
@@ -272,25 +272,25 @@ class TestWhenProcessesDie:
 
     def test_a_killed_command_does_not_block_its_project(self):
         project = make_trainable()
-        run, job = submission.begin(project)
+        run, job = submission.submit_and_claim_run(project)
         with pytest.raises(submission.RunActive):
-            submission.begin(project)
+            submission.submit_and_claim_run(project)
         silence(job)
-        second, _job = submission.begin(project)
+        second, _job = submission.submit_and_claim_run(project)
         run.refresh_from_db()
         assert (run.status, second.status) == (Status.FAILED, Status.WAITING)
 
     def test_a_busy_run_is_not_given_up(self):
         run = make_run()
-        jobs.take("busy", submission.QUEUE)
-        assert execution.settle_abandoned() == 0
+        jobs.claim_next("busy", submission.QUEUE)
+        assert execution.end_abandoned_runs() == 0
         run.refresh_from_db()
         assert run.is_active
 
     def test_a_run_waits_for_a_database_that_is_gone(self):
         run = make_run()
         with trainer_that(OperationalError("server closed the connection")), pytest.raises(OperationalError):
-            execution.execute(run)
+            execution.execute_run(run)
         run.refresh_from_db()
         assert run.is_active
 
@@ -308,5 +308,5 @@ def test_what_cannot_learn_several_categories_of_a_picture_is_refused(trainer, o
     project.multilabel = True
     project.save()
     with pytest.raises(InvalidInput, match=sentence):
-        submission.request(project, trainer=trainer, by=None, **options)
+        submission.submit_run(project, trainer=trainer, by=None, **options)
     assert not project.runs.exists()

@@ -26,7 +26,7 @@ def test_what_lies_elsewhere_is_told_and_refused_though_the_head_is_sure():
     labels = np.repeat([0, 1], 80)
     inside = np.concatenate([make_cloud(0, [1, 0, 0], 80), make_cloud(1, [0, 1, 0], 80)])
     outside = make_cloud(2, [2, 0, 2], 50)  # the head knows the first direction only
-    told = ood_detection.tell(inside, labels, outside, learning_curves.draw(labels, 50, 0))
+    told = ood_detection.evaluate_ood_draw(inside, labels, outside, learning_curves.draw_sample(labels, 50, 0))
     assert told.by_nearness == 1.0 > told.by_probability
     assert told.refused_outside == 1.0
     assert told.refused_inside is not None and told.refused_inside < 0.25
@@ -35,7 +35,9 @@ def test_what_lies_elsewhere_is_told_and_refused_though_the_head_is_sure():
 def test_with_too_few_held_back_nothing_is_refused_but_all_is_ranked():
     labels = np.repeat([0, 1], 30)
     inside = np.concatenate([make_cloud(0, [1, 0, 0], 30), make_cloud(1, [0, 1, 0], 30)])
-    told = ood_detection.tell(inside, labels, make_cloud(2, [0, 0, 1], 9), learning_curves.draw(labels, 20, 0))
+    told = ood_detection.evaluate_ood_draw(
+        inside, labels, make_cloud(2, [0, 0, 1], 9), learning_curves.draw_sample(labels, 20, 0)
+    )
     assert told.by_nearness == 1.0
     assert (told.refused_outside, told.refused_inside) == (None, None)
 

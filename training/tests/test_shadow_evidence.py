@@ -6,7 +6,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.urls import reverse
 
-from predictions import registry, shadows
+from predictions import registry, shadow_deployment
 from predictions.models import Category, Prediction, Project, Sample, Shadow, ShadowPrediction
 from predictions.tests.factories import (
     make_feedback,
@@ -29,7 +29,7 @@ GNOCCHI, RISOTTO, TIRAMISU = "gnocchi", "risotto", "tiramisu"
 @pytest.fixture
 def candidate():
     version = make_model_version(make_live_model().project)
-    shadows.start(version, by=None)
+    shadow_deployment.start_shadow(version, by=None)
     return version
 
 
@@ -54,8 +54,8 @@ def rule(prediction: Prediction, name: str) -> None:
     make_decision(prediction.sample, Category.objects.get(project=prediction.project, name=name))
 
 
-def found(candidate) -> shadow_comparison.Evidence:
-    return shadow_comparison.evidence(candidate, registry.live(candidate.project))
+def found(candidate) -> shadow_comparison.ShadowComparison:
+    return shadow_comparison.compare_shadow(candidate, registry.live_version(candidate.project))
 
 
 def numbers(counts) -> tuple[int, int, int, int]:
@@ -78,7 +78,7 @@ class TestAgreement:
         project.refresh_from_db()
         prediction = make_pair(candidate, GNOCCHI, RISOTTO)
         shown = list(Category.objects.filter(project=project, name__in=[GNOCCHI, RISOTTO]))
-        decisions.label_with_all(project, [(prediction.sample, shown)], by=None, reason="import")
+        decisions.label_many_multilabel(project, [(prediction.sample, shown)], by=None, reason="import")
         assert numbers(found(candidate).by_decisions) == (1, 0, 0, 0)
 
     def test_the_same_picture_counts_once(self, candidate):
@@ -99,11 +99,11 @@ class TestAgreement:
             prediction = make_prediction(project=candidate.project)
             ShadowPrediction.objects.create(prediction=prediction, model_version=candidate, error=reason)
         evidence = found(candidate)
-        assert (evidence.compared, evidence.silent, evidence.silent_count) == (1, [("Busy.", 2), ("Broken.", 1)], 3)
+        assert (evidence.compared, evidence.silent, evidence.unanswered_count) == (1, [("Busy.", 2), ("Broken.", 1)], 3)
 
     def test_answers_beside_another_live_model_are_another_matter(self, candidate):
         make_pair(candidate, GNOCCHI, RISOTTO)
-        registry.promote(make_model_version(candidate.project), by=None)
+        registry.promote_version(make_model_version(candidate.project), by=None)
         make_pair(candidate, GNOCCHI, GNOCCHI)
         assert (found(candidate).compared, found(candidate).agreeing) == (1, 1)
 
@@ -117,9 +117,9 @@ class TestAgreement:
     def test_more_pictures_cost_no_more_queries(self, candidate, django_assert_max_num_queries):
         for _number in range(5):
             make_feedback(make_pair(candidate, GNOCCHI, RISOTTO), "OK")
-        live = registry.live(candidate.project)
+        live = registry.live_version(candidate.project)
         with django_assert_max_num_queries(6):
-            shadow_comparison.evidence(candidate, live)
+            shadow_comparison.compare_shadow(candidate, live)
 
 
 class TestVerdicts:
@@ -174,9 +174,9 @@ class TestDecisions:
 class TestWhatWasLearnedFrom:
     def test_a_picture_that_one_of_them_was_trained_on_is_no_evidence(self):
         live = make_trained(make_trainable())
-        registry.promote(live, by=None)
+        registry.promote_version(live, by=None)
         candidate = make_model_version(live.project, live.class_names)
-        shadows.start(candidate, by=None)
+        shadow_deployment.start_shadow(candidate, by=None)
         items = live.run.dataset.items
         for split in ("train", "validation", "test"):
             item = items.filter(split=split).first()
@@ -250,7 +250,7 @@ class TestPage:
         assert "1 time: &lt;b&gt;Broken" in page
 
     def test_differences_come_page_by_page(self, client, candidate, monkeypatch):
-        monkeypatch.setattr(shadow_comparison.differences, "__kwdefaults__", {"size": 2})
+        monkeypatch.setattr(shadow_comparison.disagreements, "__kwdefaults__", {"size": 2})
         for _number in range(3):
             make_pair(candidate, GNOCCHI, RISOTTO)
         make_pair(candidate, GNOCCHI, GNOCCHI)
@@ -271,13 +271,13 @@ class TestPage:
         assert reverse("training:start_shadow", args=[version.pk]) in page
         client.post(reverse("training:start_shadow", args=[version.pk]))
         assert Shadow.objects.get().chosen_by.username.startswith("maintainer")
-        assert shadows.current(version.project) == version
+        assert shadow_deployment.shadow_version(version.project) == version
         client.post(reverse("training:stop_shadow", args=[version.project.slug]))
-        assert shadows.current(version.project) is None
+        assert shadow_deployment.shadow_version(version.project) is None
 
     def test_after_it_stopped_the_figures_are_still_there(self, client, candidate):
         make_pair(candidate, GNOCCHI, RISOTTO)
-        shadows.stop(candidate.project, by=None)
+        shadow_deployment.stop_shadow(candidate.project, by=None)
         assert "No model runs in shadow." in self.see(client, candidate)
         assert "Cross table" in self.see(client, candidate)
 

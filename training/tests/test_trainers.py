@@ -12,7 +12,7 @@ from common.media.images import Picture
 from common.stages import stage
 from predictions.predictors.base import predictors
 from predictions.predictors.local import bundles
-from predictions.predictors.local.ood_detector import unit
+from predictions.predictors.local.ood_detector import unit_rows
 from predictions.tests import tiny_model
 from training import backbones
 from training.backbones.base import Backbone
@@ -22,7 +22,7 @@ from training.trainers.base import TrainingFailed, trainers
 from training.trainers.dummy import DummyTrainer
 from training.trainers.local import head, losses, parity, scope
 from training.trainers.local.head import Head
-from training.trainers.local.trainer import KerasTrainer
+from training.trainers.local.trainer import LocalTrainer
 
 seeds = st.integers(0, 2**31)
 
@@ -59,18 +59,18 @@ class TestHead:
     @given(seeds)
     @settings(max_examples=10, deadline=None)
     def test_learning_twice_gives_the_same_numbers(self, seed):
-        first, second = (head.learn(make_blobs(seed, 40), make_blobs(seed + 1, 20), 3) for _time in range(2))
+        first, second = (head.fit_head(make_blobs(seed, 40), make_blobs(seed + 1, 20), 3) for _time in range(2))
         assert first.head.to_bytes() == second.head.to_bytes()
 
     def test_learns_what_can_be_learned(self):
-        learned = head.learn(make_blobs(1, 300), make_blobs(2, 90), 3)
+        learned = head.fit_head(make_blobs(1, 300), make_blobs(2, 90), 3)
         features, labels = make_blobs(3, 300)
         assert (learned.head.probabilities(features).argmax(axis=1) == labels).mean() > 0.9
         assert learned.losses == sorted(learned.losses, reverse=True)
         assert len(learned.validation_losses) == len(learned.losses)
 
     def test_the_strength_is_the_one_that_does_best_on_the_validation_split(self):
-        learned = head.learn(make_blobs(1, 30), make_blobs(2, 90), 3)
+        learned = head.fit_head(make_blobs(1, 30), make_blobs(2, 90), 3)
         by_strength = {fit.l2: fit.validation_loss or 0.0 for fit in learned.fits}
         assert learned.l2 == min(by_strength, key=by_strength.__getitem__)
         assert len({fit.l2 for fit in learned.fits}) == len(learned.fits) > 2
@@ -78,30 +78,30 @@ class TestHead:
     @pytest.mark.parametrize("count", [0, 3, 9])
     def test_with_few_validation_samples_nothing_is_chosen_and_nothing_breaks(self, count):
         features, labels = make_blobs(2, 12)
-        learned = head.learn(make_blobs(1, 30), (features[:count], labels[:count]), 3)
+        learned = head.fit_head(make_blobs(1, 30), (features[:count], labels[:count]), 3)
         assert [fit.l2 for fit in learned.fits] == [head.L2_DEFAULT]
         assert np.isfinite(learned.head.kernel).all()
         assert 0.5 < learned.head.temperature < 2
 
     def test_a_category_that_validation_lacks_breaks_nothing(self):
         features, labels = make_blobs(2, 60)
-        learned = head.learn(make_blobs(1, 60), (features[labels != 1], labels[labels != 1]), 3)
+        learned = head.fit_head(make_blobs(1, 60), (features[labels != 1], labels[labels != 1]), 3)
         assert np.isfinite(learned.head.probabilities(features)).all()
 
     def test_one_sample_per_category_is_enough_to_learn(self):
-        learned = head.learn(make_blobs(1, 3), make_blobs(2, 3), 3)
+        learned = head.fit_head(make_blobs(1, 3), make_blobs(2, 3), 3)
         assert np.isfinite(learned.head.kernel).all()
 
     def test_features_that_never_vary_do_not_hurt(self):
         features, labels = make_blobs(1, 60)
         features[:, 1] = 5.0
-        learned = head.learn((features, labels), make_blobs(2, 30), 3)
+        learned = head.fit_head((features, labels), make_blobs(2, 30), 3)
         assert np.isfinite(learned.head.kernel).all()
 
     def test_a_rare_category_is_not_forgotten(self):
         features, labels = make_blobs(1, 600)
         few = np.concatenate([np.flatnonzero(labels == 0)[:6], np.flatnonzero(labels != 0)])
-        learned = head.learn((features[few], labels[few]), make_blobs(2, 90), 3)
+        learned = head.fit_head((features[few], labels[few]), make_blobs(2, 90), 3)
         features, labels = make_blobs(3, 300)
         assert (learned.head.probabilities(features).argmax(axis=1) == labels)[labels == 0].mean() > 0.8
 
@@ -120,7 +120,7 @@ class TestHead:
         assert head.fit_temperature(np.empty((0, 2)), np.empty(0, int)) == 1.0
 
     def test_a_head_survives_being_stored(self, tmp_path):
-        stored = head.learn(make_blobs(1, 60), make_blobs(2, 30), 3).head
+        stored = head.fit_head(make_blobs(1, 60), make_blobs(2, 30), 3).head
         (tmp_path / "head.npz").write_bytes(stored.to_bytes())
         features, _labels = make_blobs(3, 9)
         read = Head.from_file(tmp_path / "head.npz")
@@ -155,18 +155,18 @@ class TestIndependentHead:
         assert error < 1e-4
 
     def test_every_category_is_found_by_itself(self):
-        learned = head.learn(make_independent(1, 300), make_independent(2, 90), 3)
+        learned = head.fit_head(make_independent(1, 300), make_independent(2, 90), 3)
         features, shown = make_independent(3, 300)
         found = learned.head.probabilities(features)
         assert ((found >= 0.5) == shown).all(axis=1).mean() > 0.8
         assert found.sum(axis=1).max() > 1.5, "they do not add up to 1"
 
     def test_learning_twice_gives_the_same_numbers(self):
-        first, second = (head.learn(make_independent(1, 60), make_independent(2, 30), 3) for _time in range(2))
+        first, second = (head.fit_head(make_independent(1, 60), make_independent(2, 30), 3) for _time in range(2))
         assert first.head.to_bytes() == second.head.to_bytes()
 
     def test_its_probabilities_are_honest(self):
-        learned = head.learn(make_independent(1, 600), make_independent(2, 300), 3)
+        learned = head.fit_head(make_independent(1, 600), make_independent(2, 300), 3)
         features, shown = make_independent(3, 3000)
         assert learned.head.probabilities(features).mean(axis=0) == pytest.approx(shown.mean(axis=0), abs=0.05)
 
@@ -177,7 +177,7 @@ class TestIndependentHead:
         assert head.fit_temperature(logits * 2.5, labels) == pytest.approx(2.5, rel=0.15)
 
     def test_it_survives_being_stored(self, tmp_path):
-        stored = head.learn(make_independent(1, 60), make_independent(2, 30), 3).head
+        stored = head.fit_head(make_independent(1, 60), make_independent(2, 30), 3).head
         (tmp_path / "head.npz").write_bytes(stored.to_bytes())
         read = Head.from_file(tmp_path / "head.npz")
         assert read.activation == losses.SIGMOID and read.to_bytes() == stored.to_bytes()
@@ -185,7 +185,7 @@ class TestIndependentHead:
     def test_huge_logits_overflow_nothing(self):
         with np.errstate(all="raise", under="ignore"):
             assert losses.sigmoid(np.array([-1e4, 0.0, 1e4])).tolist() == [0.0, 0.5, 1.0]
-        assert losses.losses(np.array([[1e4, -1e4]]), np.array([[1, 0]])).tolist() == [0.0]
+        assert losses.sample_losses(np.array([[1e4, -1e4]]), np.array([[1, 0]])).tolist() == [0.0]
 
 
 class TestScope:
@@ -215,7 +215,7 @@ class TestScope:
         features, labels = make_blobs(1, 60)
         learned = scope.learn((features, labels), make_blobs(2, 30)[0])
         assert learned and len(learned.learned) == 7
-        assert learned.learned[[0, -1]] == pytest.approx(unit(features[[0, -1]]), abs=1e-3)
+        assert learned.learned[[0, -1]] == pytest.approx(unit_rows(features[[0, -1]]), abs=1e-3)
 
 
 class TestParity:
@@ -230,25 +230,25 @@ class TestParity:
 
     @pytest.fixture
     def engine(self):
-        from predictions.predictors.local.engine import Engine
+        from predictions.predictors.local.engine import LiteRtEngine
 
-        return Engine(tiny_model.FILE)
+        return LiteRtEngine(tiny_model.FILE)
 
     def pictures(self):
         return [np.full((16, 16, 3), (200, 90, 20), np.uint8)] * 4
 
     def test_equal_models_agree(self, engine):
-        result = parity.check(self.Model(engine, [0, 0, 0]), engine, self.pictures(), seed=0)
+        result = parity.check_parity(self.Model(engine, [0, 0, 0]), engine, self.pictures(), seed=0)
         assert (result.pictures, result.drawn, result.same_top1, result.max_difference) == (4, 0, 4, 0.0)
 
     def test_without_pictures_noise_is_compared_and_that_is_told(self, engine):
-        result = parity.check(self.Model(engine, [0, 0, 0]), engine, [], seed=0)
-        assert (result.pictures, result.drawn) == (0, parity.PICTURES)
+        result = parity.check_parity(self.Model(engine, [0, 0, 0]), engine, [], seed=0)
+        assert (result.pictures, result.drawn) == (0, parity.PARITY_PICTURES)
 
     @pytest.mark.parametrize("shift", [[2e-4, 0, 0], [-2, 0, 0], [np.nan, 0, 0]])
     def test_models_that_differ_are_not_kept(self, engine, shift):
         with pytest.raises(TrainingFailed, match="does not answer as the trained one"):
-            parity.check(self.Model(engine, shift), engine, self.pictures(), seed=0)
+            parity.check_parity(self.Model(engine, shift), engine, self.pictures(), seed=0)
 
     def test_of_several_sure_categories_any_may_be_first(self, engine):
         """Two categories that are both certain may change places by rounding; one that is less likely may not."""
@@ -260,11 +260,11 @@ class TestParity:
                 return {"probabilities": np.tile(np.array([[0.99999, 1.0, 0.2]], np.float32), (len(pixels), 1))}
 
         swapped = self.Model(Sure(), [1e-5, -2e-5, 0])
-        assert parity.check(swapped, Sure(), self.pictures(), seed=0, exclusive=False).same_top1 == 4
+        assert parity.check_parity(swapped, Sure(), self.pictures(), seed=0, exclusive=False).same_top1 == 4
         with pytest.raises(TrainingFailed):
-            parity.check(swapped, Sure(), self.pictures(), seed=0)
+            parity.check_parity(swapped, Sure(), self.pictures(), seed=0)
         with pytest.raises(TrainingFailed):
-            parity.check(self.Model(Sure(), [0, 0, 0.9]), Sure(), self.pictures(), seed=0, exclusive=False)
+            parity.check_parity(self.Model(Sure(), [0, 0, 0.9]), Sure(), self.pictures(), seed=0, exclusive=False)
 
 
 class TestDummyTrainer(TrainerContract):
@@ -284,7 +284,7 @@ class TestKerasTrainerWithoutTensorFlow:
 
     @pytest.fixture
     def trainer(self):
-        return KerasTrainer(alias="keras")
+        return LocalTrainer(alias="keras")
 
     def test_a_category_without_pictures_is_named(self, trainer):
         with pytest.raises(TrainingFailed, match="no picture to learn from: purple"):
@@ -303,25 +303,25 @@ class TestKerasTrainerWithoutTensorFlow:
         model = tiny_model.write_tiny_bundle()
         blue, unseen = make_example(0, 1, "test", kept=False), make_example(0, 2, "test", kept=False)
         FeatureCache(tiny_model.BACKBONE_DIGEST).put([blue.sha256], np.array([[0.0, 0.0, 1.0]]))
-        scores = trainer.score(model, [unseen, blue])
+        scores = trainer.predict_proba(model, [unseen, blue])
         assert np.isnan(scores[0]).all()
         assert scores[1].argmax() == 2
 
     def test_what_is_scored_once_is_not_looked_at_again(self, trainer):
         model = tiny_model.write_tiny_bundle()
         example = make_example(1, 1, "test")
-        first = trainer.score(model, [example])
-        assert (trainer.score(model, [replace(example, read=None)]) == first).all()
+        first = trainer.predict_proba(model, [example])
+        assert (trainer.predict_proba(model, [replace(example, read=None)]) == first).all()
 
     def test_a_network_of_its_own_run_leaves_no_vectors_behind(self, trainer):
         backbone = {"name": "scratch", "digest": "5" * 32, "frozen": False, "features": 3}
         model = tiny_model.write_tiny_bundle(backbone=backbone)
         example = make_example(1, 1, "test")
-        assert trainer.score(model, [example])[0].argmax() == 1
+        assert trainer.predict_proba(model, [example])[0].argmax() == 1
         assert FeatureCache("5" * 32).get([example.sha256]) == {}
 
     def test_its_threads_end_with_it(self, trainer):
-        trainer.score(tiny_model.write_tiny_bundle(), [make_example(1, 1, "test")])
+        trainer.predict_proba(tiny_model.write_tiny_bundle(), [make_example(1, 1, "test")])
         assert not [thread for thread in threading.enumerate() if thread.name.startswith("decode")]
 
 
@@ -342,7 +342,7 @@ class TestKerasTrainer(TrainerContract):
             return keras.Model(pixels, keras.layers.GlobalAveragePooling2D(name="features")(x), name="tiny")
 
         backbones.FROZEN["tiny"] = lambda parameters: Backbone("tiny", "7" * 32, 32, 16, build)
-        yield KerasTrainer(alias="keras")
+        yield LocalTrainer(alias="keras")
         del backbones.FROZEN["tiny"]
 
     @pytest.fixture(scope="class")
@@ -351,7 +351,7 @@ class TestKerasTrainer(TrainerContract):
         return make_task(35, parameters={"backbone": "tiny"})
 
     def test_the_bundle_holds_the_whole_story(self, trained, task):
-        bundle = bundles.open_verified(servable(trained))
+        bundle = bundles.open_bundle(servable(trained))
         assert set(bundle.paths) == bundles.FILE_NAMES
         assert bundle.manifest["backbone"] == {"name": "tiny", "digest": "7" * 32, "frozen": True, "features": 16}
         assert bundle.manifest["parity"]["max_difference"] <= parity.TOLERANCE
@@ -362,12 +362,12 @@ class TestKerasTrainer(TrainerContract):
     def test_keras_opens_its_model_in_safe_mode_and_answers_the_same(self, trained, task):
         import keras
 
-        from predictions.predictors.local.engine import Engine
+        from predictions.predictors.local.engine import LiteRtEngine
 
-        bundle = bundles.open_verified(servable(trained))
+        bundle = bundles.open_bundle(servable(trained))
         model = keras.models.load_model(bundle.paths[bundles.KERAS_MODEL], safe_mode=True)
         pixels = np.random.default_rng(0).integers(0, 256, (5, 32, 32, 3), dtype=np.uint8)
-        compiled = Engine(bundle.paths[bundles.COMPILED_MODEL]).run(pixels)
+        compiled = LiteRtEngine(bundle.paths[bundles.COMPILED_MODEL]).run(pixels)
         for name, values in model.predict_on_batch(pixels).items():
             assert np.asarray(values) == pytest.approx(compiled[name], abs=1e-4)
 
@@ -380,11 +380,11 @@ class TestKerasTrainer(TrainerContract):
 
     def test_says_how_familiar_pictures_look(self, trainer, trained, task):
         test = [example for example in task.examples if example.split == "test"]
-        familiar = trainer.familiarity(servable(trained), test)
+        familiar = trainer.ood_p_values(servable(trained), test)
         assert familiar.shape == (21,)
         assert familiar.mean() > 0.25
-        pictures = [Picture(images.load(example.read()), b"", "image/png", example.sha256) for example in test]
-        served = [answer.familiarity for answer in predictors["keras"].answer(pictures, servable(trained))]
+        pictures = [Picture(images.decode_stored(example.read()), b"", "image/png", example.sha256) for example in test]
+        served = [answer.familiarity for answer in predictors["keras"].predict_scored(pictures, servable(trained))]
         assert np.abs(familiar - served).max() < 0.1
 
     def test_one_validation_picture_is_no_trouble(self, trainer, task):
@@ -392,7 +392,7 @@ class TestKerasTrainer(TrainerContract):
         model = trainer.train(replace(task, examples=[*examples, make_example(0, 600, "validation")]))
         assert any("Too few validation samples" in note for note in model.notes)
         assert any("it needs 19 validation samples, and there are 1." in note for note in model.notes)
-        assert trainer.familiarity(servable(model), task.examples) is None
+        assert trainer.ood_p_values(servable(model), task.examples) is None
 
 
 @pytest.mark.outer
@@ -400,7 +400,7 @@ class TestKerasTrainerFromScratch(TrainerContract):
     @pytest.fixture(scope="class")
     @classmethod
     def trainer(cls):
-        return KerasTrainer(alias="keras")
+        return LocalTrainer(alias="keras")
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -438,5 +438,5 @@ class TestStages:
 
 
 def test_the_settings_name_both_trainers():
-    assert isinstance(trainers["keras"], KerasTrainer)
+    assert isinstance(trainers["keras"], LocalTrainer)
     assert isinstance(trainers["dummy"], DummyTrainer)

@@ -21,10 +21,10 @@ def page_of(client, run):
 
 @pytest.mark.django_db
 def test_a_run_counts_them_in_both_splits_and_its_page_shows_the_shares(maintainer, monkeypatch):
-    def familiarity(self, model, examples, progress=None):
+    def ood_p_values(self, model, examples, progress=None):
         return np.array([0.05 if place < 3 else 0.06 for place in range(len(examples))])
 
-    monkeypatch.setattr(DummyTrainer, "familiarity", familiarity)
+    monkeypatch.setattr(DummyTrainer, "ood_p_values", ood_p_values)
     run = make_finished_run(make_trainable(test=6))
     assert run.unfamiliar == {
         "validation": {"count": 2, "unfamiliar": 2},

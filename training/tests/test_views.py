@@ -142,7 +142,7 @@ class TestRuns:
         address = reverse("training:run_progress", args=[run.pk])
         for shown in (page(client, "project", run.project.slug), page(client, "run", run.pk)):
             assert f'hx-get="{address}" hx-trigger="every 2s"' in shown
-        job = jobs.take("worker", submission.QUEUE)
+        job = jobs.claim_next("worker", submission.QUEUE)
         type(job).objects.update(progress_done=1, progress_total=4, progress_note="Reading <pictures>")
         shown = page(client, "run_progress", run.pk)
         assert 'value="1"' in shown
@@ -186,7 +186,7 @@ class TestRuns:
 
     def test_a_finished_run_shows_its_figures_curves_and_log(self, client, maintainer):
         project = make_trainable()
-        registry.promote(make_model_version(project, ("light", "dark")), by=None)
+        registry.promote_version(make_model_version(project, ("light", "dark")), by=None)
         run = make_finished_run(project)
         shown = page(client, "run", run.pk)
         for part in ("100.0%", "Live now: version 1", ">0.0%", "<polyline", "matrix-cell", "Pretending to learn"):
@@ -213,7 +213,7 @@ class TestDataSets:
         make_dataset(project)
         make_labelled(project, "dusk", train=1, validation=0, test=0)
         make_labelled(project, "dark", train=3, validation=0, test=0)
-        shown = page(client, "dataset", datasets.freeze(project).pk)
+        shown = page(client, "dataset", datasets.freeze_dataset(project).pk)
         assert "3 pictures added" in shown
         assert "“dusk” is left out: it has 1 picture" in shown
 
@@ -228,7 +228,7 @@ class TestModels:
         version = make_trained()
         address = reverse("training:promote", args=[version.pk])
         assert "will answer from the next upload on" in page(client, "promote", version.pk)
-        assert registry.live(version.project) is None
+        assert registry.live_version(version.project) is None
         response = client.post(address, {"reason": "the first one"})
         assert response["Location"] == reverse("training:models", args=[version.project.slug])
         promotion = version.project.promotions.get()
@@ -247,11 +247,11 @@ class TestModels:
         project = make_trainable()
         first, second = make_trained(project), make_trained(project)
         for version in (first, second):
-            registry.promote(version, by=None)
+            registry.promote_version(version, by=None)
         shown = page(client, "models", project.slug)
         assert "Roll back to version 1" in shown
         client.post(reverse("training:promote", args=[first.pk]), {"reason": "it was better"})
-        assert registry.live(project) == first
+        assert registry.live_version(project) == first
 
     def test_what_is_live_is_refused(self, client, maintainer):
         version = make_trained(promote=True)
@@ -281,7 +281,7 @@ class TestCategories:
         places.append(("pictures", project.categories.get(name="dark").pk))
         for place in places:
             assert sentence not in page(client, *place)
-        dark = ground_truth.labelled(project).filter(true_category_id=project.categories.get(name="dark").pk)
+        dark = ground_truth.labelled_samples(project).filter(true_category_id=project.categories.get(name="dark").pk)
         Sample.objects.filter(pk__in=list(dark.values_list("pk", flat=True)[:7])).update(
             location=Sample.Location.NOWHERE, file_name="", origin=Sample.Origin.DEMO
         )

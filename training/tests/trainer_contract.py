@@ -18,7 +18,7 @@ from common.errors import DomainError
 from common.media import images
 from common.media.images import Picture
 from common.progress import Cancelled
-from predictions.predictors.base import Servable, predictors
+from predictions.predictors.base import ModelRef, predictors
 from training.trainers.base import Example, TrainedModel, TrainingFailed, TrainingTask
 
 CLASS_NAMES = ("dark", "middle", "bright")
@@ -51,8 +51,8 @@ def make_task(per_category: int = 10, **fields: Any) -> TrainingTask:
     )
 
 
-def servable(model: TrainedModel) -> Servable:
-    return Servable(model.reference, model.class_names, model.digest)
+def servable(model: TrainedModel) -> ModelRef:
+    return ModelRef(model.reference, model.class_names, model.digest)
 
 
 class TrainerContract:
@@ -92,7 +92,7 @@ class TrainerContract:
         assert trained.predictor in predictors
         assert trained.class_names == task.class_names
         assert trained.reference
-        predictors[trained.predictor].load(servable(trained))
+        predictors[trained.predictor].warm_up(servable(trained))
 
     def test_what_it_says_of_the_model_can_be_stored(self, trained):
         json.dumps([trained.manifest, trained.curves, list(trained.notes)], allow_nan=False)
@@ -106,12 +106,12 @@ class TrainerContract:
         assert all(note for _done, _total, note in told)
 
     def test_scores_every_example(self, trainer, trained, task):
-        scores = trainer.score(servable(trained), task.examples)
+        scores = trainer.predict_proba(servable(trained), task.examples)
         assert scores.shape == (len(task.examples), len(task.class_names))
         assert scores.sum(axis=1) == pytest.approx(1, abs=1e-4)
 
     def test_scores_of_what_it_learned_from_are_mostly_right(self, trainer, trained, task):
-        scores = trainer.score(servable(trained), task.examples)
+        scores = trainer.predict_proba(servable(trained), task.examples)
         right = [
             CLASS_NAMES[row.argmax()] == example.category for row, example in zip(scores, task.examples, strict=True)
         ]
@@ -119,18 +119,20 @@ class TrainerContract:
 
     def test_scores_are_what_the_predictor_answers(self, trainer, trained, task):
         examples = task.examples[::4]
-        pictures = [Picture(images.load(example.read()), b"", "image/png", example.sha256) for example in examples]
+        pictures = [
+            Picture(images.decode_stored(example.read()), b"", "image/png", example.sha256) for example in examples
+        ]
         answers = predictors[trained.predictor].predict(pictures, servable(trained))
-        scores = trainer.score(servable(trained), examples)
+        scores = trainer.predict_proba(servable(trained), examples)
         for row, answer in zip(scores, answers, strict=True):
             assert row == pytest.approx([answer[name] for name in trained.class_names], abs=1e-4)
 
     def test_no_examples_give_no_scores(self, trainer, trained):
-        assert trainer.score(servable(trained), []).shape == (0, 3)
+        assert trainer.predict_proba(servable(trained), []).shape == (0, 3)
 
     def test_an_unseen_example_without_a_picture_has_no_score(self, trainer, trained, task):
         examples = [make_example(0, 999, "test", kept=False), task.examples[0]]
-        scores = trainer.score(servable(trained), examples)
+        scores = trainer.predict_proba(servable(trained), examples)
         assert np.isnan(scores[0]).all()
         assert not np.isnan(scores[1]).any()
 
@@ -160,7 +162,7 @@ class TrainerContract:
         assert isinstance(caught.value, DomainError)
 
     def test_names_the_backbones_that_a_run_may_choose(self, trainer):
-        assert all(isinstance(name, str) for name in trainer.backbones())
+        assert all(isinstance(name, str) for name in trainer.backbone_names())
 
     def test_its_configuration_is_checked(self, trainer):
         assert trainer.check() == []

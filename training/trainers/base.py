@@ -10,8 +10,8 @@ from django.core.checks import CheckMessage
 
 from common.backends import Backends, PermissionCheck
 from common.errors import DomainError
-from common.progress import Progress, silent
-from predictions.predictors.base import Servable
+from common.progress import Progress, no_progress
+from predictions.predictors.base import ModelRef
 
 
 class TrainingFailed(DomainError):
@@ -22,9 +22,9 @@ class TrainingFailed(DomainError):
 
 @dataclass(frozen=True)
 class Example:
-    """One sample with its category, as a trainer sees it. `further` are those that it shows as well, if several can be.
+    """One sample with its category, as a trainer sees it. `additional` are those that it shows as well, if several can be.
 
-    `read` gives the stored picture, for `images.load` or `preprocessing.read`; it is None where the picture was not
+    `read` gives the stored picture, for `images.decode_stored` or `preprocessing.read_pixels`; it is None where the picture was not
     kept, and then only a trainer that has the sample's feature vector can use it.
     """
 
@@ -32,12 +32,12 @@ class Example:
     category: str
     split: str  # train, validation or test
     read: Callable[[], bytes] | None
-    further: tuple[str, ...] = ()
+    additional: tuple[str, ...] = ()
 
     @property
     def categories(self) -> tuple[str, ...]:
         """Return every category that the sample shows."""
-        return (self.category, *self.further)
+        return (self.category, *self.additional)
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ class BaseTrainer(ABC):
         self.alias = alias
 
     @abstractmethod
-    def train(self, task: TrainingTask, progress: Progress = silent) -> TrainedModel:
+    def train(self, task: TrainingTask, progress: Progress = no_progress) -> TrainedModel:
         """Learn from the train split, choose on the validation split, leave the test split alone.
 
         Raises:
@@ -87,14 +87,16 @@ class BaseTrainer(ABC):
         """
 
     @abstractmethod
-    def score(self, model: Servable, examples: Sequence[Example], progress: Progress = silent) -> np.ndarray:
+    def predict_proba(
+        self, model: ModelRef, examples: Sequence[Example], progress: Progress = no_progress
+    ) -> np.ndarray:
         """Return the model's probabilities, shape (N, K) in the order of `model.class_names`, for N examples.
 
         A row of NaN says that this example cannot be scored by this model (its picture was not kept).
         """
 
-    def familiarity(
-        self, model: Servable, examples: Sequence[Example], progress: Progress = silent
+    def ood_p_values(
+        self, model: ModelRef, examples: Sequence[Example], progress: Progress = no_progress
     ) -> np.ndarray | None:
         """Return how familiar the examples look to the model, in [0, 1], without those that cannot be asked about.
 
@@ -102,19 +104,19 @@ class BaseTrainer(ABC):
         """
         return None
 
-    def backbones(self) -> Sequence[str]:
+    def backbone_names(self) -> Sequence[str]:
         """Return the values that the parameter `backbone` may have, the default first."""
         return []
 
-    def multilabel_backbones(self) -> Sequence[str]:
+    def multilabel_backbone_names(self) -> Sequence[str]:
         """Return those `backbones` with which categories can be learned that do not exclude each other."""
         return []
 
-    def fine_tunes(self, backbone: str) -> bool:
+    def supports_fine_tuning(self, backbone: str) -> bool:
         """Return whether the parameter `fine_tune` may be set with this backbone."""
         return False
 
-    def missing(self) -> list[str]:
+    def missing_settings(self) -> list[str]:
         """Return the settings that this trainer needs and has not got. Only who uses it has to care."""
         return []
 

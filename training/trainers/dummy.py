@@ -7,8 +7,8 @@ from django.utils.translation import gettext as _
 
 from common.media import images
 from common.media.images import Picture
-from common.progress import Progress, silent
-from predictions.predictors.base import Servable
+from common.progress import Progress, no_progress
+from predictions.predictors.base import ModelRef
 from predictions.predictors.dummy import INDEPENDENT, DummyPredictor
 from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
 
@@ -22,13 +22,13 @@ class DummyTrainer(BaseTrainer):
         super().__init__(alias=alias)
         self.predictor = predictor
 
-    def backbones(self) -> Sequence[str]:
+    def backbone_names(self) -> Sequence[str]:
         return ["dummy"]
 
-    def multilabel_backbones(self) -> Sequence[str]:
-        return self.backbones()
+    def multilabel_backbone_names(self) -> Sequence[str]:
+        return self.backbone_names()
 
-    def train(self, task: TrainingTask, progress: Progress = silent) -> TrainedModel:
+    def train(self, task: TrainingTask, progress: Progress = no_progress) -> TrainedModel:
         if len(task.class_names) < 2:
             raise TrainingFailed(_("A model needs at least two categories to tell apart. Add another category."))
         for epoch in range(EPOCHS + 1):
@@ -42,14 +42,16 @@ class DummyTrainer(BaseTrainer):
             curves={"loss": losses, "validation_loss": [loss * 1.1 for loss in losses]},
         )
 
-    def score(self, model: Servable, examples: Sequence[Example], progress: Progress = silent) -> np.ndarray:
+    def predict_proba(
+        self, model: ModelRef, examples: Sequence[Example], progress: Progress = no_progress
+    ) -> np.ndarray:
         predictor = DummyPredictor(alias=self.predictor)
         rows = np.full((len(examples), len(model.class_names)), np.nan)
         for place, example in enumerate(examples):
             progress(place, len(examples), _("Looking at the pictures"))
             if example.read is not None:
                 data = example.read()
-                picture = Picture(images.load(data), data, "image/jpeg", example.sha256)
+                picture = Picture(images.decode_stored(data), data, "image/jpeg", example.sha256)
                 (scores,) = predictor.predict([picture], model)
                 rows[place] = [scores[name] for name in model.class_names]
         return rows

@@ -14,13 +14,13 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import roles
-from accounts.requests import user_of
+from accounts.permissions import authenticated_user
 from common.errors import DomainError, InvalidInput
 from predictions import categories as naming
 from predictions.models import Category, Project, Sample
 from review import ground_truth
 from training.data import picture_import
-from training.data.datasets import FEWEST_PICTURES, VECTORS_ONLY
+from training.data.datasets import MIN_PICTURES, VECTORS_ONLY
 from training.data.picture_import import ImportReport
 from training.forms import AddCategoryForm, PicturesForm, RenameForm
 
@@ -47,7 +47,7 @@ def categories(request: HttpRequest, slug: str) -> HttpResponse:
         "project": project,
         "rows": _rows(project),
         "form": form,
-        "fewest": FEWEST_PICTURES,
+        "fewest": MIN_PICTURES,
         "most_files": settings.UPLOAD_BATCH_MAX_FILES,
     }
     return render(request, "training/categories.html", context, status=status)
@@ -56,7 +56,7 @@ def categories(request: HttpRequest, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @login_required
 @permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
-def pictures(request: HttpRequest, pk: int) -> HttpResponse:
+def category_pictures(request: HttpRequest, pk: int) -> HttpResponse:
     """Take more pictures of a category, and tell what became of each."""
     category = get_object_or_404(Category.objects.select_related("project"), pk=pk)
     form = PicturesForm(request.POST or None, request.FILES or None)
@@ -72,20 +72,20 @@ def pictures(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @login_required
 @permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
-def rename(request: HttpRequest, pk: int) -> HttpResponse:
+def rename_category(request: HttpRequest, pk: int) -> HttpResponse:
     category = get_object_or_404(Category.objects.select_related("project"), pk=pk)
     form = RenameForm(request.POST)
     if not form.is_valid():
         raise InvalidInput(_("Please give a name of at most 100 characters."))
     before = category.name
-    naming.rename(category, form.cleaned_data["name"])
+    naming.rename_category(category, form.cleaned_data["name"])
     messages.success(request, _("“%(before)s” is called “%(now)s” now.") % {"before": before, "now": category.name})
     return redirect("training:categories", category.project.slug)
 
 
 def _add(request: HttpRequest, project: Project, form: AddCategoryForm) -> HttpResponse:
     wanted = form.cleaned_data
-    category, is_new = naming.add(project, wanted["name"], wanted["description"])
+    category, is_new = naming.add_category(project, wanted["name"], wanted["description"])
     if is_new:
         messages.success(request, _("The category “%(name)s” was added.") % {"name": category.name})
     else:
@@ -98,7 +98,7 @@ def _add(request: HttpRequest, project: Project, form: AddCategoryForm) -> HttpR
 def _show_pictures(
     request: HttpRequest, category: Category, form: PicturesForm, report: ImportReport | None, status: int = 200
 ) -> HttpResponse:
-    known = ground_truth.showing(category).filter(VECTORS_ONLY)
+    known = ground_truth.samples_showing(category).filter(VECTORS_ONLY)
     context = {
         "category": category,
         "project": category.project,
@@ -112,20 +112,20 @@ def _show_pictures(
 
 
 def _import(request: HttpRequest, category: Category, form: PicturesForm) -> ImportReport:
-    report = picture_import.import_files(category.project, category, form.files_sent, by=user_of(request))
-    sentence = ngettext("%(count)d picture was taken.", "%(count)d pictures were taken.", report.total_taken)
-    tell = messages.success if report.total_taken else messages.warning
-    tell(request, sentence % {"count": report.total_taken})
+    report = picture_import.import_files(category.project, category, form.files_sent, by=authenticated_user(request))
+    sentence = ngettext("%(count)d picture was taken.", "%(count)d pictures were taken.", report.total_added)
+    tell = messages.success if report.total_added else messages.warning
+    tell(request, sentence % {"count": report.total_added})
     return report
 
 
 def _rows(project: Project) -> list[dict[str, object]]:
     """Return each category with how many pictures are known to show it, and the newest of them: three queries."""
-    labelled = ground_truth.labelled(project)
+    labelled = ground_truth.labelled_samples(project)
     by_category = labelled.order_by().values_list("true_category_id")  # type: ignore[misc]
     counted = by_category.annotate(count=Count("pk"), vectors_only=Count("pk", filter=VECTORS_ONLY))
     counts = {key: (count, vectors_only) for key, count, vectors_only in counted}
-    also = Counter(key for keys in ground_truth.further(project).values() for key in keys)
+    also = Counter(key for keys in ground_truth.additional_categories(project).values() for key in keys)
     rank = Window(RowNumber(), partition_by=F("true_category_id"), order_by=F("pk").desc())
     newest: dict[int, list[Sample]] = {}
     for sample in labelled.exclude(location=Sample.Location.NOWHERE).annotate(rank=rank).filter(rank__lte=THUMBNAILS):
@@ -134,6 +134,6 @@ def _rows(project: Project) -> list[dict[str, object]]:
     for category in project.categories.all():
         count, vectors_only = counts.get(category.pk, (0, 0))
         count += also[category.pk]
-        row = {"category": category, "count": count, "vectors_only": vectors_only, "is_small": count < FEWEST_PICTURES}
+        row = {"category": category, "count": count, "vectors_only": vectors_only, "is_small": count < MIN_PICTURES}
         rows.append(row | {"newest": newest.get(category.pk, [])})
     return rows

@@ -8,9 +8,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts import roles
-from accounts.requests import user_of
+from accounts.permissions import authenticated_user
 from common.errors import DomainError
-from predictions import registry, shadows
+from predictions import registry, shadow_deployment
 from predictions.models import ModelVersion, Project
 from training.forms import PromoteForm
 from training.models import Evaluation
@@ -22,15 +22,15 @@ SHOWN = 100
 @require_GET
 @login_required
 @permission_required(roles.PROMOTE, raise_exception=True)
-def models(request: HttpRequest, slug: str) -> HttpResponse:
+def model_versions(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the model versions of a project with their figures, and who promoted what, and why."""
     project = get_object_or_404(Project, slug=slug)
     versions = list(project.model_versions.select_related("run__dataset")[:SHOWN])
     context = {
         "project": project,
-        "live": registry.live(project),
-        "shadow": shadows.current(project),
-        "previous": registry.previous(project),
+        "live": registry.live_version(project),
+        "shadow": shadow_deployment.shadow_version(project),
+        "previous": registry.previous_version(project),
         "rows": _with_figures(versions),
         "promotions": project.promotions.select_related("model_version", "promoted_by").order_by("-id")[:SHOWN],
     }
@@ -49,14 +49,14 @@ def promote(request: HttpRequest, pk: int) -> HttpResponse:
         status = 400
         if form.is_valid():
             try:
-                promotion.promote(version, by=user_of(request), reason=form.cleaned_data["reason"])
+                promotion.promote_version(version, by=authenticated_user(request), reason=form.cleaned_data["reason"])
             except DomainError as error:
                 form.add_error(None, str(error))
                 status = error.status
             else:
                 messages.success(request, _("Version %(number)d is live now.") % {"number": version.number})
                 return redirect("training:models", version.project.slug)
-    live = registry.live(version.project)
+    live = registry.live_version(version.project)
     context = {
         "version": version,
         "project": version.project,

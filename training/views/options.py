@@ -25,6 +25,6 @@ def options(request: HttpRequest, slug: str) -> HttpResponse:
         messages.success(request, _("The options were saved."))
         return redirect("training:options", project.slug)
     project.refresh_from_db()  # the heading keeps the saved name while the form shows a refused one
-    run = selective.live_run(project)
-    context = {"project": project, "form": form, "live_run": run, "proposals": selective.reachable(run)}
+    run = selective.run_of_live_version(project)
+    context = {"project": project, "form": form, "live_run": run, "proposals": selective.usable_proposals(run)}
     return render(request, "training/options.html", context, status=400 if form.errors else 200)

@@ -12,7 +12,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts import roles
 from accounts.models import User
-from accounts.requests import user_of
+from accounts.permissions import authenticated_user
 from common.errors import DomainError
 from common.models import Job
 from predictions import registry
@@ -34,7 +34,7 @@ RUNS_SHOWN = 50
 def overview(request: HttpRequest) -> HttpResponse:
     """Show every project with its live model and its newest run."""
     rows = [
-        {"project": project, "live": registry.live(project), "run": project.runs.first()}
+        {"project": project, "live": registry.live_version(project), "run": project.runs.first()}
         for project in Project.objects.all()
     ]
     context = {
@@ -57,7 +57,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         status = 400
         if form.is_valid():
             try:
-                started = _start(found, form.cleaned_data, user_of(request))
+                started = _start(found, form.cleaned_data, authenticated_user(request))
             except DomainError as error:
                 form.add_error(None, str(error))
                 status = error.status
@@ -70,7 +70,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "active": _runs().filter(project=found).active().first(),
         "runs": _runs().filter(project=found)[:RUNS_SHOWN],
         "datasets": found.datasets.all()[:RUNS_SHOWN],
-        "live": registry.live(found),
+        "live": registry.live_version(found),
         "panels": panels.render_project_panels(request, found),
     }
     return render(request, "training/project.html", context, status=status)
@@ -85,10 +85,10 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
     The model that is live itself stands beside the one that was live before.
     """
     found = get_object_or_404(_runs(), pk=pk)
-    live = registry.live(found.project)
+    live = registry.live_version(found.project)
     measured = _measured(found.dataset)
     own = measured.get(found.model_version_id or 0)
-    other = registry.previous(found.project) if live and live.pk == found.model_version_id else live
+    other = registry.previous_version(found.project) if live and live.pk == found.model_version_id else live
     beside = measured.get(other.pk) if other else None
     context: dict[str, Any] = {
         "run": found,
@@ -97,14 +97,14 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "own": own,
         "beside": beside,
         "beside_is_live": other == live,
-        "rows": figures(own, beside) if own else [],
+        "rows": metric_rows(own, beside) if own else [],
         "panels": panels.render_run_panels(request, found),
-        "accuracy": [evaluations.intervals(each)[1] if each else None for each in (own, beside)],
-        "charts": plots.charts(found.curves),
-        "reliability": plots.reliability(own.calibration["bins"]) if own and own.calibration else None,
-        "proposals": selective.proposals(found),
-        "unfamiliar": out_of_distribution.shares(found),
-        "matrix": plots.matrix(own.confusion["names"], own.confusion["matrix"])
+        "accuracy": [evaluations.metric_intervals(each)[1] if each else None for each in (own, beside)],
+        "charts": plots.training_charts(found.curves),
+        "reliability": plots.reliability_diagram(own.calibration["bins"]) if own and own.calibration else None,
+        "proposals": selective.stored_proposals(found),
+        "unfamiliar": out_of_distribution.rejection_shares(found),
+        "matrix": plots.confusion_matrix_chart(own.confusion["names"], own.confusion["matrix"])
         if own and not own.is_multilabel
         else None,
     }
@@ -127,7 +127,7 @@ def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
 @permission_required(roles.TRAIN, raise_exception=True)
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(_runs(), pk=pk)
-    execution.cancel(found)
+    execution.cancel_run(found)
     messages.info(request, _("Run %(number)d is being cancelled.") % {"number": found.pk})
     return redirect("training:run", found.pk)
 
@@ -135,10 +135,10 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @login_required
 @permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
-def use_threshold(request: HttpRequest, pk: int) -> HttpResponse:
+def apply_threshold(request: HttpRequest, pk: int) -> HttpResponse:
     """Have the project abstain below the threshold that this run proposed."""
     found = get_object_or_404(_runs(), pk=pk)
-    threshold = selective.use(found, request.POST.get("wanted", ""))
+    threshold = selective.apply_threshold(found, request.POST.get("wanted", ""))
     sentence = _("“%(project)s” abstains below %(threshold)s from now on.")
     messages.success(request, sentence % {"project": found.project.name, "threshold": two_places(threshold)})
     return redirect("training:run", found.pk)
@@ -150,26 +150,26 @@ def use_threshold(request: HttpRequest, pk: int) -> HttpResponse:
 def dataset(request: HttpRequest, pk: int) -> HttpResponse:
     """Show what a data set version holds, and what changed since the one before."""
     found = get_object_or_404(DatasetVersion.objects.select_related("project", "created_by"), pk=pk)
-    earlier = datasets.previous(found)
-    counts = datasets.counts(found)
+    earlier = datasets.previous_version(found)
+    counts = datasets.category_counts(found)
     context = {
         "dataset": found,
         "project": found.project,
         "rows": [(name, [splits[split] for split in datasets.Split.values]) for name, splits in counts.items()],
-        "totals": datasets.totals(found),
-        "vectors_only": datasets.vectors_only(found),
-        "left_out": [datasets.LeftOut(**each).sentence for each in found.report.get("left_out", [])],
+        "totals": datasets.split_totals(found),
+        "vectors_only": datasets.count_vectors_only(found),
+        "left_out": [datasets.ExcludedCategory(**each).sentence for each in found.report.get("left_out", [])],
         "earlier": earlier,
-        "diff": datasets.diff(earlier, found) if earlier else None,
+        "diff": datasets.diff_versions(earlier, found) if earlier else None,
         "runs": found.runs.select_related("model_version"),
     }
     return render(request, "training/dataset.html", context)
 
 
-def figures(own: Evaluation, beside: Evaluation | None) -> list[dict[str, Any]]:
+def metric_rows(own: Evaluation, beside: Evaluation | None) -> list[dict[str, Any]]:
     """Return a row per category: this model's figures and their intervals, and the other model's."""
     rows = []
-    known = [(each.per_category, evaluations.intervals(each)[0]) for each in (own, beside) if each]
+    known = [(each.per_category, evaluations.metric_intervals(each)[0]) for each in (own, beside) if each]
     for name in own.per_category:
         models = [{**stored.get(name, {}), "between": between.get(name, {})} for stored, between in known]
         rows.append({"name": name, "own": models[0], "beside": models[1] if beside else None})
@@ -179,7 +179,7 @@ def figures(own: Evaluation, beside: Evaluation | None) -> list[dict[str, Any]]:
 def _start(project: Project, wanted: dict[str, Any], by: User) -> TrainingRun:
     if wanted["promote"] and not by.has_perm(roles.PROMOTE):
         raise PermissionDenied
-    return submission.request(
+    return submission.submit_run(
         project,
         backbone=wanted["backbone"],
         seed=wanted["seed"],

@@ -10,9 +10,9 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import roles
-from accounts.requests import user_of
+from accounts.permissions import authenticated_user
 from common.errors import DomainError
-from predictions import registry, shadows
+from predictions import registry, shadow_deployment
 from predictions.models import ModelVersion, Project
 from training import plots
 from training.evaluation import shadow_comparison
@@ -24,9 +24,9 @@ from training.evaluation import shadow_comparison
 def shadow(request: HttpRequest, slug: str) -> HttpResponse:
     """Show how the model in shadow, or the one that was there last, compares with the live one."""
     project = get_object_or_404(Project, slug=slug)
-    current, live = shadows.current(project), registry.live(project)
-    version = shadows.last(project)
-    against = shadow_comparison.compared_with(version) if version else None
+    current, live = shadow_deployment.shadow_version(project), registry.live_version(project)
+    version = shadow_deployment.last_shadow_version(project)
+    against = shadow_comparison.live_version_during(version) if version else None
     context: dict[str, Any] = {
         "project": project,
         "live": live,
@@ -36,7 +36,7 @@ def shadow(request: HttpRequest, slug: str) -> HttpResponse:
         "candidates": project.model_versions.exclude(pk__in=[each.pk for each in (current, live) if each])[:20],
     }
     if version and against:
-        found = shadow_comparison.evidence(version, against)
+        found = shadow_comparison.compare_shadow(version, against)
         context |= {
             "found": found,
             "tallies": [
@@ -44,8 +44,8 @@ def shadow(request: HttpRequest, slug: str) -> HttpResponse:
                 (_("Reviewers' decisions"), found.by_decisions),
                 (_("Both together"), found.together),
             ],
-            "matrix": plots.matrix(found.names, found.counts) if found.compared else None,
-            "differences": shadow_comparison.differences(version, against, request.GET.get("before", "")),
+            "matrix": plots.confusion_matrix_chart(found.names, found.counts) if found.compared else None,
+            "differences": shadow_comparison.disagreements(version, against, request.GET.get("before", "")),
             "is_first_page": not request.GET.get("before"),
         }
     return render(request, "training/shadow.html", context)
@@ -58,7 +58,7 @@ def start_shadow(request: HttpRequest, pk: int) -> HttpResponse:
     """Run this version in shadow from the next upload on, instead of any other."""
     version = get_object_or_404(ModelVersion.objects.select_related("project"), pk=pk)
     try:
-        shadows.start(version, by=user_of(request))
+        shadow_deployment.start_shadow(version, by=authenticated_user(request))
     except DomainError as error:
         messages.error(request, str(error))
     else:
@@ -73,7 +73,7 @@ def start_shadow(request: HttpRequest, pk: int) -> HttpResponse:
 def stop_shadow(request: HttpRequest, slug: str) -> HttpResponse:
     project = get_object_or_404(Project, slug=slug)
     try:
-        shadows.stop(project, by=user_of(request))
+        shadow_deployment.stop_shadow(project, by=authenticated_user(request))
     except DomainError as error:
         messages.error(request, str(error))
     else:

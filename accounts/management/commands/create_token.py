@@ -19,7 +19,7 @@ class Command(BaseCommand):
         if owner is None:
             raise CommandError(f"There is no user {user!r}. Make one with create_user.")
         try:
-            _token, text = tokens.create(owner, name=name)
+            _token, text = tokens.create_token(owner, name=name)
         except DomainError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(text)

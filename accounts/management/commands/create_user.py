@@ -6,7 +6,7 @@ from typing import Any
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from accounts import people
+from accounts import user_admin
 from accounts.roles import Role
 from common.errors import DomainError
 
@@ -24,7 +24,7 @@ class Command(BaseCommand):
     def handle(self, *, name: str, role: str, email: str, **options: Any) -> None:
         password = os.environ.get(PASSWORD_VARIABLE) or self._ask()
         try:
-            people.create(name, Role(role), email=email, password=password)
+            user_admin.create_user(name, Role(role), email=email, password=password)
         except DomainError as error:
             raise CommandError(str(error)) from error
         except ValidationError as error:

@@ -16,7 +16,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         failed = 0
         styles: dict[bool | None, Callable[[str], str]] = {True: self.style.SUCCESS, False: self.style.ERROR, None: str}
-        for found in azure_permissions.findings():
+        for found in azure_permissions.check_permissions():
             self.stdout.write(f"{styles[found.works](WORDS[found.works])} {found.what}: {found.text}")
             failed += found.works is False
         if failed:

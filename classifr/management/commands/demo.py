@@ -24,16 +24,16 @@ class Command(TrainingCommand):
         try:
             demo.make_users()
             project = demo.make_project()
-            new = demo.load_samples(project)
+            new = demo.load_demo_samples(project)
         except ValidationError as error:
             raise CommandError(f"{demo.PASSWORD_VARIABLE}: {' '.join(error.messages)}") from error
         except DomainError as error:
             raise CommandError(str(error)) from error
         if new:
             self.stdout.write(f"Loaded {new} labelled samples into the project “{project}”.")
-        if registry.live(project) is None:
+        if registry.live_version(project) is None:
             self.stdout.write("Training the first model; this takes some seconds.")
             options_of_run = {"backbone": demo.BACKBONE, "trainer": "", "seed": 0, "fine_tune": False, "promote": True}
             self.train(project, options_of_run)
         if not options["hide_users"]:
-            self.stdout.write(demo.users_table())
+            self.stdout.write(demo.format_users())

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 
-from classifr.supervision import NeverCameUp, PortTaken, Supervisor, default_port, ensure_free, is_loopback
+from classifr.supervision import PortInUse, StartupFailed, Supervisor, default_port, ensure_port_free, is_loopback
 
 DATABASE_PAUSE_SECONDS = 2
 
@@ -27,8 +27,8 @@ class Command(BaseCommand):
 
     def handle(self, *, port: int, bind: str, show_demo: bool, **options: Any) -> None:
         try:
-            ensure_free(bind, port)
-        except PortTaken as error:
+            ensure_port_free(bind, port)
+        except PortInUse as error:
             raise CommandError(
                 f"Port {port} of {bind} cannot be used: {error}. End what listens there, or choose another port "
                 f"with --port (or PORT={port + 1} make run)."
@@ -43,7 +43,7 @@ class Command(BaseCommand):
             signal.signal(how, lambda number, frame: supervisor.stopping.set())
         try:
             supervisor.run(meanwhile=self._check, when_answering=lambda: self._welcome(supervisor.address, show_demo))
-        except NeverCameUp as error:
+        except StartupFailed as error:
             raise CommandError("The web server does not start; the lines above say why.") from error
         self.stdout.write("Stopped.")
 
@@ -80,6 +80,6 @@ class Command(BaseCommand):
         from classifr import demo
 
         try:
-            return demo.users_table()
+            return demo.format_users()
         except (DatabaseError, InterfaceError):
             return "The demo users can be shown when the database answers: end this, and start it again then."

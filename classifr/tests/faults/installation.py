@@ -20,7 +20,7 @@ from accounts import tokens
 from predictions.tests.factories import make_live_model, make_project, make_user
 user = make_user("maintainer", username="cook")
 make_live_model(make_project("Dishes", slug="dishes", trainer="dummy"))
-print(tokens.create(user, name="faults")[1])
+print(tokens.create_token(user, name="faults")[1])
 """
 
 

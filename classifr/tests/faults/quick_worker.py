@@ -24,7 +24,7 @@ def shorten_waits() -> None:
     from predictions import outbox
 
     jobs.HEARTBEAT_SECONDS, jobs.STALLED_AFTER_SECONDS = 0.2, 2  # type: ignore[assignment]
-    jobs.FIRST_RETRY_SECONDS, jobs.LONGEST_RETRY_SECONDS = 0.2, 1  # type: ignore[assignment]
+    jobs.FIRST_RETRY_SECONDS, jobs.MAX_RETRY_SECONDS = 0.2, 1  # type: ignore[assignment]
     worker.POLL_SECONDS, worker.RECLAIM_SECONDS = 0.05, 0.2  # type: ignore[assignment]
     outbox.SETTLE_SECONDS = SETTLE_SECONDS
     assert storages["misclassified"]  # imported now, so that a kill hits the work and not the start
@@ -50,9 +50,9 @@ def stop_at(step: str, reached: Path) -> None:
         case "train":
             stop_after(DummyTrainer, "train", reached)
         case "promote":  # inside of the transaction, with the promotion's row written
-            stop_after(registry, "promote", reached)
+            stop_after(registry, "promote_version", reached)
         case "classify":
-            stop_after(classification, "record", reached)
+            stop_after(classification, "record_predictions", reached)
 
 
 def main() -> None:

@@ -100,7 +100,7 @@ def faults(request, monkeypatch) -> Iterator[Faults]:
 def say_nok(prediction: Prediction) -> bool:
     """Say NOK as a request would; return whether it was acknowledged."""
     try:
-        feedback.give(prediction, Feedback.Verdict.NOK, by=prediction.user, category="pizza")
+        feedback.give_feedback(prediction, Feedback.Verdict.NOK, by=prediction.user, category="pizza")
     except (Killed, OperationalError):
         return False
     return True
@@ -110,7 +110,7 @@ def be_worker(faults: Faults) -> None:
     """Do what is due until nothing is left to do; a worker that dies is followed by the next one."""
     for _life in range(100):
         try:
-            while jobs.run_due():
+            while jobs.run_due_jobs():
                 pass
         except (Killed, OperationalError):
             pass
@@ -124,7 +124,7 @@ def be_worker(faults: Faults) -> None:
 def let_time_pass() -> None:
     """Have happened what everybody waits for: workers that died are noticed, what waits is due."""
     Job.objects.filter(status=Job.Status.RUNNING).update(heartbeat_at=timezone.now() - timedelta(hours=1))
-    jobs.reclaim_stalled()
+    jobs.requeue_stalled()
     Job.objects.filter(status=Job.Status.WAITING).update(due_at=timezone.now())
 
 

@@ -21,8 +21,8 @@ for name, colour in (("gnocchi", "black"), ("risotto", "grey"), ("tiramisu", "wh
 """
 ASK = """
 from predictions.models import Project
-from training import retraining
-retraining.request(Project.objects.get(slug="dishes"), promote=True, by=None)
+from training.runs import submission
+submission.submit_run(Project.objects.get(slug="dishes"), promote=True, by=None)
 """
 BUNDLE = """
 from predictions.tests.factories import make_live_model, make_project

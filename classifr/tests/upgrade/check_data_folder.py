@@ -19,7 +19,7 @@ def found(sealed_key: str) -> dict[str, object]:
 
     from django.core.files.storage import storages
 
-    from common import sealing
+    from common import encryption
     from common.models import Job
     from customvision.importer import import_jobs
     from customvision.models import ImportedProject
@@ -37,11 +37,11 @@ def found(sealed_key: str) -> dict[str, object]:
     vectors = FeatureCache(tiny_model.BACKBONE_DIGEST).get(
         list(Sample.objects.filter(project=colours).values_list("sha256", flat=True))
     )
-    with patch.object(sealing, "SECONDS", 10**10):  # the archive is older than a day
-        key = sealing.unseal(sealed_key, purpose=import_jobs.PURPOSE)
+    with patch.object(encryption, "SECONDS", 10**10):  # the archive is older than a day
+        key = encryption.decrypt_secret(sealed_key, purpose=import_jobs.PURPOSE)
     category_names = dict(colours.categories.values_list("pk", "name"))
-    labelled = ground_truth.labelled(colours)
-    further = ground_truth.further(colours)
+    labelled = ground_truth.labelled_samples(colours)
+    further = ground_truth.additional_categories(colours)
     pages = broken_pages()  # before a new prediction changes what is counted
     models = (Sample, Feedback, Decision, DatasetVersion, TrainingRun, ImportedProject)
     counts = {model.__name__: model.objects.count() for model in models}

@@ -57,13 +57,13 @@ def fill() -> dict[str, object]:
     from django.utils import timezone
 
     from classifr.tests.access_world import make_world
-    from common import jobs, sealing
+    from common import encryption, jobs
     from common.models import Job
     from customvision.importer import import_jobs
     from customvision.models import Export, ImportedProject, Iteration, ServiceAccess
-    from predictions import batches, classification, feedback, registry, retention, shadows
+    from predictions import batches, classification, feedback, registry, retention, shadow_deployment
     from predictions.models import Feedback, Prediction, Sample
-    from predictions.predictors.local.ood_detector import Scope
+    from predictions.predictors.local.ood_detector import OutOfDistributionDetector
     from predictions.tests import tiny_model
     from predictions.tests.factories import make_picture_bytes, make_project, make_upload
     from review import decisions, queue
@@ -81,34 +81,36 @@ def fill() -> dict[str, object]:
         "Colours", slug="colours", trainer="keras", multilabel=True, categories=tiny_model.CLASS_NAMES
     )
     rng = np.random.default_rng(7)
-    scope = Scope(rng.random((20, 3), np.float32), np.sort(rng.random(20, np.float32)), 5)
+    scope = OutOfDistributionDetector(rng.random((20, 3), np.float32), np.sort(rng.random(20, np.float32)), 5)
     servable = tiny_model.write_tiny_bundle("colours", scope=scope, activation="sigmoid")
-    version = registry.register(
+    version = registry.register_version(
         colours,
         predictor="keras",
         reference=servable.reference,
         class_names=list(servable.class_names),
         digest=servable.digest,
     )
-    registry.promote(version, by=world.maintainer, reason="the first")
+    registry.promote_version(version, by=world.maintainer, reason="the first")
     first, second, third, fourth = (
         classification.classify_upload(colours, make_upload(colour=colour), by=world.user)
         for colour in ("red", "green", "blue", (200, 60, 20))
     )
-    feedback.give(first, Feedback.Verdict.NOK, by=world.user, category="orange")
-    feedback.give(second, Feedback.Verdict.NOK, by=world.user, category="blue")
-    jobs.run_due("default")  # both pictures move to `misclassified`; the deletion of the first copies is not due yet
+    feedback.give_feedback(first, Feedback.Verdict.NOK, by=world.user, category="orange")
+    feedback.give_feedback(second, Feedback.Verdict.NOK, by=world.user, category="blue")
+    jobs.run_due_jobs(
+        "default"
+    )  # both pictures move to `misclassified`; the deletion of the first copies is not due yet
     categories = {each.name: each for each in colours.categories.all()}
-    decisions.label_with_all(
+    decisions.label_many_multilabel(
         colours,
         [(Sample.objects.get(pk=first.sample_id), [categories["red"], categories["green"]])],
         by=world.reviewer,
         reason="both",
     )
-    decisions.discard(Sample.objects.get(pk=third.sample_id), by=world.reviewer, prediction=third)
-    decisions.undo(world.reviewer)
-    decisions.confirm(Sample.objects.get(pk=fourth.sample_id), by=world.reviewer, prediction=fourth)
-    queue.look_for_the_horizon()
+    decisions.discard_sample(Sample.objects.get(pk=third.sample_id), by=world.reviewer, prediction=third)
+    decisions.undo_latest(world.reviewer)
+    decisions.confirm_prediction(Sample.objects.get(pk=fourth.sample_id), by=world.reviewer, prediction=fourth)
+    queue.advance_marks()
     vectors = rng.random((2, 3), np.float32)
     FeatureCache(tiny_model.BACKBONE_DIGEST).put([first.sample.sha256, second.sample.sha256], vectors)
 
@@ -116,12 +118,12 @@ def fill() -> dict[str, object]:
     trained = make_trainable(slug="shades")
     make_finished_run(trained, promote=True)
     candidate = make_finished_run(trained, seed=1).model_version
-    shadows.start(candidate, by=world.maintainer)
+    shadow_deployment.start_shadow(candidate, by=world.maintainer)
     classification.classify_upload(trained, make_upload(colour="black"), by=world.user)
 
     # A resource of Custom Vision: a sealed key that an import still needs
     with patch("time.time", return_value=1_700_000_000):  # too old from the start, as it is for every later reader
-        sealed_key = sealing.seal(TRAINING_KEY, purpose=import_jobs.PURPOSE)
+        sealed_key = encryption.encrypt_secret(TRAINING_KEY, purpose=import_jobs.PURPOSE)
     access = ServiceAccess.objects.create(
         endpoint="http://127.0.0.1:1",
         sealed_key=sealed_key,
@@ -130,10 +132,10 @@ def fill() -> dict[str, object]:
     ImportedProject.objects.filter(pk=world.imported.pk).update(access=access, finished_at=None)
 
     # One job of every kind that waits
-    feedback.give(third, Feedback.Verdict.NOK, by=world.user)
-    batches.create(colours, [make_upload(colour="red"), make_upload(colour="blue")], by=world.user)
+    feedback.give_feedback(third, Feedback.Verdict.NOK, by=world.user)
+    batches.create_batch(colours, [make_upload(colour="red"), make_upload(colour="blue")], by=world.user)
     stray = storages["uploads"].save("colours/stray.jpg", ContentFile(make_picture_bytes()))
-    retention.ask_to_delete(second.sample, "uploads", stray)
+    retention.enqueue_file_deletion(second.sample, "uploads", stray)
     shadows_due = jobs.enqueue(
         "predictions.answer_in_shadow", {"project": trained.pk, "language": "fr"}, queue="shadow"
     )

@@ -31,11 +31,11 @@ class Command(BaseCommand):
         names = [name.strip() for name in queues.split(",") if name.strip()]
         jobs.discover()
         if once:
-            jobs.reclaim_stalled()
-            done = sum(jobs.run_due(name) for name in names)
+            jobs.requeue_stalled()
+            done = sum(jobs.run_due_jobs(name) for name in names)
             self.stdout.write(f"{done} jobs done.")
             return
-        processes.end_with_parent()
+        processes.terminate_with_parent()
         told = threading.Event()
         for how in (signal.SIGTERM, signal.SIGINT):
             signal.signal(how, lambda number, frame: told.set())
@@ -45,4 +45,4 @@ class Command(BaseCommand):
         told.wait()
         worker.stop(grace_seconds)
         if worker.is_busy:
-            processes.leave_now()  # handlers are still at work; what they did is done again
+            processes.exit_immediately()  # handlers are still at work; what they did is done again

@@ -86,7 +86,7 @@ def make_published(caller: Caller, *, name: str = "live one", pictures: int = 5)
     project, ids = make_tagged(caller, pictures=pictures)
     iteration = caller.training("POST", f"projects/{project.uuid}/train").json()
     jobs.discover()
-    jobs.run_due("training")
+    jobs.run_due_jobs("training")
     path = f"projects/{project.uuid}/iterations/{iteration['id']}/publish?publishName={name}&predictionId=/x"
     assert caller.training("POST", path).json() is True
     return project, ids, iteration["id"]

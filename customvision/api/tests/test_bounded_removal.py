@@ -34,6 +34,7 @@ def caller():
 @pytest.fixture
 def few_at_once(monkeypatch):
     monkeypatch.setattr(deletion, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(deletion, "IMAGES_AT_ONCE", 2)
 
 
 def count(caller, project, what="count"):
@@ -73,9 +74,9 @@ def test_deleting_all_images_is_done_by_a_worker_some_at_a_time(caller, few_at_o
     project, _tags = make_tagged(caller, pictures=3)
     delete_all_images(caller, project)
     assert count(caller, project) == 6
-    assert largest_transaction(jobs.run_due) <= 2
+    assert largest_transaction(jobs.run_due_jobs) <= 2
     assert count(caller, project) == 0 and not project.samples.with_picture().exists()
-    assert {one.outcome for one in decisions.newest_for(project.samples.all()).values()} == {"discarded"}
+    assert {one.outcome for one in decisions.latest_decisions(project.samples.all()).values()} == {"discarded"}
 
 
 def test_the_request_costs_the_same_for_few_and_for_many_images(caller):
@@ -92,7 +93,7 @@ def test_what_comes_or_is_tagged_after_the_request_stays(caller, few_at_once):
     other = next(id_ for id_ in tags.values() if id_ != tagged["tags"][0]["tagId"])
     body = {"tags": [{"imageId": tagged["id"], "tagId": other}]}
     assert caller.training("POST", f"{path}/tags", body).status_code == 200
-    jobs.run_due()
+    jobs.run_due_jobs()
     assert (count(caller, project, "untagged/count"), count(caller, project, "tagged/count")) == (1, 1)
 
 
@@ -105,7 +106,7 @@ def test_an_image_that_is_sent_again_before_it_went_is_as_new_and_stays(caller, 
     delete_all_images(caller, project)
     (again,) = caller.training("POST", path + query.format(**tags), picture).json()["images"]
     assert again["status"] == "OK"
-    jobs.run_due()
+    jobs.run_due_jobs()
     (left,) = caller.training("GET", path).json()
     assert left["id"] == again["image"]["id"]
     assert [tag["tagName"] for tag in left.get("tags") or []] == (["light"] if query else [])
@@ -114,7 +115,7 @@ def test_an_image_that_is_sent_again_before_it_went_is_as_new_and_stays(caller, 
 def test_all_images_of_one_project_are_not_those_of_another(caller):
     mine, other = make_tagged(caller, pictures=1)[0], make_tagged(caller, pictures=1)[0]
     delete_all_images(caller, mine)
-    jobs.run_due()
+    jobs.run_due_jobs()
     assert (count(caller, mine), count(caller, other)) == (0, 2)
 
 
@@ -133,7 +134,7 @@ def test_a_tag_with_many_images_is_out_of_sight_at_once_and_off_them_later(calle
     assert count(caller, project, "untagged/count") == 2
     refusal = caller.training("POST", f"{path}?name=dark")
     assert (refusal.status_code, refusal.json()["code"]) == (409, "Conflict")
-    assert largest_transaction(jobs.run_due) <= 2
+    assert largest_transaction(jobs.run_due_jobs) <= 2
     assert count(caller, project, "untagged/count") == 5
     assert RetiredTag.objects.get().category.name == "dark"
     assert caller.training("POST", f"{path}?name=dark").json()["imageCount"] == 0
@@ -145,7 +146,7 @@ def test_a_tag_that_many_answers_name_goes_bit_by_bit_and_they_stay(caller, few_
     said = [make_feedback(make_prediction(project=project, top=category), category=category) for _number in range(5)]
     delete(caller, f"{project.uuid}/tags/{tags['dark']}")
     assert Category.objects.filter(pk=category.pk).exists()
-    jobs.run_due()
+    jobs.run_due_jobs()
     assert not Category.objects.filter(pk=category.pk).exists()
     for each in said:
         each.refresh_from_db()
@@ -163,9 +164,9 @@ def test_a_project_is_out_of_sight_at_once_and_goes_bit_by_bit(caller, few_at_on
     path = f"projects/{project.uuid}"
     answer = caller.prediction("POST", f"{project.uuid}/classify/iterations/live%20one/image", make_picture_bytes())
     prediction = project.predictions.get(uuid=answer.json()["id"])
-    feedback.give(prediction, "NOK", by=prediction.user)
+    feedback.give_feedback(prediction, "NOK", by=prediction.user)
     ImportedImage.objects.create(imported=make_imported(project), remote_id=project.uuid, sample=prediction.sample)
-    jobs.run_due()
+    jobs.run_due_jobs()
     bundle, models_there = project.model_versions.get().reference, storages["models"]
     stored_names = [(one.storage, one.file_name) for one in Sample.objects.all()]
     caller.training("DELETE", f"{path}/iterations/{iteration}/publish")
@@ -175,7 +176,7 @@ def test_a_project_is_out_of_sight_at_once_and_goes_bit_by_bit(caller, few_at_on
     assert caller.training("POST", f"projects?name={name}").status_code == 200
     assert Project.objects.get(name=name).slug == slug
     Job.objects.update(due_at=timezone.now())
-    jobs.run_due()
+    jobs.run_due_jobs()
     assert not Project.everywhere.filter(pk=project.pk).exists()
     assert not Sample.objects.exists() and not Decision.objects.exists() and not ImportedProject.objects.exists()
     assert not any(storage.exists(file_name) for storage, file_name in stored_names)
@@ -196,7 +197,7 @@ def test_a_project_whose_removal_was_interrupted_goes_when_it_is_taken_up_again(
 
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
         killed.setattr(deletion, "_some_keys", look_until_killed)
-        jobs.run_due()
+        jobs.run_due_jobs()
     assert Project.everywhere.filter(pk=project.pk).exists()
     deletion.erase_project(project.pk, project.slug)
     deletion.erase_project(project.pk, project.slug)
@@ -217,7 +218,7 @@ def test_a_project_that_is_being_imported_is_not_deleted(caller):
 
 
 def test_a_query_looks_at_so_many_predictions_and_names_where_to_go_on(caller, monkeypatch):
-    monkeypatch.setattr(stored_predictions, "MOST_LOOKED_AT", 2)
+    monkeypatch.setattr(stored_predictions, "MAX_LOOKED_AT", 2)
     project, tags, _iteration = make_published(caller)
     path = f"{project.uuid}/classify/iterations/live%20one/image"
     for shade in (235, 235, 235, 10, 235):

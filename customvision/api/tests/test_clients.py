@@ -52,7 +52,7 @@ def finish(program: subprocess.Popen) -> str:
     while program.poll() is None:
         if time.monotonic() > deadline:
             program.kill()
-        jobs.run_due("training")
+        jobs.run_due_jobs("training")
         time.sleep(0.02)
     printed, complaints = program.communicate()
     assert program.returncode == 0, complaints
@@ -66,7 +66,9 @@ def run(command: list[str], environment: dict[str, str]) -> str:
 
 def check(printed: str, sdk: str, *, retagged: tuple[str, ...] = ("dark",)) -> None:
     assert json.loads(printed) == {"sdk": sdk, "answers": ["dark"] * 4, "retagged": list(retagged)}
-    assert not Project.objects.exists() and not Sample.objects.exists()
+    assert not Project.objects.exists()
+    jobs.run_due()
+    assert not Project.everywhere.exists() and not Sample.objects.exists()
 
 
 @pytest.mark.parametrize("sdk", ["1.0.0", "2.0.0", "3.0.0", "3.1.1"])

@@ -41,7 +41,7 @@ def path(caller):
 
 def ask(caller, path, query="platform=ONNX"):
     answer = caller.training("POST", f"{path}?{query}")
-    jobs.run_due("training")
+    jobs.run_due_jobs("training")
     return answer
 
 
@@ -52,7 +52,7 @@ def test_an_archive_is_made_once_and_fetched_without_a_key(caller, path, monkeyp
         asked.append((labels, of))
         return b"an archive"
 
-    monkeypatch.setattr(exports, "build", build)
+    monkeypatch.setattr(exports, "build_archive", build)
     assert ask(caller, path, "platform=tensorflow&flavor=tensorflowlite").json()["status"] == "Exporting"
     again = ask(caller, path, "platform=TensorFlow&flavor=TensorFlowLite").json()
     assert len(caller.training("GET", path).json()) == 1
@@ -64,7 +64,7 @@ def test_an_archive_is_made_once_and_fetched_without_a_key(caller, path, monkeyp
 
 
 def test_an_address_ends(caller, path, monkeypatch, client):
-    monkeypatch.setattr(exports, "build", lambda *_args: b"an archive")
+    monkeypatch.setattr(exports, "build_archive", lambda *_args: b"an archive")
     ask(caller, path)
     address = caller.training("GET", path).json()[0]["downloadUri"]
     assert client.get(f"{address}x").status_code == 404
@@ -77,11 +77,11 @@ def test_what_cannot_be_made_has_failed_and_may_be_asked_again(caller, path, mon
     def fail(*_args):
         raise DomainError("ONNX is not there.")
 
-    monkeypatch.setattr(exports, "build", fail)
+    monkeypatch.setattr(exports, "build_archive", fail)
     ask(caller, path)
     assert caller.training("GET", path).json()[0]["status"] == "Failed"
     assert Export.objects.get().error == "ONNX is not there."
-    monkeypatch.setattr(exports, "build", lambda *_args: b"an archive")
+    monkeypatch.setattr(exports, "build_archive", lambda *_args: b"an archive")
     ask(caller, path)
     assert caller.training("GET", path).json()[0]["status"] == "Done"
 
@@ -118,13 +118,13 @@ def test_a_model_that_is_no_file_cannot_be_exported(caller, path):
 
 
 def test_an_iteration_that_is_deleted_takes_its_archives_with_it(caller, path, monkeypatch, client):
-    monkeypatch.setattr(exports, "build", lambda *_args: b"an archive")
+    monkeypatch.setattr(exports, "build_archive", lambda *_args: b"an archive")
     ask(caller, path)
     address, name = caller.training("GET", path).json()[0]["downloadUri"], Export.objects.get().file_name
     iteration = path.removesuffix("/export")
     caller.training("DELETE", f"{iteration}/publish")
     assert caller.training("DELETE", iteration).status_code == 204
-    jobs.run_due()
+    jobs.run_due_jobs()
     assert client.get(address).status_code == 404 and not storages["models"].exists(name)
 
 
@@ -135,7 +135,7 @@ def test_every_archive_answers_as_the_server_does(multilabel, caller, client, tm
     Project.objects.update(trainer="keras", multilabel=multilabel)
     trained = caller.training("POST", f"projects/{project.uuid}/train").json()["id"]
     iteration = f"projects/{project.uuid}/iterations/{trained}"
-    jobs.run_due("training")
+    jobs.run_due_jobs("training")
     caller.training("POST", f"{iteration}/publish?publishName=live&predictionId=x")
     pictures = [make_picture_bytes((shade, shade, 255 - shade), format="PNG") for shade in SHADES]
     expected = np.array([answers(caller, project, picture) for picture in pictures])
@@ -152,7 +152,10 @@ def test_every_archive_answers_as_the_server_does(multilabel, caller, client, tm
         assert "pixels" in (folder / "README.txt").read_text() and (folder / "cvexport.manifest").exists()
         size = Export.objects.last().iteration.version.manifest["input_size"]
         pixels = np.stack(
-            [preprocessing.prepare(images.receive(data, most_bytes=10**6).image, size) for data in pictures]
+            [
+                preprocessing.crop_and_scale(images.decode_upload(data, most_bytes=10**6).image, size)
+                for data in pictures
+            ]
         )
         assert np.abs(run(folder, pixels) - expected).max() < TOLERANCE, flavor
 

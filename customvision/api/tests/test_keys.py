@@ -130,7 +130,7 @@ def test_the_files_of_a_deleted_project_go_too():
     assert len(names) == 2 and all(storage.exists(name) for name in names)
     assert caller.training("DELETE", f"projects/{project.uuid}").status_code == 204
     jobs.discover()
-    jobs.run_due()
+    jobs.run_due_jobs()
     assert not any(storage.exists(name) for name in names)
 
 

@@ -44,7 +44,7 @@ def grey(shade: int) -> bytes:
 def train(caller: Caller, path: str) -> dict:
     """Ask for an iteration, have it made, and publish it as `live`."""
     asked = caller.training("POST", f"{path}/train").json()
-    jobs.run_due("training")
+    jobs.run_due_jobs("training")
     found = caller.training("GET", f"{path}/iterations/{asked['id']}").json()
     assert found["status"] == "Completed", TrainingRun.objects.get().error
     assert caller.training("POST", f"{path}/iterations/{found['id']}/publish?publishName=live&predictionId=x").json()
@@ -156,7 +156,9 @@ def test_another_set_of_tags_is_something_new_to_learn(caller, learned):
     add(caller, path, grey(0), tags["light"])
     assert caller.training("POST", f"{path}/train").json()["status"] == "Training"
     newest = DatasetVersion.objects.first()
-    assert datasets.diff(datasets.previous(newest), newest) == datasets.Diff(added=0, removed=0, relabelled=1)
+    assert datasets.diff_versions(datasets.previous_version(newest), newest) == datasets.DatasetDiff(
+        added=0, removed=0, relabelled=1
+    )
 
 
 def test_the_pages_say_that_categories_do_not_exclude_each_other(caller, learned):
@@ -195,9 +197,11 @@ def test_a_reviewers_decision_names_one_category_and_takes_the_place_of_the_tags
     add(caller, path, grey(9), *tags.values())
     sample, light = Sample.objects.get(), Category.objects.get(name="light")
     project = sample.project
-    assert ground_truth.showing(light).get() == sample and list(ground_truth.further(project)) == [sample.pk]
-    decisions.label(sample, light, by=caller.user)
-    assert ground_truth.further(project) == {}
+    assert ground_truth.samples_showing(light).get() == sample and list(
+        ground_truth.additional_categories(project)
+    ) == [sample.pk]
+    decisions.label_sample(sample, light, by=caller.user)
+    assert ground_truth.additional_categories(project) == {}
     assert tags_of(caller.training("GET", f"{path}/images/tagged").json()[0]) == {"light"}
 
 

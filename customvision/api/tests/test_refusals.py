@@ -128,7 +128,7 @@ def test_a_picture_over_the_quota_is_refused_in_the_form_of_the_gateway(world, m
         raise QuotaReached("No more today.", retry_after_seconds=60)
 
     world.publish()
-    monkeypatch.setattr(uploads, "count_one", refuse)
+    monkeypatch.setattr(uploads, "count_upload", refuse)
     asked = [one for one in world.operations if one.name.startswith(("Classify", "QuickTest"))]
     assert len(asked) == 6
     for one in asked:
@@ -169,7 +169,7 @@ def test_what_goes_wrong_inside_is_told_in_the_form_of_the_service(world, monkey
     def fail(*_args):
         raise error
 
-    monkeypatch.setattr(dispatch, "find", fail)
+    monkeypatch.setattr(dispatch, "find_operation", fail)
     for one in world.operations:
         response = world(one)
         assert (response.status_code, response.json()["code"]) == (status, code), one.name

@@ -47,7 +47,7 @@ def delete(caller, project, ids):
     answer = caller.training("DELETE", f"projects/{project.uuid}/predictions?ids={','.join(ids)}")
     assert answer.status_code == 204
     jobs.discover()
-    jobs.run_due()
+    jobs.run_due_jobs()
 
 
 def is_whole(sample):
@@ -81,7 +81,7 @@ def test_a_reviewers_ruling_keeps_its_picture_and_what_was_on_the_screen(caller,
     project, *_rest = site
     (id_,) = classify(caller, project)
     prediction = Prediction.objects.get(uuid=id_)
-    ruling = decisions.confirm(prediction.sample, by=make_reviewer(), prediction=prediction)
+    ruling = decisions.confirm_prediction(prediction.sample, by=make_reviewer(), prediction=prediction)
     delete(caller, project, [id_])
     ruling.refresh_from_db()
     assert ruling.prediction == prediction and is_whole(prediction.sample)
@@ -99,13 +99,13 @@ def test_whatever_holds_a_picture_outlives_its_prediction(caller, site, what):
     imported = make_imported(project)
     match what:
         case "ruling":
-            decisions.discard(sample, by=make_reviewer())
+            decisions.discard_sample(sample, by=make_reviewer())
         case "undone ruling":
             reviewer = make_reviewer()
-            decisions.discard(sample, by=reviewer)
+            decisions.discard_sample(sample, by=reviewer)
             decisions.reopen(sample, by=reviewer)
         case "lease":
-            leases.take(sample, make_reviewer())
+            leases.acquire(sample, make_reviewer())
         case "image that came home":
             ImportedImage.objects.create(imported=imported, remote_id=sample.uuid, sample=sample)
         case _:
@@ -120,7 +120,7 @@ def test_whatever_holds_a_picture_outlives_its_prediction(caller, site, what):
 def test_one_that_a_user_answered_stays_and_is_only_not_stored(caller, site):
     (id_,) = classify(caller, site[0])
     prediction = Prediction.objects.get(uuid=id_)
-    feedback.give(prediction, Feedback.Verdict.NOK, by=prediction.user, category="pizza")
+    feedback.give_feedback(prediction, Feedback.Verdict.NOK, by=prediction.user, category="pizza")
     delete(caller, site[0], [id_])
     assert Feedback.objects.filter(prediction__uuid=id_).exists() and is_whole(prediction.sample)
 
@@ -157,14 +157,14 @@ def test_a_user_whose_verdicts_wait_cannot_be_deleted_even_by_a_superuser(client
 
 def test_a_picture_that_goes_while_it_is_made_an_image_is_told(caller, site, monkeypatch):
     project, *_rest = site
-    look = image_upload.predicted
+    look = image_upload.sample_of_prediction
 
     def let_go_after_the_look(call, prediction_id):
         sample = look(call, prediction_id)
         Sample.objects.filter(pk=sample.pk).update(location=Sample.Location.NOWHERE, file_name="")
         return sample
 
-    monkeypatch.setattr(image_upload, "predicted", let_go_after_the_look)
+    monkeypatch.setattr(image_upload, "sample_of_prediction", let_go_after_the_look)
     before = TrainingImage.objects.count()
     assert make_images(caller, project, classify(caller, project)) == ["ErrorStorage"]
     assert TrainingImage.objects.count() == before

@@ -49,7 +49,7 @@ def plate(shade: int) -> bytes:
 def train(trainer, project, **options):
     iteration = trainer.train_project(project.id, **options)
     assert iteration.status == "Training"
-    jobs.run_due("training")
+    jobs.run_due_jobs("training")
     iteration = trainer.get_iteration(project.id, iteration.id)
     assert iteration.status == "Completed"
     return iteration
@@ -117,7 +117,7 @@ def test_the_quick_start(trainer, predictor):
     assert [tag.name for tag in trainer.get_tags(project.id)] == ["dark"]
     trainer.delete_project(project.id)
     assert trainer.get_projects() == [] and not Project.objects.exists()
-    jobs.run_due()
+    jobs.run_due_jobs()
     assert not Project.everywhere.exists() and not Sample.objects.exists()
 
 

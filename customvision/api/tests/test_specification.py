@@ -59,8 +59,8 @@ def test_every_answer_is_one_of_the_specification(version, settings, monkeypatch
     from common import fetching
 
     settings.DEFAULT_TRAINER = "dummy"
-    monkeypatch.setattr(exports, "build", lambda model, labels, of: b"PK")
-    monkeypatch.setattr(fetching, "fetch", lambda url, most_bytes: make_picture_bytes((30, 30, 30)))
+    monkeypatch.setattr(exports, "build_archive", lambda model, labels, of: b"PK")
+    monkeypatch.setattr(fetching, "fetch_url", lambda url, most_bytes: make_picture_bytes((30, 30, 30)))
     caller = make_caller(version=version)
     project, tags, iteration = make_published(caller, pictures=8)
     call = Checked(caller)
@@ -148,7 +148,7 @@ def go_through_everything(call: Checked, ids: dict[str, str], tags: dict[str, st
     call("ExportIteration", ids, "platform=ONNX", expect=400)
     call("ExportIteration", ids, "platform=CoreML", expect=400)
     call("ExportIteration", ids, "platform=Paper", expect=400)
-    jobs.run_due("training")
+    jobs.run_due_jobs("training")
     assert {one["status"] for one in call("GetExports", ids, expect=200)} == {"Done"}
     call("GetIteration", ids, expect=200)
     ModelVersion.objects.update(predictor="dummy")
@@ -156,7 +156,7 @@ def go_through_everything(call: Checked, ids: dict[str, str], tags: dict[str, st
     call("TrainProject", ids, expect=400)
     call("GetIteration", ids | {"iterationId": running["id"]}, expect=200)
     call("PublishIteration", ids | {"iterationId": running["id"]}, "publishName=b&predictionId=x", expect=400)
-    jobs.run_due("training")
+    jobs.run_due_jobs("training")
     call("TrainProject", ids, expect=400)
     call("UpdateIteration", ids, body={"name": "The first"}, expect=200)
     second = ids | {"iterationId": running["id"]}
@@ -172,7 +172,7 @@ def go_through_everything(call: Checked, ids: dict[str, str], tags: dict[str, st
     call("DeleteImages", ids, expect=400)
     if call.caller.version != "3.0":
         call("DeleteImages", ids, "allImages=true", expect=202)
-        jobs.run_due()
+        jobs.run_due_jobs()
         assert call("GetTaggedImageCount", ids) == 0
     call("DeleteProject", ids, expect=400)
     call("DeleteProject", other, expect=204)

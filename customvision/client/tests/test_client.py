@@ -10,10 +10,10 @@ from PIL import Image
 
 from customvision.client import client as client_module
 from customvision.client import encoding, errors
-from customvision.client.circuit_breaker import Breaker
-from customvision.client.client import Client
-from customvision.client.errors import AnswerLost, Busy, CustomVisionError, NotAllowed, Refused
-from customvision.client.rate_limits import Limits, TooManyCalls
+from customvision.client.circuit_breaker import CircuitBreaker
+from customvision.client.client import CustomVisionClient
+from customvision.client.errors import AccessDenied, CustomVisionError, RequestRejected, ResponseLost, ServiceBusy
+from customvision.client.rate_limits import RateLimiter, RateLimitExceeded
 from customvision.client.resource import Resource
 from customvision.client.tests import faults
 
@@ -42,13 +42,13 @@ def pauses(monkeypatch) -> list[float]:
     return made
 
 
-def make_client(service, **options) -> Client:
+def make_client(service, **options) -> CustomVisionClient:
     resource = Resource("training", service.endpoint, options.pop("key", service.training_key))
-    return Client(resource, **({"per_second": 1000} | options))
+    return CustomVisionClient(resource, **({"per_second": 1000} | options))
 
 
 @pytest.fixture
-def client(custom_vision) -> Client:
+def client(custom_vision) -> CustomVisionClient:
     return make_client(custom_vision)
 
 
@@ -75,7 +75,7 @@ class TestTries:
 
     def test_a_pause_that_would_leave_the_budget_is_told_instead(self, custom_vision, client, pauses):
         custom_vision.fail("get_projects", faults.too_many("30"))
-        with pytest.raises(Busy, match=r"busy. Try again in 30 s\.") as caught:
+        with pytest.raises(ServiceBusy, match=r"busy. Try again in 30 s\.") as caught:
             client.call("get_projects", within=10)
         assert caught.value.retry_after_seconds == 30
         assert (caught.value.status, pauses, len(custom_vision.received)) == (503, [], 1)
@@ -88,14 +88,14 @@ class TestTries:
         self, custom_vision, client, pauses
     ):
         custom_vision.fail("create_project", faults.too_many("1"), faults.reset(done=True))
-        with pytest.raises(AnswerLost):
+        with pytest.raises(ResponseLost):
             client.call("create_project", "Plates", within=60, repeat=False)
         assert len(custom_vision.calls("create_project")) == 2
         assert len(custom_vision.projects) == 1
 
     def test_a_refusal_is_final_and_names_the_reason(self, custom_vision, client):
         client.call("create_project", "Plates", within=10)
-        with pytest.raises(Refused, match="not unique") as caught:
+        with pytest.raises(RequestRejected, match="not unique") as caught:
             client.call("create_project", "Plates", within=10)
         assert caught.value.reason == "BadRequestProjectNameNotUnique"
         assert len(custom_vision.received) == 2
@@ -103,7 +103,7 @@ class TestTries:
     @pytest.mark.parametrize("fault", [faults.out_of_calls(), faults.quota_reached(), faults.wrong_key()])
     def test_what_only_a_maintainer_can_mend_is_final(self, custom_vision, client, fault):
         custom_vision.fail("get_projects", fault)
-        with pytest.raises(NotAllowed, match="Check the"):
+        with pytest.raises(AccessDenied, match="Check the"):
             client.call("get_projects", within=10)
         assert len(custom_vision.received) == 1
 
@@ -111,14 +111,14 @@ class TestTries:
         real = client_module.time.sleep
         monkeypatch.setattr(client_module.time, "sleep", lambda seconds: real(seconds + 0.6))
         monkeypatch.setattr(client_module.random, "uniform", lambda least, most: least)
-        client = Client(Resource("training", "http://127.0.0.1:9", "key"), per_second=10)
+        client = CustomVisionClient(Resource("training", "http://127.0.0.1:9", "key"), per_second=10)
         client._client()  # opens the SDK, which takes longer than the call may
-        with pytest.raises(AnswerLost, match="does not answer"):
+        with pytest.raises(ResponseLost, match="does not answer"):
             client.call("get_projects", within=0.6)
 
     def test_nobody_there_is_told_in_time(self, pauses):
-        client = Client(Resource("training", "http://127.0.0.1:9", "key"), per_second=10)
-        with pytest.raises(AnswerLost, match="does not answer"):
+        client = CustomVisionClient(Resource("training", "http://127.0.0.1:9", "key"), per_second=10)
+        with pytest.raises(ResponseLost, match="does not answer"):
             client.call("get_projects", within=0.5)
 
 
@@ -136,9 +136,9 @@ def test_retry_after_may_be_a_date(monkeypatch):
 
 
 class TestBreaker:
-    def make(self) -> tuple[Breaker, Time]:
+    def make(self) -> tuple[CircuitBreaker, Time]:
         clock = Time()
-        return Breaker(most_failures=3, rest_seconds=15, clock=clock), clock
+        return CircuitBreaker(most_failures=3, rest_seconds=15, clock=clock), clock
 
     def test_opens_after_failures_in_a_row(self):
         breaker, _clock = self.make()
@@ -179,21 +179,21 @@ class TestBreaker:
         assert breaker.ask() == 0
 
     def test_an_open_breaker_spares_the_service(self, custom_vision, pauses):
-        client = make_client(custom_vision, breaker=Breaker(most_failures=2, rest_seconds=15))
+        client = make_client(custom_vision, breaker=CircuitBreaker(most_failures=2, rest_seconds=15))
         custom_vision.fail("get_projects", faults.server_error(), always=True)
-        with pytest.raises(Busy):
+        with pytest.raises(ServiceBusy):
             client.call("get_projects", within=60)
         custom_vision.heal()
-        with pytest.raises(Busy, match="Try again in 15 s") as caught:
+        with pytest.raises(ServiceBusy, match="Try again in 15 s") as caught:
             client.call("get_projects", within=60)
         assert caught.value.retry_after_seconds == 15
         assert len(custom_vision.received) == 2
 
     def test_a_refusal_shows_that_the_service_is_there(self, custom_vision, pauses):
-        client = make_client(custom_vision, breaker=Breaker(most_failures=2))
+        client = make_client(custom_vision, breaker=CircuitBreaker(most_failures=2))
         custom_vision.fail("get_projects", *[faults.server_error(), faults.quota_reached()] * 4)
         for _call in range(4):
-            with pytest.raises(NotAllowed):
+            with pytest.raises(AccessDenied):
                 client.call("get_projects", within=60)
         assert client.call("get_projects", within=60) == []
 
@@ -201,7 +201,7 @@ class TestBreaker:
 class TestLimits:
     def test_no_more_than_so_many_begin_in_a_second(self):
         clock = Time()
-        limits = Limits(2, clock=clock, sleep=clock.sleep)
+        limits = RateLimiter(2, clock=clock, sleep=clock.sleep)
         begun = []
         for _call in range(5):
             with limits.one(10):
@@ -210,17 +210,17 @@ class TestLimits:
 
     def test_who_would_wait_too_long_is_told(self):
         clock = Time()
-        limits = Limits(1, clock=clock, sleep=clock.sleep)
+        limits = RateLimiter(1, clock=clock, sleep=clock.sleep)
         with limits.one(1):
             pass
-        with pytest.raises(TooManyCalls), limits.one(0.5):
+        with pytest.raises(RateLimitExceeded), limits.one(0.5):
             pass
         assert clock.slept == []
 
     def test_as_many_are_under_way_at_most(self):
         clock = Time()
-        limits = Limits(1, clock=clock, sleep=clock.sleep)
-        with limits.one(1), pytest.raises(TooManyCalls), limits.one(0):
+        limits = RateLimiter(1, clock=clock, sleep=clock.sleep)
+        with limits.one(1), pytest.raises(RateLimitExceeded), limits.one(0):
             pass
         clock.now += 1
         with limits.one(1):
@@ -229,7 +229,7 @@ class TestLimits:
     def test_the_client_says_busy(self, custom_vision):
         client = make_client(custom_vision, per_second=1)
         client.call("get_projects", within=5)
-        with pytest.raises(Busy, match="Try again in 1 s"):
+        with pytest.raises(ServiceBusy, match="Try again in 1 s"):
             client.call("get_projects", within=0.3)
         assert len(custom_vision.received) == 1
 
@@ -274,7 +274,7 @@ def test_a_redirect_is_not_followed_with_the_key(custom_vision, client):
 
 class TestEncoding:
     def seen(self, image: Image.Image) -> Image.Image:
-        with Image.open(io.BytesIO(encoding.encode(image))) as encoded:
+        with Image.open(io.BytesIO(encoding.encode_picture(image))) as encoded:
             encoded.load()
             assert encoded.format == "JPEG"
             return encoded
@@ -293,8 +293,8 @@ class TestEncoding:
         assert image.convert("L").getpixel((200, 8)) > 200 and image.convert("L").getpixel((200, 0)) < 50
 
     def test_noise_stays_within_the_limit(self):
-        assert len(encoding.encode(Image.effect_noise((2048, 2048), 200))) <= encoding.MOST_BYTES
+        assert len(encoding.encode_picture(Image.effect_noise((2048, 2048), 200))) <= encoding.MAX_BYTES
 
     def test_the_same_picture_is_the_same_bytes(self):
         image = Image.effect_noise((100, 80), 50)
-        assert encoding.encode(image) == encoding.encode(image.copy())
+        assert encoding.encode_picture(image) == encoding.encode_picture(image.copy())

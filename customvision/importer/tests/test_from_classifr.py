@@ -27,7 +27,7 @@ def bring_home(live_server, project, **options) -> str:
 
 
 def truth(project: Project) -> Counter[str]:
-    return Counter(ground_truth.labelled(project).values_list("decisions__category__name", flat=True))
+    return Counter(ground_truth.labelled_samples(project).values_list("decisions__category__name", flat=True))
 
 
 @pytest.fixture
@@ -56,10 +56,10 @@ def test_a_project_of_another_classifr_comes_home_and_learns(live_server, there)
         "recall",
         "average_precision",
     }
-    run = submission.request(here, by=None, trainer="dummy")
-    jobs.run_due("training")
+    run = submission.submit_run(here, by=None, trainer="dummy")
+    jobs.run_due_jobs("training")
     run.refresh_from_db()
-    beside = service_comparison.beside(run.model_version.evaluations.get())
+    beside = service_comparison.compare_with_service(run.model_version.evaluations.get())
     assert [name for name, _pairs in beside.rows] == ["dark", "light"]
 
 

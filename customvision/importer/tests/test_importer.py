@@ -29,12 +29,12 @@ def impatient(monkeypatch):
     """Let the pauses be short, and the tier generous."""
     monkeypatch.setattr(downloads, "FIRST_PAUSE_SECONDS", 0.01)
     monkeypatch.setattr(client, "FIRST_PAUSE_SECONDS", 0.01)
-    monkeypatch.setattr(client, "LONGEST_PAUSE_SECONDS", 0.05)
+    monkeypatch.setattr(client, "MAX_PAUSE_SECONDS", 0.05)
     monkeypatch.setattr(service, "OTHER_CALLS_PER_SECOND", {"F0": 1000})
 
 
 def truth(project: Project) -> Counter[str]:
-    return Counter(ground_truth.labelled(project).values_list("decisions__category__name", flat=True))
+    return Counter(ground_truth.labelled_samples(project).values_list("decisions__category__name", flat=True))
 
 
 def only_project() -> Project:
@@ -156,7 +156,7 @@ def test_stored_predictions_come_when_asked_for(custom_vision):
     told = bring_home(custom_vision, "--all", "--with-predictions")
     first = ImportedPrediction.objects.select_related("sample", "iteration").order_by("remote_id")[0]
     assert first.iteration.name == "Iteration 1" and list(first.scores) == ["dark", "light"]
-    assert first.sample.has_picture and decisions.newest(first.sample) is None
+    assert first.sample.has_picture and decisions.latest_decision(first.sample) is None
     assert "stored predictions      2     2       0" in told
     links = len(custom_vision.calls("link"))
     bring_home(custom_vision, "--all", "--with-predictions")
@@ -225,7 +225,7 @@ def test_a_fault_that_passes_costs_nothing_but_time(custom_vision, fault):
 def test_a_fault_that_stays_is_told_and_what_came_is_kept(custom_vision, fault, monkeypatch):
     monkeypatch.setattr(service, "PAGE", 4)
     make_remote(custom_vision)
-    original = service.Remote.images
+    original = service.TrainingService.images
 
     def breaks_after_a_page(self, project):
         pages = original(self, project)
@@ -234,11 +234,11 @@ def test_a_fault_that_stays_is_told_and_what_came_is_kept(custom_vision, fault, 
         custom_vision.fail("get_images", fault, always=True)
         yield from pages
 
-    monkeypatch.setattr(service.Remote, "images", breaks_after_a_page)
+    monkeypatch.setattr(service.TrainingService, "images", breaks_after_a_page)
     with pytest.raises(CommandError, match="Try again in .* What came until then is kept"):
         bring_home(custom_vision)
     assert ImportedImage.objects.count() == 4 and Job.objects.get().status == Job.Status.FAILED
-    monkeypatch.setattr(service.Remote, "images", original)
+    monkeypatch.setattr(service.TrainingService, "images", original)
     custom_vision.heal()
     assert "6 fetched now" in bring_home(custom_vision)
     assert len(custom_vision.calls("link")) == 10
@@ -267,14 +267,14 @@ def test_an_endpoint_that_nobody_answers_at_is_told(custom_vision, monkeypatch):
 
 def test_a_link_that_has_ended_is_asked_for_again(custom_vision, monkeypatch):
     make_remote(custom_vision)
-    original = service.Remote.images
+    original = service.TrainingService.images
 
     def late(self, project):
         for page in original(self, project):
             custom_vision.expire_links()
             yield page
 
-    monkeypatch.setattr(service.Remote, "images", late)
+    monkeypatch.setattr(service.TrainingService, "images", late)
     assert "Complete" in bring_home(custom_vision)
     assert Counter(one.status for one in custom_vision.calls("link")) == {403: 10, 200: 10}
     assert len(custom_vision.calls("get_images_by_ids")) == 1
@@ -284,22 +284,24 @@ def test_links_of_stored_predictions_that_have_ended_are_asked_for_again(custom_
     there = make_remote(custom_vision)
     iteration = make_iteration(there)
     make_stored(there, iteration, 60)
-    original = service.Remote.predictions
+    original = service.TrainingService.predictions
 
     def late(self, project):
         for page in original(self, project):
             custom_vision.expire_links()
             yield page
 
-    monkeypatch.setattr(service.Remote, "predictions", late)
+    monkeypatch.setattr(service.TrainingService, "predictions", late)
     assert "Complete" in bring_home(custom_vision, "--all", "--with-predictions")
     assert ImportedPrediction.objects.get().sample.has_picture
 
 
 def test_an_image_that_the_service_counts_and_does_not_list_is_missed(custom_vision, monkeypatch):
     make_remote(custom_vision)
-    original = service.Remote.images
-    monkeypatch.setattr(service.Remote, "images", lambda self, project: (page[1:] for page in original(self, project)))
+    original = service.TrainingService.images
+    monkeypatch.setattr(
+        service.TrainingService, "images", lambda self, project: (page[1:] for page in original(self, project))
+    )
     with pytest.raises(CommandError, match="missing"):
         bring_home(custom_vision)
     images = ImportedProject.objects.get().report["images"]
@@ -348,7 +350,7 @@ def test_what_is_no_picture_is_told_and_tried_again_next_time(custom_vision):
 
 
 def test_a_picture_that_is_too_large_is_told(custom_vision, monkeypatch):
-    monkeypatch.setattr(downloads, "MOST_BYTES", 100)
+    monkeypatch.setattr(downloads, "MAX_BYTES", 100)
     make_remote(custom_vision, each=1)
     with pytest.raises(CommandError, match="missing"):
         bring_home(custom_vision)
@@ -372,7 +374,7 @@ def test_the_same_bytes_twice_are_one_sample_of_two_images(custom_vision):
 def test_a_project_deleted_meanwhile_ends_the_import_and_loses_nothing(custom_vision, monkeypatch):
     monkeypatch.setattr(service, "PAGE", 4)
     there = make_remote(custom_vision)
-    original = service.Remote.images
+    original = service.TrainingService.images
 
     def deleted_after_a_page(self, project):
         pages = original(self, project)
@@ -380,7 +382,7 @@ def test_a_project_deleted_meanwhile_ends_the_import_and_loses_nothing(custom_vi
         del custom_vision.projects[there.id]
         yield from pages
 
-    monkeypatch.setattr(service.Remote, "images", deleted_after_a_page)
+    monkeypatch.setattr(service.TrainingService, "images", deleted_after_a_page)
     with pytest.raises(CommandError, match="not there any more. What came until then is kept"):
         bring_home(custom_vision)
     assert Sample.objects.count() == 4
@@ -388,14 +390,14 @@ def test_a_project_deleted_meanwhile_ends_the_import_and_loses_nothing(custom_vi
 
 def test_an_image_deleted_meanwhile_is_not_missed(custom_vision, monkeypatch):
     there = make_remote(custom_vision)
-    original = service.Remote.images
+    original = service.TrainingService.images
 
     def deleted(self, project):
         for page in original(self, project):
             there.images.pop(str(page[0].id), None)
             yield page
 
-    monkeypatch.setattr(service.Remote, "images", deleted)
+    monkeypatch.setattr(service.TrainingService, "images", deleted)
     assert "Complete" in bring_home(custom_vision)
     assert Sample.objects.count() >= 1
 

@@ -35,7 +35,7 @@ def assert_fits(page):
 
 def work_in_the_background() -> threading.Thread:
     def work() -> None:
-        jobs.run_due(import_jobs.QUEUE)
+        jobs.run_due_jobs(import_jobs.QUEUE)
         connections.close_all()
 
     worker = threading.Thread(target=work)
@@ -93,9 +93,9 @@ def test_a_project_comes_home_by_keyboard_alone(phone, custom_vision, assert_acc
 
 def test_a_runs_page_draws_both_models_side_by_side(phone, custom_vision, assert_accessible):
     make_iteration(make_remote(custom_vision, each=30), name="The best one")
-    access = import_jobs.give_access(custom_vision.endpoint, custom_vision.training_key, by=None)
-    import_jobs.request(access, import_jobs.remote_of(access).projects()[0], with_predictions=False, by=None)
-    jobs.run_due(import_jobs.QUEUE)
+    access = import_jobs.store_access(custom_vision.endpoint, custom_vision.training_key, by=None)
+    import_jobs.request_import(access, import_jobs.open_service(access).projects()[0], with_predictions=False, by=None)
+    jobs.run_due_jobs(import_jobs.QUEUE)
     Project.objects.update(trainer="dummy")
     run = make_finished_run(Project.objects.get())
     phone.goto(f"/training/runs/{run.pk}/")

@@ -8,7 +8,7 @@ from accounts.tests.factories import make_maintainer, make_token, make_user
 from common import jobs
 from customvision.trainer import iterations
 from customvision.trainer.tests.test_trainer import without_waiting
-from customvision.trainer.trainer import AzureTrainer
+from customvision.trainer.trainer import CustomVisionTrainer
 from predictions.models import Project, Sample
 from predictions.predictors.base import PredictorError, predictors
 from review import ground_truth
@@ -20,17 +20,17 @@ pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
 
 
 @pytest.fixture
-def trainer(live_server, settings, monkeypatch) -> AzureTrainer:
+def trainer(live_server, settings, monkeypatch) -> CustomVisionTrainer:
     """The trainer here; there, a server whose projects learn with the dummy trainer while we wait."""
     without_waiting(monkeypatch)
     jobs.discover()
     settings.DEFAULT_TRAINER = "dummy"
-    monkeypatch.setattr(iterations.time, "sleep", lambda seconds: jobs.run_due("training"))
+    monkeypatch.setattr(iterations.time, "sleep", lambda seconds: jobs.run_due_jobs("training"))
     options = {"endpoint": live_server.url, "key": make_token(make_user())}
-    backend = {"BACKEND": "customvision.predictor.AzurePredictor", "OPTIONS": options}
+    backend = {"BACKEND": "customvision.predictor.CustomVisionPredictor", "OPTIONS": options}
     settings.PREDICTORS = settings.PREDICTORS | {"azure": backend}
     key = make_token(make_maintainer())
-    return AzureTrainer(alias="azure", endpoint=live_server.url, key=key, resource_id="/subscriptions/x")
+    return CustomVisionTrainer(alias="azure", endpoint=live_server.url, key=key, resource_id="/subscriptions/x")
 
 
 @pytest.fixture
@@ -48,8 +48,8 @@ def test_it_learns_serves_and_is_measured(trainer, task):
     sent = [example for example in task.examples if example.split != "test"]
     assert Sample.objects.filter(project=there).count() == len(sent)
     assert model.class_names == task.class_names
-    predictors["azure"].load(servable(model))
-    scores = trainer.score(servable(model), task.examples)
+    predictors["azure"].warm_up(servable(model))
+    scores = trainer.predict_proba(servable(model), task.examples)
     names = [model.class_names[row.argmax()] for row in scores]
     assert names == [example.category for example in task.examples]
 
@@ -67,7 +67,7 @@ def test_a_picture_that_is_called_something_else_is_retagged(trainer, task):
     assert TrainingRun.objects.count() == 2
     bright = Project.objects.get().categories.get(name="bright")
     sent = [one for one in [renamed, *task.examples[1:]] if one.split != "test" and one.category == "bright"]
-    labelled = ground_truth.labelled(Project.objects.get()).filter(true_category_id=bright.pk)
+    labelled = ground_truth.labelled_samples(Project.objects.get()).filter(true_category_id=bright.pk)
     assert labelled.count() == len(sent)
     assert model.reference
 
@@ -75,10 +75,10 @@ def test_a_picture_that_is_called_something_else_is_retagged(trainer, task):
 def test_what_is_gone_there_cannot_be_loaded(trainer, task):
     model = trainer.train(task)
     with pytest.raises(PredictorError):
-        predictors["azure"].load(replace(servable(model), reference=model.reference + "-other"))
+        predictors["azure"].warm_up(replace(servable(model), reference=model.reference + "-other"))
 
 
 def test_a_wrong_key_is_told(trainer, task, live_server):
-    stranger = AzureTrainer(alias="azure", endpoint=live_server.url, key="wrong", resource_id="/x")
+    stranger = CustomVisionTrainer(alias="azure", endpoint=live_server.url, key="wrong", resource_id="/x")
     with pytest.raises(TrainingFailed, match="does not accept our key"):
         stranger.train(task)

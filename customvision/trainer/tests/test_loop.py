@@ -25,7 +25,7 @@ SHADES = {"dark": 20, "middle": 128, "light": 235}
 def service(custom_vision, settings, monkeypatch) -> StandIn:
     without_waiting(monkeypatch)
     settings.PREDICTORS = predictors_of(custom_vision)
-    backend = {"BACKEND": "customvision.trainer.trainer.AzureTrainer", "OPTIONS": options_of(custom_vision)}
+    backend = {"BACKEND": "customvision.trainer.trainer.CustomVisionTrainer", "OPTIONS": options_of(custom_vision)}
     settings.TRAINERS = settings.TRAINERS | {"azure": backend}
     return custom_vision
 
@@ -66,7 +66,7 @@ def test_a_category_is_taught_to_azure_as_to_a_local_model(service, project, tmp
     folder = str(pictures(tmp_path, "middle"))
     options = ("--project", "plates", "--images", folder, "--retrain", "--trainer", "azure", "--promote")
     call_command("add_category", "middle", *options)
-    live = registry.live(project)
+    live = registry.live_version(project)
     assert (live.number, live.predictor) == (2, "azure")
     assert "Registered version 2" in capsys.readouterr().out
     evaluation = Evaluation.objects.get(model_version=live)
@@ -95,11 +95,11 @@ def test_a_run_that_azure_ends_says_why_and_changes_nothing(service, project):
     service.training_fails = True
     with pytest.raises(CommandError, match="no capacity"):
         call_command("retrain", "--project", "plates", "--trainer", "azure", "--promote")
-    assert registry.live(project).number == 1
+    assert registry.live_version(project).number == 1
     assert project.runs.get().status == "failed"
     service.heal()
     call_command("retrain", "--project", "plates", "--trainer", "azure", "--promote")
-    assert registry.live(project).number == 2
+    assert registry.live_version(project).number == 2
     assert set(service.times_taken(["create_images_from_files"]).values()) == {1}
 
 

@@ -11,13 +11,13 @@ from common.progress import Cancelled
 from common.storages import StorageUnavailable
 from customvision.client import client as client_module
 from customvision.client import rate_limits
-from customvision.client.client import Client
+from customvision.client.client import CustomVisionClient
 from customvision.client.tests import faults
 from customvision.client.tests.stand_in import StandIn
-from customvision.predictor import Reference
+from customvision.predictor import PublishedModel
 from customvision.trainer import iterations
 from customvision.trainer import trainer as azure_module
-from customvision.trainer.trainer import AzureTrainer
+from customvision.trainer.trainer import CustomVisionTrainer
 from predictions.predictors.base import predictors
 from training.tests.trainer_contract import TrainerContract, make_example, make_task, servable
 from training.trainers.base import TrainingFailed
@@ -33,7 +33,7 @@ def options_of(service: StandIn, **options) -> dict:
 
 def predictors_of(service: StandIn) -> dict:
     options = {"endpoint": service.endpoint, "key": service.prediction_key}
-    backend = {"BACKEND": "customvision.predictor.AzurePredictor", "OPTIONS": options}
+    backend = {"BACKEND": "customvision.predictor.CustomVisionPredictor", "OPTIONS": options}
     return django_settings.PREDICTORS | {"azure": backend}
 
 
@@ -54,7 +54,7 @@ class TestContract(TrainerContract):
             without_waiting(patch)
             patch.setattr(django_settings, "PREDICTORS", predictors_of(service))
             patch.setattr(predictors, "_built", {})
-            yield AzureTrainer(alias="azure", **options_of(service))
+            yield CustomVisionTrainer(alias="azure", **options_of(service))
 
 
 @pytest.fixture(autouse=True)
@@ -70,8 +70,8 @@ def service(custom_vision, settings) -> StandIn:
 
 
 @pytest.fixture
-def trainer(service) -> AzureTrainer:
-    return AzureTrainer(alias="azure", **options_of(service))
+def trainer(service) -> CustomVisionTrainer:
+    return CustomVisionTrainer(alias="azure", **options_of(service))
 
 
 @pytest.fixture
@@ -104,7 +104,9 @@ class TestLearning:
         model = trainer.train(task)
         project = project_of(service)
         (iteration,) = project.iterations.values()
-        assert Reference.parse(model.reference) == Reference(project.id, iteration.id, f"classifr-{iteration.id}")
+        assert PublishedModel.parse(model.reference) == PublishedModel(
+            project.id, iteration.id, f"classifr-{iteration.id}"
+        )
         assert iteration.publish_target == service.resource_id
         assert model.class_names == task.class_names
 
@@ -123,7 +125,7 @@ class TestLearning:
         model = trainer.train(broken)
         assert_each_picture_is_there_once(service, replace(task, examples=task.examples[2:]))
         assert any("left out: 2" in note for note in model.notes)
-        scores = trainer.score(servable(model), broken.examples[:4])
+        scores = trainer.predict_proba(servable(model), broken.examples[:4])
         assert np.isnan(scores).all(axis=1).tolist() == [True, True, False, False]
 
     def test_a_storage_that_does_not_answer_ends_the_run(self, trainer, task):
@@ -155,7 +157,7 @@ class TestLearning:
         assert_each_picture_is_there_once(service, task)
 
     def test_and_of_at_most_6_megabytes(self, service, trainer, task, monkeypatch):
-        monkeypatch.setattr("customvision.trainer.project_sync.MOST_BATCH_BYTES", 20_000)
+        monkeypatch.setattr("customvision.trainer.project_sync.MAX_BATCH_BYTES", 20_000)
         trainer.train(task)
         assert len(service.calls(UPLOAD)) > 1
         assert set(service.times_taken([UPLOAD]).values()) == {1}
@@ -195,18 +197,18 @@ class TestLearning:
         assert len(project_of(service).images) == 24
 
     def test_a_configured_project_is_used(self, service, task):
-        made = AzureTrainer(alias="azure", **options_of(service))
+        made = CustomVisionTrainer(alias="azure", **options_of(service))
         made.train(task)
         id_ = project_of(service).id
         project_of(service).description = "ours no more"
-        trainer = AzureTrainer(alias="azure", **options_of(service, projects={"colours": id_}))
+        trainer = CustomVisionTrainer(alias="azure", **options_of(service, projects={"colours": id_}))
         trainer.train(task)
         assert len(service.projects) == 1
 
     def test_a_configured_project_that_is_not_there_is_told(self, service, task):
         id_ = "00000000-0000-0000-0000-000000000000"
         with pytest.raises(TrainingFailed, match="AZURE_CUSTOM_VISION_PROJECTS"):
-            AzureTrainer(alias="azure", **options_of(service, projects={"colours": id_})).train(task)
+            CustomVisionTrainer(alias="azure", **options_of(service, projects={"colours": id_})).train(task)
 
     def test_a_project_of_several_labels_is_refused(self, service, trainer, task):
         trainer.train(task)
@@ -230,23 +232,23 @@ class TestOldIterations:
         return models
 
     def test_beyond_the_newest_they_go(self, service, task):
-        trainer = AzureTrainer(alias="azure", **options_of(service, keep_iterations=2))
+        trainer = CustomVisionTrainer(alias="azure", **options_of(service, keep_iterations=2))
         models = self.train_often(trainer, task, 5)
-        left = {Reference.parse(model.reference).iteration for model in models[-3:]}
+        left = {PublishedModel.parse(model.reference).iteration for model in models[-3:]}
         assert set(project_of(service).iterations) == left
         assert any("Iteration" in note and "Deleted" in note for note in models[-1].notes)
 
     def test_one_in_use_stays_however_old(self, service, task):
-        trainer = AzureTrainer(alias="azure", **options_of(service, keep_iterations=2))
+        trainer = CustomVisionTrainer(alias="azure", **options_of(service, keep_iterations=2))
         (live,) = self.train_often(trainer, task, 1)
         self.train_often(trainer, task, 5, in_use=(live.reference, "dishes/0123456789abcdef"))
-        assert Reference.parse(live.reference).iteration in project_of(service).iterations
-        predictors["azure"].load(servable(live))
+        assert PublishedModel.parse(live.reference).iteration in project_of(service).iterations
+        predictors["azure"].warm_up(servable(live))
 
     def test_those_of_others_are_left_alone_and_a_full_project_is_told(self, service, trainer, task):
         first = trainer.train(task)
         project = project_of(service)
-        known = project.iterations[Reference.parse(first.reference).iteration]
+        known = project.iterations[PublishedModel.parse(first.reference).iteration]
         for number in range(19):
             project.iterations[str(number)] = replace(known, id=str(number), publish_name=None)
         with pytest.raises(TrainingFailed, match="has 20 iterations"):
@@ -288,7 +290,7 @@ class TestFaults:
     def test_one_fault_anywhere_is_survived_and_nothing_is_there_twice(self, service, trainer, task, operation, fault):
         service.fail(operation, fault)
         model = trainer.train(task)
-        predictors["azure"].load(servable(model))
+        predictors["azure"].warm_up(servable(model))
         assert_each_picture_is_there_once(service, task)
         project = project_of(service)
         assert sorted(tag.name for tag in project.tags.values()) == sorted(task.class_names)
@@ -312,7 +314,7 @@ class TestFaults:
     def test_a_process_that_is_killed_at_any_call_is_followed_by_one_that_goes_on(
         self, service, trainer, task, operation, is_done, monkeypatch
     ):
-        real = Client.call
+        real = CustomVisionClient.call
 
         def call(self, name, *arguments, **options):
             if name == operation and not is_done:
@@ -323,9 +325,9 @@ class TestFaults:
             return answer
 
         with monkeypatch.context() as patch, pytest.raises(Killed):
-            patch.setattr(Client, "call", call)
+            patch.setattr(CustomVisionClient, "call", call)
             trainer.train(task)
-        AzureTrainer(alias="azure", **options_of(service)).train(task)
+        CustomVisionTrainer(alias="azure", **options_of(service)).train(task)
         assert_each_picture_is_there_once(service, task)
         assert (len(service.projects), len(project_of(service).iterations)) == (1, 1)
         if not (operation == UPLOAD and is_done):  # of that one batch nobody knew; the service recognised it
@@ -373,20 +375,20 @@ class TestFaults:
         assert len(project_of(service).iterations) == 1
 
     def test_a_wrong_publish_target_names_the_setting(self, service, task):
-        trainer = AzureTrainer(alias="azure", **options_of(service, resource_id="/wrong"))
+        trainer = CustomVisionTrainer(alias="azure", **options_of(service, resource_id="/wrong"))
         with pytest.raises(TrainingFailed, match="AZURE_CUSTOM_VISION_PREDICTION_RESOURCE_ID"):
             trainer.train(task)
 
     def test_a_busy_service_is_waited_for_while_pictures_are_scored(self, service, trainer, task):
         model = trainer.train(task)
         service.fail("classify_image_with_no_store", *[faults.too_many("20")] * 3)
-        assert trainer.score(servable(model), task.examples[:6]).shape == (6, 3)
+        assert trainer.predict_proba(servable(model), task.examples[:6]).shape == (6, 3)
 
     def test_a_predictor_that_is_let_in_no_more_ends_the_scoring(self, service, trainer, task):
         model = trainer.train(task)
         service.fail("classify_image_with_no_store", faults.wrong_key(), always=True)
         with pytest.raises(Exception, match="let us in"):
-            trainer.score(servable(model), task.examples[:6])
+            trainer.predict_proba(servable(model), task.examples[:6])
 
 
 class TestConfiguration:
@@ -400,18 +402,18 @@ class TestConfiguration:
         ],
     )
     def test_what_is_wrong_is_told(self, options, id_):
-        (message,) = AzureTrainer(alias="azure", **options).check()
+        (message,) = CustomVisionTrainer(alias="azure", **options).check()
         assert message.id == id_
 
     def test_who_does_not_use_it_sets_nothing(self):
-        trainer = AzureTrainer(alias="azure")
+        trainer = CustomVisionTrainer(alias="azure")
         assert trainer.check() == []
-        assert "AZURE_CUSTOM_VISION_TRAINING_KEY" in trainer.missing()
-        assert "AZURE_CUSTOM_VISION_PREDICTION_KEY" in trainer.missing()
+        assert "AZURE_CUSTOM_VISION_TRAINING_KEY" in trainer.missing_settings()
+        assert "AZURE_CUSTOM_VISION_PREDICTION_KEY" in trainer.missing_settings()
 
     def test_without_settings_a_run_says_which_are_missing(self, task):
         with pytest.raises(TrainingFailed, match="AZURE_CUSTOM_VISION_PREDICTION_RESOURCE_ID"):
-            AzureTrainer(alias="azure").train(task)
+            CustomVisionTrainer(alias="azure").train(task)
 
     def test_the_key_is_in_no_repr(self, trainer, service):
         assert service.training_key not in repr(vars(trainer)) + repr(trainer.client)

@@ -17,7 +17,7 @@ class Command(BaseCommand):
 
     def handle(self, *, name: str, slug: str, **options: Any) -> None:
         try:
-            project = projects.create(name, slug)
+            project = projects.create_project(name, slug)
         except DomainError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(self.style.SUCCESS(f"Made the project {project.name} ({project.slug})."))

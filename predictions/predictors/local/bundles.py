@@ -23,7 +23,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import Storage, storages
 from django.utils.translation import gettext as _
 
-from predictions.predictors.base import PredictorError, PredictorUnavailable, Servable
+from predictions.predictors.base import ModelRef, PredictorError, PredictorUnavailable
 from predictions.predictors.local import verified_files
 
 FORMAT = 1
@@ -37,14 +37,14 @@ REFERENCE = re.compile(r"[\w-]+/[0-9a-f]{16}")
 
 
 @dataclass(frozen=True)
-class Bundle:
+class ModelBundle:
     """A bundle whose files were verified and lie on this machine's disk."""
 
     manifest: Mapping[str, Any]
     paths: Mapping[str, Path]
 
 
-def write(project: str, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> tuple[str, str]:
+def write_bundle(project: str, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> tuple[str, str]:
     """Keep a trained model for good.
 
     Args:
@@ -69,7 +69,7 @@ def write(project: str, files: Mapping[str, bytes], manifest: Mapping[str, Any])
     return reference, digest
 
 
-def open_verified(model: Servable, *names: str, if_there: str = "") -> Bundle:
+def open_bundle(model: ModelRef, *names: str, if_there: str = "") -> ModelBundle:
     """Return the manifest and the local paths of some files of a bundle (all of them when none is named).
 
     The file `if_there` is opened as well where the bundle has one: an older bundle may not.
@@ -91,23 +91,23 @@ def open_verified(model: Servable, *names: str, if_there: str = "") -> Bundle:
         if name not in digests or name not in FILE_NAMES:
             raise _broken(model, name, _("it is missing"))
         paths[name] = _local(model, name, digests[name])
-    return Bundle(manifest=manifest, paths=paths)
+    return ModelBundle(manifest=manifest, paths=paths)
 
 
-def _manifest(model: Servable) -> dict[str, Any]:
+def _manifest(model: ModelRef) -> dict[str, Any]:
     manifest = json.loads(_local(model, MANIFEST, model.digest).read_bytes())
     if manifest.get("format") != FORMAT:
         raise _broken(model, MANIFEST, _("it was written by another version of Classifr"))
     return manifest
 
 
-def _local(model: Servable, name: str, sha256: str) -> Path:
+def _local(model: ModelRef, name: str, sha256: str) -> Path:
     path = str(PurePosixPath(model.reference) / name)
     try:
-        return verified_files.verified(_storage(), path, sha256)
+        return verified_files.verified_path(_storage(), path, sha256)
     except FileNotFoundError as error:
         raise _broken(model, name, _("it is missing")) from error
-    except verified_files.Tampered as error:
+    except verified_files.DigestMismatch as error:
         raise _broken(model, name, _("its content is not what was trained")) from error
     except Exception as error:  # every storage raises its SDK's own errors
         raise PredictorUnavailable(
@@ -115,7 +115,7 @@ def _local(model: Servable, name: str, sha256: str) -> Path:
         ) from error
 
 
-def _broken(model: Servable, name: str, reason: str) -> PredictorError:
+def _broken(model: ModelRef, name: str, reason: str) -> PredictorError:
     return PredictorError(
         _(
             "Model %(reference)s cannot be used because of its file %(name)s: %(reason)s. "

@@ -14,7 +14,7 @@ from django.conf import settings
 BATCH_LIMIT = 32  # larger batches gain no speed and cost memory
 
 
-class Engine:
+class LiteRtEngine:
     """A compiled model, ready to run; thread-safe.
 
     An interpreter can do one thing at a time, so callers wait for their turn. It has the cores of its process to itself

@@ -15,7 +15,7 @@ SURE = 1e-6  # probabilities nearer to 0 or 1 are rounding in float32
 Probabilities = Callable[[np.ndarray], np.ndarray]  # (N, S, S, 3) uint8 to (N, K)
 
 
-def sensitivity(probabilities: Probabilities, pixels: np.ndarray) -> np.ndarray:
+def occlusion_sensitivity(probabilities: Probabilities, pixels: np.ndarray) -> np.ndarray:
     """Return how much the log-odds of each class fall when a part is hidden, shape (GRID, GRID, K), float32.
 
     A square window of the picture's mean colour is moved over it in steps of a cell; a cell's value is the mean over
@@ -28,7 +28,7 @@ def sensitivity(probabilities: Probabilities, pixels: np.ndarray) -> np.ndarray:
 
     Source: Zeiler & Fergus 2014, "Visualizing and understanding convolutional networks", arXiv:1311.2901, section 4.2.
     """
-    places = list(windows())
+    places = list(occlusion_windows())
     edges = np.linspace(0, len(pixels), GRID + 1).astype(int)
     batch = np.repeat(pixels[None], len(places) + 1, axis=0)
     for picture, (top, left) in zip(batch[1:], places, strict=True):
@@ -42,7 +42,7 @@ def sensitivity(probabilities: Probabilities, pixels: np.ndarray) -> np.ndarray:
     return total / covered
 
 
-def windows() -> Iterator[tuple[int, int]]:
+def occlusion_windows() -> Iterator[tuple[int, int]]:
     """Yield row and column of the first cell of every window."""
     steps = GRID - WINDOW + 1
     return ((top, left) for top in range(steps) for left in range(steps))

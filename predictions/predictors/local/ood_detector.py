@@ -11,13 +11,13 @@ from pathlib import Path
 import numpy as np
 
 NEIGHBOURS = 10
-FAR = 0.05  # of the pictures that the model is made for, so many abstain for being unlike all others
+REJECTION_LEVEL = 0.05  # of the pictures that the model is made for, so many abstain for being unlike all others
 ONE_BY_ONE = 8  # pictures; for so few, waking the threads of a BLAS costs more CPU than the products themselves
-FEWEST_REFERENCES = 19  # below, not even the farthest picture could be told to be among the last 5 %
+MIN_REFERENCES = 19  # below, not even the farthest picture could be told to be among the last 5 %
 
 
 @dataclass(frozen=True)
-class Scope:
+class OutOfDistributionDetector:
     """What was learned from, as directions, and how near held-out pictures of the same kind come to it.
 
     `learned` is of shape (N, D), rows of unit length, float32 (stored as float16); `references` of shape (M,), in
@@ -39,12 +39,12 @@ class Scope:
     def similarity(self, features: np.ndarray) -> np.ndarray:
         """Return the cosine to the `neighbours`-th nearest (with fewer, to the farthest), shape (N,), for (N, D)."""
         neighbours = min(self.neighbours, len(self.learned))
-        asked = unit(features)
+        asked = unit_rows(features)
         few = len(asked) <= ONE_BY_ONE
         cosines = np.einsum("nd,md->nm", asked, self.learned) if few else asked @ self.learned.T
         return np.partition(cosines, -neighbours, axis=1)[:, -neighbours]
 
-    def familiarity(self, features: np.ndarray) -> np.ndarray:
+    def p_values(self, features: np.ndarray) -> np.ndarray:
         """Return numbers in (0, 1], shape (N,), for feature vectors of shape (N, D); up to FAR is out of scope."""
         no_nearer = np.searchsorted(self.references, self.similarity(features), side="right")
         return (no_nearer + 1) / (len(self.references) + 1)
@@ -60,13 +60,13 @@ class Scope:
         return buffer.getvalue()
 
     @classmethod
-    def from_file(cls, path: Path) -> "Scope":
+    def from_file(cls, path: Path) -> "OutOfDistributionDetector":
         """Read what `to_bytes` wrote. Raises ValueError or KeyError if the file holds something else."""
         with np.load(path, allow_pickle=False) as stored:
             return cls(stored["learned"].astype(np.float32), stored["references"], int(stored["neighbours"]))
 
 
-def unit(features: np.ndarray) -> np.ndarray:
+def unit_rows(features: np.ndarray) -> np.ndarray:
     """Return every row at length one, float32; a row of zeros stays as it is."""
     lengths = np.linalg.norm(features, axis=1, keepdims=True)
     return (features / np.maximum(lengths, 1e-12)).astype(np.float32)

@@ -12,10 +12,17 @@ from django.core.checks import CheckMessage, Error
 from django.utils.translation import gettext as _
 
 from common.media.images import Picture
-from predictions.predictors.base import Answer, BasePredictor, PredictorError, PredictorUnavailable, Scores, Servable
+from predictions.predictors.base import (
+    BasePredictor,
+    ModelRef,
+    PictureScores,
+    PredictorError,
+    PredictorUnavailable,
+    Scores,
+)
 from predictions.predictors.local import bundles, occlusion, ood_detector, preprocessing
-from predictions.predictors.local.engine import Engine
-from predictions.predictors.local.ood_detector import Scope
+from predictions.predictors.local.engine import LiteRtEngine
+from predictions.predictors.local.ood_detector import OutOfDistributionDetector
 
 logger = logging.getLogger(__name__)
 
@@ -26,8 +33,8 @@ RETRY_AFTER_SECONDS = 10.0
 class _Loaded:
     """A model in memory; bundles of older versions have no scope."""
 
-    engine: Engine
-    scope: Scope | None
+    engine: LiteRtEngine
+    scope: OutOfDistributionDetector | None
 
     def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Run the engine. Raises PredictorError if it fails."""
@@ -52,7 +59,7 @@ class _Failure:
         return type(self.error)(self.error.message)
 
 
-class KerasPredictor(BasePredictor):
+class LocalPredictor(BasePredictor):
     """Serves model bundles (see `bundles`).
 
     A model is loaded once per process, at its first use, and the `models_in_memory` last used ones stay. A model that
@@ -63,20 +70,22 @@ class KerasPredictor(BasePredictor):
     def __init__(self, *, alias: str, models_in_memory: int = 4) -> None:
         super().__init__(alias=alias)
         self.models_in_memory = models_in_memory
-        self._models: OrderedDict[Servable, _Loaded] = OrderedDict()
-        self._failures: dict[Servable, _Failure] = {}
+        self._models: OrderedDict[ModelRef, _Loaded] = OrderedDict()
+        self._failures: dict[ModelRef, _Failure] = {}
         self._lock = threading.Lock()
         self._loading = threading.Lock()
 
-    def predict(self, pictures: Sequence[Picture], model: Servable, *, augment: bool = False) -> list[Scores]:
-        return [answer.scores for answer in self.answer(pictures, model, augment=augment)]
+    def predict(self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False) -> list[Scores]:
+        return [answer.scores for answer in self.predict_scored(pictures, model, augment=augment)]
 
-    def answer(self, pictures: Sequence[Picture], model: Servable, *, augment: bool = False) -> list[Answer]:
+    def predict_scored(
+        self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
+    ) -> list[PictureScores]:
         """See the base. Familiarity is of the whole centred square, the first crop: references were seen like that."""
         loaded = self._model(model)
         crops = _crops(augment)
         images = [picture.image for picture in pictures]
-        pixels = preprocessing.prepare_batch(images, loaded.engine.input_size, crops=crops)
+        pixels = preprocessing.crop_batch(images, loaded.engine.input_size, crops=crops)
         outputs = loaded.run(pixels)
         rows = (
             outputs["probabilities"]
@@ -86,23 +95,23 @@ class KerasPredictor(BasePredictor):
         )
         scores = [dict(zip(model.class_names, row, strict=True)) for row in rows.tolist()]
         if loaded.scope is None or not scores:
-            return [Answer(each) for each in scores]
-        familiarity = loaded.scope.familiarity(outputs["features"][:: len(crops)])
+            return [PictureScores(each) for each in scores]
+        familiarity = loaded.scope.p_values(outputs["features"][:: len(crops)])
         return [
-            Answer(each, value, value <= ood_detector.FAR)
+            PictureScores(each, value, value <= ood_detector.REJECTION_LEVEL)
             for each, value in zip(scores, familiarity.tolist(), strict=True)
         ]
 
-    def least_side(self, model: Servable, *, augment: bool = False) -> int | None:
-        return preprocessing.least_side(self._model(model).engine.input_size, crops=_crops(augment))
+    def least_side(self, model: ModelRef, *, augment: bool = False) -> int | None:
+        return preprocessing.min_side_for(self._model(model).engine.input_size, crops=_crops(augment))
 
-    def explain(self, picture: Picture, model: Servable) -> np.ndarray:
+    def explain(self, picture: Picture, model: ModelRef) -> np.ndarray:
         """See the base; by `occlusion`, without the crops of test-time augmentation."""
         loaded = self._model(model)
-        pixels = preprocessing.prepare(picture.image, loaded.engine.input_size)
-        return occlusion.sensitivity(lambda batch: loaded.run(batch)["probabilities"], pixels)
+        pixels = preprocessing.crop_and_scale(picture.image, loaded.engine.input_size)
+        return occlusion.occlusion_sensitivity(lambda batch: loaded.run(batch)["probabilities"], pixels)
 
-    def load(self, model: Servable) -> None:
+    def warm_up(self, model: ModelRef) -> None:
         self._model(model)
 
     def check(self) -> list[CheckMessage]:
@@ -111,7 +120,7 @@ class KerasPredictor(BasePredictor):
         message = f"PREDICTORS['{self.alias}'] keeps no model in memory."
         return [Error(message, hint="Set the option models_in_memory to 1 or more.", id="predictions.E002")]
 
-    def _model(self, model: Servable) -> _Loaded:
+    def _model(self, model: ModelRef) -> _Loaded:
         if loaded := self._loaded(model):
             return loaded
         with self._loading:
@@ -121,13 +130,13 @@ class KerasPredictor(BasePredictor):
                 raise failure.again() from failure.error
             return self._load(model)
 
-    def _loaded(self, model: Servable) -> _Loaded | None:
+    def _loaded(self, model: ModelRef) -> _Loaded | None:
         with self._lock:
             if loaded := self._models.get(model):
                 self._models.move_to_end(model)
             return loaded
 
-    def _load(self, model: Servable) -> _Loaded:
+    def _load(self, model: ModelRef) -> _Loaded:
         """Load a model and make room for it. Only called under the loading lock."""
         started = time.monotonic()
         try:
@@ -150,8 +159,8 @@ def _crops(augment: bool) -> tuple[float, ...]:
     return preprocessing.CROPS if augment else preprocessing.WHOLE
 
 
-def _open(model: Servable) -> _Loaded:
-    bundle = bundles.open_verified(model, bundles.COMPILED_MODEL, if_there=bundles.SCOPE)
+def _open(model: ModelRef) -> _Loaded:
+    bundle = bundles.open_bundle(model, bundles.COMPILED_MODEL, if_there=bundles.SCOPE)
     if tuple(bundle.manifest["class_names"]) != model.class_names:
         raise PredictorError(_("The model knows other categories than its version says. Promote another version."))
     if bundle.manifest["preprocessing"]["digest"] != preprocessing.DIGEST:
@@ -159,11 +168,13 @@ def _open(model: Servable) -> _Loaded:
             _("The model was trained for another way of preparing pictures. Train a new one with this version.")
         )
     try:
-        engine = Engine(bundle.paths[bundles.COMPILED_MODEL])
+        engine = LiteRtEngine(bundle.paths[bundles.COMPILED_MODEL])
         first = engine.run(np.zeros((1, engine.input_size, engine.input_size, 3), np.uint8))  # sets memory up, too
         if first["probabilities"].shape != (1, len(model.class_names)):
             raise ValueError("The model's output does not fit its categories.")
-        known = Scope.from_file(bundle.paths[bundles.SCOPE]) if bundles.SCOPE in bundle.paths else None
+        known = (
+            OutOfDistributionDetector.from_file(bundle.paths[bundles.SCOPE]) if bundles.SCOPE in bundle.paths else None
+        )
         if known and known.learned.shape[1] != first["features"].shape[1]:
             raise ValueError("The model's scope does not fit its feature vectors.")
     except (RuntimeError, ValueError, KeyError) as error:

@@ -31,7 +31,7 @@ CROPS = (1.0, 0.8, 0.65)  # test-time augmentation: near things in the middle co
 SPARE = 2.0  # what is scaled down by a decoder keeps so many pixels for each that the model sees
 
 
-def least_side(size: int, *, crops: Sequence[float] = WHOLE) -> int:
+def min_side_for(size: int, *, crops: Sequence[float] = WHOLE) -> int:
     """Return how long the shorter side of a picture has to be at least, in pixels, if it is to be scaled down before.
 
     Args:
@@ -40,7 +40,7 @@ def least_side(size: int, *, crops: Sequence[float] = WHOLE) -> int:
     return math.ceil(SPARE * size / min(crops))
 
 
-def prepare(image: Image.Image, size: int, *, crop: float = 1.0) -> np.ndarray:
+def crop_and_scale(image: Image.Image, size: int, *, crop: float = 1.0) -> np.ndarray:
     """Return the centre of a picture as uint8 pixels, shape (size, size, 3).
 
     Args:
@@ -57,14 +57,14 @@ def prepare(image: Image.Image, size: int, *, crop: float = 1.0) -> np.ndarray:
     return np.asarray(square.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
-def read(data: bytes, size: int) -> np.ndarray:
+def read_pixels(data: bytes, size: int) -> np.ndarray:
     """Return what a model sees of a stored picture, as `prepare`. Raises OSError if the bytes are damaged."""
-    return prepare(images.load(data, least_side=least_side(size)), size)
+    return crop_and_scale(images.decode_stored(data, least_side=min_side_for(size)), size)
 
 
-def prepare_batch(upright: Sequence[Image.Image], size: int, *, crops: Sequence[float] = WHOLE) -> np.ndarray:
+def crop_batch(upright: Sequence[Image.Image], size: int, *, crops: Sequence[float] = WHOLE) -> np.ndarray:
     """Return all crops of all pictures, shape (len(upright) * len(crops), size, size, 3): a picture's crops adjoin."""
     pixels = np.empty((len(upright) * len(crops), size, size, 3), dtype=np.uint8)
     for place, (image, crop) in enumerate((image, crop) for image in upright for crop in crops):
-        pixels[place] = prepare(image, size, crop=crop)
+        pixels[place] = crop_and_scale(image, size, crop=crop)
     return pixels

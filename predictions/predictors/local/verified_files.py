@@ -9,11 +9,11 @@ from django.conf import settings
 from django.core.files.storage import FileSystemStorage, Storage
 
 
-class Tampered(Exception):
+class DigestMismatch(Exception):
     """A file's content does not have the digest that it should have."""
 
 
-def verified(storage: Storage, name: str, sha256: str) -> Path:
+def verified_path(storage: Storage, name: str, sha256: str) -> Path:
     """Return a local path whose content has this SHA-256.
 
     A storage on disk is read where it is. Of a remote one a copy is kept under `DATA_DIR/cache/models`, named by its
@@ -26,24 +26,24 @@ def verified(storage: Storage, name: str, sha256: str) -> Path:
     if not isinstance(storage, FileSystemStorage):
         return _cached(storage, name, sha256)
     path = Path(storage.path(name))
-    if sha256_of(path) != sha256:
-        raise Tampered(name)
+    if file_sha256(path) != sha256:
+        raise DigestMismatch(name)
     return path
 
 
-def sha256_of(path: Path) -> str:
+def file_sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def cache_folder(kind: str) -> Path:
+def cache_directory(kind: str) -> Path:
     """Return the folder for one kind of copies that may be deleted at any time."""
     folder = Path(settings.DATA_DIR) / "cache" / kind
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
 
-def write_whole(path: Path, data: bytes) -> Path:
+def write_atomically(path: Path, data: bytes) -> Path:
     """Write a file that other processes see whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".writing-")
@@ -58,13 +58,13 @@ def write_whole(path: Path, data: bytes) -> Path:
 
 
 def _cached(storage: Storage, name: str, sha256: str) -> Path:
-    path = cache_folder("models") / f"{sha256}{Path(name).suffix}"
-    if path.exists() and sha256_of(path) == sha256:
+    path = cache_directory("models") / f"{sha256}{Path(name).suffix}"
+    if path.exists() and file_sha256(path) == sha256:
         return path
     if not storage.exists(name):
         raise FileNotFoundError(name)
     with storage.open(name) as file:
         data = file.read()
     if hashlib.sha256(data).hexdigest() != sha256:
-        raise Tampered(name)
-    return write_whole(path, data)
+        raise DigestMismatch(name)
+    return write_atomically(path, data)

@@ -5,7 +5,7 @@ from django.core.management.base import CommandError, CommandParser
 from common.errors import DomainError
 from predictions import categories
 from training.data import picture_import
-from training.management.terminal import Bar
+from training.management.terminal import TerminalProgress
 from training.management.training_command import TrainingCommand
 
 
@@ -21,14 +21,14 @@ class Command(TrainingCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         project = self.project(options["project"])
-        bar = Bar(self.stdout)
+        bar = TerminalProgress(self.stdout)
         try:
-            category, is_new = categories.add(project, options["name"])
+            category, is_new = categories.add_category(project, options["name"])
             self.stdout.write(f"Category {category.name}: {'added' if is_new else 'there already'}")
             if options["images"]:
                 report = picture_import.import_folder(project, category, options["images"], progress=bar)
                 bar.close()
-                self.tell_import(report)
+                self.print_import_report(report)
         except DomainError as error:
             raise CommandError(str(error)) from error
         finally:

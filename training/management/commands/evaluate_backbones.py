@@ -12,9 +12,9 @@ from common.errors import DomainError
 from training import backbones, plots
 from training.backbones import imagenet
 from training.backbones.base import Backbone
-from training.management.terminal import MOST_ROWS, Bar
+from training.management.terminal import MAX_ROWS, TerminalProgress
 from training.studies import learning_curves, ood_detection, trained_networks
-from training.studies.learning_curves import Answer, Collection, Curve, StudyRefused
+from training.studies.learning_curves import DrawResult, LabelledPictures, LearningCurve, StudyRefused
 
 PER_CLASS = (5, 10, 20, 50)
 SEEDS = 5
@@ -35,8 +35,8 @@ class Command(BaseCommand):
             metavar="NAME",
             nargs="+",
             action="extend",
-            choices=backbones.names(),
-            help=f"One or more of: {', '.join(backbones.names())}. Without: bundled, and those whose weights lie in "
+            choices=backbones.backbone_names(),
+            help=f"One or more of: {', '.join(backbones.backbone_names())}. Without: bundled, and those whose weights lie in "
             "CLASSIFR_WEIGHTS_DIR. scratch learns a network for every draw, which takes minutes each.",
         )
         parser.add_argument(
@@ -65,59 +65,64 @@ class Command(BaseCommand):
         plot = options["plot"]
         if plot and plot.suffix != ".svg":
             raise CommandError(f"{plot} does not end with .svg, and that is what is drawn.")
-        names = list(dict.fromkeys(options["backbone"] or ["bundled", *imagenet.at_hand()]))
-        bar = Bar(self.stderr)
-        told: list[ood_detection.Figures] = []
+        names = list(dict.fromkeys(options["backbone"] or ["bundled", *imagenet.available_offline()]))
+        bar = TerminalProgress(self.stderr)
+        told: list[ood_detection.OodFigures] = []
         try:
-            found = [backbones.get(name) for name in names if name != backbones.SCRATCH]
+            found = [backbones.load(name) for name in names if name != backbones.SCRATCH]
             with tempfile.TemporaryDirectory(prefix="classifr-study-") as folder:
-                collection = learning_curves.gather(options["directory"], Path(folder), bar)
-                numbers = learning_curves.possible(collection, options["per_class"])
+                collection = learning_curves.collect_pictures(options["directory"], Path(folder), bar)
+                numbers = learning_curves.usable_sizes(collection, options["per_class"])
                 self._tell(collection, set(options["per_class"]) - set(numbers))
                 curves = []
                 for backbone in found:
                     curves += self._curves(backbone, collection, numbers, options, bar)
                 others = self._others(options["out_of_scope"], Path(folder), bar)
                 for backbone in found if others else []:
-                    told += ood_detection.measure(backbone, collection, others, max(numbers), options["seeds"], bar)
+                    told += ood_detection.measure_ood(backbone, collection, others, max(numbers), options["seeds"], bar)
                 if backbones.SCRATCH in names:
                     self._announce("scratch", numbers, options, bar)
-                    curves.append(trained_networks.scratch(collection, numbers, options["seeds"], bar))
+                    curves.append(trained_networks.scratch_curve(collection, numbers, options["seeds"], bar))
         except (DomainError, StudyRefused) as error:
             raise CommandError(str(error)) from error
         finally:
             bar.close()
-        self.stdout.write(report(collection, curves, options["seeds"]))
+        self.stdout.write(curves_as_markdown(collection, curves, options["seeds"]))
         if plot:
             self._draw(plot, options["directory"].name, curves)
         if told:
-            self.stdout.write("\n" + scope_report(told, max(numbers)))
+            self.stdout.write("\n" + ood_as_markdown(told, max(numbers)))
 
-    def _others(self, directories: Sequence[Path], folder: Path, bar: Bar) -> dict[str, Collection]:
+    def _others(self, directories: Sequence[Path], folder: Path, bar: TerminalProgress) -> dict[str, LabelledPictures]:
         """Gather the folders of other things, each under its name."""
         found = {}
         for place, directory in enumerate(directories):
             own = folder / f"outside-{place}"
             own.mkdir()
-            found[directory.name] = learning_curves.gather(directory, own, bar, fewest=1)
+            found[directory.name] = learning_curves.collect_pictures(directory, own, bar, fewest=1)
         return found
 
     def _curves(
-        self, backbone: Backbone, collection: Collection, numbers: Sequence[int], options: dict[str, Any], bar: Bar
-    ) -> list[Curve]:
+        self,
+        backbone: Backbone,
+        collection: LabelledPictures,
+        numbers: Sequence[int],
+        options: dict[str, Any],
+        bar: TerminalProgress,
+    ) -> list[LearningCurve]:
         bar.close()
         self.stderr.write(f"{backbone.name}:")
-        curves = [learning_curves.frozen(backbone, collection, numbers, options["seeds"], bar)]
+        curves = [learning_curves.frozen_curve(backbone, collection, numbers, options["seeds"], bar)]
         if options["fine_tune"]:
             self._announce(f"{backbone.name}, fine-tuned,", numbers, options, bar)
-            curves.append(trained_networks.fine_tuned(backbone, collection, numbers, options["seeds"], bar))
+            curves.append(trained_networks.fine_tuned_curve(backbone, collection, numbers, options["seeds"], bar))
         return curves
 
-    def _announce(self, who: str, numbers: Sequence[int], options: dict[str, Any], bar: Bar) -> None:
+    def _announce(self, who: str, numbers: Sequence[int], options: dict[str, Any], bar: TerminalProgress) -> None:
         bar.close()
         self.stderr.write(f"{who} learns {len(numbers) * options['seeds']} networks: this is slow.")
 
-    def _draw(self, file: Path, title: str, curves: Sequence[Curve]) -> None:
+    def _draw(self, file: Path, title: str, curves: Sequence[LearningCurve]) -> None:
         points = {
             curve.backbone: {n: statistics.mean(answer.accuracy for answer in curve.answers[n]) for n in curve.answers}
             for curve in curves
@@ -127,11 +132,11 @@ class Command(BaseCommand):
         )
         self.stderr.write(f"Drawn: {file}")
 
-    def _tell(self, collection: Collection, impossible: set[int]) -> None:
+    def _tell(self, collection: LabelledPictures, impossible: set[int]) -> None:
         """Say what is not measured, and why."""
-        for line in collection.left_out[:MOST_ROWS]:
+        for line in collection.left_out[:MAX_ROWS]:
             self.stderr.write(f"Left out: {line}")
-        if (more := len(collection.left_out) - MOST_ROWS) > 0:
+        if (more := len(collection.left_out) - MAX_ROWS) > 0:
             self.stderr.write(f"Left out: {more} more")
         if impossible:
             name, size = collection.smallest()
@@ -139,7 +144,7 @@ class Command(BaseCommand):
             self.stderr.write(f"Not measured: {skipped} per category, as {name} has {size} pictures in all.")
 
 
-def report(collection: Collection, curves: Sequence[Curve], seeds: int) -> str:
+def curves_as_markdown(collection: LabelledPictures, curves: Sequence[LearningCurve], seeds: int) -> str:
     """Return the figures as Markdown: a row per backbone, a column per number of pictures, then the time per step."""
     numbers = list(curves[0].answers)
     headings = ["backbone", "features", *(f"{number} per category" for number in numbers), *STEPS]
@@ -156,7 +161,7 @@ def report(collection: Collection, curves: Sequence[Curve], seeds: int) -> str:
     return "\n".join(lines)
 
 
-def scope_report(told: Sequence[ood_detection.Figures], per_class: int) -> str:
+def ood_as_markdown(told: Sequence[ood_detection.OodFigures], per_class: int) -> str:
     """Return as Markdown how well pictures of other things are told: a row per backbone and folder."""
     headings = ["backbone", "out of scope", "AUROC, nearness", "AUROC, probability", "refused", "refused of its own"]
     lines = [_row(headings), _row(["---", "---", *["--:"] * (len(headings) - 2)])]
@@ -180,20 +185,20 @@ def _mean(values: Sequence[float | None]) -> str:
     return f"{statistics.mean(known):.3f}{spread}"
 
 
-def _cells(curve: Curve, numbers: Sequence[int]) -> list[str]:
+def _cells(curve: LearningCurve, numbers: Sequence[int]) -> list[str]:
     cells = [curve.backbone, str(curve.features)]
     cells += [_accuracy(curve.answers[number]) if number in curve.answers else ABSENT for number in numbers]
     return cells + _times(curve, curve.answers.get(numbers[-1], []))
 
 
-def _accuracy(answers: Sequence[Answer]) -> str:
+def _accuracy(answers: Sequence[DrawResult]) -> str:
     accuracies = [answer.accuracy for answer in answers]
     spread = f" ± {statistics.stdev(accuracies):.3f}" if len(accuracies) > 1 else ""
     error = statistics.mean(answer.calibration_error for answer in answers)
     return f"{statistics.mean(accuracies):.3f}{spread} ({error:.3f})"
 
 
-def _times(curve: Curve, answers: Sequence[Answer]) -> list[str]:
+def _times(curve: LearningCurve, answers: Sequence[DrawResult]) -> list[str]:
     looking = ABSENT if curve.milliseconds is None else f"{curve.milliseconds:.1f} ms"
     if not answers:
         return [looking, *[ABSENT] * (len(STEPS) - 1)]

@@ -4,7 +4,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from common.errors import DomainError
 from training.data import picture_import
-from training.management.terminal import Bar, ProjectCommand
+from training.management.terminal import ProjectCommand, TerminalProgress
 
 
 class Command(ProjectCommand):
@@ -16,14 +16,14 @@ class Command(ProjectCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         project = self.project(options["project"])
-        bar = Bar(self.stdout)
+        bar = TerminalProgress(self.stdout)
         try:
             report = picture_import.import_folder(project, None, options["directory"], progress=bar)
         except DomainError as error:
             raise CommandError(str(error)) from error
         finally:
             bar.close()
-        self.tell_import(report)
+        self.print_import_report(report)
         for category in project.categories.filter(name__in=report.taken):
             if warning := picture_import.few_pictures_warning(category):
                 self.stdout.write(self.style.WARNING(warning))

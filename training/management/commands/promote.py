@@ -22,7 +22,7 @@ class Command(ProjectCommand):
             known = ", ".join(str(each.number) for each in project.model_versions.all()) or "none"
             raise CommandError(f"There is no version {options['number']} in {project.slug}. There are: {known}")
         try:
-            promotion.promote(version, by=None, reason=options["reason"])
+            promotion.promote_version(version, by=None, reason=options["reason"])
         except DomainError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(self.style.SUCCESS(f"Version {version.number} of {project.slug} is live now."))

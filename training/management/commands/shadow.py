@@ -3,12 +3,12 @@ from typing import Any
 from django.core.management.base import CommandError, CommandParser
 
 from common.errors import DomainError
-from predictions import registry, shadows
+from predictions import registry, shadow_deployment
 from predictions.models import ModelVersion, Project
 from training.evaluation import shadow_comparison
-from training.evaluation.shadow_comparison import Evidence
-from training.evaluation.significance import Tally
-from training.management.terminal import ProjectCommand, table
+from training.evaluation.shadow_comparison import ShadowComparison
+from training.evaluation.significance import PairedOutcomes
+from training.management.terminal import ProjectCommand, format_table
 
 
 class Command(ProjectCommand):
@@ -25,11 +25,11 @@ class Command(ProjectCommand):
         project = self.project(options["project"])
         try:
             if options["off"]:
-                shadows.stop(project, by=None)
+                shadow_deployment.stop_shadow(project, by=None)
                 self.stdout.write(self.style.SUCCESS(f"No model of {project.slug} runs in shadow any more."))
             elif options["number"] is not None:
                 version = self._version(project, options["number"])
-                shadows.start(version, by=None)
+                shadow_deployment.start_shadow(version, by=None)
                 self.stdout.write(self.style.SUCCESS(f"Version {version.number} of {project.slug} runs in shadow now."))
             else:
                 self._report(project)
@@ -44,16 +44,16 @@ class Command(ProjectCommand):
         return version
 
     def _report(self, project: Project) -> None:
-        current, live = shadows.current(project), registry.live(project)
+        current, live = shadow_deployment.shadow_version(project), registry.live_version(project)
         self.stdout.write(f"Live: {_named(live)}. In shadow: {_named(current)}.")
-        version = shadows.last(project)
-        against = shadow_comparison.compared_with(version) if version else None
+        version = shadow_deployment.last_shadow_version(project)
+        against = shadow_comparison.live_version_during(version) if version else None
         if version is None or against is None:
             self.stdout.write("Nothing was compared yet.")
             return
-        self._tell(shadow_comparison.evidence(version, against))
+        self._tell(shadow_comparison.compare_shadow(version, against))
 
-    def _tell(self, found: Evidence) -> None:
+    def _tell(self, found: ShadowComparison) -> None:
         self.stdout.write(f"Version {found.shadow.number} in shadow of version {found.live.number}:")
         if found.agreement is not None and found.agreement_between is not None:
             low, high = found.agreement_between
@@ -68,7 +68,7 @@ class Command(ProjectCommand):
                 _row("reviewers' decisions", found.by_decisions),
                 _row("both together", found.together),
             ]
-            self.stdout.write(table(headings, rows))
+            self.stdout.write(format_table(headings, rows))
         if found.learned_from:
             self.stdout.write(f"Left out, because one of the two has learned from them: {found.learned_from} pictures")
         for reason, count in found.silent:
@@ -80,7 +80,7 @@ def _named(version: ModelVersion | None) -> str:
     return f"version {version.number}" if version else "none"
 
 
-def _row(name: str, counts: Tally) -> list[str]:
+def _row(name: str, counts: PairedOutcomes) -> list[str]:
     figures = (
         counts.count,
         counts.first_right,

@@ -9,7 +9,7 @@ import numpy as np
 from django.utils.translation import gettext as _
 from PIL import Image
 
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from training.data import decoding
 from training.trainers.base import Example
 
@@ -24,7 +24,7 @@ Labelled = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
-class Pictures:
+class PicturePixels:
     """Prepared pixels of the examples that have a picture, uint8 (N, S, S, 3), one split after the other.
 
     They lie in a temporary file, not in memory: 10,000 pictures of 224 pixels are 1.5 GB.
@@ -41,7 +41,7 @@ class Pictures:
         return self.pixels[rows[0] : rows[-1] + 1] if rows else self.pixels[:0], np.array(labels, dtype=np.int64)
 
 
-def read(examples: Sequence[Example], size: int, progress: Progress = silent) -> Pictures:
+def load_picture_pixels(examples: Sequence[Example], size: int, progress: Progress = no_progress) -> PicturePixels:
     """Return the prepared pixels of the examples whose picture is kept and can be read."""
     pictured = sorted((each for each in examples if each.read is not None), key=lambda each: (each.split, each.sha256))
     reads = {each.sha256: each.read for each in pictured if each.read is not None}
@@ -56,10 +56,10 @@ def read(examples: Sequence[Example], size: int, progress: Progress = silent) ->
             pixels[len(readable)] = decoded
             readable.append(example)
         progress(len(readable) + len(unread), len(pictured), _("Reading the pictures"))
-    return Pictures(readable, pixels[: len(readable)], unread)
+    return PicturePixels(readable, pixels[: len(readable)], unread)
 
 
-def augmented(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+def augment_batch(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Return a batch with every picture mirrored or not, cropped and scaled back, its colours changed; float32."""
     result = np.empty(pixels.shape, np.float32)
     for place, picture in enumerate(pixels):
@@ -85,7 +85,7 @@ def _recoloured(picture: np.ndarray, brightness: float, contrast: float, saturat
     return ((values - grey) * saturation + grey).clip(0, 255)
 
 
-def shuffled(train: Labelled, weights: np.ndarray, seed: int) -> "keras.utils.PyDataset":
+def shuffled_batches(train: Labelled, weights: np.ndarray, seed: int) -> "keras.utils.PyDataset":
     """Return shuffled, augmented batches. Each depends on seed, epoch and place only, however often it is asked for."""
     import keras
 
@@ -103,7 +103,7 @@ def shuffled(train: Labelled, weights: np.ndarray, seed: int) -> "keras.utils.Py
             order = np.random.default_rng([seed, self.number]).permutation(len(labels))
             rows = order[place * BATCH : (place + 1) * BATCH]
             rng = np.random.default_rng([seed, self.number, place])
-            return augmented(pixels[rows], rng), labels[rows], weights[rows]
+            return augment_batch(pixels[rows], rng), labels[rows], weights[rows]
 
         def on_epoch_end(self) -> None:
             self.number += 1
@@ -111,7 +111,7 @@ def shuffled(train: Labelled, weights: np.ndarray, seed: int) -> "keras.utils.Py
     return Batches()
 
 
-def plain(labelled: Labelled) -> "keras.utils.PyDataset":
+def plain_batches(labelled: Labelled) -> "keras.utils.PyDataset":
     """Return the pictures as they are, in batches."""
     import keras
 

@@ -16,7 +16,7 @@ import numpy as np
 
 from predictions.predictors.local import verified_files
 from training.backbones.base import Backbone
-from training.backbones.keras_session import import_quietly
+from training.backbones.keras_session import import_keras_quietly
 from training.trainers.local.head import Head
 from training.trainers.local.losses import SOFTMAX
 
@@ -27,7 +27,7 @@ LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "numpy",
 NO_TIME = (1980, 1, 1, 0, 0, 0)
 
 
-def libraries() -> dict[str, str]:
+def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that make a model what it is."""
     found = {}
     for name in LIBRARIES:
@@ -38,7 +38,7 @@ def libraries() -> dict[str, str]:
     return found
 
 
-def assemble(backbone: "keras.Model", head: Head | None, input_size: int) -> "keras.Model":
+def build_serving_model(backbone: "keras.Model", head: Head | None, input_size: int) -> "keras.Model":
     """Return the model that is served: uint8 pixels in, `features` and (with a head) `probabilities` out."""
     import keras
     from keras import layers
@@ -58,7 +58,7 @@ def assemble(backbone: "keras.Model", head: Head | None, input_size: int) -> "ke
     return model
 
 
-def compiled(model: "keras.Model") -> bytes:
+def export_litert(model: "keras.Model") -> bytes:
     """Return the LiteRT export of a model, with a free batch size."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
@@ -66,7 +66,7 @@ def compiled(model: "keras.Model") -> bytes:
         return path.read_bytes()
 
 
-def saved(model: "keras.Model") -> bytes:
+def save_reproducibly(model: "keras.Model") -> bytes:
     """Return the model as a `.keras` file that is the same, byte for byte, for the same model.
 
     Keras writes the time of saving and memory addresses into it; both are replaced.
@@ -84,24 +84,26 @@ def saved(model: "keras.Model") -> bytes:
     return buffer.getvalue()
 
 
-def compiled_backbone(backbone: Backbone) -> Path:
+def export_backbone(backbone: Backbone) -> Path:
     """Return a local file with the export of a backbone alone; made once per machine and digest."""
-    path = verified_files.cache_folder("backbones") / f"{backbone.digest}.tflite"
+    path = verified_files.cache_directory("backbones") / f"{backbone.digest}.tflite"
     if not path.exists():
-        fresh_session()
-        verified_files.write_whole(path, compiled(assemble(backbone.build(), None, backbone.input_size)))
+        reset_keras_session()
+        verified_files.write_atomically(
+            path, export_litert(build_serving_model(backbone.build(), None, backbone.input_size))
+        )
     return path
 
 
-def fresh_session() -> None:
+def reset_keras_session() -> None:
     """Start naming layers anew, so that the second model of a process is named as the first was."""
-    import_quietly()
+    import_keras_quietly()
     import keras
 
     keras.utils.clear_session()
 
 
-def weights_digest_bytes(network: "keras.Model") -> bytes:
+def weights_bytes(network: "keras.Model") -> bytes:
     """Return all weights of a network in order, for a digest."""
     return b"".join(np.ascontiguousarray(array).tobytes() for array in network.get_weights())
 

@@ -10,14 +10,14 @@ import numpy as np
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from common.processes import usable_cores
+from common.processes import usable_core_count
 from common.progress import Progress
 from common.stages import stage
 from predictions.predictors.local import bundles
-from predictions.predictors.local.engine import Engine
+from predictions.predictors.local.engine import LiteRtEngine
 from training import backbones
 from training.data import examples
-from training.data.decoding import Read
+from training.data.decoding import PictureReader
 from training.features import cache
 from training.trainers.base import Example, TrainingTask
 from training.trainers.local import export, head
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Seen:
+class FeatureSet:
     """What the backbone made of the examples."""
 
     network: "keras.Model"
@@ -37,24 +37,24 @@ class Seen:
     notes: Sequence[str] = ()
 
 
-def look(name: str, task: TrainingTask, progress: Progress) -> Seen:
+def extract_features(name: str, task: TrainingTask, progress: Progress) -> FeatureSet:
     """Return what a backbone makes of a task's examples; `scratch` learns on their pictures first."""
     return (_learn_and_look if name == backbones.SCRATCH else _look)(name, task, progress)
 
 
-def _look(name: str, task: TrainingTask, progress: Progress) -> Seen:
+def _look(name: str, task: TrainingTask, progress: Progress) -> FeatureSet:
     """Have a frozen backbone look at the examples that it has not seen before."""
     progress(0, 1, _("Preparing the backbone"))
-    backbone = backbones.get(name, task.parameters)
-    extraction = cache.extract(
+    backbone = backbones.load(name, task.parameters)
+    extraction = cache.load_or_extract(
         cache.FeatureCache(backbone.digest),
         {example.sha256: example.read for example in task.examples},
-        lambda: Engine(export.compiled_backbone(backbone), threads=usable_cores()),
+        lambda: LiteRtEngine(export.export_backbone(backbone), threads=usable_core_count()),
         progress,
     )
     progress(1, 1, _("Preparing the model"))
-    export.fresh_session()
-    return Seen(
+    export.reset_keras_session()
+    return FeatureSet(
         network=backbone.build(),
         backbone={"name": name, "digest": backbone.digest, "frozen": True},
         vectors=extraction.vectors,
@@ -62,16 +62,16 @@ def _look(name: str, task: TrainingTask, progress: Progress) -> Seen:
     )
 
 
-def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> Seen:
+def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> FeatureSet:
     """Train a network on the examples' own pictures, then have it look at them."""
     from training.backbones import scratch
 
-    pixels, unread = examples.pixels(task.examples, scratch.INPUT_SIZE, stage(progress, 0, 15))
+    pixels, unread = examples.load_pixels(task.examples, scratch.INPUT_SIZE, stage(progress, 0, 15))
     usable = [example for example in task.examples if example.sha256 in pixels]
     examples.check_categories(task, usable)
-    train, validation = (examples.split(task, usable, pixels, which) for which in ("train", "validation"))
-    export.fresh_session()
-    learned = scratch.learn(
+    train, validation = (examples.split_arrays(task, usable, pixels, which) for which in ("train", "validation"))
+    export.reset_keras_session()
+    learned = scratch.train_network(
         train,
         validation,
         head.balanced_weights(train[1], len(task.class_names)),
@@ -80,26 +80,26 @@ def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> Seen:
         epochs=int(task.parameters.get("epochs") or scratch.EPOCHS),
         watch=stage(progress, 15, 95),
     )
-    digest = hashlib.sha256(export.weights_digest_bytes(learned.network)).hexdigest()[:32]
-    rows = cache.of_network(learned.network, np.stack(list(pixels.values())))
+    digest = hashlib.sha256(export.weights_bytes(learned.network)).hexdigest()[:32]
+    rows = cache.extract_with_keras(learned.network, np.stack(list(pixels.values())))
     backbone = {"name": name, "digest": digest, "frozen": False}
-    return Seen(learned.network, backbone, dict(zip(pixels, rows, strict=True)), learned.curves, _unread(unread))
+    return FeatureSet(learned.network, backbone, dict(zip(pixels, rows, strict=True)), learned.curves, _unread(unread))
 
 
-def vectors(bundle: bundles.Bundle, shown: Sequence[Example], progress: Progress) -> cache.Vectors:
+def vectors_for_bundle(bundle: bundles.ModelBundle, shown: Sequence[Example], progress: Progress) -> cache.Vectors:
     """Return the feature vectors of those examples that have a picture or, with a frozen backbone, a kept vector."""
-    engine = partial(Engine, bundle.paths[bundles.COMPILED_MODEL], threads=usable_cores())
+    engine = partial(LiteRtEngine, bundle.paths[bundles.COMPILED_MODEL], threads=usable_core_count())
     pictures = {example.sha256: example.read for example in shown}
     backbone = bundle.manifest["backbone"]
     if backbone["frozen"]:
-        return cache.extract(cache.FeatureCache(backbone["digest"]), pictures, engine, progress).vectors
+        return cache.load_or_extract(cache.FeatureCache(backbone["digest"]), pictures, engine, progress).vectors
     return _computed(pictures, engine(), progress)
 
 
-def _computed(pictures: Mapping[str, Read | None], engine: Engine, progress: Progress) -> cache.Vectors:
+def _computed(pictures: Mapping[str, PictureReader | None], engine: LiteRtEngine, progress: Progress) -> cache.Vectors:
     readable = {sample: read for sample, read in pictures.items() if read is not None}
     vectors: cache.Vectors = {}
-    for samples, rows in cache.compute(readable, engine, {}, progress):
+    for samples, rows in cache.extract_batches(readable, engine, {}, progress):
         vectors.update(zip(samples, rows, strict=True))
     return vectors
 

@@ -17,14 +17,14 @@ import numpy as np
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from common.progress import Progress, silent
+from common.progress import Progress, no_progress
 from common.stages import stage
 from training import backbones
 from training.features import cache
 from training.trainers.base import Example, TrainingFailed, TrainingTask
 from training.trainers.local import augmentation
-from training.trainers.local.augmentation import Labelled, Pictures
-from training.trainers.local.head import FEWEST_TO_CHOOSE, Head, balanced_weights, cross_entropy, fit_temperature
+from training.trainers.local.augmentation import Labelled, PicturePixels
+from training.trainers.local.head import MIN_TO_CHOOSE, Head, balanced_weights, cross_entropy, fit_temperature
 
 if TYPE_CHECKING:
     import keras
@@ -39,7 +39,7 @@ Watch = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
-class Tuned:
+class FineTunedNetwork:
     """A head that fits the network as it is now, calibrated; and a value per epoch for each curve."""
 
     head: Head
@@ -49,7 +49,7 @@ class Tuned:
 
 
 @dataclass(frozen=True)
-class Improvement:
+class FineTuningResult:
     """What came of fine-tuning. Unless it was better, only curves and notes mean anything."""
 
     better: bool
@@ -61,7 +61,7 @@ class Improvement:
     notes: Sequence[str]
 
 
-def check(task: TrainingTask, backbone: str) -> None:
+def check_can_fine_tune(task: TrainingTask, backbone: str) -> None:
     """Refuse, before any work, what cannot be fine-tuned.
 
     Raises:
@@ -85,24 +85,24 @@ def _check_pictures(class_names: Sequence[str], pictured: Sequence[Example]) -> 
             % {"names": ", ".join(missing)}
         )
     count = sum(example.split == "validation" for example in pictured)
-    if count < FEWEST_TO_CHOOSE:
+    if count < MIN_TO_CHOOSE:
         raise TrainingFailed(
             _(
                 "Fine-tuning needs at least %(fewest)d validation pictures, to know when to stop, and there are "
                 "%(count)d. Add pictures, or start the run without fine-tuning."
             )
-            % {"fewest": FEWEST_TO_CHOOSE, "count": count}
+            % {"fewest": MIN_TO_CHOOSE, "count": count}
         )
 
 
-def improve(
+def fine_tune_if_better(
     task: TrainingTask,
     network: "keras.Model",
     head: Head,
     frozen: cache.Vectors,
     examples: Sequence[Example],
-    progress: Progress = silent,
-) -> Improvement:
+    progress: Progress = no_progress,
+) -> FineTuningResult:
     """Fine-tune a network, and give it its weights back unless that lowered the loss on the same validation pictures.
 
     Args:
@@ -112,10 +112,10 @@ def improve(
         frozen: the network's feature vectors of the examples as it is.
         examples: of the train and the validation split; those without a picture are left out.
     """
-    shown = augmentation.read(examples, int(network.input_shape[1]), stage(progress, 0, 10))
+    shown = augmentation.load_picture_pixels(examples, int(network.input_shape[1]), stage(progress, 0, 10))
     _check_pictures(task.class_names, shown.examples)  # some may have turned out unreadable
     before = network.get_weights()
-    tuned = tune(
+    tuned = fine_tune(
         network,
         head,
         shown.split("train", task.class_names),
@@ -124,17 +124,17 @@ def improve(
         epochs=int(task.parameters.get("epochs") or EPOCHS),
         watch=stage(progress, 10, 100),
     )
-    found = vectors(network, shown)
+    found = tuned_vectors(network, shown)
     loss_before = _validation_loss(head, frozen, shown.examples, task.class_names)
     loss_after = _validation_loss(tuned.head, found, shown.examples, task.class_names)
     better = loss_after < loss_before
     if not better:
         network.set_weights(before)
     told = _notes(tuned, loss_before, loss_after, without=len(examples) - len(shown.examples))
-    return Improvement(better, tuned.head, loss_after, found, shown.examples, tuned.curves, told)
+    return FineTuningResult(better, tuned.head, loss_after, found, shown.examples, tuned.curves, told)
 
 
-def tune(
+def fine_tune(
     network: "keras.Model",
     head: Head,
     train: Labelled,
@@ -143,7 +143,7 @@ def tune(
     seed: int,
     epochs: int = EPOCHS,
     watch: Watch = lambda done, total, note: None,
-) -> Tuned:
+) -> FineTunedNetwork:
     """Let the top of the network learn, and leave it with the weights of the best epoch.
 
     Args:
@@ -166,12 +166,12 @@ def tune(
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
-    batches = augmentation.shuffled(train, balanced_weights(train[1], len(head.bias)), seed)
+    batches = augmentation.shuffled_batches(train, balanced_weights(train[1], len(head.bias)), seed)
     watcher = _Watcher(watch, epochs, len(batches))
     stopping = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
     history = model.fit(
         batches,
-        validation_data=augmentation.plain(validation),
+        validation_data=augmentation.plain_batches(validation),
         epochs=epochs,
         verbose=0,
         callbacks=[
@@ -181,10 +181,10 @@ def tune(
     ).history
     network.trainable = False
     kernel, bias = model.get_layer("tuned_head").get_weights()
-    held = augmentation.plain(validation)
+    held = augmentation.plain_batches(validation)
     logits = np.concatenate([np.asarray(model.predict_on_batch(held[place][0])) for place in range(len(held))])
     found = Head(kernel, bias, fit_temperature(logits.astype(np.float64), validation[1]))
-    return Tuned(found, _curves(history), int(stopping.best_epoch) + 1, len(history["loss"]))
+    return FineTunedNetwork(found, _curves(history), int(stopping.best_epoch) + 1, len(history["loss"]))
 
 
 def unfreeze_top(network: "keras.Model") -> None:
@@ -199,13 +199,13 @@ def unfreeze_top(network: "keras.Model") -> None:
         layer.trainable = id(layer) in top
 
 
-def vectors(network: "keras.Model", shown: Pictures) -> cache.Vectors:
+def tuned_vectors(network: "keras.Model", shown: PicturePixels) -> cache.Vectors:
     """Return what the network makes of every picture, kept nowhere."""
-    rows = cache.of_network(network, shown.pixels)
+    rows = cache.extract_with_keras(network, shown.pixels)
     return dict(zip((example.sha256 for example in shown.examples), rows, strict=True))
 
 
-def _notes(tuned: Tuned, before: float, after: float, *, without: int) -> list[str]:
+def _notes(tuned: FineTunedNetwork, before: float, after: float, *, without: int) -> list[str]:
     """Return what the run says of it: the validation losses of the head alone and after, and what was not used."""
     values = {"before": before, "after": after, "best": tuned.best_epoch, "epochs": tuned.epochs}
     if not after < before:
@@ -228,7 +228,7 @@ def _notes(tuned: Tuned, before: float, after: float, *, without: int) -> list[s
     return lines
 
 
-def digest(network: "keras.Model", backbone_digest: str) -> str:
+def tuned_digest(network: "keras.Model", backbone_digest: str) -> str:
     """Return the digest of a tuned network: never that of the frozen one that it came from."""
     found = hashlib.sha256(f"fine-tuned from {backbone_digest}\n".encode())
     for array in network.get_weights():

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from common.processes import usable_cores
+from common.processes import usable_core_count
 from training.trainers.local import losses
 from training.trainers.local.losses import SOFTMAX
 
 L2_GRID = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)  # strong to weak: each fit starts from the one before
 L2_DEFAULT = 1e-2
 ITERATIONS = 200
-FEWEST_TO_CHOOSE = 10  # validation samples below which choosing would be guessing
+MIN_TO_CHOOSE = 10  # validation samples below which choosing would be guessing
 ONE_THREAD_BELOW = 50_000_000  # products per pass; smaller ones lose more by handing work to threads than they gain
 TEMPERATURES = (0.25, 8.0)
 
@@ -66,7 +66,7 @@ class Head:
 
 
 @dataclass(frozen=True)
-class Fit:
+class RegularisationFit:
     """What one fit found, and how it came there."""
 
     head: Head
@@ -77,12 +77,12 @@ class Fit:
 
 
 @dataclass(frozen=True)
-class Learned:
+class FittedHead:
     """The chosen head, calibrated, and what it was chosen from."""
 
     head: Head
     l2: float
-    fits: Sequence[Fit]
+    fits: Sequence[RegularisationFit]
     losses: Sequence[float]
     validation_losses: Sequence[float]
     validation_loss: float | None = None
@@ -95,7 +95,7 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     return (len(labels) / (present * np.maximum(counts, 1)))[labels]
 
 
-def fitting_weights(labels: np.ndarray, classes: int) -> np.ndarray:
+def sample_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     """Return the weight of each example: balanced among classes that exclude each other, the same for all others.
 
     Independent probabilities are to be honest one by one, and weights would shift them all.
@@ -126,10 +126,10 @@ def loss_and_gradient(
 
 def cross_entropy(head: Head, features: np.ndarray, labels: np.ndarray) -> float:
     """Return the mean negative logarithm of the probability of the true class (of independent ones: of every class)."""
-    return float(losses.losses(head.logits(features) / head.temperature, labels).mean())
+    return float(losses.sample_losses(head.logits(features) / head.temperature, labels).mean())
 
 
-def learn(
+def fit_head(
     train: tuple[np.ndarray, np.ndarray],
     validation: tuple[np.ndarray, np.ndarray],
     classes: int,
@@ -137,7 +137,7 @@ def learn(
     grid: Sequence[float] = L2_GRID,
     iterations: int = ITERATIONS,
     watch: Watch = lambda done, total, note: None,
-) -> Learned:
+) -> FittedHead:
     """Fit a head for every strength of the grid, keep the one that does best on the validation split, calibrate it.
 
     With fewer than `FEWEST_TO_CHOOSE` validation samples one fit of default strength is made instead. The grid is left
@@ -149,13 +149,13 @@ def learn(
     """
     import scipy.optimize  # noqa: F401 (brings a BLAS of its own, which must be there before it can be limited)
 
-    choosing = len(validation[1]) >= FEWEST_TO_CHOOSE
+    choosing = len(validation[1]) >= MIN_TO_CHOOSE
     strengths = sorted(grid, reverse=True) if choosing else [L2_DEFAULT]
     scaler = _Scaler.of(train[0])
     features = scaler.apply(train[0])
     parameters = np.zeros((features.shape[1] + 1) * classes)
     fits = []
-    threads = 1 if features.size * classes < ONE_THREAD_BELOW else usable_cores()
+    threads = 1 if features.size * classes < ONE_THREAD_BELOW else usable_core_count()
     with threadpool_limits(threads, user_api="blas"):
         for place, l2 in enumerate(strengths):
             watch(place, len(strengths), f"{l2:g}")
@@ -168,10 +168,10 @@ def learn(
         head = replace(best.head, temperature=temperature)
         after = cross_entropy(head, *validation) if len(validation[1]) else None
     watch(len(strengths), len(strengths), "")
-    return Learned(head, best.l2, fits, best.losses, best.validation_losses, after)
+    return FittedHead(head, best.l2, fits, best.losses, best.validation_losses, after)
 
 
-def _best(fits: Sequence[Fit]) -> int:
+def _best(fits: Sequence[RegularisationFit]) -> int:
     return int(np.argmin([fit.validation_loss or np.inf for fit in fits]))
 
 
@@ -187,7 +187,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
         return 1.0
 
     def regret(log_temperature: float) -> float:
-        return float(losses.losses(logits / np.exp(log_temperature), labels).sum() + log_temperature**2 / 2)
+        return float(losses.sample_losses(logits / np.exp(log_temperature), labels).sum() + log_temperature**2 / 2)
 
     low, high = np.log(TEMPERATURES)
     from scipy.optimize import minimize_scalar  # a second to import, and every command would pay it
@@ -226,10 +226,10 @@ def _fit(
     l2: float,
     iterations: int,
     scaler: _Scaler,
-) -> tuple[Fit, np.ndarray]:
+) -> tuple[RegularisationFit, np.ndarray]:
     train_losses: list[float] = []
     validation_losses: list[float] = []
-    activation = losses.activation_of(train[1])
+    activation = losses.activation_for(train[1])
 
     def note(intermediate_result: object) -> None:
         train_losses.append(float(intermediate_result.fun))  # type: ignore[attr-defined]
@@ -242,7 +242,7 @@ def _fit(
     found = minimize(
         loss_and_gradient,
         start,
-        args=(*train, fitting_weights(train[1], classes), classes, l2),
+        args=(*train, sample_weights(train[1], classes), classes, l2),
         jac=True,
         method="L-BFGS-B",
         callback=note,
@@ -250,4 +250,4 @@ def _fit(
     )
     head = scaler.head(found.x, classes, activation)
     loss = cross_entropy(head, *validation) if len(validation[1]) else None
-    return Fit(head, l2, loss, train_losses, validation_losses), found.x
+    return RegularisationFit(head, l2, loss, train_losses, validation_losses), found.x

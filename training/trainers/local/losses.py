@@ -25,22 +25,22 @@ def probabilities(logits: np.ndarray, activation: str) -> np.ndarray:
     return sigmoid(logits) if activation == SIGMOID else np.exp(log_softmax(logits))
 
 
-def activation_of(labels: np.ndarray) -> str:
+def activation_for(labels: np.ndarray) -> str:
     """Return which of the two labels of this shape are for."""
     return SIGMOID if labels.ndim == 2 else SOFTMAX
 
 
-def losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
+def sample_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the negative log-likelihood of every sample, shape (N,): cross-entropy, with SIGMOID summed over K."""
-    if activation_of(labels) == SIGMOID:
+    if activation_for(labels) == SIGMOID:
         return (np.logaddexp(0, logits) - labels * logits).sum(axis=1)
     return -log_softmax(logits)[np.arange(len(labels)), labels]
 
 
 def losses_and_residuals(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return `losses` and their derivative by the logits, shape (N, K): probabilities minus what is true."""
-    if activation_of(labels) == SIGMOID:
-        return losses(logits, labels), sigmoid(logits) - labels
+    if activation_for(labels) == SIGMOID:
+        return sample_losses(logits, labels), sigmoid(logits) - labels
     log_probabilities = log_softmax(logits)
     rows = np.arange(len(labels))
     residuals = np.exp(log_probabilities)

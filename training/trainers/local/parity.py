@@ -7,18 +7,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from django.utils.translation import gettext as _
 
-from predictions.predictors.local.engine import Engine
+from predictions.predictors.local.engine import LiteRtEngine
 from training.trainers.base import TrainingFailed
 
 if TYPE_CHECKING:
     import keras
 
 TOLERANCE = 1e-4
-PICTURES = 32
+PARITY_PICTURES = 32
 
 
 @dataclass(frozen=True)
-class Parity:
+class ParityReport:
     """How far Keras and the engine were apart: `drawn` pictures are noise, for lack of real ones."""
 
     pictures: int
@@ -31,9 +31,9 @@ class Parity:
         return asdict(self)
 
 
-def check(
-    model: "keras.Model", engine: Engine, pixels: Sequence[np.ndarray], *, seed: int, exclusive: bool = True
-) -> Parity:
+def check_parity(
+    model: "keras.Model", engine: LiteRtEngine, pixels: Sequence[np.ndarray], *, seed: int, exclusive: bool = True
+) -> ParityReport:
     """Compare the two on these pictures, or on random ones where there are none.
 
     Where the categories are not `exclusive`, several may be first: one as probable, within TOLERANCE, is the same.
@@ -43,13 +43,13 @@ def check(
     """
     real = np.stack(pixels) if pixels else np.empty((0, engine.input_size, engine.input_size, 3), np.uint8)
     noise = np.random.default_rng(seed).integers(
-        0, 256, (0 if len(real) else PICTURES, engine.input_size, engine.input_size, 3), dtype=np.uint8
+        0, 256, (0 if len(real) else PARITY_PICTURES, engine.input_size, engine.input_size, 3), dtype=np.uint8
     )
     asked = np.concatenate([real, noise])
     keras_answers = np.asarray(model.predict_on_batch(asked)["probabilities"])
     engine_answers = engine.run(asked)["probabilities"]
     picked = np.take_along_axis(engine_answers, keras_answers.argmax(1)[:, None], axis=1)[:, 0]
-    result = Parity(
+    result = ParityReport(
         pictures=len(real),
         drawn=len(noise),
         same_top1=int((picked >= engine_answers.max(1) - (0 if exclusive else TOLERANCE)).sum()),

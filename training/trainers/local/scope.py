@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 
-from predictions.predictors.local.ood_detector import FEWEST_REFERENCES, NEIGHBOURS, Scope, unit
+from predictions.predictors.local.ood_detector import MIN_REFERENCES, NEIGHBOURS, OutOfDistributionDetector, unit_rows
 
 MOST = 4000  # vectors kept in a bundle: 4 MB at 512 features
 
 
-def learn(train: tuple[np.ndarray, np.ndarray], held_out: np.ndarray) -> Scope | None:
+def learn(train: tuple[np.ndarray, np.ndarray], held_out: np.ndarray) -> OutOfDistributionDetector | None:
     """Return the scope of a model, or None where too few were held out to say what is usual.
 
     The same vectors in the same order give the same bytes. Of more than MOST, evenly spread ones stay: they come sorted
@@ -20,13 +20,13 @@ def learn(train: tuple[np.ndarray, np.ndarray], held_out: np.ndarray) -> Scope |
             of 0 and 1.
         held_out: those of the validation split, shape (M, D).
     """
-    if len(held_out) < FEWEST_REFERENCES:
+    if len(held_out) < MIN_REFERENCES:
         return None
     scope = without_references(*train)
     return replace(scope, references=np.sort(scope.similarity(held_out)).astype(np.float32))
 
 
-def without_references(features: np.ndarray, labels: np.ndarray) -> Scope:
+def without_references(features: np.ndarray, labels: np.ndarray) -> OutOfDistributionDetector:
     """Return a scope that knows similarities only; its numbers are rounded as they are stored.
 
     Half of the smallest category must be as near as that: with more neighbours than it has pictures, a new category
@@ -38,4 +38,6 @@ def without_references(features: np.ndarray, labels: np.ndarray) -> Scope:
     else:
         _labels, counts = np.unique(labels[kept], return_counts=True)
     neighbours = max(1, min(NEIGHBOURS, int(counts.min()) // 2))
-    return Scope(unit(features[kept]).astype(np.float16).astype(np.float32), np.empty(0, np.float32), neighbours)
+    return OutOfDistributionDetector(
+        unit_rows(features[kept]).astype(np.float16).astype(np.float32), np.empty(0, np.float32), neighbours
+    )

@@ -10,7 +10,7 @@ from common.models import Job
 from customvision.importer import import_jobs
 from customvision.importer.service import RemoteProject
 from customvision.models import ImportedProject, ServiceAccess
-from training.management.terminal import MOST_ROWS, Bar, interruptible, table
+from training.management.terminal import MAX_ROWS, TerminalProgress, cancel_on_signal, format_table
 from training.management.training_command import INTERRUPTED
 from training.runs.execution import Interrupted
 
@@ -51,7 +51,7 @@ class Command(BaseCommand):
         jobs.discover()
         key = options["training_key"] or settings.AZURE_CUSTOM_VISION_TRAINING_KEY
         try:
-            access = import_jobs.give_access(options["endpoint"], key, by=None)
+            access = import_jobs.store_access(options["endpoint"], key, by=None)
         except DomainError as error:
             raise CommandError(str(error)) from error
         try:
@@ -62,27 +62,29 @@ class Command(BaseCommand):
             ServiceAccess.objects.filter(pk=access.pk).delete()
 
     def _import(self, access: ServiceAccess, options: dict[str, Any]) -> None:
-        found = import_jobs.remote_of(access).projects()
+        found = import_jobs.open_service(access).projects()
         if options["list"]:
             rows = [[one.name, str(one.id), _kind(one)] for one in found]
-            self.stdout.write(table(["project", "id", "type"], rows))
+            self.stdout.write(format_table(["project", "id", "type"], rows))
             return
         chosen = [one for one in found if not one.is_detection] if options["all"] else []
-        chosen += [one for name in options["projects"] if (one := import_jobs.selected(found, name)) not in chosen]
+        chosen += [
+            one for name in options["projects"] if (one := import_jobs.select_project(found, name)) not in chosen
+        ]
         complete = [self._bring_home(access, one, options) for one in chosen]
         if not all(complete):
             raise CommandError("Something is missing: see the reports above. Run it again: what is here stays.")
 
     def _bring_home(self, access: ServiceAccess, found: RemoteProject, options: dict[str, Any]) -> bool:
         """Import one project here and now; return whether everything came."""
-        imported, job = import_jobs.begin(
+        imported, job = import_jobs.begin_import(
             access, found, with_predictions=options["with_predictions"], checks_bytes=options["verify"]
         )
         self.stdout.write(f"Importing “{found.name}” into the project {imported.project.slug}")
-        bar = Bar(self.stdout)
+        bar = TerminalProgress(self.stdout)
         try:
-            with interruptible():
-                jobs.run(job, watcher=bar)
+            with cancel_on_signal():
+                jobs.run_job(job, watcher=bar)
         except Interrupted:
             logging.getLogger(__name__).info("import %s interrupted", imported.pk)
         finally:
@@ -103,7 +105,7 @@ class Command(BaseCommand):
         rows.append(["all images", *_counts(report["images"])])
         if report["predictions"]:
             rows.append(["stored predictions", *_counts(report["predictions"])])
-        self.stdout.write(table(["", "there", "here", "failed"], rows))
+        self.stdout.write(format_table(["", "there", "here", "failed"], rows))
         images = report["images"]
         self.stdout.write(
             f"{images['new']} fetched now, {images['labelled']} labelled now; {images['untagged']} without a tag,"
@@ -128,10 +130,10 @@ class Command(BaseCommand):
     def _list(self, title: str, lines: list[str]) -> None:
         if lines:
             self.stdout.write(title)
-        for line in lines[:MOST_ROWS]:
+        for line in lines[:MAX_ROWS]:
             self.stdout.write(f"  {line}")
-        if len(lines) > MOST_ROWS:
-            self.stdout.write(f"  ... and {len(lines) - MOST_ROWS} more")
+        if len(lines) > MAX_ROWS:
+            self.stdout.write(f"  ... and {len(lines) - MAX_ROWS} more")
 
 
 def _kind(one: RemoteProject) -> str:

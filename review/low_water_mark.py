@@ -12,32 +12,34 @@ from django.db.models import Q
 from django.utils import timezone
 
 from predictions.models import Feedback, Prediction, Sample
-from review.models import Horizon
+from review.models import LowWaterMark
 
 SETTLES_AFTER = timedelta(minutes=2)
 LOOK_AGAIN_AFTER = timedelta(minutes=1)
 
 
-def of(verdict: str) -> int:
+def get_mark(verdict: str) -> int:
     """Return the id of the feedback up to which nothing waits."""
-    return Horizon.objects.filter(verdict=verdict).values_list("feedback_id", flat=True).first() or 0
+    return LowWaterMark.objects.filter(verdict=verdict).values_list("feedback_id", flat=True).first() or 0
 
 
-def look(verdict: str, still_open: Q) -> None:
+def advance_mark(verdict: str, still_open: Q) -> None:
     """Find the horizon of a verdict anew; `still_open` says which predictions' samples wait."""
     waiting = Prediction.objects.filter(still_open, feedback__verdict=verdict)
     oldest = waiting.order_by("feedback__pk").values_list("feedback__pk", flat=True).first()
     settled = Feedback.objects.filter(verdict=verdict, created_at__lt=timezone.now() - SETTLES_AFTER)
     newest = settled.order_by("-pk").values_list("pk", flat=True).first() or 0
     reached = newest if oldest is None else min(oldest - 1, newest)
-    Horizon.objects.update_or_create(verdict=verdict, defaults={"feedback_id": reached, "looked_at": timezone.now()})
+    LowWaterMark.objects.update_or_create(
+        verdict=verdict, defaults={"feedback_id": reached, "looked_at": timezone.now()}
+    )
 
 
 def is_stale(verdict: str) -> bool:
-    return not Horizon.objects.filter(verdict=verdict, looked_at__gt=timezone.now() - LOOK_AGAIN_AFTER).exists()
+    return not LowWaterMark.objects.filter(verdict=verdict, looked_at__gt=timezone.now() - LOOK_AGAIN_AFTER).exists()
 
 
-def lower_for(sample: Sample) -> None:
+def lower_marks_for(sample: Sample) -> None:
     """Make a sample's verdicts count again. Call it in the transaction that reopens the sample."""
     for pk, verdict in Feedback.objects.filter(prediction__sample=sample).values_list("pk", "verdict"):
-        Horizon.objects.filter(verdict=verdict, feedback_id__gte=pk).update(feedback_id=pk - 1)
+        LowWaterMark.objects.filter(verdict=verdict, feedback_id__gte=pk).update(feedback_id=pk - 1)

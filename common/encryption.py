@@ -13,20 +13,20 @@ from django.conf import settings
 SECONDS = 24 * 3600
 
 
-class Unreadable(Exception):
+class DecryptionFailed(Exception):
     """It is too old, was changed, or was sealed under another SECRET_KEY."""
 
 
-def seal(secret: str, *, purpose: str) -> str:
+def encrypt_secret(secret: str, *, purpose: str) -> str:
     return _box(purpose).encrypt(secret.encode()).decode()
 
 
-def unseal(sealed: str, *, purpose: str) -> str:
+def decrypt_secret(sealed: str, *, purpose: str) -> str:
     """Return the secret. Raises Unreadable; never says anything of what is inside."""
     try:
         return _box(purpose).decrypt(sealed.encode(), ttl=SECONDS).decode()
     except InvalidToken:
-        raise Unreadable from None
+        raise DecryptionFailed from None
 
 
 def _box(purpose: str) -> MultiFernet:

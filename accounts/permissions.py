@@ -7,6 +7,6 @@ from django.http import HttpRequest
 from accounts.models import User
 
 
-def user_of(request: HttpRequest) -> User:
+def authenticated_user(request: HttpRequest) -> User:
     """Return the logged-in user; only for views that demand a log-in."""
     return cast(User, request.user)

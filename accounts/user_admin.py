@@ -20,14 +20,14 @@ PAGE_SIZE = 50
 
 
 @dataclass(frozen=True)
-class Page:
+class UserPage:
     """Some users in the order of their names; `next_after` is where the next page begins, or empty."""
 
     users: Sequence[User]
     next_after: str
 
 
-def page(*, search: str = "", after: str = "", size: int = PAGE_SIZE) -> Page:
+def list_users(*, search: str = "", after: str = "", size: int = PAGE_SIZE) -> UserPage:
     """Return the users whose name or address contains the words, a page at a time by key."""
     users = User.objects.annotate(key=Lower("username")).order_by("key").prefetch_related("groups")
     search, after = search.replace("\0", ""), after.replace("\0", "")  # which PostgreSQL cannot even look for
@@ -41,11 +41,11 @@ def page(*, search: str = "", after: str = "", size: int = PAGE_SIZE) -> Page:
     if after:
         users = users.filter(key__gt=after.lower())
     found = list(users[: size + 1])
-    return Page(found[:size], found[size - 1].username if len(found) > size else "")
+    return UserPage(found[:size], found[size - 1].username if len(found) > size else "")
 
 
 @transaction.atomic
-def create(username: str, role: Role, *, email: str = "", password: str) -> User:
+def create_user(username: str, role: Role, *, email: str = "", password: str) -> User:
     """Make a user whose address, if given, counts as confirmed.
 
     Raises:
@@ -62,7 +62,7 @@ def create(username: str, role: Role, *, email: str = "", password: str) -> User
     user.save()
     if email:
         EmailAddress.objects.create(user=user, email=user.email, verified=True, primary=True)
-    roles.give(user, role)
+    roles.assign_role(user, role)
     return user
 
 
@@ -76,7 +76,7 @@ def change_role(user: User, role: Role, *, by: User) -> None:
     _check_may_change(user, by=by)
     if roles.INVITE not in roles.permissions_of(role):
         _check_somebody_is_left(user)
-    roles.give(user, role)
+    roles.assign_role(user, role)
 
 
 @transaction.atomic

@@ -2,7 +2,7 @@
 
 Whoever sends a picture pays nothing for it: no row is written and none is read in their request. Which predictions
 wait for the shadow is a question about facts: those made while it was on duty, by another model, without its answer.
-`predictions.shadowing` does the work.
+`predictions.shadow_inference` does the work.
 """
 
 from datetime import timedelta
@@ -17,7 +17,9 @@ from common.errors import Conflict
 from predictions import registry
 from predictions.models import ModelVersion, Prediction, Project, Shadow, ShadowPrediction
 
-HOLD = timedelta(minutes=15)  # how long after a prediction its picture stays for the shadow, whatever the user says
+PICTURE_HOLD = timedelta(
+    minutes=15
+)  # how long after a prediction its picture stays for the shadow, whatever the user says
 
 
 class NotShadowable(Conflict):
@@ -26,17 +28,17 @@ class NotShadowable(Conflict):
     code = "not_shadowable"
 
 
-def current(project: Project) -> ModelVersion | None:
+def shadow_version(project: Project) -> ModelVersion | None:
     """Return the model version that runs in shadow now, if any."""
-    newest = newest_choice(project)
+    newest = latest_shadow(project)
     return newest.model_version if newest else None
 
 
-def newest_choice(project: Project) -> Shadow | None:
+def latest_shadow(project: Project) -> Shadow | None:
     return Shadow.objects.filter(project=project).select_related("model_version").order_by("-pk").first()
 
 
-def last(project: Project) -> ModelVersion | None:
+def last_shadow_version(project: Project) -> ModelVersion | None:
     """Return the model version that runs in shadow, or else the one that did so last."""
     rows = Shadow.objects.filter(project=project, model_version__isnull=False).select_related("model_version__project")
     newest = rows.order_by("-pk").first()
@@ -44,33 +46,33 @@ def last(project: Project) -> ModelVersion | None:
 
 
 @transaction.atomic
-def start(version: ModelVersion, *, by: User | None) -> Shadow:
+def start_shadow(version: ModelVersion, *, by: User | None) -> Shadow:
     """From now on this version is asked in shadow, instead of any other.
 
     Raises:
         NotShadowable: if it is the live model, or in shadow already.
     """
     Project.objects.select_for_update().get(pk=version.project_id)
-    if registry.live(version.project) == version:
+    if registry.live_version(version.project) == version:
         raise NotShadowable(
             _("Version %(number)d is the live model: there is nothing to compare it with. Choose another one.")
             % {"number": version.number}
         )
-    if current(version.project) == version:
+    if shadow_version(version.project) == version:
         raise NotShadowable(_("Version %(number)d runs in shadow already.") % {"number": version.number})
     return _choose(version.project, version, by)
 
 
 @transaction.atomic
-def stop(project: Project, *, by: User | None) -> Shadow:
+def stop_shadow(project: Project, *, by: User | None) -> Shadow:
     """Ask no model in shadow any more; what was asked by now is still answered. Raises NotShadowable if none is."""
     Project.objects.select_for_update().get(pk=project.pk)
-    if current(project) is None:
+    if shadow_version(project) is None:
         raise NotShadowable(_("No model runs in shadow here."))
     return _choose(project, None, by)
 
 
-def unanswered() -> QuerySet[Prediction]:
+def unanswered_predictions() -> QuerySet[Prediction]:
     """Return the predictions that a shadow has yet to answer, each with the id of that version as `shadow_version`.
 
     The shadow on duty is the one chosen last before the prediction was made. Narrow it down before reading it.
@@ -84,18 +86,18 @@ def unanswered() -> QuerySet[Prediction]:
     )
 
 
-def waiting(choice: Shadow) -> QuerySet[Prediction]:
+def pending_predictions(choice: Shadow) -> QuerySet[Prediction]:
     """Return the predictions of a project that wait, the oldest first; `choice` is its newest, with the hint."""
-    return unanswered().filter(project=choice.project_id, pk__gt=choice.searched_to)
+    return unanswered_predictions().filter(project=choice.project_id, pk__gt=choice.searched_to)
 
 
-def yet_to_see() -> Exists:
+def awaits_shadow() -> Exists:
     """Say whether a shadow has yet to see the sample that `OuterRef("pk")` stands for."""
-    return Exists(unanswered().filter(sample=OuterRef("pk"), created_at__gte=timezone.now() - HOLD))
+    return Exists(unanswered_predictions().filter(sample=OuterRef("pk"), created_at__gte=timezone.now() - PICTURE_HOLD))
 
 
 def _choose(project: Project, version: ModelVersion | None, by: User | None) -> Shadow:
-    before = newest_choice(project)
+    before = latest_shadow(project)
     newest = project.predictions.order_by("-pk").values_list("pk", flat=True).first()
     return Shadow.objects.create(
         project=project,

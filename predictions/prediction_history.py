@@ -15,19 +15,19 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from common.errors import InvalidInput
-from common.numbers import LARGEST_KEY, natural_number
+from common.numbers import MAX_KEY, natural_number
 from predictions.models import Category, Feedback, Prediction, Project
 
 PAGE = 24
 UNANSWERED = "none"
 CLOCK_SLACK = timedelta(hours=1)  # how far the order of keys and that of times may differ
 
-DETAILS = ("project", "sample", "model_version", "stood_in_for", "top")  # what a page about one prediction shows
+RELATED_FIELDS = ("project", "sample", "model_version", "stood_in_for", "top")  # what a page about one prediction shows
 ALLOWED = ("project", "verdict", "category", "since", "until", "before")
 
 
 @dataclass(frozen=True)
-class Filters:
+class HistoryFilters:
     """What to show; every field is named as its parameter, and empty or None where it does not matter."""
 
     project: str = ""
@@ -46,7 +46,7 @@ class Page:
     older: int | None
 
 
-def filters(parameters: Mapping[str, str]) -> Filters:
+def parse_filters(parameters: Mapping[str, str]) -> HistoryFilters:
     """Read filters from the parameters of a request.
 
     Raises:
@@ -64,7 +64,7 @@ def filters(parameters: Mapping[str, str]) -> Filters:
     before = natural_number(text)
     if text and before is None:
         raise _refusal("before", _("This is not the end of a page. Please follow the links from page to page."))
-    return Filters(
+    return HistoryFilters(
         project=_text(parameters, "project"),
         verdict=verdict,
         category=_text(parameters, "category"),
@@ -74,7 +74,7 @@ def filters(parameters: Mapping[str, str]) -> Filters:
     )
 
 
-def page(user: User, wanted: Filters, *, size: int = PAGE) -> Page:
+def history_page(user: User, wanted: HistoryFilters, *, size: int = PAGE) -> Page:
     """Return one page of a user's predictions."""
     rows = _matching(user, wanted)
     if wanted.before:
@@ -91,7 +91,7 @@ def page(user: User, wanted: Filters, *, size: int = PAGE) -> Page:
     return Page(rows=found[:size], older=found[size - 1].pk if len(found) > size else None)
 
 
-def _matching(user: User, wanted: Filters) -> QuerySet[Prediction]:
+def _matching(user: User, wanted: HistoryFilters) -> QuerySet[Prediction]:
     """Narrow down by keys rather than by names of other tables, so that the database finds the fitting index."""
     rows = Prediction.objects.visible_to(user)
     if wanted.project:
@@ -107,13 +107,13 @@ def _matching(user: User, wanted: Filters) -> QuerySet[Prediction]:
     return _between(rows, user, wanted)
 
 
-def _between(rows: QuerySet[Prediction], user: User, wanted: Filters) -> QuerySet[Prediction]:
+def _between(rows: QuerySet[Prediction], user: User, wanted: HistoryFilters) -> QuerySet[Prediction]:
     """Keep the days asked for. Bounds on the key, found by the index on the time, spare a walk over all the others."""
     own = Prediction.objects.visible_to(user)
     if wanted.since:
         start = _midnight(wanted.since)
         first = own.filter(created_at__gte=start - CLOCK_SLACK).order_by("created_at").values_list("pk", flat=True)
-        rows = rows.filter(created_at__gte=start, pk__gte=first.first() or LARGEST_KEY)
+        rows = rows.filter(created_at__gte=start, pk__gte=first.first() or MAX_KEY)
     if wanted.until:
         end = _midnight(wanted.until + timedelta(days=1))
         last = own.filter(created_at__lt=end + CLOCK_SLACK).order_by("-created_at").values_list("pk", flat=True)

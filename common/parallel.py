@@ -8,13 +8,13 @@ from typing import TypeVar
 
 from django.utils import translation
 
-from common.processes import usable_cores
+from common.processes import usable_core_count
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def map_ahead(
+def parallel_map(
     work: Callable[[Item], Result], items: Iterable[Item], *, threads: int | None = None, ahead: int | None = None
 ) -> Generator[Result, None, None]:
     """Yield `work(item)` of every item, in order; the next ones are worked on meanwhile, by other threads.
@@ -26,7 +26,7 @@ def map_ahead(
         threads: how many work; one for each usable core unless given.
         ahead: how many items are begun before their turn; twice the threads unless given.
     """
-    threads = threads or usable_cores()
+    threads = threads or usable_core_count()
     waiting, language = iter(items), translation.get_language()
 
     def in_language(item: Item) -> Result:

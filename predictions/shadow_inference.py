@@ -17,7 +17,7 @@ from common import jobs
 from common.errors import DomainError, Unavailable
 from common.media.images import Picture
 from common.progress import Progress
-from predictions import classification, retention, shadows, uploads
+from predictions import classification, retention, shadow_deployment, uploads
 from predictions.models import Feedback, ModelVersion, Prediction, Sample, Shadow, ShadowPrediction
 
 KIND = "predictions.answer_in_shadow"
@@ -30,12 +30,12 @@ logger = logging.getLogger(__name__)
 Pair = tuple[Prediction, Picture]
 
 
-def ask_for_answers() -> int:
+def enqueue_pending() -> int:
     """Have a worker answer what waits in each project; return in how many something does."""
     later = Shadow.objects.filter(project=OuterRef("project"), pk__gt=OuterRef("pk"))
     found = 0
     for choice in Shadow.objects.filter(~Exists(later)):
-        oldest = shadows.waiting(choice).values_list("pk", flat=True).first()
+        oldest = shadow_deployment.pending_predictions(choice).values_list("pk", flat=True).first()
         _shorten_search(choice, oldest)
         if oldest:
             found += 1
@@ -43,7 +43,7 @@ def ask_for_answers() -> int:
     return found
 
 
-def answer_waiting(project_key: int, progress: Progress) -> None:
+def answer_pending(project_key: int, progress: Progress) -> None:
     """Answer what waits in a project.
 
     Raises:
@@ -52,7 +52,11 @@ def answer_waiting(project_key: int, progress: Progress) -> None:
     choice = Shadow.objects.filter(project=project_key).order_by("-pk").first()
     last, done = 0, 0
     while choice:
-        rows = shadows.waiting(choice).filter(pk__gt=last).select_related("sample", "project")[:CHUNK]
+        rows = (
+            shadow_deployment.pending_predictions(choice)
+            .filter(pk__gt=last)
+            .select_related("sample", "project")[:CHUNK]
+        )
         chunk = _of_one_version(list(rows))
         if not chunk:
             return
@@ -88,7 +92,7 @@ def _of_one_version(rows: Sequence[Prediction]) -> list[Prediction]:
 
 
 def _asks_for(prediction: Prediction) -> int:
-    return prediction.shadow_version  # type: ignore[attr-defined]  # annotated by `shadows.unanswered`
+    return prediction.shadow_version  # type: ignore[attr-defined]  # annotated by `shadow_deployment.unanswered_predictions`
 
 
 def _version_of(prediction: Prediction) -> ModelVersion:
@@ -102,10 +106,10 @@ def _answer(version: ModelVersion, chunk: Sequence[Prediction]) -> None:
         Unavailable: if that cannot be done now, and some have not waited for long.
     """
     try:
-        least_side = classification.least_side(version.project, version)
+        least_side = classification.min_side(version.project, version)
         _ask_about(version, [(one, picture) for one in chunk if (picture := _picture_of(version, one, least_side))])
     except Unavailable as error:
-        given_up = [one for one in chunk if one.created_at < timezone.now() - shadows.HOLD]
+        given_up = [one for one in chunk if one.created_at < timezone.now() - shadow_deployment.PICTURE_HOLD]
         _write([_silence(version, one, str(error)) for one in given_up])
         if len(given_up) < len(chunk):
             raise
@@ -133,7 +137,7 @@ def _picture_of(version: ModelVersion, prediction: Prediction, least_side: int |
         Unavailable: if the storage cannot be reached.
     """
     try:
-        return uploads.stored(prediction.sample, least_side=least_side)
+        return uploads.load_picture(prediction.sample, least_side=least_side)
     except FileNotFoundError:
         _write([_silence(version, prediction, _("The picture was let go before the model could see it."))])
         return None
@@ -143,7 +147,7 @@ def _ask_about(version: ModelVersion, pairs: Sequence[Pair]) -> None:
     if not pairs:
         return
     project = pairs[0][0].project
-    answer = classification.ask(project, [picture for _prediction, picture in pairs], version=version)
+    answer = classification.predict_with(project, [picture for _prediction, picture in pairs], version=version)
     best = [max(scores.items(), key=lambda item: item[1]) for scores in answer.scores]
     categories = {one.name: one for one in project.categories.filter(name__in={name for name, _value in best})}
     _write(
@@ -178,4 +182,4 @@ def _write(rows: Sequence[ShadowPrediction]) -> None:
     ShadowPrediction.objects.bulk_create(rows, ignore_conflicts=True)
     accepted = Feedback.objects.filter(prediction__in=list(predictions), verdict=Feedback.Verdict.OK)
     for key in accepted.values_list("prediction", flat=True):
-        retention.let_go_after_ok(predictions[key])
+        retention.delete_picture_after_ok(predictions[key])

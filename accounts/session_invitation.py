@@ -9,18 +9,18 @@ from accounts.models import Invitation
 SESSION_KEY = "invitation_token"
 
 
-def remember(request: HttpRequest, token: str, invitation: Invitation) -> None:
+def store_invitation_token(request: HttpRequest, token: str, invitation: Invitation) -> None:
     """Keep the token for sign-up, and that who holds it has read a mail to the address."""
     request.session[SESSION_KEY] = token
     get_adapter().stash_verified_email(request, invitation.email)
 
 
-def invitation_of(request: HttpRequest | None) -> Invitation | None:
+def session_invitation(request: HttpRequest | None) -> Invitation | None:
     """Return the open invitation of this visitor, if any."""
     if request is None:
         return None
-    return invitations.with_token(request.session.get(SESSION_KEY, ""))
+    return invitations.find_by_token(request.session.get(SESSION_KEY, ""))
 
 
-def forget(request: HttpRequest) -> None:
+def clear_invitation_token(request: HttpRequest) -> None:
     request.session.pop(SESSION_KEY, None)

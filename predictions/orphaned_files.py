@@ -23,7 +23,7 @@ NAMES_PER_QUERY = 500
 OURS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(_\w+)?\.(jpg|png)|\.writing-\w+")
 
 
-def sweep() -> int:
+def delete_orphaned_files() -> int:
     """Delete files of `uploads` older than `AGE` that no sample and no job knows. Safe to repeat; returns how many."""
     storage = storages[Sample.Location.UPLOADS]
     return sum(_sweep(storage, names) for names in _listed(storage))

@@ -10,7 +10,7 @@ _is_within: ContextVar[bool] = ContextVar("within a transaction that is flushed"
 
 
 @contextmanager
-def on_disk() -> Iterator[None]:
+def durable_transaction() -> Iterator[None]:
     """Run a transaction that is on the disk when it has ended, and every earlier one with it: what people said.
 
     PostgreSQL's always are. SQLite, as our settings have it, flushes its write-ahead log some time later: the crash of

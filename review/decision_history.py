@@ -16,7 +16,7 @@ class Page:
     older: int | None  # `before` of the next page
 
 
-def page(
+def decision_page(
     *, project: Project | None = None, outcome: str = "", reviewer: User | None = None, before: int | None = None
 ) -> Page:
     """Return one page of rulings, of anybody or of one reviewer."""
