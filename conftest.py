@@ -1,7 +1,7 @@
 """Fixtures for every room's tests: a clean slate, real servers and a real browser.
 
-Tests marked `outer` may ask for `postgres_url`, `fresh_postgres_url`, `azurite`, `redis_url`, `static_files`,
-`browser` and `page`.
+Tests marked `outer` may ask for `postgres_url`, `fresh_postgres_url`, `azurite`, `redis_url`,
+`static_files`, `browser` and `page`.
 """
 
 import os
@@ -16,7 +16,9 @@ from django.core.cache import caches
 from django.utils import translation
 from hypothesis import settings as hypothesis_settings
 
-hypothesis_settings.register_profile("any machine", deadline=None)  # how long an example takes says nothing of the code
+hypothesis_settings.register_profile(
+    "any machine", deadline=None
+)  # how long an example takes says nothing of the code
 hypothesis_settings.load_profile("any machine")
 
 
@@ -41,7 +43,9 @@ def postgres_server() -> Iterator:
 
 @pytest.fixture(scope="session")
 def postgres_url(postgres_server) -> str:
-    """The DATABASE_URL of a real PostgreSQL; empty at first, and shared by the tests of a session."""
+    """The DATABASE_URL of a real PostgreSQL; empty at first, and shared by the tests of a
+    session.
+    """
     return postgres_server.fresh_database()
 
 
@@ -61,7 +65,9 @@ def azurite_server() -> Iterator:
 
 @pytest.fixture
 def azurite(azurite_server) -> Iterator:
-    """Azure Blob Storage: `connection_string`, `stop()`, `kill()`, `start()`; running again for the next test."""
+    """Azure Blob Storage: `connection_string`, `stop()`, `kill()`, `start()`; running again for the
+    next test.
+    """
     yield azurite_server
     if azurite_server.process is None:
         azurite_server.start()
@@ -69,7 +75,9 @@ def azurite(azurite_server) -> Iterator:
 
 @pytest.fixture(scope="session")
 def static_files() -> None:
-    """What the pages of an installation with production settings need: without it each of them is a 500."""
+    """What the pages of an installation with production settings need: without it each of them is a
+    500.
+    """
     from classifr.tests.process_tree import manage
 
     with tempfile.TemporaryDirectory() as folder:
@@ -86,7 +94,9 @@ def redis_url() -> Iterator[str]:
 
 @pytest.fixture
 def custom_vision() -> Iterator:
-    """A stand-in for Azure Custom Vision: `endpoint`, keys, faults at will and the record of what it received."""
+    """A stand-in for Azure Custom Vision: `endpoint`, keys, faults at will and the record of what
+    it received.
+    """
     from customvision.client.tests.stand_in import StandIn
 
     with StandIn() as service:
@@ -95,35 +105,47 @@ def custom_vision() -> Iterator:
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator:
-    """Chromium, headless. Playwright keeps an event loop in this thread, which Django would otherwise refuse."""
+    """Chromium, headless. Playwright keeps an event loop in this thread, which Django would
+    otherwise refuse.
+    """
     from playwright.sync_api import sync_playwright
 
     os.environ["DJANGO_ALLOW_ASYNC_UNSAFE"] = "true"
     with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+        chromium = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        )
         yield chromium
         chromium.close()
 
 
 class Problems(list[str]):
-    """What went wrong in the browser's pages so far: console errors, failed requests, requests to strangers."""
+    """What went wrong in the browser's pages so far: console errors, failed requests, requests to
+    strangers.
+    """
 
     are_expected = False
 
     def expect(self) -> None:
-        """Let this test provoke them; they may come at any time, so clearing the list would not do."""
+        """Let this test provoke them; they may come at any time, so clearing the list would not
+        do.
+        """
         self.are_expected = True
 
 
 @pytest.fixture
 def problems() -> Problems:
-    """What went wrong in the browser so far. `page` fails its test at the end when there is anything unexpected."""
+    """What went wrong in the browser so far. `page` fails its test at the end when there is
+    anything unexpected.
+    """
     return Problems()
 
 
 @pytest.fixture
 def page(browser, live_server, problems) -> Iterator:
-    """A page on the live server, English, in a fresh profile; paths such as `page.goto("/")` are enough."""
+    """A page on the live server, English, in a fresh profile; paths such as `page.goto("/")` are
+    enough.
+    """
     from classifr.tests.browser import open_page
 
     opened = open_page(browser, live_server.url, problems)
@@ -134,7 +156,9 @@ def page(browser, live_server, problems) -> Iterator:
 
 @pytest.fixture
 def new_page(browser, problems) -> Iterator[Callable]:
-    """Open further pages: `new_page(base_url, locale="ja", viewport={"width": 360, "height": 700})`."""
+    """Open further pages: `new_page(base_url, locale="ja", viewport={"width": 360, "height":
+    700})`.
+    """
     from classifr.tests.browser import open_page
 
     opened = []

@@ -30,7 +30,9 @@ class InvitedOnlyAdapter(DefaultAccountAdapter):
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return settings.SIGNUP_OPEN or session_invitation.session_invitation(request) is not None
 
-    def save_user(self, request: HttpRequest, user: User, form: BaseForm, commit: bool = True) -> User:
+    def save_user(
+        self, request: HttpRequest, user: User, form: BaseForm, commit: bool = True
+    ) -> User:
         if not commit:
             return super().save_user(request, user, form, commit=False)
         with transaction.atomic():
@@ -40,12 +42,16 @@ class InvitedOnlyAdapter(DefaultAccountAdapter):
         return user
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Send a mail, or say honestly that it cannot be sent; alike for addresses that we know and others."""
+        """Send a mail, or say honestly that it cannot be sent; alike for addresses that we know and
+        others.
+        """
         try:
             super().send_mail(template_prefix, email, context)
         except (SMTPException, OSError) as error:
             logger.error("mail %s could not be sent: %s", template_prefix, error)
-            raise Unavailable(_("The e-mail could not be sent. Please try again in a few minutes.")) from error
+            raise Unavailable(
+                _("The e-mail could not be sent. Please try again in a few minutes.")
+            ) from error
 
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
         """Make a new address count, unless it became somebody else's in the meantime."""
@@ -53,14 +59,18 @@ class InvitedOnlyAdapter(DefaultAccountAdapter):
             with transaction.atomic():
                 return super().confirm_email(request, email_address)
         except IntegrityError:
-            self.add_message(request, messages.ERROR, message=_("This address cannot be used for your account."))
+            self.add_message(
+                request, messages.ERROR, message=_("This address cannot be used for your account.")
+            )
             return False
 
     def get_password_change_redirect_url(self, request: HttpRequest) -> str:
         return reverse("accounts:profile")
 
     def pre_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse | None:
-        """Count an address as confirmed that nobody but an administrator can have given, say by `createsuperuser`."""
+        """Count an address as confirmed that nobody but an administrator can have given, say by
+        `createsuperuser`.
+        """
         if user.email and not EmailAddress.objects.filter(user=user).exists():
             address = EmailAddress(user=user, email=user.email.lower(), verified=True, primary=True)
             EmailAddress.objects.bulk_create([address], ignore_conflicts=True)
@@ -74,12 +84,16 @@ class InvitedOnlyAdapter(DefaultAccountAdapter):
 
 
 class InvitedOnlySocialAdapter(DefaultSocialAccountAdapter):
-    """The same for those who come by OpenID Connect: the provider must vouch for an invited address."""
+    """The same for those who come by OpenID Connect: the provider must vouch for an invited
+    address.
+    """
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
         return settings.SIGNUP_OPEN or _invitation_for(request, sociallogin) is not None
 
-    def save_user(self, request: HttpRequest, sociallogin: SocialLogin, form: BaseForm | None = None) -> User:
+    def save_user(
+        self, request: HttpRequest, sociallogin: SocialLogin, form: BaseForm | None = None
+    ) -> User:
         with transaction.atomic():
             invitation = _invitation_for(request, sociallogin)
             user = super().save_user(request, sociallogin, form)
@@ -100,7 +114,8 @@ def apply_invitation(user: User, invitation: Invitation | None) -> None:
 def _invitation_for(request: HttpRequest, sociallogin: SocialLogin) -> Invitation | None:
     """Return the invitation that somebody with these addresses may use.
 
-    Either the provider vouches for the address, or the visitor came with the link that was sent to it.
+    Either the provider vouches for the address, or the visitor came with the link that was sent to
+    it.
     """
     brought = session_invitation.session_invitation(request)
     for address in sociallogin.email_addresses:

@@ -1,4 +1,6 @@
-"""Users in Django's admin, for superusers: the last resort. Maintainers have a page of their own."""
+"""Users in Django's admin, for superusers: the last resort. Maintainers have a page of their
+own.
+"""
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin

@@ -9,5 +9,6 @@ class AccountsConfig(AppConfig):
     def ready(self) -> None:
         from accounts import checks, roles  # noqa: F401 (registers the system checks)
 
-        # Permissions exist only after the last migrate signal of their app, so roles are filled in then.
+        # Permissions exist only after the last migrate signal of their app, so roles are filled in
+        # then.
         post_migrate.connect(roles.sync_role_groups, dispatch_uid="accounts.roles")

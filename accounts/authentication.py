@@ -14,7 +14,11 @@ from accounts.models import ApiToken, User
 from common.prepared import Prepared
 
 NOTE_USE_EVERY = timedelta(hours=1)
-_token = Prepared(lambda digest: ApiToken.objects.select_related("user").filter(digest=digest, user__is_active=True))
+_token = Prepared(
+    lambda digest: ApiToken.objects.select_related("user").filter(
+        digest=digest, user__is_active=True
+    )
+)
 
 
 class ApiTokenAuthentication(TokenAuthentication):
@@ -24,7 +28,8 @@ class ApiTokenAuthentication(TokenAuthentication):
         """Return the owner and the token.
 
         Raises:
-            AuthenticationFailed: if there is no such token, it has expired, or its owner is deactivated.
+            AuthenticationFailed: if there is no such token, it has expired, or its owner is
+                deactivated.
         """
         try:
             digest = hash_token(token.decode("ascii"))
@@ -34,7 +39,8 @@ class ApiTokenAuthentication(TokenAuthentication):
         now = timezone.now()
         if found is None or (found.expiry and found.expiry <= now):
             raise _refusal()
-        # Not with every request: a write for each reading would be dear, and nobody needs the minute.
+        # Not with every request: a write for each reading would be dear, and nobody needs the
+        # minute.
         if found.last_used_at is None or now - found.last_used_at > NOTE_USE_EVERY:
             ApiToken.objects.filter(pk=found.pk).update(last_used_at=now)
         return found.user, found

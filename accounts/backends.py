@@ -16,18 +16,31 @@ _permissions = Prepared(lambda user, member: _named(user=user).union(_named(grou
 
 
 class UsernameOrEmailBackend(AuthenticationBackend):
-    """Find at most one user, then check exactly one password: nobody can tell by the clock who exists."""
+    """Find at most one user, then check exactly one password: nobody can tell by the clock who
+    exists.
+    """
 
-    def get_all_permissions(self, user_obj: AbstractBaseUser | AnonymousUser, obj: Model | None = None) -> set[str]:
-        """Return one's own permissions and those of one's groups, as Django does, but in one query for each request."""
-        if not isinstance(user_obj, User) or not user_obj.is_active or user_obj.is_superuser or obj is not None:
+    def get_all_permissions(
+        self, user_obj: AbstractBaseUser | AnonymousUser, obj: Model | None = None
+    ) -> set[str]:
+        """Return one's own permissions and those of one's groups, as Django does, but in one query
+        for each request.
+        """
+        if (
+            not isinstance(user_obj, User)
+            or not user_obj.is_active
+            or user_obj.is_superuser
+            or obj is not None
+        ):
             return super().get_all_permissions(user_obj, obj)
         if not hasattr(user_obj, "_perm_cache"):
             found = _permissions.rows(user_obj.pk, user_obj.pk)
             user_obj._perm_cache = {f"{app}.{codename}" for app, codename in found}  # type: ignore[attr-defined]
         return user_obj._perm_cache  # type: ignore[attr-defined]
 
-    def _authenticate(self, request: HttpRequest | None, **credentials: str) -> AbstractBaseUser | None:
+    def _authenticate(
+        self, request: HttpRequest | None, **credentials: str
+    ) -> AbstractBaseUser | None:
         login = credentials.get("username") or credentials.get("email") or ""
         user = get_user_by_username(login) or next(
             iter(filter_users_by_email(login, prefer_verified=True, for_login=True)), None
@@ -36,4 +49,8 @@ class UsernameOrEmailBackend(AuthenticationBackend):
 
 
 def _named(**whose: Any) -> QuerySet[Permission, tuple[str, str]]:
-    return Permission.objects.filter(**whose).order_by().values_list("content_type__app_label", "codename")
+    return (
+        Permission.objects.filter(**whose)
+        .order_by()
+        .values_list("content_type__app_label", "codename")
+    )

@@ -15,11 +15,17 @@ def check_lifetimes(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
     messages: list[CheckMessage] = []
     if settings.INVITATION_DAYS <= 0:
         messages.append(
-            Error("INVITATION_DAYS must be more than 0.", hint="Seven days is the default.", id="accounts.E001")
+            Error(
+                "INVITATION_DAYS must be more than 0.",
+                hint="Seven days is the default.",
+                id="accounts.E001",
+            )
         )
     token_term = settings.REST_KNOX["TOKEN_TTL"]
     if isinstance(token_term, timedelta) and token_term <= timedelta(0):
-        messages.append(Error("TOKEN_DAYS must be more than 0.", hint="A year is 365.", id="accounts.E002"))
+        messages.append(
+            Error("TOKEN_DAYS must be more than 0.", hint="A year is 365.", id="accounts.E002")
+        )
     return messages
 
 
@@ -33,7 +39,8 @@ def check_oidc_url(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
     return [
         Error(
             f"OIDC_SERVER_URL is '{settings.OIDC_SERVER_URL}'.",
-            hint="It begins with https://, for Entra ID: https://login.microsoftonline.com/<tenant>/v2.0",
+            hint="It begins with https://, for Entra ID: "
+            "https://login.microsoftonline.com/<tenant>/v2.0",
             id="accounts.E003",
         )
     ]

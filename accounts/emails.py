@@ -13,7 +13,9 @@ logger = logging.getLogger(__name__)
 
 
 def send_invitation(invitation: Invitation, link: str) -> bool:
-    """Mail the link; return False where the mail server does not take it, so that the page can say so."""
+    """Mail the link; return False where the mail server does not take it, so that the page can say
+    so.
+    """
     text = render_to_string("accounts/invitation.txt", {"invitation": invitation, "link": link})
     try:
         send_mail("[Classifr] " + _("You are invited"), text, None, [invitation.email])

@@ -12,7 +12,11 @@ from accounts import session_invitation
 from accounts.models import User
 from accounts.roles import Role
 
-ROLE_NAMES = [(Role.USER, _("User")), (Role.REVIEWER, _("Reviewer")), (Role.MAINTAINER, _("Maintainer"))]
+ROLE_NAMES = [
+    (Role.USER, _("User")),
+    (Role.REVIEWER, _("Reviewer")),
+    (Role.MAINTAINER, _("Maintainer")),
+]
 
 
 class SignupForm(AllauthSignupForm):

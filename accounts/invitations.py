@@ -1,4 +1,6 @@
-"""Invitations: the only way in while sign-up is closed. One address, one role, one use, some days."""
+"""Invitations: the only way in while sign-up is closed. One address, one role, one use, some
+days.
+"""
 
 from datetime import datetime, timedelta
 
@@ -29,14 +31,20 @@ def invite(email: str, role: Role, *, by: User) -> tuple[Invitation, str]:
     try:
         validate_email(email)
     except ValidationError as error:
-        message = _("%(email)s is no e-mail address. It looks like name@example.com.") % {"email": email}
+        message = _("%(email)s is no e-mail address. It looks like name@example.com.") % {
+            "email": email
+        }
         raise InvalidInput(message, fields={"email": [message]}) from error
     if User.objects.filter(email__iexact=email).exists():
         raise Conflict(_("A user with the address %(email)s exists already.") % {"email": email})
     Invitation.objects.filter(email=email, accepted_at=None).delete()
     token = generate_token()
     invitation = Invitation.objects.create(
-        email=email, role=role, token_digest=token_digest(token), invited_by=by, expires_at=_expiry()
+        email=email,
+        role=role,
+        token_digest=token_digest(token),
+        invited_by=by,
+        expires_at=_expiry(),
     )
     return invitation, token
 
@@ -69,7 +77,9 @@ def accept(invitation: Invitation, user: User) -> None:
     """
     used = Invitation.objects.open().filter(pk=invitation.pk).update(accepted_at=timezone.now())
     if not used:
-        raise Conflict(_("This invitation is no longer valid. Ask the person who invited you for a new one."))
+        raise Conflict(
+            _("This invitation is no longer valid. Ask the person who invited you for a new one.")
+        )
     roles.assign_role(user, Role(invitation.role))
 
 

@@ -15,7 +15,9 @@ from knox.models import AbstractAuthToken
 
 
 class User(AbstractUser):  # type: ignore[django-manager-missing]
-    """Somebody with an account. What they may do comes from the role groups, see `accounts.roles`."""
+    """Somebody with an account. What they may do comes from the role groups, see
+    `accounts.roles`.
+    """
 
     language = models.CharField(_("language"), max_length=10, blank=True)
     session_generation = models.PositiveIntegerField(default=0, editable=False)
@@ -24,20 +26,28 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]
         permissions: ClassVar = [("invite_user", "Can invite people and give them roles")]
         constraints: ClassVar = [
             models.UniqueConstraint(Lower("username"), name="username_is_one_users"),
-            models.UniqueConstraint(Lower("email"), name="email_is_one_users", condition=~models.Q(email="")),
+            models.UniqueConstraint(
+                Lower("email"), name="email_is_one_users", condition=~models.Q(email="")
+            ),
         ]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save; a new password ends every API token, as it ends every other session, wherever it was set."""
+        """Save; a new password ends every API token, as it ends every other session, wherever it
+        was set.
+        """
         has_new_password = getattr(self, "_password", None) is not None
         super().save(*args, **kwargs)
         if has_new_password:
             ApiToken.objects.filter(user=self).delete()
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """Tie sessions to the generation too, so that those ended by a deactivation do not come back with the user."""
+        """Tie sessions to the generation too, so that those ended by a deactivation do not come
+        back with the user.
+        """
         value = f"{self.password}:{self.session_generation}"
-        return salted_hmac("accounts.User.session", value, secret=secret, algorithm="sha256").hexdigest()
+        return salted_hmac(
+            "accounts.User.session", value, secret=secret, algorithm="sha256"
+        ).hexdigest()
 
 
 class ApiToken(AbstractAuthToken):
@@ -75,7 +85,9 @@ class Invitation(models.Model):
     email = models.EmailField(_("e-mail address"))
     role = models.CharField(_("role"), max_length=20)
     token_digest = models.CharField(max_length=64, unique=True)
-    invited_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="invitations")
+    invited_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="invitations"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     expires_at = models.DateTimeField()
     accepted_at = models.DateTimeField(null=True, editable=False)
@@ -86,7 +98,9 @@ class Invitation(models.Model):
         ordering: ClassVar = ["-created_at", "-pk"]
         constraints: ClassVar = [
             models.UniqueConstraint(
-                Lower("email"), name="one_open_invitation_per_address", condition=models.Q(accepted_at=None)
+                Lower("email"),
+                name="one_open_invitation_per_address",
+                condition=models.Q(accepted_at=None),
             )
         ]
 

@@ -56,9 +56,9 @@ def sync_role_groups(sender: AppConfig, **kwargs: Any) -> None:
         names = permissions_of(role)
         wanted = [
             permission
-            for permission in Permission.objects.filter(codename__in=[n.split(".")[1] for n in names]).select_related(
-                "content_type"
-            )
+            for permission in Permission.objects.filter(
+                codename__in=[n.split(".")[1] for n in names]
+            ).select_related("content_type")
             if f"{permission.content_type.app_label}.{permission.codename}" in names
         ]
         group.permissions.set(wanted)

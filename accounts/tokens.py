@@ -20,9 +20,14 @@ def create_token(user: User, *, name: str) -> tuple[ApiToken, str]:
         message = _("Give the token a name of at most 100 characters, so that you know it again.")
         raise InvalidInput(message, fields={"name": [message]})
     if not user.is_active:
-        raise Conflict(_("%(user)s is deactivated. Reactivate the user first.") % {"user": user.get_username()})
+        raise Conflict(
+            _("%(user)s is deactivated. Reactivate the user first.") % {"user": user.get_username()}
+        )
     if ApiToken.objects.filter(user=user).count() >= MAX_PER_USER:
-        raise Conflict(_("You have %(number)s tokens. Revoke one that you do not need.") % {"number": MAX_PER_USER})
+        raise Conflict(
+            _("You have %(number)s tokens. Revoke one that you do not need.")
+            % {"number": MAX_PER_USER}
+        )
     token, text = ApiToken.objects.create(user, name=name)
     return token, text
 

@@ -21,7 +21,9 @@ PAGE_SIZE = 50
 
 @dataclass(frozen=True)
 class UserPage:
-    """Some users in the order of their names; `next_after` is where the next page begins, or empty."""
+    """Some users in the order of their names; `next_after` is where the next page begins, or
+    empty.
+    """
 
     users: Sequence[User]
     next_after: str
@@ -30,7 +32,10 @@ class UserPage:
 def list_users(*, search: str = "", after: str = "", size: int = PAGE_SIZE) -> UserPage:
     """Return the users whose name or address contains the words, a page at a time by key."""
     users = User.objects.annotate(key=Lower("username")).order_by("key").prefetch_related("groups")
-    search, after = search.replace("\0", ""), after.replace("\0", "")  # which PostgreSQL cannot even look for
+    search, after = (
+        search.replace("\0", ""),
+        after.replace("\0", ""),
+    )  # which PostgreSQL cannot even look for
     for word in search.split()[:5]:
         users = users.filter(
             Q(username__icontains=word)
@@ -71,7 +76,8 @@ def change_role(user: User, role: Role, *, by: User) -> None:
     """Give the user another role.
 
     Raises:
-        Conflict: if nobody would be left who can invite people, or a superuser is changed by somebody else.
+        Conflict: if nobody would be left who can invite people, or a superuser is changed by
+            somebody else.
     """
     _check_may_change(user, by=by)
     if roles.INVITE not in roles.permissions_of(role):
@@ -88,7 +94,9 @@ def deactivate(user: User, *, by: User) -> None:
     """
     _check_may_change(user, by=by)
     _check_somebody_is_left(user)
-    User.objects.filter(pk=user.pk).update(is_active=False, session_generation=F("session_generation") + 1)
+    User.objects.filter(pk=user.pk).update(
+        is_active=False, session_generation=F("session_generation") + 1
+    )
     ApiToken.objects.filter(user=user).delete()
 
 
@@ -100,7 +108,10 @@ def reactivate(user: User, *, by: User) -> None:
 
 def _check_may_change(user: User, *, by: User) -> None:
     if user.is_superuser and not by.is_superuser:
-        raise Conflict(_("%(user)s is a superuser. Only a superuser can change that.") % {"user": user.get_username()})
+        raise Conflict(
+            _("%(user)s is a superuser. Only a superuser can change that.")
+            % {"user": user.get_username()}
+        )
 
 
 def _check_somebody_is_left(leaving: User) -> None:
@@ -108,7 +119,9 @@ def _check_somebody_is_left(leaving: User) -> None:
     # One at a time: of two last maintainers who let each other go at once, the second is refused.
     Group.objects.select_for_update().get(name=Role.MAINTAINER)
     codename = roles.INVITE.split(".")[1]
-    able = User.objects.filter(is_active=True).filter(Q(is_superuser=True) | Q(groups__permissions__codename=codename))
+    able = User.objects.filter(is_active=True).filter(
+        Q(is_superuser=True) | Q(groups__permissions__codename=codename)
+    )
     able_keys = set(able.values_list("pk", flat=True))
     if leaving.pk in able_keys and len(able_keys) == 1:
         raise Conflict(

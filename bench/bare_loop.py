@@ -1,6 +1,8 @@
-"""The bare loop: JPEG bytes, Pillow, LiteRT, and nothing else. One process for each core, plain functions.
+"""The bare loop: JPEG bytes, Pillow, LiteRT, and nothing else. One process for each core, plain
+functions.
 
-This is what the cores can do at most with these parts: no network, no log-in, no database, no disk, and no client.
+This is what the cores can do at most with these parts: no network, no log-in, no database, no disk,
+and no client.
 """
 
 import json
@@ -23,10 +25,22 @@ class Bare:
 
 
 def run(model: Path, jpeg: Path, *, draft: bool, seconds: float) -> Bare:
-    """Run the loop on every core at once. With `draft`, a JPEG is decoded at a fraction of its size."""
-    command = [sys.executable, "-m", "bench.bare_loop", str(model), str(jpeg), str(int(draft)), str(seconds)]
+    """Run the loop on every core at once. With `draft`, a JPEG is decoded at a fraction of its
+    size.
+    """
+    command = [
+        sys.executable,
+        "-m",
+        "bench.bare_loop",
+        str(model),
+        str(jpeg),
+        str(int(draft)),
+        str(seconds),
+    ]
     loops = [
-        subprocess.Popen(command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        subprocess.Popen(
+            command, cwd=ROOT, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
         for _core in range(answering.CORES)
     ]
     for loop in loops:
@@ -38,11 +52,14 @@ def run(model: Path, jpeg: Path, *, draft: bool, seconds: float) -> Bare:
     found = [json.loads(loop.communicate()[0]) for loop in loops]
     pictures = sum(one["pictures"] for one in found)
     return Bare(
-        sum(one["pictures"] / one["seconds"] for one in found), sum(one["cpu"] for one in found) / pictures * 1e3
+        sum(one["pictures"] / one["seconds"] for one in found),
+        sum(one["cpu"] for one in found) / pictures * 1e3,
     )
 
 
-def _loop(model: answering.CompiledModel, jpeg: bytes, *, draft: bool, seconds: float) -> dict[str, float]:
+def _loop(
+    model: answering.CompiledModel, jpeg: bytes, *, draft: bool, seconds: float
+) -> dict[str, float]:
     started, cpu, pictures = time.perf_counter(), time.process_time(), 0
     while (elapsed := time.perf_counter() - started) < seconds:
         model.predict(answering.pixels(jpeg, model.size, draft=draft)[None])

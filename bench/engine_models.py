@@ -1,11 +1,12 @@
-"""The models that the engines are compared on: backbones with a head that learned, as Keras, LiteRT and SavedModel.
+"""The models that the engines are compared on: backbones with a head that learned, as Keras, LiteRT
+and SavedModel.
 
     python -m bench.engine_models PHOTOS FOLDER
 
-PHOTOS holds a folder of pictures per category. A head learns from `LEARN` per category and is asked about the others;
-the first `CALIBRATE` of the learned ones tell a quantiser what numbers to expect. Written are, for each backbone:
-`float.tflite`, `int8.tflite`, `saved/`, `model.onnx` where tf2onnx is there, and what to ask: `ask.npy`, `labels.npy`,
-`keras.npy` (what Keras says), `calibrate.npy`.
+PHOTOS holds a folder of pictures per category. A head learns from `LEARN` per category and is asked
+about the others; the first `CALIBRATE` of the learned ones tell a quantiser what numbers to expect.
+Written are, for each backbone: `float.tflite`, `int8.tflite`, `saved/`, `model.onnx` where tf2onnx
+is there, and what to ask: `ask.npy`, `labels.npy`, `keras.npy` (what Keras says), `calibrate.npy`.
 """
 
 import json
@@ -78,13 +79,17 @@ def _write(name: str, collection: "LabelledPictures", folder: Path) -> None:
     (folder / "float.tflite").write_bytes(export.export_litert(model))
     model.export(folder / "saved", format="tf_saved_model", verbose=False)
     (folder / "int8.tflite").write_bytes(_quantised(folder / "saved", calibrate))
-    (folder / "facts.json").write_text(json.dumps({"size": backbone.input_size, "categories": len(collection.names)}))
+    (folder / "facts.json").write_text(
+        json.dumps({"size": backbone.input_size, "categories": len(collection.names)})
+    )
 
 
 def _quantised(saved: Path, calibrate: np.ndarray) -> bytes:
-    """Return the model with int8 weights and activations, by TensorFlow Lite's post-training quantisation.
+    """Return the model with int8 weights and activations, by TensorFlow Lite's post-training
+    quantisation.
 
-    Source: https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/post_training_integer_quant
+    Source:
+    https://ai.google.dev/edge/litert/conversion/tensorflow/quantization/post_training_integer_quant
     """
     import tensorflow as tf
 

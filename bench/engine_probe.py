@@ -1,6 +1,8 @@
-"""One engine on one model, in a process of its own: `python -m bench.engine_probe ENGINE FOLDER ANSWERS.npy`.
+"""One engine on one model, in a process of its own: `python -m bench.engine_probe ENGINE FOLDER
+ANSWERS.npy`.
 
-Prints what it took, as JSON. `openvino-convert` and `onnx-convert` only write the files that the others read.
+Prints what it took, as JSON. `openvino-convert` and `onnx-convert` only write the files that the
+others read.
 """
 
 import json
@@ -65,7 +67,8 @@ ENGINES: dict[str, Callable[[Path], Run]] = {
 def convert_for_openvino(folder: Path) -> None:
     """Write `float.xml` and, by post-training quantisation with NNCF, `int8.xml`.
 
-    Source: https://docs.openvino.ai/2025/openvino-workflow/model-optimization-guide/quantizing-models-post-training.html
+    Source:
+    https://docs.openvino.ai/2025/openvino-workflow/model-optimization-guide/quantizing-models-post-training.html
     """
     import nncf
     import openvino
@@ -75,7 +78,9 @@ def convert_for_openvino(folder: Path) -> None:
     model.reshape([1, size, size, 3])
     openvino.save_model(model, folder / "float.xml", compress_to_fp16=False)
     pictures = list(np.load(folder / "calibrate.npy"))
-    quantised = nncf.quantize(model, nncf.Dataset(pictures, lambda pixels: pixels[None]), subset_size=len(pictures))
+    quantised = nncf.quantize(
+        model, nncf.Dataset(pictures, lambda pixels: pixels[None]), subset_size=len(pictures)
+    )
     openvino.save_model(quantised, folder / "int8.xml")
 
 
@@ -83,12 +88,20 @@ def convert_for_onnx(folder: Path) -> None:
     """Write `model.onnx` by tf2onnx."""
     from tf2onnx import convert
 
-    sys.argv = ["convert", "--saved-model", str(folder / "saved"), "--output", str(folder / "model.onnx")]
+    sys.argv = [
+        "convert",
+        "--saved-model",
+        str(folder / "saved"),
+        "--output",
+        str(folder / "model.onnx"),
+    ]
     convert.main()
 
 
 def probe(name: str, folder: Path, answers: Path) -> dict[str, float]:
-    """Answer every picture, one at a time, in one thread; return processor milliseconds, seconds and MiB."""
+    """Answer every picture, one at a time, in one thread; return processor milliseconds, seconds
+    and MiB.
+    """
     asked = np.load(folder / "ask.npy")
     before = mebibytes_of_self()
     started = time.process_time()

@@ -2,7 +2,8 @@
 
     CLASSIFR_WEIGHTS_DIR=WEIGHTS BENCH_PHOTOS=FOLDER python -m bench.run engines
 
-FOLDER holds a folder of pictures per category. Processor time is what counts, so a busy machine does no harm.
+FOLDER holds a folder of pictures per category. Processor time is what counts, so a busy machine
+does no harm.
 """
 
 import json
@@ -26,7 +27,10 @@ def measure(folder: Path, *, quick: bool = False) -> None:
     """Print a table for every backbone at hand."""
     photos = os.environ.get("BENCH_PHOTOS")
     if not photos:
-        print("Not measured: name a folder that holds a folder of photos per category in BENCH_PHOTOS.")
+        print(
+            "Not measured: name a folder that holds a folder of photos per category in "
+            "BENCH_PHOTOS."
+        )
         return
     site = Site(folder / "site")
     command = [sys.executable, "-m", "bench.engine_models", photos, str(folder / "models")]
@@ -38,14 +42,23 @@ def measure(folder: Path, *, quick: bool = False) -> None:
 def _table(model: Path) -> None:
     facts = json.loads((model / "facts.json").read_text())
     labels, keras = np.load(model / "labels.npy"), np.load(model / "keras.npy")
-    print(f"\n### {model.name}, {facts['size']} px: {len(labels)} photos of {facts['categories']} categories\n")
+    print(
+        f"\n### {model.name}, {facts['size']} px: {len(labels)} photos of {facts['categories']} "
+        f"categories\n"
+    )
     print(f"Keras: {(keras.argmax(1) == labels).mean():.3f} of the first choices are right.\n")
-    print("| engine | CPU ms | pictures/s | load, CPU s | MiB | right | as Keras | greatest difference |")
+    print(
+        "| engine | CPU ms | pictures/s | load, CPU s | MiB | right | as Keras | greatest "
+        "difference |"
+    )
     print("|---|--:|--:|--:|--:|--:|--:|--:|")
     not_there = _converted(model)
     for name in ENGINES:
         reason = next((why for engine, why in not_there.items() if name.startswith(engine)), "")
-        print(f"| {name} | not measured: {reason} | | | | | | |" if reason else _row(name, model), flush=True)
+        print(
+            f"| {name} | not measured: {reason} | | | | | | |" if reason else _row(name, model),
+            flush=True,
+        )
 
 
 def _converted(model: Path) -> dict[str, str]:
@@ -66,11 +79,18 @@ def _row(name: str, model: Path) -> str:
     try:
         facts = json.loads(_probe(name, model, str(answers)).splitlines()[-1])
     except subprocess.CalledProcessError as error:
-        return f"| {name} | not measured: {(error.stderr or '').strip().splitlines()[-1][:200]} | | | | | | |"
-    return row(name, facts, np.load(answers), np.load(model / "keras.npy"), np.load(model / "labels.npy"))
+        return (
+            f"| {name} | not measured: {(error.stderr or '').strip().splitlines()[-1][:200]} | "
+            f"| | | | | |"
+        )
+    return row(
+        name, facts, np.load(answers), np.load(model / "keras.npy"), np.load(model / "labels.npy")
+    )
 
 
-def row(name: str, facts: dict[str, float], found: np.ndarray, keras: np.ndarray, labels: np.ndarray) -> str:
+def row(
+    name: str, facts: dict[str, float], found: np.ndarray, keras: np.ndarray, labels: np.ndarray
+) -> str:
     """Return a line of the table.
 
     Args:
@@ -93,8 +113,12 @@ def row(name: str, facts: dict[str, float], found: np.ndarray, keras: np.ndarray
 
 
 def _probe(*words: str | Path) -> str:
-    python = sys.executable if str(words[0]).startswith("LiteRT") else environments.python(REQUIREMENTS)
+    python = (
+        sys.executable if str(words[0]).startswith("LiteRT") else environments.python(REQUIREMENTS)
+    )
     command = [python, "-m", "bench.engine_probe", *map(str, words)]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, cwd=ROOT, env=environment, check=True, text=True, capture_output=True)
+    done = subprocess.run(
+        command, cwd=ROOT, env=environment, check=True, text=True, capture_output=True
+    )
     return done.stdout

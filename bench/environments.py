@@ -1,7 +1,9 @@
-"""Virtual environments of the benchmark's own, under `.bench/`: what is measured beside Classifr is no part of it.
+"""Virtual environments of the benchmark's own, under `.bench/`: what is measured beside Classifr is
+no part of it.
 
-Each is made from a pinned file of requirements at its first use. TensorFlow, Keras, LiteRT, numpy and Pillow come from
-the project's own environment, which a path file puts behind the environment's packages: all servers use the same ones.
+Each is made from a pinned file of requirements at its first use. TensorFlow, Keras, LiteRT, numpy
+and Pillow come from the project's own environment, which a path file puts behind the environment's
+packages: all servers use the same ones.
 """
 
 import hashlib
@@ -32,7 +34,11 @@ def python(requirements: Path) -> str:
     wanted = hashlib.sha256(requirements.read_bytes()).hexdigest()
     if mark.exists() and mark.read_text() == wanted:
         return str(interpreter)
-    print(f"Installing {', '.join(requirements.read_text().split())} into {folder.relative_to(ROOT)}.", flush=True)
+    print(
+        f"Installing {', '.join(requirements.read_text().split())} into "
+        f"{folder.relative_to(ROOT)}.",
+        flush=True,
+    )
     shutil.rmtree(folder, ignore_errors=True)
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
     (packages,) = folder.glob("lib/python*/site-packages")

@@ -24,7 +24,9 @@ class NeverAnswered(Exception):
 
 @dataclass(frozen=True)
 class Running:
-    """A server that answers: its first process, and the seconds from that one's start to the first answer."""
+    """A server that answers: its first process, and the seconds from that one's start to the first
+    answer.
+    """
 
     pid: int
     ready_after: float
@@ -47,7 +49,9 @@ class Site:
         }
 
     def manage(self, *words: str) -> str:
-        """Run a management command and return what it printed. Raises CalledProcessError when it fails."""
+        """Run a management command and return what it printed. Raises CalledProcessError when it
+        fails.
+        """
         done = subprocess.run(
             [sys.executable, "manage.py", *words],
             cwd=ROOT,
@@ -59,7 +63,9 @@ class Site:
         return done.stdout
 
     def timed(self, *words: str) -> float:
-        """Run a management command and return the seconds that its process took, start-up and imports included."""
+        """Run a management command and return the seconds that its process took, start-up and
+        imports included.
+        """
         started = time.perf_counter()
         self.manage(*words)
         return time.perf_counter() - started
@@ -67,9 +73,14 @@ class Site:
 
 @contextmanager
 def running(
-    command: Sequence[str], environment: Mapping[str, str], answers: Callable[[], bool], *, log: Path
+    command: Sequence[str],
+    environment: Mapping[str, str],
+    answers: Callable[[], bool],
+    *,
+    log: Path,
 ) -> Iterator[Running]:
-    """Run a server until the block ends; it starts when the server answers. What it prints goes into `log`.
+    """Run a server until the block ends; it starts when the server answers. What it prints goes
+    into `log`.
 
     Raises:
         NeverAnswered: not within `READY_SECONDS`, or it ended before.

@@ -1,4 +1,6 @@
-"""How long it takes until a new category of 50 pictures is live in a project of 1,000, seen from a terminal."""
+"""How long it takes until a new category of 50 pictures is live in a project of 1,000, seen from a
+terminal.
+"""
 
 from pathlib import Path
 
@@ -19,10 +21,30 @@ def measure(folder: Path) -> None:
     site.manage("migrate", "--verbosity", "0")
     site.manage("create_project", "Textures")
     steps = {
-        f"import_images, {CATEGORIES * EACH} pictures": ["import_images", str(known), "--project", "textures"],
-        "first retrain --promote: every feature is extracted": ["retrain", "--project", "textures", "--promote"],
-        f"add_category --images, {EACH} new pictures": ["add_category", pictures.name, "--images", str(pictures)],
-        f"retrain --promote: {EACH} features are extracted": ["retrain", "--project", "textures", "--promote"],
+        f"import_images, {CATEGORIES * EACH} pictures": [
+            "import_images",
+            str(known),
+            "--project",
+            "textures",
+        ],
+        "first retrain --promote: every feature is extracted": [
+            "retrain",
+            "--project",
+            "textures",
+            "--promote",
+        ],
+        f"add_category --images, {EACH} new pictures": [
+            "add_category",
+            pictures.name,
+            "--images",
+            str(pictures),
+        ],
+        f"retrain --promote: {EACH} features are extracted": [
+            "retrain",
+            "--project",
+            "textures",
+            "--promote",
+        ],
     }
     print("| step | seconds |")
     print("|---|---|")

@@ -1,6 +1,8 @@
-"""A closed-loop load: N clients, each with one connection, each sending its next request when the last is answered.
+"""A closed-loop load: N clients, each with one connection, each sending its next request when the
+last is answered.
 
-The clients share the cores with the server, so they must cost little: one thread, plain sockets, no copy of a body.
+The clients share the cores with the server, so they must cost little: one thread, plain sockets, no
+copy of a body.
 """
 
 import selectors
@@ -16,7 +18,8 @@ TIMEOUT_SECONDS = 120.0
 
 @dataclass(frozen=True)
 class Load:
-    """What a server did under a load: answers per second, the latencies' percentiles in milliseconds.
+    """What a server did under a load: answers per second, the latencies' percentiles in
+    milliseconds.
 
     `client_ms` is the processor time that the clients themselves took for a request.
     """
@@ -39,15 +42,22 @@ class Address:
 
     def head(self, length: int) -> bytes:
         """Return everything of a request before its body."""
-        lines = [f"POST {self.path} HTTP/1.1", f"Host: 127.0.0.1:{self.port}", f"Content-Length: {length}"]
-        return "\r\n".join([*lines, *(f"{name}: {value}" for name, value in self.headers.items()), "", ""]).encode()
+        lines = [
+            f"POST {self.path} HTTP/1.1",
+            f"Host: 127.0.0.1:{self.port}",
+            f"Content-Length: {length}",
+        ]
+        return "\r\n".join(
+            [*lines, *(f"{name}: {value}" for name, value in self.headers.items()), "", ""]
+        ).encode()
 
 
 def run(address: Address, bodies: Iterator[bytes], *, clients: int, seconds: float) -> Load:
     """Send requests for some seconds.
 
     Raises:
-        RuntimeError: at the first answer that is no success: a server that refuses quickly must not look fast.
+        RuntimeError: at the first answer that is no success: a server that refuses quickly must not
+            look fast.
     """
     latencies: list[float] = []
     started, cpu = time.perf_counter(), time.process_time()
@@ -77,11 +87,18 @@ def run(address: Address, bodies: Iterator[bytes], *, clients: int, seconds: flo
 
 def median(loads: Sequence[Load]) -> Load:
     """Return the medians of several rounds, figure by figure."""
-    return Load(*(float(np.median([getattr(load, name) for load in loads])) for name in Load.__annotations__))
+    return Load(
+        *(
+            float(np.median([getattr(load, name) for load in loads]))
+            for name in Load.__annotations__
+        )
+    )
 
 
 def one_answer(address: Address, body: bytes) -> bytes:
-    """Send one request and return the body of its answer. Raises RuntimeError when that is no success."""
+    """Send one request and return the body of its answer. Raises RuntimeError when that is no
+    success.
+    """
     with selectors.DefaultSelector() as selector:
         client = _Client(address, iter([body]), selector)
         client.send()
@@ -97,7 +114,9 @@ def one_answer(address: Address, body: bytes) -> bytes:
 
 @dataclass
 class _Client:
-    """One connection with at most one request under way; opened anew where the server closes it after an answer."""
+    """One connection with at most one request under way; opened anew where the server closes it
+    after an answer.
+    """
 
     address: Address
     bodies: Iterator[bytes]
@@ -137,7 +156,8 @@ class _Client:
             self.selector.modify(self._connection, events, self)
 
     def receive(self) -> float | None:
-        """Take in what has come; return the seconds from sending to the end of the answer, or None before that.
+        """Take in what has come; return the seconds from sending to the end of the answer, or None
+        before that.
 
         Raises:
             RuntimeError: the answer is no success, or the connection ended within it.
@@ -166,7 +186,8 @@ class _Client:
 
 
 def parsed(received: bytes) -> tuple[int, bytes, bool] | None:
-    """Return status, body and whether the connection stays open; None while the answer is not complete.
+    """Return status, body and whether the connection stays open; None while the answer is not
+    complete.
 
     Knows bodies with a Content-Length and chunked ones.
     """
@@ -174,8 +195,13 @@ def parsed(received: bytes) -> tuple[int, bytes, bool] | None:
     if not separator:
         return None
     first, *lines = head.split(b"\r\n")
-    headers = {name.strip().lower(): value.strip() for name, _colon, value in (line.partition(b":") for line in lines)}
-    stays_open = headers.get(b"connection", b"").lower() != b"close" and first.startswith(b"HTTP/1.1")
+    headers = {
+        name.strip().lower(): value.strip()
+        for name, _colon, value in (line.partition(b":") for line in lines)
+    }
+    stays_open = headers.get(b"connection", b"").lower() != b"close" and first.startswith(
+        b"HTTP/1.1"
+    )
     if headers.get(b"transfer-encoding", b"").lower() == b"chunked":
         body = _from_chunks(rest)
     else:

@@ -49,13 +49,30 @@ BODIES = [
     Body("JSON of objects", "application/json", b'{"tags":[', b'{"a":1},'),
     Body("JSON of names", "application/json", b"{", b'"":0,'),
     Body("JSON of short texts", "application/json", b'{"images":[{"contents":"QUJD"},', b'"a",'),
-    Body("JSON of a text with an emoji", "application/json", b'{"url":"\xf0\x9f\x8d\x95', b"a", b'"}'),
-    Body("JSON of escapes", "application/json", b'{"name":"', b"\\u0061", b'"}'),
-    Body("JSON of long base64", "application/json", b'{"images":[', b'{"contents":"%s"},' % (b"A" * 2000)),
     Body(
-        "JSON of one picture", "application/json", b'{"images":[{"name":"\xf0\x9f\x8d\x95","contents":"', b"A", b'"}]}'
+        "JSON of a text with an emoji", "application/json", b'{"url":"\xf0\x9f\x8d\x95', b"a", b'"}'
     ),
-    Body("JSON of a picture in escapes", "application/json", b'{"images":[{"contents":"', b"A\\/", b'"}]}'),
+    Body("JSON of escapes", "application/json", b'{"name":"', b"\\u0061", b'"}'),
+    Body(
+        "JSON of long base64",
+        "application/json",
+        b'{"images":[',
+        b'{"contents":"%s"},' % (b"A" * 2000),
+    ),
+    Body(
+        "JSON of one picture",
+        "application/json",
+        b'{"images":[{"name":"\xf0\x9f\x8d\x95","contents":"',
+        b"A",
+        b'"}]}',
+    ),
+    Body(
+        "JSON of a picture in escapes",
+        "application/json",
+        b'{"images":[{"contents":"',
+        b"A\\/",
+        b'"}]}',
+    ),
     Body("JSON of numbers", "application/json", b'{"images":[', b"1,"),
     Body("a part's parameter", FORM, PART + b'imageData"; x="', b"a"),
     Body("a part's parameter of quotes", FORM, PART + b'imageData"; x="', b'\\"'),
@@ -71,7 +88,9 @@ BODIES = [
     Body("a preamble", FORM, b"", b"a"),
     Body("nearly boundaries", FORM, FILE + b"\r\n", b"\r\n--boundary"),
     Body("a long form", URLENCODED, b"name=", b"a"),
-    Body("a long form of escapes", URLENCODED, b"login=", b"%41", length=2_600_000),  # Django's own limit
+    Body(
+        "a long form of escapes", URLENCODED, b"login=", b"%41", length=2_600_000
+    ),  # Django's own limit
     Body("a form of empty fields", URLENCODED, b"", b"a&", length=FORM_BYTES),
     Body("a form of escapes", URLENCODED, b"login=", b"%41", length=FORM_BYTES),
     Body("a form of one field", URLENCODED, b"name=", b"a", length=FORM_BYTES),
@@ -115,7 +134,9 @@ class Stream(io.RawIOBase):
 
 
 def doors() -> Iterator[Door]:
-    """Make a world with something of everything; yield each address that takes a body, and each operation."""
+    """Make a world with something of everything; yield each address that takes a body, and each
+    operation.
+    """
     from django.conf import settings
     from django.test import Client
     from django.urls import reverse
@@ -144,8 +165,16 @@ def doors() -> Iterator[Door]:
                 yield Door(name, "POST", address, headers)
     caller = make_caller(world.maintainer)
     project, tags, iteration = make_published(caller, name="live")
-    ids = {"projectId": project.uuid, "iterationId": iteration, "publishedName": "live", "tagId": tags["dark"]}
-    ids |= {"imageId": Sample.objects.filter(project=project).first().uuid, "domainId": project.uuid}
+    ids = {
+        "projectId": project.uuid,
+        "iterationId": iteration,
+        "publishedName": "live",
+        "tagId": tags["dark"],
+    }
+    ids |= {
+        "imageId": Sample.objects.filter(project=project).first().uuid,
+        "domainId": project.uuid,
+    }
     for one in operations:
         version = "3.4-preview" if one.area == "training" else "3.1"
         path = f"/customvision/v{version}/{one.area}/{one.template.format_map(ids)}"
@@ -197,7 +226,13 @@ def in_a_child(door: Door, body: Body) -> dict[str, Any]:
     with os.fdopen(reading) as pipe:
         text = pipe.read()
     os.waitpid(child, 0)
-    nothing = {"door": door.name, "body": body.name, "sent": body.length / MEGABYTE, "took": 0.0, "status": 0}
+    nothing = {
+        "door": door.name,
+        "body": body.name,
+        "sent": body.length / MEGABYTE,
+        "took": 0.0,
+        "status": 0,
+    }
     return json.loads(text) if text else nothing
 
 
@@ -216,7 +251,13 @@ def _measured(door: Door, body: Body) -> dict[str, Any]:
     took = memory.peak_megabytes() - before
     for leftover in Path(own).parent.glob(f"{Path(own).name}*"):
         leftover.unlink()
-    return {"door": door.name, "body": body.name, "sent": body.length / MEGABYTE, "took": took, "status": status}
+    return {
+        "door": door.name,
+        "body": body.name,
+        "sent": body.length / MEGABYTE,
+        "took": took,
+        "status": status,
+    }
 
 
 def main() -> None:

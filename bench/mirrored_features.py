@@ -2,9 +2,9 @@
 
     python bench/mirrored_features.py DIR [--backbone bundled] [--seeds 5]
 
-DIR holds a folder of pictures per category. The protocol is that of `manage.py evaluate_backbones`: the same draws, the
-same choice of the regularisation; once on the pictures alone and once on them and their mirror images. Asked is about
-the pictures as they are.
+DIR holds a folder of pictures per category. The protocol is that of `manage.py evaluate_backbones`:
+the same draws, the same choice of the regularisation; once on the pictures alone and once on them
+and their mirror images. Asked is about the pictures as they are.
 """
 
 import argparse
@@ -33,9 +33,14 @@ from training.studies.learning_curves import LabelledPictures, SampleDraw  # noq
 from training.trainers.local import export, head  # noqa: E402
 
 
-def vectors(collection: LabelledPictures, engine: LiteRtEngine, change: Callable[[bytes], bytes]) -> np.ndarray:
+def vectors(
+    collection: LabelledPictures, engine: LiteRtEngine, change: Callable[[bytes], bytes]
+) -> np.ndarray:
     """Return the feature vectors of all pictures, changed in this way."""
-    pictures = {sample: (lambda sample=sample: change(collection.read(sample)())) for sample in collection.samples}
+    pictures = {
+        sample: (lambda sample=sample: change(collection.read(sample)()))
+        for sample in collection.samples
+    }
     found: cache.Vectors = {}
     for samples, rows in cache.extract_batches(pictures, engine, {}):
         found.update(zip(samples, rows, strict=True))
@@ -51,10 +56,14 @@ def mirrored_picture(data: bytes) -> bytes:
 def learn_from_both(
     plain: np.ndarray, mirrored: np.ndarray, labels: np.ndarray, drawn: SampleDraw, classes: int
 ) -> head.Head:
-    """Return the head that learned from pictures and mirror images; held-back pictures choose as they are."""
+    """Return the head that learned from pictures and mirror images; held-back pictures choose as
+    they are.
+    """
 
     def both(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        return np.concatenate([plain[rows], mirrored[rows]]), np.concatenate([labels[rows], labels[rows]])
+        return np.concatenate([plain[rows], mirrored[rows]]), np.concatenate(
+            [labels[rows], labels[rows]]
+        )
 
     held = plain[drawn.held], labels[drawn.held]
     chosen = head.fit_head(both(np.setdiff1d(drawn.learn, drawn.held)), held, classes)
@@ -63,7 +72,9 @@ def learn_from_both(
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("directory", type=Path)
     parser.add_argument("--backbone", default="bundled")
     parser.add_argument("--per-class", type=int, nargs="+", default=[5, 10, 20, 50])
@@ -71,10 +82,17 @@ def main() -> None:
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         collection = learning_curves.collect_pictures(chosen.directory, Path(folder))
-        engine = LiteRtEngine(export.export_backbone(backbones.load(chosen.backbone)), threads=os.cpu_count())
-        plain, mirrored = (vectors(collection, engine, change) for change in (bytes, mirrored_picture))
+        engine = LiteRtEngine(
+            export.export_backbone(backbones.load(chosen.backbone)), threads=os.cpu_count()
+        )
+        plain, mirrored = (
+            vectors(collection, engine, change) for change in (bytes, mirrored_picture)
+        )
     labels, classes = collection.labels, len(collection.names)
-    print(f"{chosen.directory.name}, {chosen.backbone}: accuracy plain, with mirror images, difference ± its deviation")
+    print(
+        f"{chosen.directory.name}, {chosen.backbone}: accuracy plain, with mirror images, "
+        f"difference ± its deviation"
+    )
     for number in learning_curves.usable_sizes(collection, chosen.per_class):
         found = []
         for seed in range(chosen.seeds):
@@ -83,10 +101,18 @@ def main() -> None:
                 learning_curves.fit_draw_head(plain, labels, drawn, classes),
                 learn_from_both(plain, mirrored, labels, drawn, classes),
             )
-            found.append([(h.logits(plain[drawn.ask]).argmax(axis=1) == labels[drawn.ask]).mean() for h in heads])
+            found.append(
+                [
+                    (h.logits(plain[drawn.ask]).argmax(axis=1) == labels[drawn.ask]).mean()
+                    for h in heads
+                ]
+            )
         alone, both = np.array(found).T
         gain = both - alone
-        print(f"{number:4d}  {alone.mean():.3f}  {both.mean():.3f}  {gain.mean():+.3f} ± {gain.std(ddof=1):.3f}")
+        print(
+            f"{number:4d}  {alone.mean():.3f}  {both.mean():.3f}  {gain.mean():+.3f} ± "
+            f"{gain.std(ddof=1):.3f}"
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,6 @@
-"""The models that the serving measurements ask: made by the project's own commands, so the path is the real one."""
+"""The models that the serving measurements ask: made by the project's own commands, so the path is
+the real one.
+"""
 
 import secrets
 import subprocess
@@ -17,7 +19,9 @@ BACKBONE = "mobilenetv3large"
 
 @dataclass(frozen=True)
 class Served:
-    """A project whose live model answers, in an installation: what asks it, and the files of the model."""
+    """A project whose live model answers, in an installation: what asks it, and the files of the
+    model.
+    """
 
     site: Site
     slug: str
@@ -38,17 +42,20 @@ class Served:
 
 
 def large(folder: Path) -> Served:
-    """Make a project that MobileNetV3-Large answers for, 224 pixels, ten categories of painted textures.
+    """Make a project that MobileNetV3-Large answers for, 224 pixels, ten categories of painted
+    textures.
 
-    Its weights are random, as the speed does not depend on them; the head is learned, the export compared with the
-    Keras model, the bundle kept, registered and promoted as ever.
+    Its weights are random, as the speed does not depend on them; the head is learned, the export
+    compared with the Keras model, the bundle kept, registered and promoted as ever.
     """
     site = Site(
         folder / "large",
         CLASSIFR_WEIGHTS_DIR=str(folder / "weights"),
         CLASSIFR_USER_PASSWORD=secrets.token_urlsafe(),  # nobody logs in with it
     )
-    subprocess.run([sys.executable, "-m", "bench.models", str(folder / "weights")], cwd=ROOT, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "bench.models", str(folder / "weights")], cwd=ROOT, check=True
+    )
     paint_folder(folder / "textures", CATEGORIES, EACH)
     site.manage("migrate", "--verbosity", "0")
     site.manage("create_project", "Textures")
@@ -74,9 +81,11 @@ def _served(site: Site, slug: str, user: str) -> Served:
 
 
 def write_random_weights(folder: Path) -> Path:
-    """Write weights of MobileNetV3-Large that were never trained, where `CLASSIFR_WEIGHTS_DIR` looks for them.
+    """Write weights of MobileNetV3-Large that were never trained, where `CLASSIFR_WEIGHTS_DIR`
+    looks for them.
 
-    Its normalisations are set to what noise gives in each layer: then numbers stay in their usual range.
+    Its normalisations are set to what noise gives in each layer: then numbers stay in their usual
+    range.
     """
     import numpy as np
 
@@ -92,7 +101,10 @@ def write_random_weights(folder: Path) -> Path:
         if isinstance(layer, keras.layers.BatchNormalization):
             layer.momentum = 0.0  # the last batch alone counts
     side = imagenet.NETWORKS[BACKBONE].input_size
-    network(np.random.default_rng(0).uniform(0, 255, (16, side, side, 3)).astype(np.float32), training=True)
+    network(
+        np.random.default_rng(0).uniform(0, 255, (16, side, side, 3)).astype(np.float32),
+        training=True,
+    )
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / imagenet.NETWORKS[BACKBONE].own_file
     network.save_weights(path)

@@ -1,4 +1,6 @@
-"""History and review pages over 10,000 and over 1,000,000 predictions in PostgreSQL: they should answer alike."""
+"""History and review pages over 10,000 and over 1,000,000 predictions in PostgreSQL: they should
+answer alike.
+"""
 
 import os
 import statistics
@@ -11,7 +13,13 @@ from bench.installation import ROOT, Site
 from scripts.services import Postgres
 
 SIZES = (10_000, 1_000_000)
-PAGES = ("/predictions/", "/predictions/?verdict=NOK", "/review/", "/review/history/", "/api/v1/predictions/")
+PAGES = (
+    "/predictions/",
+    "/predictions/?verdict=NOK",
+    "/review/",
+    "/review/history/",
+    "/api/v1/predictions/",
+)
 REQUESTS = 30
 
 
@@ -23,7 +31,10 @@ def measure(folder: Path) -> None:
     print(f"| page | ms at {SIZES[0]:,} | ms at {SIZES[1]:,} | ratio |")
     print("|---|---|---|---|")
     for page in PAGES:
-        print(f"| `{page}` | {small[page]:.1f} | {large[page]:.1f} | {large[page] / small[page]:.2f} |")
+        print(
+            f"| `{page}` | {small[page]:.1f} | {large[page]:.1f} | {large[page] / small[page]:.2f} "
+            f"|"
+        )
 
 
 def _medians(folder: Path, database_url: str, size: int) -> dict[str, float]:
@@ -41,16 +52,24 @@ def _medians(folder: Path, database_url: str, size: int) -> dict[str, float]:
 
 
 def _fill(size: int) -> None:
-    """Write predictions of ten users by the server's own hand: one in fifty with a NOK, half of those decided."""
+    """Write predictions of ten users by the server's own hand: one in fifty with a NOK, half of
+    those decided.
+    """
     from django.db import connection
 
     from accounts.models import User
     from predictions.models import Category, ModelVersion, Project
 
-    User.objects.bulk_create(User(username=f"user{number}", is_superuser=True) for number in range(10))
+    User.objects.bulk_create(
+        User(username=f"user{number}", is_superuser=True) for number in range(10)
+    )
     project = Project.objects.create(name="Dishes", slug="dishes")
-    Category.objects.bulk_create(Category(project=project, name=f"dish {number}") for number in range(10))
-    ModelVersion.objects.create(project=project, number=1, predictor="dummy", reference="x", class_names=["dish 1"])
+    Category.objects.bulk_create(
+        Category(project=project, name=f"dish {number}") for number in range(10)
+    )
+    ModelVersion.objects.create(
+        project=project, number=1, predictor="dummy", reference="x", class_names=["dish 1"]
+    )
     with connection.cursor() as cursor:
         for statement in FACTS:
             cursor.execute(statement, {"size": size})
@@ -63,26 +82,28 @@ FACTS = (
         CASE WHEN i %% 50 = 0 THEN 'misclassified' ELSE 'nowhere' END,
         CASE WHEN i %% 50 = 0 THEN 'dishes/' || i || '.jpg' ELSE '' END,
         'image/jpeg', 640, 480, 50000, '{}', 'upload', now()
-        FROM predictions_project p, generate_series(1, %(size)s) i""",
+        FROM predictions_project p, generate_series(1, %(size)s) i""",  # noqa: E501
     """INSERT INTO predictions_prediction (uuid, project_id, sample_id, model_version_id, user_id, scores, top_id,
         confidence, abstained, is_unfamiliar, latency_ms, shown_name, created_at)
         SELECT gen_random_uuid(), s.project_id, s.id, v.id,
         (SELECT min(id) FROM accounts_user) + s.id %% 10, '{"dish 1": 0.9, "dish 2": 0.1}',
         (SELECT min(id) FROM predictions_category) + s.id %% 10,
         0.5 + (s.id %% 1000) / 2000.0, false, false, 12, s.id || '.jpg', now() - (%(size)s - s.id) * interval '1 second'
-        FROM predictions_sample s, predictions_modelversion v ORDER BY s.id""",
+        FROM predictions_sample s, predictions_modelversion v ORDER BY s.id""",  # noqa: E501
     """INSERT INTO predictions_feedback (prediction_id, user_id, verdict, category_id, suggestion, created_at)
         SELECT p.id, p.user_id, CASE WHEN s.location = 'misclassified' THEN 'NOK' ELSE 'OK' END, NULL, '', p.created_at
-        FROM predictions_prediction p JOIN predictions_sample s ON s.id = p.sample_id ORDER BY p.id""",
+        FROM predictions_prediction p JOIN predictions_sample s ON s.id = p.sample_id ORDER BY p.id""",  # noqa: E501
     """INSERT INTO review_decision (sample_id, prediction_id, outcome, category_id, reviewer_id, reason, created_at)
         SELECT p.sample_id, p.id, 'labelled', p.top_id, p.user_id, '', p.created_at
         FROM predictions_prediction p JOIN predictions_sample s ON s.id = p.sample_id
-        WHERE s.location = 'misclassified' AND p.id %% 100 = 0 ORDER BY p.id""",
+        WHERE s.location = 'misclassified' AND p.id %% 100 = 0 ORDER BY p.id""",  # noqa: E501
 )
 
 
 def _ask() -> None:
-    """Print the median milliseconds of each page, asked in turn by a user who is allowed everything."""
+    """Print the median milliseconds of each page, asked in turn by a user who is allowed
+    everything.
+    """
     from django.test import Client
 
     from accounts.models import User

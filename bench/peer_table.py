@@ -1,7 +1,9 @@
-"""Classifr beside servers made for models, on the same Keras model and the same JPEG: `make bench-peers`.
+"""Classifr beside servers made for models, on the same Keras model and the same JPEG: `make
+bench-peers`.
 
-Each server runs alone beside an idle Classifr, which is measured before and after it. A second table gives the peers
-the same LiteRT file and scaled decoding as Classifr has, which is what they could reach.
+Each server runs alone beside an idle Classifr, which is measured before and after it. A second
+table gives the peers the same LiteRT file and scaled decoding as Classifr has, which is what they
+could reach.
 """
 
 from collections.abc import Iterator, Sequence
@@ -28,16 +30,25 @@ def measure(folder: Path, *, quick: bool = False) -> None:
     with servers.classifr(served, jpeg) as ours:
         ours.ask(clients=CLIENTS, seconds=2)  # warm up
         for compiled in (False, True):
-            what = "the same LiteRT file, scaled while decoding" if compiled else "the same Keras model"
+            what = (
+                "the same LiteRT file, scaled while decoding"
+                if compiled
+                else "the same Keras model"
+            )
             print(f"### Peers on {what}, {CLIENTS} clients\n")
-            print("| server | requests/s | p50 ms | p99 ms | CPU ms | MiB | ready s | Classifr/s | ratio | by CPU |")
+            print(
+                "| server | requests/s | p50 ms | p99 ms | CPU ms | MiB | ready s | Classifr/s | "
+                "ratio | by CPU |"
+            )
             print("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|")
             for line in _rows(ours, served, jpeg, seconds, compiled=compiled):
                 print(line, flush=True)
             print()
 
 
-def _rows(ours: Server, served: Served, jpeg: bytes, seconds: float, *, compiled: bool) -> Iterator[str]:
+def _rows(
+    ours: Server, served: Served, jpeg: bytes, seconds: float, *, compiled: bool
+) -> Iterator[str]:
     before = ours.ask(clients=CLIENTS, seconds=seconds / 2)
     for which in PEERS:
         try:
@@ -53,7 +64,9 @@ def _rows(ours: Server, served: Served, jpeg: bytes, seconds: float, *, compiled
         before = after
 
 
-def row(name: str, found: Measured, around: Sequence[Measured], mebibytes: float, ready_after: float) -> str:
+def row(
+    name: str, found: Measured, around: Sequence[Measured], mebibytes: float, ready_after: float
+) -> str:
     """Return the line of a peer, compared with Classifr as it was just before and just after."""
     ours, seen = median(around), found.load
     cells = [

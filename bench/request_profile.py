@@ -1,7 +1,8 @@
-"""Where each millisecond of a request goes: POST predict through the whole WSGI application, in one process.
+"""Where each millisecond of a request goes: POST predict through the whole WSGI application, in one
+process.
 
-Processor time is what counts, as it hardly depends on what else the machine does; waiting (for the disk) is shown
-beside it. What gunicorn does to read the request is not in it.
+Processor time is what counts, as it hardly depends on what else the machine does; waiting (for the
+disk) is shown beside it. What gunicorn does to read the request is not in it.
 """
 
 import functools
@@ -25,14 +26,15 @@ REQUESTS = 300
 PATH = "/api/v1/projects/dishes/predict"
 REST = "Django, REST framework, our Python"
 
-# What is timed: a name for the table, and the function. Nested ones are taken out of the outer ones.
+# What is timed: a name for the table, and the function. Nested ones are taken out of the outer
+# ones.
 STAGES = {
     "rewriting the JPEG": "common.media.jpeg:rewrite",
     "taking the container apart": "common.media.containers:take_apart",
     "decoding": "PIL.ImageFile:ImageFile.load",
     "encoding": "common.media.images:_encode",
     "other work on the picture": "common.media.images:receive",
-    "crop and scale to the model's input": "predictions.predictors.local.preprocessing:prepare_batch",
+    "crop and scale to the model's input": "predictions.predictors.local.preprocessing:prepare_batch",  # noqa: E501
     "model": "predictions.predictors.local.engine:Engine.run",
     "storing the file": "predictions.uploads:_store",
     "flushing to the disk": "os:fsync",
@@ -40,7 +42,9 @@ STAGES = {
 
 
 class Clock:
-    """Adds up processor and wall seconds by stage; the time of an inner stage is not counted in the outer one."""
+    """Adds up processor and wall seconds by stage; the time of an inner stage is not counted in the
+    outer one.
+    """
 
     def __init__(self) -> None:
         self.cpu: dict[str, float] = defaultdict(float)
@@ -90,7 +94,12 @@ def measure(folder: Path) -> None:
     site.manage("migrate", "--verbosity", "0")
     site.manage("demo")
     token = site.manage("create_token", "demo").strip()
-    subprocess.run([sys.executable, "-m", "bench.request_profile", token], cwd=ROOT, env=site.environment, check=True)
+    subprocess.run(
+        [sys.executable, "-m", "bench.request_profile", token],
+        cwd=ROOT,
+        env=site.environment,
+        check=True,
+    )
 
 
 def profile(token: str) -> None:
@@ -115,7 +124,9 @@ def profile(token: str) -> None:
         calls = clock.calls[name] / REQUESTS
         print(f"| {name} | {_ms(clock.cpu[name]):.2f} | {_ms(clock.wall[name]):.2f} | {calls:g} |")
     total = sum(clock.cpu.values())
-    print(f"| **sum, while watched** | **{_ms(total):.2f}** | {_ms(sum(clock.wall.values())):.2f} | |")
+    print(
+        f"| **sum, while watched** | **{_ms(total):.2f}** | {_ms(sum(clock.wall.values())):.2f} | |"
+    )
     print(f"\nNot watched, a request takes {plain:.2f} ms of processor time.")
 
 

@@ -1,10 +1,11 @@
-"""Measure Classifr beside what a user would pick instead: `make bench`, or `python -m bench.run serving` for one part.
+"""Measure Classifr beside what a user would pick instead: `make bench`, or `python -m bench.run
+serving` for one part.
 
-Parts that need more than the project's own environment (`peers`, `engines`) or much time (`memory`) run only when they
-are named.
+Parts that need more than the project's own environment (`peers`, `engines`) or much time (`memory`)
+run only when they are named.
 
-Everything is measured in one run on one machine, in turns, and compared as ratios. bench/README.md keeps the newest
-figures and says how they are made.
+Everything is measured in one run on one machine, in turns, and compared as ratios. bench/README.md
+keeps the newest figures and says how they are made.
 """
 
 import argparse
@@ -15,7 +16,8 @@ import tempfile
 from pathlib import Path
 
 PARTS = {
-    "serving": "requests per second and latencies of POST predict, beside the bare loop, Flask and FastAPI",
+    "serving": "requests per second and latencies of POST predict, beside the bare loop, Flask and "
+    "FastAPI",
     "customvision": "classifying without storing by the Custom Vision API, beside POST predict",
     "request": "where each millisecond of a POST predict goes",
     "learning": "add_category and retrain for 50 new pictures in a project of 1,000",
@@ -32,7 +34,9 @@ CHECKED = {"memory"}  # parts that know --check
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument(
         "parts",
         nargs="*",
@@ -40,9 +44,13 @@ def main() -> None:
         help=f"{', '.join(PARTS)}; all but {' and '.join(sorted(ON_REQUEST))} by default",
     )
     parser.add_argument(
-        "--quick", action="store_true", help="short rounds of serving, memory and peers: to see that it works"
+        "--quick",
+        action="store_true",
+        help="short rounds of serving, memory and peers: to see that it works",
     )
-    parser.add_argument("--check", action="store_true", help="fail where memory is beyond its limit")
+    parser.add_argument(
+        "--check", action="store_true", help="fail where memory is beyond its limit"
+    )
     options = parser.parse_args()
     parts = options.parts or [part for part in PARTS if part not in ON_REQUEST]
     for part in parts:
@@ -51,7 +59,9 @@ def main() -> None:
     print(f"{platform.machine()}, {os.cpu_count()} cores, Python {platform.python_version()}\n")
     for part in parts:
         print(f"## {part}: {PARTS[part]}\n", flush=True)
-        with tempfile.TemporaryDirectory(prefix=f"classifr-bench-{part}-", ignore_cleanup_errors=True) as folder:
+        with tempfile.TemporaryDirectory(
+            prefix=f"classifr-bench-{part}-", ignore_cleanup_errors=True
+        ) as folder:
             part_module = importlib.import_module(f"bench.{MODULES.get(part, part)}")
             quick = {"quick": True} if options.quick and part in SHORTER else {}
             check = {"check": True} if options.check and part in CHECKED else {}

@@ -1,4 +1,6 @@
-"""The servers that are measured: Classifr and its peers, started, asked and watched in the same way."""
+"""The servers that are measured: Classifr and its peers, started, asked and watched in the same
+way.
+"""
 
 import base64
 import json
@@ -44,7 +46,9 @@ class Server:
         """Return the memory of each process of gunicorn's that answers requests, in MiB."""
         web = {process.pid for process in watching.tree(self.pid) if "gunicorn" in process.command}
         every = watching.tree(self.pid)
-        return [watching.mebibytes(one.pid) for one in every if one.pid in web and one.parent in web]
+        return [
+            watching.mebibytes(one.pid) for one in every if one.pid in web and one.parent in web
+        ]
 
 
 @dataclass(frozen=True)
@@ -57,7 +61,9 @@ class Measured:
 
 @dataclass(frozen=True)
 class Peer:
-    """Another server: its module and requirements under `bench/peers/`, where it answers, and in which form."""
+    """Another server: its module and requirements under `bench/peers/`, where it answers, and in
+    which form.
+    """
 
     name: str
     module: str
@@ -69,14 +75,26 @@ class Peer:
 
 def in_form(jpeg: bytes) -> bytes:
     """Return a form with the picture as its only file; RFC 7578."""
-    head = f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="pictures"; filename="picture.jpg"\r\n'
-    return f"{head}Content-Type: image/jpeg\r\n\r\n".encode() + jpeg + f"\r\n--{BOUNDARY}--\r\n".encode()
+    head = (
+        f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="pictures"; '
+        f'filename="picture.jpg"\r\n'
+    )
+    return (
+        f"{head}Content-Type: image/jpeg\r\n\r\n".encode()
+        + jpeg
+        + f"\r\n--{BOUNDARY}--\r\n".encode()
+    )
 
 
 def in_v2_json(jpeg: bytes) -> bytes:
     """Return a request of the Open Inference Protocol (V2) with the picture in base64."""
     data = [base64.b64encode(jpeg).decode()]
-    words = {"name": "picture", "shape": [1], "datatype": "BYTES", "parameters": {"content_type": "base64"}}
+    words = {
+        "name": "picture",
+        "shape": [1],
+        "datatype": "BYTES",
+        "parameters": {"content_type": "base64"},
+    }
     return json.dumps({"inputs": [words | {"data": data}]}).encode()
 
 
@@ -102,7 +120,9 @@ def classifr(served: Served, jpeg: bytes) -> Iterator[Server]:
     port = free_port()
     command = [sys.executable, "manage.py", "serve", "--port", str(port)]
     address, folder = served.address(port), served.site.folder
-    with _serving("Classifr", command, served.site.environment, address, never_twice(jpeg), folder) as it:
+    with _serving(
+        "Classifr", command, served.site.environment, address, never_twice(jpeg), folder
+    ) as it:
         yield it
 
 
@@ -121,7 +141,9 @@ def peer(which: Peer, served: Served, jpeg: bytes, *, compiled: bool = False) ->
     environment = served.site.environment | {"PEER_MODEL": str(model), "PEER_PORT": str(port)}
     address = Address(port, which.path, dict(which.headers))
     command = [python, "-m", f"bench.peers.{which.module}"]
-    with _serving(which.name, command, environment, address, repeat(which.wrapped(jpeg)), served.site.folder) as it:
+    with _serving(
+        which.name, command, environment, address, repeat(which.wrapped(jpeg)), served.site.folder
+    ) as it:
         yield it
 
 

@@ -11,9 +11,11 @@ TICKS = os.sysconf("SC_CLK_TCK")
 
 @dataclass(frozen=True)
 class Process:
-    """A running process; `cpu_seconds` are user and system time, with those of its children that have ended.
+    """A running process; `cpu_seconds` are user and system time, with those of its children that
+    have ended.
 
-    `started` is in clock ticks since the machine's start: with the number it tells a process from any other.
+    `started` is in clock ticks since the machine's start: with the number it tells a process from
+    any other.
     """
 
     pid: int
@@ -38,7 +40,9 @@ def cpu_seconds(pid: int) -> float:
 
 
 def mebibytes(pid: int) -> float:
-    """Return the proportional set size of a process: memory that it shares counts in parts. Zero once it is gone."""
+    """Return the proportional set size of a process: memory that it shares counts in parts. Zero
+    once it is gone.
+    """
     try:
         lines = (PROC / str(pid) / "smaps_rollup").read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
@@ -52,7 +56,9 @@ def is_same(process: Process) -> bool:
 
 
 def parsed_stat(text: str) -> tuple[int, float, int]:
-    """Return parent, processor seconds and start in ticks out of a line of /proc/PID/stat; see proc(5)."""
+    """Return parent, processor seconds and start in ticks out of a line of /proc/PID/stat; see
+    proc(5).
+    """
     fields = text.rpartition(")")[2].split()  # the name before it may hold anything
     return int(fields[1]), sum(map(int, fields[11:15])) / TICKS, int(fields[19])
 
@@ -63,7 +69,13 @@ def _all() -> Iterator[Process]:
             continue
         try:
             parent, seconds, started = parsed_stat((folder / "stat").read_text())
-            command = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
+            command = (
+                (folder / "cmdline")
+                .read_bytes()
+                .replace(b"\0", b" ")
+                .decode(errors="replace")
+                .strip()
+            )
         except (FileNotFoundError, ProcessLookupError):
             continue
         yield Process(int(folder.name), parent, command, seconds, started)

@@ -29,7 +29,9 @@ urlpatterns = [
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
-    """Render every error that a caller can understand as {"code", "message", "fields"}; leave bugs to be a 500."""
+    """Render every error that a caller can understand as {"code", "message", "fields"}; leave bugs
+    to be a 500.
+    """
     match error:
         case DomainError():
             answer = _answer(error.status, error.code, str(error), error.fields)
@@ -37,15 +39,26 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
         case exceptions.APIException():
             answer, wait = _of_rest_framework(error), getattr(error, "wait", None)
         case Http404():
-            answer, wait = _answer(404, "not_found", _("There is no such thing, or it is somebody else's.")), None
+            answer, wait = (
+                _answer(404, "not_found", _("There is no such thing, or it is somebody else's.")),
+                None,
+            )
         case PermissionDenied():
-            answer, wait = _answer(403, "permission_denied", _("Your role does not allow this.")), None
+            answer, wait = (
+                _answer(403, "permission_denied", _("Your role does not allow this.")),
+                None,
+            )
         case RequestDataTooBig():
             answer, wait = _answer(413, "too_large", _("This request is too large.")), None
         case SuspiciousOperation():
             answer, wait = _answer(400, "invalid", _("This request cannot be understood.")), None
         case OperationalError() | InterfaceError():
-            answer, wait = _answer(503, "unavailable", _("The database does not answer now. Please try again.")), None
+            answer, wait = (
+                _answer(
+                    503, "unavailable", _("The database does not answer now. Please try again.")
+                ),
+                None,
+            )
         case _:
             return None
     if wait is not None:
@@ -54,7 +67,9 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
     return answer
 
 
-def _answer(status: int, code: str, message: str, fields: Mapping[str, Any] | None = None) -> Response:
+def _answer(
+    status: int, code: str, message: str, fields: Mapping[str, Any] | None = None
+) -> Response:
     return Response({"code": code, "message": message, "fields": fields or {}}, status=status)
 
 
@@ -62,7 +77,9 @@ def _of_rest_framework(error: exceptions.APIException) -> Response:
     fields: dict[str, list[str]] = {}
     if isinstance(error.detail, dict):
         fields = {str(name): _sentences(detail) for name, detail in error.detail.items()}
-    sentences = [sentence for each in fields.values() for sentence in each] or _sentences(error.detail)
+    sentences = [sentence for each in fields.values() for sentence in each] or _sentences(
+        error.detail
+    )
     code = "invalid" if isinstance(error, exceptions.ValidationError) else error.default_code
     answer = _answer(error.status_code, code, " ".join(sentences), fields)
     if header := getattr(error, "auth_header", None):

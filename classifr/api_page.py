@@ -1,6 +1,7 @@
 """The page to try the API at, drawn from the API's own description.
 
-Our own rather than Swagger UI: that one needs inline styles and cannot be used with a screen reader.
+Our own rather than Swagger UI: that one needs inline styles and cannot be used with a screen
+reader.
 """
 
 import json
@@ -79,11 +80,18 @@ def _body(operation: dict[str, Any]) -> str:
 
 def _example(operation: dict[str, Any], description: dict[str, Any]) -> str:
     """Return a JSON body with the first choice of each field that has choices, and empty texts."""
-    schema = operation.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+    schema = (
+        operation.get("requestBody", {})
+        .get("content", {})
+        .get("application/json", {})
+        .get("schema", {})
+    )
     if "$ref" not in schema:
         return ""
     fields = description["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["properties"]
-    return json.dumps({name: _first_choice(one, description) for name, one in fields.items()}, indent=2)
+    return json.dumps(
+        {name: _first_choice(one, description) for name, one in fields.items()}, indent=2
+    )
 
 
 def _first_choice(schema: dict[str, Any], description: dict[str, Any]) -> str:

@@ -1,7 +1,9 @@
-"""A request as its bytes arrive: where it ends, and its bytes until then, in memory or in a temporary file.
+"""A request as its bytes arrive: where it ends, and its bytes until then, in memory or in a
+temporary file.
 
-Only where a request ends is found out here, with what is needed for that. Whether it is a good one gunicorn's parser
-decides, which gets exactly these bytes: one that looks wrong here counts as whole, so that it is refused there.
+Only where a request ends is found out here, with what is needed for that. Whether it is a good one
+gunicorn's parser decides, which gets exactly these bytes: one that looks wrong here counts as
+whole, so that it is refused there.
 """
 
 import re
@@ -17,7 +19,9 @@ _HEAD_END = b"\r\n\r\n"
 
 
 class Spool:
-    """Bytes that are written first and read afterwards; in a temporary file once they are many, or when told."""
+    """Bytes that are written first and read afterwards; in a temporary file once they are many, or
+    when told.
+    """
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile()  # noqa: SIM115 (closed by `close`)
@@ -112,7 +116,8 @@ class _Chunked:
 class Arrival:
     """One request, from its first byte until it is whole.
 
-    `refusal` is the status of an answer that is due before that: nobody would read what is still to come.
+    `refusal` is the status of an answer that is due before that: nobody would read what is still to
+    come.
     """
 
     def __init__(self, longest: int) -> None:

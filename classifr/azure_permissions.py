@@ -1,7 +1,8 @@
-"""Which of the permissions at Azure work, tried one by one; what is written there for it is deleted again.
+"""Which of the permissions at Azure work, tried one by one; what is written there for it is deleted
+again.
 
-Each predictor and trainer tries its own (`probe`); the storages are tried here. What could name a key says it without:
-of the errors of the blob storage only the kind is told.
+Each predictor and trainer tries its own (`probe`); the storages are tried here. What could name a
+key says it without: of the errors of the blob storage only the kind is told.
 """
 
 from collections.abc import Callable, Iterator
@@ -39,7 +40,9 @@ def _tried(what: str, attempt: Callable[[], str]) -> PermissionCheck:
 
 
 def _container(alias: str) -> Iterator[PermissionCheck]:
-    """Write, read and delete a blob of our own; the container is made at the first write, if it may be."""
+    """Write, read and delete a blob of our own; the container is made at the first write, if it may
+    be.
+    """
     storage: Any = storages[alias]
     name, data = f"check-azure/{uuid4()}.txt", b"Made by manage.py check_azure; it may be deleted."
     steps: dict[str, Callable[[], str]] = {

@@ -1,4 +1,6 @@
-"""Background work that has failed, or fails over and over: maintainers see it, and can have it tried again."""
+"""Background work that has failed, or fails over and over: maintainers see it, and can have it
+tried again.
+"""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
@@ -28,7 +30,9 @@ WHAT: dict[str, Promise] = {
     import_jobs.JOB: gettext_lazy("Bring a project home from Custom Vision"),
     exports.JOB: gettext_lazy("Make an archive of a model for the Custom Vision API"),
     deletion.ERASE_PROJECT: gettext_lazy("Delete a project for the Custom Vision API"),
-    deletion.REMOVE_IMAGES: gettext_lazy("Delete the images of a project for the Custom Vision API"),
+    deletion.REMOVE_IMAGES: gettext_lazy(
+        "Delete the images of a project for the Custom Vision API"
+    ),
     deletion.ERASE_TAG: gettext_lazy("Delete a tag for the Custom Vision API"),
     deletion.DELETE_FILES: gettext_lazy("Delete files for the Custom Vision API"),
 }
@@ -57,5 +61,7 @@ def try_again(request: HttpRequest, pk: int) -> HttpResponse:
     if is_waiting:
         messages.success(request, _("It is tried again as soon as a worker is free."))
     else:
-        messages.error(request, _("It was tried again already. Look here in a minute for how it ended."))
+        messages.error(
+            request, _("It was tried again already. Look here in a minute for how it ended.")
+        )
     return redirect("background")

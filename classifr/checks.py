@@ -1,4 +1,6 @@
-"""System checks of the whole site: set-ups that work on a desk and fail in production are named by `check --deploy`."""
+"""System checks of the whole site: set-ups that work on a desk and fail in production are named by
+`check --deploy`.
+"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -31,7 +33,8 @@ def check_hosts(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     if "*" in settings.ALLOWED_HOSTS:
         return [
             Warning(
-                "ALLOWED_HOSTS=* believes any Host header: a forged one gets into the links that mails carry.",
+                "ALLOWED_HOSTS=* believes any Host header: a forged one gets into the links that "
+                "mails carry.",
                 hint="Name the hosts: ALLOWED_HOSTS=classifr.example.com",
                 id="classifr.W002",
             )
@@ -48,7 +51,8 @@ def check_origins(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
         if settings.SECURE_PROXY_SSL_HEADER and settings.HTTPS and parts.scheme == "http":
             messages.append(
                 Error(
-                    f"CSRF_TRUSTED_ORIGINS names {origin}, but with HTTPS=true no form comes by http.",
+                    f"CSRF_TRUSTED_ORIGINS names {origin}, but with HTTPS=true no form comes by "
+                    f"http.",
                     hint=f"Set it to https://{parts.netloc}",
                     id="classifr.E001",
                 )
@@ -58,7 +62,8 @@ def check_origins(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
             messages.append(
                 Warning(
                     f"CSRF_TRUSTED_ORIGINS names {origin}, which is not among ALLOWED_HOSTS.",
-                    hint="A proxy must pass the Host header on; then add the name to ALLOWED_HOSTS.",
+                    hint="A proxy must pass the Host header on; then add the name to "
+                    "ALLOWED_HOSTS.",
                     id="classifr.W003",
                 )
             )
@@ -85,9 +90,11 @@ def check_proxy(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     if settings.HTTPS and not settings.BEHIND_PROXY:
         return [
             Warning(
-                "HTTPS=true without BEHIND_PROXY=true: Classifr itself speaks plain HTTP, so every request looks "
+                "HTTPS=true without BEHIND_PROXY=true: Classifr itself speaks plain HTTP, so every "
+                "request looks "
                 "insecure, is redirected to HTTPS for ever, and forms fail their origin check.",
-                hint="Set BEHIND_PROXY=true, and have the proxy set X-Forwarded-Proto and X-Forwarded-For itself.",
+                hint="Set BEHIND_PROXY=true, and have the proxy set X-Forwarded-Proto and "
+                "X-Forwarded-For itself.",
                 id="classifr.W004",
             )
         ]
@@ -109,8 +116,10 @@ def check_cache(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
         return []
     return [
         Warning(
-            f"{count} web processes with a cache each: every one of them counts log-ins and uploads for itself.",
-            hint="Let them share one: leave CACHE_URL out, or set CACHE_URL=redis://localhost:6379/0",
+            f"{count} web processes with a cache each: every one of them counts log-ins and "
+            f"uploads for itself.",
+            hint="Let them share one: leave CACHE_URL out, or set "
+            "CACHE_URL=redis://localhost:6379/0",
             id="classifr.W006",
         )
     ]

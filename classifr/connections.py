@@ -1,7 +1,8 @@
 """Connections to clients that may be as slow as they like: no thread ever waits for one of them.
 
-The loop of the process reads a request until it is whole, and only then a thread has it. What the thread answers goes
-out as far as the client takes it at once; the rest is kept, and the loop sends it.
+The loop of the process reads a request until it is whole, and only then a thread has it. What the
+thread answers goes out as far as the client takes it at once; the rest is kept, and the loop sends
+it.
 """
 
 import errno
@@ -51,7 +52,9 @@ class Limits:
 
 
 class Pace:
-    """Whether a client keeps up: in each stretch of `seconds` it must move so many bytes as the rate says."""
+    """Whether a client keeps up: in each stretch of `seconds` it must move so many bytes as the
+    rate says.
+    """
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -74,7 +77,8 @@ class Pace:
 class ClientSocket:
     """A socket as gunicorn's threads use it, whose client need not be there.
 
-    It never blocks, whatever it is told, and what would close it is only noted: both are the loop's.
+    It never blocks, whatever it is told, and what would close it is only noted: both are the
+    loop's.
     """
 
     def __init__(self, connected: socket.socket, limits: Limits) -> None:
@@ -114,7 +118,9 @@ class ClientSocket:
         return len(data)
 
     def sendall(self, data: bytes | memoryview) -> None:
-        """Send what the client takes now, and keep the rest. Raises OSError if the client is gone."""
+        """Send what the client takes now, and keep the rest. Raises OSError if the client is
+        gone.
+        """
         data = memoryview(data)
         if self._kept is None:
             while data and (sent := self._send_some(data)):
@@ -216,7 +222,9 @@ class _WholeRequest(Unreader):
         return self._take(min(max(size_hint or 0, HEAD_BYTES), READ_BYTES))
 
     def read(self, size: int | None = None, read_ahead: int | None = None) -> bytes:
-        """Return so many bytes, or some; fewer at the end. Copies them once, not four times as gunicorn's does."""
+        """Return so many bytes, or some; fewer at the end. Copies them once, not four times as
+        gunicorn's does.
+        """
         unread = self.take_buffered()
         if size is None or size < 0:
             return unread or self.chunk(read_ahead)
@@ -234,7 +242,9 @@ class _WholeRequest(Unreader):
 class Connection(TConn):
     """A connection, and the request on it."""
 
-    def __init__(self, cfg: Any, connected: socket.socket, client: Any, server: Any, limits: Limits) -> None:
+    def __init__(
+        self, cfg: Any, connected: socket.socket, client: Any, server: Any, limits: Limits
+    ) -> None:
         self.stream = ClientSocket(connected, limits)
         self.initialized: bool
         super().__init__(cfg, self.stream, client, server)

@@ -1,4 +1,6 @@
-"""The demo: a project about dishes with a trained model, and one user of each role. Made twice it does no harm."""
+"""The demo: a project about dishes with a trained model, and one user of each role. Made twice it
+does no harm.
+"""
 
 import json
 import os
@@ -24,7 +26,9 @@ from training.features.cache import FeatureCache
 
 SLUG = "dishes"
 NAME = "Dishes"
-DESCRIPTION = gettext_lazy("What is on the plate? Show the model what it does not know yet: pizza, for example.")
+DESCRIPTION = gettext_lazy(
+    "What is on the plate? Show the model what it does not know yet: pizza, for example."
+)
 BACKBONE = "bundled"
 DISHES = ("bibimbap", "edamame", "gnocchi", "risotto", "sushi", "tiramisu")
 MAY = {
@@ -45,9 +49,11 @@ def passwords_file() -> Path:
 
 
 def make_users() -> None:
-    """Make the demo users that are missing; a password that is set in the environment holds for all of them.
+    """Make the demo users that are missing; a password that is set in the environment holds for all
+    of them.
 
-    The passwords are kept in a file that only its owner can read, so that the next run can show them again.
+    The passwords are kept in a file that only its owner can read, so that the next run can show
+    them again.
 
     Raises:
         ValidationError: if the password in the environment is too weak.
@@ -58,7 +64,9 @@ def make_users() -> None:
         user = User.objects.filter(username=username).first()
         if user is None:
             known[username] = wanted or "".join(secrets.choice(ALPHABET) for _ in range(12))
-            user_admin.create_user(username, role, email=f"{username}@example.org", password=known[username])
+            user_admin.create_user(
+                username, role, email=f"{username}@example.org", password=known[username]
+            )
         elif wanted:
             known[username] = wanted
             _set_password(user, wanted)
@@ -95,7 +103,8 @@ def format_users() -> str:
         rows.append((user.username, shown, MAY[user.username]))
     width = max(len(shown) for _name, shown, _may in [("", "password", ""), *rows])
     return "\n".join(
-        f"  {name:<12}{shown:<{width}}  {may}" for name, shown, may in [("user", "password", "may"), *rows]
+        f"  {name:<12}{shown:<{width}}  {may}"
+        for name, shown, may in [("user", "password", "may"), *rows]
     )
 
 
@@ -112,7 +121,8 @@ def make_project() -> Project:
 
 
 def load_demo_samples(project: Project) -> int:
-    """Load the samples that come with the product: no pictures, but what the bundled backbone saw in them, labelled.
+    """Load the samples that come with the product: no pictures, but what the bundled backbone saw
+    in them, labelled.
 
     Returns:
         How many are new.
@@ -123,10 +133,20 @@ def load_demo_samples(project: Project) -> int:
         vectors = stored["features"]
     _keep_vectors(digests, vectors)
     known = set(project.samples.filter(sha256__in=digests).values_list("sha256", flat=True))
-    by_name = {category.name: category for category in project.categories.filter(name__in=set(names))}
+    by_name = {
+        category.name: category for category in project.categories.filter(name__in=set(names))
+    }
     with durable_transaction():
         new = [
-            (Sample(project=project, sha256=digest, origin=Sample.Origin.DEMO, location=Sample.Location.NOWHERE), name)
+            (
+                Sample(
+                    project=project,
+                    sha256=digest,
+                    origin=Sample.Origin.DEMO,
+                    location=Sample.Location.NOWHERE,
+                ),
+                name,
+            )
             for digest, name in zip(digests, names, strict=True)
             if digest not in known and name in by_name
         ]

@@ -1,7 +1,8 @@
 """How the web server runs: `gunicorn -c python:classifr.gunicorn classifr.wsgi`.
 
-A process for every core, as one process runs its Python code on one core, each with a few threads that wait for the
-disk and for slow clients; and each runs the model on one core. bench/README.md has the measurements.
+A process for every core, as one process runs its Python code on one core, each with a few threads
+that wait for the disk and for slow clients; and each runs the model on one core. bench/README.md
+has the measurements.
 """
 
 import os
@@ -17,7 +18,8 @@ workers = processes.web_process_count()
 worker_class = "classifr.web_worker.WebWorker"
 preload_app = True  # imported once: half the time to start, and memory that the processes share
 threads = int(os.environ.get("WEB_THREADS", "4"))
-worker_connections = 400  # for each two descriptors at most, of 1024 that a process has on most systems
+# For each two descriptors at most, of 1024 that a process has on most systems
+worker_connections = 400
 timeout = 60
 graceful_timeout = 5
 keepalive = 15
@@ -28,7 +30,9 @@ control_socket_disable = True
 
 
 def post_worker_init(worker: Any) -> None:
-    """Load the live models, if they are not to wait for the first upload: in each process, for none outlives a fork."""
+    """Load the live models, if they are not to wait for the first upload: in each process, for none
+    outlives a fork.
+    """
     from django.conf import settings
 
     if settings.LOAD_MODELS_AT_START:

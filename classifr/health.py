@@ -1,4 +1,5 @@
-"""Probes for whoever watches over the processes: alive (the process answers), ready (it can do its work).
+"""Probes for whoever watches over the processes: alive (the process answers), ready (it can do its
+work).
 
 Anybody may ask, so the answer names parts of the system only; the log says more.
 """
@@ -37,9 +38,11 @@ def liveness(request: HttpRequest) -> JsonResponse:
 
 
 def readiness(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when the database, the storages and every live model can be used, else 503 and which cannot.
+    """Answer 200 when the database, the storages and every live model can be used, else 503 and
+    which cannot.
 
-    Without the cache it is "degraded" and still 200: requests are answered, and rates counted less exactly.
+    Without the cache it is "degraded" and still 200: requests are answered, and rates counted less
+    exactly.
     """
     parts = readiness_cache.parts()
     wrong = {name for name, state in parts.items() if state != OK}
@@ -59,7 +62,8 @@ class Readiness:
 
     def parts(self) -> dict[str, str]:
         """Return the name of every part and `ok`, or what is wrong with it."""
-        # Who asks while another looks gets the last answer, so that a slow storage cannot tie up every thread.
+        # Who asks while another looks gets the last answer, so that a slow storage cannot tie up
+        # every thread.
         if not self._is_fresh() and self._looking.acquire(blocking=not self._parts):
             try:
                 if not self._is_fresh():
@@ -79,8 +83,12 @@ class Readiness:
         parts = {"database": _state("database", _ask_database)}
         # Side by side: each may take its whole time budget to find out that nobody answers
         with ThreadPoolExecutor(len(STORAGES)) as pool:
-            states = pool.map(lambda alias: _state(f"storage {alias}", lambda: _ask_storage(alias)), STORAGES)
-            parts |= {f"storage {alias}": state for alias, state in zip(STORAGES, states, strict=True)}
+            states = pool.map(
+                lambda alias: _state(f"storage {alias}", lambda: _ask_storage(alias)), STORAGES
+            )
+            parts |= {
+                f"storage {alias}": state for alias, state in zip(STORAGES, states, strict=True)
+            }
         if parts["database"] == parts["storage models"] == OK:
             parts["models"] = _state("models", self._ask_models)
         parts[CACHE] = _state(CACHE, _ask_cache)

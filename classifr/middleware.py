@@ -1,4 +1,6 @@
-"""Turns a room's errors and a log-in that has ended into answers that a person or an htmx request understands."""
+"""Turns a room's errors and a log-in that has ended into answers that a person or an htmx request
+understands.
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,10 +19,11 @@ Answer = Callable[[HttpRequest], HttpResponse]
 
 
 class ContentSecurityPolicyMiddleware:
-    """Say with each answer what a browser may load for it (`CONTENT_SECURITY_POLICY`), unless the answer says it.
+    """Say with each answer what a browser may load for it (`CONTENT_SECURITY_POLICY`), unless the
+    answer says it.
 
-    Our pages need no nonce, so the policy is the same each time. django-csp's own middleware puts it together anew for
-    every answer.
+    Our pages need no nonce, so the policy is the same each time. django-csp's own middleware puts
+    it together anew for every answer.
     """
 
     def __init__(self, get_response: Answer) -> None:
@@ -34,13 +37,17 @@ class ContentSecurityPolicyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if not (settings.DEBUG and response.status_code in {404, 500}):  # Django's pages for developers have scripts
+        if not (
+            settings.DEBUG and response.status_code in {404, 500}
+        ):  # Django's pages for developers have scripts
             response.headers.setdefault(HEADER, self.policy)
         return response
 
 
 class HtmxLoginMiddleware:
-    """Send the whole page to the log-in when a session has ended: never swap the log-in form into a part of it."""
+    """Send the whole page to the log-in when a session has ended: never swap the log-in form into a
+    part of it.
+    """
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
@@ -53,11 +60,15 @@ class HtmxLoginMiddleware:
         if urlsplit(response["Location"]).path != login:
             return response
         here = urlsplit(request.headers.get("HX-Current-URL", "")).path or "/"
-        return HttpResponse(status=204, headers={"HX-Redirect": f"{login}?{urlencode({'next': here})}"})
+        return HttpResponse(
+            status=204, headers={"HX-Redirect": f"{login}?{urlencode({'next': here})}"}
+        )
 
 
 class DomainErrorMiddleware:
-    """Render any DomainError that a page raises, with its own status: never a 500 for what a caller did."""
+    """Render any DomainError that a page raises, with its own status: never a 500 for what a caller
+    did.
+    """
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response

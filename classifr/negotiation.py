@@ -8,13 +8,19 @@ from rest_framework.request import Request
 
 
 class JsonFirstNegotiation(DefaultContentNegotiation):
-    """REST framework's own, with a short way for a client that takes anything, as most programs do."""
+    """REST framework's own, with a short way for a client that takes anything, as most programs
+    do.
+    """
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
         sent = request.META
-        if sent.get("HTTP_ACCEPT", "*/*") == "*/*" and not sent.get("QUERY_STRING") and not format_suffix:
+        if (
+            sent.get("HTTP_ACCEPT", "*/*") == "*/*"
+            and not sent.get("QUERY_STRING")
+            and not format_suffix
+        ):
             first = next(iter(renderers))
             return first, first.media_type
         return super().select_renderer(request, renderers, format_suffix)

@@ -1,6 +1,8 @@
-"""All settings, from the environment (or a `.env` file beside manage.py). README.md explains each variable.
+"""All settings, from the environment (or a `.env` file beside manage.py). README.md explains each
+variable.
 
-With nothing set, Classifr runs embedded: SQLite and pictures under `var/`, the local Keras model, mails on the console.
+With nothing set, Classifr runs embedded: SQLite and pictures under `var/`, the local Keras model,
+mails on the console.
 """
 
 import os
@@ -21,11 +23,17 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 class Environment(environ.Env):
-    """Reads the environment and explains a value that makes no sense, rather than take it for false or break."""
+    """Reads the environment and explains a value that makes no sense, rather than take it for false
+    or break.
+    """
 
     def get_value(self, var: str, cast: Any = None, *args: Any, **kwargs: Any) -> Any:
         value = os.environ.get(var)
-        if cast is bool and value is not None and value.lower() not in {*self.BOOLEAN_TRUE_STRINGS, *FALSE_STRINGS}:
+        if (
+            cast is bool
+            and value is not None
+            and value.lower() not in {*self.BOOLEAN_TRUE_STRINGS, *FALSE_STRINGS}
+        ):
             raise ImproperlyConfigured(f"{var} is '{value}'. It can be true or false.")
         try:
             return super().get_value(var, cast, *args, **kwargs)
@@ -46,7 +54,9 @@ def secret(name: str, default: str = "") -> str:
 
 
 def embedded_secret_key() -> str:
-    """Return the key kept under `DATA_DIR`, made at first use: safe for one machine, and sessions survive a restart."""
+    """Return the key kept under `DATA_DIR`, made at first use: safe for one machine, and sessions
+    survive a restart.
+    """
     path = DATA_DIR / "secret_key"
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
@@ -158,22 +168,27 @@ TEMPLATES = [
 ]
 CRISPY_ALLOWED_TEMPLATE_PACKS = CRISPY_TEMPLATE_PACK = "bootstrap5"
 
-# Database: SQLite by default, write-ahead logging and a busy time-out that outlasts any of our transactions
-DATABASES: dict[str, Any] = {"default": env.db_url("DATABASE_URL", f"sqlite:///{DATA_DIR / 'classifr.sqlite3'}")}
+# Database: SQLite by default, write-ahead logging and a busy time-out that outlasts any of our
+# transactions
+DATABASES: dict[str, Any] = {
+    "default": env.db_url("DATABASE_URL", f"sqlite:///{DATA_DIR / 'classifr.sqlite3'}")
+}
 DATABASES["default"].setdefault("CONN_MAX_AGE", env.int("CONN_MAX_AGE", 60))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":
     DATABASES["default"]["OPTIONS"] = {
         "timeout": 20,
         "transaction_mode": "IMMEDIATE",
-        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON;",
+        "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA "
+        "foreign_keys=ON;",
     }
 else:
     DATABASES["default"]["CONN_HEALTH_CHECKS"] = True
     DATABASES["default"].setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
 
-# The cache holds the rates of log-ins and API requests: in files, which the processes of one machine share. Several
-# machines need one that they share: redis://... While it cannot be used, each process counts for itself.
+# The cache holds the rates of log-ins and API requests: in files, which the processes of one
+# machine share. Several machines need one that they share: redis://... While it cannot be used,
+# each process counts for itself.
 STEADY = "common.caches.SteadyCache"
 CACHES: dict[str, Any] = {
     "default": {"BACKEND": STEADY, "LOCATION": "rates", "OPTIONS": {"MAX_ENTRIES": 10_000}},
@@ -195,12 +210,17 @@ elif CACHES["rates"]["BACKEND"] == "django.core.cache.backends.redis.RedisCache"
 def storage(alias: str) -> dict[str, Any]:
     """Return where the pictures or models of this alias live, from `<ALIAS>_STORAGE`.
 
-    `disk` (a folder of DATA_DIR), `azure:CONTAINER` or `s3:BUCKET`; the credentials are shared by all aliases.
+    `disk` (a folder of DATA_DIR), `azure:CONTAINER` or `s3:BUCKET`; the credentials are shared by
+    all aliases.
     """
     kind, _colon, name = env.str(f"{alias.upper()}_STORAGE", "disk").partition(":")
     match kind:
         case "azure":
-            options: dict[str, Any] = {"azure_container": name, "overwrite_files": False, "expiration_secs": 300}
+            options: dict[str, Any] = {
+                "azure_container": name,
+                "overwrite_files": False,
+                "expiration_secs": 300,
+            }
             options["timeout"] = env.int("AZURE_STORAGE_TIMEOUT_SECONDS", 10)
             if connection_string := secret("AZURE_STORAGE_CONNECTION_STRING"):
                 options["connection_string"] = connection_string
@@ -225,14 +245,24 @@ def storage(alias: str) -> dict[str, Any]:
 
 
 def blob_origin() -> str:
-    """Return the origin of the Azure storage account, which browsers must be allowed to load pictures from."""
-    parts = dict(part.split("=", 1) for part in secret("AZURE_STORAGE_CONNECTION_STRING").split(";") if "=" in part)
+    """Return the origin of the Azure storage account, which browsers must be allowed to load
+    pictures from.
+    """
+    parts = dict(
+        part.split("=", 1)
+        for part in secret("AZURE_STORAGE_CONNECTION_STRING").split(";")
+        if "=" in part
+    )
     account = parts.get("AccountName") or env.str("AZURE_STORAGE_ACCOUNT", "")
-    endpoint = parts.get("BlobEndpoint") or f"https://{account}.blob.{parts.get('EndpointSuffix', 'core.windows.net')}"
+    endpoint = (
+        parts.get("BlobEndpoint")
+        or f"https://{account}.blob.{parts.get('EndpointSuffix', 'core.windows.net')}"
+    )
     return "{0.scheme}://{0.netloc}".format(urlsplit(endpoint))
 
 
-# Pictures in Azure Blob Storage through the application, or straight from there with links of a few minutes
+# Pictures in Azure Blob Storage through the application, or straight from there with links of a few
+# minutes
 AZURE_STORAGE_LINKS = env.bool("AZURE_STORAGE_LINKS", False)
 if AZURE_STORAGE_LINKS:
     CONTENT_SECURITY_POLICY["DIRECTIVES"]["img-src"].append(blob_origin())
@@ -256,23 +286,35 @@ UPLOAD_MAX_PIXELS = env.int("UPLOAD_MAX_PIXELS", 50_000_000)
 UPLOAD_BATCH_MAX_FILES = env.int("UPLOAD_BATCH_MAX_FILES", 100)
 UPLOAD_RATE = env.str("UPLOAD_RATE", "600/m")  # pictures per user: N/s, N/m, N/h or N/d
 UPLOAD_QUOTA = env.int("UPLOAD_QUOTA", 20_000)  # pictures per user and day
-UPLOAD_MEGAPIXELS = env.int("UPLOAD_MEGAPIXELS", 40)  # times scans, of a picture on average, within rate and quota
+UPLOAD_MEGAPIXELS = env.int(
+    "UPLOAD_MEGAPIXELS", 40
+)  # times scans, of a picture on average, within rate and quota
 DATA_UPLOAD_MAX_NUMBER_FILES = UPLOAD_BATCH_MAX_FILES
-DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536  # of a form's text: each escape takes 77 bytes while it is read
+# Of a form's text: each escape takes 77 bytes while it is read
+DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536
 FILE_UPLOAD_HANDLERS = ["common.media.upload_handlers.SizeLimitedUploadHandler"]
 
-# How slow a client may be: seconds for the head of a request, and after that for so many bytes as the rate says
+# How slow a client may be: seconds for the head of a request, and after that for so many bytes as
+# the rate says
 CLIENT_SECONDS = env.int("CLIENT_SECONDS", 20)
 CLIENT_BYTES_PER_SECOND = env.int("CLIENT_BYTES_PER_SECOND", 500)
 
-# What is kept: `nok` lets a picture go after an OK, `all` keeps it. An unanswered one goes after its time to live.
+# What is kept: `nok` lets a picture go after an OK, `all` keeps it. An unanswered one goes after
+# its time to live.
 RETENTION = env.str("RETENTION", "nok")
 UNANSWERED_TTL = timedelta(hours=env.int("UNANSWERED_TTL_HOURS", 24 * 7))
 
-# Review: what is queued besides NOK and "not sure", and for how long a reviewer has a sample to themselves
-REVIEW_LOW_CONFIDENCE = env.float("REVIEW_LOW_CONFIDENCE", 0.5)  # top probabilities below this are looked at
-REVIEW_AUDIT_PERCENT = env.float("REVIEW_AUDIT_PERCENT", 1.0)  # of all samples, drawn by their digest; 0: none
-REVIEW_RECENT = env.int("REVIEW_RECENT", 2_500)  # the newest answers, among which those two and abstentions are sought
+# Review: what is queued besides NOK and "not sure", and for how long a reviewer has a sample to
+# themselves
+REVIEW_LOW_CONFIDENCE = env.float(
+    "REVIEW_LOW_CONFIDENCE", 0.5
+)  # top probabilities below this are looked at
+REVIEW_AUDIT_PERCENT = env.float(
+    "REVIEW_AUDIT_PERCENT", 1.0
+)  # of all samples, drawn by their digest; 0: none
+REVIEW_RECENT = env.int(
+    "REVIEW_RECENT", 2_500
+)  # the newest answers, among which those two and abstentions are sought
 REVIEW_LEASE_SECONDS = env.int("REVIEW_LEASE_SECONDS", 180)
 
 # Models
@@ -321,7 +363,10 @@ AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.backends.UsernameOrEmailBackend"]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator"},
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {
+        "NAME": "django.contrib.auth.password_validation.MinimumLengthValidator",
+        "OPTIONS": {"min_length": 10},
+    },
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
     {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
 ]
@@ -337,11 +382,17 @@ ACCOUNT_CHANGE_EMAIL = True  # one address for each user; a new one counts once 
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False  # this session goes on, all others end
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Classifr] "
 SIGNUP_OPEN = env.bool("SIGNUP_OPEN", False)
-ACCOUNT_EMAIL_VERIFICATION = "mandatory" if SIGNUP_OPEN else "none"  # an invitation went to the address already
-ALLAUTH_TRUSTED_PROXY_COUNT = env.int("PROXY_COUNT", 1) if BEHIND_PROXY else 0  # whose address rate limits count
+ACCOUNT_EMAIL_VERIFICATION = (
+    "mandatory" if SIGNUP_OPEN else "none"
+)  # an invitation went to the address already
+ALLAUTH_TRUSTED_PROXY_COUNT = (
+    env.int("PROXY_COUNT", 1) if BEHIND_PROXY else 0
+)  # whose address rate limits count
 INVITATION_DAYS = env.int("INVITATION_DAYS", 7)
 MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"] if env.bool("MFA", False) else []
-OIDC_SERVER_URL = env.str("OIDC_SERVER_URL", "")  # Entra ID: https://login.microsoftonline.com/<tenant>/v2.0
+OIDC_SERVER_URL = env.str(
+    "OIDC_SERVER_URL", ""
+)  # Entra ID: https://login.microsoftonline.com/<tenant>/v2.0
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {}
 if OIDC_SERVER_URL:
@@ -359,7 +410,8 @@ if OIDC_SERVER_URL:
                 "secret": secret("OIDC_CLIENT_SECRET"),
                 "settings": {
                     "server_url": OIDC_SERVER_URL,
-                    # Entra ID does not say whether an address is verified; in a tenant of one's own it is
+                    # Entra ID does not say whether an address is verified; in a tenant of one's own
+                    # it is
                     "verified_email": env.bool("OIDC_EMAIL_VERIFIED", False),
                 },
             }
@@ -388,8 +440,13 @@ REST_FRAMEWORK = {
     "UNAUTHENTICATED_USER": "django.contrib.auth.models.AnonymousUser",
 }
 KNOX_TOKEN_MODEL = "accounts.ApiToken"  # noqa: S105 (the name of a model)
-MIGRATION_MODULES = {"knox": None}  # its own table stays away: PostgreSQL could not be flushed past it
-REST_KNOX = {"TOKEN_TTL": timedelta(days=env.int("TOKEN_DAYS", 365)), "TOKEN_MODEL": KNOX_TOKEN_MODEL}
+MIGRATION_MODULES = {
+    "knox": None
+}  # its own table stays away: PostgreSQL could not be flushed past it
+REST_KNOX = {
+    "TOKEN_TTL": timedelta(days=env.int("TOKEN_DAYS", 365)),
+    "TOKEN_MODEL": KNOX_TOKEN_MODEL,
+}
 SPECTACULAR_SETTINGS = {
     "TITLE": "Classifr API",
     "VERSION": "1",
@@ -399,7 +456,8 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
 }
 
-# Custom Vision compatible server: hosts or networks of one's own that pictures may be fetched from all the same
+# Custom Vision compatible server: hosts or networks of one's own that pictures may be fetched from
+# all the same
 CUSTOM_VISION_URL_ALLOW = env.list("CUSTOM_VISION_URL_ALLOW", default=[])
 
 # Languages
@@ -414,7 +472,9 @@ LOGGING = {
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
     "filters": {"refusals": {"()": "common.logs.RefusalWithoutTraceback"}},
-    "handlers": {"console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["refusals"]}},
+    "handlers": {
+        "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["refusals"]}
+    },
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
     "loggers": {"django": {"handlers": [], "propagate": True}},
 }

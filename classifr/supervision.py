@@ -1,4 +1,6 @@
-"""Keeps the web server and the worker running side by side, for machines without a process manager of their own."""
+"""Keeps the web server and the worker running side by side, for machines without a process manager
+of their own.
+"""
 
 import http.client
 import ipaddress
@@ -76,7 +78,8 @@ class Child:
         self._started_at = time.monotonic()
         environment = processes.child_environment()
         try:
-            # A session of its own: Ctrl-C reaches the supervisor alone, which then ends its children in order.
+            # A session of its own: Ctrl-C reaches the supervisor alone, which then ends its
+            # children in order.
             self._process = subprocess.Popen(  # noqa: S603
                 self.command, cwd=settings.BASE_DIR, env=environment, start_new_session=True
             )
@@ -86,7 +89,9 @@ class Child:
     def _plan_next_start(self, what_happened: str) -> None:
         if time.monotonic() - self._started_at > STEADY_AFTER_SECONDS:
             self._pause = FIRST_PAUSE_SECONDS
-        logger.warning("The %s %s; starting it again in %.0f s", self.name, what_happened, self._pause)
+        logger.warning(
+            "The %s %s; starting it again in %.0f s", self.name, what_happened, self._pause
+        )
         self._process = None
         self._start_at = time.monotonic() + self._pause
         self._pause = min(self._pause * 2, MAX_PAUSE_SECONDS)
@@ -115,7 +120,15 @@ class Supervisor:
         self.port = port
         self.stopping = threading.Event()
         shown = f"[{bind}]" if ":" in bind and not bind.startswith("[") else bind
-        gunicorn = [sys.executable, "-m", "gunicorn", "-c", "python:classifr.gunicorn", "-b", f"{shown}:{port}"]
+        gunicorn = [
+            sys.executable,
+            "-m",
+            "gunicorn",
+            "-c",
+            "python:classifr.gunicorn",
+            "-b",
+            f"{shown}:{port}",
+        ]
         manage = str(settings.BASE_DIR / "manage.py")
         self.web = Child("web server", [*gunicorn, "--log-level", "warning", "classifr.wsgi"])
         self.worker = Child("worker", [sys.executable, manage, "worker"])
@@ -129,10 +142,12 @@ class Supervisor:
         """Keep both running; call `when_answering` once, as soon as the web server really answers.
 
         Args:
-            meanwhile: is done while the web server starts, before the worker; what it raises ends everything.
+            meanwhile: is done while the web server starts, before the worker; what it raises ends
+                everything.
 
         Raises:
-            NeverCameUp: if the web server cannot be started. One that others kill is started again, for ever.
+            NeverCameUp: if the web server cannot be started. One that others kill is started again,
+                for ever.
         """
         answered = False
         try:
@@ -153,7 +168,9 @@ class Supervisor:
         host = self.address.removeprefix("http://").rpartition(":")[0].strip("[]")
         probe = http.client.HTTPConnection(host, self.port, timeout=2)
         try:
-            probe.request("GET", "/healthz", headers={"Host": "localhost", "X-Forwarded-Proto": "https"})
+            probe.request(
+                "GET", "/healthz", headers={"Host": "localhost", "X-Forwarded-Proto": "https"}
+            )
             probe.getresponse().read()
         except OSError:
             return False

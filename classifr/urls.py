@@ -10,7 +10,8 @@ from classifr import background, health, views
 # The admin's own log-in knows no rate limit and no second factor
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
 
-# The wall of Custom Vision can lose its importer: then nothing is left but the line in the settings that names it
+# The wall of Custom Vision can lose its importer: then nothing is left but the line in the settings
+# that names it
 IMPORTER = (
     [path("training/imports/", include("customvision.importer.urls"))]
     if apps.is_installed("customvision.importer")

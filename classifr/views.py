@@ -27,16 +27,26 @@ def help_page(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "help.html",
-        {"formats": settings.UPLOAD_FORMATS, "max_megabytes": f"{settings.UPLOAD_MAX_BYTES / 1_000_000:g}"},
+        {
+            "formats": settings.UPLOAD_FORMATS,
+            "max_megabytes": f"{settings.UPLOAD_MAX_BYTES / 1_000_000:g}",
+        },
     )
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _problem(request, 404, "not_found", _("There is nothing here. It may be gone, or not yours to see."))
+    return _problem(
+        request, 404, "not_found", _("There is nothing here. It may be gone, or not yours to see.")
+    )
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
-    return _problem(request, 403, "forbidden", _("Your role does not allow this. Ask a maintainer if you need it."))
+    return _problem(
+        request,
+        403,
+        "forbidden",
+        _("Your role does not allow this. Ask a maintainer if you need it."),
+    )
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -44,7 +54,12 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
         if _wants_part(request):
             return _part(request, 400, refusal.code, str(refusal))
         return render(request, "error.html", {"error": refusal}, status=400)
-    return _problem(request, 400, "invalid", _("That request cannot be understood. Reload the page and try again."))
+    return _problem(
+        request,
+        400,
+        "invalid",
+        _("That request cannot be understood. Reload the page and try again."),
+    )
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
@@ -53,20 +68,29 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Say so without the database, the session or a context processor: any of them may be what broke."""
+    """Say so without the database, the session or a context processor: any of them may be what
+    broke.
+    """
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
         status, code = 503, "unavailable"
         message = _("The database does not answer. Nothing was lost; please try again in a minute.")
     else:
         status, code = 500, "broken"
-        message = _("That was our fault, not yours. It has been written down. Please try again in a few minutes.")
+        message = _(
+            "That was our fault, not yours. It has been written down. Please try again in a few "
+            "minutes."
+        )
     if _wants_part(request):
         return _part(request, status, code, message)
-    page = loader.get_template("500.html").render({"message": message, "stylesheets": _stylesheets()})
+    page = loader.get_template("500.html").render(
+        {"message": message, "stylesheets": _stylesheets()}
+    )
     return HttpResponse(page, status=status)
 
 
-def _problem(request: HttpRequest, status: int, code: str, message: str, *, template: str = "") -> HttpResponse:
+def _problem(
+    request: HttpRequest, status: int, code: str, message: str, *, template: str = ""
+) -> HttpResponse:
     """Render a problem as a page, as a part of one for htmx, or as JSON for the API."""
     if _wants_part(request):
         return _part(request, status, code, message)

@@ -1,4 +1,6 @@
-"""A web process: gunicorn's threads, for which no client is too slow, and whose end harms no file."""
+"""A web process: gunicorn's threads, for which no client is too slow, and whose end harms no
+file.
+"""
 
 import errno
 import selectors
@@ -29,8 +31,8 @@ NOBODY_THERE = {errno.EAGAIN, errno.EWOULDBLOCK, errno.ECONNABORTED}
 class _PipeForLife(PollableMethodQueue):
     """Wakes the loop of a process by a byte in a pipe, which stays open until the process is gone.
 
-    A thread that ends its request writes that byte, however late. Were the pipe closed at the end of
-    the loop, as gunicorn does it, its number could be the database by then, or a picture.
+    A thread that ends its request writes that byte, however late. Were the pipe closed at the end
+    of the loop, as gunicorn does it, its number could be the database by then, or a picture.
     """
 
     def close(self) -> None:
@@ -38,18 +40,21 @@ class _PipeForLife(PollableMethodQueue):
 
 
 class WebWorker(ThreadWorker):
-    """Gives a thread nothing but whole requests, and ends within its grace, whatever the threads are at.
+    """Gives a thread nothing but whole requests, and ends within its grace, whatever the threads
+    are at.
 
     gunicorn's own class reads from the client in a thread, for as long as that takes. Here the loop
-    reads, and sends what a client does not take at once: see `connections`. A connection is either with
-    a thread or among those that `waiting` holds, and touched by nobody else.
+    reads, and sends what a client does not take at once: see `connections`. A connection is either
+    with a thread or among those that `waiting` holds, and touched by nobody else.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.method_queue = _PipeForLife()
         self.limits: Limits
-        self.waiting: dict[Connection, int] = {}  # and for what: selectors.EVENT_READ or EVENT_WRITE
+        self.waiting: dict[
+            Connection, int
+        ] = {}  # and for what: selectors.EVENT_READ or EVENT_WRITE
         self._buffer = bytearray(READ_BYTES)
         self._look_at = 0.0
 
@@ -57,7 +62,9 @@ class WebWorker(ThreadWorker):
     def check_config(cls, cfg: Config, log: Any) -> None:
         super().check_config(cfg, log)
         if cfg.is_ssl:
-            raise ConfigError("Classifr's web server speaks plain HTTP: HTTPS is for a proxy in front of it.")
+            raise ConfigError(
+                "Classifr's web server speaks plain HTTP: HTTPS is for a proxy in front of it."
+            )
 
     def run(self) -> None:
         if not hasattr(self, "limits"):  # known only now that the application is loaded
@@ -70,8 +77,11 @@ class WebWorker(ThreadWorker):
             self.log.exception("The loop of this web process failed; leaving")
             processes.exit_immediately(1)
         if self.nr_conns:
-            # Python would wait for the threads, for as long as they like, and then for those that wait for a thread
-            self.log.warning("%s requests outlasted their grace; leaving without them", self.nr_conns)
+            # Python would wait for the threads, for as long as they like, and then for those that
+            # wait for a thread
+            self.log.warning(
+                "%s requests outlasted their grace; leaving without them", self.nr_conns
+            )
             processes.exit_immediately()
 
     def accept(self, listener: Any) -> None:
@@ -129,7 +139,9 @@ class WebWorker(ThreadWorker):
         elif connection.has_to_close:
             self._linger(connection)
         else:
-            seconds = self.cfg.keepalive if self.alive else min(self.cfg.keepalive, STOP_KEEPALIVE_LINGER)
+            seconds = (
+                self.cfg.keepalive if self.alive else min(self.cfg.keepalive, STOP_KEEPALIVE_LINGER)
+            )
             connection.expect_request(connection.arrival.rest, seconds)
             self._go_on(connection)
 
@@ -185,15 +197,21 @@ class WebWorker(ThreadWorker):
         self._keep_room()
 
     def _give_up(self, connection: Connection, status: str) -> None:
-        is_arriving = not (connection.is_idle or connection.is_lingering or connection.stream.has_more_to_send)
+        is_arriving = not (
+            connection.is_idle or connection.is_lingering or connection.stream.has_more_to_send
+        )
         if is_arriving:
             self._refuse(connection, status)
         else:
             self._end(connection)
 
     def _keep_room(self) -> None:
-        """Move to the disk what is too much in memory; refuse what is too much there, the longest first."""
-        by_size = sorted(self.waiting, key=lambda one: one.bytes_in_memory + one.bytes_on_disk, reverse=True)
+        """Move to the disk what is too much in memory; refuse what is too much there, the longest
+        first.
+        """
+        by_size = sorted(
+            self.waiting, key=lambda one: one.bytes_in_memory + one.bytes_on_disk, reverse=True
+        )
         in_memory = sum(one.bytes_in_memory for one in by_size)
         for connection in by_size:
             if in_memory > MAX_BYTES_IN_MEMORY:
@@ -206,13 +224,17 @@ class WebWorker(ThreadWorker):
                 self._give_up(connection, "503 Service Unavailable")
 
     def _make_room_for_one(self) -> None:
-        """End the connection that waits longest: without a request on it, or else one whose request arrives."""
+        """End the connection that waits longest: without a request on it, or else one whose request
+        arrives.
+        """
         chosen = next((one for one in self.waiting if one.is_idle or one.is_lingering), None)
         chosen = chosen or next(iter(self.waiting), None)
         if chosen is not None:
             self._end(chosen)
         else:
-            time.sleep(0.05)  # all are with threads; not to ask for a connection again and again meanwhile
+            time.sleep(
+                0.05
+            )  # all are with threads; not to ask for a connection again and again meanwhile
 
     def _cap_keepalive(self, deadline: float) -> None:
         for connection in self.waiting:

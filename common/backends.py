@@ -1,7 +1,7 @@
 """Swappable parts by alias, in the shape of Django's own `STORAGES` and `CACHES`.
 
-A setting maps an alias to ``{"BACKEND": "dotted.path.Class", "OPTIONS": {...}}``. The class is imported on first use,
-so that a heavy library is paid for only where its backend really works.
+A setting maps an alias to ``{"BACKEND": "dotted.path.Class", "OPTIONS": {...}}``. The class is
+imported on first use, so that a heavy library is paid for only where its backend really works.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,7 +21,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PermissionCheck:
-    """One permission at a service; `works` is None where it could not be tried, which is no failure."""
+    """One permission at a service; `works` is None where it could not be tried, which is no
+    failure.
+    """
 
     what: str
     works: bool | None
@@ -85,19 +87,27 @@ class Backends(Generic[T]):
         try:
             backend = import_string(entry["BACKEND"])(alias=alias, **entry.get("OPTIONS", {}))
         except (ImportError, KeyError, TypeError) as error:
-            raise ImproperlyConfigured(f"{self.setting}['{alias}'] cannot be built: {error}") from error
+            raise ImproperlyConfigured(
+                f"{self.setting}['{alias}'] cannot be built: {error}"
+            ) from error
         if not isinstance(backend, self.base):
-            raise ImproperlyConfigured(f"{self.setting}['{alias}'] is no {self.base.__name__}: {entry['BACKEND']}.")
+            raise ImproperlyConfigured(
+                f"{self.setting}['{alias}'] is no {self.base.__name__}: {entry['BACKEND']}."
+            )
         return backend
 
     def check(self, error_id: str) -> list[CheckMessage]:
-        """Report every backend that cannot be built, and what each says of itself, for `manage.py check`."""
+        """Report every backend that cannot be built, and what each says of itself, for `manage.py
+        check`.
+        """
         messages: list[CheckMessage] = []
         for alias in self:
             try:
                 backend = self[alias]
             except ImproperlyConfigured as error:
-                messages.append(Error(str(error), hint=f"Correct {self.setting} in the settings.", id=error_id))
+                messages.append(
+                    Error(str(error), hint=f"Correct {self.setting} in the settings.", id=error_id)
+                )
             else:
                 messages.extend(getattr(backend, "check", list)())
         return messages

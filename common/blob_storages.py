@@ -1,8 +1,8 @@
 """Storages in the cloud: every call has a time budget, and every failure is an OSError.
 
-The SDKs' own defaults keep a request waiting for more than a minute when the service is down. Here a call is tried
-twice and gives up within about `timeout` seconds; longer patience belongs into background work (`jobs`).
-Imported only where a setting names one: the SDKs are large.
+The SDKs' own defaults keep a request waiting for more than a minute when the service is down. Here
+a call is tried twice and gives up within about `timeout` seconds; longer patience belongs into
+background work (`jobs`). Imported only where a setting names one: the SDKs are large.
 """
 
 import io
@@ -11,7 +11,12 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from azure.core.exceptions import AzureError, HttpResponseError, ResourceExistsError, ResourceNotFoundError
+from azure.core.exceptions import (
+    AzureError,
+    HttpResponseError,
+    ResourceExistsError,
+    ResourceNotFoundError,
+)
 from azure.storage.blob import BlobServiceClient, ContentSettings, LinearRetry
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -34,7 +39,9 @@ def _azure_errors_as_os_errors(name: str) -> Iterator[None]:
     except ResourceNotFoundError as error:
         raise FileNotFoundError(f"There is no blob {name}.") from error
     except AzureError as error:
-        raise StorageUnavailable(f"Azure Blob Storage did not serve {name}: {type(error).__name__}") from error
+        raise StorageUnavailable(
+            f"Azure Blob Storage did not serve {name}: {type(error).__name__}"
+        ) from error
 
 
 @deconstructible(path="common.blob_storages.AzureBlobStorage")
@@ -54,7 +61,9 @@ class AzureBlobStorage(AzureStorage):
         return BlobServiceClient(url, credential=self._credential(), **options)
 
     def _retries(self) -> LinearRetry:
-        return LinearRetry(backoff=self.timeout * _PAUSE_SHARE, retry_total=ATTEMPTS - 1, random_jitter_range=0)
+        return LinearRetry(
+            backoff=self.timeout * _PAUSE_SHARE, retry_total=ATTEMPTS - 1, random_jitter_range=0
+        )
 
     def _credential(self) -> Any:
         if self.account_key:
@@ -62,7 +71,9 @@ class AzureBlobStorage(AzureStorage):
         return self.sas_token or self.token_credential
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
-        """Return the name as it is: whether it is free, the conditional upload finds out in the same request."""
+        """Return the name as it is: whether it is free, the conditional upload finds out in the
+        same request.
+        """
         return name
 
     def _save(self, name: str, content: File) -> str:
@@ -78,7 +89,9 @@ class AzureBlobStorage(AzureStorage):
                 return name
 
     def save_with_metadata(self, name: str, data: bytes, metadata: Mapping[str, str]) -> str:
-        """Write or replace a blob; one request, so the metadata is there exactly when the picture is."""
+        """Write or replace a blob; one request, so the metadata is there exactly when the picture
+        is.
+        """
         settings = ContentSettings(**self._get_content_settings_parameters(name))
         self._upload(name, data, overwrite=True, metadata=dict(metadata), content_settings=settings)
         return name
@@ -97,7 +110,9 @@ class AzureBlobStorage(AzureStorage):
                 self.client.upload_blob(path, data, timeout=self.timeout, **options)
 
     def ensure_container(self) -> bool:
-        """Make the container if it is missing; nobody can read it without a credential. Returns whether it was made."""
+        """Make the container if it is missing; nobody can read it without a credential. Returns
+        whether it was made.
+        """
         with _azure_errors_as_os_errors(self.azure_container):
             return not self.client.exists(timeout=self.timeout) and self._make_container()
 
@@ -109,14 +124,19 @@ class AzureBlobStorage(AzureStorage):
         return True
 
     def signed_url(self, name: str, *, media_type: str, file_name: str) -> str:
-        """Return an address at which anybody can read this one blob for `expiration_secs`, served as this type.
+        """Return an address at which anybody can read this one blob for `expiration_secs`, served
+        as this type.
 
-        Signed with the account's key, or under a managed identity with a user delegation key, which Azure gives.
+        Signed with the account's key, or under a managed identity with a user delegation key, which
+        Azure gives.
 
         Raises:
             StorageUnavailable: there is no such key now.
         """
-        served = {"content_type": media_type, "content_disposition": f'inline; filename="{file_name}"'}
+        served = {
+            "content_type": media_type,
+            "content_disposition": f'inline; filename="{file_name}"',
+        }
         with _azure_errors_as_os_errors(name):
             return self.url(name, parameters=served)
 
@@ -172,7 +192,9 @@ class S3BlobStorage(S3Storage):
         """Write or replace an object with its metadata; one request."""
         with _s3_errors_as_os_errors(name):
             parameters = self._get_write_parameters(name)
-            self.bucket.Object(self._normalize_name(name)).put(Body=data, Metadata=dict(metadata), **parameters)
+            self.bucket.Object(self._normalize_name(name)).put(
+                Body=data, Metadata=dict(metadata), **parameters
+            )
         return name
 
     def _open(self, name: str, mode: str = "rb") -> File:

@@ -1,8 +1,10 @@
-"""A cache that goes on without its server: what cannot be counted together is counted by each process for itself.
+"""A cache that goes on without its server: what cannot be counted together is counted by each
+process for itself.
 
-Rates must neither fail a request nor let everything pass: while Redis is gone or frozen, or the disk of a file cache is
-full, each process counts log-ins and API requests in its own memory. Who attacks has as many attempts more as there are
-processes, and nobody else notices. The other cache is asked again every few seconds, by one request.
+Rates must neither fail a request nor let everything pass: while Redis is gone or frozen, or the
+disk of a file cache is full, each process counts log-ins and API requests in its own memory. Who
+attacks has as many attempts more as there are processes, and nobody else notices. The other cache
+is asked again every few seconds, by one request.
 """
 
 import logging
@@ -23,7 +25,9 @@ _PROBE = "steady-probe"
 
 
 class SteadyCache(BaseCache):
-    """Stands before the cache whose alias is its `LOCATION`, and in for it while that cannot be used."""
+    """Stands before the cache whose alias is its `LOCATION`, and in for it while that cannot be
+    used.
+    """
 
     def __init__(self, location: str, params: dict[str, Any]) -> None:
         super().__init__(params)
@@ -32,17 +36,23 @@ class SteadyCache(BaseCache):
 
     @property
     def is_steady(self) -> bool:
-        """Say whether the cache behind can be used, written to as well; asked now, unless it failed just now."""
+        """Say whether the cache behind can be used, written to as well; asked now, unless it failed
+        just now.
+        """
         outage = _outage_of(self._alias)
         return outage.may_ask() if outage.is_on else outage.try_again()
 
     def get(self, key: str, default: Any = None, version: int | None = None) -> Any:
         return self._do("get", key, default, version=version)
 
-    def set(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> None:
+    def set(
+        self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
+    ) -> None:
         self._do("set", key, value, timeout, version=version)
 
-    def add(self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
+    def add(
+        self, key: str, value: Any, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None
+    ) -> bool:
         return bool(self._do("add", key, value, timeout, version=version))
 
     def touch(self, key: str, timeout: Any = DEFAULT_TIMEOUT, version: int | None = None) -> bool:
@@ -69,7 +79,9 @@ class SteadyCache(BaseCache):
 
 
 class QuickRedisCache(RedisCache):
-    """Redis that is given up soon: who waits for it is a request, and there is something to do without it."""
+    """Redis that is given up soon: who waits for it is a request, and there is something to do
+    without it.
+    """
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
         from redis.backoff import NoBackoff
@@ -84,7 +96,9 @@ class QuickRedisCache(RedisCache):
 
 
 class _Outage:
-    """Whether a cache can be used: one for each alias and process, so that a frozen server is waited for seldom."""
+    """Whether a cache can be used: one for each alias and process, so that a frozen server is
+    waited for seldom.
+    """
 
     def __init__(self, alias: str) -> None:
         self._alias = alias

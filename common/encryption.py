@@ -1,6 +1,8 @@
-"""Keeps a secret of somebody else's for as long as work needs it: encrypted, and of no use after a while.
+"""Keeps a secret of somebody else's for as long as work needs it: encrypted, and of no use after a
+while.
 
-What is sealed lies in the database, the key to it (`SECRET_KEY`) does not: a copy of the database alone opens nothing.
+What is sealed lies in the database, the key to it (`SECRET_KEY`) does not: a copy of the database
+alone opens nothing.
 """
 
 import base64

@@ -1,7 +1,9 @@
-"""Fetches a picture from an address that somebody gave: only from public places, only so much, only so long.
+"""Fetches a picture from an address that somebody gave: only from public places, only so much, only
+so long.
 
-A name is looked up once, and the connection goes to the address that was checked: a name that means something else a
-moment later leads nowhere new. Every redirect is checked like the first address. Proxies are not used.
+A name is looked up once, and the connection goes to the address that was checked: a name that means
+something else a moment later leads nowhere new. Every redirect is checked like the first address.
+Proxies are not used.
 """
 
 import http.client
@@ -23,8 +25,9 @@ _REDIRECTS = (301, 302, 303, 307, 308)
 _CHUNK_BYTES = 64 * 1024
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
-# What leads to a machine or a network of somebody's own, whatever this Python's `is_global` thinks of it: what that
-# knows has changed from version to version, and a cloud's own services live at addresses that look public.
+# What leads to a machine or a network of somebody's own, whatever this Python's `is_global` thinks
+# of it: what that knows has changed from version to version, and a cloud's own services live at
+# addresses that look public.
 _REFUSED = [
     ipaddress.ip_network(network)
     for network in (
@@ -51,14 +54,20 @@ _REFUSED = [
         "8000::/1",
     )
 ]
-# IPv6 that stands for IPv4: mapped, compatible, translated (SIIT), and NAT64 by its well-known prefix
-_EMBEDDING = [ipaddress.IPv6Network(f"{prefix}/96") for prefix in ("::ffff:0:0", "::", "::ffff:0:0:0", "64:ff9b::")]
+# IPv6 that stands for IPv4: mapped, compatible, translated (SIIT), and NAT64 by its well-known
+# prefix
+_EMBEDDING = [
+    ipaddress.IPv6Network(f"{prefix}/96")
+    for prefix in ("::ffff:0:0", "::", "::ffff:0:0:0", "64:ff9b::")
+]
 
 
 class FetchRefused(Exception):
-    """This address gives no picture, or is one that is not asked. The text does not tell which, on purpose.
+    """This address gives no picture, or is one that is not asked. The text does not tell which, on
+    purpose.
 
-    `status` is what was answered, 0 for no answer; `retry_after` the header of that name. For whoever may know more.
+    `status` is what was answered, 0 for no answer; `retry_after` the header of that name. For
+    whoever may know more.
     """
 
     def __init__(self, status: int = 0, retry_after: str = "") -> None:
@@ -75,7 +84,8 @@ def fetch_url(url: str, *, most_bytes: int, trusted_host: str = "") -> bytes:
     """Return what is at an address.
 
     Args:
-        trusted_host: a host that may be asked wherever it is, because the caller was told to ask it anyway.
+        trusted_host: a host that may be asked wherever it is, because the caller was told to ask it
+            anyway.
 
     Raises:
         TooLarge: it is longer than `most_bytes`.
@@ -99,7 +109,9 @@ def fetch_url(url: str, *, most_bytes: int, trusted_host: str = "") -> bytes:
 
 
 def is_address_allowed(host: str, address: Address) -> bool:
-    """Say whether this address of a host may be asked: it is public, or the setting names host or network."""
+    """Say whether this address of a host may be asked: it is public, or the setting names host or
+    network.
+    """
     for entry in settings.CUSTOM_VISION_URL_ALLOW:
         try:
             if address in ipaddress.ip_network(entry, strict=False):
@@ -112,7 +124,9 @@ def is_address_allowed(host: str, address: Address) -> bool:
 
 
 class _Watch:
-    """Shuts whatever connection is open when the time is over, so that no drop-by-drop answer outlasts it."""
+    """Shuts whatever connection is open when the time is over, so that no drop-by-drop answer
+    outlasts it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -150,11 +164,18 @@ def _time_limit(seconds: float) -> Iterator[_Watch]:
         timer.cancel()
 
 
-def _connect(url: str, watch: _Watch, trusted_host: str) -> tuple[http.client.HTTPConnection, SplitResult]:
+def _connect(
+    url: str, watch: _Watch, trusted_host: str
+) -> tuple[http.client.HTTPConnection, SplitResult]:
     """Connect to the checked address of a host; return the connection and the parts of the URL."""
     parts = urlsplit(url)
     host, port = parts.hostname, parts.port
-    if parts.scheme not in ("http", "https") or not host or parts.username is not None or watch.is_over:
+    if (
+        parts.scheme not in ("http", "https")
+        or not host
+        or parts.username is not None
+        or watch.is_over
+    ):
         raise FetchRefused
     is_https = parts.scheme == "https"
     port = port or (443 if is_https else 80)
@@ -171,7 +192,9 @@ def _connect(url: str, watch: _Watch, trusted_host: str) -> tuple[http.client.HT
 def _begin_tls(connection: http.client.HTTPConnection, host: str, watch: _Watch) -> None:
     context = ssl.create_default_context()
     try:
-        secure = context.wrap_socket(connection.sock, server_hostname=host, do_handshake_on_connect=False)
+        secure = context.wrap_socket(
+            connection.sock, server_hostname=host, do_handshake_on_connect=False
+        )
         connection.sock = secure
         watch.guard(secure)
         secure.do_handshake()
@@ -182,7 +205,10 @@ def _begin_tls(connection: http.client.HTTPConnection, host: str, watch: _Watch)
 
 def _checked_address(host: str, port: int, trusted_host: str) -> Address:
     """Look a host up, once; all of its addresses must be allowed."""
-    found = {str(entry[4][0]).partition("%")[0] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    found = {
+        str(entry[4][0]).partition("%")[0]
+        for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    }
     addresses = [ipaddress.ip_address(text) for text in found]
     is_trusted = host.lower() == trusted_host.lower()
     if not addresses or not (is_trusted or all(is_address_allowed(host, one) for one in addresses)):
@@ -197,8 +223,14 @@ def _ask(
     target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
     default_port = 443 if parts.scheme == "https" else 80
     netloc = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    headers = {"Host": f"{netloc}:{parts.port}" if parts.port not in (None, default_port) else f"{netloc}"}
-    headers |= {"User-Agent": "Classifr", "Accept": "image/*,*/*;q=0.5", "Accept-Encoding": "identity"}
+    headers = {
+        "Host": f"{netloc}:{parts.port}" if parts.port not in (None, default_port) else f"{netloc}"
+    }
+    headers |= {
+        "User-Agent": "Classifr",
+        "Accept": "image/*,*/*;q=0.5",
+        "Accept-Encoding": "identity",
+    }
     connection.request("GET", target, headers=headers)
     answer = connection.getresponse()
     if answer.status in _REDIRECTS:
@@ -220,7 +252,9 @@ def _is_public(address: Address) -> bool:
 
 
 def _embedded(address: Address) -> list[ipaddress.IPv4Address]:
-    """Return the IPv4 addresses that an IPv6 address stands for, by which it is judged; none for every other."""
+    """Return the IPv4 addresses that an IPv6 address stands for, by which it is judged; none for
+    every other.
+    """
     if isinstance(address, ipaddress.IPv4Address):
         return []
     if any(address in network for network in _EMBEDDING):

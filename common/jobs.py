@@ -5,9 +5,10 @@
 
     jobs.enqueue("review.warm_up", {"sample": 7})   in the transaction that needs it
 
-Delivery is at least once: a worker that dies is noticed by its silent heartbeat and the job is taken up again, so a
-handler must be safe to run twice. Why not a queue library: the row has to be ours anyway, to be written together with
-the fact that asks for it and to be seen on a page, and a second queue beside it would add a way to lose track.
+Delivery is at least once: a worker that dies is noticed by its silent heartbeat and the job is
+taken up again, so a handler must be safe to run twice. Why not a queue library: the row has to be
+ours anyway, to be written together with the fact that asks for it and to be seen on a page, and a
+second queue beside it would add a way to lose track.
 """
 
 import logging
@@ -67,7 +68,9 @@ def handler(kind: str) -> Callable[[Handler], Handler]:
 
 
 def every(seconds: float) -> Callable[[Chore], Chore]:
-    """Register a function that each worker calls about this often; it must be safe to run in several at once."""
+    """Register a function that each worker calls about this often; it must be safe to run in
+    several at once.
+    """
 
     def register(function: Chore) -> Chore:
         _chores[f"{function.__module__}.{function.__qualname__}"] = (seconds, function)
@@ -106,7 +109,12 @@ def enqueue(
     try:
         with transaction.atomic():
             return Job.objects.create(
-                kind=kind, payload=dict(payload or {}), queue=queue, key=key, due_at=due_at, max_attempts=max_attempts
+                kind=kind,
+                payload=dict(payload or {}),
+                queue=queue,
+                key=key,
+                due_at=due_at,
+                max_attempts=max_attempts,
             )
     except IntegrityError as error:
         if not key:
@@ -117,7 +125,8 @@ def enqueue(
 def request_cancel(job: Job) -> None:
     """Stop a job: a waiting one at once, a running one at its next call of `progress`.
 
-    The wish is written down first, so that it holds too for a job that is taken or put back at this very moment.
+    The wish is written down first, so that it holds too for a job that is taken or put back at this
+    very moment.
     """
     Job.objects.active().filter(pk=job.pk).update(cancel_requested=True)
     Job.objects.filter(pk=job.pk, status=Job.Status.WAITING, cancel_requested=True).update(
@@ -126,7 +135,8 @@ def request_cancel(job: Job) -> None:
 
 
 def try_again(job: Job) -> bool:
-    """Put a job that has failed back into the queue, as if it were new; False when it has not failed.
+    """Put a job that has failed back into the queue, as if it were new; False when it has not
+    failed.
 
     Raises:
         AlreadyActive: if another with its key is waiting or running.
@@ -160,7 +170,9 @@ def claim_next(worker: str, queue: str) -> Job | None:
 
 
 def claim_job(pk: int, worker: str) -> Job | None:
-    """Take this very job, for a process that does what it asked for itself; None when another has taken it."""
+    """Take this very job, for a process that does what it asked for itself; None when another has
+    taken it.
+    """
     mine = Job.objects.filter(pk=pk, status=Job.Status.WAITING).update(
         status=Job.Status.RUNNING,
         taken_by=worker,
@@ -176,8 +188,8 @@ def claim_job(pk: int, worker: str) -> Job | None:
 def requeue_stalled() -> int:
     """Put jobs whose worker has gone silent back into the queue, or fail those out of attempts.
 
-    A worker beats every HEARTBEAT_SECONDS, and each of them looks for stalled jobs about as often, so a job whose
-    worker was killed goes on within two minutes.
+    A worker beats every HEARTBEAT_SECONDS, and each of them looks for stalled jobs about as often,
+    so a job whose worker was killed goes on within two minutes.
 
     Returns:
         How many jobs were found stalled.
@@ -188,7 +200,10 @@ def requeue_stalled() -> int:
         status=Job.Status.CANCELLED, finished_at=timezone.now(), taken_by=""
     )
     given_up = stalled.filter(attempts__gte=F("max_attempts")).update(
-        status=Job.Status.FAILED, error="The worker died too often.", finished_at=timezone.now(), taken_by=""
+        status=Job.Status.FAILED,
+        error="The worker died too often.",
+        finished_at=timezone.now(),
+        taken_by="",
     )
     again = stalled.update(status=Job.Status.WAITING, due_at=timezone.now(), taken_by="")
     return cancelled + given_up + again
@@ -197,14 +212,18 @@ def requeue_stalled() -> int:
 def run_job(job: Job, *, watcher: Progress = no_progress) -> None:
     """Do a job that was taken, and write down how it ended; `watcher` is told the progress too.
 
-    Never raises for what the handler does. Where the end cannot be written down because the database is gone, it raises
-    the database's error, and the job is done again when its heartbeat has been silent for long enough. `watcher` is
-    told of the progress too, and may raise Cancelled.
+    Never raises for what the handler does. Where the end cannot be written down because the
+    database is gone, it raises the database's error, and the job is done again when its heartbeat
+    has been silent for long enough. `watcher` is told of the progress too, and may raise Cancelled.
     """
     function = _handlers.get(job.kind)
     if function is None:
         logger.error("job %s: nothing here knows how to do %s", job.pk, job.kind)
-        _finish(job, Job.Status.FAILED, error=f"No handler is registered for jobs of the kind '{job.kind}'.")
+        _finish(
+            job,
+            Job.Status.FAILED,
+            error=f"No handler is registered for jobs of the kind '{job.kind}'.",
+        )
         return
     try:
         with _heartbeat(job):
@@ -237,14 +256,23 @@ def run_due_jobs(queue: str = "default", *, limit: int = 1000) -> int:
 
 
 def requeue(job: Job) -> bool:
-    """Leave a job that is under way to the next worker, at once and without counting the attempt."""
+    """Leave a job that is under way to the next worker, at once and without counting the
+    attempt.
+    """
     return bool(
-        _mine(job).update(status=Job.Status.WAITING, due_at=timezone.now(), taken_by="", attempts=F("attempts") - 1)
+        _mine(job).update(
+            status=Job.Status.WAITING,
+            due_at=timezone.now(),
+            taken_by="",
+            attempts=F("attempts") - 1,
+        )
     )
 
 
 def delete_finished_jobs() -> int:
-    """Forget jobs that ended long ago; failed ones are kept longer, for whoever asks what went wrong."""
+    """Forget jobs that ended long ago; failed ones are kept longer, for whoever asks what went
+    wrong.
+    """
     now = timezone.now()
     failed_before = now - timedelta(days=KEEP_FAILED_DAYS)
     others_before = now - timedelta(days=KEEP_FINISHED_DAYS)
@@ -256,8 +284,12 @@ def delete_finished_jobs() -> int:
 
 
 def _mine(job: Job) -> JobQuerySet:
-    """Return the row as long as it is still in the hands that took it: a job taken up again elsewhere is not ours."""
-    return Job.objects.filter(pk=job.pk, status=Job.Status.RUNNING, taken_by=job.taken_by, attempts=job.attempts)
+    """Return the row as long as it is still in the hands that took it: a job taken up again
+    elsewhere is not ours.
+    """
+    return Job.objects.filter(
+        pk=job.pk, status=Job.Status.RUNNING, taken_by=job.taken_by, attempts=job.attempts
+    )
 
 
 class _Reporter:
@@ -269,7 +301,10 @@ class _Reporter:
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         self._mine.update(
-            progress_done=done, progress_total=total, progress_note=note[:300], heartbeat_at=timezone.now()
+            progress_done=done,
+            progress_total=total,
+            progress_note=note[:300],
+            heartbeat_at=timezone.now(),
         )
         if not self._mine.filter(cancel_requested=False).exists():
             raise Cancelled
@@ -301,11 +336,15 @@ def _heartbeat(job: Job) -> Iterator[None]:
 
 def _finish(job: Job, status: Job.Status, *, error: str = "") -> None:
     if not _mine(job).update(status=status, error=error, finished_at=timezone.now(), taken_by=""):
-        logger.warning("job %s was given to another worker meanwhile; its end here does not count", job.pk)
+        logger.warning(
+            "job %s was given to another worker meanwhile; its end here does not count", job.pk
+        )
 
 
 def _retry(job: Job, error: str) -> None:
-    """Put a job back for later, at growing distances with jitter, or end it: cancelled, or out of attempts."""
+    """Put a job back for later, at growing distances with jitter, or end it: cancelled, or out of
+    attempts.
+    """
     if _mine(job).filter(cancel_requested=True).exists():
         _finish(job, Job.Status.CANCELLED, error=error)
     elif job.attempts >= job.max_attempts:
@@ -316,6 +355,8 @@ def _retry(job: Job, error: str) -> None:
 
 
 def retry_delay_seconds(attempts: int) -> float:
-    """Return how long to wait after so many attempts: doubling up to LONGEST_RETRY_SECONDS, spread by a fifth."""
+    """Return how long to wait after so many attempts: doubling up to LONGEST_RETRY_SECONDS, spread
+    by a fifth.
+    """
     wait = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 20), MAX_RETRY_SECONDS)
     return wait * random.uniform(0.8, 1.2)  # noqa: S311

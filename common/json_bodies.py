@@ -1,7 +1,9 @@
-"""Reads JSON from others: how much of it, how many values and how deep is known before it is parsed.
+"""Reads JSON from others: how much of it, how many values and how deep is known before it is
+parsed.
 
-A parser makes objects of bytes, and small ones cost it most: an empty list of two bytes takes sixty. So what is parsed
-is short, and a picture that comes as base64 is not parsed at all: it stays the bytes that were received.
+A parser makes objects of bytes, and small ones cost it most: an empty list of two bytes takes
+sixty. So what is parsed is short, and a picture that comes as base64 is not parsed at all: it stays
+the bytes that were received.
 """
 
 import binascii
@@ -64,7 +66,8 @@ def loads(data: bytes, *, most_bytes: int = MAX_BYTES) -> Any:
     """Return the value of a JSON text of at most `most_bytes`.
 
     Raises:
-        TooMuchJson: it is longer, nested deeper than `MOST_DEPTH`, or of more values than so many bytes need.
+        TooMuchJson: it is longer, nested deeper than `MOST_DEPTH`, or of more values than so many
+            bytes need.
         NotJson: it is no JSON.
     """
     if len(data) > most_bytes:
@@ -77,7 +80,8 @@ def loads(data: bytes, *, most_bytes: int = MAX_BYTES) -> Any:
 
 
 def loads_with_pictures(data: bytes, *, most_bytes: int, most_pictures: int) -> Any:
-    """Return the value of a JSON text in which each long string of base64 is a `Base64`; `most_bytes` are of the rest.
+    """Return the value of a JSON text in which each long string of base64 is a `Base64`;
+    `most_bytes` are of the rest.
 
     Raises as `loads` does.
     """

@@ -1,4 +1,6 @@
-"""The language of background work: that of who asked for it, so that the sentences it writes down are understood."""
+"""The language of background work: that of who asked for it, so that the sentences it writes down
+are understood.
+"""
 
 from collections.abc import Mapping
 from contextlib import AbstractContextManager

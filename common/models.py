@@ -14,18 +14,26 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(status__in=[Job.Status.WAITING, Job.Status.RUNNING])
 
     def in_trouble(self) -> "JobQuerySet":
-        """Return what somebody should know of, the newest first: what failed, and what fails over and over."""
-        keeps_failing = Q(status=Job.Status.WAITING, attempts__gte=TROUBLE_FROM_ATTEMPT) & ~Q(error="")
+        """Return what somebody should know of, the newest first: what failed, and what fails over
+        and over.
+        """
+        keeps_failing = Q(status=Job.Status.WAITING, attempts__gte=TROUBLE_FROM_ATTEMPT) & ~Q(
+            error=""
+        )
         return self.filter(Q(status=Job.Status.FAILED) | keeps_failing).order_by("-pk")
 
     def due(self) -> "JobQuerySet":
-        return self.filter(status=Job.Status.WAITING, due_at__lte=timezone.now()).order_by("due_at", "pk")
+        return self.filter(status=Job.Status.WAITING, due_at__lte=timezone.now()).order_by(
+            "due_at", "pk"
+        )
 
 
 class Job(models.Model):
-    """A durable piece of background work: written in the transaction that asks for it, done by a worker.
+    """A durable piece of background work: written in the transaction that asks for it, done by a
+    worker.
 
-    Only jobs carry a moving status; it is moved by UPDATEs that also filter on the old one, so each has one taker.
+    Only jobs carry a moving status; it is moved by UPDATEs that also filter on the old one, so each
+    has one taker.
     """
 
     class Status(models.TextChoices):
@@ -37,7 +45,9 @@ class Job(models.Model):
 
     kind = models.CharField(max_length=100)
     queue = models.CharField(max_length=30, default="default")
-    key = models.CharField(max_length=200, blank=True, help_text="At most one active job per key, unless empty.")
+    key = models.CharField(
+        max_length=200, blank=True, help_text="At most one active job per key, unless empty."
+    )
     payload = models.JSONField(default=dict)
     status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
     attempts = models.PositiveIntegerField(default=0)
@@ -56,7 +66,9 @@ class Job(models.Model):
     objects = JobQuerySet.as_manager()
 
     class Meta:
-        indexes: ClassVar = [models.Index(fields=["status", "queue", "due_at"], name="job_by_due_time")]
+        indexes: ClassVar = [
+            models.Index(fields=["status", "queue", "due_at"], name="job_by_due_time")
+        ]
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["key"],

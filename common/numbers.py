@@ -1,4 +1,6 @@
-"""Reads whole numbers out of what a caller wrote: the one place that does, so that none is too long for `int`."""
+"""Reads whole numbers out of what a caller wrote: the one place that does, so that none is too long
+for `int`.
+"""
 
 MAX_KEY = 2**63 - 1  # of a row; what fits into a column of the database
 
@@ -6,8 +8,9 @@ MAX_KEY = 2**63 - 1  # of a row; what fits into a column of the database
 def natural_number(text: str, *, most: int = MAX_KEY) -> int | None:
     """Return the number from 0 to `most` that a text is; None for every other text.
 
-    Only plain digits count: `int` takes spaces, signs, underlines and the digits of all scripts as well, needs a time
-    that grows with the square of the length, and fails with more than 4,300 digits.
+    Only plain digits count: `int` takes spaces, signs, underlines and the digits of all scripts as
+    well, needs a time that grows with the square of the length, and fails with more than 4,300
+    digits.
     """
     if not (text.isascii() and text.isdigit()) or len(text) > len(str(most)):
         return None

@@ -1,4 +1,6 @@
-"""Work that lets go of Python's lock, as decoding and waiting do, by several threads: some items ahead, in order."""
+"""Work that lets go of Python's lock, as decoding and waiting do, by several threads: some items
+ahead, in order.
+"""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -15,12 +17,18 @@ Result = TypeVar("Result")
 
 
 def parallel_map(
-    work: Callable[[Item], Result], items: Iterable[Item], *, threads: int | None = None, ahead: int | None = None
+    work: Callable[[Item], Result],
+    items: Iterable[Item],
+    *,
+    threads: int | None = None,
+    ahead: int | None = None,
 ) -> Generator[Result, None, None]:
-    """Yield `work(item)` of every item, in order; the next ones are worked on meanwhile, by other threads.
+    """Yield `work(item)` of every item, in order; the next ones are worked on meanwhile, by other
+    threads.
 
-    `work` speaks the caller's language, but must not use the database: a connection is its thread's own.
-    What it raises is raised at that item's turn. However many items there are, few results wait to be taken.
+    `work` speaks the caller's language, but must not use the database: a connection is its thread's
+    own. What it raises is raised at that item's turn. However many items there are, few results
+    wait to be taken.
 
     Args:
         threads: how many work; one for each usable core unless given.
@@ -34,7 +42,9 @@ def parallel_map(
             return work(item)
 
     with ThreadPoolExecutor(threads, thread_name_prefix="ahead") as pool:
-        begun = deque(pool.submit(in_language, item) for item in islice(waiting, ahead or 2 * threads))
+        begun = deque(
+            pool.submit(in_language, item) for item in islice(waiting, ahead or 2 * threads)
+        )
         try:
             while begun:
                 result = begun.popleft().result()

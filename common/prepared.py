@@ -1,7 +1,8 @@
 """SQL that is needed for every picture, compiled once instead of each time.
 
-Django takes five to ten times as long to put such a statement together as SQLite takes to execute it. A prepared query
-is an ordinary queryset in which parameters stand for the values, given as the database takes them: keys and texts.
+Django takes five to ten times as long to put such a statement together as SQLite takes to execute
+it. A prepared query is an ordinary queryset in which parameters stand for the values, given as the
+database takes them: keys and texts.
 
     _known = Prepared(lambda project, sha256: Sample.objects.filter(project=project, sha256=sha256))
     sample = _known.first(project.pk, sha256)
@@ -49,7 +50,9 @@ class Parameter(Expression):
 
 
 class Prepared(Generic[M]):
-    """A query in which only some values change. Safe in threads: each compiles it for its own connection."""
+    """A query in which only some values change. Safe in threads: each compiles it for its own
+    connection.
+    """
 
     def __init__(self, build: Callable[..., QuerySet[M, Any]]) -> None:
         """Args:
@@ -59,7 +62,9 @@ class Prepared(Generic[M]):
         self._compiled = threading.local()
 
     def first(self, *values: object) -> M | None:
-        """Return the first object, in the order that the queryset gives, or None. Related objects come with it."""
+        """Return the first object, in the order that the queryset gives, or None. Related objects
+        come with it.
+        """
         return next(self.objects(*values), None)
 
     def objects(self, *values: object) -> Iterator[M]:
@@ -85,13 +90,17 @@ class Prepared(Generic[M]):
 
 
 class _Compiled:
-    """A query as SQL, and how to make objects of what it finds; belongs to the connection of one thread."""
+    """A query as SQL, and how to make objects of what it finds; belongs to the connection of one
+    thread.
+    """
 
     def __init__(self, queryset: QuerySet) -> None:
         self.alias = queryset.db
         self.compiler = queryset.query.get_compiler(using=self.alias)
         self.sql, self.parameters = self.compiler.as_sql()
-        self.converters = self.compiler.get_converters([column for column, *_others in self.compiler.select])
+        self.converters = self.compiler.get_converters(
+            [column for column, *_others in self.compiler.select]
+        )
         if issubclass(queryset._iterable_class, ModelIterable):
             kind = self.compiler.klass_info
             first, last = kind["select_fields"][0], kind["select_fields"][-1]
@@ -101,14 +110,17 @@ class _Compiled:
             self.related = get_related_populators(kind, self.compiler.select, self.alias)  # type: ignore[call-arg]
 
     def ask(self, values: tuple[object, ...]) -> Iterator[Any]:
-        given: list[Any] = [values[each.place] if isinstance(each, Parameter) else each for each in self.parameters]
+        given: list[Any] = [
+            values[each.place] if isinstance(each, Parameter) else each for each in self.parameters
+        ]
         with connections[self.alias].cursor() as cursor:
             cursor.execute(self.sql, given)
             return map(tuple, self.compiler.apply_converters(cursor.fetchall(), self.converters))
 
 
 class PreparedInsert(Generic[M]):
-    """Writes new objects of a model whose key the database gives, one row each. Safe in threads, as `Prepared`.
+    """Writes new objects of a model whose key the database gives, one row each. Safe in threads, as
+    `Prepared`.
 
     For models without parents, signals and database expressions as values.
     """
@@ -150,7 +162,9 @@ class _CompiledInsert:
         given: list[Any] = []
         for field, plain in self.fields:
             value = field.pre_save(fresh, add=True)
-            given.append(value if type(value) is plain else field.get_db_prep_save(value, connection))
+            given.append(
+                value if type(value) is plain else field.get_db_prep_save(value, connection)
+            )
         with connection.cursor() as cursor:
             cursor.execute(self.sql, given)
             return cursor.fetchone()[0]

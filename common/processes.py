@@ -1,4 +1,6 @@
-"""Child processes that never outlive the one that started them; the cores and the freed memory of a process."""
+"""Child processes that never outlive the one that started them; the cores and the freed memory of a
+process.
+"""
 
 import ctypes
 import logging
@@ -48,8 +50,9 @@ def _watch(parent: int) -> None:
 def exit_immediately(code: int = 0) -> NoReturn:
     """End the process at once, with other threads still at work.
 
-    To them it is as a kill -9: a transaction is there or not, a file whole or not, and no descriptor
-    is closed under their hands, whose number could be that of another file a moment later.
+    To them it is as a kill -9: a transaction is there or not, a file whole or not, and no
+    descriptor is closed under their hands, whose number could be that of another file a moment
+    later.
     """
     logging.shutdown()
     os._exit(code)
@@ -58,8 +61,9 @@ def exit_immediately(code: int = 0) -> NoReturn:
 def retain_freed_memory() -> None:
     """Have malloc keep a few megabytes that are free, for the next picture.
 
-    Left to itself it hands the memory of a decoded picture back, and the kernel has to clear every page of it again for
-    the next request. Blocks above 4 MiB go back as before. Of glibc only, mallopt(3); does nothing elsewhere.
+    Left to itself it hands the memory of a decoded picture back, and the kernel has to clear every
+    page of it again for the next request. Blocks above 4 MiB go back as before. Of glibc only,
+    mallopt(3); does nothing elsewhere.
     """
     mallopt = getattr(ctypes.CDLL(None), "mallopt", None) if sys.platform == "linux" else None
     if mallopt:
@@ -68,8 +72,12 @@ def retain_freed_memory() -> None:
 
 
 def usable_core_count() -> int:
-    """Return how many cores this process may use: of a large machine a container often has few, by quota or by set."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """Return how many cores this process may use: of a large machine a container often has few, by
+    quota or by set.
+    """
+    cores = (
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     try:
         quota, period = CPU_LIMIT.read_text().split()
         return max(1, min(cores, int(quota) // int(period)))
@@ -78,5 +86,9 @@ def usable_core_count() -> int:
 
 
 def web_process_count() -> int:
-    """Return how many web processes there are: WEB_CONCURRENCY, or one for each core up to MOST_WEB_PROCESSES."""
-    return int(os.environ.get("WEB_CONCURRENCY") or 0) or min(usable_core_count(), MAX_WEB_PROCESSES)
+    """Return how many web processes there are: WEB_CONCURRENCY, or one for each core up to
+    MOST_WEB_PROCESSES.
+    """
+    return int(os.environ.get("WEB_CONCURRENCY") or 0) or min(
+        usable_core_count(), MAX_WEB_PROCESSES
+    )

@@ -6,7 +6,9 @@ WHOLE = 100
 
 
 def stage(progress: Progress, start: int, end: int) -> Progress:
-    """Return a `Progress` whose 0 to total is `start` to `end` percent of the whole; silent while nothing changes."""
+    """Return a `Progress` whose 0 to total is `start` to `end` percent of the whole; silent while
+    nothing changes.
+    """
     told: tuple[int, str] | None = None
 
     def tell(done: int, total: int, note: str = "") -> None:

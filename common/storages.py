@@ -1,8 +1,9 @@
 """What a storage of ours promises, and the one on disk; those in the cloud are in `blob_storages`.
 
-A file is there whole and durably, or not at all. `save_with_metadata(name, data, metadata)` is a replaceable write that
-carries a few short facts beside the bytes. A storage that cannot do its work raises OSError: FileNotFoundError for what
-is not there, StorageUnavailable where a service does not answer, ENOSPC on a full disk.
+A file is there whole and durably, or not at all. `save_with_metadata(name, data, metadata)` is a
+replaceable write that carries a few short facts beside the bytes. A storage that cannot do its work
+raises OSError: FileNotFoundError for what is not there, StorageUnavailable where a service does not
+answer, ENOSPC on a full disk.
 """
 
 import errno
@@ -26,11 +27,14 @@ class StorageUnavailable(OSError):
 class DiskStorage(FileSystemStorage):
     """Files on disk.
 
-    Django's own class writes in place, so a full disk or a crash leaves a partial file under the final name.
+    Django's own class writes in place, so a full disk or a crash leaves a partial file under the
+    final name.
     """
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
-        """Return the name itself: that it is taken shows when it is written, with no need to look before."""
+        """Return the name itself: that it is taken shows when it is written, with no need to look
+        before.
+        """
         return name if max_length is None else super().get_available_name(name, max_length)
 
     def _save(self, name: str, content: File) -> str:
@@ -45,12 +49,16 @@ class DiskStorage(FileSystemStorage):
                 return name
 
     def save_with_metadata(self, name: str, data: bytes, metadata: Mapping[str, str]) -> str:
-        """Write or replace a file. A disk has no place for metadata: the JSON beside the picture holds the same."""
+        """Write or replace a file. A disk has no place for metadata: the JSON beside the picture
+        holds the same.
+        """
         self._write_whole(name, data, replace=True)
         return name
 
     def _write_whole(self, name: str, data: bytes, *, replace: bool) -> None:
-        """Write the bytes, then name them in one step. Raises FileExistsError unless it may replace."""
+        """Write the bytes, then name them in one step. Raises FileExistsError unless it may
+        replace.
+        """
         target = Path(self.path(name))
         with _opened(target.parent) as folder:
             if replace or not _write_nameless(folder, target.name, data):
@@ -73,7 +81,8 @@ def _opened(folder: Path) -> Iterator[int]:
 
 
 def _write_nameless(folder: int, name: str, data: bytes) -> bool:
-    """Write a file that has no name before it is whole: not even a crash leaves a part of it; open(2), O_TMPFILE.
+    """Write a file that has no name before it is whole: not even a crash leaves a part of it;
+    open(2), O_TMPFILE.
 
     Returns:
         False if the system cannot do this, or the file system.

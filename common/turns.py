@@ -5,7 +5,9 @@ from collections import deque
 
 
 class Turns:
-    """Held by one thread at a time. Who waits gets it before others of the same owner as the one who had it last."""
+    """Held by one thread at a time. Who waits gets it before others of the same owner as the one
+    who had it last.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -34,7 +36,9 @@ class Turns:
             if not self._waiting:
                 self._is_taken = False
                 return
-            following = next((one for one in self._waiting if one[0] != self._owner), self._waiting[0])
+            following = next(
+                (one for one in self._waiting if one[0] != self._owner), self._waiting[0]
+            )
             self._waiting.remove(following)
             self._owner = following[0]
             following[1].set()

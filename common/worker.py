@@ -1,4 +1,6 @@
-"""The process that does the background work: a thread for each queue, one for chores, and one eye on stalled jobs."""
+"""The process that does the background work: a thread for each queue, one for chores, and one eye
+on stalled jobs.
+"""
 
 import logging
 import threading
@@ -43,7 +45,8 @@ class Worker:
         thread.start()
 
     def stop(self, grace_seconds: float) -> None:
-        """Take nothing new, wait so long for what is in hand, and put back what has not ended by then.
+        """Take nothing new, wait so long for what is in hand, and put back what has not ended by
+        then.
 
         A handler that was put back may still be at work: the process has to end now.
         """
@@ -101,7 +104,8 @@ class Worker:
         connection.close()
 
     def _patiently(self, step: Callable[[], object], *, attempts: int = 0) -> object:
-        """Return what a step returns; a database that does not answer is waited for, any other trouble is logged.
+        """Return what a step returns; a database that does not answer is waited for, any other
+        trouble is logged.
 
         Args:
             step: what to do.
@@ -114,7 +118,9 @@ class Worker:
                 return step()
             except (DatabaseError, InterfaceError) as error:
                 pause = min(0.5 * 2 ** min(attempt, 10), MAX_PAUSE_SECONDS)
-                logger.warning("The database does not answer, trying again in %.0f s: %s", pause, error)
+                logger.warning(
+                    "The database does not answer, trying again in %.0f s: %s", pause, error
+                )
                 connection.close()
                 if attempt == attempts or self.stopping.wait(pause):
                     return None

@@ -1,4 +1,6 @@
-"""The domains that clients may name. All of them mean this server's trainer: a domain here is a word, not a model."""
+"""The domains that clients may name. All of them mean this server's trainer: a domain here is a
+word, not a model.
+"""
 
 from dataclasses import dataclass
 from uuid import UUID

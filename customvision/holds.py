@@ -1,5 +1,5 @@
-"""What this door asks of the rooms below: pictures that were added to learn from, or imported, are kept
-until they are deleted."""
+"""What this door asks of the rooms below: pictures that were added to learn from, or imported, are
+kept until they are deleted."""
 
 from django.db.models import Exists, OuterRef
 

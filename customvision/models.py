@@ -1,5 +1,5 @@
-"""What Custom Vision knows and Classifr does not: domains, iterations, published names, training images; and what was
-imported from there."""
+"""What Custom Vision knows and Classifr does not: domains, iterations, published names, training
+images; and what was imported from there."""
 
 import uuid
 from typing import ClassVar
@@ -48,7 +48,8 @@ class TrainingImage(models.Model):
 
 
 class Iteration(models.Model):
-    """A training run, or a model version that no run made, under the id and names that clients know it by.
+    """A training run, or a model version that no run made, under the id and names that clients know
+    it by.
 
     Deleting hides it: what it answered, and how well it did, stays.
     """
@@ -56,10 +57,14 @@ class Iteration(models.Model):
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     project = models.ForeignKey(Project, models.CASCADE, related_name="iterations")
     run = models.OneToOneField(TrainingRun, models.CASCADE, null=True, related_name="iteration")
-    own_version = models.OneToOneField(ModelVersion, models.CASCADE, null=True, related_name="iteration")
+    own_version = models.OneToOneField(
+        ModelVersion, models.CASCADE, null=True, related_name="iteration"
+    )
     name = models.CharField(max_length=100)
     publish_name = models.CharField(max_length=100, blank=True)
-    publish_target = models.CharField(max_length=300, blank=True, help_text="The prediction resource that was named.")
+    publish_target = models.CharField(
+        max_length=300, blank=True, help_text="The prediction resource that was named."
+    )
     modified_at = models.DateTimeField(default=timezone.now)
     deleted_at = models.DateTimeField(null=True)
 
@@ -67,7 +72,9 @@ class Iteration(models.Model):
         ordering: ClassVar = ["pk"]
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["project", "publish_name"], condition=~Q(publish_name=""), name="published_name_is_unique"
+                fields=["project", "publish_name"],
+                condition=~Q(publish_name=""),
+                name="published_name_is_unique",
             ),
             models.CheckConstraint(
                 condition=Q(run__isnull=False, own_version__isnull=True)
@@ -81,25 +88,33 @@ class Iteration(models.Model):
 
     @property
     def version(self) -> ModelVersion | None:
-        """Return the model version that answers for this iteration, or None while or if there is none."""
+        """Return the model version that answers for this iteration, or None while or if there is
+        none.
+        """
         return self.run.model_version if self.run else self.own_version
 
 
 class Export(models.Model):
-    """An archive of an iteration's model: asked for, then made in the background, or not and why."""
+    """An archive of an iteration's model: asked for, then made in the background, or not and
+    why.
+    """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     iteration = models.ForeignKey(Iteration, models.CASCADE, related_name="exports")
     platform = models.CharField(max_length=20)
     flavor = models.CharField(max_length=20, blank=True)
-    file_name = models.CharField(max_length=300, blank=True, help_text="In the storage of models, once it is made.")
+    file_name = models.CharField(
+        max_length=300, blank=True, help_text="In the storage of models, once it is made."
+    )
     error = models.CharField(max_length=500, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         ordering: ClassVar = ["pk"]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["iteration", "platform", "flavor"], name="one_export_of_a_kind"),
+            models.UniqueConstraint(
+                fields=["iteration", "platform", "flavor"], name="one_export_of_a_kind"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -120,16 +135,21 @@ class StoredPrediction(models.Model):
         return f"{self.prediction} stored"
 
 
-# What was imported from the service. The tables bear the name of the app that these models came from.
+# What was imported from the service. The tables bear the name of the app that these models came
+# from.
 
 
 class ServiceAccess(models.Model):
-    """Endpoint and key of a Custom Vision resource: the key sealed, and only for as long as imports need it."""
+    """Endpoint and key of a Custom Vision resource: the key sealed, and only for as long as imports
+    need it.
+    """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     endpoint = models.CharField(max_length=300)
     sealed_key = models.TextField(editable=False)
-    given_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+")
+    given_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, null=True, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
@@ -140,7 +160,9 @@ class ServiceAccess(models.Model):
 
 
 class ImportedProject(models.Model):
-    """A project of Custom Vision that was brought home, or is being brought; imported again, it is the same row."""
+    """A project of Custom Vision that was brought home, or is being brought; imported again, it is
+    the same row.
+    """
 
     project = models.OneToOneField(Project, models.CASCADE, related_name="imported_from")
     remote_id = models.UUIDField(unique=True)
@@ -149,8 +171,12 @@ class ImportedProject(models.Model):
     classification_type = models.CharField(max_length=20, blank=True)
     access = models.ForeignKey(ServiceAccess, models.SET_NULL, null=True, related_name="imports")
     job = models.ForeignKey(Job, models.SET_NULL, null=True, related_name="+")
-    report = models.JSONField(default=dict, help_text="What was there and what is here, after the last import.")
-    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    report = models.JSONField(
+        default=dict, help_text="What was there and what is here, after the last import."
+    )
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     finished_at = models.DateTimeField(null=True)
 
@@ -177,23 +203,31 @@ class ImportedTag(models.Model):
 
     class Meta:
         db_table = "training_importedtag"
-        constraints: ClassVar = [models.UniqueConstraint(fields=["imported", "remote_id"], name="tag_is_imported_once")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["imported", "remote_id"], name="tag_is_imported_once")
+        ]
 
     def __str__(self) -> str:
         return self.name
 
 
 class ImportedImage(models.Model):
-    """Which sample an image is, the digest of the bytes that came, and the ruling that its tag has become."""
+    """Which sample an image is, the digest of the bytes that came, and the ruling that its tag has
+    become.
+    """
 
     imported = models.ForeignKey(ImportedProject, models.CASCADE, related_name="images")
     remote_id = models.UUIDField()
     sample = models.ForeignKey(Sample, models.SET_NULL, null=True, related_name="imported_images")
     sha256 = models.CharField(max_length=64, blank=True)
-    tag_ids = models.JSONField(default=list, help_text="The tags it had when they were taken up last.")
+    tag_ids = models.JSONField(
+        default=list, help_text="The tags it had when they were taken up last."
+    )
     decision = models.ForeignKey(Decision, models.SET_NULL, null=True, related_name="+")
     problem = models.CharField(max_length=300, blank=True, help_text="Why its picture is not here.")
-    seen_at = models.DateTimeField(default=timezone.now, help_text="When the service listed it last.")
+    seen_at = models.DateTimeField(
+        default=timezone.now, help_text="When the service listed it last."
+    )
 
     class Meta:
         db_table = "training_importedimage"
@@ -215,14 +249,17 @@ class ImportedIteration(models.Model):
     published_as = models.CharField(max_length=200, blank=True)
     trained_at = models.DateTimeField(null=True)
     performance = models.JSONField(
-        default=dict, help_text="Threshold, precision, recall and average precision, overall and per tag id."
+        default=dict,
+        help_text="Threshold, precision, recall and average precision, overall and per tag id.",
     )
 
     class Meta:
         db_table = "training_importediteration"
         ordering: ClassVar = ["-trained_at", "-pk"]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["imported", "remote_id"], name="iteration_is_imported_once")
+            models.UniqueConstraint(
+                fields=["imported", "remote_id"], name="iteration_is_imported_once"
+            )
         ]
 
     def __str__(self) -> str:
@@ -230,12 +267,18 @@ class ImportedIteration(models.Model):
 
 
 class ImportedPrediction(models.Model):
-    """What an iteration said of a picture that the service had stored. It is history, and no truth."""
+    """What an iteration said of a picture that the service had stored. It is history, and no
+    truth.
+    """
 
     imported = models.ForeignKey(ImportedProject, models.CASCADE, related_name="predictions")
     remote_id = models.UUIDField()
-    iteration = models.ForeignKey(ImportedIteration, models.SET_NULL, null=True, related_name="predictions")
-    sample = models.ForeignKey(Sample, models.SET_NULL, null=True, related_name="imported_predictions")
+    iteration = models.ForeignKey(
+        ImportedIteration, models.SET_NULL, null=True, related_name="predictions"
+    )
+    sample = models.ForeignKey(
+        Sample, models.SET_NULL, null=True, related_name="imported_predictions"
+    )
     sha256 = models.CharField(max_length=64, blank=True)
     scores = models.JSONField(help_text="Tag name to probability, in falling order.")
     predicted_at = models.DateTimeField(null=True)
@@ -244,7 +287,9 @@ class ImportedPrediction(models.Model):
     class Meta:
         db_table = "training_importedprediction"
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["imported", "remote_id"], name="prediction_is_imported_once")
+            models.UniqueConstraint(
+                fields=["imported", "remote_id"], name="prediction_is_imported_once"
+            )
         ]
 
     def __str__(self) -> str:

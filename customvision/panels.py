@@ -16,7 +16,9 @@ def client_settings(request: HttpRequest, project: Project) -> str:
 
 @panels.run_panel
 def service_figures(request: HttpRequest, run: TrainingRun) -> str:
-    """Show what the service reported of a model that it trained; the manifest keeps it when the service has ended."""
+    """Show what the service reported of a model that it trained; the manifest keeps it when the
+    service has ended.
+    """
     reported = run.model_version.manifest.get("custom_vision") if run.model_version else None
     if not reported:
         return ""

@@ -1,9 +1,12 @@
-"""The predictor that asks Azure Custom Vision: every answer within ten seconds, or a sentence that says why not."""
+"""The predictor that asks Azure Custom Vision: every answer within ten seconds, or a sentence that
+says why not.
+"""
 
 import logging
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -18,12 +21,19 @@ from customvision.client.circuit_breaker import CircuitBreaker
 from customvision.client.client import CustomVisionClient
 from customvision.client.errors import AccessDenied, RequestRejected, ServiceBusy
 from customvision.client.resource import Resource
-from predictions.predictors.base import BasePredictor, ModelRef, PredictorError, PredictorUnavailable, Scores
+from predictions.predictors.base import (
+    BasePredictor,
+    ModelRef,
+    PredictorError,
+    PredictorUnavailable,
+    Scores,
+)
 from predictions.predictors.local import preprocessing
 
 logger = logging.getLogger(__name__)
 
-BUDGET_SECONDS = 10.0  # for one picture, whatever is tried; so a user has an answer or a sentence within twelve
+# For one picture, whatever is tried; so a user has an answer or a sentence within twelve
+BUDGET_SECONDS = 10.0
 TRY_SECONDS = 6.0  # so there is time for a second try
 APPLICATION = "classifr"  # kept by the service with every stored prediction
 PROBE_SECONDS = 20.0
@@ -47,14 +57,20 @@ class PublishedModel:
         project, _slash, rest = text.partition("/")
         iteration, _slash, name = rest.partition("/")
         if not (project and iteration and name):
-            raise PredictorError(_("This model version does not say where its model is at Azure. Promote another one."))
+            raise PredictorError(
+                _(
+                    "This model version does not say where its model is at Azure. Promote another "
+                    "one."
+                )
+            )
         return cls(project, iteration, name)
 
 
 class CustomVisionPredictor(BasePredictor):
     """Serves published iterations of Custom Vision.
 
-    Test-time augmentation asks about each crop, which costs three calls for a picture; all of them share its budget.
+    Test-time augmentation asks about each crop, which costs three calls for a picture; all of them
+    share its budget.
 
     Args:
         endpoint, key: of the prediction resource.
@@ -62,12 +78,25 @@ class CustomVisionPredictor(BasePredictor):
         store: whether the service keeps pictures and answers, for its own portal to show.
     """
 
-    at_once = 1  # each answer is paid for: one that came must not be lost because the next one did not
+    # Each answer is paid for: one that came must not be lost because the next one did not
+    at_once = 1
 
-    def __init__(self, *, alias: str, endpoint: str = "", key: str = "", tier: str = "S0", store: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        alias: str,
+        endpoint: str = "",
+        key: str = "",
+        tier: str = "S0",
+        store: bool = False,
+    ) -> None:
         super().__init__(alias=alias)
         self.tier, self.store = tier, store
-        known = rate_limits.PREDICTIONS_PER_SECOND if store else rate_limits.PREDICTIONS_PER_SECOND_UNKEPT
+        known = (
+            rate_limits.PREDICTIONS_PER_SECOND
+            if store
+            else rate_limits.PREDICTIONS_PER_SECOND_UNKEPT
+        )
         self.client = CustomVisionClient(
             Resource("prediction", endpoint, key),
             per_second=known.get(tier, min(known.values())),
@@ -75,16 +104,28 @@ class CustomVisionPredictor(BasePredictor):
             breaker=CircuitBreaker(),
         )
 
-    def predict(self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False) -> list[Scores]:
+    def predict(
+        self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
+    ) -> list[Scores]:
         crops = preprocessing.CROPS if augment else preprocessing.WHOLE
         return [self._scores(picture.image, model, crops) for picture in pictures]
 
     def warm_up(self, model: ModelRef) -> None:
-        """Ask about a grey picture, which is not kept: the published name is there and the key opens it."""
-        self._ask(Image.new("RGB", (64, 64), "grey"), model, time.monotonic() + BUDGET_SECONDS, store=False)
+        """Ask about a grey picture, which is not kept: the published name is there and the key
+        opens it.
+        """
+        self._ask(
+            Image.new("RGB", (64, 64), "grey"),
+            model,
+            time.monotonic() + BUDGET_SECONDS,
+            store=False,
+        )
 
     def missing_settings(self) -> list[str]:
-        given = {"PREDICTION_ENDPOINT": self.client.resource.endpoint, "PREDICTION_KEY": self.client.resource.key}
+        given = {
+            "PREDICTION_ENDPOINT": self.client.resource.endpoint,
+            "PREDICTION_KEY": self.client.resource.key,
+        }
         return [f"{SETTINGS}_{name}" for name, value in given.items() if not value]
 
     def probe(self) -> Iterator[PermissionCheck]:
@@ -94,7 +135,9 @@ class CustomVisionPredictor(BasePredictor):
         messages: list[CheckMessage] = []
         if len(missing := self.missing_settings()) == 1:
             message = f"{missing[0]} is not set, but the other half of it is."
-            messages.append(Error(message, hint="Set both, or neither of them.", id="predictions.E021"))
+            messages.append(
+                Error(message, hint="Set both, or neither of them.", id="predictions.E021")
+            )
         if self.tier not in rate_limits.PREDICTIONS_PER_SECOND:
             message = f"{SETTINGS}_TIER is '{self.tier}'."
             hint = f"Choose one of: {', '.join(rate_limits.PREDICTIONS_PER_SECOND)}."
@@ -102,7 +145,8 @@ class CustomVisionPredictor(BasePredictor):
         if problem := self.client.resource.problem():
             message = f"{SETTINGS}_PREDICTION_ENDPOINT {problem}"
             hint = (
-                "Copy it from the page “Keys and Endpoint” of the resource: https://NAME.cognitiveservices.azure.com/"
+                "Copy it from the page “Keys and Endpoint” of the resource: "
+                "https://NAME.cognitiveservices.azure.com/"
             )
             messages.append(Error(message, hint=hint, id="predictions.E023"))
         return messages
@@ -114,7 +158,9 @@ class CustomVisionPredictor(BasePredictor):
         picture = encoding.encode_picture(Image.new("RGB", (32, 32)))
         nobody = str(UUID(int=0))
         try:
-            self.client.call("classify_image_with_no_store", nobody, "none", picture, within=PROBE_SECONDS)
+            self.client.call(
+                "classify_image_with_no_store", nobody, "none", picture, within=PROBE_SECONDS
+            )
         except RequestRejected as error:
             if not error.reason.startswith(("NotFound", "BadRequest")):
                 raise
@@ -122,14 +168,20 @@ class CustomVisionPredictor(BasePredictor):
 
     def _scores(self, image: Image.Image, model: ModelRef, crops: Sequence[float]) -> Scores:
         deadline = time.monotonic() + BUDGET_SECONDS
-        answers = [self._ask(_cropped(image, crop), model, deadline, store=self.store) for crop in crops]
-        means = np.mean([[answer[name] for name in model.class_names] for answer in answers], axis=0).clip(0, 1)
+        answers = [
+            self._ask(_cropped(image, crop), model, deadline, store=self.store) for crop in crops
+        ]
+        means = np.mean(
+            [[answer[name] for name in model.class_names] for answer in answers], axis=0
+        ).clip(0, 1)
         return dict(zip(model.class_names, means.tolist(), strict=True))
 
     def _ask(self, image: Image.Image, model: ModelRef, deadline: float, *, store: bool) -> Scores:
         reference = PublishedModel.parse(model.reference)
         if self.missing_settings():
-            raise PredictorUnavailable(_("The prediction service is not set up. A maintainer has to do that."))
+            raise PredictorUnavailable(
+                _("The prediction service is not set up. A maintainer has to do that.")
+            )
         try:
             answer = self.client.call(
                 "classify_image" if store else "classify_image_with_no_store",
@@ -140,10 +192,15 @@ class CustomVisionPredictor(BasePredictor):
                 within=deadline - time.monotonic(),
             )
         except ServiceBusy as error:
-            raise PredictorUnavailable(error.message, retry_after_seconds=error.retry_after_seconds) from None
+            raise PredictorUnavailable(
+                error.message, retry_after_seconds=error.retry_after_seconds
+            ) from None
         except AccessDenied as error:
             logger.error("Model %s cannot be asked: %s", model.reference, error)
-            sentence = _("The prediction service does not let us in. A maintainer has to look at its key and quota.")
+            sentence = _(
+                "The prediction service does not let us in. A maintainer has to look at its key "
+                "and quota."
+            )
             raise PredictorUnavailable(sentence) from None
         except RequestRejected as error:
             raise _refusal(error, model) from None
@@ -151,7 +208,9 @@ class CustomVisionPredictor(BasePredictor):
 
 
 def _cropped(image: Image.Image, crop: float) -> Image.Image:
-    """Return the centred square of this share of the shorter side; the whole picture for 1, as the service wants it."""
+    """Return the centred square of this share of the shorter side; the whole picture for 1, as the
+    service wants it.
+    """
     if crop == 1:
         return image
     side = max(1, int(min(image.size) * crop))
@@ -159,11 +218,16 @@ def _cropped(image: Image.Image, crop: float) -> Image.Image:
     return image.crop((left, top, left + side, top + side))
 
 
-def _matched(answer: object, model: ModelRef) -> Scores:
-    scores = {one.tag_name: min(1.0, max(0.0, float(one.probability))) for one in answer.predictions}  # type: ignore[attr-defined]
+def _matched(answer: Any, model: ModelRef) -> Scores:
+    scores = {
+        one.tag_name: min(1.0, max(0.0, float(one.probability))) for one in answer.predictions
+    }
     if set(scores) != set(model.class_names):
         raise PredictorError(
-            _("The published model at Azure knows other categories than its version says. Promote another version.")
+            _(
+                "The published model at Azure knows other categories than its version says. "
+                "Promote another version."
+            )
         )
     return scores
 
@@ -171,5 +235,7 @@ def _matched(answer: object, model: ModelRef) -> Scores:
 def _refusal(error: RequestRejected, model: ModelRef) -> PredictorError:
     if error.answered == 404:
         logger.error("Model %s is no longer there: %s", model.reference, error)
-        return PredictorError(_("The model is no longer published at Azure. Promote another version."))
+        return PredictorError(
+            _("The model is no longer published at Azure. Promote another version.")
+        )
     return PredictorError(str(error))

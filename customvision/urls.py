@@ -1,4 +1,6 @@
-"""Addresses of the Custom Vision compatible server, as its clients write them: in any case, with double slashes."""
+"""Addresses of the Custom Vision compatible server, as its clients write them: in any case, with
+double slashes.
+"""
 
 from django.urls import path, re_path
 

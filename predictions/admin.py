@@ -1,4 +1,6 @@
-"""The Django admin as a last resort: everything can be looked at, and only what is an option can be changed."""
+"""The Django admin as a last resort: everything can be looked at, and only what is an option can be
+changed.
+"""
 
 from django.contrib import admin
 from django.http import HttpRequest
@@ -20,7 +22,14 @@ from predictions.models import (
 
 @admin.register(Project)
 class ProjectAdmin(admin.ModelAdmin):
-    list_display = ("name", "slug", "retention", "test_time_augmentation", "abstain_below", "created_at")
+    list_display = (
+        "name",
+        "slug",
+        "retention",
+        "test_time_augmentation",
+        "abstain_below",
+        "created_at",
+    )
     prepopulated_fields = {"slug": ("name",)}
     search_fields = ("name", "slug")
 
@@ -61,7 +70,15 @@ class ShadowAdmin(ReadOnlyAdmin):
 
 @admin.register(ShadowPrediction)
 class ShadowPredictionAdmin(ReadOnlyAdmin):
-    list_display = ("prediction", "model_version", "top", "confidence", "agrees", "error", "created_at")
+    list_display = (
+        "prediction",
+        "model_version",
+        "top",
+        "confidence",
+        "agrees",
+        "error",
+        "created_at",
+    )
     list_filter = ("agrees",)
 
 

@@ -65,11 +65,15 @@ def documented_responses(ok: Any, *refused: int) -> dict[int, Any]:
         503: "A part behind the server does not answer now.",
     }
     shared = (401, 403, 406, 429)
-    return {200: ok} | {status: OpenApiResponse(ErrorSerializer, texts[status]) for status in (*refused, *shared)}
+    return {200: ok} | {
+        status: OpenApiResponse(ErrorSerializer, texts[status]) for status in (*refused, *shared)
+    }
 
 
 class ProjectsView(PredictionsApiView):
-    @extend_schema(operation_id="projects", responses=documented_responses(ProjectSerializer(many=True)))
+    @extend_schema(
+        operation_id="projects", responses=documented_responses(ProjectSerializer(many=True))
+    )
     def get(self, request: Request) -> Response:
         """List the projects, with the number of the model version that answers in each."""
         found = projects.projects_with_live_version().prefetch_related("categories")
@@ -82,19 +86,29 @@ class PredictView(PredictionsApiView):
 
     @extend_schema(
         operation_id="predict",
-        request={"multipart/form-data": UploadSerializer, "image/*": PICTURE, "application/octet-stream": PICTURE},
+        request={
+            "multipart/form-data": UploadSerializer,
+            "image/*": PICTURE,
+            "application/octet-stream": PICTURE,
+        },
         responses=documented_responses(AnswerSerializer, 400, 404, 409, 413, 415, 503),
     )
     def post(self, request: Request, slug: str) -> Response:
-        """Ask the live model about one picture: a form's `file`, or the picture as the whole body."""
+        """Ask the live model about one picture: a form's `file`, or the picture as the whole
+        body.
+        """
         version = registry.live_version_by_slug(slug) or registry.require_live_version(
             get_object_or_404(Project, slug=slug)
         )
         file = request.FILES.get("file")
         if file is None:
-            sentence = _("Send one picture: as `file` of a form, or as the whole body of the request.")
+            sentence = _(
+                "Send one picture: as `file` of a form, or as the whole body of the request."
+            )
             raise InvalidInput(sentence, fields={"file": [sentence]})
-        answer = classification.classify_upload(version.project, file, by=authenticated_user(request), live=version)
+        answer = classification.classify_upload(
+            version.project, file, by=authenticated_user(request), live=version
+        )
         return Response(render_prediction(answer))
 
 
@@ -104,12 +118,16 @@ class PredictionsView(PredictionsApiView):
         parameters=[
             OpenApiParameter("project", OpenApiTypes.STR, description="A project's slug."),
             OpenApiParameter(
-                "verdict", OpenApiTypes.STR, enum=[*Feedback.Verdict.values, prediction_history.UNANSWERED]
+                "verdict",
+                OpenApiTypes.STR,
+                enum=[*Feedback.Verdict.values, prediction_history.UNANSWERED],
             ),
             OpenApiParameter("category", OpenApiTypes.STR, description="What the model said."),
             OpenApiParameter("since", OpenApiTypes.DATE),
             OpenApiParameter("until", OpenApiTypes.DATE, description="This day included."),
-            OpenApiParameter("before", OpenApiTypes.INT, description="Follow `next` rather than set this."),
+            OpenApiParameter(
+                "before", OpenApiTypes.INT, description="Follow `next` rather than set this."
+            ),
         ],
         responses=documented_responses(PageSerializer, 400),
     )
@@ -121,12 +139,18 @@ class PredictionsView(PredictionsApiView):
         )
         following = None
         if page.older:
-            following = request.build_absolute_uri(f"?{urlencode(parameters | {'before': str(page.older)})}")
-        return Response({"next": following, "results": PredictionSerializer(page.rows, many=True).data})
+            following = request.build_absolute_uri(
+                f"?{urlencode(parameters | {'before': str(page.older)})}"
+            )
+        return Response(
+            {"next": following, "results": PredictionSerializer(page.rows, many=True).data}
+        )
 
 
 class PredictionView(PredictionsApiView):
-    @extend_schema(operation_id="prediction", responses=documented_responses(PredictionSerializer, 404))
+    @extend_schema(
+        operation_id="prediction", responses=documented_responses(PredictionSerializer, 404)
+    )
     def get(self, request: Request, uuid: UUID) -> Response:
         """Look one of your own predictions up."""
         return Response(PredictionSerializer(_own(authenticated_user(request), uuid)).data)
@@ -141,7 +165,9 @@ class FeedbackView(PredictionsApiView):
         responses=documented_responses(FeedbackSerializer, 400, 404, 409, 413, 415),
     )
     def post(self, request: Request, uuid: UUID) -> Response:
-        """Say whether a prediction of yours is right. Once a NOK is answered, its picture is safe."""
+        """Say whether a prediction of yours is right. Once a NOK is answered, its picture is
+        safe.
+        """
         user = authenticated_user(request)
         prediction = _own(user, uuid)
         if not isinstance(request.data, dict):
@@ -158,14 +184,18 @@ class FeedbackView(PredictionsApiView):
 
 
 def authenticated_user(request: Request) -> User:
-    """Return the user behind a token or a session; the permissions have seen to it that there is one."""
+    """Return the user behind a token or a session; the permissions have seen to it that there is
+    one.
+    """
     if not isinstance(request.user, User):
         raise Http404
     return request.user
 
 
 def _own(user: User, uuid: UUID) -> Prediction:
-    verdicts = Prefetch("feedback", Feedback.objects.filter(user=user).select_related("category"), "own_feedback")
+    verdicts = Prefetch(
+        "feedback", Feedback.objects.filter(user=user).select_related("category"), "own_feedback"
+    )
     mine = Prediction.objects.visible_to(user).select_related(*prediction_history.RELATED_FIELDS)
     return get_object_or_404(mine.prefetch_related(verdicts), uuid=uuid)
 

@@ -1,7 +1,7 @@
 """Several pictures at once: kept in the request that brings them, answered by a worker in chunks.
 
-A bad picture is refused with its own sentence and the others go on. The work may be done twice or by two workers: an
-answer is written only for an item that has none yet.
+A bad picture is refused with its own sentence and the others go on. The work may be done twice or
+by two workers: an answer is written only for an item that has none yet.
 """
 
 from collections.abc import Sequence
@@ -67,7 +67,8 @@ def create_batch(project: Project, files: Sequence[Any], *, by: User) -> Batch:
     """
     if len(files) > settings.UPLOAD_BATCH_MAX_FILES:
         raise InvalidInput(
-            _("These are too many pictures: at most %(limit)d at once.") % {"limit": settings.UPLOAD_BATCH_MAX_FILES}
+            _("These are too many pictures: at most %(limit)d at once.")
+            % {"limit": settings.UPLOAD_BATCH_MAX_FILES}
         )
     registry.require_live_version(project)
     items = [_received(project, file, by=by) for file in files]
@@ -89,7 +90,9 @@ def enqueue_batch(batch: Batch) -> None:
 
 
 def batch_progress(batch: Batch) -> BatchProgress:
-    """Return every item of a batch with its answer and the user's verdict, and whether work on it goes on."""
+    """Return every item of a batch with its answer and the user's verdict, and whether work on it
+    goes on.
+    """
     own = Feedback.objects.filter(user=batch.user_id).select_related("category")
     answers = (
         Prediction.objects.select_related("top", "sample", "project", "model_version")
@@ -97,7 +100,9 @@ def batch_progress(batch: Batch) -> BatchProgress:
         .prefetch_related(Prefetch("feedback", queryset=own, to_attr="own_feedback"))
     )
     items = list(batch.items.prefetch_related(Prefetch("prediction", queryset=answers)))
-    return BatchProgress(items=items, stopped=_why_stopped(batch) if any(_is_open(item) for item in items) else "")
+    return BatchProgress(
+        items=items, stopped=_why_stopped(batch) if any(_is_open(item) for item in items) else ""
+    )
 
 
 def classify_batch(batch_key: int, progress: Progress) -> None:
@@ -122,9 +127,12 @@ def _received(project: Project, file: Any, *, by: User) -> BatchItem:
     """Keep one picture of a batch, or the sentence that says why not."""
     item = BatchItem(shown_name=uploads.display_name(file.name or ""))
     try:
-        item.sample, _picture = uploads.store_upload(project, file, by=by, least_side=1)  # nobody looks at it yet
+        item.sample, _picture = uploads.store_upload(
+            project, file, by=by, least_side=1
+        )  # nobody looks at it yet
     except Unavailable:
-        raise  # asking for each of a hundred files would keep the sender waiting for a hundred time-outs
+        # asking for each of a hundred files would keep the sender waiting for a hundred time-outs
+        raise
     except DomainError as error:
         item.error = str(error)[:300]
     return item
@@ -139,7 +147,9 @@ def _waiting(batch: Batch) -> QuerySet[BatchItem]:
 
 
 def _answer(batch: Batch, chunk: list[BatchItem]) -> None:
-    """Answer some items together; where that fails for good, one by one, so that each has its own reason."""
+    """Answer some items together; where that fails for good, one by one, so that each has its own
+    reason.
+    """
     try:
         live = registry.require_live_version(batch.project)
         least_side = classification.min_side(batch.project, live)
@@ -157,7 +167,12 @@ def _ask_about(live: ModelVersion, batch: Batch, pairs: list[tuple[BatchItem, Pi
         return
     answer = classification.predict_live(batch.project, [picture for _item, picture in pairs], live)
     with transaction.atomic():
-        left = {item.pk for item in _waiting(batch).select_for_update().filter(pk__in=[item.pk for item, _p in pairs])}
+        left = {
+            item.pk
+            for item in _waiting(batch)
+            .select_for_update()
+            .filter(pk__in=[item.pk for item, _p in pairs])
+        }
         open_pairs = [
             (item, picture, said)
             for (item, picture), said in zip(pairs, answer.answers, strict=True)
@@ -165,7 +180,11 @@ def _ask_about(live: ModelVersion, batch: Batch, pairs: list[tuple[BatchItem, Pi
         ]
         predictions = classification.record_predictions(
             batch.project,
-            [(item.sample, picture, item.shown_name) for item, picture, _said in open_pairs if item.sample],
+            [
+                (item.sample, picture, item.shown_name)
+                for item, picture, _said in open_pairs
+                if item.sample
+            ],
             replace(answer, answers=[said for *_, said in open_pairs]),
             by=batch.user,
         )
@@ -174,8 +193,11 @@ def _ask_about(live: ModelVersion, batch: Batch, pairs: list[tuple[BatchItem, Pi
         BatchItem.objects.bulk_update([item for item, _p, _s in open_pairs], ["prediction"])
 
 
-def _with_pictures(chunk: list[BatchItem], least_side: int | None) -> list[tuple[BatchItem, Picture]]:
-    """Return the items with their stored pictures; one whose picture is gone gets a sentence instead.
+def _with_pictures(
+    chunk: list[BatchItem], least_side: int | None
+) -> list[tuple[BatchItem, Picture]]:
+    """Return the items with their stored pictures; one whose picture is gone gets a sentence
+    instead.
 
     Raises:
         Unavailable: if the storage cannot be reached.
@@ -214,5 +236,7 @@ def _why_stopped(batch: Batch) -> str:
     mine = Job.objects.filter(kind=KIND, key=_key(batch))
     if mine.active().exists():
         return ""
-    failed = mine.filter(status__in=[Job.Status.FAILED, Job.Status.CANCELLED]).order_by("-pk").first()
+    failed = (
+        mine.filter(status__in=[Job.Status.FAILED, Job.Status.CANCELLED]).order_by("-pk").first()
+    )
     return (failed.error if failed else "") or _("The work on these pictures was stopped.")

@@ -20,7 +20,8 @@ def clean_name(name: str, *, field: str = "name") -> str:
         InvalidInput: if it is empty, too long, or holds characters that cannot be seen.
     """
     name = "".join(
-        " " if unicodedata.category(letter) == "Zs" else letter for letter in unicodedata.normalize("NFC", name)
+        " " if unicodedata.category(letter) == "Zs" else letter
+        for letter in unicodedata.normalize("NFC", name)
     )
     name = " ".join(word for word in name.split(" ") if word)
     problem = ""
@@ -28,7 +29,9 @@ def clean_name(name: str, *, field: str = "name") -> str:
         problem = _("Please give a name.")
     elif len(name) > MAX_NAME:
         problem = _("The name is too long: at most %(limit)d characters.") % {"limit": MAX_NAME}
-    elif any(unicodedata.category(letter) in _UNSEEN or letter in _DIRECTION_MARKS for letter in name):
+    elif any(
+        unicodedata.category(letter) in _UNSEEN or letter in _DIRECTION_MARKS for letter in name
+    ):
         problem = _("The name holds control characters. Please type it again.")
     if problem:
         raise InvalidInput(problem, fields={field: [problem]})
@@ -37,15 +40,22 @@ def clean_name(name: str, *, field: str = "name") -> str:
 
 def find_category(project: Project, name: str) -> Category | None:
     """Return the category that somebody means by this name: upper and lower case do not matter."""
-    return project.categories.filter(name=name).first() or project.categories.filter(name__iexact=name).first()
+    return (
+        project.categories.filter(name=name).first()
+        or project.categories.filter(name__iexact=name).first()
+    )
 
 
 def add_category(project: Project, name: str, description: str = "") -> tuple[Category, bool]:
-    """Add a category; return it and whether it is new. Names that differ in case only are one category."""
+    """Add a category; return it and whether it is new. Names that differ in case only are one
+    category.
+    """
     name = clean_name(name)
     if existing := find_category(project, name):
         return existing, False
-    return Category.objects.get_or_create(project=project, name=name, defaults={"description": description.strip()})
+    return Category.objects.get_or_create(
+        project=project, name=name, defaults={"description": description.strip()}
+    )
 
 
 @transaction.atomic
@@ -60,7 +70,9 @@ def rename_category(category: Category, name: str) -> Category:
     Project.objects.select_for_update().get(pk=category.project_id)
     other = find_category(category.project, name)
     if other and other != category:
-        sentence = _("There is a category “%(name)s” already. Choose another name.") % {"name": other.name}
+        sentence = _("There is a category “%(name)s” already. Choose another name.") % {
+            "name": other.name
+        }
         raise Conflict(sentence, fields={"name": [sentence]})
     category.name = name
     category.save(update_fields=["name"])

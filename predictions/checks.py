@@ -34,24 +34,35 @@ def check_retention(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
         messages.append(
             Error(
                 f"RETENTION is '{settings.RETENTION}'.",
-                hint="Set RETENTION=nok to let pictures go after an OK, or RETENTION=all to keep them.",
+                hint="Set RETENTION=nok to let pictures go after an OK, or RETENTION=all to keep "
+                "them.",
                 id="predictions.E011",
             )
         )
     if settings.UNANSWERED_TTL.total_seconds() <= 0:
         messages.append(
-            Error("UNANSWERED_TTL_HOURS must be more than 0.", hint="A week is 168.", id="predictions.E012")
+            Error(
+                "UNANSWERED_TTL_HOURS must be more than 0.",
+                hint="A week is 168.",
+                id="predictions.E012",
+            )
         )
     return messages
 
 
 @register
-def check_upload_formats(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_upload_formats(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
     unknown = [name for name in settings.UPLOAD_FORMATS if name not in KNOWN_FORMATS]
     if settings.UPLOAD_FORMATS and not unknown:
         return []
-    problem = f"UPLOAD_FORMATS names {', '.join(unknown)}." if unknown else "UPLOAD_FORMATS is empty."
-    return [Error(problem, hint=f"Choose some of {','.join(KNOWN_FORMATS)}.", id="predictions.E013")]
+    problem = (
+        f"UPLOAD_FORMATS names {', '.join(unknown)}." if unknown else "UPLOAD_FORMATS is empty."
+    )
+    return [
+        Error(problem, hint=f"Choose some of {','.join(KNOWN_FORMATS)}.", id="predictions.E013")
+    ]
 
 
 @register
@@ -63,9 +74,15 @@ def check_upload_rate(app_configs: Sequence[AppConfig] | None, **kwargs: Any) ->
 
 
 @register
-def check_upload_limits(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_upload_limits(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
     return [
-        Error(f"{name} is {getattr(settings, name)}.", hint="It must be more than 0.", id="predictions.E014")
+        Error(
+            f"{name} is {getattr(settings, name)}.",
+            hint="It must be more than 0.",
+            id="predictions.E014",
+        )
         for name in LIMITS
         if getattr(settings, name) <= 0
     ]
@@ -74,14 +91,20 @@ def check_upload_limits(app_configs: Sequence[AppConfig] | None, **kwargs: Any) 
 @register
 def check_storages(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     return [
-        Error(f"STORAGES has no '{alias}'.", hint=f"Set {alias.upper()}_STORAGE.", id="predictions.E015")
+        Error(
+            f"STORAGES has no '{alias}'.",
+            hint=f"Set {alias.upper()}_STORAGE.",
+            id="predictions.E015",
+        )
         for alias in NEEDED_STORAGES
         if alias not in settings.STORAGES
     ]
 
 
 @register
-def check_storage_links(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+def check_storage_links(
+    app_configs: Sequence[AppConfig] | None, **kwargs: Any
+) -> list[CheckMessage]:
     kinds = {storage["BACKEND"].rpartition(".")[2] for storage in settings.STORAGES.values()}
     if not settings.AZURE_STORAGE_LINKS or "AzureBlobStorage" in kinds:
         return []

@@ -1,7 +1,7 @@
 """Ask the live model what is in a picture, and write its answer down.
 
-Where the live model is a service that does not answer, a local model can stand in for it (setting `FALL_BACK_TO`); the
-prediction then says which model it is of, and for which it stood in.
+Where the live model is a service that does not answer, a local model can stand in for it (setting
+`FALL_BACK_TO`); the prediction then says which model it is of, and for which it stood in.
 """
 
 import logging
@@ -21,7 +21,13 @@ from common.prepared import PreparedInsert
 from predictions import registry, uploads
 from predictions.models import ModelVersion, Prediction, Project, Sample
 from predictions.predictors import base
-from predictions.predictors.base import BasePredictor, PredictorError, PredictorUnavailable, Scores, predictors
+from predictions.predictors.base import (
+    BasePredictor,
+    PredictorError,
+    PredictorUnavailable,
+    Scores,
+    predictors,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -33,8 +39,9 @@ Question = tuple[Sample, Picture, str]  # the sample, its picture, the name to s
 class BatchAnswer:
     """What a model version said of some pictures, in their order, and how long it took for each.
 
-    `categories` are the keys of the classes' categories, by their present names; one that was removed is missing.
-    `stood_in_for` is the live version, where that one did not answer and this one did in its place.
+    `categories` are the keys of the classes' categories, by their present names; one that was
+    removed is missing. `stood_in_for` is the live version, where that one did not answer and this
+    one did in its place.
     """
 
     version: ModelVersion
@@ -48,10 +55,14 @@ class BatchAnswer:
         return [each.scores for each in self.answers]
 
 
-def classify_upload(project: Project, file: File, *, by: User, live: ModelVersion | None = None) -> Prediction:
-    """Take one picture in and ask the live model about it; picture and answer are kept together or not at all.
+def classify_upload(
+    project: Project, file: File, *, by: User, live: ModelVersion | None = None
+) -> Prediction:
+    """Take one picture in and ask the live model about it; picture and answer are kept together or
+    not at all.
 
-    The transaction comes last and holds nothing but the rows: the model has answered and the picture is stored before.
+    The transaction comes last and holds nothing but the rows: the model has answered and the
+    picture is stored before.
 
     Args:
         live: the live model version, where the caller knows it already.
@@ -70,10 +81,18 @@ def classify_upload(project: Project, file: File, *, by: User, live: ModelVersio
     try:
         return _keep(project, picture, answer, by=by, shown_name=name)
     except IntegrityError:  # a category was removed since the model answered
-        return _keep(project, picture, replace(answer, categories=_categories(answer.version)), by=by, shown_name=name)
+        return _keep(
+            project,
+            picture,
+            replace(answer, categories=_categories(answer.version)),
+            by=by,
+            shown_name=name,
+        )
 
 
-def _keep(project: Project, picture: Picture, answer: BatchAnswer, *, by: User, shown_name: str) -> Prediction:
+def _keep(
+    project: Project, picture: Picture, answer: BatchAnswer, *, by: User, shown_name: str
+) -> Prediction:
     def write(sample: Sample) -> Prediction:
         return record_predictions(project, [(sample, picture, shown_name)], answer, by=by)[0]
 
@@ -81,8 +100,11 @@ def _keep(project: Project, picture: Picture, answer: BatchAnswer, *, by: User, 
     return prediction
 
 
-def predict_with(project: Project, pictures: Sequence[Picture], *, version: ModelVersion | None = None) -> BatchAnswer:
-    """Have a model version look at pictures, or else the live one, or what stands in for that; writes no row.
+def predict_with(
+    project: Project, pictures: Sequence[Picture], *, version: ModelVersion | None = None
+) -> BatchAnswer:
+    """Have a model version look at pictures, or else the live one, or what stands in for that;
+    writes no row.
 
     Raises:
         NoLiveModel, PredictorUnavailable, PredictorError: as `classify_upload`.
@@ -99,7 +121,9 @@ def batch_size(project: Project) -> int:
         return 1
 
 
-def predict_live(project: Project, pictures: Sequence[Picture], live: ModelVersion | None = None) -> BatchAnswer:
+def predict_live(
+    project: Project, pictures: Sequence[Picture], live: ModelVersion | None = None
+) -> BatchAnswer:
     """Have the live model look at pictures, or what stands in for it."""
     live = live or registry.require_live_version(project)
     try:
@@ -119,15 +143,23 @@ def predict_live(project: Project, pictures: Sequence[Picture], live: ModelVersi
 def _ask(project: Project, pictures: Sequence[Picture], version: ModelVersion) -> BatchAnswer:
     predictor = _predictor(version)
     started = time.perf_counter()
-    answers = predictor.predict_scored(pictures, registry.model_ref(version), augment=project.test_time_augmentation)
+    answers = predictor.predict_scored(
+        pictures, registry.model_ref(version), augment=project.test_time_augmentation
+    )
     elapsed_ms = (time.perf_counter() - started) * 1000
-    if len(answers) != len(pictures) or not all(_are_probabilities(one.scores, version) for one in answers):
+    if len(answers) != len(pictures) or not all(
+        _are_probabilities(one.scores, version) for one in answers
+    ):
         raise PredictorError(
-            _("The model (version %(number)d) gave an answer that makes no sense.") % {"number": version.number}
+            _("The model (version %(number)d) gave an answer that makes no sense.")
+            % {"number": version.number}
         )
     current = registry.class_categories_now(version)
     names = dict(zip(version.class_names, (name for name, _key in current), strict=True))
-    renamed = [replace(one, scores={names[name]: value for name, value in one.scores.items()}) for one in answers]
+    renamed = [
+        replace(one, scores={names[name]: value for name, value in one.scores.items()})
+        for one in answers
+    ]
     categories = {name: key for name, key in current if key}
     return BatchAnswer(version, renamed, elapsed_ms / max(1, len(pictures)), categories)
 
@@ -141,12 +173,15 @@ def _predictor(version: ModelVersion) -> BasePredictor:
 
 
 def min_side(project: Project, version: ModelVersion) -> int | None:
-    """Return how many pixels of a picture's shorter side this version looks at; None: all there are.
+    """Return how many pixels of a picture's shorter side this version looks at; None: all there
+    are.
 
     Raises:
         PredictorUnavailable, PredictorError: as `ask`.
     """
-    return _predictor(version).least_side(registry.model_ref(version), augment=project.test_time_augmentation)
+    return _predictor(version).least_side(
+        registry.model_ref(version), augment=project.test_time_augmentation
+    )
 
 
 def _categories(version: ModelVersion) -> dict[str, int]:
@@ -177,7 +212,9 @@ def record_predictions(
                 shown_name=shown_name,
             )
         )
-        for (sample, _picture, shown_name), said, scores in zip(questions, answer.answers, ranked, strict=True)
+        for (sample, _picture, shown_name), said, scores in zip(
+            questions, answer.answers, ranked, strict=True
+        )
     ]
 
 

@@ -1,4 +1,6 @@
-"""What in a picture spoke for an answer: asked of the model on request, drawn over the picture, said in words."""
+"""What in a picture spoke for an answer: asked of the model on request, drawn over the picture,
+said in words.
+"""
 
 import io
 from dataclasses import dataclass
@@ -16,14 +18,20 @@ from predictions.models import Prediction, Sample
 from predictions.predictors.base import PredictorError, predictors
 from predictions.quotas import count_work
 
-SEEN, UNSEEN = 0.7, 0.25  # how much darker the grey picture is than it was, so that the heat stands out
+SEEN, UNSEEN = (
+    0.7,
+    0.25,
+)  # how much darker the grey picture is than it was, so that the heat stands out
 SIDE = 640  # of the drawn picture at most: a screen's worth, and a PNG of some 300 KB
-REMEMBERED_SECONDS = 3600  # the page asks twice, for the words and for the picture; another category costs nothing
+# The page asks twice, for the words and for the picture; another category costs nothing
+REMEMBERED_SECONDS = 3600
 MEGAPIXELS = 40  # a model that looks at all the parts takes about as long as decoding so many
 LEAST = 0.05  # log-odds that hiding a part must cost before it is said to have spoken for anything
-# Heat from none to most, as red, green, blue; like matplotlib's "inferno" it rises in brightness, for those who see no
-# colours.
-RAMP = np.array([[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float32)
+# Heat from none to most, as red, green, blue; like matplotlib's "inferno" it rises in brightness,
+# for those who see no colours.
+RAMP = np.array(
+    [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float32
+)
 
 
 class PictureDeleted(Conflict):
@@ -50,7 +58,9 @@ class Explanation:
         return self.names.index(name)
 
     def heat(self, name: str) -> np.ndarray:
-        """Return what spoke for a category, shape (rows, columns), in [0, 1]; all zero where nothing did."""
+        """Return what spoke for a category, shape (rows, columns), in [0, 1]; all zero where
+        nothing did.
+        """
         spoke_for = self.evidence[:, :, self.category_index(name)].clip(0, None)
         most = float(spoke_for.max())
         return spoke_for / most if most >= LEAST else np.zeros_like(spoke_for)
@@ -90,7 +100,9 @@ def current_category_name(prediction: Prediction, explanation: Explanation) -> s
 
 
 def describe_location(heat: np.ndarray) -> str:
-    """Say in words which ninth of the centred square the heat (rows and columns divisible by three) is in."""
+    """Say in words which ninth of the centred square the heat (rows and columns divisible by three)
+    is in.
+    """
     rows, columns = heat.shape
     ninths = heat.reshape(3, rows // 3, 3, columns // 3).sum(axis=(1, 3))
     if not ninths.any():
@@ -128,7 +140,8 @@ def _spread() -> list[str]:
 
 
 def render_heatmap(prediction: Prediction, heat: np.ndarray) -> bytes:
-    """Return the picture in grey with the heat over it in colour, as PNG; dark where the model does not look.
+    """Return the picture in grey with the heat over it in colour, as PNG; dark where the model does
+    not look.
 
     Raises as `explain` does.
     """
@@ -144,7 +157,9 @@ def render_heatmap(prediction: Prediction, heat: np.ndarray) -> bytes:
     canvas = grey * UNSEEN
     square = grey[top : top + side, left : left + side] * SEEN
     share = 0.75 * np.sqrt(strength)
-    canvas[top : top + side, left : left + side] = square * (1 - share) + colour_map(strength[:, :, 0]) * share
+    canvas[top : top + side, left : left + side] = (
+        square * (1 - share) + colour_map(strength[:, :, 0]) * share
+    )
     buffer = io.BytesIO()
     Image.fromarray(canvas.round().astype(np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()
@@ -153,7 +168,9 @@ def render_heatmap(prediction: Prediction, heat: np.ndarray) -> bytes:
 def colour_map(strength: np.ndarray) -> np.ndarray:
     """Return the colour of every value in [0, 1], along the last axis."""
     places = np.linspace(0, 1, len(RAMP))
-    return np.stack([np.interp(strength, places, RAMP[:, channel]) for channel in range(3)], axis=-1)
+    return np.stack(
+        [np.interp(strength, places, RAMP[:, channel]) for channel in range(3)], axis=-1
+    )
 
 
 def _megapixels(sample: Sample) -> float:
@@ -164,4 +181,6 @@ def _picture(sample: Sample, *, least_side: int | None) -> Picture:
     try:
         return uploads.load_picture(sample, least_side=least_side)
     except FileNotFoundError as error:
-        raise PictureDeleted(_("The picture was not kept, so nobody can look at it again.")) from error
+        raise PictureDeleted(
+            _("The picture was not kept, so nobody can look at it again.")
+        ) from error

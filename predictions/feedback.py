@@ -13,14 +13,18 @@ Verdict = Feedback.Verdict
 
 
 @durable_transaction()
-def give_feedback(prediction: Prediction, verdict: str, *, by: User, category: str = "") -> Feedback:
+def give_feedback(
+    prediction: Prediction, verdict: str, *, by: User, category: str = ""
+) -> Feedback:
     """Write down a user's verdict on their own prediction; the same one again changes nothing.
 
-    An OK lets the picture go by the retention setting. A NOK keeps it: the verdict and the order to bring the picture
-    to safety are one transaction. A picture that somebody is unsure about stays in the uploads until it was reviewed.
+    An OK lets the picture go by the retention setting. A NOK keeps it: the verdict and the order to
+    bring the picture to safety are one transaction. A picture that somebody is unsure about stays
+    in the uploads until it was reviewed.
 
     Args:
-        category: what it really is, if the user knows; a name that no category has yet is kept as a suggestion.
+        category: what it really is, if the user knows; a name that no category has yet is kept as a
+            suggestion.
 
     Raises:
         InvalidInput: for an unknown verdict, or a category that contradicts it.
@@ -32,13 +36,22 @@ def give_feedback(prediction: Prediction, verdict: str, *, by: User, category: s
     known, suggestion = _checked(prediction, verdict, category)
     sample = Sample.objects.select_for_update().get(pk=prediction.sample_id)
     before = get_feedback(prediction, by)
-    if before and (before.verdict, before.category, before.suggestion) == (verdict, known, suggestion):
+    if before and (before.verdict, before.category, before.suggestion) == (
+        verdict,
+        known,
+        suggestion,
+    ):
         return before
     _refuse_if_too_late(sample, verdict, before)
     feedback, _created = Feedback.objects.update_or_create(
         prediction=prediction,
         user=by,
-        defaults={"verdict": verdict, "category": known, "suggestion": suggestion, "created_at": timezone.now()},
+        defaults={
+            "verdict": verdict,
+            "category": known,
+            "suggestion": suggestion,
+            "created_at": timezone.now(),
+        },
     )
     if verdict == Verdict.NOK:
         outbox.enqueue_store(feedback)
@@ -49,7 +62,9 @@ def give_feedback(prediction: Prediction, verdict: str, *, by: User, category: s
 
 def get_feedback(prediction: Prediction, user: User) -> Feedback | None:
     """Return what this user said to a prediction, or None."""
-    return Feedback.objects.filter(prediction=prediction, user=user).select_related("category").first()
+    return (
+        Feedback.objects.filter(prediction=prediction, user=user).select_related("category").first()
+    )
 
 
 def can_change_feedback(prediction: Prediction, given: Feedback | None) -> bool:
@@ -67,10 +82,19 @@ def _checked(prediction: Prediction, verdict: str, name: str) -> tuple[Category 
     name = categories.clean_name(name, field="category")
     sentence = ""
     if verdict == Verdict.OK:
-        sentence = _("An OK says that the model is right: give no other category with it, or answer NOK.")
+        sentence = _(
+            "An OK says that the model is right: give no other category with it, or answer NOK."
+        )
     known = categories.find_category(prediction.project, name)
-    if verdict == Verdict.NOK and known and known.pk == prediction.top_id and not prediction.abstained:
-        sentence = _("That is what the model said. Answer OK if it is right, or name another category.")
+    if (
+        verdict == Verdict.NOK
+        and known
+        and known.pk == prediction.top_id
+        and not prediction.abstained
+    ):
+        sentence = _(
+            "That is what the model said. Answer OK if it is right, or name another category."
+        )
     if sentence:
         raise InvalidInput(sentence, fields={"category": [sentence]})
     return known, "" if known else name
@@ -78,10 +102,18 @@ def _checked(prediction: Prediction, verdict: str, name: str) -> tuple[Category 
 
 def _refuse_if_too_late(sample: Sample, verdict: str, before: Feedback | None) -> None:
     if before and _is_settled(sample):
-        raise Conflict(_("A reviewer has decided about this picture already, so your answer can no longer change."))
+        raise Conflict(
+            _(
+                "A reviewer has decided about this picture already, so your answer can no longer "
+                "change."
+            )
+        )
     if not sample.has_picture and (before or verdict != Verdict.OK):
         raise Conflict(
-            _("This picture was already let go, so nobody could look at it again. Please upload it once more."),
+            _(
+                "This picture was already let go, so nobody could look at it again. Please upload "
+                "it once more."
+            ),
             code="picture_gone",
         )
 

@@ -12,7 +12,9 @@ MANY = 500  # names offered for choice; any other can still be given in the addr
 
 
 class HistoryForm(forms.Form):
-    """Shows which filters apply, and offers the others. It is read by `prediction_history.parse_filters`, not by this form."""
+    """Shows which filters apply, and offers the others. It is read by
+    `prediction_history.parse_filters`, not by this form.
+    """
 
     project = forms.ChoiceField(label=_("Project"), required=False)
     verdict = forms.ChoiceField(
@@ -21,8 +23,12 @@ class HistoryForm(forms.Form):
         choices=[("", _("Any")), *Feedback.Verdict.choices, (UNANSWERED, _("None yet"))],
     )
     category = forms.ChoiceField(label=_("The model said"), required=False)
-    since = forms.DateField(label=_("From"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
-    until = forms.DateField(label=_("To"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d"))
+    since = forms.DateField(
+        label=_("From"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d")
+    )
+    until = forms.DateField(
+        label=_("To"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d")
+    )
 
     def __init__(self, wanted: HistoryFilters, **kwargs: Any) -> None:
         super().__init__(initial=vars(wanted), auto_id="filter_%s", **kwargs)

@@ -1,6 +1,7 @@
 """What forbids to let a picture go, or to change a verdict: reasons that only the rooms above know.
 
-They register a condition when they start; this room asks all of them in one query and knows none by name.
+They register a condition when they start; this room asks all of them in one query and knows none by
+name.
 
     @holds.settles                        in review/holds.py, imported by ReviewConfig.ready()
     def decided() -> Exists: ...
@@ -25,7 +26,9 @@ def blocks_deletion(condition: HoldCondition) -> HoldCondition:
 
 
 def locks_feedback(condition: HoldCondition) -> HoldCondition:
-    """Register a sign that somebody has ruled about a sample: verdicts stay as they are, and so does the picture."""
+    """Register a sign that somebody has ruled about a sample: verdicts stay as they are, and so
+    does the picture.
+    """
     _settling.append(condition)
     return blocks_deletion(condition)
 

@@ -1,4 +1,5 @@
-"""What the model says: projects, their categories and samples, model versions, predictions and the users' verdicts.
+"""What the model says: projects, their categories and samples, model versions, predictions and the
+users' verdicts.
 
 Facts are appended, the present is a question: the live model is the newest promotion.
 """
@@ -26,7 +27,8 @@ class ProjectManager(models.Manager["Project"]):
 class Project(models.Model):
     """One classification problem, with its options.
 
-    One that is removed is out of sight at once; what it holds goes in the background. `everywhere` knows it until then.
+    One that is removed is out of sight at once; what it holds goes in the background. `everywhere`
+    knows it until then.
     """
 
     class Modality(models.TextChoices):
@@ -43,12 +45,17 @@ class Project(models.Model):
     description = models.TextField(_("description"), blank=True)
     modality = models.CharField(max_length=10, choices=Modality, default=Modality.IMAGE)
     multilabel = models.BooleanField(
-        default=False, help_text="The categories do not exclude each other: a picture may show several of them."
+        default=False,
+        help_text="The categories do not exclude each other: a picture may show several of them.",
     )
-    trainer = models.CharField(_("trainer"), max_length=50, blank=True, help_text=_("Empty: the server's default."))
+    trainer = models.CharField(
+        _("trainer"), max_length=50, blank=True, help_text=_("Empty: the server's default.")
+    )
     retention = models.CharField(_("retention"), max_length=3, choices=Retention, blank=True)
     test_time_augmentation = models.BooleanField(
-        _("test-time augmentation"), default=False, help_text=_("Average three centre crops: steadier, slower.")
+        _("test-time augmentation"),
+        default=False,
+        help_text=_("Average three centre crops: steadier, slower."),
     )
     abstain_below = models.FloatField(
         _("abstain below"),
@@ -59,7 +66,9 @@ class Project(models.Model):
     abstain_when_unfamiliar = models.BooleanField(
         _("abstain when unfamiliar"),
         default=True,
-        help_text=_("Give no answer to pictures that look like nothing that the model has learned."),
+        help_text=_(
+            "Give no answer to pictures that look like nothing that the model has learned."
+        ),
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     removed_at = models.DateTimeField(null=True, editable=False)
@@ -71,7 +80,8 @@ class Project(models.Model):
         ordering: ClassVar = ["name"]
         constraints: ClassVar = [
             models.CheckConstraint(
-                condition=Q(abstain_below__gte=0, abstain_below__lte=1), name="abstain_threshold_is_a_probability"
+                condition=Q(abstain_below__gte=0, abstain_below__lte=1),
+                name="abstain_threshold_is_a_probability",
             )
         ]
 
@@ -99,7 +109,9 @@ class Category(models.Model):
         ordering: ClassVar = ["name"]
         verbose_name_plural = "categories"
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["project", "name"], name="category_name_is_unique_in_its_project")
+            models.UniqueConstraint(
+                fields=["project", "name"], name="category_name_is_unique_in_its_project"
+            )
         ]
 
     def __str__(self) -> str:
@@ -114,8 +126,9 @@ class SampleQuerySet(models.QuerySet["Sample"]):
 class Sample(models.Model):
     """One picture: where its bytes are, and the conditions it was taken under.
 
-    `sha256` is of the bytes as they were received, so the same file sent twice is the same sample. The stored bytes are
-    upright and without metadata, and hold nothing but the picture. `NOWHERE`: the picture was let go, or never kept.
+    `sha256` is of the bytes as they were received, so the same file sent twice is the same sample.
+    The stored bytes are upright and without metadata, and hold nothing but the picture. `NOWHERE`:
+    the picture was let go, or never kept.
     """
 
     class Location(models.TextChoices):
@@ -132,27 +145,38 @@ class Sample(models.Model):
     project = models.ForeignKey(Project, models.CASCADE, related_name="samples")
     sha256 = models.CharField(max_length=64)
     location = models.CharField(max_length=15, choices=Location, default=Location.UPLOADS)
-    file_name = models.CharField(max_length=200, blank=True, help_text="Our own name, in the storage of `location`.")
+    file_name = models.CharField(
+        max_length=200, blank=True, help_text="Our own name, in the storage of `location`."
+    )
     media_type = models.CharField(max_length=50, blank=True)
     width = models.PositiveIntegerField(default=0)
     height = models.PositiveIntegerField(default=0)
     size_bytes = models.PositiveBigIntegerField(default=0)
-    capture = models.JSONField(default=dict, help_text="Camera, time and size, read before the metadata was removed.")
+    capture = models.JSONField(
+        default=dict, help_text="Camera, time and size, read before the metadata was removed."
+    )
     origin = models.CharField(max_length=10, choices=Origin, default=Origin.UPLOAD)
-    uploaded_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="samples")
+    uploaded_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="samples"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = SampleQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["project", "sha256"], name="sample_is_unique_in_its_project"),
+            models.UniqueConstraint(
+                fields=["project", "sha256"], name="sample_is_unique_in_its_project"
+            ),
             models.CheckConstraint(
-                condition=Q(location="nowhere", file_name="") | (~Q(location="nowhere") & ~Q(file_name="")),
+                condition=Q(location="nowhere", file_name="")
+                | (~Q(location="nowhere") & ~Q(file_name="")),
                 name="stored_name_exactly_when_stored",
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["location", "created_at"], name="oldest_pictures")]
+        indexes: ClassVar = [
+            models.Index(fields=["location", "created_at"], name="oldest_pictures")
+        ]
 
     def __str__(self) -> str:
         return f"{self.sha256[:12]}"
@@ -163,17 +187,23 @@ class Sample(models.Model):
 
     @property
     def storage(self) -> Storage:
-        """Return the storage that holds the picture. Raises InvalidStorageError when there is no picture."""
+        """Return the storage that holds the picture. Raises InvalidStorageError when there is no
+        picture.
+        """
         return storages[self.location]
 
     def read(self) -> bytes:
-        """Return the stored bytes. Raises FileNotFoundError or what the storage raises when it cannot be reached."""
+        """Return the stored bytes. Raises FileNotFoundError or what the storage raises when it
+        cannot be reached.
+        """
         with self.storage.open(self.file_name) as file:
             return file.read()
 
 
 class ModelVersion(models.Model):
-    """Something that can answer: the alias of the predictor that serves it, and what that one needs to find it."""
+    """Something that can answer: the alias of the predictor that serves it, and what that one needs
+    to find it.
+    """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     project = models.ForeignKey(Project, models.CASCADE, related_name="model_versions")
@@ -184,14 +214,18 @@ class ModelVersion(models.Model):
     )
     class_names = models.JSONField(help_text="Category names, in the order of the model's outputs.")
     digest = models.CharField(max_length=64, blank=True)
-    manifest = models.JSONField(default=dict, help_text="Backbone, preprocessing, temperature, libraries, parity.")
+    manifest = models.JSONField(
+        default=dict, help_text="Backbone, preprocessing, temperature, libraries, parity."
+    )
     description = models.CharField(max_length=300, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         ordering: ClassVar = ["-number"]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["project", "number"], name="model_number_is_unique_in_its_project")
+            models.UniqueConstraint(
+                fields=["project", "number"], name="model_number_is_unique_in_its_project"
+            )
         ]
 
     def __str__(self) -> str:
@@ -199,11 +233,15 @@ class ModelVersion(models.Model):
 
 
 class Promotion(models.Model):
-    """From now on, this one answers. The newest row of a project is live; going back is one more row."""
+    """From now on, this one answers. The newest row of a project is live; going back is one more
+    row.
+    """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="promotions")
     model_version = models.ForeignKey(ModelVersion, models.CASCADE, related_name="promotions")
-    promoted_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    promoted_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
     reason = models.CharField(_("reason"), max_length=300, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -215,16 +253,23 @@ class Promotion(models.Model):
 
 
 class Shadow(models.Model):
-    """From now on, this one is asked beside the live model, and its answer shown to nobody but maintainers.
+    """From now on, this one is asked beside the live model, and its answer shown to nobody but
+    maintainers.
 
     The newest row of a project counts; one without a model version stops it.
     """
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="shadows")
-    model_version = models.ForeignKey(ModelVersion, models.SET_NULL, null=True, related_name="shadows")
-    chosen_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    model_version = models.ForeignKey(
+        ModelVersion, models.SET_NULL, null=True, related_name="shadows"
+    )
+    chosen_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
     searched_to = models.BigIntegerField(
-        default=0, help_text="Up to this prediction none waits for the shadow: a hint where the search begins."
+        default=0,
+        help_text="Up to this prediction none waits for the shadow: a hint where the search "
+        "begins.",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -255,7 +300,9 @@ class Batch(models.Model):
 
 class PredictionQuerySet(models.QuerySet["Prediction"]):
     def visible_to(self, user: object) -> "PredictionQuerySet":
-        """A user sees their own predictions, whatever the role; reviewers see samples on the review page."""
+        """A user sees their own predictions, whatever the role; reviewers see samples on the review
+        page.
+        """
         return self.filter(user=user)
 
 
@@ -274,14 +321,22 @@ class Prediction(models.Model):
         help_text="The live version, where it did not answer and this local one did in its place.",
     )
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="predictions")
-    scores = models.JSONField(help_text="Category name to probability, all of them, in falling order.")
+    scores = models.JSONField(
+        help_text="Category name to probability, all of them, in falling order."
+    )
     top = models.ForeignKey(Category, models.SET_NULL, null=True, related_name="+")
     confidence = models.FloatField()
     abstained = models.BooleanField(default=False)
-    familiarity = models.FloatField(null=True, help_text="Share of known pictures that look no more familiar.")
-    is_unfamiliar = models.BooleanField(default=False, help_text="It abstained for looking like nothing learned.")
+    familiarity = models.FloatField(
+        null=True, help_text="Share of known pictures that look no more familiar."
+    )
+    is_unfamiliar = models.BooleanField(
+        default=False, help_text="It abstained for looking like nothing learned."
+    )
     latency_ms = models.FloatField()
-    shown_name = models.CharField(max_length=200, blank=True, help_text="The user's file name; only ever shown.")
+    shown_name = models.CharField(
+        max_length=200, blank=True, help_text="The user's file name; only ever shown."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = PredictionQuerySet.as_manager()
@@ -289,10 +344,12 @@ class Prediction(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.CheckConstraint(
-                condition=Q(confidence__gte=0, confidence__lte=1), name="confidence_is_a_probability"
+                condition=Q(confidence__gte=0, confidence__lte=1),
+                name="confidence_is_a_probability",
             ),
             models.CheckConstraint(
-                condition=Q(familiarity=None) | Q(familiarity__gte=0, familiarity__lte=1), name="familiarity_is_a_share"
+                condition=Q(familiarity=None) | Q(familiarity__gte=0, familiarity__lte=1),
+                name="familiarity_is_a_share",
             ),
             models.CheckConstraint(
                 condition=Q(is_unfamiliar=False) | Q(abstained=True, familiarity__isnull=False),
@@ -323,8 +380,12 @@ class ShadowPrediction(models.Model):
     """What a model version in shadow said of a prediction's picture, or why it said nothing."""
 
     prediction = models.ForeignKey(Prediction, models.CASCADE, related_name="shadow_predictions")
-    model_version = models.ForeignKey(ModelVersion, models.CASCADE, related_name="shadow_predictions")
-    scores = models.JSONField(default=dict, help_text="As a prediction's; empty where there is no answer.")
+    model_version = models.ForeignKey(
+        ModelVersion, models.CASCADE, related_name="shadow_predictions"
+    )
+    scores = models.JSONField(
+        default=dict, help_text="As a prediction's; empty where there is no answer."
+    )
     top = models.ForeignKey(Category, models.SET_NULL, null=True, related_name="+")
     confidence = models.FloatField(null=True)
     agrees = models.BooleanField(null=True, help_text="Whether it said the same as the live model.")
@@ -335,7 +396,8 @@ class ShadowPrediction(models.Model):
     class Meta:
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["prediction", "model_version"], name="one_shadow_answer_per_prediction_and_model"
+                fields=["prediction", "model_version"],
+                name="one_shadow_answer_per_prediction_and_model",
             ),
             models.CheckConstraint(
                 condition=Q(error="", confidence__gte=0, confidence__lte=1, agrees__isnull=False)
@@ -345,7 +407,9 @@ class ShadowPrediction(models.Model):
         ]
         indexes: ClassVar = [
             models.Index(fields=["model_version", "-id"], name="newest_shadow_answers"),
-            models.Index(fields=["model_version", "agrees", "-id"], name="newest_shadow_differences"),
+            models.Index(
+                fields=["model_version", "agrees", "-id"], name="newest_shadow_differences"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -363,7 +427,9 @@ class BatchItem(models.Model):
     batch = models.ForeignKey(Batch, models.CASCADE, related_name="items")
     shown_name = models.CharField(max_length=200, blank=True)
     sample = models.ForeignKey(Sample, models.CASCADE, null=True, related_name="+")
-    prediction = models.OneToOneField(Prediction, models.CASCADE, null=True, related_name="batch_item")
+    prediction = models.OneToOneField(
+        Prediction, models.CASCADE, null=True, related_name="batch_item"
+    )
     error = models.CharField(max_length=300, blank=True)
 
     class Meta:
@@ -374,7 +440,9 @@ class BatchItem(models.Model):
 
 
 class Feedback(models.Model):
-    """What the user answered to a prediction. It says that something is wrong, not yet what is true."""
+    """What the user answered to a prediction. It says that something is wrong, not yet what is
+    true.
+    """
 
     class Verdict(models.TextChoices):
         OK = "OK", _("OK")
@@ -385,19 +453,28 @@ class Feedback(models.Model):
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="feedback")
     verdict = models.CharField(max_length=6, choices=Verdict)
     category = models.ForeignKey(
-        Category, models.SET_NULL, null=True, related_name="suggestions", help_text="What the user says it is."
+        Category,
+        models.SET_NULL,
+        null=True,
+        related_name="suggestions",
+        help_text="What the user says it is.",
     )
     suggestion = models.CharField(
-        max_length=100, blank=True, help_text="What the user says it is, when no category has that name yet."
+        max_length=100,
+        blank=True,
+        help_text="What the user says it is, when no category has that name yet.",
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         verbose_name_plural = "feedback"
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["prediction", "user"], name="one_verdict_per_prediction_and_user"),
+            models.UniqueConstraint(
+                fields=["prediction", "user"], name="one_verdict_per_prediction_and_user"
+            ),
             models.CheckConstraint(
-                condition=~Q(verdict="OK") | Q(category=None, suggestion=""), name="no_other_category_with_an_ok"
+                condition=~Q(verdict="OK") | Q(category=None, suggestion=""),
+                name="no_other_category_with_an_ok",
             ),
         ]
         indexes: ClassVar = [
@@ -410,10 +487,12 @@ class Feedback(models.Model):
 
 
 class DailyUploads(models.Model):
-    """How many pictures a user sent on the day of their last upload, and how many in the last window of the rate.
+    """How many pictures a user sent on the day of their last upload, and how many in the last
+    window of the rate.
 
-    A meter for the quota and the rate, one row per user. `window` numbers the windows since 1970. Megapixels are those
-    of the pictures times their scans, what decoding costs; those in the window hold what was too much before it.
+    A meter for the quota and the rate, one row per user. `window` numbers the windows since 1970.
+    Megapixels are those of the pictures times their scans, what decoding costs; those in the window
+    hold what was too much before it.
     """
 
     user = models.OneToOneField(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")

@@ -1,8 +1,10 @@
-"""Files in `uploads` that nobody points at: left by a process that dies between storing a picture and writing its row.
+"""Files in `uploads` that nobody points at: left by a process that dies between storing a picture
+and writing its row.
 
-Only files named as we name them are looked at, and only after a day: an upload writes its row within seconds. A file
-stays as well while a job may still need it, such as the copy of a NOK that `misclassified` could not yet prove to have.
-So a storage belongs to one site: two that share one would take each other's pictures for orphans.
+Only files named as we name them are looked at, and only after a day: an upload writes its row
+within seconds. A file stays as well while a job may still need it, such as the copy of a NOK that
+`misclassified` could not yet prove to have. So a storage belongs to one site: two that share one
+would take each other's pictures for orphans.
 """
 
 import logging
@@ -24,7 +26,9 @@ OURS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(_\w+)?\.(jpg|png)|
 
 
 def delete_orphaned_files() -> int:
-    """Delete files of `uploads` older than `AGE` that no sample and no job knows. Safe to repeat; returns how many."""
+    """Delete files of `uploads` older than `AGE` that no sample and no job knows. Safe to repeat;
+    returns how many.
+    """
     storage = storages[Sample.Location.UPLOADS]
     return sum(_sweep(storage, names) for names in _listed(storage))
 
@@ -44,7 +48,11 @@ def _listed(storage: Storage) -> Iterator[list[str]]:
 def _sweep(storage: Storage, names: Sequence[str]) -> int:
     # Asked after the listing: a row that came meanwhile counts
     known = set(Sample.objects.filter(file_name__in=names).values_list("file_name", flat=True))
-    wanted = set(Job.objects.active().filter(payload__file_name__in=names).values_list("payload__file_name", flat=True))
+    wanted = set(
+        Job.objects.active()
+        .filter(payload__file_name__in=names)
+        .values_list("payload__file_name", flat=True)
+    )
     gone = [name for name in names if name not in known | wanted and _is_old(storage, name)]
     for name in gone:
         storage.delete(name)

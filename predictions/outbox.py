@@ -1,12 +1,15 @@
-"""Bring what a user called wrong into `misclassified`, where it is safe whatever happens to the uploads.
+"""Bring what a user called wrong into `misclassified`, where it is safe whatever happens to the
+uploads.
 
-A NOK is acknowledged with a job beside it in the same transaction; the job is tried until it has worked. It writes the
-facts, then the picture, then says where the picture is: a crash after any of these steps loses nothing, and doing them
-again changes nothing. The copy in `uploads` is deleted a while later, after a look whether the other is really there:
-a blob service that dies may forget what it acknowledged a moment before.
+A NOK is acknowledged with a job beside it in the same transaction; the job is tried until it has
+worked. It writes the facts, then the picture, then says where the picture is: a crash after any of
+these steps loses nothing, and doing them again changes nothing. The copy in `uploads` is deleted a
+while later, after a look whether the other is really there: a blob service that dies may forget
+what it acknowledged a moment before.
 
-A picture that is gone, or is not what its row says, is no reason to forget what was said: the facts are written all the
-same, and the job fails, which maintainers see. Nothing is deleted then, and the job can be asked for once more.
+A picture that is gone, or is not what its row says, is no reason to forget what was said: the facts
+are written all the same, and the job fails, which maintainers see. Nothing is deleted then, and the
+job can be asked for once more.
 """
 
 import json
@@ -23,49 +26,73 @@ from common.errors import DomainError
 from common.models import Job
 from common.transactions import durable_transaction
 from predictions.models import Feedback, Sample
-from predictions.retention import UNLIMITED_ATTEMPTS, delete_file, enqueue_file_deletion, facts_file_name
+from predictions.retention import (
+    UNLIMITED_ATTEMPTS,
+    delete_file,
+    enqueue_file_deletion,
+    facts_file_name,
+)
 
 logger = logging.getLogger(__name__)
 
 STORE = "predictions.store_misclassified"
 SETTLE = "predictions.settle_misclassified"
-SETTLE_SECONDS = 60  # how long the copy in `uploads` stays; more than a blob service keeps a write in memory
+# How long the copy in `uploads` stays; more than a blob service keeps a write in memory
+SETTLE_SECONDS = 60
 WHOLE, MISSING, DAMAGED = "whole", "missing", "damaged"  # in the JSON
 EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
 
 class PictureLost(DomainError):
-    """The picture of a NOK is not there any more as its row has it; trying again would not bring it back."""
+    """The picture of a NOK is not there any more as its row has it; trying again would not bring it
+    back.
+    """
 
     code = "picture_lost"
 
 
 def enqueue_store(feedback: Feedback) -> None:
-    """Ask for a NOK's picture to be brought to safety; call it in the transaction that writes the NOK."""
+    """Ask for a NOK's picture to be brought to safety; call it in the transaction that writes the
+    NOK.
+    """
     jobs.enqueue(STORE, {"feedback": feedback.pk}, max_attempts=UNLIMITED_ATTEMPTS)
 
 
 def store_misclassified(feedback_key: int) -> None:
-    """Move the picture of a NOK to `misclassified`, with all that was said about it. Safe to repeat.
+    """Move the picture of a NOK to `misclassified`, with all that was said about it. Safe to
+    repeat.
 
-    Raises whatever the storage raises when it cannot be reached; then nothing is lost and it is to be tried again.
+    Raises whatever the storage raises when it cannot be reached; then nothing is lost and it is to
+    be tried again.
 
     Raises:
         PictureLost: the picture is gone or damaged; what was said about it has been written.
         Later: it is being moved again just now.
     """
-    feedback = Feedback.objects.filter(pk=feedback_key).select_related("prediction__sample__project").first()
-    if feedback is None or feedback.verdict != Feedback.Verdict.NOK or not feedback.prediction.sample.has_picture:
+    feedback = (
+        Feedback.objects.filter(pk=feedback_key)
+        .select_related("prediction__sample__project")
+        .first()
+    )
+    if (
+        feedback is None
+        or feedback.verdict != Feedback.Verdict.NOK
+        or not feedback.prediction.sample.has_picture
+    ):
         return
     sample = feedback.prediction.sample
     name = f"{sample.project.slug}/{sample.uuid}.{EXTENSIONS.get(sample.media_type, 'bin')}"
     data, state = _read(sample, name)
     if state != WHOLE and _is_settling(sample):
-        raise jobs.Later("The storage of misclassified pictures has lost it, and a copy is left in the uploads")
+        raise jobs.Later(
+            "The storage of misclassified pictures has lost it, and a copy is left in the uploads"
+        )
     while True:
         written = _complaints(sample)
         _write(sample, name, data, state, written)
-        if _complaints(sample) == written:  # another NOK on the same picture may have come meanwhile
+        if (
+            _complaints(sample) == written
+        ):  # another NOK on the same picture may have come meanwhile
             break
     if state != WHOLE:
         raise _lost(sample)
@@ -73,7 +100,8 @@ def store_misclassified(feedback_key: int) -> None:
 
 
 def delete_moved_upload(sample_key: int, file_name: str) -> None:
-    """Delete the copy in `uploads` of a picture that was moved; move it again if `misclassified` has lost it.
+    """Delete the copy in `uploads` of a picture that was moved; move it again if `misclassified`
+    has lost it.
 
     Safe to repeat. Raises whatever a storage raises when it cannot be reached.
 
@@ -112,7 +140,8 @@ def _is_size_of(sample: Sample, size: int) -> bool:
 def _read(sample: Sample, name: str) -> tuple[bytes | None, str]:
     """Return the picture, or None and what is wrong with it.
 
-    It may have been moved without its row knowing: a database that comes back from a backup is older than the storages.
+    It may have been moved without its row knowing: a database that comes back from a backup is
+    older than the storages.
     """
     try:
         data = sample.read()
@@ -129,7 +158,8 @@ def _read(sample: Sample, name: str) -> tuple[bytes | None, str]:
 def _lost(sample: Sample) -> PictureLost:
     return PictureLost(
         _(
-            "A picture that a user called wrong is gone or damaged: %(location)s/%(name)s. What was said about it is"
+            "A picture that a user called wrong is gone or damaged: %(location)s/%(name)s. What "
+            "was said about it is"
             " kept. Bring the file back from a backup, then try again."
         )
         % {"location": sample.location, "name": sample.file_name}
@@ -142,10 +172,12 @@ def _is_settling(sample: Sample) -> bool:
 
 @durable_transaction()
 def _move_again(sample: Sample, file_name: str) -> None:
-    logger.warning("The storage of misclassified pictures has lost %s; it is stored again", sample.file_name)
-    moved_back = Sample.objects.filter(pk=sample.pk, location=sample.location, file_name=sample.file_name).update(
-        location=Sample.Location.UPLOADS, file_name=file_name
+    logger.warning(
+        "The storage of misclassified pictures has lost %s; it is stored again", sample.file_name
     )
+    moved_back = Sample.objects.filter(
+        pk=sample.pk, location=sample.location, file_name=sample.file_name
+    ).update(location=Sample.Location.UPLOADS, file_name=file_name)
     if moved_back:
         _put_newest(sample)
 
@@ -194,7 +226,9 @@ def _facts(nok: Feedback) -> dict[str, Any]:
     }
 
 
-def _write(sample: Sample, name: str, data: bytes | None, state: str, complaints: list[dict[str, Any]]) -> None:
+def _write(
+    sample: Sample, name: str, data: bytes | None, state: str, complaints: list[dict[str, Any]]
+) -> None:
     """Write the facts, then the picture, if there is one."""
     storage: Any = storages[Sample.Location.MISCLASSIFIED]
     facts = {
@@ -218,7 +252,9 @@ def _write(sample: Sample, name: str, data: bytes | None, state: str, complaints
 
 
 def _metadata(sample: Sample, nok: Mapping[str, Any]) -> dict[str, str]:
-    """Return the few facts that fit beside a blob: names that Azure and S3 both take, values in ASCII."""
+    """Return the few facts that fit beside a blob: names that Azure and S3 both take, values in
+    ASCII.
+    """
     best = next(iter(nok["scores"].items()), ("", 0.0))
     facts = {
         "project": sample.project.slug,
@@ -237,16 +273,20 @@ def _metadata(sample: Sample, nok: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _ascii(text: str) -> str:
-    """Return text that may stand in an HTTP header: what is not printable ASCII becomes a backslash escape."""
+    """Return text that may stand in an HTTP header: what is not printable ASCII becomes a backslash
+    escape.
+    """
     return text.encode("ascii", "backslashreplace").decode()
 
 
 @durable_transaction()
 def _point_at(sample: Sample, name: str) -> None:
-    """Say that the picture is in `misclassified` now, and have the copy in `uploads` deleted a while later."""
-    moved = Sample.objects.filter(pk=sample.pk, location=Sample.Location.UPLOADS, file_name=sample.file_name).update(
-        location=Sample.Location.MISCLASSIFIED, file_name=name
-    )
+    """Say that the picture is in `misclassified` now, and have the copy in `uploads` deleted a
+    while later.
+    """
+    moved = Sample.objects.filter(
+        pk=sample.pk, location=Sample.Location.UPLOADS, file_name=sample.file_name
+    ).update(location=Sample.Location.MISCLASSIFIED, file_name=name)
     if moved:
         _ask_to_settle(sample)
     else:  # moved before, or let go meanwhile: then what was just written is to go too

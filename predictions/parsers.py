@@ -1,4 +1,6 @@
-"""How the API reads a request's body: always with a limit, never trusting what it says of itself."""
+"""How the API reads a request's body: always with a limit, never trusting what it says of
+itself.
+"""
 
 from typing import IO, Any
 
@@ -19,7 +21,9 @@ class PictureParser(BaseParser):
 
     media_type = "image/*"
 
-    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> DataAndFiles:
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None
+    ) -> DataAndFiles:
         file = ContentFile(read_body(stream), name="")
         return DataAndFiles(QueryDict(), MultiValueDict({"file": [file]}))
 
@@ -29,9 +33,13 @@ class OctetStreamParser(PictureParser):
 
 
 class LimitedJSONParser(JSONParser):
-    """JSON of a few kilobytes and a sensible depth: no operation needs more, and every value costs memory."""
+    """JSON of a few kilobytes and a sensible depth: no operation needs more, and every value costs
+    memory.
+    """
 
-    def parse(self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None) -> Any:
+    def parse(
+        self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None
+    ) -> Any:
         body = stream.read(json_bodies.MAX_BYTES + 1)
         try:
             return json_bodies.loads(body)

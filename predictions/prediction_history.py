@@ -1,6 +1,7 @@
 """A user's own predictions: filters from an allow-list, pages by key.
 
-No OFFSET and no COUNT: each page is one walk along an index, as quick with a million rows as with ten.
+No OFFSET and no COUNT: each page is one walk along an index, as quick with a million rows as with
+ten.
 """
 
 import unicodedata
@@ -22,13 +23,21 @@ PAGE = 24
 UNANSWERED = "none"
 CLOCK_SLACK = timedelta(hours=1)  # how far the order of keys and that of times may differ
 
-RELATED_FIELDS = ("project", "sample", "model_version", "stood_in_for", "top")  # what a page about one prediction shows
+RELATED_FIELDS = (
+    "project",
+    "sample",
+    "model_version",
+    "stood_in_for",
+    "top",
+)  # what a page about one prediction shows
 ALLOWED = ("project", "verdict", "category", "since", "until", "before")
 
 
 @dataclass(frozen=True)
 class HistoryFilters:
-    """What to show; every field is named as its parameter, and empty or None where it does not matter."""
+    """What to show; every field is named as its parameter, and empty or None where it does not
+    matter.
+    """
 
     project: str = ""
     verdict: str = ""
@@ -40,7 +49,9 @@ class HistoryFilters:
 
 @dataclass(frozen=True)
 class Page:
-    """Some predictions, the newest first, each with `own_feedback` (a list); `older` is the next page's `before`."""
+    """Some predictions, the newest first, each with `own_feedback` (a list); `older` is the next
+    page's `before`.
+    """
 
     rows: Sequence[Prediction]
     older: int | None
@@ -55,7 +66,9 @@ def parse_filters(parameters: Mapping[str, str]) -> HistoryFilters:
     for name in parameters:
         if name not in ALLOWED:
             raise _refusal(
-                name, _("There is no filter of this name. There are: %(names)s.") % {"names": ", ".join(ALLOWED)}
+                name,
+                _("There is no filter of this name. There are: %(names)s.")
+                % {"names": ", ".join(ALLOWED)},
             )
     verdict = parameters.get("verdict", "")
     if verdict and verdict not in [*Feedback.Verdict.values, UNANSWERED]:
@@ -63,7 +76,9 @@ def parse_filters(parameters: Mapping[str, str]) -> HistoryFilters:
     text = parameters.get("before", "")
     before = natural_number(text)
     if text and before is None:
-        raise _refusal("before", _("This is not the end of a page. Please follow the links from page to page."))
+        raise _refusal(
+            "before", _("This is not the end of a page. Please follow the links from page to page.")
+        )
     return HistoryFilters(
         project=_text(parameters, "project"),
         verdict=verdict,
@@ -92,10 +107,16 @@ def history_page(user: User, wanted: HistoryFilters, *, size: int = PAGE) -> Pag
 
 
 def _matching(user: User, wanted: HistoryFilters) -> QuerySet[Prediction]:
-    """Narrow down by keys rather than by names of other tables, so that the database finds the fitting index."""
+    """Narrow down by keys rather than by names of other tables, so that the database finds the
+    fitting index.
+    """
     rows = Prediction.objects.visible_to(user)
     if wanted.project:
-        rows = rows.filter(project__in=list(Project.objects.filter(slug=wanted.project).values_list("pk", flat=True)))
+        rows = rows.filter(
+            project__in=list(
+                Project.objects.filter(slug=wanted.project).values_list("pk", flat=True)
+            )
+        )
     if wanted.category:
         named = Category.objects.filter(name=wanted.category)
         named = named.filter(project__slug=wanted.project) if wanted.project else named
@@ -107,16 +128,28 @@ def _matching(user: User, wanted: HistoryFilters) -> QuerySet[Prediction]:
     return _between(rows, user, wanted)
 
 
-def _between(rows: QuerySet[Prediction], user: User, wanted: HistoryFilters) -> QuerySet[Prediction]:
-    """Keep the days asked for. Bounds on the key, found by the index on the time, spare a walk over all the others."""
+def _between(
+    rows: QuerySet[Prediction], user: User, wanted: HistoryFilters
+) -> QuerySet[Prediction]:
+    """Keep the days asked for. Bounds on the key, found by the index on the time, spare a walk over
+    all the others.
+    """
     own = Prediction.objects.visible_to(user)
     if wanted.since:
         start = _midnight(wanted.since)
-        first = own.filter(created_at__gte=start - CLOCK_SLACK).order_by("created_at").values_list("pk", flat=True)
+        first = (
+            own.filter(created_at__gte=start - CLOCK_SLACK)
+            .order_by("created_at")
+            .values_list("pk", flat=True)
+        )
         rows = rows.filter(created_at__gte=start, pk__gte=first.first() or MAX_KEY)
     if wanted.until:
         end = _midnight(wanted.until + timedelta(days=1))
-        last = own.filter(created_at__lt=end + CLOCK_SLACK).order_by("-created_at").values_list("pk", flat=True)
+        last = (
+            own.filter(created_at__lt=end + CLOCK_SLACK)
+            .order_by("-created_at")
+            .values_list("pk", flat=True)
+        )
         rows = rows.filter(created_at__lt=end, pk__lte=last.first() or 0)
     return rows
 

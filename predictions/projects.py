@@ -17,20 +17,26 @@ MAX_SLUG = 60
 
 
 def create_project(name: str, slug: str = "") -> Project:
-    """Make a project. The slug is its place in addresses, folders and commands, and is made from the name if not given.
+    """Make a project. The slug is its place in addresses, folders and commands, and is made from
+    the name if not given.
 
     Raises:
         InvalidInput: if the name or the slug cannot be used.
         Conflict: if the slug is taken.
     """
     name = clean_name(name)
-    slug = _checked_slug(slug) if slug else slugify(name)[:MAX_SLUG].strip("-") or f"project-{uuid4().hex[:8]}"
+    slug = (
+        _checked_slug(slug)
+        if slug
+        else slugify(name)[:MAX_SLUG].strip("-") or f"project-{uuid4().hex[:8]}"
+    )
     try:
         with transaction.atomic():
             return Project.objects.create(name=name, slug=slug)
     except IntegrityError as error:
         raise Conflict(
-            _("There is already a project “%(slug)s”. Please choose another name.") % {"slug": slug},
+            _("There is already a project “%(slug)s”. Please choose another name.")
+            % {"slug": slug},
             code="slug_taken",
             fields={"slug": [_("This is taken.")]},
         ) from error
@@ -42,14 +48,18 @@ def _checked_slug(slug: str) -> str:
     except ValidationError:
         slug = ""
     if not slug or len(slug) > MAX_SLUG:
-        sentence = _("A slug has letters, digits, hyphens and underscores only, at most %(limit)d of them.") % {
-            "limit": MAX_SLUG
-        }
+        sentence = _(
+            "A slug has letters, digits, hyphens and underscores only, at most %(limit)d of them."
+        ) % {"limit": MAX_SLUG}
         raise InvalidInput(sentence, fields={"slug": [sentence]})
     return slug
 
 
 def projects_with_live_version() -> QuerySet[Project]:
-    """Return all projects, each with `live_number`: the number of the model version that answers, or None."""
+    """Return all projects, each with `live_number`: the number of the model version that answers,
+    or None.
+    """
     newest = Promotion.objects.filter(project=OuterRef("pk")).order_by("-id")
-    return Project.objects.annotate(live_number=Subquery(newest.values("model_version__number")[:1]))
+    return Project.objects.annotate(
+        live_number=Subquery(newest.values("model_version__number")[:1])
+    )

@@ -1,9 +1,11 @@
-"""How much a user may have done with pictures, in a short time and in a day: a meter in the database, a row per user.
+"""How much a user may have done with pictures, in a short time and in a day: a meter in the
+database, a row per user.
 
-Counted are pictures, and what decoding them costs: megapixels times scans, of which a picture may have
-`UPLOAD_MEGAPIXELS` on average. Exact over all processes and machines, without any cache that they would have to share,
-and it survives a restart. The rate is counted in windows of fixed length: cheap, and exact enough for a rate; what is
-beyond the megapixels of one window is taken off the next.
+Counted are pictures, and what decoding them costs: megapixels times scans, of which a picture may
+have `UPLOAD_MEGAPIXELS` on average. Exact over all processes and machines, without any cache that
+they would have to share, and it survives a restart. The rate is counted in windows of fixed length:
+cheap, and exact enough for a rate; what is beyond the megapixels of one window is taken off the
+next.
 """
 
 from datetime import UTC, date, datetime, time, timedelta
@@ -38,8 +40,11 @@ def _count_or_refuse(user: User, *, pictures: int, megapixels: float) -> None:
     today, window = now.date(), int(now.timestamp() // _window_seconds())
     if _count(user, today, window, pictures, megapixels):
         return
-    # The first upload ever, or too many; of two first ones at once both find the row that one of them made
-    DailyUploads.objects.bulk_create([DailyUploads(user=user, day=today, window=window)], ignore_conflicts=True)
+    # The first upload ever, or too many; of two first ones at once both find the row that one of
+    # them made
+    DailyUploads.objects.bulk_create(
+        [DailyUploads(user=user, day=today, window=window)], ignore_conflicts=True
+    )
     if not _count(user, today, window, pictures, megapixels):
         raise _refusal(user, now, pictures)
 
@@ -47,7 +52,8 @@ def _count_or_refuse(user: User, *, pictures: int, megapixels: float) -> None:
 def _count(user: User, today: date, window: int, pictures: int, megapixels: float) -> bool:
     """Count in one guarded UPDATE, which also begins a new day and a new window.
 
-    In SQL, as it is done for every picture: to put it together from expressions takes ten times as long as to do it.
+    In SQL, as it is done for every picture: to put it together from expressions takes ten times as
+    long as to do it.
     """
     quote = connection.ops.quote_name
     table, in_column = quote(DailyUploads._meta.db_table), quote("window")  # a word of SQL's own
@@ -84,19 +90,38 @@ def _refusal(user: User, now: datetime, pictures: int) -> QuotaReached:
     midnight = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
     until_midnight = int((midnight - now).total_seconds()) + 1
     if meter.day == now.date() and meter.pictures + pictures > settings.UPLOAD_QUOTA:
-        message = _("You have sent %(count)s pictures today, which is the limit. Go on tomorrow, or ask a maintainer.")
-        return QuotaReached(message % {"count": settings.UPLOAD_QUOTA}, retry_after_seconds=until_midnight)
+        message = _(
+            "You have sent %(count)s pictures today, which is the limit. Go on tomorrow, or ask a "
+            "maintainer."
+        )
+        return QuotaReached(
+            message % {"count": settings.UPLOAD_QUOTA}, retry_after_seconds=until_midnight
+        )
     if meter.day == now.date() and meter.megapixels >= _megapixels_in_day():
-        message = _("Your pictures took all of a day's work for one user. Go on tomorrow, or ask a maintainer.")
+        message = _(
+            "Your pictures took all of a day's work for one user. Go on tomorrow, or ask a "
+            "maintainer."
+        )
         return QuotaReached(message, retry_after_seconds=until_midnight)
     wait = int(_window_seconds() - now.timestamp() % _window_seconds()) + 1
-    if meter.window == now.timestamp() // _window_seconds() and meter.in_window + pictures > _most_in_window():
-        message = _("These were more than %(count)s pictures in a short time. Try again in %(seconds)s seconds.")
-        return QuotaReached(message % {"count": _most_in_window(), "seconds": wait}, retry_after_seconds=wait)
+    if (
+        meter.window == now.timestamp() // _window_seconds()
+        and meter.in_window + pictures > _most_in_window()
+    ):
+        message = _(
+            "These were more than %(count)s pictures in a short time. Try again in %(seconds)s "
+            "seconds."
+        )
+        return QuotaReached(
+            message % {"count": _most_in_window(), "seconds": wait}, retry_after_seconds=wait
+        )
     passed = int(now.timestamp() // _window_seconds()) - meter.window
     further = max(0, int(meter.megapixels_in_window // _megapixels_in_window()) - passed - 1)
     wait += further * _window_seconds()
-    message = _("Your pictures took much work in a short time. Try again in %(seconds)s seconds, or send smaller ones.")
+    message = _(
+        "Your pictures took much work in a short time. Try again in %(seconds)s seconds, or send "
+        "smaller ones."
+    )
     return QuotaReached(message % {"seconds": wait}, retry_after_seconds=wait)
 
 

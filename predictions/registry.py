@@ -14,14 +14,20 @@ from predictions.models import Category, ModelVersion, Project, Promotion
 from predictions.predictors.base import ModelRef
 
 _promotions = Promotion.objects.order_by("-id")
-_newest_of = Prepared(lambda project: _promotions.filter(project=project).select_related("model_version")[:1])
+_newest_of = Prepared(
+    lambda project: _promotions.filter(project=project).select_related("model_version")[:1]
+)
 _newest_by_slug = Prepared(
-    lambda slug: _promotions.filter(project__slug=slug).select_related("model_version", "project")[:1]
+    lambda slug: _promotions.filter(project__slug=slug).select_related("model_version", "project")[
+        :1
+    ]
 )
 # The ids as text, with or without hyphens: to make a UUID of each takes longer than the query
 _id = Cast("uuid", CharField())
 _categories = Prepared(
-    lambda project: Category.objects.filter(project=project).order_by().values_list("pk", _id, "name")
+    lambda project: (
+        Category.objects.filter(project=project).order_by().values_list("pk", _id, "name")
+    )
 )
 
 
@@ -32,13 +38,16 @@ class NoLiveModel(Conflict):
 
 
 def model_ref(version: ModelVersion) -> ModelRef:
-    return ModelRef(reference=version.reference, class_names=tuple(version.class_names), digest=version.digest)
+    return ModelRef(
+        reference=version.reference, class_names=tuple(version.class_names), digest=version.digest
+    )
 
 
 def live_version(project: Project) -> ModelVersion | None:
     """Return the model version that answers now, or None before the first promotion.
 
-    One indexed query, asked anew for every prediction: so a promotion reaches every process at once.
+    One indexed query, asked anew for every prediction: so a promotion reaches every process at
+    once.
     """
     newest = _newest_of.first(project.pk)
     return newest.model_version if newest else None
@@ -49,11 +58,15 @@ def require_live_version(project: Project) -> ModelVersion:
     if version := live_version(project):
         version.project = project
         return version
-    raise NoLiveModel(_("This project has no model yet. A maintainer has to add categories and train one first."))
+    raise NoLiveModel(
+        _("This project has no model yet. A maintainer has to add categories and train one first.")
+    )
 
 
 def live_version_by_slug(slug: str) -> ModelVersion | None:
-    """Return the live model version of a project, its project with it, in one query; None without project or model."""
+    """Return the live model version of a project, its project with it, in one query; None without
+    project or model.
+    """
     newest = _newest_by_slug.first(slug)
     if newest is None:
         return None
@@ -62,9 +75,11 @@ def live_version_by_slug(slug: str) -> ModelVersion | None:
 
 
 def fallback_version(version: ModelVersion) -> ModelVersion | None:
-    """Return the version of the same project that answers when this one's predictor cannot, by `FALL_BACK_TO`.
+    """Return the version of the same project that answers when this one's predictor cannot, by
+    `FALL_BACK_TO`.
 
-    That is the one promoted last, or else the newest: what was good enough once goes before what never was.
+    That is the one promoted last, or else the newest: what was good enough once goes before what
+    never was.
     """
     alias = settings.FALL_BACK_TO.get(version.predictor)
     if not alias:
@@ -72,25 +87,34 @@ def fallback_version(version: ModelVersion) -> ModelVersion | None:
     promoted = Promotion.objects.filter(project=version.project_id, model_version__predictor=alias)
     if newest := promoted.select_related("model_version").order_by("-id").first():
         return newest.model_version
-    return ModelVersion.objects.filter(project=version.project_id, predictor=alias).order_by("-number").first()
+    return (
+        ModelVersion.objects.filter(project=version.project_id, predictor=alias)
+        .order_by("-number")
+        .first()
+    )
 
 
 def class_names_now(version: ModelVersion) -> list[str]:
     """Return what the classes of a model are called now, in the order of its outputs.
 
-    `class_names` stay what the model was trained with, and what its bundle is checked against; a category that was
-    renamed since is found by the id that training left in the manifest.
+    `class_names` stay what the model was trained with, and what its bundle is checked against; a
+    category that was renamed since is found by the id that training left in the manifest.
     """
     return [name for name, _key in class_categories_now(version)]
 
 
 def class_categories_now(version: ModelVersion) -> list[tuple[str, int | None]]:
-    """Return the present name of each class of a model, as `current_names`, and the category's key if there is one."""
+    """Return the present name of each class of a model, as `current_names`, and the category's key
+    if there is one.
+    """
     found = _categories.rows(version.project_id)
     names = {id_.replace("-", ""): name for _key, id_, name in found}
     keys = {name: key for key, _id, name in found}
     ids = version.manifest.get("category_uuids") or [""] * len(version.class_names)
-    current = [names.get(id_.replace("-", ""), name) for id_, name in zip(ids, version.class_names, strict=True)]
+    current = [
+        names.get(id_.replace("-", ""), name)
+        for id_, name in zip(ids, version.class_names, strict=True)
+    ]
     return [(name, keys.get(name)) for name in current]
 
 
@@ -105,7 +129,9 @@ def register_version(
     manifest: dict | None = None,
     description: str = "",
 ) -> ModelVersion:
-    """Give a trained model the next number of its project. It answers nobody before it is promoted."""
+    """Give a trained model the next number of its project. It answers nobody before it is
+    promoted.
+    """
     Project.objects.select_for_update().get(pk=project.pk)
     newest = project.model_versions.aggregate(newest=Max("number"))["newest"] or 0
     return ModelVersion.objects.create(
@@ -120,7 +146,9 @@ def register_version(
     )
 
 
-def promote_version(version: ModelVersion, *, by: User | AnonymousUser | None, reason: str = "") -> Promotion:
+def promote_version(
+    version: ModelVersion, *, by: User | AnonymousUser | None, reason: str = ""
+) -> Promotion:
     """From now on this version answers. Going back to an older one is a promotion too."""
     user = by if isinstance(by, User) else None
     return Promotion.objects.create(
@@ -133,5 +161,10 @@ def previous_version(project: Project) -> ModelVersion | None:
     now = live_version(project)
     if now is None:
         return None
-    earlier = project.promotions.exclude(model_version=now).select_related("model_version").order_by("-id").first()
+    earlier = (
+        project.promotions.exclude(model_version=now)
+        .select_related("model_version")
+        .order_by("-id")
+        .first()
+    )
     return earlier.model_version if earlier else None

@@ -1,7 +1,8 @@
 """What is kept, and how long: a picture goes when nobody can learn from it any more.
 
-The row stays (who asked, what the model said); only the bytes go. The row is changed first, together with a job that
-deletes the file, so that a crash at any point leaves neither a row without its picture nor a file for ever.
+The row stays (who asked, what the model said); only the bytes go. The row is changed first,
+together with a job that deletes the file, so that a crash at any point leaves neither a row without
+its picture nor a file for ever.
 """
 
 from datetime import datetime
@@ -21,9 +22,11 @@ UNLIMITED_ATTEMPTS = 1_000_000  # attempts; at five minutes each no outage lasts
 
 
 def delete_picture_after_ok(prediction: Prediction) -> bool:
-    """Remove the picture after an OK, if the project does not collect and nobody else may still need it.
+    """Remove the picture after an OK, if the project does not collect and nobody else may still
+    need it.
 
-    The same picture may have been sent by others, or twice: it waits until all those predictions are answered or old.
+    The same picture may have been sent by others, or twice: it waits until all those predictions
+    are answered or old.
     """
     if prediction.project.keeps_everything:
         return False
@@ -31,7 +34,8 @@ def delete_picture_after_ok(prediction: Prediction) -> bool:
 
 
 def delete_unanswered_pictures() -> int:
-    """Remove pictures that were sent longer than `UNANSWERED_TTL` ago and that nobody asked to look at.
+    """Remove pictures that were sent longer than `UNANSWERED_TTL` ago and that nobody asked to look
+    at.
 
     Projects that keep every picture keep these too. Returns how many went.
     """
@@ -52,7 +56,8 @@ def delete_unanswered_pictures() -> int:
 def delete_file(location: str, file_name: str, *, sample: int) -> None:
     """Delete a file that its sample does not use any more. Safe to repeat.
 
-    The sample's row is locked meanwhile: nobody can give it a picture of the same name before the old one is gone.
+    The sample's row is locked meanwhile: nobody can give it a picture of the same name before the
+    old one is gone.
     """
     with transaction.atomic():
         row = Sample.objects.select_for_update().filter(pk=sample).first()
@@ -90,14 +95,17 @@ def _needed() -> Q:
     And which a model in shadow has yet to see, for some minutes at most.
     """
     doubts = Feedback.objects.filter(
-        prediction__sample=OuterRef("pk"), verdict__in=[Feedback.Verdict.NOK, Feedback.Verdict.UNSURE]
+        prediction__sample=OuterRef("pk"),
+        verdict__in=[Feedback.Verdict.NOK, Feedback.Verdict.UNSURE],
     )
     return Q(Exists(doubts)) | holds.deletion_blocked() | Q(shadow_deployment.awaits_shadow())
 
 
 def _unanswered_since(since: datetime) -> Exists:
     accepted = Feedback.objects.filter(prediction=OuterRef("pk"), verdict=Feedback.Verdict.OK)
-    waiting = Prediction.objects.filter(sample=OuterRef("pk"), created_at__gte=since).exclude(Exists(accepted))
+    waiting = Prediction.objects.filter(sample=OuterRef("pk"), created_at__gte=since).exclude(
+        Exists(accepted)
+    )
     return Exists(waiting)
 
 

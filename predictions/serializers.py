@@ -12,8 +12,12 @@ from predictions.models import Feedback, Prediction, Project
 class ErrorSerializer(serializers.Serializer):
     """Every refusal, whatever its status."""
 
-    code = serializers.CharField(help_text="Stable, for programs: invalid_picture, quota_reached, not_found ...")
-    message = serializers.CharField(help_text="A sentence for people, in the language of the request.")
+    code = serializers.CharField(
+        help_text="Stable, for programs: invalid_picture, quota_reached, not_found ..."
+    )
+    message = serializers.CharField(
+        help_text="A sentence for people, in the language of the request."
+    )
     fields_ = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
 
     def get_fields(self) -> dict[str, Any]:
@@ -26,7 +30,9 @@ class ProjectSerializer(serializers.ModelSerializer):
     """A project; `slug` names it in addresses."""
 
     id = serializers.UUIDField(source="uuid")
-    model_version = serializers.IntegerField(source="live_number", allow_null=True, help_text="null: no model yet.")
+    model_version = serializers.IntegerField(
+        source="live_number", allow_null=True, help_text="null: no model yet."
+    )
     categories = serializers.SerializerMethodField()
 
     class Meta:
@@ -53,17 +59,21 @@ class AnswerSerializer(serializers.ModelSerializer):
         allow_null=True,
         help_text="The live version, where a local one answered in its place; otherwise null.",
     )
-    predictions = serializers.SerializerMethodField(help_text="Every category, the most probable first.")
+    predictions = serializers.SerializerMethodField(
+        help_text="Every category, the most probable first."
+    )
     latency_ms = serializers.SerializerMethodField()
     familiarity = serializers.FloatField(
         min_value=0,
         max_value=1,
         allow_null=True,
-        help_text="Share of pictures known to be of these categories that look no more like what the model has "
+        help_text="Share of pictures known to be of these categories that look no more like what "
+        "the model has "
         "learned; near 0, the picture is unlike anything learned. null: this model cannot tell.",
     )
     is_unfamiliar = serializers.BooleanField(
-        help_text="The model abstained because the picture does not look like anything that it has learned."
+        help_text="The model abstained because the picture does not look like anything that it has "
+        "learned."
     )
 
     class Meta:
@@ -89,13 +99,17 @@ class AnswerSerializer(serializers.ModelSerializer):
 
 
 def render_prediction(prediction: Prediction) -> dict[str, Any]:
-    """Return what `AnswerSerializer` makes of a prediction, in a tenth of the time: it is made for every picture."""
+    """Return what `AnswerSerializer` makes of a prediction, in a tenth of the time: it is made for
+    every picture.
+    """
     return {
         "id": str(prediction.uuid),
         "project": prediction.project.slug,
         "model_version": prediction.model_version.number,
         "stood_in_for": prediction.stood_in_for.number if prediction.stood_in_for else None,
-        "predictions": [{"category": name, "probability": value} for name, value in prediction.ranked],
+        "predictions": [
+            {"category": name, "probability": value} for name, value in prediction.ranked
+        ],
         "latency_ms": round(prediction.latency_ms, 2),
         "abstained": prediction.abstained,
         "familiarity": prediction.familiarity,
@@ -106,7 +120,9 @@ def render_prediction(prediction: Prediction) -> dict[str, Any]:
 class FeedbackSerializer(serializers.ModelSerializer):
     """A user's verdict."""
 
-    category = serializers.SerializerMethodField(help_text="What the user says it is; null if not given.")
+    category = serializers.SerializerMethodField(
+        help_text="What the user says it is; null if not given."
+    )
 
     class Meta:
         model = Feedback
@@ -139,10 +155,14 @@ class PageSerializer(serializers.Serializer):
 
 
 class VerdictSerializer(serializers.Serializer):
-    """A verdict on a prediction. `category` says what it really is; a name that is no category yet is a suggestion."""
+    """A verdict on a prediction. `category` says what it really is; a name that is no category yet
+    is a suggestion.
+    """
 
     verdict = serializers.ChoiceField(Feedback.Verdict.values)
-    category = serializers.CharField(required=False, allow_blank=True, allow_null=True, max_length=MAX_NAME)
+    category = serializers.CharField(
+        required=False, allow_blank=True, allow_null=True, max_length=MAX_NAME
+    )
 
 
 class UploadSerializer(serializers.Serializer):

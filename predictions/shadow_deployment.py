@@ -1,8 +1,9 @@
-"""Which model is asked beside the live one, without anybody's waiting for it, and which pictures it has yet to see.
+"""Which model is asked beside the live one, without anybody's waiting for it, and which pictures it
+has yet to see.
 
-Whoever sends a picture pays nothing for it: no row is written and none is read in their request. Which predictions
-wait for the shadow is a question about facts: those made while it was on duty, by another model, without its answer.
-`predictions.shadow_inference` does the work.
+Whoever sends a picture pays nothing for it: no row is written and none is read in their request.
+Which predictions wait for the shadow is a question about facts: those made while it was on duty, by
+another model, without its answer. `predictions.shadow_inference` does the work.
 """
 
 from datetime import timedelta
@@ -35,12 +36,19 @@ def shadow_version(project: Project) -> ModelVersion | None:
 
 
 def latest_shadow(project: Project) -> Shadow | None:
-    return Shadow.objects.filter(project=project).select_related("model_version").order_by("-pk").first()
+    return (
+        Shadow.objects.filter(project=project)
+        .select_related("model_version")
+        .order_by("-pk")
+        .first()
+    )
 
 
 def last_shadow_version(project: Project) -> ModelVersion | None:
     """Return the model version that runs in shadow, or else the one that did so last."""
-    rows = Shadow.objects.filter(project=project, model_version__isnull=False).select_related("model_version__project")
+    rows = Shadow.objects.filter(project=project, model_version__isnull=False).select_related(
+        "model_version__project"
+    )
     newest = rows.order_by("-pk").first()
     return newest.model_version if newest else None
 
@@ -55,17 +63,24 @@ def start_shadow(version: ModelVersion, *, by: User | None) -> Shadow:
     Project.objects.select_for_update().get(pk=version.project_id)
     if registry.live_version(version.project) == version:
         raise NotShadowable(
-            _("Version %(number)d is the live model: there is nothing to compare it with. Choose another one.")
+            _(
+                "Version %(number)d is the live model: there is nothing to compare it with. Choose "
+                "another one."
+            )
             % {"number": version.number}
         )
     if shadow_version(version.project) == version:
-        raise NotShadowable(_("Version %(number)d runs in shadow already.") % {"number": version.number})
+        raise NotShadowable(
+            _("Version %(number)d runs in shadow already.") % {"number": version.number}
+        )
     return _choose(version.project, version, by)
 
 
 @transaction.atomic
 def stop_shadow(project: Project, *, by: User | None) -> Shadow:
-    """Ask no model in shadow any more; what was asked by now is still answered. Raises NotShadowable if none is."""
+    """Ask no model in shadow any more; what was asked by now is still answered. Raises
+    NotShadowable if none is.
+    """
     Project.objects.select_for_update().get(pk=project.pk)
     if shadow_version(project) is None:
         raise NotShadowable(_("No model runs in shadow here."))
@@ -73,27 +88,43 @@ def stop_shadow(project: Project, *, by: User | None) -> Shadow:
 
 
 def unanswered_predictions() -> QuerySet[Prediction]:
-    """Return the predictions that a shadow has yet to answer, each with the id of that version as `shadow_version`.
+    """Return the predictions that a shadow has yet to answer, each with the id of that version as
+    `shadow_version`.
 
-    The shadow on duty is the one chosen last before the prediction was made. Narrow it down before reading it.
+    The shadow on duty is the one chosen last before the prediction was made. Narrow it down before
+    reading it.
     """
-    on_duty = Shadow.objects.filter(project=OuterRef("project"), created_at__lte=OuterRef("created_at"))
-    answers = ShadowPrediction.objects.filter(prediction=OuterRef("pk"), model_version=OuterRef("shadow_version"))
+    on_duty = Shadow.objects.filter(
+        project=OuterRef("project"), created_at__lte=OuterRef("created_at")
+    )
+    answers = ShadowPrediction.objects.filter(
+        prediction=OuterRef("pk"), model_version=OuterRef("shadow_version")
+    )
     return (
-        Prediction.objects.annotate(shadow_version=Subquery(on_duty.order_by("-pk").values("model_version")[:1]))
-        .filter(~Q(shadow_version=F("model_version")), ~Exists(answers), shadow_version__isnull=False)
+        Prediction.objects.annotate(
+            shadow_version=Subquery(on_duty.order_by("-pk").values("model_version")[:1])
+        )
+        .filter(
+            ~Q(shadow_version=F("model_version")), ~Exists(answers), shadow_version__isnull=False
+        )
         .order_by("pk")
     )
 
 
 def pending_predictions(choice: Shadow) -> QuerySet[Prediction]:
-    """Return the predictions of a project that wait, the oldest first; `choice` is its newest, with the hint."""
+    """Return the predictions of a project that wait, the oldest first; `choice` is its newest, with
+    the hint.
+    """
     return unanswered_predictions().filter(project=choice.project_id, pk__gt=choice.searched_to)
 
 
 def awaits_shadow() -> Exists:
     """Say whether a shadow has yet to see the sample that `OuterRef("pk")` stands for."""
-    return Exists(unanswered_predictions().filter(sample=OuterRef("pk"), created_at__gte=timezone.now() - PICTURE_HOLD))
+    return Exists(
+        unanswered_predictions().filter(
+            sample=OuterRef("pk"), created_at__gte=timezone.now() - PICTURE_HOLD
+        )
+    )
 
 
 def _choose(project: Project, version: ModelVersion | None, by: User | None) -> Shadow:

@@ -1,7 +1,9 @@
-"""Have the model in shadow answer what waits for it: a worker's job, in chunks, on a queue of its own.
+"""Have the model in shadow answer what waits for it: a worker's job, in chunks, on a queue of its
+own.
 
-The work may be done twice or by two workers: an answer is written once. What the shadow cannot answer is written down
-with the reason, so that it waits no longer; nothing here touches the live answer.
+The work may be done twice or by two workers: an answer is written once. What the shadow cannot
+answer is written down with the reason, so that it waits no longer; nothing here touches the live
+answer.
 """
 
 import logging
@@ -23,7 +25,9 @@ from predictions.models import Feedback, ModelVersion, Prediction, Sample, Shado
 KIND = "predictions.answer_in_shadow"
 QUEUE = "shadow"
 CHUNK = 16
-SETTLES_AFTER = timedelta(minutes=1)  # by then a transaction that was under way has committed, or never will
+SETTLES_AFTER = timedelta(
+    minutes=1
+)  # by then a transaction that was under way has committed, or never will
 
 logger = logging.getLogger(__name__)
 
@@ -76,9 +80,13 @@ def _enqueue(project_key: int) -> None:
 
 
 def _shorten_search(choice: Shadow, oldest: int | None) -> None:
-    """Say up to where nothing waits and nothing will, so that the next search need not read it again."""
+    """Say up to where nothing waits and nothing will, so that the next search need not read it
+    again.
+    """
     settled = Prediction.objects.filter(
-        project=choice.project_id, created_at__lt=timezone.now() - SETTLES_AFTER, pk__gt=choice.searched_to
+        project=choice.project_id,
+        created_at__lt=timezone.now() - SETTLES_AFTER,
+        pk__gt=choice.searched_to,
     )
     newest = settled.order_by("-pk").values_list("pk", flat=True).first() or 0
     reached = min(oldest - 1, newest) if oldest else newest
@@ -107,9 +115,14 @@ def _answer(version: ModelVersion, chunk: Sequence[Prediction]) -> None:
     """
     try:
         least_side = classification.min_side(version.project, version)
-        _ask_about(version, [(one, picture) for one in chunk if (picture := _picture_of(version, one, least_side))])
+        _ask_about(
+            version,
+            [(one, picture) for one in chunk if (picture := _picture_of(version, one, least_side))],
+        )
     except Unavailable as error:
-        given_up = [one for one in chunk if one.created_at < timezone.now() - shadow_deployment.PICTURE_HOLD]
+        given_up = [
+            one for one in chunk if one.created_at < timezone.now() - shadow_deployment.PICTURE_HOLD
+        ]
         _write([_silence(version, one, str(error)) for one in given_up])
         if len(given_up) < len(chunk):
             raise
@@ -130,8 +143,11 @@ def _reason(error: Exception) -> str:
     return _("The model broke: %(kind)s") % {"kind": type(error).__name__}
 
 
-def _picture_of(version: ModelVersion, prediction: Prediction, least_side: int | None) -> Picture | None:
-    """Return the stored picture that a prediction is about; where it is gone, that is written down instead.
+def _picture_of(
+    version: ModelVersion, prediction: Prediction, least_side: int | None
+) -> Picture | None:
+    """Return the stored picture that a prediction is about; where it is gone, that is written down
+    instead.
 
     Raises:
         Unavailable: if the storage cannot be reached.
@@ -139,7 +155,13 @@ def _picture_of(version: ModelVersion, prediction: Prediction, least_side: int |
     try:
         return uploads.load_picture(prediction.sample, least_side=least_side)
     except FileNotFoundError:
-        _write([_silence(version, prediction, _("The picture was let go before the model could see it."))])
+        _write(
+            [
+                _silence(
+                    version, prediction, _("The picture was let go before the model could see it.")
+                )
+            ]
+        )
         return None
 
 
@@ -147,9 +169,13 @@ def _ask_about(version: ModelVersion, pairs: Sequence[Pair]) -> None:
     if not pairs:
         return
     project = pairs[0][0].project
-    answer = classification.predict_with(project, [picture for _prediction, picture in pairs], version=version)
+    answer = classification.predict_with(
+        project, [picture for _prediction, picture in pairs], version=version
+    )
     best = [max(scores.items(), key=lambda item: item[1]) for scores in answer.scores]
-    categories = {one.name: one for one in project.categories.filter(name__in={name for name, _value in best})}
+    categories = {
+        one.name: one for one in project.categories.filter(name__in={name for name, _value in best})
+    }
     _write(
         [
             ShadowPrediction(
@@ -161,7 +187,9 @@ def _ask_about(version: ModelVersion, pairs: Sequence[Pair]) -> None:
                 agrees=prediction.ranked[0][0] == name,
                 latency_ms=answer.latency_ms,
             )
-            for (prediction, _picture), scores, (name, confidence) in zip(pairs, answer.scores, best, strict=True)
+            for (prediction, _picture), scores, (name, confidence) in zip(
+                pairs, answer.scores, best, strict=True
+            )
         ]
     )
 
@@ -174,12 +202,15 @@ def _silence(version: ModelVersion, prediction: Prediction, reason: str) -> Shad
 def _write(rows: Sequence[ShadowPrediction]) -> None:
     """Write answers down, and let the pictures go that were only kept for them.
 
-    The samples are locked first: an OK given at this very moment either sees that the shadow has answered, or is seen.
+    The samples are locked first: an OK given at this very moment either sees that the shadow has
+    answered, or is seen.
     """
     predictions = {row.prediction_id: row.prediction for row in rows}
     samples = {one.sample_id for one in predictions.values()}
     list(Sample.objects.select_for_update().filter(pk__in=samples).order_by("pk"))
     ShadowPrediction.objects.bulk_create(rows, ignore_conflicts=True)
-    accepted = Feedback.objects.filter(prediction__in=list(predictions), verdict=Feedback.Verdict.OK)
+    accepted = Feedback.objects.filter(
+        prediction__in=list(predictions), verdict=Feedback.Verdict.OK
+    )
     for key in accepted.values_list("prediction", flat=True):
         retention.delete_picture_after_ok(predictions[key])

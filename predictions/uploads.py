@@ -1,7 +1,8 @@
 """Takes pictures in: counts them, checks them, and keeps each once, whole or not at all.
 
-The picture is stored before its row is written: a row never points at nothing, and no transaction waits for a disk or a
-blob service. When the row cannot be written, the stored copy is removed again.
+The picture is stored before its row is written: a row never points at nothing, and no transaction
+waits for a disk or a blob service. When the row cannot be written, the stored copy is removed
+again.
 """
 
 import logging
@@ -32,8 +33,11 @@ _known = Prepared(lambda project, sha256: Sample.objects.filter(project=project,
 _insert = PreparedInsert(Sample)
 
 
-def store_upload(project: Project, file: File, *, by: User, least_side: int | None = None) -> tuple[Sample, Picture]:
-    """Take in one upload of a user, and return the sample that it is and the picture, ready for a predictor.
+def store_upload(
+    project: Project, file: File, *, by: User, least_side: int | None = None
+) -> tuple[Sample, Picture]:
+    """Take in one upload of a user, and return the sample that it is and the picture, ready for a
+    predictor.
 
     Raises:
         QuotaReached: too many pictures, too fast or today; says when again.
@@ -46,7 +50,8 @@ def store_upload(project: Project, file: File, *, by: User, least_side: int | No
 
 
 def decode_user_upload(file: File, *, by: User, least_side: int | None = None) -> Picture:
-    """Count one upload of a user, and what decoding it costs, and make a picture of it, which is not stored yet.
+    """Count one upload of a user, and what decoding it costs, and make a picture of it, which is
+    not stored yet.
 
     Raises as `receive` does.
 
@@ -67,19 +72,27 @@ def keep(
 ) -> tuple[Sample, bool]:
     """Store a picture and return its sample, and whether that is new.
 
-    The same bytes are the same sample; one whose picture was let go gets it back. Of two uploads of the same bytes at
-    once, one makes the sample and both get it.
+    The same bytes are the same sample; one whose picture was let go gets it back. Of two uploads of
+    the same bytes at once, one makes the sample and both get it.
     """
-    sample, created, _nothing = keep_and(lambda sample: None, project, picture, by=by, origin=origin)
+    sample, created, _nothing = keep_and(
+        lambda sample: None, project, picture, by=by, origin=origin
+    )
     return sample, created
 
 
 def keep_to_learn_from(project: Project, picture: Picture, *, by: User | None) -> Sample:
-    """Store a picture that is to be learned from: retention lets it alone, also where users sent it before."""
+    """Store a picture that is to be learned from: retention lets it alone, also where users sent it
+    before.
+    """
     sample, created = keep(project, picture, by=by, origin=Sample.Origin.IMPORT)
     if not created:
-        Sample.objects.filter(pk=sample.pk, origin=Sample.Origin.UPLOAD).update(origin=Sample.Origin.IMPORT)
-        if not Sample.objects.with_picture().filter(pk=sample.pk).exists():  # let go a moment before that
+        Sample.objects.filter(pk=sample.pk, origin=Sample.Origin.UPLOAD).update(
+            origin=Sample.Origin.IMPORT
+        )
+        if (
+            not Sample.objects.with_picture().filter(pk=sample.pk).exists()
+        ):  # let go a moment before that
             sample, _created = keep(project, picture, by=by, origin=Sample.Origin.IMPORT)
     return sample
 
@@ -92,11 +105,19 @@ def keep_and(
     by: User | None,
     origin: str = Sample.Origin.UPLOAD,
 ) -> tuple[Sample, bool, T]:
-    """Store a picture as `keep` does, write something about its sample in the same transaction, and return that too."""
+    """Store a picture as `keep` does, write something about its sample in the same transaction, and
+    return that too.
+    """
     sample = _known.first(project.pk, picture.sha256)
     if sample is not None and sample.has_picture:
         return sample, False, write(sample)
-    fresh = Sample(project=project, sha256=picture.sha256, uploaded_by=by, origin=origin, capture=dict(picture.capture))
+    fresh = Sample(
+        project=project,
+        sha256=picture.sha256,
+        uploaded_by=by,
+        origin=origin,
+        capture=dict(picture.capture),
+    )
     _describe(fresh, picture, file_name=_store(project, picture, fresh))
     try:
         with transaction.atomic():
@@ -114,10 +135,12 @@ def keep_and(
 
 
 def load_picture(sample: Sample, *, least_side: int | None = None) -> Picture:
-    """Return the stored picture of a sample, for a predictor that needs so many pixels of its shorter side.
+    """Return the stored picture of a sample, for a predictor that needs so many pixels of its
+    shorter side.
 
     Raises:
-        FileNotFoundError: it was let go, is not there, or is damaged: waiting for it would not help.
+        FileNotFoundError: it was let go, is not there, or is damaged: waiting for it would not
+            help.
         Unavailable: the storage does not answer.
     """
     if not sample.has_picture:
@@ -127,17 +150,23 @@ def load_picture(sample: Sample, *, least_side: int | None = None) -> Picture:
     except FileNotFoundError:
         raise
     except Exception as error:  # every storage raises its SDK's own errors
-        raise Unavailable(_("The store of pictures does not answer. Please try again in a moment.")) from error
+        raise Unavailable(
+            _("The store of pictures does not answer. Please try again in a moment.")
+        ) from error
     try:
         image = images.decode_stored(data, least_side=least_side)
     except OSError as error:
         logger.error("The stored picture %s is damaged: %s", sample.file_name, error)
         raise FileNotFoundError(sample.file_name) from error
-    return Picture(image, data, sample.media_type, sample.sha256, full_size=(sample.width, sample.height))
+    return Picture(
+        image, data, sample.media_type, sample.sha256, full_size=(sample.width, sample.height)
+    )
 
 
 def display_name(name: str) -> str:
-    """Return a user's file name as it may be shown: no folders, no characters that are invisible or turn the text."""
+    """Return a user's file name as it may be shown: no folders, no characters that are invisible or
+    turn the text.
+    """
     base = unicodedata.normalize("NFC", name).replace("\\", "/").rsplit("/", 1)[-1]
     visible = "".join(character for character in base if unicodedata.category(character)[0] != "C")
     name = " ".join(visible.split())
@@ -156,12 +185,19 @@ def _store(project: Project, picture: Picture, sample: Sample) -> str:
         return storages[Sample.Location.UPLOADS].save(name, ContentFile(picture.data))
     except OSError as error:
         logger.exception("A picture could not be stored")
-        message = _("The picture could not be stored just now, so nothing was kept of it. Try again in a minute.")
+        message = _(
+            "The picture could not be stored just now, so nothing was kept of it. Try again in a "
+            "minute."
+        )
         raise Unavailable(message, retry_after_seconds=60) from error
 
 
 def _describe(sample: Sample, picture: Picture, *, file_name: str) -> None:
-    sample.location, sample.file_name, sample.media_type = Sample.Location.UPLOADS, file_name, picture.media_type
+    sample.location, sample.file_name, sample.media_type = (
+        Sample.Location.UPLOADS,
+        file_name,
+        picture.media_type,
+    )
     sample.width, sample.height = picture.size
     sample.size_bytes = len(picture.data)
 

@@ -16,7 +16,11 @@ class DecisionAdmin(admin.ModelAdmin):
     show_full_result_count = False
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Decision]:
-        return super().get_queryset(request).select_related("prediction__model_version", "prediction__sample")
+        return (
+            super()
+            .get_queryset(request)
+            .select_related("prediction__model_version", "prediction__sample")
+        )
 
     def has_add_permission(self, request: HttpRequest) -> bool:
         return False

@@ -8,7 +8,8 @@ from predictions.models import Category, Feedback, Prediction, Project, Sample
 from review import queue
 from review.models import Decision
 
-KEYS = "1234567890abefhijlmopqrvwxyz"  # what is left of the keyboard, see static/js/review.js for the other letters
+# what is left of the keyboard, see static/js/review.js for the other letters
+KEYS = "1234567890abefhijlmopqrvwxyz"
 MAX_BUTTONS = 60  # a project with more categories is served by typing the name
 
 
@@ -66,15 +67,20 @@ def build_card(sample: Sample) -> ReviewCard:
 
 
 def _choices(known: Sequence[Category], suggested: Category | None) -> list[CategoryButton]:
-    """Return a button for each category; of very many for the first ones, and for the suggested one in any case."""
+    """Return a button for each category; of very many for the first ones, and for the suggested one
+    in any case.
+    """
     shown = [*known[:MAX_BUTTONS], *(each for each in known[MAX_BUTTONS:] if each == suggested)]
     return [
-        CategoryButton(category, KEYS[place : place + 1], category == suggested) for place, category in enumerate(shown)
+        CategoryButton(category, KEYS[place : place + 1], category == suggested)
+        for place, category in enumerate(shown)
     ]
 
 
 def _suggested(project: Project, doubt: Feedback | None) -> Category | None:
-    """Return the category that the uploader chose, or whose name they typed before there was such a category."""
+    """Return the category that the uploader chose, or whose name they typed before there was such a
+    category.
+    """
     if doubt and doubt.suggestion:
         return categories.find_category(project, doubt.suggestion)
     return doubt.category if doubt else None

@@ -16,7 +16,13 @@ def check_review_settings(**kwargs: Any) -> list[CheckMessage]:
     if settings.REVIEW_RECENT < 1:
         wrong.append(("REVIEW_RECENT", "a number of answers, at least 1", "review.E003"))
     if settings.REVIEW_LEASE_SECONDS < 30:
-        wrong.append(("REVIEW_LEASE_SECONDS", "at least 30: a picture must be looked at first", "review.E004"))
+        wrong.append(
+            (
+                "REVIEW_LEASE_SECONDS",
+                "at least 30: a picture must be looked at first",
+                "review.E004",
+            )
+        )
     return [
         Error(f"{name} is {getattr(settings, name)!r}.", hint=f"Set it to {expected}.", id=error_id)
         for name, expected, error_id in wrong

@@ -17,7 +17,11 @@ class Page:
 
 
 def decision_page(
-    *, project: Project | None = None, outcome: str = "", reviewer: User | None = None, before: int | None = None
+    *,
+    project: Project | None = None,
+    outcome: str = "",
+    reviewer: User | None = None,
+    before: int | None = None,
 ) -> Page:
     """Return one page of rulings, of anybody or of one reviewer."""
     decisions = Decision.objects.order_by("-pk")
@@ -29,6 +33,8 @@ def decision_page(
         decisions = decisions.filter(reviewer=reviewer)
     if before:
         decisions = decisions.filter(pk__lt=before)
-    decisions = decisions.select_related("sample__project", "category", "reviewer", "prediction__top")
+    decisions = decisions.select_related(
+        "sample__project", "category", "reviewer", "prediction__top"
+    )
     found = list(decisions.defer("sample__capture", "prediction__scores")[: PAGE + 1])
     return Page(found[:PAGE], found[PAGE - 1].pk if len(found) > PAGE else None)

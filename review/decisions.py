@@ -1,7 +1,9 @@
-"""What reviewers rule: label, confirm the model, discard, undo. Every ruling is one more row with who, when and why.
+"""What reviewers rule: label, confirm the model, discard, undo. Every ruling is one more row with
+who, when and why.
 
-A ruling is made under a lease (see `review.leases`), or on a sample that nobody else has ruled on or holds; anything
-else is a Conflict, so that no ruling is overwritten by somebody who has not seen it.
+A ruling is made under a lease (see `review.leases`), or on a sample that nobody else has ruled on
+or holds; anything else is a Conflict, so that no ruling is overwritten by somebody who has not seen
+it.
 """
 
 from collections.abc import Iterable, Sequence
@@ -35,23 +37,36 @@ class NothingToUndo(Conflict):
 
 def latest_decision(sample: Sample) -> Decision | None:
     """Return the ruling that holds for a sample (it may be REOPENED), or None."""
-    return Decision.objects.filter(sample=sample).select_related("category", "reviewer").order_by("-id").first()
+    return (
+        Decision.objects.filter(sample=sample)
+        .select_related("category", "reviewer")
+        .order_by("-id")
+        .first()
+    )
 
 
 def latest_decisions(samples: Iterable[Sample]) -> dict[int, Decision]:
-    """Return the ruling that holds for each of these samples, by the sample's id: one query for a whole list.
+    """Return the ruling that holds for each of these samples, by the sample's id: one query for a
+    whole list.
 
     Pages use `{% look_up_outcomes %}`, which asks this for a list.
     """
     ids = [sample.pk for sample in samples]
     return {
         decision.sample_id: decision
-        for decision in Decision.objects.filter(sample__in=ids).select_related("category").order_by("id")
+        for decision in Decision.objects.filter(sample__in=ids)
+        .select_related("category")
+        .order_by("id")
     }
 
 
 def label_sample(
-    sample: Sample, category: Category, *, by: User, reason: str = "", prediction: Prediction | None = None
+    sample: Sample,
+    category: Category,
+    *,
+    by: User,
+    reason: str = "",
+    prediction: Prediction | None = None,
 ) -> Decision:
     """Rule that the sample shows `category`.
 
@@ -60,18 +75,23 @@ def label_sample(
         Conflict: if somebody else has ruled on the sample, or is looking at it.
     """
     if category.project_id != sample.project_id:
-        raise InvalidInput(_("This category belongs to another project. Choose one of this sample's project."))
-    return _append(sample, Decision.Outcome.LABELLED, category, by=by, reason=reason, prediction=prediction)
+        raise InvalidInput(
+            _("This category belongs to another project. Choose one of this sample's project.")
+        )
+    return _append(
+        sample, Decision.Outcome.LABELLED, category, by=by, reason=reason, prediction=prediction
+    )
 
 
 @durable_transaction()
 def label_by_name(
     sample: Sample, name: str, *, by: User, reason: str = "", prediction: Prediction | None = None
 ) -> Decision:
-    """Rule that the sample shows the category of this name; a new name becomes a category of the project.
+    """Rule that the sample shows the category of this name; a new name becomes a category of the
+    project.
 
-    A reviewer who sees the first pizza must be able to say so. It teaches no model yet: a category is learned only from
-    its fifth picture on, and a maintainer decides when to train.
+    A reviewer who sees the first pizza must be able to say so. It teaches no model yet: a category
+    is learned only from its fifth picture on, and a maintainer decides when to train.
 
     Raises:
         InvalidInput: if the name is no good.
@@ -81,7 +101,9 @@ def label_by_name(
     return label_sample(sample, category, by=by, reason=reason, prediction=prediction)
 
 
-def confirm_prediction(sample: Sample, *, by: User, reason: str = "", prediction: Prediction | None = None) -> Decision:
+def confirm_prediction(
+    sample: Sample, *, by: User, reason: str = "", prediction: Prediction | None = None
+) -> Decision:
     """Rule that the model was right: the sample shows the category it found most probable.
 
     Raises:
@@ -92,23 +114,35 @@ def confirm_prediction(sample: Sample, *, by: User, reason: str = "", prediction
         raise Conflict(_("No model has seen this sample. Choose a category instead."))
     if prediction.top is None:
         raise Conflict(_("The category that the model named no longer exists. Choose another one."))
-    return _append(sample, Decision.Outcome.CONFIRMED, prediction.top, by=by, reason=reason, prediction=prediction)
+    return _append(
+        sample,
+        Decision.Outcome.CONFIRMED,
+        prediction.top,
+        by=by,
+        reason=reason,
+        prediction=prediction,
+    )
 
 
-def discard_sample(sample: Sample, *, by: User, reason: str = "", prediction: Prediction | None = None) -> Decision:
+def discard_sample(
+    sample: Sample, *, by: User, reason: str = "", prediction: Prediction | None = None
+) -> Decision:
     """Rule that the sample is of no use for training. Raises Conflict as `label`."""
-    return _append(sample, Decision.Outcome.DISCARDED, None, by=by, reason=reason, prediction=prediction)
+    return _append(
+        sample, Decision.Outcome.DISCARDED, None, by=by, reason=reason, prediction=prediction
+    )
 
 
 @durable_transaction()
 def undo_latest(reviewer: User, *, ruling: int | None = None) -> Decision:
     """Take back this reviewer's newest ruling that still holds, and lease its sample to them again.
 
-    Asked again, it takes back the one before. Imported labels are left alone: they were no ruling on a picture seen.
+    Asked again, it takes back the one before. Imported labels are left alone: they were no ruling
+    on a picture seen.
 
     Args:
-        ruling: the key of the ruling that is meant, as the page showed it. Meant a second time, because the first
-            answer was lost, it is taken back once.
+        ruling: the key of the ruling that is meant, as the page showed it. Meant a second time,
+            because the first answer was lost, it is taken back once.
 
     Returns:
         The new row, REOPENED.
@@ -128,15 +162,25 @@ def undo_latest(reviewer: User, *, ruling: int | None = None) -> Decision:
     else:
         raise NothingToUndo(_("There is nothing of yours left to undo."))
     if not leases.acquire(sample, reviewer):
-        raise Conflict(_("Another reviewer is looking at the sample you decided last. Try again in a few minutes."))
+        raise Conflict(
+            _(
+                "Another reviewer is looking at the sample you decided last. Try again in a few "
+                "minutes."
+            )
+        )
     low_water_mark.lower_marks_for(sample)
     return Decision.objects.create(
-        sample=sample, prediction=decision.prediction, outcome=Decision.Outcome.REOPENED, reviewer=reviewer
+        sample=sample,
+        prediction=decision.prediction,
+        outcome=Decision.Outcome.REOPENED,
+        reviewer=reviewer,
     )
 
 
 def undoable(reviewer: User) -> Decision | None:
-    """Return what `undo` would take back: this reviewer's newest ruling that still holds, or None."""
+    """Return what `undo` would take back: this reviewer's newest ruling that still holds, or
+    None.
+    """
     lately = _own_rulings(reviewer).order_by("-id").values("pk")[:MAX_UNDO_LOOKBACK]
     newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
     return Decision.objects.filter(~Exists(newer), pk__in=lately).order_by("-id").first()
@@ -147,19 +191,27 @@ def reopen(sample: Sample, *, by: User | None, reason: str = "") -> Decision:
     """Take the ruling that holds back, whoever made it: its tag was removed."""
     low_water_mark.lower_marks_for(sample)
     return Decision.objects.create(
-        sample=sample, outcome=Decision.Outcome.REOPENED, reviewer=by, reason=normalize_reason(reason)
+        sample=sample,
+        outcome=Decision.Outcome.REOPENED,
+        reviewer=by,
+        reason=normalize_reason(reason),
     )
 
 
 @durable_transaction()
 def withdraw(sample: Sample, *, by: User, reason: str) -> Decision | None:
-    """Rule that an image which was deleted is of no use, where a ruling says otherwise; return the new row or None."""
+    """Rule that an image which was deleted is of no use, where a ruling says otherwise; return the
+    new row or None.
+    """
     Sample.objects.select_for_update().get(pk=sample.pk)
     before = latest_decision(sample)
     if before is None or before.outcome == Decision.Outcome.DISCARDED:
         return None
     return Decision.objects.create(
-        sample=sample, outcome=Decision.Outcome.DISCARDED, reviewer=by, reason=normalize_reason(reason)
+        sample=sample,
+        outcome=Decision.Outcome.DISCARDED,
+        reviewer=by,
+        reason=normalize_reason(reason),
     )
 
 
@@ -175,7 +227,10 @@ def label_many(
     decisions = []
     for sample, category in pairs:
         if {sample.project_id, category.project_id} != {project.pk}:
-            raise InvalidInput(_("A sample or category belongs to another project than %(name)s.") % {"name": project})
+            raise InvalidInput(
+                _("A sample or category belongs to another project than %(name)s.")
+                % {"name": project}
+            )
         decisions.append(
             Decision(
                 sample=sample,
@@ -190,7 +245,11 @@ def label_many(
 
 @durable_transaction()
 def label_many_multilabel(
-    project: Project, rulings: Iterable[tuple[Sample, Sequence[Category]]], *, by: User | None, reason: str
+    project: Project,
+    rulings: Iterable[tuple[Sample, Sequence[Category]]],
+    *,
+    by: User | None,
+    reason: str,
 ) -> list[Decision]:
     """Label imported samples with all the categories that they show, at least one each.
 
@@ -199,10 +258,16 @@ def label_many_multilabel(
     """
     wanted = [(sample, list(dict.fromkeys(shown))) for sample, shown in rulings]
     if not project.multilabel and any(len(shown) > 1 for _sample, shown in wanted):
-        raise InvalidInput(_("The categories of this project exclude each other. Name one for each picture."))
+        raise InvalidInput(
+            _("The categories of this project exclude each other. Name one for each picture.")
+        )
     if any(one.project_id != project.pk for _sample, shown in wanted for one in shown):
-        raise InvalidInput(_("A sample or category belongs to another project than %(name)s.") % {"name": project})
-    made = label_many(project, [(sample, shown[0]) for sample, shown in wanted], by=by, reason=reason)
+        raise InvalidInput(
+            _("A sample or category belongs to another project than %(name)s.") % {"name": project}
+        )
+    made = label_many(
+        project, [(sample, shown[0]) for sample, shown in wanted], by=by, reason=reason
+    )
     AdditionalCategory.objects.bulk_create(
         AdditionalCategory(decision=decision, category=category)
         for decision, (_sample, shown) in zip(made, wanted, strict=True)
@@ -225,9 +290,11 @@ def _append(
     reason: str,
     prediction: Prediction | None,
 ) -> Decision:
-    """Write one ruling down and give the lease back. The sample's row is locked, so rulings come one after another.
+    """Write one ruling down and give the lease back. The sample's row is locked, so rulings come
+    one after another.
 
-    One that was sent again, because the answer to it was lost, is the row that it made the first time.
+    One that was sent again, because the answer to it was lost, is the row that it made the first
+    time.
     """
     Sample.objects.select_for_update().get(pk=sample.pk)
     decision = Decision(
@@ -266,9 +333,15 @@ def _own_rulings(reviewer: User) -> QuerySet[Decision]:
 def _undone(decision: Decision, reviewer: User) -> Decision | None:
     """Return the row by which this reviewer took the ruling back, if nobody has ruled since."""
     after = latest_decision(decision.sample)
-    if after is None or after.outcome != Decision.Outcome.REOPENED or after.reviewer_id != reviewer.pk:
+    if (
+        after is None
+        or after.outcome != Decision.Outcome.REOPENED
+        or after.reviewer_id != reviewer.pk
+    ):
         return None
-    between = Decision.objects.filter(sample=decision.sample_id, pk__gt=decision.pk, pk__lt=after.pk)
+    between = Decision.objects.filter(
+        sample=decision.sample_id, pk__gt=decision.pk, pk__lt=after.pk
+    )
     return None if between.exists() else after
 
 
@@ -276,7 +349,10 @@ def _refuse_if_taken(sample: Sample, by: User) -> None:
     before = latest_decision(sample)
     if before and before.outcome != Decision.Outcome.REOPENED and before.reviewer_id != by.pk:
         raise AlreadyDecided(
-            _("Somebody else has decided this sample in the meantime. Your decision was not kept. Take the next one.")
+            _(
+                "Somebody else has decided this sample in the meantime. Your decision was not "
+                "kept. Take the next one."
+            )
         )
     if leases.is_held_by_another(sample, by):
         raise Conflict(_("Another reviewer is looking at this sample now. Take the next one."))

@@ -30,8 +30,14 @@ class _Choices(forms.Form):
     def cleaned_or_refuse(self) -> dict[str, Any]:
         """Return the values. Raises InvalidInput when one is none of the choices."""
         if not self.is_valid():
-            fields = {name: [str(message) for message in messages] for name, messages in self.errors.items()}
-            raise InvalidInput(_("One of the filters is none of the choices. Open the page without it."), fields=fields)
+            fields = {
+                name: [str(message) for message in messages]
+                for name, messages in self.errors.items()
+            }
+            raise InvalidInput(
+                _("One of the filters is none of the choices. Open the page without it."),
+                fields=fields,
+            )
         return self.cleaned_data
 
 
@@ -39,7 +45,10 @@ class QueueFilterForm(_Choices):
     """Which samples a reviewer wants to see."""
 
     project = forms.ModelChoiceField(
-        Project.objects.all(), to_field_name="slug", label=_("Project"), empty_label=_("All projects")
+        Project.objects.all(),
+        to_field_name="slug",
+        label=_("Project"),
+        empty_label=_("All projects"),
     )
     reason = forms.ChoiceField(choices=[("", _("Any reason")), *Reason.choices], label=_("Reason"))
     version = forms.ModelChoiceField(
@@ -47,7 +56,9 @@ class QueueFilterForm(_Choices):
     )
     predicted = forms.ChoiceField(label=_("The model said"))
     suggested = forms.CharField(
-        label=_("The user said"), max_length=100, widget=forms.TextInput(attrs={"list": "known-categories"})
+        label=_("The user said"),
+        max_length=100,
+        widget=forms.TextInput(attrs={"list": "known-categories"}),
     )
 
     def __init__(self, data: QueryDict) -> None:
@@ -55,12 +66,19 @@ class QueueFilterForm(_Choices):
         slug = self.data.get("project", "")
         versions, categories = ModelVersion.objects.all(), Category.objects.all()
         if slug:
-            versions, categories = versions.filter(project__slug=slug), categories.filter(project__slug=slug)
+            versions, categories = (
+                versions.filter(project__slug=slug),
+                categories.filter(project__slug=slug),
+            )
         newest = list(versions.order_by("-pk").values_list("pk", flat=True)[:NEWEST_VERSIONS])
         self.fields["version"].queryset = (  # type: ignore[attr-defined]
-            ModelVersion.objects.filter(pk__in=newest).select_related("project").defer("manifest", "class_names")
+            ModelVersion.objects.filter(pk__in=newest)
+            .select_related("project")
+            .defer("manifest", "class_names")
         )
-        self.category_names = list(categories.order_by("name").values_list("name", flat=True).distinct())
+        self.category_names = list(
+            categories.order_by("name").values_list("name", flat=True).distinct()
+        )
         self.fields["predicted"].choices = [  # type: ignore[attr-defined]
             ("", _("Any category")),
             *((name, name) for name in self.category_names),
@@ -83,8 +101,15 @@ class HistoryFilterForm(_Choices):
     """Which rulings to list, and from where on."""
 
     project = forms.ModelChoiceField(
-        Project.objects.all(), to_field_name="slug", label=_("Project"), empty_label=_("All projects")
+        Project.objects.all(),
+        to_field_name="slug",
+        label=_("Project"),
+        empty_label=_("All projects"),
     )
-    outcome = forms.ChoiceField(choices=[("", _("Any ruling")), *Decision.Outcome.choices], label=_("Ruling"))
-    whose = forms.ChoiceField(choices=[("", _("Everybody's")), ("mine", _("Only mine"))], label=_("Whose"))
+    outcome = forms.ChoiceField(
+        choices=[("", _("Any ruling")), *Decision.Outcome.choices], label=_("Ruling")
+    )
+    whose = forms.ChoiceField(
+        choices=[("", _("Everybody's")), ("mine", _("Only mine"))], label=_("Whose")
+    )
     before = forms.IntegerField(min_value=1, max_value=MAX_KEY, widget=forms.HiddenInput)

@@ -1,9 +1,11 @@
-"""What counts as true, and nothing else does: the newest ruling of a sample, if it names a category.
+"""What counts as true, and nothing else does: the newest ruling of a sample, if it names a
+category.
 
-Where categories do not exclude each other, a ruling may name several, and all of them are true. What it does not name
-is not there.
+Where categories do not exclude each other, a ruling may name several, and all of them are true.
+What it does not name is not there.
 
-A user's OK alone is no truth: a model must not confirm itself. A NOK is none either: it says what a picture is not.
+A user's OK alone is no truth: a model must not confirm itself. A NOK is none either: it says what a
+picture is not.
 """
 
 from collections import defaultdict
@@ -17,7 +19,9 @@ LABELLING_OUTCOMES = (Decision.Outcome.LABELLED, Decision.Outcome.CONFIRMED)
 
 
 def labelled_samples(project: Project) -> QuerySet[Sample]:
-    """Return the samples of a project whose true category is known, each once, annotated with `true_category_id`."""
+    """Return the samples of a project whose true category is known, each once, annotated with
+    `true_category_id`.
+    """
     newer = Decision.objects.filter(sample=OuterRef("pk"), pk__gt=OuterRef("decisions__pk"))
     # One call of filter(): conditions in two would be about two different rulings of the sample
     return Sample.objects.filter(
@@ -26,23 +30,35 @@ def labelled_samples(project: Project) -> QuerySet[Sample]:
 
 
 def additional_categories(project: Project) -> dict[int, list[int]]:
-    """Return the additional categories that hold, by sample; of samples with one category nothing."""
+    """Return the additional categories that hold, by sample; of samples with one category
+    nothing.
+    """
     found: dict[int, list[int]] = defaultdict(list)
     if project.multilabel:
-        rows = _holding(project).order_by("category__name").values_list("decision__sample_id", "category_id")
+        rows = (
+            _holding(project)
+            .order_by("category__name")
+            .values_list("decision__sample_id", "category_id")
+        )
         for sample, category in rows:
             found[sample].append(category)
     return dict(found)
 
 
 def samples_showing(category: Category) -> QuerySet[Sample]:
-    """Return the samples that are known to show a category, perhaps among others; annotated as `labelled` does."""
+    """Return the samples that are known to show a category, perhaps among others; annotated as
+    `labelled` does.
+    """
     also = _holding(category.project).filter(category=category).values("decision__sample_id")
     is_it = Q(true_category_id=category.pk)
-    return labelled_samples(category.project).filter(is_it | Q(pk__in=also) if category.project.multilabel else is_it)
+    return labelled_samples(category.project).filter(
+        is_it | Q(pk__in=also) if category.project.multilabel else is_it
+    )
 
 
 def _holding(project: Project) -> QuerySet[AdditionalCategory]:
     """Return the additional categories of those rulings that no newer one has replaced."""
-    newer = Decision.objects.filter(sample=OuterRef("decision__sample"), pk__gt=OuterRef("decision"))
+    newer = Decision.objects.filter(
+        sample=OuterRef("decision__sample"), pk__gt=OuterRef("decision")
+    )
     return AdditionalCategory.objects.filter(~Exists(newer), decision__sample__project=project)

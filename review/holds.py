@@ -1,4 +1,6 @@
-"""What this room asks of the pictures below: kept as long as somebody rules, or has ruled, about them."""
+"""What this room asks of the pictures below: kept as long as somebody rules, or has ruled, about
+them.
+"""
 
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
@@ -11,7 +13,9 @@ from review.models import Decision, Lease
 def has_decision_in_force() -> Exists:
     """A ruling holds: the newest one, unless it was undone."""
     newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
-    rulings = Decision.objects.filter(sample=OuterRef("pk")).exclude(outcome=Decision.Outcome.REOPENED)
+    rulings = Decision.objects.filter(sample=OuterRef("pk")).exclude(
+        outcome=Decision.Outcome.REOPENED
+    )
     return Exists(rulings.filter(~Exists(newer)))
 
 

@@ -1,8 +1,10 @@
-"""Who is looking at what: a lease of a few minutes, so that two reviewers never get the same sample.
+"""Who is looking at what: a lease of a few minutes, so that two reviewers never get the same
+sample.
 
-One row per sample, held true by the database: a lease is taken by an INSERT that the unique sample refuses to a second
-reviewer, or by an UPDATE that also filters on the old lease having run out. Both are safe on SQLite and on PostgreSQL
-without a lock that outlives the statement. A reviewer holds one at a time; the page renews it while it is shown.
+One row per sample, held true by the database: a lease is taken by an INSERT that the unique sample
+refuses to a second reviewer, or by an UPDATE that also filters on the old lease having run out.
+Both are safe on SQLite and on PostgreSQL without a lock that outlives the statement. A reviewer
+holds one at a time; the page renews it while it is shown.
 """
 
 from datetime import timedelta
@@ -38,7 +40,11 @@ def is_held_by(sample: Sample, reviewer: User) -> bool:
 
 
 def is_held_by_another(sample: Sample, reviewer: User) -> bool:
-    return Lease.objects.filter(sample=sample, until__gt=timezone.now()).exclude(reviewer=reviewer).exists()
+    return (
+        Lease.objects.filter(sample=sample, until__gt=timezone.now())
+        .exclude(reviewer=reviewer)
+        .exists()
+    )
 
 
 def release(sample: Sample, reviewer: User) -> None:

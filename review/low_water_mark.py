@@ -1,9 +1,10 @@
-"""Where the search for old NOKs may begin: below the horizon of a verdict everything is decided or has no picture.
+"""Where the search for old NOKs may begin: below the horizon of a verdict everything is decided or
+has no picture.
 
-It is no queue and no counter, only a hint: a lower value is always right and merely slower. It is looked for afresh
-from time to time, which also heals what no room tells us (a user who turns an old OK into a NOK waits that long), and
-lowered in the transaction that takes a ruling back. Verdicts of the last minutes stay above it, as a transaction that
-began before the look may commit after it.
+It is no queue and no counter, only a hint: a lower value is always right and merely slower. It is
+looked for afresh from time to time, which also heals what no room tells us (a user who turns an old
+OK into a NOK waits that long), and lowered in the transaction that takes a ruling back. Verdicts of
+the last minutes stay above it, as a transaction that began before the look may commit after it.
 """
 
 from datetime import timedelta
@@ -20,14 +21,19 @@ LOOK_AGAIN_AFTER = timedelta(minutes=1)
 
 def get_mark(verdict: str) -> int:
     """Return the id of the feedback up to which nothing waits."""
-    return LowWaterMark.objects.filter(verdict=verdict).values_list("feedback_id", flat=True).first() or 0
+    return (
+        LowWaterMark.objects.filter(verdict=verdict).values_list("feedback_id", flat=True).first()
+        or 0
+    )
 
 
 def advance_mark(verdict: str, still_open: Q) -> None:
     """Find the horizon of a verdict anew; `still_open` says which predictions' samples wait."""
     waiting = Prediction.objects.filter(still_open, feedback__verdict=verdict)
     oldest = waiting.order_by("feedback__pk").values_list("feedback__pk", flat=True).first()
-    settled = Feedback.objects.filter(verdict=verdict, created_at__lt=timezone.now() - SETTLES_AFTER)
+    settled = Feedback.objects.filter(
+        verdict=verdict, created_at__lt=timezone.now() - SETTLES_AFTER
+    )
     newest = settled.order_by("-pk").values_list("pk", flat=True).first() or 0
     reached = newest if oldest is None else min(oldest - 1, newest)
     LowWaterMark.objects.update_or_create(
@@ -36,10 +42,14 @@ def advance_mark(verdict: str, still_open: Q) -> None:
 
 
 def is_stale(verdict: str) -> bool:
-    return not LowWaterMark.objects.filter(verdict=verdict, looked_at__gt=timezone.now() - LOOK_AGAIN_AFTER).exists()
+    return not LowWaterMark.objects.filter(
+        verdict=verdict, looked_at__gt=timezone.now() - LOOK_AGAIN_AFTER
+    ).exists()
 
 
 def lower_marks_for(sample: Sample) -> None:
     """Make a sample's verdicts count again. Call it in the transaction that reopens the sample."""
-    for pk, verdict in Feedback.objects.filter(prediction__sample=sample).values_list("pk", "verdict"):
+    for pk, verdict in Feedback.objects.filter(prediction__sample=sample).values_list(
+        "pk", "verdict"
+    ):
         LowWaterMark.objects.filter(verdict=verdict, feedback_id__gte=pk).update(feedback_id=pk - 1)

@@ -22,11 +22,17 @@ class Decision(models.Model):
 
     sample = models.ForeignKey(Sample, models.CASCADE, related_name="decisions")
     prediction = models.ForeignKey(
-        Prediction, models.SET_NULL, null=True, related_name="decisions", help_text="What the reviewer was shown."
+        Prediction,
+        models.SET_NULL,
+        null=True,
+        related_name="decisions",
+        help_text="What the reviewer was shown.",
     )
     outcome = models.CharField(max_length=10, choices=Outcome)
     category = models.ForeignKey(Category, models.PROTECT, null=True, related_name="decisions")
-    reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="decisions")
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="decisions"
+    )
     reason = models.CharField(_("reason"), max_length=300, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
@@ -48,14 +54,18 @@ class Decision(models.Model):
 
 
 class AdditionalCategory(models.Model):
-    """One more category that a ruling names, in a project whose categories do not exclude each other."""
+    """One more category that a ruling names, in a project whose categories do not exclude each
+    other.
+    """
 
     decision = models.ForeignKey(Decision, models.CASCADE, related_name="additional_categories")
     category = models.ForeignKey(Category, models.PROTECT, related_name="+")
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["decision", "category"], name="further_category_once_per_decision")
+            models.UniqueConstraint(
+                fields=["decision", "category"], name="further_category_once_per_decision"
+            )
         ]
         db_table = "review_furthercategory"  # the name it was made with
 
@@ -83,7 +93,9 @@ class Skip(models.Model):
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["sample", "reviewer"], name="one_skip_per_sample_and_reviewer")
+            models.UniqueConstraint(
+                fields=["sample", "reviewer"], name="one_skip_per_sample_and_reviewer"
+            )
         ]
 
     def __str__(self) -> str:

@@ -1,15 +1,17 @@
 """Which samples need a human, and why: a question asked of the facts, never a stored list.
 
-A sample waits when it has a picture, no ruling that holds, and at least one reason. Reasons in falling urgency: a user
-said NOK; a user was not sure; the picture is like nothing that the model has learned; the model abstained otherwise; it
-answered with little confidence; the audit drew it. People who asked are served in turn, the oldest first, so that
-nobody waits for ever. Of what nobody asked for the newest comes first: what people send today is what the next model
-must know.
+A sample waits when it has a picture, no ruling that holds, and at least one reason. Reasons in
+falling urgency: a user said NOK; a user was not sure; the picture is like nothing that the model
+has learned; the model abstained otherwise; it answered with little confidence; the audit drew it.
+People who asked are served in turn, the oldest first, so that nobody waits for ever. Of what nobody
+asked for the newest comes first: what people send today is what the next model must know.
 
-Cost: `waiting` reads candidates along one index, a few hundred at first, and stops where one qualifies; the plans of
-these steps do not depend on the size of the tables. NOK and "not sure" never drop out, however old, but what was
-decided lies behind the horizon (see `review.low_water_mark`). The other reasons are sought among the newest `REVIEW_RECENT`
-answers only, so that neither a million confident answers nor those whose picture was let go long ago are ever read.
+Cost: `waiting` reads candidates along one index, a few hundred at first, and stops where one
+qualifies; the plans of these steps do not depend on the size of the tables. NOK and "not sure"
+never drop out, however old, but what was decided lies behind the horizon (see
+`review.low_water_mark`). The other reasons are sought among the newest `REVIEW_RECENT` answers
+only, so that neither a million confident answers nor those whose picture was let go long ago are
+ever read.
 """
 
 from collections.abc import Iterator
@@ -49,7 +51,9 @@ VERDICTS = {Reason.NOK: Feedback.Verdict.NOK, Reason.UNSURE: Feedback.Verdict.UN
 
 @dataclass(frozen=True)
 class QueueFilters:
-    """What a reviewer wants to see. Categories go by name: one that a user suggested may have no row yet."""
+    """What a reviewer wants to see. Categories go by name: one that a user suggested may have no
+    row yet.
+    """
 
     project: Project | None = None
     reason: str = ""
@@ -62,32 +66,44 @@ NO_FILTERS = QueueFilters()
 
 
 def awaiting_review(project: Project | None = None) -> QuerySet[Sample]:
-    """Return every sample that needs a human, annotated with its most urgent `reason`, the most urgent first.
+    """Return every sample that needs a human, annotated with its most urgent `reason`, the most
+    urgent first.
 
-    One query that reads every candidate. Whoever wants only the next few asks `waiting`, reason by reason.
+    One query that reads every candidate. Whoever wants only the next few asks `waiting`, reason by
+    reason.
     """
     filters = QueueFilters(project=project)
     answers = [_answers(reason, filters) for reason in Reason]
     arms = [each.filter(_open(filters)).values("sample") for each in answers]
-    by_urgency = [(reason, Q(pk__in=each.values("sample"))) for reason, each in zip(Reason, answers, strict=True)]
+    by_urgency = [
+        (reason, Q(pk__in=each.values("sample")))
+        for reason, each in zip(Reason, answers, strict=True)
+    ]
     return (
         Sample.objects.filter(pk__in=arms[0].union(*arms[1:]))
         .annotate(
             reason=Case(*(When(arm, then=Value(reason.value)) for reason, arm in by_urgency)),
-            urgency=Case(*(When(arm, then=Value(rank)) for rank, (_reason, arm) in enumerate(by_urgency))),
+            urgency=Case(
+                *(When(arm, then=Value(rank)) for rank, (_reason, arm) in enumerate(by_urgency))
+            ),
         )
         .order_by("urgency", "-pk")
     )
 
 
-def waiting_samples(reason: Reason, filters: QueueFilters = NO_FILTERS, reviewer: User | None = None) -> Iterator[int]:
-    """Yield the ids of the samples that wait for this reason, in the order they are given out, each once.
+def waiting_samples(
+    reason: Reason, filters: QueueFilters = NO_FILTERS, reviewer: User | None = None
+) -> Iterator[int]:
+    """Yield the ids of the samples that wait for this reason, in the order they are given out, each
+    once.
 
     With a reviewer: without those that others are looking at and those that the reviewer skipped.
     """
     condition, seen = _open(filters, reviewer), set()
     verdict = VERDICTS.get(reason)
-    for samples in _asked_for(verdict, condition) if verdict else [_found_doubtful(reason, filters, condition)]:
+    for samples in (
+        _asked_for(verdict, condition) if verdict else [_found_doubtful(reason, filters, condition)]
+    ):
         for sample in samples:
             if sample not in seen:
                 seen.add(sample)
@@ -95,7 +111,9 @@ def waiting_samples(reason: Reason, filters: QueueFilters = NO_FILTERS, reviewer
 
 
 def review_reason(sample: Sample, filters: QueueFilters = NO_FILTERS) -> Reason | None:
-    """Return the most urgent reason why this sample waits (and fits the filters), or None when it does not."""
+    """Return the most urgent reason why this sample waits (and fits the filters), or None when it
+    does not.
+    """
     for reason in wanted_reasons(filters):
         if _answers(reason, filters).filter(_open(filters), sample=sample).exists():
             return reason
@@ -107,10 +125,11 @@ def wanted_reasons(filters: QueueFilters) -> list[Reason]:
 
 
 def lease_next(reviewer: User, filters: QueueFilters = NO_FILTERS) -> Sample | None:
-    """Give the reviewer the next sample that nobody else has, leased to them; None when nothing waits.
+    """Give the reviewer the next sample that nobody else has, leased to them; None when nothing
+    waits.
 
-    What they hold already is given again while it waits and fits, so that a reload shows the same picture; otherwise
-    it is given back. The sample carries the `reason` why it waits.
+    What they hold already is given again while it waits and fits, so that a reload shows the same
+    picture; otherwise it is given back. The sample carries the `reason` why it waits.
     """
     for lease in Lease.objects.filter(reviewer=reviewer).select_related("sample__project"):
         reason = review_reason(lease.sample, filters)
@@ -128,8 +147,12 @@ def lease_next(reviewer: User, filters: QueueFilters = NO_FILTERS) -> Sample | N
     return None
 
 
-def upcoming_samples(reviewer: User, filters: QueueFilters = NO_FILTERS, *, limit: int = 100) -> list[int]:
-    """Return the ids of what waits for this reviewer, in order, `limit` at most: to count, and to fetch ahead."""
+def upcoming_samples(
+    reviewer: User, filters: QueueFilters = NO_FILTERS, *, limit: int = 100
+) -> list[int]:
+    """Return the ids of what waits for this reviewer, in order, `limit` at most: to count, and to
+    fetch ahead.
+    """
     found: dict[int, None] = {}
     for reason in wanted_reasons(filters):
         found.update(dict.fromkeys(islice(waiting_samples(reason, filters, reviewer), limit)))
@@ -144,13 +167,17 @@ def _with_reason(sample: Sample, reason: Reason) -> Sample:
 
 
 def _found_doubtful(reason: Reason, filters: QueueFilters, condition: Q) -> list[int]:
-    """Return the samples of recent answers that somebody should look at though nobody asked, the newest first."""
+    """Return the samples of recent answers that somebody should look at though nobody asked, the
+    newest first.
+    """
     answers = _answers(reason, filters).filter(condition)
     return list(answers.order_by("-pk").values_list("sample_id", flat=True)[:MAX_CANDIDATES])
 
 
 def _asked_for(verdict: str, condition: Q) -> Iterator[list[int]]:
-    """Yield what users asked to look at, the oldest first; a long way there is made shorter for the next time."""
+    """Yield what users asked to look at, the oldest first; a long way there is made shorter for the
+    next time.
+    """
     last = low_water_mark.get_mark(verdict)
     for step in SCAN_STEPS:
         facts = Feedback.objects.filter(verdict=verdict, pk__gt=last).order_by("pk")
@@ -171,7 +198,9 @@ def advance_marks() -> None:
 
 
 def _samples(answers: list[int], condition: Q) -> list[int]:
-    """Return the samples of those answers that fulfil the condition, in the order of the answers."""
+    """Return the samples of those answers that fulfil the condition, in the order of the
+    answers.
+    """
     fitting = Prediction.objects.filter(condition, pk__in=answers).values_list("pk", "sample_id")
     sample_of = dict(fitting)
     return [sample_of[answer] for answer in answers if answer in sample_of]
@@ -198,8 +227,14 @@ def _doubtful(reason: Reason) -> Q:
 
 def _recent(filters: QueueFilters) -> QuerySet[Prediction]:
     """Return the newest answers, of the project if one is asked for."""
-    answers = Prediction.objects.filter(project=filters.project) if filters.project else Prediction.objects.all()
-    just_too_old = answers.order_by("-pk").values_list("pk", flat=True)[settings.REVIEW_RECENT :].first()
+    answers = (
+        Prediction.objects.filter(project=filters.project)
+        if filters.project
+        else Prediction.objects.all()
+    )
+    just_too_old = (
+        answers.order_by("-pk").values_list("pk", flat=True)[settings.REVIEW_RECENT :].first()
+    )
     return answers.filter(pk__gt=just_too_old or 0)
 
 
@@ -211,9 +246,13 @@ def _drawn() -> Q:
 
 def _open(filters: QueueFilters, reviewer: User | None = None) -> Q:
     """What must hold of an answer, its feedback and its sample so that the sample is given out."""
-    newest = Decision.objects.filter(sample=OuterRef("sample")).order_by("-id").values("outcome")[:1]
+    newest = (
+        Decision.objects.filter(sample=OuterRef("sample")).order_by("-id").values("outcome")[:1]
+    )
     reopened = Value(Decision.Outcome.REOPENED.value)
-    asked = ~Q(sample__location=Sample.Location.NOWHERE) & Q(Exact(Coalesce(Subquery(newest), reopened), reopened))
+    asked = ~Q(sample__location=Sample.Location.NOWHERE) & Q(
+        Exact(Coalesce(Subquery(newest), reopened), reopened)
+    )
     if filters.project:
         asked &= Q(project=filters.project)
     if filters.version:
@@ -224,7 +263,9 @@ def _open(filters: QueueFilters, reviewer: User | None = None) -> Q:
         named = Q(category__name=filters.suggested) | Q(suggestion=filters.suggested)
         asked &= Q(Exists(Feedback.objects.filter(named, prediction=OuterRef("pk"))))
     if reviewer:
-        others = Lease.objects.filter(sample=OuterRef("sample"), until__gt=timezone.now()).exclude(reviewer=reviewer)
+        others = Lease.objects.filter(sample=OuterRef("sample"), until__gt=timezone.now()).exclude(
+            reviewer=reviewer
+        )
         skipped = Skip.objects.filter(sample=OuterRef("sample"), reviewer=reviewer)
         asked &= ~Q(Exists(others)) & ~Q(Exists(skipped))
     return asked

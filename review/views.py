@@ -1,4 +1,6 @@
-"""The review pages: one picture at a time, and every ruling answers with the next (as a page, or to htmx a part)."""
+"""The review pages: one picture at a time, and every ruling answers with the next (as a page, or to
+htmx a part).
+"""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,7 +32,9 @@ MAX_KEY = 18  # digits; what fits into a column of the database
 
 
 def for_reviewers(view: View) -> View:
-    return login_required(permission_required(roles.REVIEW, raise_exception=True)(never_cache(view)))
+    return login_required(
+        permission_required(roles.REVIEW, raise_exception=True)(never_cache(view))
+    )
 
 
 @for_reviewers
@@ -41,7 +45,9 @@ def queue_page(request: HttpRequest) -> HttpResponse:
     filters = form.filters()
     sample = queue.lease_next(authenticated_user(request), filters)
     return render(
-        request, "review/queue.html", {"form": form} | _card(request, sample, filters, filter_query(request.GET))
+        request,
+        "review/queue.html",
+        {"form": form} | _card(request, sample, filters, filter_query(request.GET)),
     )
 
 
@@ -58,7 +64,9 @@ def sample_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @for_reviewers
 @require_POST
 def decide(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Write a ruling down, and answer with the next sample (with the same one, when the ruling made no sense)."""
+    """Write a ruling down, and answer with the next sample (with the same one, when the ruling made
+    no sense).
+    """
     sample = _sample(uuid)
     try:
         sentence = _rule(request, sample, authenticated_user(request))
@@ -97,8 +105,12 @@ def unskip(request: HttpRequest) -> HttpResponse:
 @for_reviewers
 @require_POST
 def renew_lease(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Keep the lease while the page is shown: 204, or 409 when the sample is somebody else's by now."""
-    return HttpResponse(status=204 if leases.acquire(_sample(uuid), authenticated_user(request)) else 409)
+    """Keep the lease while the page is shown: 204, or 409 when the sample is somebody else's by
+    now.
+    """
+    return HttpResponse(
+        status=204 if leases.acquire(_sample(uuid), authenticated_user(request)) else 409
+    )
 
 
 @for_reviewers
@@ -168,7 +180,9 @@ def _rule(request: HttpRequest, sample: Sample, reviewer: User) -> str:
                 raise InvalidInput(_("This category no longer exists. Choose another one."))
             decision = decisions.label_sample(sample, category, **details)
         case "name":
-            decision = decisions.label_by_name(sample, what or request.POST.get("name", ""), **details)
+            decision = decisions.label_by_name(
+                sample, what or request.POST.get("name", ""), **details
+            )
         case _:
             raise InvalidInput(_("Choose a category, confirm, discard or skip."))
     return _("Labelled as %(category)s.") % {"category": decision.category}
@@ -187,7 +201,11 @@ def _ruling_meant(request: HttpRequest) -> int | None:
 
 
 def _go_on(
-    request: HttpRequest, sentence: str, *, error: DomainError | None = None, sample: Sample | None = None
+    request: HttpRequest,
+    sentence: str,
+    *,
+    error: DomainError | None = None,
+    sample: Sample | None = None,
 ) -> HttpResponse:
     """Say what happened and show a sample: this one, or the next."""
     query = filter_query(QueryDict(request.POST.get("filters", "")))
@@ -199,12 +217,16 @@ def _go_on(
     if sample is None:
         sample = queue.lease_next(authenticated_user(request), filters)
     context = _card(request, sample, filters, query) | {"sentence": sentence, "error": error}
-    response = render(request, "review/_answer.html", context, status=error.status if error else 200)
+    response = render(
+        request, "review/_answer.html", context, status=error.status if error else 200
+    )
     response["HX-Replace-Url"] = here
     return response
 
 
-def _card(request: HttpRequest, sample: Sample | None, filters: QueueFilters, query: str) -> dict[str, Any]:
+def _card(
+    request: HttpRequest, sample: Sample | None, filters: QueueFilters, query: str
+) -> dict[str, Any]:
     reviewer = authenticated_user(request)
     waiting = queue.upcoming_samples(reviewer, filters, limit=SHOWN_COUNT + 1)
     following = next((pk for pk in waiting if sample is None or pk != sample.pk), None)

@@ -1,7 +1,8 @@
 """Take the screenshots of README.md anew, of a demo that was just made and that nobody used yet.
 
     CLASSIFR_DATA_DIR=/tmp/shots CLASSIFR_DEMO_PASSWORD=at-least-ten PORT=8090 make run
-    CLASSIFR_DEMO_PASSWORD=at-least-ten .venv/bin/python -m scripts.screenshots http://127.0.0.1:8090
+    CLASSIFR_DEMO_PASSWORD=at-least-ten .venv/bin/python -m scripts.screenshots
+    http://127.0.0.1:8090
 
 The picture that is sent is painted, so that no photo needs a permission.
 """
@@ -26,11 +27,22 @@ def paint_pizza(size: int = 640) -> bytes:
     _disc(draw, size / 2, size / 2, size * 0.46, "#f4f1ea")
     _disc(draw, size / 2, size / 2, size * 0.40, "#c98b4a")
     _disc(draw, size / 2, size / 2, size * 0.36, "#b8301c")
-    toppings = [("#f6dfa0", 0.06, 26), ("#8f1d14", 0.045, 12), ("#2f6b2a", 0.03, 12), ("#1c1a19", 0.02, 10)]
+    toppings = [
+        ("#f6dfa0", 0.06, 26),
+        ("#8f1d14", 0.045, 12),
+        ("#2f6b2a", 0.03, 12),
+        ("#1c1a19", 0.02, 10),
+    ]
     for colour, radius, count in toppings:
         for _number in range(count):
             angle_x, angle_y = dice.uniform(-0.24, 0.24), dice.uniform(-0.24, 0.24)
-            _disc(draw, size * (0.5 + angle_x), size * (0.5 + angle_y), size * radius * dice.uniform(0.7, 1.2), colour)
+            _disc(
+                draw,
+                size * (0.5 + angle_x),
+                size * (0.5 + angle_y),
+                size * radius * dice.uniform(0.7, 1.2),
+                colour,
+            )
     out = io.BytesIO()
     image.filter(ImageFilter.GaussianBlur(1.2)).save(out, "JPEG", quality=90)
     return out.getvalue()
@@ -57,10 +69,14 @@ def take(page: Page, name: str) -> None:
 def main(address: str) -> None:
     FOLDER.mkdir(parents=True, exist_ok=True)
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium"))
+        browser = playwright.chromium.launch(
+            executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium")
+        )
         demo = log_in(browser, address, "demo")
         demo.goto("/projects/dishes/")
-        demo.set_input_files("#file", {"name": "dinner.jpg", "mimeType": "image/jpeg", "buffer": paint_pizza()})
+        demo.set_input_files(
+            "#file", {"name": "dinner.jpg", "mimeType": "image/jpeg", "buffer": paint_pizza()}
+        )
         demo.click("#classify")
         demo.wait_for_selector("#result meter, #result progress")
         take(demo, "upload")

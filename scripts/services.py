@@ -1,8 +1,10 @@
-"""Real servers for tests and measurements: PostgreSQL, Azurite and Redis on free loopback ports, gone afterwards.
+"""Real servers for tests and measurements: PostgreSQL, Azurite and Redis on free loopback ports,
+gone afterwards.
 
     python -m scripts.services postgres azurite -- COMMAND ...
 
-runs a command with DATABASE_URL, AZURE_STORAGE_CONNECTION_STRING and CACHE_URL set to the servers that were named.
+runs a command with DATABASE_URL, AZURE_STORAGE_CONNECTION_STRING and CACHE_URL set to the servers
+that were named.
 """
 
 import argparse
@@ -26,7 +28,9 @@ ROOT = Path(__file__).resolve().parent.parent
 AZURITE = ROOT / ".tools/node_modules/azurite/dist/src/blob/main.js"
 # The well-known account of the emulator, the same on every machine
 ACCOUNT = "devstoreaccount1"
-ACCOUNT_KEY = "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+ACCOUNT_KEY = (
+    "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
+)
 
 
 class Missing(Exception):
@@ -56,7 +60,9 @@ def answers(port: int) -> bool:
 
 
 class Server:
-    """A server process with a folder of its own. Stopped and started again it keeps its port and its data."""
+    """A server process with a folder of its own. Stopped and started again it keeps its port and
+    its data.
+    """
 
     name = "server"
 
@@ -113,9 +119,23 @@ class Azurite(Server):
         node = shutil.which("node")
         if node is None or not AZURITE.exists():
             raise Missing("Azurite is not installed: run `make tools`.")
-        options = ["--blobHost", "127.0.0.1", "--blobPort", str(self.port), "--location", str(self.folder / "data")]
+        options = [
+            "--blobHost",
+            "127.0.0.1",
+            "--blobPort",
+            str(self.port),
+            "--location",
+            str(self.folder / "data"),
+        ]
         # The Python client speaks a newer version of the protocol than Azurite lists.
-        return [node, str(AZURITE), *options, "--silent", "--disableTelemetry", "--skipApiVersionCheck"]
+        return [
+            node,
+            str(AZURITE),
+            *options,
+            "--silent",
+            "--disableTelemetry",
+            "--skipApiVersionCheck",
+        ]
 
 
 class Redis(Server):
@@ -131,7 +151,17 @@ class Redis(Server):
         program = shutil.which("redis-server")
         if program is None:
             raise Missing("redis-server is not installed: run `make tools`.")
-        return [program, "--port", str(self.port), "--bind", "127.0.0.1", "--save", "", "--appendonly", "no"]
+        return [
+            program,
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+        ]
 
 
 class Postgres(Server):
@@ -140,7 +170,9 @@ class Postgres(Server):
     name = "postgres"
 
     def __init__(self) -> None:
-        programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
+        programs = sorted(
+            Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name)
+        )
         if not programs:
             raise Missing("PostgreSQL is not installed: run `make tools`.")
         super().__init__()
@@ -148,7 +180,19 @@ class Postgres(Server):
         self.account = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
         if self.account:
             shutil.chown(self.folder, "postgres")
-        self._run("initdb", "-D", self.data, "-U", "classifr", "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8", "-N")
+        self._run(
+            "initdb",
+            "-D",
+            self.data,
+            "-U",
+            "classifr",
+            "-A",
+            "trust",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "-N",
+        )
 
     @property
     def data(self) -> str:
@@ -168,8 +212,13 @@ class Postgres(Server):
         return self.url(name)
 
     def start(self) -> None:
-        options = f"-p {self.port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={self.folder} -c fsync=off"
-        self._run("pg_ctl", "-D", self.data, "-l", str(self.folder / "log"), "-w", "-o", options, "start")
+        options = (
+            f"-p {self.port} -c listen_addresses=127.0.0.1 -c "
+            f"unix_socket_directories={self.folder} -c fsync=off"
+        )
+        self._run(
+            "pg_ctl", "-D", self.data, "-l", str(self.folder / "log"), "-w", "-o", options, "start"
+        )
 
     def _end(self, how: signal.Signals) -> None:
         mode = "immediate" if how == signal.SIGKILL else "fast"
@@ -177,7 +226,8 @@ class Postgres(Server):
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [*self.account, str(self.programs / program), *arguments]
-        # Output to a file: the server inherits it, and a pipe would stay open for as long as the server lives.
+        # Output to a file: the server inherits it, and a pipe would stay open for as long as the
+        # server lives.
         with open(self.folder / "setup.log", "ab") as log:
             done = subprocess.run(command, stdout=log, stderr=log, cwd=self.folder)
         if done.returncode:
@@ -202,7 +252,9 @@ def environment(names: Sequence[str]) -> Iterator[dict[str, str]]:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("servers", nargs="+", choices=["postgres", "azurite", "redis"])
     own, command = sys.argv[1:], []
     if "--" in own:

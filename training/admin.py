@@ -1,4 +1,6 @@
-"""The admin pages of this room: for looking, never for changing. What they show is written by runs alone."""
+"""The admin pages of this room: for looking, never for changing. What they show is written by runs
+alone.
+"""
 
 from django.contrib import admin
 

@@ -23,7 +23,9 @@ def check_trainers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 @register
 def check_defaults(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if settings.DEFAULT_TRAINER not in trainers:
-        message = f"DEFAULT_TRAINER names '{settings.DEFAULT_TRAINER}', which TRAINERS does not have."
+        message = (
+            f"DEFAULT_TRAINER names '{settings.DEFAULT_TRAINER}', which TRAINERS does not have."
+        )
         return [Error(message, hint=f"Choose one of: {', '.join(trainers)}.", id="training.E002")]
     try:
         known = list(trainers[settings.DEFAULT_TRAINER].backbone_names())
@@ -41,20 +43,27 @@ def check_weights_folder(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if not folder or Path(folder).is_dir():
         return []
     message = f"CLASSIFR_WEIGHTS_DIR names {folder}, which is no folder."
-    hint = "Name the folder that holds the files of pretrained weights, or leave it empty to let Keras fetch them."
+    hint = (
+        "Name the folder that holds the files of pretrained weights, or leave it empty to let "
+        "Keras fetch them."
+    )
     return [Error(message, hint=hint, id="training.E004")]
 
 
 @register
 def check_backends_in_use(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Name the settings that are missing for the default trainer, and for what a project trains or is answered with.
+    """Name the settings that are missing for the default trainer, and for what a project trains or
+    is answered with.
 
-    Of projects it only warns: one of them must not keep the server from starting for all the others.
+    Of projects it only warns: one of them must not keep the server from starting for all the
+    others.
     """
     hint = "Set them in the environment or in .env, or choose another one."
     messages: list[CheckMessage] = []
     if missing := _missing(trainers, settings.DEFAULT_TRAINER):
-        needs = f"DEFAULT_TRAINER is '{settings.DEFAULT_TRAINER}', which needs: {', '.join(missing)}."
+        needs = (
+            f"DEFAULT_TRAINER is '{settings.DEFAULT_TRAINER}', which needs: {', '.join(missing)}."
+        )
         messages.append(Error(needs, hint=hint, id="training.E005"))
     for user, alias, missing in _incomplete_projects():
         needs = f"{user} is '{alias}', which needs: {', '.join(missing)}."

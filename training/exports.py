@@ -1,4 +1,5 @@
-"""A local model as an archive that runs elsewhere: SavedModel, TensorFlow Lite or ONNX, with its labels.
+"""A local model as an archive that runs elsewhere: SavedModel, TensorFlow Lite or ONNX, with its
+labels.
 
 Only a worker calls `build`: it loads the Keras model, and with it TensorFlow.
 """
@@ -40,7 +41,9 @@ class CannotExport(DomainError):
 
 @dataclass(frozen=True)
 class ArchiveFormat:
-    """One kind of archive. `write` puts the model into a folder; `model` is what it is called there."""
+    """One kind of archive. `write` puts the model into a folder; `model` is what it is called
+    there.
+    """
 
     name: str
     model: str
@@ -67,7 +70,9 @@ def build_archive(model: ModelRef, labels: list[str], of: str) -> bytes:
         _convert(format_, bundle.paths[bundles.KERAS_MODEL], folder)
         (folder / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
         (folder / README).write_text(_readme(format_, size), encoding="utf-8")
-        (folder / MANIFEST).write_text(json.dumps(_facts(format_, model, size), indent=1), encoding="utf-8")
+        (folder / MANIFEST).write_text(
+            json.dumps(_facts(format_, model, size), indent=1), encoding="utf-8"
+        )
         return _zipped(folder)
 
 
@@ -106,7 +111,10 @@ def _write_lite(model: "keras.Model", folder: Path) -> None:
 def _write_onnx(model: "keras.Model", folder: Path) -> None:
     if missing := [name for name in ONNX_NEEDS if importlib.util.find_spec(name) is None]:
         raise CannotExport(
-            _("ONNX needs %(names)s, which the worker does not have: install requirements.txt there.")
+            _(
+                "ONNX needs %(names)s, which the worker does not have: install requirements.txt "
+                "there."
+            )
             % {"names": ", ".join(missing)}
         )
     model.export(folder / "model.onnx", format="onnx", verbose=False)
@@ -144,7 +152,7 @@ A picture is made into pixels in this way, or the answers differ from those of t
 
 In Python: turn the picture upright with PIL.ImageOps.exif_transpose, convert it to RGB, crop the centred square, and
 resize it with PIL.Image.Resampling.BILINEAR to {size} x {size}.
-"""
+"""  # noqa: E501
 
 
 def _zipped(folder: Path) -> bytes:

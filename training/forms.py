@@ -25,9 +25,14 @@ class StartRunForm(forms.Form):
     fine_tune = forms.BooleanField(
         label=_("Fine-tune the top of the backbone"),
         required=False,
-        help_text=_("Takes minutes instead of seconds and needs pictures; kept only if it does better in validation."),
+        help_text=_(
+            "Takes minutes instead of seconds and needs pictures; kept only if it does better in "
+            "validation."
+        ),
     )
-    promote = forms.BooleanField(label=_("Promote the new model if it is not worse"), required=False, initial=True)
+    promote = forms.BooleanField(
+        label=_("Promote the new model if it is not worse"), required=False, initial=True
+    )
 
     def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -42,7 +47,9 @@ class StartRunForm(forms.Form):
 
 class PromoteForm(forms.Form):
     reason = forms.CharField(
-        label=_("Reason"), max_length=300, help_text=_("It is kept with the promotion, with your name.")
+        label=_("Reason"),
+        max_length=300,
+        help_text=_("It is kept with the promotion, with your name."),
     )
 
 
@@ -57,7 +64,11 @@ class MultipleFileField(forms.FileField):
 
     def clean(self, data: Any, initial: Any = None) -> Any:
         files = data if isinstance(data, list | tuple) else [data]
-        return [super(MultipleFileField, self).clean(file, initial) for file in files if file or self.required]
+        return [
+            super(MultipleFileField, self).clean(file, initial)
+            for file in files
+            if file or self.required
+        ]
 
 
 class PicturesForm(forms.Form):
@@ -76,7 +87,9 @@ class AddCategoryForm(PicturesForm):
     """A new category, with pictures of it or without."""
 
     name = forms.CharField(label=_("Name"), max_length=100)
-    description = forms.CharField(label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 2}))
+    description = forms.CharField(
+        label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 2})
+    )
     pictures = MultipleFileField(
         label=_("Pictures"),
         required=False,
@@ -111,4 +124,6 @@ class OptionsForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         aliases = [("", _("The server's default")), *((alias, alias) for alias in trainers)]
-        self.fields["trainer"] = forms.ChoiceField(label=_("Trainer"), choices=aliases, required=False)
+        self.fields["trainer"] = forms.ChoiceField(
+            label=_("Trainer"), choices=aliases, required=False
+        )

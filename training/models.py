@@ -1,4 +1,6 @@
-"""Making a better model: frozen data sets, attempts to learn from them, and how well the results did."""
+"""Making a better model: frozen data sets, attempts to learn from them, and how well the results
+did.
+"""
 
 from typing import ClassVar
 
@@ -17,14 +19,20 @@ class DatasetVersion(models.Model):
     project = models.ForeignKey(Project, models.CASCADE, related_name="datasets")
     number = models.PositiveIntegerField()
     digest = models.CharField(max_length=64)
-    report = models.JSONField(default=dict, help_text="Counts per category and split, and what was left out and why.")
-    created_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    report = models.JSONField(
+        default=dict, help_text="Counts per category and split, and what was left out and why."
+    )
+    created_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         ordering: ClassVar = ["-number"]
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["project", "number"], name="data_set_number_is_unique_in_its_project"),
+            models.UniqueConstraint(
+                fields=["project", "number"], name="data_set_number_is_unique_in_its_project"
+            ),
             models.UniqueConstraint(fields=["project", "digest"], name="data_set_is_frozen_once"),
         ]
 
@@ -46,21 +54,27 @@ class DatasetItem(models.Model):
     split = models.CharField(max_length=10, choices=Split)
 
     class Meta:
-        constraints: ClassVar = [models.UniqueConstraint(fields=["dataset", "sample"], name="sample_once_per_data_set")]
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["dataset", "sample"], name="sample_once_per_data_set")
+        ]
 
     def __str__(self) -> str:
         return f"{self.sample}: {self.category} ({self.split})"
 
 
 class AdditionalLabel(models.Model):
-    """One more category of a sample in a data set, where the categories do not exclude each other."""
+    """One more category of a sample in a data set, where the categories do not exclude each
+    other.
+    """
 
     item = models.ForeignKey(DatasetItem, models.CASCADE, related_name="additional_labels")
     category = models.ForeignKey(Category, models.PROTECT, related_name="+")
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["item", "category"], name="further_category_once_per_item")
+            models.UniqueConstraint(
+                fields=["item", "category"], name="further_category_once_per_item"
+            )
         ]
         db_table = "training_furtherlabel"  # the name it was made with
 
@@ -92,18 +106,27 @@ class TrainingRun(models.Model):
         default=False, help_text="Promote the result when it is not worse than the live model."
     )
     status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
-    model_version = models.OneToOneField(ModelVersion, models.PROTECT, null=True, related_name="run")
+    model_version = models.OneToOneField(
+        ModelVersion, models.PROTECT, null=True, related_name="run"
+    )
     job = models.ForeignKey(Job, models.SET_NULL, null=True, related_name="+")
     curves = models.JSONField(default=dict, help_text="Name to one value per epoch.")
     log = models.TextField(blank=True)
     error = models.TextField(blank=True)
-    outcome = models.TextField(blank=True, help_text="What became of the model: promoted, or why not.")
-    abstaining = models.JSONField(default=list, help_text="Abstain thresholds proposed for wanted precisions.")
+    outcome = models.TextField(
+        blank=True, help_text="What became of the model: promoted, or why not."
+    )
+    abstaining = models.JSONField(
+        default=list, help_text="Abstain thresholds proposed for wanted precisions."
+    )
     unfamiliar = models.JSONField(
         default=dict,
-        help_text="Split to `count` and `unfamiliar`: pictures that it would refuse as unlike all learned.",
+        help_text="Split to `count` and `unfamiliar`: pictures that it would refuse as unlike all "
+        "learned.",
     )
-    requested_by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     started_at = models.DateTimeField(null=True)
     finished_at = models.DateTimeField(null=True)
@@ -114,7 +137,9 @@ class TrainingRun(models.Model):
         ordering: ClassVar = ["-pk"]
         constraints: ClassVar = [
             models.UniqueConstraint(
-                fields=["project"], condition=Q(status__in=["waiting", "running"]), name="one_active_run_per_project"
+                fields=["project"],
+                condition=Q(status__in=["waiting", "running"]),
+                name="one_active_run_per_project",
             ),
             models.CheckConstraint(
                 condition=Q(status="succeeded", model_version__isnull=False)
@@ -142,18 +167,30 @@ class Evaluation(models.Model):
         help_text="Name to precision, recall, average precision, support; null where undefined."
     )
     confusion = models.JSONField(
-        help_text="Names and a matrix of counts: row = true, column = predicted. Of categories that do not exclude "
-        "each other instead: how often each was named, named rightly, and true; of how many pictures all were right."
+        help_text="Names and a matrix of counts: row = true, column = predicted. Of categories "
+        "that do not exclude "
+        "each other instead: how often each was named, named rightly, and true; of how many "
+        "pictures all were right."
     )
-    calibration = models.JSONField(default=dict, help_text="Bins, and the expected error with and without temperature.")
-    answers = models.JSONField(default=dict, help_text="Sample id to whether the answer was right, of those scored.")
-    thresholds = models.JSONField(default=dict, help_text="Counts at every threshold, see `training.performance`.")
-    skipped = models.PositiveIntegerField(default=0, help_text="Test samples that this model could not be asked about.")
+    calibration = models.JSONField(
+        default=dict, help_text="Bins, and the expected error with and without temperature."
+    )
+    answers = models.JSONField(
+        default=dict, help_text="Sample id to whether the answer was right, of those scored."
+    )
+    thresholds = models.JSONField(
+        default=dict, help_text="Counts at every threshold, see `training.performance`."
+    )
+    skipped = models.PositiveIntegerField(
+        default=0, help_text="Test samples that this model could not be asked about."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
         constraints: ClassVar = [
-            models.UniqueConstraint(fields=["model_version", "dataset"], name="one_evaluation_per_model_and_data_set")
+            models.UniqueConstraint(
+                fields=["model_version", "dataset"], name="one_evaluation_per_model_and_data_set"
+            )
         ]
 
     def __str__(self) -> str:
@@ -161,5 +198,7 @@ class Evaluation(models.Model):
 
     @property
     def is_multilabel(self) -> bool:
-        """Return whether `accuracy` is the share of pictures of which every category was told rightly."""
+        """Return whether `accuracy` is the share of pictures of which every category was told
+        rightly.
+        """
         return "matrix" not in self.confusion

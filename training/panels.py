@@ -1,10 +1,10 @@
 """Places on the training pages that walls above this one may fill.
 
-A panel registers itself when its app is ready; the page prints what it gives and knows none by name, just as
-`predictions.holds` asks conditions that it does not know.
+A panel registers itself when its app is ready; the page prints what it gives and knows none by
+name, just as `predictions.holds` asks conditions that it does not know.
 
-    @panels.run_panel                     in customvision/importer/panels.py, imported by the app's ready()
-    def comparison(request: HttpRequest, run: TrainingRun) -> str: ...
+    @panels.run_panel                     in customvision/importer/panels.py, imported by the app's
+    ready() def comparison(request: HttpRequest, run: TrainingRun) -> str: ...
 """
 
 from collections.abc import Callable, Iterable
@@ -25,7 +25,9 @@ _run: list[RunPanel] = []
 
 
 def overview_panel(panel: OverviewPanel) -> OverviewPanel:
-    """Register what stands above the list of projects; a panel with nothing to show gives an empty string."""
+    """Register what stands above the list of projects; a panel with nothing to show gives an empty
+    string.
+    """
     _overview.append(panel)
     return panel
 

@@ -1,4 +1,5 @@
-"""Pictures of numbers, as geometry that the SVG templates draw: no plotting library in a web process.
+"""Pictures of numbers, as geometry that the SVG templates draw: no plotting library in a web
+process.
 
 Everything shown is beside it in a table too, for whoever does not see the picture.
 """
@@ -19,7 +20,9 @@ MAX_CLASSES_WITH_NUMBERS = 30
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: its name, its corners as an SVG `points` attribute, and where its last value stands."""
+    """One curve: its name, its corners as an SVG `points` attribute, and where its last value
+    stands.
+    """
 
     name: str
     points: str
@@ -88,7 +91,9 @@ class Matrix:
 
 @dataclass(frozen=True)
 class ReliabilityBar:
-    """The answers of one bin of confidence, as geometry and, for the table beside it, in numbers."""
+    """The answers of one bin of confidence, as geometry and, for the table beside it, in
+    numbers.
+    """
 
     x: float
     y: float
@@ -104,7 +109,9 @@ class ReliabilityBar:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often answers of a confidence were right: a bar per bin, and a diagonal where bars of honest answers end."""
+    """How often answers of a confidence were right: a bar per bin, and a diagonal where bars of
+    honest answers end.
+    """
 
     bars: list[ReliabilityBar]
     x_ticks: list[Tick]
@@ -131,7 +138,9 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> Reliability:
                     width=round(right - left - 2, 1),
                     height=round(HEIGHT - BOTTOM - top, 1),
                     mean_x=round(_along(each["confidence"]), 1),
-                    **{key: each[key] for key in ("low", "high", "count", "confidence", "accuracy")},
+                    **{
+                        key: each[key] for key in ("low", "high", "count", "confidence", "accuracy")
+                    },
                 )
             )
     shares = [step / 4 for step in range(5)]
@@ -144,10 +153,14 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> Reliability:
 
 
 def training_charts(curves: Mapping[str, Sequence[float]]) -> list[Chart]:
-    """Return a chart for the losses and one for each other kind of curve, with train and validation side by side."""
+    """Return a chart for the losses and one for each other kind of curve, with train and validation
+    side by side.
+    """
     kinds: dict[str, dict[str, Sequence[float]]] = {}
     for name, values in curves.items():
-        finite = [value for value in values if isinstance(value, int | float) and math.isfinite(value)]
+        finite = [
+            value for value in values if isinstance(value, int | float) and math.isfinite(value)
+        ]
         if finite:
             kind = name.removeprefix("validation_").removeprefix("val_")
             kinds.setdefault(kind, {})[name] = finite
@@ -155,7 +168,9 @@ def training_charts(curves: Mapping[str, Sequence[float]]) -> list[Chart]:
 
 
 def learning_curves(title: str, curves: Mapping[str, Mapping[int, float]]) -> Chart:
-    """Return a chart of shares in [0, 1] over the number of pictures per category, on a logarithmic axis."""
+    """Return a chart of shares in [0, 1] over the number of pictures per category, on a logarithmic
+    axis.
+    """
     numbers = sorted({number for points in curves.values() for number in points})
     shares = [step / 5 for step in range(6)]
     return Chart(
@@ -164,7 +179,8 @@ def learning_curves(title: str, curves: Mapping[str, Mapping[int, float]]) -> Ch
             Line(
                 name=name,
                 points=" ".join(
-                    f"{_x_of(number, numbers):.1f},{_y(points[number], 0, 1):.1f}" for number in sorted(points)
+                    f"{_x_of(number, numbers):.1f},{_y(points[number], 0, 1):.1f}"
+                    for number in sorted(points)
                 ),
                 dashed=False,
                 first=points[min(points)],
@@ -180,21 +196,31 @@ def learning_curves(title: str, curves: Mapping[str, Mapping[int, float]]) -> Ch
 
 
 def confusion_matrix_chart(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Matrix:
-    """Return a square per pair of classes: row = true, column = predicted, darkness = share of the row."""
+    """Return a square per pair of classes: row = true, column = predicted, darkness = share of the
+    row.
+    """
     cells = []
     for i, row in enumerate(counts):
         total = sum(row)
         for j, count in enumerate(row):
             share = count / total if total else 0.0
             title = f"{names[i]} → {names[j]}: {count}"
-            cells.append(Cell(LABELS + j * CELL, LABELS + i * CELL, count, f"{share:.2f}", share > 0.55, title))
+            cells.append(
+                Cell(
+                    LABELS + j * CELL, LABELS + i * CELL, count, f"{share:.2f}", share > 0.55, title
+                )
+            )
     middle = CELL / 2
     return Matrix(
         cells=cells,
         rows=[
-            Row(_short(name), name, LABELS - 6, LABELS + i * CELL + middle, counts[i]) for i, name in enumerate(names)
+            Row(_short(name), name, LABELS - 6, LABELS + i * CELL + middle, counts[i])
+            for i, name in enumerate(names)
         ],
-        columns=[Label(_short(name), name, LABELS + i * CELL + middle, LABELS - 6) for i, name in enumerate(names)],
+        columns=[
+            Label(_short(name), name, LABELS + i * CELL + middle, LABELS - 6)
+            for i, name in enumerate(names)
+        ],
         width=LABELS + CELL * len(names) + LEAN,
         height=LABELS + CELL * len(names) + 4,
         with_numbers=len(names) <= MAX_CLASSES_WITH_NUMBERS,
@@ -208,7 +234,9 @@ def _chart(kind: str, curves: Mapping[str, Sequence[float]]) -> Chart:
     lines = [
         Line(
             name=name,
-            points=" ".join(f"{_x(i, steps):.1f},{_y(value, bottom, top):.1f}" for i, value in enumerate(values)),
+            points=" ".join(
+                f"{_x(i, steps):.1f},{_y(value, bottom, top):.1f}" for i, value in enumerate(values)
+            ),
             dashed=name != kind,
             first=values[0],
             last=values[-1],
@@ -233,7 +261,9 @@ def _x(step: int, steps: int) -> float:
 
 
 def _x_of(number: int, numbers: Sequence[int]) -> float:
-    """Return where a number stands between the smallest and the largest, logarithmically; a lone one in the middle."""
+    """Return where a number stands between the smallest and the largest, logarithmically; a lone
+    one in the middle.
+    """
     low, high = math.log(numbers[0]), math.log(numbers[-1])
     return _along((math.log(number) - low) / (high - low) if high > low else 0.5)
 

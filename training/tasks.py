@@ -11,7 +11,9 @@ from training.runs import execution, submission
 
 @jobs.handler(submission.JOB)
 def run(payload: Mapping[str, Any], progress: Progress) -> None:
-    """Do a training run. Delivered again after a crash it starts over, after its end it does nothing."""
+    """Do a training run. Delivered again after a crash it starts over, after its end it does
+    nothing.
+    """
     if found := TrainingRun.objects.filter(pk=payload["run"]).first():
         with languages.spoken_in(payload):
             execution.execute_run(found, progress)

@@ -10,7 +10,9 @@ PASSWORD = "correct horse battery"
 _numbers = count(1)
 
 
-def make_user(username: str = "", role: Role = Role.USER, *, password: str = PASSWORD, **fields) -> User:
+def make_user(
+    username: str = "", role: Role = Role.USER, *, password: str = PASSWORD, **fields
+) -> User:
     username = username or f"user{next(_numbers)}"
     fields.setdefault("email", f"{username}@example.com")
     user = User.objects.create_user(username, password=password, **fields)

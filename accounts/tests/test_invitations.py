@@ -16,11 +16,17 @@ from common.errors import Conflict, InvalidInput
 
 pytestmark = pytest.mark.django_db
 
-SIGNUP = {"username": "newcomer", "password1": "a long enough phrase", "password2": "a long enough phrase"}
+SIGNUP = {
+    "username": "newcomer",
+    "password1": "a long enough phrase",
+    "password2": "a long enough phrase",
+}
 
 
 def test_sign_up_is_closed_to_somebody_without_an_invitation(client):
-    assert "open the link in your invitation" in client.get(reverse("account_signup")).content.decode()
+    assert (
+        "open the link in your invitation" in client.get(reverse("account_signup")).content.decode()
+    )
     client.post(reverse("account_signup"), {**SIGNUP, "email": "stranger@example.com"})
     assert not User.objects.filter(username="newcomer").exists()
 
@@ -77,7 +83,9 @@ def test_a_wrong_token_opens_nothing(client, token):
 
 def test_an_expired_invitation_opens_nothing(client):
     invitation, token = make_invitation()
-    Invitation.objects.filter(pk=invitation.pk).update(expires_at=timezone.now() - timedelta(seconds=1))
+    Invitation.objects.filter(pk=invitation.pk).update(
+        expires_at=timezone.now() - timedelta(seconds=1)
+    )
     assert client.get(reverse("accounts:invitation", args=[token])).status_code == 404
 
 
@@ -131,7 +139,9 @@ def test_what_is_no_address_cannot_be_invited():
 
 def test_a_maintainer_invites_by_mail_and_sees_the_link_once(client):
     client.force_login(make_maintainer())
-    response = client.post(reverse("accounts:invite"), {"email": "new@example.com", "role": "reviewer"})
+    response = client.post(
+        reverse("accounts:invite"), {"email": "new@example.com", "role": "reviewer"}
+    )
     [letter] = mail.outbox
     assert letter.to == ["new@example.com"]
     link = next(line for line in letter.body.splitlines() if line.startswith("http"))
@@ -173,7 +183,9 @@ def test_open_invitations_are_listed_sent_again_and_revoked(client):
 @pytest.mark.parametrize("role", [Role.USER, Role.REVIEWER])
 def test_only_maintainers_invite(client, role):
     client.force_login(make_user(role=role))
-    response = client.post(reverse("accounts:invite"), {"email": "new@example.com", "role": "maintainer"})
+    response = client.post(
+        reverse("accounts:invite"), {"email": "new@example.com", "role": "maintainer"}
+    )
     assert response.status_code == 403
     assert not Invitation.objects.exists()
 

@@ -1,4 +1,6 @@
-"""Promises 13 and 14: the log-in tells nothing about who exists, is throttled, and what ends really ends."""
+"""Promises 13 and 14: the log-in tells nothing about who exists, is throttled, and what ends really
+ends.
+"""
 
 import re
 from unittest.mock import patch
@@ -23,7 +25,9 @@ NEW_PASSWORD = "an even longer phrase"
 def text_of(response) -> str:
     """The page without what differs in every answer."""
     return re.sub(
-        r'csrf\w*"? ?[:=].*?["\']\s*[^"\']+["\']|value="[^"]*"|x-csrftoken[^}]*', "", response.content.decode()
+        r'csrf\w*"? ?[:=].*?["\']\s*[^"\']+["\']|value="[^"]*"|x-csrftoken[^}]*',
+        "",
+        response.content.decode(),
     )
 
 
@@ -38,7 +42,9 @@ def test_a_user_logs_in_by_name_or_address(client, login):
     assert client.get(reverse("home")).status_code == 200
 
 
-@pytest.mark.parametrize(("known", "unknown"), [("alice", "nobody"), ("alice@example.com", "nobody@example.com")])
+@pytest.mark.parametrize(
+    ("known", "unknown"), [("alice", "nobody"), ("alice@example.com", "nobody@example.com")]
+)
 def test_a_wrong_password_and_an_unknown_user_get_the_same_words(client, known, unknown):
     make_user("alice")
     make_user("gone", is_active=False)
@@ -46,14 +52,18 @@ def test_a_wrong_password_and_an_unknown_user_get_the_same_words(client, known, 
     assert len(answers) == 1
 
 
-@pytest.mark.parametrize("login", ["alice", "alice@example.com", "nobody", "nobody@example.com", "gone", "keyless"])
+@pytest.mark.parametrize(
+    "login", ["alice", "alice@example.com", "nobody", "nobody@example.com", "gone", "keyless"]
+)
 def test_every_try_costs_exactly_one_password_check(client, login):
     make_user("alice")
     make_user("gone", is_active=False)
     keyless = make_user("keyless")
     keyless.set_unusable_password()
     keyless.save()
-    with patch.object(MD5PasswordHasher, "encode", autospec=True, side_effect=MD5PasswordHasher.encode) as encode:
+    with patch.object(
+        MD5PasswordHasher, "encode", autospec=True, side_effect=MD5PasswordHasher.encode
+    ) as encode:
         log_in(client, login, "wrong password")
     assert encode.call_count == 1, "the time of an answer would tell who exists"
 
@@ -85,7 +95,9 @@ def test_the_sixth_wrong_password_for_a_user_has_to_wait(client):
 
 
 def test_many_tries_from_one_address_are_refused(client):
-    statuses = [log_in(client, f"user{number}", "wrong password").status_code for number in range(31)]
+    statuses = [
+        log_in(client, f"user{number}", "wrong password").status_code for number in range(31)
+    ]
     assert statuses[-1] == 429
 
 
@@ -192,7 +204,9 @@ def test_an_address_of_somebody_else_is_never_taken_over(client):
 def test_the_profile_keeps_name_and_language(client):
     alice = make_user("alice")
     client.force_login(alice)
-    response = client.post(reverse("accounts:profile"), {"first_name": "Alice", "last_name": "", "language": "fr"})
+    response = client.post(
+        reverse("accounts:profile"), {"first_name": "Alice", "last_name": "", "language": "fr"}
+    )
     assert response.cookies["django_language"].value == "fr"
     alice = User.objects.get(pk=alice.pk)
     assert (alice.first_name, alice.language) == ("Alice", "fr")
@@ -203,6 +217,13 @@ def test_the_profile_keeps_name_and_language(client):
 def test_a_profile_cannot_make_somebody_a_superuser(client):
     alice = make_user("alice")
     client.force_login(alice)
-    client.post(reverse("accounts:profile"), {"is_superuser": "on", "username": "root", "email": "x@example.com"})
+    client.post(
+        reverse("accounts:profile"),
+        {"is_superuser": "on", "username": "root", "email": "x@example.com"},
+    )
     alice = User.objects.get(pk=alice.pk)
-    assert (alice.is_superuser, alice.username, alice.email) == (False, "alice", "alice@example.com")
+    assert (alice.is_superuser, alice.username, alice.email) == (
+        False,
+        "alice",
+        "alice@example.com",
+    )

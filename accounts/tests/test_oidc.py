@@ -75,10 +75,17 @@ def provider(settings) -> Iterator[Provider]:
 
 
 def come_from(provider: Provider, client, email: str, *, verified: bool):
-    provider.person = {"sub": email, "email": email, "email_verified": verified, "preferred_username": email}
+    provider.person = {
+        "sub": email,
+        "email": email,
+        "email_verified": verified,
+        "preferred_username": email,
+    }
     start = client.post("/account/oidc/entra/login/")
     state = parse_qs(urlsplit(start["Location"]).query)["state"][0]
-    return client.get("/account/oidc/entra/login/callback/", {"code": "1", "state": state}, follow=True)
+    return client.get(
+        "/account/oidc/entra/login/callback/", {"code": "1", "state": state}, follow=True
+    )
 
 
 def is_logged_in(client) -> bool:

@@ -30,14 +30,22 @@ def test_a_new_role_takes_the_old_ones_rights_away():
 def test_a_reviewer_cannot_change_users(client, name):
     alice = make_user("alice")
     client.force_login(make_reviewer())
-    assert client.post(reverse(f"accounts:{name}", args=[alice.pk]), {"role": "maintainer"}).status_code == 403
+    assert (
+        client.post(
+            reverse(f"accounts:{name}", args=[alice.pk]), {"role": "maintainer"}
+        ).status_code
+        == 403
+    )
     assert roles.role_of(alice) == Role.USER
 
 
 def test_an_unknown_role_is_refused(client):
     alice = make_user("alice")
     client.force_login(make_maintainer())
-    assert client.post(reverse("accounts:change_role", args=[alice.pk]), {"role": "king"}).status_code == 400
+    assert (
+        client.post(reverse("accounts:change_role", args=[alice.pk]), {"role": "king"}).status_code
+        == 400
+    )
 
 
 def test_the_last_maintainer_stays(client):
@@ -96,7 +104,9 @@ def test_users_are_found_by_words_and_paged_by_key():
     assert second.next_after == ""
 
 
-def test_the_users_page_asks_the_same_number_of_questions_for_more_users(client, django_assert_max_num_queries):
+def test_the_users_page_asks_the_same_number_of_questions_for_more_users(
+    client, django_assert_max_num_queries
+):
     client.force_login(make_maintainer())
     for _ in range(20):
         make_user()

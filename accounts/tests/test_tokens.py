@@ -38,7 +38,9 @@ def test_a_token_is_shown_once_and_works(client):
 
 def test_htmx_gets_the_part_with_the_tokens_only(client):
     client.force_login(make_user())
-    response = client.post(reverse("accounts:create_token"), {"name": "x"}, headers={"HX-Request": "true"})
+    response = client.post(
+        reverse("accounts:create_token"), {"name": "x"}, headers={"HX-Request": "true"}
+    )
     assert "<html" not in response.content.decode()
     assert 'id="tokens"' in response.content.decode()
 
@@ -61,7 +63,9 @@ def test_a_revoked_token_is_refused(client):
 def test_another_users_token_cannot_be_revoked(client):
     make_token(make_user("alice"))
     client.force_login(make_user("bob"))
-    response = client.post(reverse("accounts:revoke_token", args=[ApiToken.objects.get().token_key]))
+    response = client.post(
+        reverse("accounts:revoke_token", args=[ApiToken.objects.get().token_key])
+    )
     assert response.status_code == 404
     assert ApiToken.objects.exists()
 
@@ -123,7 +127,9 @@ def test_the_command_refuses_an_unknown_and_an_inactive_user():
 
 def test_a_user_is_made_by_command(monkeypatch, client):
     monkeypatch.setenv("CLASSIFR_USER_PASSWORD", PASSWORD)
-    call_command("create_user", "alice", role="reviewer", email="alice@example.com", stdout=StringIO())
+    call_command(
+        "create_user", "alice", role="reviewer", email="alice@example.com", stdout=StringIO()
+    )
     client.post(reverse("account_login"), {"login": "alice@example.com", "password": PASSWORD})
     assert client.get(reverse("home")).status_code == 200
     for name, email in (("ALICE", ""), ("other", "Alice@example.com")):

@@ -41,9 +41,16 @@ def create_token(request: HttpRequest) -> HttpResponse:
     form = TokenForm(request.POST)
     token, text = None, ""
     if form.is_valid():
-        token, text = tokens.create_token(authenticated_user(request), name=form.cleaned_data["name"])
+        token, text = tokens.create_token(
+            authenticated_user(request), name=form.cleaned_data["name"]
+        )
         form = TokenForm()
-    context = {**_about_tokens(request), "token_form": form, "new_token": token, "new_token_text": text}
+    context = {
+        **_about_tokens(request),
+        "token_form": form,
+        "new_token": token,
+        "new_token_text": text,
+    }
     return _tokens(request, context)
 
 
@@ -72,18 +79,24 @@ def _tokens(request: HttpRequest, context: dict[str, object]) -> HttpResponse:
     if request.headers.get("HX-Request"):
         return render(request, "accounts/_tokens.html", context)
     return render(
-        request, "accounts/profile.html", {"form": ProfileForm(instance=authenticated_user(request)), **context}
+        request,
+        "accounts/profile.html",
+        {"form": ProfileForm(instance=authenticated_user(request)), **context},
     )
 
 
 @never_cache
 @require_GET
 def accept_invitation(request: HttpRequest, token: str) -> HttpResponse:
-    """Let a visitor with a valid link on to sign-up. The token stays in the session, not in the address."""
+    """Let a visitor with a valid link on to sign-up. The token stays in the session, not in the
+    address.
+    """
     invitation = invitations.find_by_token(token)
     if invitation is None:
         return render(request, "accounts/invitation_invalid.html", status=404)
     if request.user.is_authenticated:
-        return render(request, "accounts/invitation_logged_in.html", {"invitation": invitation}, status=409)
+        return render(
+            request, "accounts/invitation_logged_in.html", {"invitation": invitation}, status=409
+        )
     session_invitation.store_invitation_token(request, token, invitation)
     return redirect("account_signup")

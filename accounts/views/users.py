@@ -46,7 +46,8 @@ def deactivate(request: HttpRequest, pk: int) -> HttpResponse:
     user_admin.deactivate(user, by=authenticated_user(request))
     messages.success(
         request,
-        _("%(user)s is deactivated: sessions have ended and API tokens are revoked.") % {"user": user.get_username()},
+        _("%(user)s is deactivated: sessions have ended and API tokens are revoked.")
+        % {"user": user.get_username()},
     )
     return _back_to_users(request)
 
@@ -69,9 +70,17 @@ def invite_user(request: HttpRequest) -> HttpResponse:
     """Send an invitation, and show its link this once: mail may be slow, or go to the console."""
     form = InvitationForm(request.POST)
     if not form.is_valid():
-        return render(request, "accounts/users.html", {**_about_users(request), "invitation_form": form}, status=400)
+        return render(
+            request,
+            "accounts/users.html",
+            {**_about_users(request), "invitation_form": form},
+            status=400,
+        )
     role = Role(form.cleaned_data["role"])
-    return _send(request, *invitations.invite(form.cleaned_data["email"], role, by=authenticated_user(request)))
+    return _send(
+        request,
+        *invitations.invite(form.cleaned_data["email"], role, by=authenticated_user(request)),
+    )
 
 
 @login_required
@@ -89,7 +98,9 @@ def resend_invitation(request: HttpRequest, pk: int) -> HttpResponse:
 def revoke_invitation(request: HttpRequest, pk: int) -> HttpResponse:
     invitation = get_object_or_404(Invitation, pk=pk, accepted_at=None)
     invitations.revoke(invitation)
-    messages.success(request, _("The invitation to %(email)s is revoked.") % {"email": invitation.email})
+    messages.success(
+        request, _("The invitation to %(email)s is revoked.") % {"email": invitation.email}
+    )
     return _back_to_users(request)
 
 
@@ -105,7 +116,8 @@ def _about_users(request: HttpRequest) -> dict[str, object]:
     page = user_admin.list_users(search=search, after=after)
     for user in page.users:
         # The groups are prefetched: asking `roles.role_of` would be a query for each user.
-        user.role = next((group.name for group in user.groups.all() if group.name in list(Role)), "")  # type: ignore[attr-defined]
+        roles = (group.name for group in user.groups.all() if group.name in list(Role))
+        user.role = next(roles, "")  # type: ignore[attr-defined]
     return {
         "page": page,
         "search": search,

@@ -1,10 +1,12 @@
 """Stage `train`: the student learns from the stored views, and is exported.
 
-Written for PyTorch, which on a CPU with bfloat16 takes 0.4 of TensorFlow's time for a step of this network.
+Written for PyTorch, which on a CPU with bfloat16 takes 0.4 of TensorFlow's time for a step of this
+network.
 
     python -m bench.bundled_backbone.distillation OUT EPOCHS SEED MINUTES RATE [START]
 
-OUT/cache holds what `prepare` stored. OUT/weights.npz is written. START: exported weights to go on from.
+OUT/cache holds what `prepare` stored. OUT/weights.npz is written. START: exported weights to go on
+from.
 """
 
 from __future__ import annotations
@@ -32,7 +34,8 @@ from training.backbones import bundled
 
 POOLED_DIMS = 384
 CALIBRATION_VIEWS = 1024
-# The first epochs run on smaller pictures, at less than half the cost; the rest at the size of the product.
+# The first epochs run on smaller pictures, at less than half the cost; the rest at the size of the
+# product.
 SMALL_SIZE = 64
 SMALL_EPOCHS = 0.4
 SMALL_COST = 0.45
@@ -42,7 +45,9 @@ DENSE_WEIGHT, POOLED_WEIGHT, SOFT_WEIGHT, HARD_WEIGHT = 1.0, 1.0, 0.2, 0.3
 def grid_weights(cells: int) -> np.ndarray:
     """Averages that turn the rows of the stored feature maps into fewer rows, by overlap."""
     edges = np.linspace(0, GRID, cells + 1)
-    overlap = np.minimum(edges[1:, None], np.arange(1, GRID + 1)) - np.maximum(edges[:-1, None], np.arange(GRID))
+    overlap = np.minimum(edges[1:, None], np.arange(1, GRID + 1)) - np.maximum(
+        edges[:-1, None], np.arange(GRID)
+    )
     overlap = np.clip(overlap, 0, None)
     return (overlap / overlap.sum(axis=1, keepdims=True)).astype(np.float32)
 
@@ -61,7 +66,9 @@ class Cache:
 
     @classmethod
     def load(cls, cache: Path) -> Cache:
-        """Read what `prepare` stored; whiten the pooled teacher features and turn them into soft ImageNet labels."""
+        """Read what `prepare` stored; whiten the pooled teacher features and turn them into soft
+        ImageNet labels.
+        """
         stored = np.load(cache / "targets.npz")
         pooled = stored["pooled"].astype(np.float32)
         mean, axes = principal_axes(pooled[::3], POOLED_DIMS)
@@ -77,25 +84,38 @@ class Cache:
             classes=json.loads((cache / "done.json").read_text())["classes"],
         )
 
-    def batch(self, rows: np.ndarray, size: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
+    def batch(
+        self, rows: np.ndarray, size: int, rng: np.random.Generator
+    ) -> tuple[np.ndarray, ...]:
         """The named views in that size, half of them mirrored, with slightly changed exposure."""
         rows = np.sort(rows)
         pixels, dense = self.pixels[rows], self.dense[rows].astype(np.float32)
         if size != bundled.INPUT_SIZE:
-            smaller = (Image.fromarray(view).resize((size, size), Image.Resampling.BILINEAR) for view in pixels)
-            pixels, grid = np.stack([np.asarray(view) for view in smaller]), grid_weights(size // 16)
+            smaller = (
+                Image.fromarray(view).resize((size, size), Image.Resampling.BILINEAR)
+                for view in pixels
+            )
+            pixels, grid = (
+                np.stack([np.asarray(view) for view in smaller]),
+                grid_weights(size // 16),
+            )
             dense = np.einsum("ai,bj,nijc->nabc", grid, grid, dense, optimize=True)
         pixels = pixels.astype(np.float32)
         mirrored = rng.random(len(rows)) < 0.5
         pixels[mirrored], dense[mirrored] = pixels[mirrored, :, ::-1], dense[mirrored, :, ::-1]
         pixels *= rng.uniform(0.9, 1.1, (len(rows), 1, 1, 1)).astype(np.float32)
         pixels += rng.uniform(-12, 12, (len(rows), 1, 1, 3)).astype(np.float32)
-        soft, pure = self.probabilities[rows].astype(np.float32), (self.shares[rows] == 1).astype(np.float32)
+        soft, pure = (
+            self.probabilities[rows].astype(np.float32),
+            (self.shares[rows] == 1).astype(np.float32),
+        )
         return np.clip(pixels, 0, 255), dense, self.pooled[rows], soft, self.labels[rows], pure
 
 
 class Student(nn.Module):
-    """The trunk, and what is asked of it while it learns: the teacher's maps, features and labels, and the class."""
+    """The trunk, and what is asked of it while it learns: the teacher's maps, features and labels,
+    and the class.
+    """
 
     def __init__(self, cache: Cache) -> None:
         super().__init__()
@@ -104,21 +124,32 @@ class Student(nn.Module):
         self.pooled = nn.Linear(bundled.FEATURES, cache.pooled.shape[-1])
         self.soft = nn.Linear(bundled.FEATURES, cache.probabilities.shape[-1])
         self.label = nn.Linear(bundled.FEATURES, len(cache.classes))
-        self.dense_scale = 1 / float(np.var(cache.dense[::50].astype(np.float32), axis=(0, 1, 2)).mean())
+        self.dense_scale = 1 / float(
+            np.var(cache.dense[::50].astype(np.float32), axis=(0, 1, 2)).mean()
+        )
         self.pooled_scale = 1 / float(np.var(cache.pooled, axis=0).mean())
 
     def losses(self, batch: tuple[np.ndarray, ...]) -> torch.Tensor:
-        """The four losses of a batch of `Cache.batch`. The class is asked of views that show one picture only."""
+        """The four losses of a batch of `Cache.batch`. The class is asked of views that show one
+        picture only.
+        """
         pixels, dense, pooled, soft, labels, pure = map(torch.from_numpy, batch)
         with torch.autocast("cpu", torch.bfloat16):
             found = self.trunk(pixels.permute(0, 3, 1, 2))
             features = found.mean((2, 3))
-            dense_out, pooled_out, soft_out = self.dense(found), self.pooled(features), self.soft(features)
+            dense_out, pooled_out, soft_out = (
+                self.dense(found),
+                self.pooled(features),
+                self.soft(features),
+            )
             label_out = self.label(functional.dropout(features, 0.1, self.training))
-        named = functional.cross_entropy(label_out.float(), labels, label_smoothing=0.1, reduction="none")
+        named = functional.cross_entropy(
+            label_out.float(), labels, label_smoothing=0.1, reduction="none"
+        )
         return torch.stack(
             [
-                functional.mse_loss(dense_out.float(), dense.permute(0, 3, 1, 2)) * self.dense_scale,
+                functional.mse_loss(dense_out.float(), dense.permute(0, 3, 1, 2))
+                * self.dense_scale,
                 functional.mse_loss(pooled_out.float(), pooled) * self.pooled_scale,
                 functional.cross_entropy(soft_out.float(), soft),
                 (named * pure).sum() / pure.sum().clamp(min=1),
@@ -130,7 +161,10 @@ def decayed(student: nn.Module) -> list[dict[str, Any]]:
     """The weights, and beside them what is not drawn towards zero: biases and normalisations."""
     every = list(student.parameters())
     free = [weight for weight in every if weight.ndim == 1]
-    return [{"params": [weight for weight in every if weight.ndim > 1]}, {"params": free, "weight_decay": 0.0}]
+    return [
+        {"params": [weight for weight in every if weight.ndim > 1]},
+        {"params": free, "weight_decay": 0.0},
+    ]
 
 
 def ahead(items: Iterator[Any]) -> Iterator[Any]:
@@ -153,10 +187,11 @@ def train(
     start: Path | None = None,
     batch: int = 64,
 ) -> None:
-    """Train the student and export the running average of its weights; a snapshot is kept every five minutes.
+    """Train the student and export the running average of its weights; a snapshot is kept every
+    five minutes.
 
-    With `start` it goes on from exported weights, on pictures of the product's size only. Reproducible as long as the
-    time limit is not what ends the training.
+    With `start` it goes on from exported weights, on pictures of the product's size only.
+    Reproducible as long as the time limit is not what ends the training.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
@@ -165,7 +200,9 @@ def train(
         pixels, *_targets = cache.batch(np.arange(CALIBRATION_VIEWS), bundled.INPUT_SIZE, rng)
         take_over(student.trunk, start, torch.from_numpy(pixels).permute(0, 3, 1, 2))
     student.train()
-    average = AveragedModel(student.trunk, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True)
+    average = AveragedModel(
+        student.trunk, multi_avg_fn=get_ema_multi_avg_fn(0.998), use_buffers=True
+    )
     optimiser = torch.optim.AdamW(decayed(student), rate, weight_decay=0.02, fused=True)
     weights = torch.tensor([DENSE_WEIGHT, POOLED_WEIGHT, SOFT_WEIGHT, HARD_WEIGHT])
     per_epoch = len(cache.labels) // batch
@@ -192,7 +229,9 @@ def train(
 
     for number, progress, data in ahead(batches()):
         for group in optimiser.param_groups:
-            group["lr"] = rate * min(1.0, (number + 1) / 300) * (0.5 + 0.5 * np.cos(np.pi * progress))
+            group["lr"] = (
+                rate * min(1.0, (number + 1) / 300) * (0.5 + 0.5 * np.cos(np.pi * progress))
+            )
         parts = student.losses(data)
         optimiser.zero_grad()
         (parts * weights).sum().backward()
@@ -211,7 +250,11 @@ def train(
 
 
 def main() -> None:
-    out, (epochs, seed, minutes, rate), start = Path(sys.argv[1]), map(float, sys.argv[2:6]), sys.argv[6:]
+    out, (epochs, seed, minutes, rate), start = (
+        Path(sys.argv[1]),
+        map(float, sys.argv[2:6]),
+        sys.argv[6:],
+    )
     start_file = Path(start[0]) if start else None
     train(Cache.load(out / "cache"), out, int(epochs), int(seed), minutes, rate, start=start_file)
 

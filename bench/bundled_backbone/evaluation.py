@@ -1,4 +1,6 @@
-"""Stages `evaluate` and `demo`: heads on frozen features, student beside teacher, and the vectors of the demo."""
+"""Stages `evaluate` and `demo`: heads on frozen features, student beside teacher, and the vectors
+of the demo.
+"""
 
 from __future__ import annotations
 
@@ -37,13 +39,21 @@ def teacher_features(file: Path, size: int = 224) -> Callable[[np.ndarray], np.n
     return lambda pixels: run(pixels).mean(axis=(0, 1))
 
 
-def compute(pictures: Sequence[Picture], run: Callable[[np.ndarray], np.ndarray], size: int) -> Features:
+def compute(
+    pictures: Sequence[Picture], run: Callable[[np.ndarray], np.ndarray], size: int
+) -> Features:
     """Feature vectors by SHA-256, from the standard preprocessing."""
-    return {p.sha256: run(standard_view(open_rgb(p.path), size)).astype(np.float16) for p in pictures}
+    return {
+        p.sha256: run(standard_view(open_rgb(p.path), size)).astype(np.float16) for p in pictures
+    }
 
 
-def logistic_regression(x: np.ndarray, y: np.ndarray, penalty: float = 1e-3, rounds: int = 300) -> tuple[Any, ...]:
-    """Softmax regression on standardised features by accelerated gradient descent: mean, scale, weights, bias."""
+def logistic_regression(
+    x: np.ndarray, y: np.ndarray, penalty: float = 1e-3, rounds: int = 300
+) -> tuple[Any, ...]:
+    """Softmax regression on standardised features by accelerated gradient descent: mean, scale,
+    weights, bias.
+    """
     mean, scale = x.mean(axis=0), x.std(axis=0) + 1e-6
     rows = np.hstack([(x - mean) / scale / np.sqrt(x.shape[1]), np.ones((len(x), 1), x.dtype)])
     penalty_mask = np.r_[np.full(x.shape[1], penalty), 0.0].astype(x.dtype)[:, None]
@@ -54,7 +64,10 @@ def logistic_regression(x: np.ndarray, y: np.ndarray, penalty: float = 1e-3, rou
     for number in range(rounds):
         scores = rows @ ahead
         scores = np.exp(scores - scores.max(axis=1, keepdims=True))
-        slope = rows.T @ (scores / scores.sum(axis=1, keepdims=True) - wanted) / len(x) + penalty_mask * ahead
+        slope = (
+            rows.T @ (scores / scores.sum(axis=1, keepdims=True) - wanted) / len(x)
+            + penalty_mask * ahead
+        )
         new = ahead - step * slope
         ahead = new + number / (number + 3) * (new - weights)
         weights = new
@@ -93,30 +106,46 @@ def tasks(pictures: Sequence[Picture]) -> list[Task]:
         Task("five reserved dishes at 64 px, 50 per class", 50, {k: small[k] for k in new}),
         Task("cats and dogs, 50 per class", 50, dict(found["cats_dogs"])),
         Task("yoga poses, 15 per class", 15, dict(found["pose_yoga"])),
-        Task("magnetic tiles OK or not, 50 per class", 50, {"ok": tiles["MT_Free"], "not ok": defects}),
+        Task(
+            "magnetic tiles OK or not, 50 per class",
+            50,
+            {"ok": tiles["MT_Free"], "not ok": defects},
+        ),
         Task("steel defects, 25 per class", 25, dict(found["inspect_neudet"])),
     ]
 
 
-def accuracy(drawn: Sequence[tuple[Sequence[Picture], Sequence[Picture]]], features: Features) -> np.ndarray:
-    """Right or wrong for every picture asked about, of a head that learned from the others: pairs of one class each."""
+def accuracy(
+    drawn: Sequence[tuple[Sequence[Picture], Sequence[Picture]]], features: Features
+) -> np.ndarray:
+    """Right or wrong for every picture asked about, of a head that learned from the others: pairs
+    of one class each.
+    """
     (x, y), (asked, wanted) = (_rows([pair[part] for pair in drawn], features) for part in (0, 1))
     return predict(logistic_regression(x, y), asked) == wanted
 
 
-def _rows(classes: Sequence[Sequence[Picture]], features: Features) -> tuple[np.ndarray, np.ndarray]:
+def _rows(
+    classes: Sequence[Sequence[Picture]], features: Features
+) -> tuple[np.ndarray, np.ndarray]:
     vectors = np.stack([features[p.sha256] for group in classes for p in group]).astype(np.float32)
     return vectors, np.repeat(np.arange(len(classes)), [len(group) for group in classes])
 
 
-def draw(group: Sequence[Picture], count: int, rng: np.random.Generator) -> tuple[list[Picture], list[Picture]]:
+def draw(
+    group: Sequence[Picture], count: int, rng: np.random.Generator
+) -> tuple[list[Picture], list[Picture]]:
     """So many pictures of a class to learn from, and the rest of them to ask about."""
     order = rng.permutation(len(group))
     return [group[i] for i in order[:count]], [group[i] for i in order[count:]]
 
 
-def score(task: Task, features: Features, seen: set[str], seeds: int = 5) -> tuple[float, float, float]:
-    """Mean accuracy on the rest of each class, its deviation over the draws, and the mean on unseen pictures only."""
+def score(
+    task: Task, features: Features, seen: set[str], seeds: int = 5
+) -> tuple[float, float, float]:
+    """Mean accuracy on the rest of each class, its deviation over the draws, and the mean on unseen
+    pictures only.
+    """
     every, unseen = [], []
     for seed in range(seeds):
         rng = np.random.default_rng(seed)
@@ -128,10 +157,14 @@ def score(task: Task, features: Features, seen: set[str], seeds: int = 5) -> tup
     return float(np.mean(every)), float(np.std(every)), float(np.nanmean(unseen))
 
 
-def score_of_unseen(task: Task, features: Features, seen: set[str], seeds: int = 20) -> tuple[int, float]:
-    """How many pictures of each class a head learns from, and its mean accuracy, where all pictures are unseen ones.
+def score_of_unseen(
+    task: Task, features: Features, seen: set[str], seeds: int = 20
+) -> tuple[int, float]:
+    """How many pictures of each class a head learns from, and its mean accuracy, where all pictures
+    are unseen ones.
 
-    Half of the smallest class at most. It is the only score that a backbone cannot better by knowing pictures by heart.
+    Half of the smallest class at most. It is the only score that a backbone cannot better by
+    knowing pictures by heart.
     """
     fresh = [[p for p in group if p.sha256 not in seen] for group in task.classes.values()]
     count = min(task.per_class, min(map(len, fresh)) // 2)
@@ -146,7 +179,9 @@ def seen_pictures(pictures: Sequence[Picture]) -> set[str]:
     """SHA-256 of everything the backbone has seen, copies of another size included."""
     used = training_pictures(pictures)
     photos = {(p.label, p.number) for p in used if p.group.startswith("food")}
-    copies = {p.sha256 for p in pictures if p.group.startswith("food") and (p.label, p.number) in photos}
+    copies = {
+        p.sha256 for p in pictures if p.group.startswith("food") and (p.label, p.number) in photos
+    }
     return copies | {p.sha256 for p in used}
 
 
@@ -154,7 +189,9 @@ def evaluate(data: Path, teacher_file: Path, out: Path, weights: Path) -> list[d
     """Print and store the table of the tasks, student beside teacher."""
     pictures = list_pictures(data)
     work = tasks(pictures)
-    wanted = list({p.sha256: p for task in work for group in task.classes.values() for p in group}.values())
+    wanted = list(
+        {p.sha256: p for task in work for group in task.classes.values() for p in group}.values()
+    )
     kept = out / "teacher_features.npz"
     if not kept.exists():
         np.savez(kept, **compute(wanted, teacher_features(teacher_file), 224))
@@ -162,28 +199,55 @@ def evaluate(data: Path, teacher_file: Path, out: Path, weights: Path) -> list[d
     student = compute(wanted, network_features(weights), bundled.INPUT_SIZE)
     seen, table = seen_pictures(pictures), []
     for task in work:
-        (s, s_dev, s_new), (t, t_dev, t_new) = score(task, student, seen), score(task, teacher, seen)
-        (count, s_all), (_, t_all) = score_of_unseen(task, student, seen), score_of_unseen(task, teacher, seen)
-        table.append({"task": task.name, "student": s, "student_deviation": s_dev, "student_unseen": s_new})
-        table[-1] |= {"teacher": t, "teacher_deviation": t_dev, "teacher_unseen": t_new, "ratio": s / t}
-        table[-1] |= {"all_unseen_per_class": count, "student_all_unseen": s_all, "teacher_all_unseen": t_all}
-        log(f"{task.name:45s} {s:.3f} ({s_dev:.3f}) unseen {s_new:.3f} | {t:.3f} unseen {t_new:.3f} | {s / t:.3f}")
+        (s, s_dev, s_new), (t, t_dev, t_new) = (
+            score(task, student, seen),
+            score(task, teacher, seen),
+        )
+        (count, s_all), (_, t_all) = (
+            score_of_unseen(task, student, seen),
+            score_of_unseen(task, teacher, seen),
+        )
+        table.append(
+            {"task": task.name, "student": s, "student_deviation": s_dev, "student_unseen": s_new}
+        )
+        table[-1] |= {
+            "teacher": t,
+            "teacher_deviation": t_dev,
+            "teacher_unseen": t_new,
+            "ratio": s / t,
+        }
+        table[-1] |= {
+            "all_unseen_per_class": count,
+            "student_all_unseen": s_all,
+            "teacher_all_unseen": t_all,
+        }
+        log(
+            f"{task.name:45s} {s:.3f} ({s_dev:.3f}) unseen {s_new:.3f} | {t:.3f} unseen "
+            f"{t_new:.3f} | {s / t:.3f}"
+        )
         log(f"    all unseen, {count} per class: {s_all:.3f} | {t_all:.3f} | {s_all / t_all:.3f}")
     (out / "evaluation.json").write_text(json.dumps(table, indent=1))
     return table
 
 
-def demo_pictures(pictures: Sequence[Picture], dishes: Sequence[str] = DEMO_DISHES, most: int = 100) -> list[Picture]:
+def demo_pictures(
+    pictures: Sequence[Picture], dishes: Sequence[str] = DEMO_DISHES, most: int = 100
+) -> list[Picture]:
     """The pictures of the demo dishes.
 
-    A dish that only exists at 64 px comes from there. Sharpness alone would then give it away, so the other dishes get
-    small pictures too: a third as many as they have large ones, and no photo twice.
+    A dish that only exists at 64 px comes from there. Sharpness alone would then give it away, so
+    the other dishes get small pictures too: a third as many as they have large ones, and no photo
+    twice.
     """
     chosen = []
     for dish in dishes:
         large = [p for p in pictures if p.group == "food" and p.label == dish]
         known = {p.number for p in large}
-        small = [p for p in pictures if p.group == "food101_64px" and p.label == dish and p.number not in known]
+        small = [
+            p
+            for p in pictures
+            if p.group == "food101_64px" and p.label == dish and p.number not in known
+        ]
         chosen += large + small[: len(large) // 3 if large else most]
     return chosen
 
@@ -201,7 +265,9 @@ def cross_validate(x: np.ndarray, y: np.ndarray, folds: int = 5, seeds: int = 3)
 
 
 def demo(data: Path, out: Path, weights: Path) -> None:
-    """Store the demo features and say how well the dishes separate, before and after pizza is added."""
+    """Store the demo features and say how well the dishes separate, before and after pizza is
+    added.
+    """
     pictures = list_pictures(data)
     chosen, seen = demo_pictures(pictures), seen_pictures(pictures)
     pizza = [p for p in pictures if p.group == "food" and p.label == "pizza"]
@@ -218,5 +284,13 @@ def demo(data: Path, out: Path, weights: Path) -> None:
         labels, y = np.unique([p.label for p in group], return_inverse=True)
         right = cross_validate(x, y)
         fresh = np.array([p.sha256 not in seen for p in group])
-        log(f"{name}: {len(group)} pictures, accuracy {right.mean():.3f}, on unseen pictures {right[fresh].mean():.3f}")
-        log("  " + ", ".join(f"{label} {right[y == number].mean():.2f}" for number, label in enumerate(labels)))
+        log(
+            f"{name}: {len(group)} pictures, accuracy {right.mean():.3f}, on unseen pictures "
+            f"{right[fresh].mean():.3f}"
+        )
+        log(
+            "  "
+            + ", ".join(
+                f"{label} {right[y == number].mean():.2f}" for number, label in enumerate(labels)
+            )
+        )

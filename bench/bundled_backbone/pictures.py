@@ -1,4 +1,6 @@
-"""The pictures that may train the backbone, those that may not, and the views of them that are learned from."""
+"""The pictures that may train the backbone, those that may not, and the views of them that are
+learned from.
+"""
 
 from __future__ import annotations
 
@@ -74,8 +76,9 @@ def list_pictures(data: Path, groups: Sequence[str] = SETS) -> list[Picture]:
 def training_pictures(pictures: Sequence[Picture]) -> list[Picture]:
     """The pictures that may train the backbone.
 
-    Both food sets come from Food-101 and share photos: a small copy of a held-out large photo is held out too. Of the
-    classes that the evaluation and the demo use, the small set keeps its own held-out part as well.
+    Both food sets come from Food-101 and share photos: a small copy of a held-out large photo is
+    held out too. Of the classes that the evaluation and the demo use, the small set keeps its own
+    held-out part as well.
     """
     held = {(p.label, p.number) for p in pictures if p.group == "food" and p.bucket >= TRAIN_BELOW}
     split = {p.label for p in pictures if p.group == "food"} | set(DEMO_DISHES)
@@ -84,7 +87,9 @@ def training_pictures(pictures: Sequence[Picture]) -> list[Picture]:
         if picture.group.startswith("food") and reserved(picture.label):
             continue
         if picture.group == "food101_64px":
-            if (picture.label, picture.number) in held or (picture.label in split and picture.bucket >= TRAIN_BELOW):
+            if (picture.label, picture.number) in held or (
+                picture.label in split and picture.bucket >= TRAIN_BELOW
+            ):
                 continue
         elif picture.bucket >= TRAIN_BELOW:
             continue
@@ -129,13 +134,18 @@ def jitter(pixels: np.ndarray, factors: np.ndarray) -> np.ndarray:
     return np.clip((values - grey) * factors[2] + grey, 0, 255).astype(np.uint8)
 
 
-def render(image: Image.Image, view: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """One view for student and teacher: the standard one first, then random crops with mild colour changes."""
+def render(
+    image: Image.Image, view: int, rng: np.random.Generator
+) -> tuple[np.ndarray, np.ndarray]:
+    """One view for student and teacher: the standard one first, then random crops with mild colour
+    changes.
+    """
     sizes = (bundled.INPUT_SIZE, TEACHER_SIZE)
     if view == 0:
         return standard_view(image, sizes[0]), standard_view(image, sizes[1])
     box, factors = random_box(image, rng), rng.uniform(0.75, 1.25, 3)
     small, large = (
-        jitter(np.asarray(image.resize((s, s), Image.Resampling.BILINEAR, box=box)), factors) for s in sizes
+        jitter(np.asarray(image.resize((s, s), Image.Resampling.BILINEAR, box=box)), factors)
+        for s in sizes
     )
     return small, large

@@ -22,7 +22,9 @@ TEACHER_BLOCKS = (
 
 
 def build_teacher(file: Path, size: int = TEACHER_SIZE) -> tuple[Any, np.ndarray, np.ndarray]:
-    """MobileNetV2 up to its last feature map, from an int8 archive; and the weight and bias of its classifier."""
+    """MobileNetV2 up to its last feature map, from an int8 archive; and the weight and bias of its
+    classifier.
+    """
     import keras
     from keras import layers
 
@@ -52,8 +54,13 @@ def build_teacher(file: Path, size: int = TEACHER_SIZE) -> tuple[Any, np.ndarray
     def tensor(number: int) -> np.ndarray:
         kind = "dw" if f"{number:02d}_dw_q" in archive else "conv"
         shape = (-1, 1, 1, 1) if kind == "conv" else (1, 1, 1, -1)
-        scale, zero = (archive[f"{number:02d}_{name}"].astype(np.float32).reshape(shape) for name in ("scale", "zero"))
-        return ((archive[f"{number:02d}_{kind}_q"].astype(np.float32) - zero) * scale).transpose(1, 2, 3, 0)
+        scale, zero = (
+            archive[f"{number:02d}_{name}"].astype(np.float32).reshape(shape)
+            for name in ("scale", "zero")
+        )
+        return ((archive[f"{number:02d}_{kind}_q"].astype(np.float32) - zero) * scale).transpose(
+            1, 2, 3, 0
+        )
 
     for number, layer in enumerate(built):
         layer.set_weights([tensor(number), archive[f"{number:02d}_bias"]])

@@ -1,4 +1,6 @@
-"""The network of `training.backbones.bundled` as PyTorch trains it, and its way to exported weights and back."""
+"""The network of `training.backbones.bundled` as PyTorch trains it, and its way to exported weights
+and back.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +15,16 @@ from training.backbones import bundled
 
 
 class Convolution(nn.Sequential):
-    """Convolution and normalisation, padded as Keras pads pictures of even sides: with a stride of two only behind."""
+    """Convolution and normalisation, padded as Keras pads pictures of even sides: with a stride of
+    two only behind.
+    """
 
-    def __init__(self, channels: int, filters: int, kernel: int, stride: int = 1, *, last: bool = False) -> None:
-        before, after = ((kernel - 1) // 2, kernel // 2) if stride == 1 else ((kernel - 2) // 2, kernel // 2)
+    def __init__(
+        self, channels: int, filters: int, kernel: int, stride: int = 1, *, last: bool = False
+    ) -> None:
+        before, after = (
+            ((kernel - 1) // 2, kernel // 2) if stride == 1 else ((kernel - 2) // 2, kernel // 2)
+        )
         super().__init__(
             nn.ZeroPad2d((before, after, before, after)) if after else nn.Identity(),
             nn.Conv2d(channels, filters, kernel, stride, bias=False),
@@ -42,7 +50,9 @@ class Bottleneck(nn.Module):
 
 
 class Trunk(nn.Sequential):
-    """The architecture of `training.backbones.bundled`, up to its last feature map. Takes pixels of 0 to 255."""
+    """The architecture of `training.backbones.bundled`, up to its last feature map. Takes pixels of
+    0 to 255.
+    """
 
     def __init__(self) -> None:
         parts: list[nn.Module] = [Convolution(3, bundled.STEM, 3, 2), nn.ReLU()]
@@ -62,7 +72,9 @@ class Trunk(nn.Sequential):
 
 
 def export(trunk: Trunk, file: Path) -> None:
-    """Fold the normalisations into the convolutions and store the weights as Keras orders them, rounded to float16."""
+    """Fold the normalisations into the convolutions and store the weights as Keras orders them,
+    rounded to float16.
+    """
     stored: dict[str, np.ndarray] = {}
     for number, (_, convolution, norm) in enumerate(trunk.convolutions()):
         factor = norm.weight / torch.sqrt(norm.running_var + norm.eps)
@@ -77,9 +89,9 @@ def export(trunk: Trunk, file: Path) -> None:
 def take_over(trunk: Trunk, file: Path, pixels: torch.Tensor) -> None:
     """Give a trunk exported weights, the opposite of `export`.
 
-    A normalisation has to be put behind each convolution again: with the statistics of these pictures, shape
-    (N, 3, side, side), and so that what comes out stays the same. Kernels get the length that fresh ones have, as the
-    learning rate is made for those.
+    A normalisation has to be put behind each convolution again: with the statistics of these
+    pictures, shape (N, 3, side, side), and so that what comes out stays the same. Kernels get the
+    length that fresh ones have, as the learning rate is made for those.
     """
 
     def restore(norm: nn.BatchNorm2d, inputs: tuple[torch.Tensor]) -> None:
@@ -93,7 +105,10 @@ def take_over(trunk: Trunk, file: Path, pixels: torch.Tensor) -> None:
     wanted, hooks = {}, []
     with np.load(file) as stored:
         for number, (_, convolution, norm) in enumerate(trunk.convolutions()):
-            kernel, bias = (stored[f"conv_{number:02d}_{part}"].astype(np.float32) for part in ("kernel", "bias"))
+            kernel, bias = (
+                stored[f"conv_{number:02d}_{part}"].astype(np.float32)
+                for part in ("kernel", "bias")
+            )
             factor = np.sqrt(np.square(kernel).sum(axis=(0, 1, 2)) / 2)
             convolution.weight.copy_(torch.from_numpy(kernel / factor).permute(3, 2, 0, 1))
             wanted[norm] = torch.from_numpy(factor), torch.from_numpy(bias)

@@ -1,6 +1,8 @@
-"""What every peer does with a picture: the same decoding, the same model. Only the server around it differs.
+"""What every peer does with a picture: the same decoding, the same model. Only the server around it
+differs.
 
-The environment says which: PEER_MODEL (a `.keras` file, or a `.tflite` one for the second round), PEER_PORT.
+The environment says which: PEER_MODEL (a `.keras` file, or a `.tflite` one for the second round),
+PEER_PORT.
 """
 
 import io
@@ -27,11 +29,17 @@ def pixels(jpeg: bytes | Image.Image, size: int, *, draft: bool = False) -> np.n
     image = image.convert("RGB")
     side = min(image.size)
     left, top = (image.width - side) // 2, (image.height - side) // 2
-    return np.asarray(image.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BILINEAR))
+    return np.asarray(
+        image.crop((left, top, left + side, top + side)).resize(
+            (size, size), Image.Resampling.BILINEAR
+        )
+    )
 
 
 class KerasModel:
-    """`model.predict`, as tutorials call it; or `predict_on_batch`, which costs less for a single batch."""
+    """`model.predict`, as tutorials call it; or `predict_on_batch`, which costs less for a single
+    batch.
+    """
 
     draft = False
 
@@ -70,12 +78,18 @@ class CompiledModel:
 
 
 def load() -> KerasModel | CompiledModel:
-    """Return the model that the environment names, after a first answer: what is built at first use is there."""
+    """Return the model that the environment names, after a first answer: what is built at first use
+    is there.
+    """
     model = KerasModel(MODEL) if MODEL.endswith(".keras") else CompiledModel(MODEL)
     model.predict_on_batch(np.zeros((1, model.size, model.size, 3), np.uint8))
     return model
 
 
-def scores(model: KerasModel | CompiledModel, jpegs: Sequence[bytes | Image.Image]) -> list[list[float]]:
+def scores(
+    model: KerasModel | CompiledModel, jpegs: Sequence[bytes | Image.Image]
+) -> list[list[float]]:
     """Return the probabilities of several pictures, as one batch."""
-    return model.predict_on_batch(np.stack([pixels(jpeg, model.size, draft=model.draft) for jpeg in jpegs])).tolist()
+    return model.predict_on_batch(
+        np.stack([pixels(jpeg, model.size, draft=model.draft) for jpeg in jpegs])
+    ).tolist()

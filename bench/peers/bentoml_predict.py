@@ -1,4 +1,5 @@
-"""BentoML: a service with adaptive batching, a worker process for each core, the picture as a form's file.
+"""BentoML: a service with adaptive batching, a worker process for each core, the picture as a
+form's file.
 
 Source: https://docs.bentoml.com/en/latest/get-started/adaptive-batching.html,
 https://docs.bentoml.com/en/latest/build-with-bentoml/parallelize-requests.html
@@ -23,4 +24,13 @@ class Classifier:
 if __name__ == "__main__":
     from bentoml_cli.cli import cli
 
-    cli(["serve", "bench.peers.bentoml_predict:Classifier", "--host", "127.0.0.1", "--port", str(answering.PORT)])
+    cli(
+        [
+            "serve",
+            "bench.peers.bentoml_predict:Classifier",
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(answering.PORT),
+        ]
+    )

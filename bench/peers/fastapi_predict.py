@@ -1,6 +1,8 @@
-"""FastAPI and `model.predict`: a plain function, which FastAPI runs in its threads, in a process for each core.
+"""FastAPI and `model.predict`: a plain function, which FastAPI runs in its threads, in a process
+for each core.
 
-Source: https://fastapi.tiangolo.com/async/ (blocking work in `def`), https://fastapi.tiangolo.com/deployment/server-workers/
+Source: https://fastapi.tiangolo.com/async/ (blocking work in `def`),
+https://fastapi.tiangolo.com/deployment/server-workers/
 """
 
 from contextlib import asynccontextmanager
@@ -25,7 +27,9 @@ def ready() -> str:
 
 
 @app.post("/predict")
-def predict(request: Request, picture: bytes = Body(media_type="image/jpeg")) -> dict[str, list[float]]:
+def predict(
+    request: Request, picture: bytes = Body(media_type="image/jpeg")
+) -> dict[str, list[float]]:
     model = request.app.state.model
     pixels = answering.pixels(picture, model.size)
     return {"predictions": model.predict(pixels[None])[0].tolist()}

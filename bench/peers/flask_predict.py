@@ -1,4 +1,6 @@
-"""What the tutorials build: Flask, Pillow and `model.predict`. No login, no database, nothing is kept."""
+"""What the tutorials build: Flask, Pillow and `model.predict`. No login, no database, nothing is
+kept.
+"""
 
 import logging
 

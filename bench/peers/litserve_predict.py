@@ -1,4 +1,5 @@
-"""LitServe: an API class with batches, one worker process for each core, the picture as a form's file.
+"""LitServe: an API class with batches, one worker process for each core, the picture as a form's
+file.
 
 Source: https://lightning.ai/docs/litserve/features/batching, .../features/request-response-format
 """
@@ -31,4 +32,6 @@ class Classifier(litserve.LitAPI):
 if __name__ == "__main__":
     api = Classifier(max_batch_size=8, batch_timeout=0.005)
     server = litserve.LitServer(api, accelerator="cpu", workers_per_device=answering.CORES)
-    server.run(host="127.0.0.1", port=answering.PORT, log_level="warning", generate_client_file=False)
+    server.run(
+        host="127.0.0.1", port=answering.PORT, log_level="warning", generate_client_file=False
+    )

@@ -1,7 +1,8 @@
-"""MLServer: a custom runtime in its pool of worker processes, one for each core; the picture in base64 in V2 JSON.
+"""MLServer: a custom runtime in its pool of worker processes, one for each core; the picture in
+base64 in V2 JSON.
 
-Adaptive batching stays off, as it is by default: it wants tensors of one shape, and JPEGs differ in length.
-Source: https://docs.seldon.ai/mlserver/user-guide/custom, .../user-guide/parallel-inference
+Adaptive batching stays off, as it is by default: it wants tensors of one shape, and JPEGs differ in
+length. Source: https://docs.seldon.ai/mlserver/user-guide/custom, .../user-guide/parallel-inference
 """
 
 import asyncio
@@ -23,7 +24,9 @@ class Classifier(MLModel):
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         pictures = Base64Codec.decode_input(payload.inputs[0])
         found = np.asarray(answering.scores(self._model, pictures))
-        return InferenceResponse(model_name=self.name, outputs=[NumpyCodec.encode_output("predictions", found)])
+        return InferenceResponse(
+            model_name=self.name, outputs=[NumpyCodec.encode_output("predictions", found)]
+        )
 
 
 async def main() -> None:
@@ -35,7 +38,9 @@ async def main() -> None:
         parallel_workers=answering.CORES,
         debug=False,
     )
-    model = ModelSettings(name="classifier", implementation="bench.peers.mlserver_predict.Classifier")
+    model = ModelSettings(
+        name="classifier", implementation="bench.peers.mlserver_predict.Classifier"
+    )
     await MLServer(settings).start([model])
 
 

@@ -1,4 +1,5 @@
-"""Ray Serve: a deployment with dynamic batching and one replica for each core, the picture as the request's body.
+"""Ray Serve: a deployment with dynamic batching and one replica for each core, the picture as the
+request's body.
 
 Source: https://docs.ray.io/en/latest/serve/advanced-guides/dyn-req-batch.html,
 https://docs.ray.io/en/latest/serve/configure-serve-deployment.html
@@ -14,7 +15,9 @@ from starlette.requests import Request
 from bench.peers import answering
 
 
-@serve.deployment(num_replicas=answering.CORES, max_ongoing_requests=32, ray_actor_options={"num_cpus": 1})
+@serve.deployment(
+    num_replicas=answering.CORES, max_ongoing_requests=32, ray_actor_options={"num_cpus": 1}
+)
 class Classifier:
     def __init__(self) -> None:
         self.model = answering.load()

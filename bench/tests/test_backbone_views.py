@@ -26,6 +26,8 @@ def test_a_view_depends_on_its_place_and_the_seed_only():
     assert once[1][2] != other[1][2]
 
 
-@pytest.mark.parametrize(("share", "expected"), [(1.0, [200, 0, 0]), (0.75, [150, 0, 50]), (0.5, [100, 0, 100])])
+@pytest.mark.parametrize(
+    ("share", "expected"), [(1.0, [200, 0, 0]), (0.75, [150, 0, 50]), (0.5, [100, 0, 100])]
+)
 def test_a_blend_is_the_mean_by_their_shares(share, expected):
     assert (blend(RED, BLUE, share) == expected).all()

@@ -1,4 +1,6 @@
-"""The load generator: what it sends, what it understands, and that it does not take a refusal for an answer."""
+"""The load generator: what it sends, what it understands, and that it does not take a refusal for
+an answer.
+"""
 
 import threading
 from collections.abc import Iterator
@@ -70,7 +72,10 @@ def test_a_head_says_how_long_the_body_is():
         (b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok", (200, b"ok", True)),
         (b"HTTP/1.1 503 No\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", (503, b"", False)),
         (b"HTTP/1.0 200 OK\r\nContent-Length: 2\r\n\r\nok", (200, b"ok", False)),
-        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n", (200, b"abc", True)),
+        (
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n1\r\nc\r\n0\r\n\r\n",
+            (200, b"abc", True),
+        ),
     ],
 )
 def test_a_whole_answer_is_understood(received, answer):

@@ -12,7 +12,10 @@ def one(took: float, status: int = 400) -> Measured:
 
 def test_what_any_request_takes_is_not_the_bodys():
     assert one(ROOM_MEGABYTES).ratio == one(0).ratio == 0
-    assert memory.row(one(ROOM_MEGABYTES + 20)) == "| JSON of lists | 10.00 | predict | 400 | 26 | 2.0 |"
+    assert (
+        memory.row(one(ROOM_MEGABYTES + 20))
+        == "| JSON of lists | 10.00 | predict | 400 | 26 | 2.0 |"
+    )
 
 
 def test_too_much_and_errors_of_ours_are_told():

@@ -1,7 +1,8 @@
 """Who may do what: every address and API operation, and the answer that each kind of visitor gets.
 
-A row is (method, who gets which answer). The answers stand in the order of `VISITORS`; `LOGIN` is a redirect to the
-log-in page. `test_access` fails for an address or an operation without a row: a new one is decided here, on purpose.
+A row is (method, who gets which answer). The answers stand in the order of `VISITORS`; `LOGIN` is a
+redirect to the log-in page. `test_access` fails for an address or an operation without a row: a new
+one is decided here, on purpose.
 """
 
 from collections.abc import Callable
@@ -44,7 +45,9 @@ class Row:
     is_json: bool = False
 
 
-def get(answers: Answers, kwargs: Callable[[World], dict[str, Any]] = lambda world: {}, why: str = "") -> Row:
+def get(
+    answers: Answers, kwargs: Callable[[World], dict[str, Any]] = lambda world: {}, why: str = ""
+) -> Row:
     return Row("GET", answers, kwargs, why=why)
 
 
@@ -119,17 +122,24 @@ ROWS: dict[str, list[Row]] = {
         get(NOT_FOUND, lambda world: {"token": "wrong"}),
     ],
     "accounts:users": [get(MAINTAINERS)],
-    "accounts:change_role": [post(done(MAINTAINERS), other_user, lambda world: {"role": "reviewer"})],
+    "accounts:change_role": [
+        post(done(MAINTAINERS), other_user, lambda world: {"role": "reviewer"})
+    ],
     "accounts:deactivate": [post(done(MAINTAINERS), other_user)],
     "accounts:reactivate": [post(done(MAINTAINERS), other_user)],
-    "accounts:invite": [post(MAINTAINERS, data=lambda world: {"email": "x@example.com", "role": "user"})],
+    "accounts:invite": [
+        post(MAINTAINERS, data=lambda world: {"email": "x@example.com", "role": "user"})
+    ],
     "accounts:resend_invitation": [post(MAINTAINERS, invitation)],
     "accounts:revoke_invitation": [post(done(MAINTAINERS), invitation)],
     # allauth's pages about oneself
     "account_login": [get((200, 302, 302, 302, 302)), post((200, 302, 302, 302, 302))],
     "account_logout": [get((302, 200, 200, 200, 200)), post(done(ANYBODY))],
     "account_inactive": [get(ANYBODY)],
-    "account_signup": [get((200, 302, 302, 302, 302)), post((200, 302, 302, 302, 302), why="closed: it says so")],
+    "account_signup": [
+        get((200, 302, 302, 302, 302)),
+        post((200, 302, 302, 302, 302), why="closed: it says so"),
+    ],
     "account_reauthenticate": [get(MEMBERS), post(MEMBERS)],
     "account_email": [get(MEMBERS), post(done(MEMBERS))],
     "account_email_verification_sent": [get(ANYBODY)],
@@ -142,7 +152,9 @@ ROWS: dict[str, list[Row]] = {
         post(NOT_FOUND, lambda world: {"key": "x"}),
     ],
     "account_reset_password_from_key_done": [get(ANYBODY)],
-    "account_reset_password_from_key": [get(ANYBODY, lambda world: {"uidb36": "1", "key": "wrong"})],
+    "account_reset_password_from_key": [
+        get(ANYBODY, lambda world: {"uidb36": "1", "key": "wrong"})
+    ],
     "account_reset_password_done": [get(ANYBODY)],
     "mfa_index": [get(MEMBERS)],
     "mfa_authenticate": [get(done(ANYBODY)), post(done(ANYBODY))],
@@ -165,7 +177,9 @@ ROWS: dict[str, list[Row]] = {
     "predictions:history": [get(MEMBERS)],
     "predictions:detail": [get(OWNER, prediction)],
     "predictions:feedback": [post(done(OWNER), prediction, lambda world: {"verdict": "UNSURE"})],
-    "predictions:explanation": [get(done(OWNER, 409), prediction, why="the model of the tests cannot explain")],
+    "predictions:explanation": [
+        get(done(OWNER, 409), prediction, why="the model of the tests cannot explain")
+    ],
     "predictions:heat": [get(done(OWNER, 409), prediction, why="the same")],
     "predictions:batch": [get(OWNER, batch)],
     "predictions:go_on": [post(done(OWNER), batch)],
@@ -189,18 +203,32 @@ ROWS: dict[str, list[Row]] = {
     "training:run": [get(MAINTAINERS, run)],
     "training:run_progress": [get(MAINTAINERS, run)],
     "training:cancel": [post(done(MAINTAINERS), run)],
-    "training:use_threshold": [post(done(MAINTAINERS, 400), run, why="the run has proposed nothing")],
+    "training:use_threshold": [
+        post(done(MAINTAINERS, 400), run, why="the run has proposed nothing")
+    ],
     "training:dataset": [get(MAINTAINERS, lambda world: {"pk": world.run.dataset.pk})],
     "training:promote": [
         get(MAINTAINERS, lambda world: {"pk": world.version.pk}),
-        post(done(MAINTAINERS, 400), lambda world: {"pk": world.version.pk}, why="no reason: refused by the form"),
+        post(
+            done(MAINTAINERS, 400),
+            lambda world: {"pk": world.version.pk},
+            why="no reason: refused by the form",
+        ),
     ],
     "training:pictures": [
         get(MAINTAINERS, lambda world: {"pk": world.category.pk}),
-        post(done(MAINTAINERS, 400), lambda world: {"pk": world.category.pk}, why="no picture: refused by the form"),
+        post(
+            done(MAINTAINERS, 400),
+            lambda world: {"pk": world.category.pk},
+            why="no picture: refused by the form",
+        ),
     ],
     "training:rename": [
-        post(done(MAINTAINERS), lambda world: {"pk": world.category.pk}, lambda world: {"name": "another name"})
+        post(
+            done(MAINTAINERS),
+            lambda world: {"pk": world.category.pk},
+            lambda world: {"name": "another name"},
+        )
     ],
     "training:models": [get(MAINTAINERS, slug)],
     "training:shadow": [get(MAINTAINERS, slug)],
@@ -234,17 +262,29 @@ ROWS: dict[str, list[Row]] = {
     "api:predict": [post(api(MEMBERS), slug, lambda world: {"file": world.upload()})],
     "api:predictions": [get(api(MEMBERS))],
     "api:prediction": [get(api(OWNER), prediction)],
-    "api:feedback": [post(api(OWNER), prediction, lambda world: {"verdict": "UNSURE"}, is_json=True)],
+    "api:feedback": [
+        post(api(OWNER), prediction, lambda world: {"verdict": "UNSURE"}, is_json=True)
+    ],
     "api:schema": [get(ANYBODY, why="the description holds no data")],
     "api:try": [get(ANYBODY, why="the same; to try an operation one needs a token")],
-    # For programs written for Custom Vision; customvision/tests/test_keys.py has who may do which operation
+    # For programs written for Custom Vision; customvision/tests/test_keys.py has who may do which
+    # operation
     "customvision:answer": [
         get(KEY_ALONE, custom_vision, why="a key counts, and a session does not"),
         post(KEY_ALONE, custom_vision, why="the same"),
     ],
-    "customvision:picture": [get(NOT_FOUND, lambda world: {"token": "wrong"}, why="a signed address is the key")],
-    "customvision:export": [get(NOT_FOUND, lambda world: {"token": "wrong"}, why="a signed address is the key")],
+    "customvision:picture": [
+        get(NOT_FOUND, lambda world: {"token": "wrong"}, why="a signed address is the key")
+    ],
+    "customvision:export": [
+        get(NOT_FOUND, lambda world: {"token": "wrong"}, why="a signed address is the key")
+    ],
 }
 
 # Old addresses of allauth, without a name, that redirect to the ones above
-OLD_ADDRESSES = ("social/login/cancelled/", "social/login/error/", "social/signup/", "social/connections/")
+OLD_ADDRESSES = (
+    "social/login/cancelled/",
+    "social/login/error/",
+    "social/signup/",
+    "social/connections/",
+)

@@ -4,7 +4,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from accounts.models import ApiToken, Invitation, User
-from accounts.tests.factories import make_invitation, make_maintainer, make_reviewer, make_token, make_user
+from accounts.tests.factories import (
+    make_invitation,
+    make_maintainer,
+    make_reviewer,
+    make_token,
+    make_user,
+)
 from common.models import Job
 from customvision.models import ImportedProject, ServiceAccess
 from customvision.tests.factories import make_forgotten_access, make_imported
@@ -61,5 +67,7 @@ def make_world() -> World:
         invitation_token=invitation_token,
         imported=make_imported(project),
         access=make_forgotten_access(maintainer),
-        failed_job=Job.objects.create(kind="predictions.store_misclassified", status=Job.Status.FAILED, error="Gone."),
+        failed_job=Job.objects.create(
+            kind="predictions.store_misclassified", status=Job.Status.FAILED, error="Gone."
+        ),
     )

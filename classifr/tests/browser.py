@@ -1,4 +1,6 @@
-"""What tests in a real browser share: signing in, and looking for what a person would stumble over."""
+"""What tests in a real browser share: signing in, and looking for what a person would stumble
+over.
+"""
 
 from urllib.parse import urlsplit
 
@@ -13,7 +15,9 @@ LOCAL = {"127.0.0.1", "localhost"}
 
 
 def sign_in(page: Page, user: User) -> None:
-    """Put a session of this user into the page's browser, as the login page would; the page must have a base URL."""
+    """Put a session of this user into the page's browser, as the login page would; the page must
+    have a base URL.
+    """
     client = Client()
     client.force_login(user)
     name = settings.SESSION_COOKIE_NAME
@@ -27,11 +31,13 @@ def assert_accessible(page: Page) -> None:
     assert results.violations_count == 0, results.generate_report()
 
 
-def open_page(browser: Browser, base_url: str, problems: list[str], *, locale: str = "en", **options: object) -> Page:
+def open_page(
+    browser: Browser, base_url: str, problems: list[str], *, locale: str = "en", **options: object
+) -> Page:
     """Return a page in a fresh browser profile that writes down what goes wrong in it.
 
-    Console errors, exceptions, requests that fail and requests to anybody but ourselves (which are not let through) are
-    appended to `problems`.
+    Console errors, exceptions, requests that fail and requests to anybody but ourselves (which are
+    not let through) are appended to `problems`.
     """
     context = browser.new_context(base_url=base_url, locale=locale, **options)
     page = context.new_page()
@@ -46,7 +52,10 @@ def open_page(browser: Browser, base_url: str, problems: list[str], *, locale: s
             route.continue_()
 
     context.route("**/*", keep_local)
-    page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+    page.on(
+        "console",
+        lambda message: problems.append(message.text) if message.type == "error" else None,
+    )
     page.on("pageerror", lambda error: problems.append(f"exception: {error}"))
     page.on("requestfailed", lambda request: _note_failure(request, problems))
     page.set_default_timeout(15_000)

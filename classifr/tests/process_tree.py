@@ -1,4 +1,6 @@
-"""`manage.py serve` as a real process tree with a data folder of its own, for tests that look at it from outside."""
+"""`manage.py serve` as a real process tree with a data folder of its own, for tests that look at it
+from outside.
+"""
 
 import os
 import subprocess
@@ -24,19 +26,29 @@ def manage(folder: Path, *arguments: str, **variables: str) -> str:
     """Run a command of that installation; return what it printed. Fails with its error output."""
     command = [sys.executable, "manage.py", *arguments]
     done = subprocess.run(
-        command, cwd=ROOT, env=environment(folder) | variables, capture_output=True, text=True, timeout=300
+        command,
+        cwd=ROOT,
+        env=environment(folder) | variables,
+        capture_output=True,
+        text=True,
+        timeout=300,
     )
     assert done.returncode == 0, f"{arguments}: {done.stdout}\n{done.stderr}"
     return done.stdout
 
 
 def processes_of(environment: dict[str, str]) -> dict[int, bytes]:
-    """Return the processes that live in this environment, and their command lines, as the kernel tells them."""
+    """Return the processes that live in this environment, and their command lines, as the kernel
+    tells them.
+    """
     mark = f"CLASSIFR_DATA_DIR={environment['CLASSIFR_DATA_DIR']}".encode()
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):
         try:
-            command, variables = (folder / "cmdline").read_bytes(), (folder / "environ").read_bytes()
+            command, variables = (
+                (folder / "cmdline").read_bytes(),
+                (folder / "environ").read_bytes(),
+            )
         except OSError:
             continue
         if mark in variables.split(b"\0"):

@@ -1,4 +1,5 @@
-"""The settings under test: the project's own, with a data folder of this run and nothing slow or shared.
+"""The settings under test: the project's own, with a data folder of this run and nothing slow or
+shared.
 
 A developer's `.env` and `var/` are left alone, so that tests say the same on every machine.
 """
@@ -16,7 +17,8 @@ os.environ["LOG_LEVEL"] = "WARNING"
 with patch.object(environ.Env, "read_env"):
     from classifr.settings import *  # noqa: F403
 
-# A file, as in real use: threads that share a database in memory do not wait for each other, they fail
+# A file, as in real use: threads that share a database in memory do not wait for each other, they
+# fail
 if DATABASES["default"]["ENGINE"] == "django.db.backends.sqlite3":  # noqa: F405
     DATABASES["default"]["TEST"] = {"NAME": str(DATA_DIR / "test.sqlite3")}  # noqa: F405
 

@@ -1,4 +1,6 @@
-"""Promise 10: every address and API operation answers each visitor as the matrix says, and none is left out."""
+"""Promise 10: every address and API operation answers each visitor as the matrix says, and none is
+left out.
+"""
 
 import re
 from collections.abc import Iterator
@@ -18,10 +20,14 @@ pytestmark = pytest.mark.django_db
 
 
 def walk(patterns: list, names: tuple[str, ...] = ()) -> Iterator[tuple[str, URLPattern]]:
-    """Yield every pattern of the URL configuration with its full name; the name is empty where it has none."""
+    """Yield every pattern of the URL configuration with its full name; the name is empty where it
+    has none.
+    """
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
-            yield from walk(pattern.url_patterns, (*names, pattern.namespace) if pattern.namespace else names)
+            yield from walk(
+                pattern.url_patterns, (*names, pattern.namespace) if pattern.namespace else names
+            )
         else:
             yield ":".join((*names, pattern.name)) if pattern.name else "", pattern
 
@@ -41,7 +47,9 @@ def ask(client: Client, row: Row, address: str, world: World) -> int | str:
     """Return the status, or LOGIN; and undo whatever the request did."""
     cache.clear()
     cookies = deepcopy(client.cookies)
-    before = transaction.savepoint()  # no `atomic`, within which what people say could not be flushed
+    before = (
+        transaction.savepoint()
+    )  # no `atomic`, within which what people say could not be flushed
     if row.method == "GET":
         response = client.get(address)
     elif row.is_json:
@@ -50,7 +58,9 @@ def ask(client: Client, row: Row, address: str, world: World) -> int | str:
         response = client.post(address, row.data(world))
     transaction.savepoint_rollback(before)
     client.cookies = cookies
-    is_login = response.status_code == 302 and response["Location"].startswith(reverse("account_login"))
+    is_login = response.status_code == 302 and response["Location"].startswith(
+        reverse("account_login")
+    )
     return LOGIN if is_login and "next=" in response["Location"] else response.status_code
 
 
@@ -88,7 +98,9 @@ def test_no_operation_of_the_api_is_without_a_row():
         if hasattr(view, method) and method != "options"
     }
     assert operations
-    assert operations == {(name, row.method) for name in {name for name, _method in operations} for row in ROWS[name]}
+    assert operations == {
+        (name, row.method) for name in {name for name, _method in operations} for row in ROWS[name]
+    }
 
 
 def test_no_method_that_a_page_takes_is_without_a_row():
@@ -140,9 +152,19 @@ def test_somebody_without_a_role_may_do_nothing_but_look_after_the_account():
     world.other.groups.clear()
     client = clients_of(world)["other"]
     assert client.get(reverse("accounts:profile")).status_code == 200
-    for name in ("predictions:history", "review:queue", "training:overview", "accounts:users", "api:projects"):
+    for name in (
+        "predictions:history",
+        "review:queue",
+        "training:overview",
+        "accounts:users",
+        "api:projects",
+    ):
         assert client.get(reverse(name)).status_code == 403, name
 
 
 def test_every_row_has_an_answer_for_every_visitor():
-    assert all(isinstance(row, Row) and len(row.answers) == len(VISITORS) for rows in ROWS.values() for row in rows)
+    assert all(
+        isinstance(row, Row) and len(row.answers) == len(VISITORS)
+        for rows in ROWS.values()
+        for row in rows
+    )

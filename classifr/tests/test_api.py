@@ -32,7 +32,9 @@ def test_without_a_token_the_answer_is_401():
     assert response["WWW-Authenticate"] == "Token"
 
 
-@pytest.mark.parametrize("header", ["Token", "Token nonsense", "Token a b", "Token \xff", "Basic dTpw", "Bearer x"])
+@pytest.mark.parametrize(
+    "header", ["Token", "Token nonsense", "Token a b", "Token \xff", "Basic dTpw", "Bearer x"]
+)
 def test_a_wrong_token_is_401(header):
     response = APIClient().get("/api/v1/projects/", HTTP_AUTHORIZATION=header)
     error_of(response, 401)
@@ -50,9 +52,13 @@ def test_another_form_than_json_is_406(client):
     error_of(client.get("/api/v1/projects/", HTTP_ACCEPT="text/html"), 406)
 
 
-@pytest.mark.parametrize("accepted", ["*/*", "application/json", "text/html, */*;q=0.8", "application/*"])
+@pytest.mark.parametrize(
+    "accepted", ["*/*", "application/json", "text/html, */*;q=0.8", "application/*"]
+)
 def test_whoever_takes_json_gets_it(client, accepted):
-    assert client.get("/api/v1/projects/", HTTP_ACCEPT=accepted)["Content-Type"] == "application/json"
+    assert (
+        client.get("/api/v1/projects/", HTTP_ACCEPT=accepted)["Content-Type"] == "application/json"
+    )
 
 
 def test_a_form_that_is_asked_for_in_the_address_goes_first(client):
@@ -94,7 +100,9 @@ def test_a_bug_is_left_to_be_a_500():
 
 
 def test_the_description_names_every_operation():
-    description = APIClient().get("/api/v1/schema/", HTTP_ACCEPT="application/vnd.oai.openapi+json").json()
+    description = (
+        APIClient().get("/api/v1/schema/", HTTP_ACCEPT="application/vnd.oai.openapi+json").json()
+    )
     assert set(description["paths"]) == {
         "/api/v1/projects/",
         "/api/v1/projects/{slug}/predict",
@@ -103,7 +111,11 @@ def test_the_description_names_every_operation():
         "/api/v1/predictions/{uuid}/feedback",
     }
     predict = description["paths"]["/api/v1/projects/{slug}/predict"]["post"]
-    assert set(predict["requestBody"]["content"]) == {"multipart/form-data", "image/*", "application/octet-stream"}
+    assert set(predict["requestBody"]["content"]) == {
+        "multipart/form-data",
+        "image/*",
+        "application/octet-stream",
+    }
     error = description["components"]["schemas"]["Error"]
     assert set(error["properties"]) == {"code", "message", "fields"}
 

@@ -1,4 +1,6 @@
-"""The rooms of ARCHITECTURE.md, enforced: imports and foreign keys point down, heavy libraries stay in training."""
+"""The rooms of ARCHITECTURE.md, enforced: imports and foreign keys point down, heavy libraries stay
+in training.
+"""
 
 import ast
 import subprocess
@@ -51,7 +53,9 @@ def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
 
 
 def imported_at_once(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """The dotted names that are imported as soon as the module is; what only type checkers read is left out."""
+    """The dotted names that are imported as soon as the module is; what only type checkers read is
+    left out.
+    """
     waiting: list[ast.AST] = list(tree.body)
     while waiting:
         node = waiting.pop()
@@ -76,9 +80,15 @@ def test_imports_point_down():
 
 
 def test_an_upward_import_would_be_noticed():
-    names = dict(imported(ast.parse("from training.data import datasets\ndef f():\n    import review.queue\n")))
+    names = dict(
+        imported(
+            ast.parse("from training.data import datasets\ndef f():\n    import review.queue\n")
+        )
+    )
     assert set(names) == {"training.data.datasets", "review.queue"}
-    assert [floor_of(name) for name in ("common/jobs.py", "review.queue", "training.data.datasets")] == [0, 3, 4]
+    assert [
+        floor_of(name) for name in ("common/jobs.py", "review.queue", "training.data.datasets")
+    ] == [0, 3, 4]
 
 
 def test_relative_imports_are_not_used():
@@ -96,7 +106,12 @@ def test_foreign_keys_point_down():
     for model in apps.get_models():
         own = floor_of(model.__module__)
         for field in model._meta.get_fields():
-            if own is None or not field.is_relation or field.auto_created or not isinstance(field.related_model, type):
+            if (
+                own is None
+                or not field.is_relation
+                or field.auto_created
+                or not isinstance(field.related_model, type)
+            ):
                 continue
             other = floor_of(field.related_model.__module__)
             if other is not None and other > own:
@@ -129,15 +144,22 @@ def test_a_web_process_pays_for_the_sdk_of_custom_vision_only_when_it_asks():
 
 
 def imported_by_a_web_process(names: set[str]) -> str:
-    """Return which of these modules are loaded once the pages are known and the settings checked."""
+    """Return which of these modules are loaded once the pages are known and the settings
+    checked.
+    """
     program = (
-        "import sys, classifr.wsgi; from django.urls import get_resolver; get_resolver().url_patterns;"
+        "import sys, classifr.wsgi; from django.urls import get_resolver; "
+        "get_resolver().url_patterns;"
         "from django.core.checks import run_checks; run_checks();"
         f"print(', '.join(sorted({names!r} & set(sys.modules))))"
     )
     environment = {"DJANGO_SETTINGS_MODULE": "classifr.tests.settings", "PATH": ""}
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True
+        [sys.executable, "-W", "ignore", "-c", program],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
@@ -172,7 +194,9 @@ def makes(node: ast.AST, row: str) -> bool:
 
 
 def test_no_file_has_a_name_that_says_nothing():
-    assert [path for path, _tree in modules(with_tests=True) if Path(path).stem in SAY_NOTHING] == []
+    assert [
+        path for path, _tree in modules(with_tests=True) if Path(path).stem in SAY_NOTHING
+    ] == []
 
 
 def test_no_signals_carry_the_flow():
@@ -180,6 +204,7 @@ def test_no_signals_carry_the_flow():
         f"{path}:{line} {name}"
         for path, tree in modules()
         for name, line in imported(tree)
-        if name.startswith(("django.db.models.signals", "django.dispatch")) and not path.endswith("/apps.py")
+        if name.startswith(("django.db.models.signals", "django.dispatch"))
+        and not path.endswith("/apps.py")
     ]
     assert receivers == []

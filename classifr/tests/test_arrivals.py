@@ -1,4 +1,6 @@
-"""A request is whole at its last byte, however it comes; what no parser could understand counts as whole."""
+"""A request is whole at its last byte, however it comes; what no parser could understand counts as
+whole.
+"""
 
 import pytest
 from hypothesis import given
@@ -14,9 +16,14 @@ WHOLE = {
     "empty body": HEAD + b"Content-Length: 0\r\n\r\n",
     "length": HEAD + b"content-length:  5\r\n\r\nabcde",
     "line breaks in the body": HEAD + b"Content-Length: 8\r\n\r\n\r\n\r\n\r\n\r\n",
-    "chunks": HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n1f\r\n" + b"x" * 31 + b"\r\n0\r\n\r\n",
-    "extension": HEAD + b'Transfer-Encoding: gzip, Chunked\r\n\r\nA; name="value"\r\n0123456789\r\n0\r\n\r\n',
-    "trailer": HEAD + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nDigest: abc\r\nMore: 1\r\n\r\n",
+    "chunks": HEAD
+    + b"Transfer-Encoding: chunked\r\n\r\n5\r\nabcde\r\n1f\r\n"
+    + b"x" * 31
+    + b"\r\n0\r\n\r\n",
+    "extension": HEAD
+    + b'Transfer-Encoding: gzip, Chunked\r\n\r\nA; name="value"\r\n0123456789\r\n0\r\n\r\n',
+    "trailer": HEAD
+    + b"Transfer-Encoding: chunked\r\n\r\n1\r\nx\r\n0\r\nDigest: abc\r\nMore: 1\r\n\r\n",
 }
 
 
@@ -70,7 +77,9 @@ def test_a_length_that_cannot_be_told_is_left_to_the_parser(lines):
     assert arrive(HEAD + lines + b"\r\n").is_whole
 
 
-@pytest.mark.parametrize("chunk", [b"g\r\n", b"-1\r\n", b"0x5\r\n", b"\r\n", b"1" * 16 + b"\r\n", b"1" * 20_000])
+@pytest.mark.parametrize(
+    "chunk", [b"g\r\n", b"-1\r\n", b"0x5\r\n", b"\r\n", b"1" * 16 + b"\r\n", b"1" * 20_000]
+)
 def test_chunks_that_are_none_are_left_to_the_parser(chunk):
     assert arrive(HEAD + b"Transfer-Encoding: chunked\r\n\r\n" + chunk).is_whole
 
@@ -82,7 +91,13 @@ def test_chunks_that_are_none_are_left_to_the_parser(chunk):
         ([b"x"] * 70_000, "431"),
         ([HEAD + b"X: " + b"x" * 70_000 + b"\r\n\r\n"], "431"),
         ([HEAD + b"Content-Length: 1000001\r\n\r\n"], "413"),
-        ([HEAD + b"Transfer-Encoding: chunked\r\n\r\n", *[b"fff\r\n" + b"x" * 4095 + b"\r\n"] * 300], "413"),
+        (
+            [
+                HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
+                *[b"fff\r\n" + b"x" * 4095 + b"\r\n"] * 300,
+            ],
+            "413",
+        ),
     ],
 )
 def test_what_is_too_long_is_refused_before_it_is_there(pieces, refusal):

@@ -25,7 +25,9 @@ def maintainer(client):
 
 
 def make_job(**fields):
-    return Job.objects.create(**{"kind": "training.run", "status": "failed", "error": "The disk is full."} | fields)
+    return Job.objects.create(
+        **{"kind": "training.run", "status": "failed", "error": "The disk is full."} | fields
+    )
 
 
 def test_a_nok_whose_picture_is_lost_is_seen_and_can_be_tried_again(client, maintainer):
@@ -51,7 +53,9 @@ def test_when_nothing_has_failed_it_says_so(client, maintainer):
 
 
 def test_what_fails_over_and_over_is_seen_before_it_has_failed(client, maintainer):
-    make_job(status="waiting", attempts=TROUBLE_FROM_ATTEMPT, due_at=timezone.now() + timedelta(hours=1))
+    make_job(
+        status="waiting", attempts=TROUBLE_FROM_ATTEMPT, due_at=timezone.now() + timedelta(hours=1)
+    )
     page = client.get(ADDRESS).content.decode()
     assert "The disk is full." in page and "Tried again by itself" in page and "/again/" not in page
 
@@ -87,6 +91,8 @@ def test_a_job_that_is_not_there_is_404(client, maintainer):
 def test_every_kind_of_work_is_told_in_words():
     jobs.discover()
     own = {
-        kind for kind in jobs._handlers if kind.split(".")[0] in {"predictions", "review", "training", "customvision"}
+        kind
+        for kind in jobs._handlers
+        if kind.split(".")[0] in {"predictions", "review", "training", "customvision"}
     }
     assert own <= set(background.WHAT)

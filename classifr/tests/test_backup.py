@@ -1,4 +1,6 @@
-"""The steps for backup and restore that docs/deployment.md tells, carried out as they stand there."""
+"""The steps for backup and restore that docs/deployment.md tells, carried out as they stand
+there.
+"""
 
 import os
 import re
@@ -16,7 +18,9 @@ DOCUMENT = Path(settings.BASE_DIR) / "docs" / "deployment.md"
 
 def steps(heading: str) -> str:
     """Return the commands below a heading: the lines that are indented as code."""
-    section = re.split(r"^#+ ", DOCUMENT.read_text().split(f"### {heading}\n")[1], flags=re.MULTILINE)[0]
+    section = re.split(
+        r"^#+ ", DOCUMENT.read_text().split(f"### {heading}\n")[1], flags=re.MULTILINE
+    )[0]
     lines = re.findall(r"^(?: {4}| {8})(?=\S)(?!\d)(.+)$", section, re.MULTILINE)
     assert lines, heading
     return "\n".join(lines)
@@ -26,14 +30,21 @@ def carry_out(heading: str, folder: Path) -> str:
     path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     command = ["bash", "-euo", "pipefail", "-c", steps(heading)]
     done = subprocess.run(
-        command, cwd=folder, env=os.environ | {"PATH": path}, capture_output=True, text=True, timeout=120
+        command,
+        cwd=folder,
+        env=os.environ | {"PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=120,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
 
 
 class Site:
-    """A database as ours are, which is written all the time, with a write-ahead log that no checkpoint empties."""
+    """A database as ours are, which is written all the time, with a write-ahead log that no
+    checkpoint empties.
+    """
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "var"
@@ -54,7 +65,9 @@ class Site:
         self._thread.join(timeout=60)
 
     def _write(self) -> None:
-        connection = sqlite3.connect(self.folder / "classifr.sqlite3", isolation_level=None, timeout=60)
+        connection = sqlite3.connect(
+            self.folder / "classifr.sqlite3", isolation_level=None, timeout=60
+        )
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA wal_autocheckpoint=0")
         connection.execute("CREATE TABLE ruling (id INTEGER PRIMARY KEY, said TEXT)")
@@ -87,7 +100,8 @@ def test_what_was_acknowledged_before_the_backup_is_there_after_the_restore(site
     carry_out("Backing up an embedded installation", tmp_path)
     (site.folder / "uploads" / "dishes" / "a.jpg").unlink()
     site.__exit__()
-    # What a dead process leaves behind: a database that is destroyed, and a log that would be played into the copy
+    # What a dead process leaves behind: a database that is destroyed, and a log that would be
+    # played into the copy
     (site.folder / "classifr.sqlite3").write_bytes(bytes(4096))
     (site.folder / "classifr.sqlite3-wal").write_bytes(b"7" * 9000)
     (site.folder / "classifr.sqlite3-shm").write_bytes(b"7" * 32768)
@@ -109,7 +123,11 @@ def test_it_is_restored_onto_a_machine_that_has_nothing_yet(site, tmp_path):
 def test_neither_the_live_database_nor_its_log_is_in_the_copy_of_the_storages(site, tmp_path):
     carry_out("Backing up an embedded installation", tmp_path)
     listed = subprocess.run(
-        ["tar", "--list", "--file", "backup/storages.tar"], cwd=tmp_path, capture_output=True, text=True, check=True
+        ["tar", "--list", "--file", "backup/storages.tar"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
     ).stdout
     assert "classifr.sqlite3" not in listed
     assert "uploads/dishes/a.jpg" in listed and "secret_key" in listed

@@ -23,9 +23,14 @@ def check() -> str:
 def service(custom_vision, settings):
     """Custom Vision with all keys set."""
     training = {"key": custom_vision.training_key, "resource_id": custom_vision.resource_id}
-    for name, own in (("PREDICTORS", {"key": custom_vision.prediction_key}), ("TRAINERS", training)):
+    for name, own in (
+        ("PREDICTORS", {"key": custom_vision.prediction_key}),
+        ("TRAINERS", training),
+    ):
         backend = getattr(settings, name)["azure"]["BACKEND"]
-        azure = {"azure": {"BACKEND": backend, "OPTIONS": {"endpoint": custom_vision.endpoint} | own}}
+        azure = {
+            "azure": {"BACKEND": backend, "OPTIONS": {"endpoint": custom_vision.endpoint} | own}
+        }
         setattr(settings, name, getattr(settings, name) | azure)
     return custom_vision
 
@@ -33,7 +38,8 @@ def service(custom_vision, settings):
 def test_with_nothing_set_nothing_is_tried_and_nothing_fails():
     told = check()
     assert (
-        "prediction key: not set: AZURE_CUSTOM_VISION_PREDICTION_ENDPOINT, AZURE_CUSTOM_VISION_PREDICTION_KEY" in told
+        "prediction key: not set: AZURE_CUSTOM_VISION_PREDICTION_ENDPOINT, "
+        "AZURE_CUSTOM_VISION_PREDICTION_KEY" in told
     )
     assert "storage misclassified: not at Azure" in told
     assert "exit" not in told
@@ -53,7 +59,9 @@ def test_a_publish_target_that_was_used_works(service):
     iteration.publish_target = service.resource_id.upper()
     project.iterations[iteration.id] = iteration
     service.projects[project.id] = project
-    assert "works publish resource id: models are published to it, for example “classifr-1”" in check()
+    assert (
+        "works publish resource id: models are published to it, for example “classifr-1”" in check()
+    )
 
 
 def test_wrong_keys_fail_each_on_its_own(service):
@@ -65,7 +73,9 @@ def test_wrong_keys_fail_each_on_its_own(service):
     assert own not in told and service.training_key not in told
 
 
-@pytest.mark.parametrize("fault", [faults.out_of_calls(), faults.server_error(), faults.reset(), faults.too_many("99")])
+@pytest.mark.parametrize(
+    "fault", [faults.out_of_calls(), faults.server_error(), faults.reset(), faults.too_many("99")]
+)
 def test_whatever_fails_no_key_is_told(service, fault, monkeypatch):
     monkeypatch.setattr("customvision.predictor.PROBE_SECONDS", 0.5)
     monkeypatch.setattr("customvision.trainer.trainer.PROBE_SECONDS", 0.5)
@@ -76,7 +86,9 @@ def test_whatever_fails_no_key_is_told(service, fault, monkeypatch):
 
 
 def test_another_server_is_not_taken_for_custom_vision(service, settings):
-    options = settings.PREDICTORS["azure"]["OPTIONS"] | {"endpoint": f"{service.endpoint}/elsewhere"}
+    options = settings.PREDICTORS["azure"]["OPTIONS"] | {
+        "endpoint": f"{service.endpoint}/elsewhere"
+    }
     backend = {"BACKEND": settings.PREDICTORS["azure"]["BACKEND"], "OPTIONS": options}
     settings.PREDICTORS = settings.PREDICTORS | {"azure": backend}
     assert "FAILS prediction key" in check()
@@ -102,8 +114,12 @@ class TestContainers:
 
     def test_a_wrong_account_key_fails_without_being_told(self, azurite, settings):
         key = "d3Jvbmcta2V5LXdyb25nLWtleQ=="
-        parts = dict(part.split("=", 1) for part in azurite.connection_string.rstrip(";").split(";"))
-        wrong = ";".join(f"{name}={key if name == 'AccountKey' else value}" for name, value in parts.items())
+        parts = dict(
+            part.split("=", 1) for part in azurite.connection_string.rstrip(";").split(";")
+        )
+        wrong = ";".join(
+            f"{name}={key if name == 'AccountKey' else value}" for name, value in parts.items()
+        )
         at_azure(settings, wrong, "check-azure-wrong")
         told = check()
         assert "FAILS storage misclassified" in told and told.endswith("exit 1")

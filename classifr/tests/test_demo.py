@@ -21,7 +21,9 @@ SAMPLES_PER_DISH = 20
 
 @pytest.fixture
 def small_demo(monkeypatch, tmp_path, settings) -> None:
-    """A few samples with made-up vectors, learned by the dummy trainer; what was kept goes into a list."""
+    """A few samples with made-up vectors, learned by the dummy trainer; what was kept goes into a
+    list.
+    """
     numbers = range(SAMPLES_PER_DISH * len(demo.DISHES))
     np.savez(
         tmp_path / "features.npz",
@@ -76,7 +78,10 @@ def test_one_password_from_the_environment_holds_for_all(small_demo, monkeypatch
     demo.make_users()
     monkeypatch.setenv(demo.PASSWORD_VARIABLE, "trattoria al ponte")
     demo.make_users()
-    assert all(user.check_password("trattoria al ponte") for user in User.objects.filter(username__in=demo.ROLES))
+    assert all(
+        user.check_password("trattoria al ponte")
+        for user in User.objects.filter(username__in=demo.ROLES)
+    )
 
 
 def test_a_long_password_keeps_its_distance_from_the_next_column(small_demo, monkeypatch):
@@ -104,7 +109,10 @@ def test_made_again_nothing_is_added_and_a_renamed_category_stays_renamed(small_
     project.categories.filter(name="gnocchi").update(name="dumplings")
     assert demo.make_project() == project
     assert demo.load_demo_samples(project) == 0
-    assert {category.name for category in project.categories.all()} == {"dumplings", *demo.DISHES} - {"gnocchi"}
+    assert {category.name for category in project.categories.all()} == {
+        "dumplings",
+        *demo.DISHES,
+    } - {"gnocchi"}
 
 
 def test_the_command_ends_with_a_live_model_and_keeps_it(small_demo, capsys):

@@ -1,4 +1,6 @@
-"""The documents keep up with the code: settings, commands, rooms and API operations are described."""
+"""The documents keep up with the code: settings, commands, rooms and API operations are
+described.
+"""
 
 import ast
 import re
@@ -34,7 +36,11 @@ def variables() -> set[str]:
     found: set[str] = set()
     for module in READERS:
         for node in ast.walk(ast.parse((ROOT / module).read_text())):
-            if not isinstance(node, ast.Call) or not node.args or not isinstance(node.args[0], ast.Constant):
+            if (
+                not isinstance(node, ast.Call)
+                or not node.args
+                or not isinstance(node.args[0], ast.Constant)
+            ):
                 continue
             function = ast.unparse(node.func)
             if function == "secret" or function.startswith("env.") or function == "os.environ.get":
@@ -52,7 +58,13 @@ def mentions(text: str, word: str) -> bool:
 
 
 def test_variables_are_found():
-    assert {"DATABASE_URL", "SECRET_KEY", "UPLOADS_STORAGE", "WEB_CONCURRENCY", "PORT"} <= variables()
+    assert {
+        "DATABASE_URL",
+        "SECRET_KEY",
+        "UPLOADS_STORAGE",
+        "WEB_CONCURRENCY",
+        "PORT",
+    } <= variables()
 
 
 @pytest.mark.parametrize("document", ["README.md", ".env.example"])
@@ -66,7 +78,9 @@ def test_no_documented_setting_is_gone():
     assert table, "README.md has a table of settings"
     read_elsewhere = {"CLASSIFR_DEMO_PASSWORD", "CLASSIFR_USER_PASSWORD", "PYTHON"}
     sources = "".join(path.read_text() for path in ROOT.glob("classifr/*.py"))
-    gone = [name for name in table if name not in variables() | read_elsewhere and name not in sources]
+    gone = [
+        name for name in table if name not in variables() | read_elsewhere and name not in sources
+    ]
     assert gone == []
 
 
@@ -78,13 +92,19 @@ def test_every_command_is_documented():
 def test_every_folder_is_in_the_architecture():
     text = (ROOT / "ARCHITECTURE.md").read_text()
     folders = [path.name for path in ROOT.iterdir() if path.is_dir() and any(path.glob("**/*.py"))]
-    ours = [name for name in folders if not name.startswith(".") and name not in {"var", "node_modules"}]
+    ours = [
+        name for name in folders if not name.startswith(".") and name not in {"var", "node_modules"}
+    ]
     assert [name for name in ours if f"{name}/" not in text] == []
 
 
 def test_every_module_that_the_architecture_names_is_there():
     text = (ROOT / "ARCHITECTURE.md").read_text()
-    named = set(re.findall(r"`((?:classifr|accounts|predictions|review|training|scripts|bench)/[\w/]+\.py)", text))
+    named = set(
+        re.findall(
+            r"`((?:classifr|accounts|predictions|review|training|scripts|bench)/[\w/]+\.py)", text
+        )
+    )
     assert named
     assert sorted(path for path in named if not (ROOT / path).exists()) == []
 

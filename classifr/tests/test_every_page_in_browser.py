@@ -1,6 +1,8 @@
-"""Every page there is, in a real browser: on a phone and on a screen, in each language, nothing is wrong with it.
+"""Every page there is, in a real browser: on a phone and on a screen, in each language, nothing is
+wrong with it.
 
-The pages are those that the access matrix lets somebody see, so a new one is looked at from its first day on.
+The pages are those that the access matrix lets somebody see, so a new one is looked at from its
+first day on.
 """
 
 import pytest
@@ -25,10 +27,16 @@ def world():
 
 
 def pages(world):
-    """Yield the address of every HTML page, with the name of the visitor with the most rights who may see it."""
+    """Yield the address of every HTML page, with the name of the visitor with the most rights who
+    may see it.
+    """
     for name, rows in ROWS.items():
         for row in rows:
-            visitors = [visitor for visitor, answer in zip(VISITORS, row.answers, strict=True) if answer == 200]
+            visitors = [
+                visitor
+                for visitor, answer in zip(VISITORS, row.answers, strict=True)
+                if answer == 200
+            ]
             if row.method != "GET" or not visitors:
                 continue
             visitor = visitors[0] if visitors[0] == "anonymous" else visitors[-1]
@@ -47,7 +55,9 @@ def test_it_fits_is_accessible_and_asks_no_stranger(
     world, live_server, new_page, sign_in, assert_accessible, problems, locale, viewport
 ):
     seen, findings = 0, []
-    opened = {visitor: new_page(live_server.url, locale=locale, viewport=viewport) for visitor in VISITORS}
+    opened = {
+        visitor: new_page(live_server.url, locale=locale, viewport=viewport) for visitor in VISITORS
+    }
     for visitor in VISITORS[1:]:
         sign_in(opened[visitor], getattr(world, visitor))
     for address, visitor in pages(world):

@@ -40,7 +40,10 @@ def test_without_a_database_it_is_alive_but_not_ready(client, monkeypatch):
 
 def test_with_a_storage_that_cannot_be_used_it_is_not_ready(client, settings, tmp_path):
     (tmp_path / "file").write_text("not a folder")
-    broken = {"BACKEND": settings.STORAGES["uploads"]["BACKEND"], "OPTIONS": {"location": str(tmp_path / "file/in")}}
+    broken = {
+        "BACKEND": settings.STORAGES["uploads"]["BACKEND"],
+        "OPTIONS": {"location": str(tmp_path / "file/in")},
+    }
     settings.STORAGES = {**settings.STORAGES, "misclassified": broken}
     answer = parts(client, status=503)
     assert answer["storage misclassified"] == "cannot be used"
@@ -57,7 +60,9 @@ def test_with_a_live_model_that_can_be_loaded_it_is_ready(client):
     assert parts(client, status=200)["models"] == "ok"
 
 
-@pytest.mark.parametrize("fields", [{"predictor": "keras", "reference": "nowhere/at-all"}, {"predictor": "gone"}])
+@pytest.mark.parametrize(
+    "fields", [{"predictor": "keras", "reference": "nowhere/at-all"}, {"predictor": "gone"}]
+)
 def test_with_a_live_model_that_cannot_be_loaded_it_is_not_ready(client, fields):
     make_live_model(**fields)
     assert parts(client, status=503)["models"] == "1 live models cannot be loaded"

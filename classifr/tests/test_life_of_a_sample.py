@@ -1,4 +1,6 @@
-"""The life of one sample, through the doors that people use: from a wrong answer to a model that knows better."""
+"""The life of one sample, through the doors that people use: from a wrong answer to a model that
+knows better.
+"""
 
 import io
 import json
@@ -20,7 +22,8 @@ pytestmark = pytest.mark.django_db
 
 # The dummy model goes by brightness: of K classes in alphabetical order, the first is the darkest.
 DISHES = ("gnocchi", "risotto", "tiramisu")
-PIZZA_BRIGHTNESS = 96  # of gnocchi, pizza, risotto and tiramisu the second; of the first three between two
+# Of gnocchi, pizza, risotto and tiramisu the second; of the first three between two
+PIZZA_BRIGHTNESS = 96
 
 
 def photo(number: int = 0, brightness: int = PIZZA_BRIGHTNESS) -> io.BytesIO:
@@ -63,7 +66,9 @@ def test_a_wrong_answer_becomes_the_next_model(project, tmp_path):
     assert first.model_version.number == 1
 
     # 3  She says so, and the picture is in the blob storage with its prediction.
-    response = user.post(f"/predictions/{first.uuid}/feedback/", {"verdict": "NOK", "category": "pizza"})
+    response = user.post(
+        f"/predictions/{first.uuid}/feedback/", {"verdict": "NOK", "category": "pizza"}
+    )
     assert response.status_code == 302
     call_command("worker", "--once", "--queues", "default")
     sample = Sample.objects.get()
@@ -86,11 +91,15 @@ def test_a_wrong_answer_becomes_the_next_model(project, tmp_path):
     call_command("add_category", "pizza", "--project", "dishes", "--images", str(folder))
     call_command("import_images", str(tmp_path / "others"), "--project", "dishes")
 
-    # 4, 5  The reviewer finds it in the queue, labels it, and it is true from then on. She sees what became of it.
+    # 4, 5  The reviewer finds it in the queue, labels it, and it is true from then on. She sees
+    # what became of it.
     page = reviewer.get("/review/")
     assert str(sample.uuid) in page.content.decode()
     pizza = project.categories.get(name="pizza")
-    reviewer.post(f"/review/samples/{sample.uuid}/decide/", {"ruling": f"category:{pizza.pk}", "prediction": first.pk})
+    reviewer.post(
+        f"/review/samples/{sample.uuid}/decide/",
+        {"ruling": f"category:{pizza.pk}", "prediction": first.pk},
+    )
     assert ground_truth.labelled_samples(project).get(pk=sample.pk).true_category_id == pizza.pk
     assert str(sample.uuid) not in reviewer.get("/review/").content.decode()
     assert "pizza" in user.get(f"/predictions/{first.uuid}/").content.decode()

@@ -1,4 +1,5 @@
-"""The whole loop as a stranger sees it: a real server with its worker, a real browser, a really trained model.
+"""The whole loop as a stranger sees it: a real server with its worker, a real browser, a really
+trained model.
 
 With real photos where the private test material is at hand, else with drawn ones.
 """
@@ -42,7 +43,9 @@ def pizzas(tmp_path_factory) -> list[Path]:
     folder = tmp_path_factory.mktemp("pizzas")
     if PHOTOS.exists():
         with tarfile.open(PHOTOS) as archive:
-            photos = [member for member in archive if member.isfile() and "/pizza/" in f"/{member.name}"]
+            photos = [
+                member for member in archive if member.isfile() and "/pizza/" in f"/{member.name}"
+            ]
             archive.extractall(folder, members=photos, filter="data")
         return sorted(path for path in folder.rglob("*") if path.is_file())
     for number in range(45 + HELD_BACK):
@@ -88,7 +91,8 @@ def test_pizza_is_taught(site, installation, pizzas, new_page, problems, tmp_pat
     shown, asked_about, learned = pizzas[0], pizzas[1:HELD_BACK], pizzas[HELD_BACK:]
     assert len(learned) >= 45
 
-    # The demo user uploads a pizza; the model can only name a dish that it knows. She says NOK, and what it is.
+    # The demo user uploads a pizza; the model can only name a dish that it knows. She says NOK, and
+    # what it is.
     user = new_page(site.url)
     log_in(user, "demo")
     classify(user, shown)
@@ -113,7 +117,9 @@ def test_pizza_is_taught(site, installation, pizzas, new_page, problems, tmp_pat
     folder.mkdir()
     for path in learned:
         (folder / path.name).write_bytes(path.read_bytes())
-    told = manage(installation, "add_category", "pizza", "--project", "dishes", "--images", str(folder))
+    told = manage(
+        installation, "add_category", "pizza", "--project", "dishes", "--images", str(folder)
+    )
     assert str(len(learned)) in told
     told = manage(installation, "retrain", "--project", "dishes", "--promote")
     assert "Version 2 is live now" in told

@@ -1,4 +1,6 @@
-"""Whatever a caller writes where a number is expected, at every address: refused or passed over, never an error."""
+"""Whatever a caller writes where a number is expected, at every address: refused or passed over,
+never an error.
+"""
 
 from copy import deepcopy
 from urllib.parse import urlencode
@@ -15,8 +17,33 @@ from classifr.tests.test_access import clients_of, everything
 pytestmark = pytest.mark.django_db
 
 TEXTS = ("9" * 5000, str(2**63), "-1", "²", "nan")
-QUERY = ("before", "page", "p", "o", "version", "project", "category", "since", "until", "take", "skip", "next", "id")
-FORM = ("prediction", "category", "seed", "wanted", "role", "language", "abstain_below", "name", "verdict", "action")
+QUERY = (
+    "before",
+    "page",
+    "p",
+    "o",
+    "version",
+    "project",
+    "category",
+    "since",
+    "until",
+    "take",
+    "skip",
+    "next",
+    "id",
+)
+FORM = (
+    "prediction",
+    "category",
+    "seed",
+    "wanted",
+    "role",
+    "language",
+    "abstain_below",
+    "name",
+    "verdict",
+    "action",
+)
 
 
 @pytest.mark.slow
@@ -36,12 +63,16 @@ def test_no_number_in_a_query_or_form_breaks_an_address():
                         query = urlencode(dict.fromkeys(QUERY, text))
                         data = form if row.method == "POST" else None
                         content_type = {"content_type": "application/json"} if row.is_json else {}
-                        ask = clients[visitor].post if row.method == "POST" else clients[visitor].get
+                        ask = (
+                            clients[visitor].post if row.method == "POST" else clients[visitor].get
+                        )
                         status = ask(f"{address}?{query}", data, **content_type).status_code
                         transaction.set_rollback(True)
                     clients[visitor].cookies = cookies
                     if status >= 500:
-                        broken.append(f"{status}: {row.method} {name} with {text[:10]} as {visitor}")
+                        broken.append(
+                            f"{status}: {row.method} {name} with {text[:10]} as {visitor}"
+                        )
     assert not broken, "\n".join(broken)
 
 
@@ -51,7 +82,8 @@ def test_no_number_in_an_address_breaks_it(text):
     asked = []
     for name, pattern in everything():
         if "int" in {
-            type(one).__name__.removesuffix("Converter").lower() for one in pattern.pattern.converters.values()
+            type(one).__name__.removesuffix("Converter").lower()
+            for one in pattern.pattern.converters.values()
         }:
             asked.append(name)
             kwargs = dict.fromkeys(pattern.pattern.converters, 1)
@@ -65,7 +97,11 @@ def test_no_number_in_an_address_breaks_it(text):
 def test_no_number_in_the_admin_breaks_it(text, admin_client):
     broken = []
     for name, _pattern in everything():
-        if name.startswith("admin:") and name.count("_") > 1 and name.endswith(("_changelist", "_change")):
+        if (
+            name.startswith("admin:")
+            and name.count("_") > 1
+            and name.endswith(("_changelist", "_change"))
+        ):
             args = [text] if name.endswith("_change") else []
             query = urlencode(dict.fromkeys(("p", "o", "e", "_facets"), text))
             for address in (reverse(name, args=args), f"{reverse(name, args=args)}?{query}"):

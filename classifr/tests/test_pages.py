@@ -38,7 +38,9 @@ def test_the_language_is_changed_and_the_page_kept(client):
 
 
 def test_changing_the_language_leads_to_no_other_site(client):
-    assert client.post(LANGUAGE, {"language": "fr", "next": "https://evil.example"})["Location"] == "/"
+    assert (
+        client.post(LANGUAGE, {"language": "fr", "next": "https://evil.example"})["Location"] == "/"
+    )
 
 
 def test_the_navigation_marks_where_one_is(client):
@@ -103,7 +105,9 @@ def test_an_expired_log_in_sends_the_whole_page_to_the_log_in(client):
 
 def test_another_redirect_reaches_htmx_as_it_is(client):
     client.force_login(make_user())
-    response = client.post(LANGUAGE, {"language": "fr", "next": "/"}, headers={"HX-Request": "true"})
+    response = client.post(
+        LANGUAGE, {"language": "fr", "next": "/"}, headers={"HX-Request": "true"}
+    )
     assert "HX-Redirect" not in response
 
 
@@ -136,7 +140,9 @@ def test_a_foreign_host_is_refused(careful_client, host):
 
 def test_a_forged_host_reaches_no_mail(careful_client, mailoutbox):
     make_user("alice")
-    careful_client.post("/account/password/reset/", {"email": "alice@example.com"}, headers={"Host": "evil.example"})
+    careful_client.post(
+        "/account/password/reset/", {"email": "alice@example.com"}, headers={"Host": "evil.example"}
+    )
     assert mailoutbox == []
 
 
@@ -153,7 +159,9 @@ def test_pages_carry_a_policy_that_forbids_inline_scripts_and_frames(client):
 def test_an_answer_with_a_policy_of_its_own_keeps_it(client):
     prediction = make_prediction(user=make_user("alice"))
     client.force_login(prediction.user)
-    policies = {client.get(address)["Content-Security-Policy"] for address in (reverse("home"), "/nowhere/")}
+    policies = {
+        client.get(address)["Content-Security-Policy"] for address in (reverse("home"), "/nowhere/")
+    }
     assert len(policies) == 1
     picture = client.get(reverse("predictions:picture", args=[prediction.sample.uuid]))
     assert picture["Content-Security-Policy"] not in policies
@@ -161,14 +169,24 @@ def test_an_answer_with_a_policy_of_its_own_keeps_it(client):
 
 def test_the_policy_is_that_of_the_setting(client, settings):
     before = client.get("/healthz")["Content-Security-Policy"]
-    settings.CONTENT_SECURITY_POLICY = {"DIRECTIVES": {"default-src": ["https://pictures.example.com"]}}
-    assert client.get("/healthz")["Content-Security-Policy"] == "default-src https://pictures.example.com"
+    settings.CONTENT_SECURITY_POLICY = {
+        "DIRECTIVES": {"default-src": ["https://pictures.example.com"]}
+    }
+    assert (
+        client.get("/healthz")["Content-Security-Policy"]
+        == "default-src https://pictures.example.com"
+    )
     assert "pictures.example.com" not in before
 
 
 def test_hostile_words_in_the_address_break_nothing(careful_client):
     careful_client.force_login(User.objects.create_superuser("root"))
-    for query in ("search=%00", "after=%00&search=%27", "search=" + "a" * 3000, "after=" + "é" * 200):
+    for query in (
+        "search=%00",
+        "after=%00&search=%27",
+        "search=" + "a" * 3000,
+        "after=" + "é" * 200,
+    ):
         assert careful_client.get(f"{reverse('accounts:users')}?{query}").status_code < 500, query
 
 

@@ -119,14 +119,20 @@ class Children:
 
 @pytest.fixture
 def run_with(monkeypatch) -> Callable[[Children], Supervisor]:
-    """Run a supervisor, without pauses, whose web server is these processes; it stops when the last one stays."""
+    """Run a supervisor, without pauses, whose web server is these processes; it stops when the last
+    one stays.
+    """
 
     def run(children: Children) -> Supervisor:
         monkeypatch.setattr(supervision, "FIRST_PAUSE_SECONDS", 0.0)
         monkeypatch.setattr(supervision.subprocess, "Popen", children)
         supervisor = Supervisor("127.0.0.1", free_port())
         monkeypatch.setattr(supervisor, "worker", Mock())
-        monkeypatch.setattr(supervisor.stopping, "wait", lambda seconds: not children.ends and children.poll() is None)
+        monkeypatch.setattr(
+            supervisor.stopping,
+            "wait",
+            lambda seconds: not children.ends and children.poll() is None,
+        )
         supervisor.run(meanwhile=lambda: None, when_answering=lambda: None)
         return supervisor
 
@@ -134,7 +140,9 @@ def run_with(monkeypatch) -> Callable[[Children], Supervisor]:
 
 
 def test_a_web_server_that_is_killed_before_it_answers_is_started_again(run_with):
-    children = Children(-signal.SIGKILL, -signal.SIGKILL, -signal.SIGTERM, 0, OSError(12, "Cannot allocate memory"))
+    children = Children(
+        -signal.SIGKILL, -signal.SIGKILL, -signal.SIGTERM, 0, OSError(12, "Cannot allocate memory")
+    )
     run_with(children)
     assert children.started == 6
 
@@ -152,15 +160,27 @@ def test_the_web_processes_count_together(tmp_path, database, monkeypatch):
         monkeypatch.setenv(name, value)
     shutil.copy(database, tmp_path)
     manage(
-        tmp_path, "create_user", "ann", "--role", "user", "--email", "ann@example.org", CLASSIFR_USER_PASSWORD=PASSWORD
+        tmp_path,
+        "create_user",
+        "ann",
+        "--role",
+        "user",
+        "--email",
+        "ann@example.org",
+        CLASSIFR_USER_PASSWORD=PASSWORD,
     )
     token = manage(tmp_path, "create_token", "ann").strip()
     tree = Tree(tmp_path)
     try:
         wait_until(tree.is_complete, "serve")
-        wait_until(lambda: len(tree.children()["web"]) == 3, "two processes and the one that tends them")
+        wait_until(
+            lambda: len(tree.children()["web"]) == 3, "two processes and the one that tends them"
+        )
         address = f"{tree.url}/api/v1/projects/"
-        answers = [requests.get(address, headers={"Authorization": f"Token {token}"}, timeout=30) for _ in range(16)]
+        answers = [
+            requests.get(address, headers={"Authorization": f"Token {token}"}, timeout=30)
+            for _ in range(16)
+        ]
         assert [answer.status_code for answer in answers] == [200] * 4 + [429] * 12
     finally:
         tree.process.kill()
@@ -201,7 +221,13 @@ def test_a_taken_port_is_refused_with_a_way_out():
 @pytest.mark.parametrize(
     ("bind", "warned"),
     [("0.0.0.0", True), ("192.0.2.1", True), ("::", True), ("example.com", True)]  # noqa: S104
-    + [("127.0.0.1", False), ("::1", False), ("[::1]", False), ("localhost", False), ("127.8.8.8", False)],
+    + [
+        ("127.0.0.1", False),
+        ("::1", False),
+        ("[::1]", False),
+        ("localhost", False),
+        ("127.8.8.8", False),
+    ],
 )
 def test_who_listens_for_others_is_told_of_a_proxy(monkeypatch, capsys, bind, warned):
     monkeypatch.setattr(serve, "ensure_port_free", lambda bind, port: None)

@@ -1,4 +1,6 @@
-"""Promise 12 and the settings: right ones are clean, wrong ones are explained, before a user meets them."""
+"""Promise 12 and the settings: right ones are clean, wrong ones are explained, before a user meets
+them.
+"""
 
 import os
 import subprocess
@@ -31,9 +33,18 @@ PRODUCTION = {
 
 
 def check(folder: Path, **variables: str) -> subprocess.CompletedProcess:
-    """Run `manage.py check --deploy` as production would, with nothing of this machine's own settings."""
-    own = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "SYSTEMROOT") if name in os.environ}
-    data = {"CLASSIFR_DATA_DIR": str(folder), "DATABASE_URL": f"sqlite:///{folder}/classifr.sqlite3"}
+    """Run `manage.py check --deploy` as production would, with nothing of this machine's own
+    settings.
+    """
+    own = {
+        name: os.environ[name]
+        for name in ("PATH", "HOME", "LANG", "SYSTEMROOT")
+        if name in os.environ
+    }
+    data = {
+        "CLASSIFR_DATA_DIR": str(folder),
+        "DATABASE_URL": f"sqlite:///{folder}/classifr.sqlite3",
+    }
     return subprocess.run(
         [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "WARNING"],
         cwd=ROOT,
@@ -83,9 +94,17 @@ def test_a_secret_can_be_read_from_a_file(tmp_path):
 def found(identity: str) -> bool:
     """Ask the checks of the room that the identity names; not all of them, which is slow."""
     module = f"{identity.partition('.')[0]}.checks"
-    checks = [check for check in registry.get_checks(include_deployment_checks=True) if check.__module__ == module]
+    checks = [
+        check
+        for check in registry.get_checks(include_deployment_checks=True)
+        if check.__module__ == module
+    ]
     assert checks
-    return any(message.id == identity for check in checks for message in check(app_configs=None, databases=None))
+    return any(
+        message.id == identity
+        for check in checks
+        for message in check(app_configs=None, databases=None)
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,7 +112,10 @@ def found(identity: str) -> bool:
     [
         ({"ALLOWED_HOSTS": ["localhost"]}, "classifr.W001"),
         ({"ALLOWED_HOSTS": ["*"]}, "classifr.W002"),
-        ({"ALLOWED_HOSTS": ["a.example"], "CSRF_TRUSTED_ORIGINS": ["https://b.example"]}, "classifr.W003"),
+        (
+            {"ALLOWED_HOSTS": ["a.example"], "CSRF_TRUSTED_ORIGINS": ["https://b.example"]},
+            "classifr.W003",
+        ),
         ({"HTTPS": True, "BEHIND_PROXY": False}, "classifr.W004"),
         ({"HTTPS": False, "BEHIND_PROXY": True}, "classifr.W005"),
         ({"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}, "classifr.W007"),
@@ -102,7 +124,10 @@ def found(identity: str) -> bool:
         ({"CLIENT_BYTES_PER_SECOND": -1}, "classifr.E002"),
         ({"RETENTION": "sometimes"}, "predictions.E011"),
         ({"UPLOAD_FORMATS": ["TIFFX"]}, "predictions.E013"),
-        ({"PREDICTORS": {"keras": {"BACKEND": "predictions.predictors.nowhere.Nobody"}}}, "predictions.E001"),
+        (
+            {"PREDICTORS": {"keras": {"BACKEND": "predictions.predictors.nowhere.Nobody"}}},
+            "predictions.E001",
+        ),
         ({"INVITATION_DAYS": 0}, "accounts.E001"),
         ({"OIDC_SERVER_URL": "http://"}, "accounts.E003"),
     ],
@@ -126,7 +151,10 @@ def test_an_origin_of_the_wrong_scheme_behind_a_proxy_is_named(settings):
 
 
 def test_subdomains_are_understood(settings):
-    settings.ALLOWED_HOSTS, settings.CSRF_TRUSTED_ORIGINS = [".example.com"], ["https://*.example.com"]
+    settings.ALLOWED_HOSTS, settings.CSRF_TRUSTED_ORIGINS = (
+        [".example.com"],
+        ["https://*.example.com"],
+    )
     assert not found("classifr.W003")
 
 
@@ -136,14 +164,19 @@ def test_several_processes_need_a_shared_cache(monkeypatch, settings, tmp_path):
     monkeypatch.setenv("WEB_CONCURRENCY", "4")
     assert found("classifr.W006")
     settings.CACHES = settings.CACHES | {
-        "rates": {"BACKEND": "django.core.cache.backends.filebased.FileBasedCache", "LOCATION": str(tmp_path)}
+        "rates": {
+            "BACKEND": "django.core.cache.backends.filebased.FileBasedCache",
+            "LOCATION": str(tmp_path),
+        }
     }
     assert not found("classifr.W006")
 
 
 def test_there_is_a_web_process_for_each_core_that_may_be_used(monkeypatch, tmp_path):
     monkeypatch.delenv("WEB_CONCURRENCY", raising=False)
-    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda pid: set(range(64)), raising=False)
+    monkeypatch.setattr(
+        processes.os, "sched_getaffinity", lambda pid: set(range(64)), raising=False
+    )
     limit = tmp_path / "cpu.max"
     monkeypatch.setattr(processes, "CPU_LIMIT", limit)
     assert processes.web_process_count() == processes.MAX_WEB_PROCESSES

@@ -1,4 +1,6 @@
-"""The shadow, from door to door: what comes through any of them is answered by both models, as far as it is kept."""
+"""The shadow, from door to door: what comes through any of them is answered by both models, as far
+as it is kept.
+"""
 
 import pytest
 from django.urls import reverse
@@ -9,7 +11,13 @@ from common.models import Job
 from customvision.api.tests.factories import make_caller, make_published
 from predictions import shadow_deployment, shadow_inference
 from predictions.models import Prediction, ShadowPrediction
-from predictions.tests.factories import make_live_model, make_model_version, make_picture_bytes, make_upload, make_user
+from predictions.tests.factories import (
+    make_live_model,
+    make_model_version,
+    make_picture_bytes,
+    make_upload,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -28,7 +36,9 @@ def caller():
 
 @pytest.fixture
 def published(caller):
-    """The path below which clients of Custom Vision classify, with another model in shadow of the published one."""
+    """The path below which clients of Custom Vision classify, with another model in shadow of the
+    published one.
+    """
     project, _ids, _iteration = make_published(caller)
     published = project.model_versions.get()
     shadow_deployment.start_shadow(make_model_version(project, published.class_names), by=None)
@@ -42,7 +52,9 @@ def test_what_clients_of_custom_vision_send_is_answered_too(caller, published):
 
 
 def test_what_they_do_not_store_is_not(caller, published):
-    assert caller.prediction("POST", f"{published}/nostore", make_picture_bytes()).status_code == 200
+    assert (
+        caller.prediction("POST", f"{published}/nostore", make_picture_bytes()).status_code == 200
+    )
     work()
     assert not ShadowPrediction.objects.exists()
 

@@ -1,4 +1,6 @@
-"""Strings that lie in rows, files and addresses of installations in use, held literally: code around them may move."""
+"""Strings that lie in rows, files and addresses of installations in use, held literally: code
+around them may move.
+"""
 
 from common import encryption, jobs
 from customvision.api import exports, picture_links
@@ -25,8 +27,14 @@ def test_every_kind_of_job_that_may_be_waiting_is_still_understood():
 
 
 def test_kept_vectors_and_bundles_are_found_again():
-    assert (preprocessing.NAME, preprocessing.DIGEST) == ("centre-crop-bilinear", "c1660d05984438cc")
-    assert base.weights_digest(bundled.WEIGHTS, "bundled", bundled.INPUT_SIZE) == "197434aeead58a5168c4e4402a8e4244"
+    assert (preprocessing.NAME, preprocessing.DIGEST) == (
+        "centre-crop-bilinear",
+        "c1660d05984438cc",
+    )
+    assert (
+        base.weights_digest(bundled.WEIGHTS, "bundled", bundled.INPUT_SIZE)
+        == "197434aeead58a5168c4e4402a8e4244"
+    )
     assert bundles.FORMAT == 1
     assert sorted(bundles.FILE_NAMES) == ["head.npz", "model.keras", "model.tflite", "scope.npz"]
 
@@ -39,5 +47,5 @@ def test_addresses_that_were_handed_out_lead_somewhere_for_a_day():
 def test_a_key_that_was_sealed_by_an_earlier_version_is_opened(settings, monkeypatch):
     settings.SECRET_KEY, settings.SECRET_KEY_FALLBACKS = "the key of an installation", []
     monkeypatch.setattr(encryption, "SECONDS", 10**10)  # this one was sealed long ago
-    sealed = "gAAAAABrDFA7HgQmYcUTaY8jDIxaLxd-4qsBlXvMmGBW0roOXjdY0r52MzVmjuUUa1evSv__Jc8PU1_w5sIQo2a1_ohn7F9o2g=="
+    sealed = "gAAAAABrDFA7HgQmYcUTaY8jDIxaLxd-4qsBlXvMmGBW0roOXjdY0r52MzVmjuUUa1evSv__Jc8PU1_w5sIQo2a1_ohn7F9o2g=="  # noqa: E501
     assert encryption.decrypt_secret(sealed, purpose=import_jobs.PURPOSE) == "a training key"

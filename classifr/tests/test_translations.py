@@ -1,4 +1,6 @@
-"""The catalogues: every sentence in every language, with its placeholders, and pages that speak it."""
+"""The catalogues: every sentence in every language, with its placeholders, and pages that speak
+it.
+"""
 
 import os
 import re
@@ -46,7 +48,13 @@ def placeholders(sentence: str) -> list[str]:
 
 def rooms() -> list[str]:
     """Return the folders of our own applications."""
-    return sorted({app.split(".")[0] for app in settings.INSTALLED_APPS if (BASE / app.split(".")[0]).is_dir()})
+    return sorted(
+        {
+            app.split(".")[0]
+            for app in settings.INSTALLED_APPS
+            if (BASE / app.split(".")[0]).is_dir()
+        }
+    )
 
 
 @pytest.fixture
@@ -130,7 +138,10 @@ def test_a_training_run_is_told_in_the_language_of_who_asked_for_it():
     with translation.override("ja"):
         make_run(make_trainable())
     heard = []
-    with patch("training.runs.execution.execute_run", side_effect=lambda *_: heard.append(translation.get_language())):
+    with patch(
+        "training.runs.execution.execute_run",
+        side_effect=lambda *_: heard.append(translation.get_language()),
+    ):
         jobs.run_due_jobs("training")
     assert heard == ["ja"]
     assert translation.get_language() == "en"
@@ -142,7 +153,10 @@ def test_a_batch_of_pictures_is_answered_in_the_language_of_who_sent_it():
     with translation.override("fr"):
         batches.create_batch(make_live_model().project, [make_upload()], by=make_maintainer())
     heard = []
-    with patch("predictions.batches.classify_batch", side_effect=lambda *_: heard.append(translation.get_language())):
+    with patch(
+        "predictions.batches.classify_batch",
+        side_effect=lambda *_: heard.append(translation.get_language()),
+    ):
         jobs.run_due_jobs()
     assert heard == ["fr"]
 
@@ -157,10 +171,23 @@ def test_work_that_nobody_asked_for_speaks_the_servers_language(settings):
 def test_no_sentence_of_the_source_is_missing_from_the_catalogues(tmp_path):
     assert shutil.which("xgettext"), "Install gettext to extract the sentences."
     for folder in [*rooms(), "templates"]:
-        shutil.copytree(BASE / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "tests"))
+        shutil.copytree(
+            BASE / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__", "tests")
+        )
     (tmp_path / "locale").mkdir()
-    command = [sys.executable, "-m", "django", "makemessages", "--locale", "fr", "--keep-pot", "--no-location"]
-    environment = {name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"}
+    command = [
+        sys.executable,
+        "-m",
+        "django",
+        "makemessages",
+        "--locale",
+        "fr",
+        "--keep-pot",
+        "--no-location",
+    ]
+    environment = {
+        name: value for name, value in os.environ.items() if name != "DJANGO_SETTINGS_MODULE"
+    }
     subprocess.run(command, cwd=tmp_path, env=environment, check=True, capture_output=True)  # noqa: S603
     wanted = {key(entry) for entry in polib.pofile(str(tmp_path / "locale" / "django.pot"))}
     assert len(wanted) > 500

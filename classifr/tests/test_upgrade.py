@@ -1,4 +1,6 @@
-"""An installation goes on after an upgrade: a data folder of an earlier version, served by the code of today."""
+"""An installation goes on after an upgrade: a data folder of an earlier version, served by the code
+of today.
+"""
 
 import json
 import subprocess
@@ -17,7 +19,9 @@ ARCHIVES = sorted((Path(__file__).parent / "upgrade").glob("*.tar.xz"))
 
 @pytest.fixture(params=ARCHIVES, ids=lambda path: path.name.removesuffix(".tar.xz"))
 def upgraded(request, tmp_path: Path):
-    """The data folder, migrated, once every job that had waited was done; and what was in it before."""
+    """The data folder, migrated, once every job that had waited was done; and what was in it
+    before.
+    """
     with tarfile.open(request.param) as tar:
         tar.extractall(tmp_path, filter="data")
     before = json.loads((tmp_path / "facts.json").read_text())
@@ -54,7 +58,12 @@ def test_an_upgraded_installation_goes_on(upgraded):
     assert {kind for kind, _status, _error in now["jobs"]} >= set(before["kinds"])
     # What moved to `misclassified` just now has its first copy deleted a minute later
     just_moved = ("predictions.settle_misclassified", "waiting")
-    unfinished = [job for job in now["jobs"] if job[1] != "succeeded" and (job[0], job[1]) != just_moved]
-    # The import's key is older than a day: it must be asked for again, which is how such an import ends
-    assert [(kind, status) for kind, status, _error in unfinished] == [("training.import_custom_vision", "failed")]
+    unfinished = [
+        job for job in now["jobs"] if job[1] != "succeeded" and (job[0], job[1]) != just_moved
+    ]
+    # The import's key is older than a day: it must be asked for again, which is how such an import
+    # ends
+    assert [(kind, status) for kind, status, _error in unfinished] == [
+        ("training.import_custom_vision", "failed")
+    ]
     assert "key is not kept any more" in unfinished[0][2]

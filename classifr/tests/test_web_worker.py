@@ -1,4 +1,6 @@
-"""A web process that ends with requests under way harms no file, and no slow client keeps it from the others."""
+"""A web process that ends with requests under way harms no file, and no slow client keeps it from
+the others.
+"""
 
 import hashlib
 import http.client
@@ -74,7 +76,9 @@ class Application:
 
 
 class Process:
-    """A web process without the process: its loop runs in a thread, and what would end it is noted."""
+    """A web process without the process: its loop runs in a thread, and what would end it is
+    noted.
+    """
 
     def __init__(self, limits: Limits = GENEROUS, **settings: object) -> None:
         config = Config()
@@ -82,7 +86,9 @@ class Process:
             config.set(name, value)
         self.application = Application()
         self.listening = socket.create_server(("127.0.0.1", 0))
-        self.worker = WebWorker(1, os.getppid(), [self.listening], self.application, 30, config, Logger(config))
+        self.worker = WebWorker(
+            1, os.getppid(), [self.listening], self.application, 30, config, Logger(config)
+        )
         self.worker.wsgi = self.application
         self.worker.limits = limits
         self.worker.tpool = self.worker.get_thread_pool()
@@ -146,7 +152,9 @@ def process(start) -> Process:
 
 
 def test_no_descriptor_of_it_is_free_while_a_request_is_under_way(process, tmp_path):
-    """The kernel gives a new file the lowest free number: those opened now get what was closed at the end."""
+    """The kernel gives a new file the lowest free number: those opened now get what was closed at
+    the end.
+    """
     with process.ask(), process.ask(), process.ask():
         wait_until(lambda: process.application.begun == 2, "two requests at work")
         process.end()
@@ -223,7 +231,9 @@ def test_clients_that_stay_after_the_end_keep_nobody_waiting(process):
         assert len(process.worker.waiting) >= 24, "they are still there"
 
 
-@pytest.mark.parametrize("beginning", [BEGINNINGS["a head"], BEGINNINGS["a body"], BEGINNINGS["a chunk"]])
+@pytest.mark.parametrize(
+    "beginning", [BEGINNINGS["a head"], BEGINNINGS["a body"], BEGINNINGS["a chunk"]]
+)
 def test_who_is_too_slow_is_told_and_ended(start, beginning):
     process = start(Limits(seconds=0.2, bytes_per_second=1_000_000, longest=10_000_000))
     with process.connect() as client:
@@ -242,7 +252,9 @@ def test_who_says_nothing_is_ended_without_a_word(start):
 def test_who_does_not_take_an_answer_is_ended(start):
     process = start(Limits(seconds=0.2, bytes_per_second=1_000_000, longest=10_000_000))
     with process.ask("/long") as client:
-        wait_until(lambda: process.application.begun == 1 and process.worker.nr_conns == 0, "the end")
+        wait_until(
+            lambda: process.application.begun == 1 and process.worker.nr_conns == 0, "the end"
+        )
         with pytest.raises((http.client.IncompleteRead, ConnectionError)):
             answer_of(client)
 
@@ -267,7 +279,10 @@ def test_the_application_gets_every_byte(process, size, is_chunked):
         for _time in range(2):
             if is_chunked:
                 pieces = [body[place : place + 70_000] for place in range(0, size, 70_000)]
-                sent = b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces) + b"0\r\n\r\n"
+                sent = (
+                    b"".join(b"%x\r\n%s\r\n" % (len(piece), piece) for piece in pieces)
+                    + b"0\r\n\r\n"
+                )
                 client.sendall(request("/digest", "Transfer-Encoding: chunked", body=sent))
             else:
                 client.sendall(request("/digest", f"Content-Length: {size}", body=body))
@@ -277,7 +292,11 @@ def test_the_application_gets_every_byte(process, size, is_chunked):
 def test_requests_at_once_are_answered_in_order(process):
     with process.connect() as client:
         bodies = [b"one", b"two", b"three"]
-        client.sendall(b"".join(request("/digest", f"Content-Length: {len(body)}", body=body) for body in bodies))
+        client.sendall(
+            b"".join(
+                request("/digest", f"Content-Length: {len(body)}", body=body) for body in bodies
+            )
+        )
         stream = client.makefile("rb")
         for body in bodies:
             while stream.readline() != b"\r\n":

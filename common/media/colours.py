@@ -1,4 +1,6 @@
-"""Brings any kind of pixels to RGB as the eye sees them: depth, palette, transparency, colour profile."""
+"""Brings any kind of pixels to RGB as the eye sees them: depth, palette, transparency, colour
+profile.
+"""
 
 import io
 import logging
@@ -13,7 +15,9 @@ _MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
 
 
 def to_srgb(image: Image.Image) -> Image.Image:
-    """Return the picture in RGB: transparent parts on white, the colour profile applied if it can be used."""
+    """Return the picture in RGB: transparent parts on white, the colour profile applied if it can
+    be used.
+    """
     profile = image.info.get("icc_profile")
     flat = _flat(image)
     if profile and not is_srgb(profile):
@@ -22,7 +26,9 @@ def to_srgb(image: Image.Image) -> Image.Image:
 
 
 def is_srgb(profile: bytes) -> bool:
-    """Tell whether a colour profile says of itself that it is sRGB, so that nothing has to be done."""
+    """Tell whether a colour profile says of itself that it is sRGB, so that nothing has to be
+    done.
+    """
     return any(name in profile for name in _SRGB_NAMES)
 
 
@@ -46,7 +52,8 @@ def _on_white(image: Image.Image) -> Image.Image:
 
 
 def _with_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """Return the colours that the profile means, as sRGB; the picture as it is where the profile makes no sense.
+    """Return the colours that the profile means, as sRGB; the picture as it is where the profile
+    makes no sense.
 
     Nothing is shared between calls: Little CMS makes no promise about one profile in two threads.
     """
@@ -58,7 +65,9 @@ def _with_profile(image: Image.Image, profile: bytes) -> Image.Image:
         if mode != image.mode:
             return image
         target = ImageCms.createProfile("sRGB")
-        changed = ImageCms.profileToProfile(image, source, target, outputMode="RGB", inPlace=mode == "RGB")
+        changed = ImageCms.profileToProfile(
+            image, source, target, outputMode="RGB", inPlace=mode == "RGB"
+        )
     except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
         logger.info("A colour profile was ignored: %s", error)
         return image

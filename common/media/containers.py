@@ -1,8 +1,9 @@
 """What a decoder is given: the pixels of a file, without anything else that was in it.
 
-Metadata parsers are where hostile bytes do most harm: a 64 KB block can make Pillow's TIFF reader fill gigabytes, and a
-comment survives a plain re-save. So JPEG and PNG are taken apart here and put together again from the few blocks that
-make the picture; EXIF comes out aside, as bytes. This also ends the file where its picture ends.
+Metadata parsers are where hostile bytes do most harm: a 64 KB block can make Pillow's TIFF reader
+fill gigabytes, and a comment survives a plain re-save. So JPEG and PNG are taken apart here and put
+together again from the few blocks that make the picture; EXIF comes out aside, as bytes. This also
+ends the file where its picture ends.
 """
 
 import math
@@ -26,7 +27,18 @@ _PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"IDAT", b"IEND"}
 _PNG_MAX_CHUNKS = 50_000
 
 _HEIC_SIZE = re.compile(rb"ispe.{4}(.{4})(.{4})", re.DOTALL)
-_HEIC_BRANDS = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs", b"mif1", b"msf1"}
+_HEIC_BRANDS = {
+    b"heic",
+    b"heix",
+    b"heim",
+    b"heis",
+    b"hevc",
+    b"hevx",
+    b"hevm",
+    b"hevs",
+    b"mif1",
+    b"msf1",
+}
 
 
 class MalformedFile(Exception):
@@ -35,9 +47,11 @@ class MalformedFile(Exception):
 
 @dataclass(frozen=True)
 class Container:
-    """The parts of a picture file: what to decode, EXIF if it was found aside, and what decoding it would cost.
+    """The parts of a picture file: what to decode, EXIF if it was found aside, and what decoding it
+    would cost.
 
-    `claimed` is the largest size that the file speaks of, where that may differ from the size of the picture.
+    `claimed` is the largest size that the file speaks of, where that may differ from the size of
+    the picture.
     """
 
     pixels: bytes
@@ -47,7 +61,9 @@ class Container:
 
 
 def detect_format(data: bytes) -> str:
-    """Return the format that the first bytes show, one of ours, or "" for anything else. Names do not count."""
+    """Return the format that the first bytes show, one of ours, or "" for anything else. Names do
+    not count.
+    """
     if data.startswith(b"\xff\xd8\xff"):
         return "JPEG"
     if data.startswith(_PNG_SIGNATURE):
@@ -120,7 +136,9 @@ def _jpeg_length(data: bytes, start: int) -> int:
 def _is_kept_application(data: bytes, start: int, end: int) -> bool:
     """Keep what says how to read the colours: JFIF, Adobe's transform, and the colour profile."""
     identifier, least_bytes = _JPEG_KEPT_APPLICATION.get(data[start + 1], (b"", 0))
-    return bool(identifier) and data.startswith(identifier, start + 4) and end - start >= least_bytes
+    return (
+        bool(identifier) and data.startswith(identifier, start + 4) and end - start >= least_bytes
+    )
 
 
 def _png(data: bytes) -> Container:
@@ -144,7 +162,9 @@ def _png(data: bytes) -> Container:
 
 
 def _bmp(data: bytes) -> Container:
-    """Refuse run-length coding, which hardly anyone uses: a few kilobytes of it keep Pillow busy for seconds."""
+    """Refuse run-length coding, which hardly anyone uses: a few kilobytes of it keep Pillow busy
+    for seconds.
+    """
     if len(data) < 54:
         raise MalformedFile("shorter than its header")
     (header_bytes,) = struct.unpack_from("<I", data, 14)
@@ -155,5 +175,8 @@ def _bmp(data: bytes) -> Container:
 
 def _heic(data: bytes) -> Container:
     """Find the largest picture in the file: what is shown may be a small cutting of it."""
-    sizes = [tuple(int.from_bytes(side) for side in found.groups()) for found in _HEIC_SIZE.finditer(data)]
+    sizes = [
+        tuple(int.from_bytes(side) for side in found.groups())
+        for found in _HEIC_SIZE.finditer(data)
+    ]
     return Container(data, claimed=max(sizes, key=math.prod, default=(1, 1)))  # type: ignore[arg-type]

@@ -1,7 +1,8 @@
 """What decoding a picture will cost, told from its headers alone: megapixels times scans.
 
-A few kilobytes can hold 50 megapixels, and each scan of a progressive JPEG goes over all of them again; so pictures
-are counted by this beside their number. What is put together in an unusual way is taken for the dearest that it can be.
+A few kilobytes can hold 50 megapixels, and each scan of a progressive JPEG goes over all of them
+again; so pictures are counted by this beside their number. What is put together in an unusual way
+is taken for the dearest that it can be.
 """
 
 import math
@@ -30,7 +31,9 @@ class _Unusual(Exception):
 
 
 def megapixels(data: bytes) -> float:
-    """Return the megapixels of a picture times its scans; 0 for what will be refused before it is decoded."""
+    """Return the megapixels of a picture times its scans; 0 for what will be refused before it is
+    decoded.
+    """
     format = containers.detect_format(data)
     try:
         (width, height), scans = _told(data, format)
@@ -44,7 +47,9 @@ def megapixels(data: bytes) -> float:
 
 
 def _told(data: bytes, format: str) -> tuple[Size, int]:
-    """Return width, height and scans. Raises _Unusual, or struct.error where the file is cut off."""
+    """Return width, height and scans. Raises _Unusual, or struct.error where the file is cut
+    off.
+    """
     match format:
         case "JPEG":
             return _jpeg(data)
@@ -87,7 +92,9 @@ def _jpeg(data: bytes) -> tuple[Size, int]:
 
 
 def _gif(data: bytes) -> Size:
-    """Return the size of the screen, or of the first frame where that is larger: a decoder enlarges the screen."""
+    """Return the size of the screen, or of the first frame where that is larger: a decoder enlarges
+    the screen.
+    """
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     position = 13 + (3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0)
     for _block in range(_MAX_SEGMENTS):
@@ -138,4 +145,6 @@ def _scans(data: bytes, format: str) -> int:
     try:
         return max(1, containers.split_container(data, format).scans)
     except containers.MalformedFile:
-        return data.count(_JPEG_SCAN)  # it will be refused; until that is known, the dearest that it can be
+        return data.count(
+            _JPEG_SCAN
+        )  # it will be refused; until that is known, the dearest that it can be

@@ -1,7 +1,8 @@
 """Reads the few EXIF fields that we want, and never the place where a picture was taken.
 
-Pillow's reader loads every field, as often as hostile bytes repeat it; this one looks at a bounded number of entries
-and copies only short values. Anything odd is skipped: metadata is a courtesy, no reason to refuse a picture.
+Pillow's reader loads every field, as often as hostile bytes repeat it; this one looks at a bounded
+number of entries and copies only short values. Anything odd is skipped: metadata is a courtesy, no
+reason to refuse a picture.
 """
 
 import struct
@@ -40,12 +41,16 @@ def read(exif: bytes) -> Facts:
         orientation=orientation if isinstance(orientation, int) and 1 <= orientation <= 8 else 1,
         camera_make=_shown(main.get(_MAKE)),
         camera_model=_shown(main.get(_MODEL)),
-        taken_at=_moment(details.get(_TAKEN_AT) or main.get(_CHANGED_AT), details.get(_TAKEN_AT_OFFSET)),
+        taken_at=_moment(
+            details.get(_TAKEN_AT) or main.get(_CHANGED_AT), details.get(_TAKEN_AT_OFFSET)
+        ),
     )
 
 
 def _entries(tiff: bytes, order: str, offset: int) -> Iterator[tuple[int, int | bytes]]:
-    """Yield the short texts and single numbers of one directory; GPS is in another one, which nothing here opens."""
+    """Yield the short texts and single numbers of one directory; GPS is in another one, which
+    nothing here opens.
+    """
     if offset + 2 > len(tiff):
         return
     (count,) = struct.unpack_from(f"{order}H", tiff, offset)
@@ -57,7 +62,10 @@ def _entries(tiff: bytes, order: str, offset: int) -> Iterator[tuple[int, int | 
             at = start + 8 if length <= 4 else struct.unpack_from(f"{order}I", tiff, start + 8)[0]
             yield tag, tiff[at : at + length]
         elif kind in (_SHORT, _LONG) and length == 1:
-            yield tag, struct.unpack_from(f"{order}{'H' if kind == _SHORT else 'I'}", tiff, start + 8)[0]
+            yield (
+                tag,
+                struct.unpack_from(f"{order}{'H' if kind == _SHORT else 'I'}", tiff, start + 8)[0],
+            )
 
 
 def _shown(value: int | bytes | None) -> str:
@@ -71,7 +79,10 @@ def _shown(value: int | bytes | None) -> str:
 def _moment(taken_at: int | bytes | None, offset: int | bytes | None) -> str:
     """Return a moment in ISO form, with its offset from UTC where the camera knew it."""
     text = _shown(taken_at)
-    for value, form in ((text + _shown(offset), "%Y:%m:%d %H:%M:%S%z"), (text, "%Y:%m:%d %H:%M:%S")):
+    for value, form in (
+        (text + _shown(offset), "%Y:%m:%d %H:%M:%S%z"),
+        (text, "%Y:%m:%d %H:%M:%S"),
+    ):
         try:
             return datetime.strptime(value, form).isoformat()  # noqa: DTZ007 (a camera's clock has no zone)
         except ValueError:

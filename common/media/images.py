@@ -2,9 +2,10 @@
 
 A JPEG that needs no change keeps its coefficients (`jpeg`); every other picture is encoded anew.
 
-What keeps the cost of a hostile file bounded is known before anything is decoded: its length, its pixels and its scans,
-and a decoder sees nothing but pixels (`containers`). So no clock is needed that would have to stop a C library in a
-thread: the dearest pictures that are accepted are measured against 4 seconds and 900 MB (`tests/dearest.py`).
+What keeps the cost of a hostile file bounded is known before anything is decoded: its length, its
+pixels and its scans, and a decoder sees nothing but pixels (`containers`). So no clock is needed
+that would have to stop a C library in a thread: the dearest pictures that are accepted are measured
+against 4 seconds and 900 MB (`tests/dearest.py`).
 """
 
 import hashlib
@@ -29,8 +30,8 @@ from common.turns import Turns
 
 logger = logging.getLogger(__name__)
 
-# Ours is the stricter limit; where it is set beyond Pillow's, what is above Pillow's is refused rather than warned of.
-# Once for the process: `catch_warnings` is not made for threads.
+# Ours is the stricter limit; where it is set beyond Pillow's, what is above Pillow's is refused
+# rather than warned of. Once for the process: `catch_warnings` is not made for threads.
 warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 MAX_SCANS = 100
@@ -39,7 +40,14 @@ LARGE_PIXELS = 16_000_000
 LOSSLESS_PIXELS = 1_000_000
 QUALITY = 90
 
-_IN_PILLOW = {"JPEG": "JPEG", "PNG": "PNG", "GIF": "GIF", "WEBP": "WEBP", "BMP": "BMP", "HEIC": "HEIF"}
+_IN_PILLOW = {
+    "JPEG": "JPEG",
+    "PNG": "PNG",
+    "GIF": "GIF",
+    "WEBP": "WEBP",
+    "BMP": "BMP",
+    "HEIC": "HEIF",
+}
 _OTHER_NAMES = {"JPG": "JPEG", "HEIF": "HEIC"}
 _LOSSLESS = {"PNG", "GIF", "BMP"}
 _UPRIGHT = {
@@ -63,7 +71,8 @@ _USUAL_ERRORS = (
 )
 _TOO_MANY_PIXELS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
-# A large picture takes hundreds of megabytes while it is decoded, so a process decodes them one after the other.
+# A large picture takes hundreds of megabytes while it is decoded, so a process decodes them one
+# after the other.
 _one_large_at_a_time = Turns()
 _MAX_WAIT_SECONDS = 30
 
@@ -78,9 +87,10 @@ class InvalidPicture(InvalidInput):
 class Picture:
     """A picture that passed the door.
 
-    `image` is upright RGB, or a smaller decoding of the picture where the caller asked for no more; `data` is what is
-    stored, of type `media_type`, free of metadata; `sha256` is of the bytes as received; `capture` holds camera, time
-    and size, read before the metadata was dropped; `full_size` is that of `data` where `image` is smaller.
+    `image` is upright RGB, or a smaller decoding of the picture where the caller asked for no more;
+    `data` is what is stored, of type `media_type`, free of metadata; `sha256` is of the bytes as
+    received; `capture` holds camera, time and size, read before the metadata was dropped;
+    `full_size` is that of `data` where `image` is smaller.
     """
 
     image: Image.Image
@@ -96,7 +106,9 @@ class Picture:
         return self.full_size or self.image.size
 
     def without_pixels(self) -> "Picture":
-        """Return the same picture for those who keep it and do not look at it: it takes little room while it waits."""
+        """Return the same picture for those who keep it and do not look at it: it takes little room
+        while it waits.
+        """
         return replace(self, image=Image.new("RGB", (1, 1)), full_size=self.size)
 
 
@@ -114,8 +126,9 @@ def decode_upload(
         data: the file, whatever it was called.
         formats: what is accepted, `UPLOAD_FORMATS` unless given.
         most_bytes: how long it may be, `UPLOAD_MAX_BYTES` unless given.
-        least_side: `image` needs no more pixels than this on its shorter side, so that a JPEG may be scaled down while
-            it is decoded, by 2, 4 or 8; every pixel unless given. What is stored does not depend on it.
+        least_side: `image` needs no more pixels than this on its shorter side, so that a JPEG may
+            be scaled down while it is decoded, by 2, 4 or 8; every pixel unless given. What is
+            stored does not depend on it.
         sender: who sent it: large pictures of others do not wait until all of theirs are decoded.
 
     Raises:
@@ -129,8 +142,12 @@ def decode_upload(
         return kept or _encoded_anew(data, format, accepted, sender)
 
 
-def _kept_as_coded(data: bytes, accepted: Sequence[str], least_side: int | None, sender: object) -> Picture | None:
-    """Take the picture with its coefficients as they are; None if it has to change, or if there is more in its scan."""
+def _kept_as_coded(
+    data: bytes, accepted: Sequence[str], least_side: int | None, sender: object
+) -> Picture | None:
+    """Take the picture with its coefficients as they are; None if it has to change, or if there is
+    more in its scan.
+    """
     rewritten = jpeg.strip_metadata(data)
     facts = exif.read(rewritten.exif) if rewritten else exif.Facts()
     if rewritten is None or facts.orientation in _UPRIGHT:
@@ -165,11 +182,14 @@ def _encoded_anew(data: bytes, format: str, accepted: Sequence[str], sender: obj
         facts = exif.read(container.exif or _bytes(image.info.get("exif")))
         image = _upright(colours.to_srgb(image), facts.orientation if format != "HEIC" else 1)
         encoded, media_type = _encode(image, lossless=format in _LOSSLESS)
-    return Picture(image, encoded, media_type, _digest(data), _capture(data, format, image.size, facts))
+    return Picture(
+        image, encoded, media_type, _digest(data), _capture(data, format, image.size, facts)
+    )
 
 
 def decode_stored(data: bytes, *, least_side: int | None = None) -> Image.Image:
-    """Return a stored picture of ours as RGB; of as many pixels as `receive` gives for the same `least_side`.
+    """Return a stored picture of ours as RGB; of as many pixels as `receive` gives for the same
+    `least_side`.
 
     Raises:
         OSError: the bytes were damaged since.
@@ -182,7 +202,8 @@ def decode_stored(data: bytes, *, least_side: int | None = None) -> Image.Image:
 
 
 def make_thumbnail(data: bytes, side: int) -> bytes:
-    """Return a stored picture of ours as a small JPEG, no side longer than `side`; a small one is not enlarged.
+    """Return a stored picture of ours as a small JPEG, no side longer than `side`; a small one is
+    not enlarged.
 
     Raises:
         OSError: the bytes were damaged since.
@@ -195,8 +216,13 @@ def make_thumbnail(data: bytes, side: int) -> bytes:
 
 
 def invalid_picture(reason: str, accepted: Sequence[str] | None = None) -> InvalidPicture:
-    """Return the refusal to raise: the reason, and after it what is accepted. Both are whole, translated sentences."""
-    limits = _("Accepted are pictures as %(formats)s, up to %(megabytes)s MB and %(megapixels)s megapixels.") % {
+    """Return the refusal to raise: the reason, and after it what is accepted. Both are whole,
+    translated sentences.
+    """
+    limits = _(
+        "Accepted are pictures as %(formats)s, up to %(megabytes)s MB and %(megapixels)s "
+        "megapixels."
+    ) % {
         "formats": ", ".join(accepted or _names(settings.UPLOAD_FORMATS)),
         "megabytes": f"{settings.UPLOAD_MAX_BYTES / 1e6:g}",
         "megapixels": f"{settings.UPLOAD_MAX_PIXELS / 1e6:g}",
@@ -221,7 +247,9 @@ def _accepted_format(data: bytes, accepted: Sequence[str], most_bytes: int) -> s
     if not format:
         raise invalid_picture(_("This file is not a picture that can be read here."), accepted)
     if format not in accepted:
-        raise invalid_picture(_("This is a %(format)s picture, which is not accepted.") % {"format": format}, accepted)
+        raise invalid_picture(
+            _("This is a %(format)s picture, which is not accepted.") % {"format": format}, accepted
+        )
     return format
 
 
@@ -239,14 +267,18 @@ def _stored(data: bytes) -> Iterator[Image.Image]:
 
 @contextmanager
 def _refusing_what_cannot_be_read(accepted: Sequence[str]) -> Iterator[None]:
-    """Turn whatever a decoder makes of hostile bytes into a refusal; what is unusual goes to the log as well."""
+    """Turn whatever a decoder makes of hostile bytes into a refusal; what is unusual goes to the
+    log as well.
+    """
     try:
         yield
     except (InvalidPicture, Unavailable):
         raise
     except MemoryError as error:
         logger.exception("No memory for a picture")
-        raise Unavailable(_("The server has no memory left for this picture. Try again in a minute.")) from error
+        raise Unavailable(
+            _("The server has no memory left for this picture. Try again in a minute.")
+        ) from error
     except _TOO_MANY_PIXELS as error:
         raise invalid_picture(_("The picture has too many pixels."), accepted) from error
     except Exception as error:
@@ -270,7 +302,9 @@ def _learn_heic() -> None:
 
 
 def _forget_the_file(image: Image.Image) -> None:
-    """Free what a decoder keeps for the next picture of an animation: with WebP that is thrice the picture."""
+    """Free what a decoder keeps for the next picture of an animation: with WebP that is thrice the
+    picture.
+    """
     vars(image).update(fp=None, _decoder=None)
 
 
@@ -304,13 +338,17 @@ def _bytes(value: object) -> bytes:
 
 
 def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Turn the picture as EXIF says; a rotation that only XMP tells of is not obeyed, as browsers do not either."""
+    """Turn the picture as EXIF says; a rotation that only XMP tells of is not obeyed, as browsers
+    do not either.
+    """
     image.info.clear()
     return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
 
 
 def _encode(image: Image.Image, *, lossless: bool) -> tuple[bytes, str]:
-    """Return our own encoding: PNG for what came without loss and is small, so that drawings stay sharp; else JPEG."""
+    """Return our own encoding: PNG for what came without loss and is small, so that drawings stay
+    sharp; else JPEG.
+    """
     buffer = io.BytesIO()
     if lossless and image.width * image.height <= LOSSLESS_PIXELS:
         image.save(buffer, "PNG", compress_level=1)
@@ -323,8 +361,14 @@ def _digest(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def _capture(data: bytes, format: str, size: tuple[int, int], facts: exif.Facts) -> dict[str, str | int]:
-    told = {"camera_make": facts.camera_make, "camera_model": facts.camera_model, "taken_at": facts.taken_at}
+def _capture(
+    data: bytes, format: str, size: tuple[int, int], facts: exif.Facts
+) -> dict[str, str | int]:
+    told = {
+        "camera_make": facts.camera_make,
+        "camera_model": facts.camera_model,
+        "taken_at": facts.taken_at,
+    }
     measured: dict[str, str | int] = {
         "format": format,
         "width": size[0],

@@ -1,8 +1,9 @@
 """Rewriting a JPEG around its coefficients: nothing but the picture is left, and no pixel changes.
 
-What is kept of a photo that is upright and sRGB already. The reading is strict: every byte of the file has to be
-accounted for, from one marker to the next. For whatever is unusual the answer is None, and such a picture is decoded
-and encoded anew as any other. Format: ITU-T T.81, annex B; JFIF: ITU-T T.871.
+What is kept of a photo that is upright and sRGB already. The reading is strict: every byte of the
+file has to be accounted for, from one marker to the next. For whatever is unusual the answer is
+None, and such a picture is decoded and encoded anew as any other. Format: ITU-T T.81, annex B;
+JFIF: ITU-T T.871.
 """
 
 import io
@@ -27,17 +28,21 @@ _WHOLE_SPECTRUM = bytes([0, 63, 0])
 
 @dataclass(frozen=True)
 class StrippedJpeg:
-    """The file that is left: start, JFIF, the tables that are used, frame, scan, end. `exif` is what was dropped."""
+    """The file that is left: start, JFIF, the tables that are used, frame, scan, end. `exif` is
+    what was dropped.
+    """
 
     data: bytes
     exif: bytes
 
 
 class TrailingDataReader(io.BytesIO):
-    """A rewritten file to decode, which notices bytes behind the last coefficient: there could be anything in them.
+    """A rewritten file to decode, which notices bytes behind the last coefficient: there could be
+    anything in them.
 
-    The last byte of the scan is handed out alone. A decoder that has the whole picture without asking for it leaves at
-    least that byte unused; as it looks ahead by up to 8 bytes, so many may pass.
+    The last byte of the scan is handed out alone. A decoder that has the whole picture without
+    asking for it leaves at least that byte unused; as it looks ahead by up to 8 bytes, so many may
+    pass.
     """
 
     def __init__(self, data: bytes) -> None:
@@ -68,10 +73,12 @@ class _Parts:
 
 
 def strip_metadata(data: bytes) -> StrippedJpeg | None:
-    """Return the JPEG without anything that is not its picture, or None if it has to be encoded anew.
+    """Return the JPEG without anything that is not its picture, or None if it has to be encoded
+    anew.
 
-    It can stay as it is coded when it is sequential, of one scan without restarts, 8 bits deep, grey or YCbCr, and
-    without any profile but sRGB. Neither the coefficients nor the orientation is looked at.
+    It can stay as it is coded when it is sequential, of one scan without restarts, 8 bits deep,
+    grey or YCbCr, and without any profile but sRGB. Neither the coefficients nor the orientation is
+    looked at.
     """
     try:
         return _rewritten(data)
@@ -89,7 +96,9 @@ def _rewritten(data: bytes) -> StrippedJpeg:
 
 
 def _segments(data: bytes) -> Iterator[tuple[int, int, int]]:
-    """Yield marker, start and end of the body of segments, each of which begins where the one before ends."""
+    """Yield marker, start and end of the body of segments, each of which begins where the one
+    before ends.
+    """
     position = len(_START)
     for _segment in range(_MAX_SEGMENTS):
         if data[position] != 0xFF:
@@ -127,7 +136,9 @@ def _take_tables(known: dict[int, bytes], tables: Iterator[tuple[int, bytes]]) -
 
 
 def _quantization_tables(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield number and table: precision (4 bits), number (4 bits), 64 values of one or two bytes."""
+    """Yield number and table: precision (4 bits), number (4 bits), 64 values of one or two
+    bytes.
+    """
     position = 0
     while position < len(body):
         end = position + (129 if body[position] >> 4 else 65)
@@ -136,7 +147,9 @@ def _quantization_tables(body: bytes) -> Iterator[tuple[int, bytes]]:
 
 
 def _huffman_tables(body: bytes) -> Iterator[tuple[int, bytes]]:
-    """Yield class and number, and table: how many codes there are of each of 16 lengths, then a value for each."""
+    """Yield class and number, and table: how many codes there are of each of 16 lengths, then a
+    value for each.
+    """
     position = 0
     while position < len(body):
         end = position + 17 + sum(body[position + 1 : position + 17])
@@ -175,14 +188,22 @@ def _put_together(data: bytes, parts: _Parts, start: int, end: int) -> bytes:
 def _components(frame: bytes) -> list[tuple[int, int]]:
     """Return number and quantization table of each component."""
     precision, height, width, count = struct.unpack_from(">BHHB", frame)
-    if precision != 8 or not height or not width or count not in (1, 3) or len(frame) != 6 + 3 * count:
+    if (
+        precision != 8
+        or not height
+        or not width
+        or count not in (1, 3)
+        or len(frame) != 6 + 3 * count
+    ):
         raise _Unusual("neither grey nor three colours of 8 bits")
     return [(frame[place], frame[place + 2]) for place in range(6, len(frame), 3)]
 
 
 def _check_colours(parts: _Parts, components: bytes) -> None:
     """Make sure that the picture is grey or YCbCr in sRGB, as JFIF says of what we write."""
-    if len(components) == 3 and (components == _RGB or (parts.adobe and parts.adobe[11:12] != _YCBCR)):
+    if len(components) == 3 and (
+        components == _RGB or (parts.adobe and parts.adobe[11:12] != _YCBCR)
+    ):
         raise _Unusual("colours that are not YCbCr")
     if parts.profile and not colours.is_srgb(parts.profile):
         raise _Unusual("a profile to be applied")

@@ -1,7 +1,8 @@
 """Takes uploads in without ever holding more of a file than may be accepted.
 
-A file that is too long is read to its end and forgotten, rather than cut off: so the sender gets our sentence instead
-of a broken connection, the other files of the request are still accepted, and memory stays flat.
+A file that is too long is read to its end and forgotten, rather than cut off: so the sender gets
+our sentence instead of a broken connection, the other files of the request are still accepted, and
+memory stays flat.
 """
 
 import logging
@@ -42,7 +43,9 @@ class _Unreadable(BytesIO):
 
 
 def longest_body() -> int:
-    """Return how many bytes the longest batch of pictures may have, with what stands around them."""
+    """Return how many bytes the longest batch of pictures may have, with what stands around
+    them.
+    """
     longest_files = settings.UPLOAD_BATCH_MAX_FILES * (settings.UPLOAD_MAX_BYTES + 10_000)
     return longest_files + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
@@ -51,11 +54,18 @@ class SizeLimitedUploadHandler(FileUploadHandler):
     """Keeps each file in memory while it is short, then in a temporary file, then not at all."""
 
     def handle_raw_input(
-        self, input_data: Any, META: dict[str, Any], content_length: int, boundary: str, encoding: str | None = None
+        self,
+        input_data: Any,
+        META: dict[str, Any],
+        content_length: int,
+        boundary: str,
+        encoding: str | None = None,
     ) -> None:
         """Refuse at once, with 400, a body that is longer than the longest batch could be."""
         if content_length > longest_body():
-            raise RequestDataTooBig(f"A body of {content_length} bytes is longer than any upload may be.")
+            raise RequestDataTooBig(
+                f"A body of {content_length} bytes is longer than any upload may be."
+            )
 
     def new_file(self, *args: Any, **kwargs: Any) -> None:
         super().new_file(*args, **kwargs)
@@ -78,10 +88,17 @@ class SizeLimitedUploadHandler(FileUploadHandler):
         self.file = _Unreadable(reason)
 
     def file_complete(self, file_size: int) -> UploadedFile:
-        """Return the file with the length that was sent; reading one that is too long raises InvalidPicture."""
+        """Return the file with the length that was sent; reading one that is too long raises
+        InvalidPicture.
+        """
         self.file.seek(0)
         return UploadedFile(
-            self.file, self.file_name, self.content_type, file_size, self.charset, self.content_type_extra
+            self.file,
+            self.file_name,
+            self.content_type,
+            file_size,
+            self.charset,
+            self.content_type_extra,
         )
 
     def upload_interrupted(self) -> None:
@@ -90,12 +107,18 @@ class SizeLimitedUploadHandler(FileUploadHandler):
 
 
 def rejection_message(exception: Exception) -> InvalidInput | None:
-    """Return what to tell the sender of a body that was refused before any view saw it; None for other exceptions."""
+    """Return what to tell the sender of a body that was refused before any view saw it; None for
+    other exceptions.
+    """
     if isinstance(exception, TooManyFilesSent):
-        message = _("These are more files than can be sent at once. Send at most %(count)s, and the others after them.")
+        message = _(
+            "These are more files than can be sent at once. Send at most %(count)s, and the others "
+            "after them."
+        )
     elif isinstance(exception, RequestDataTooBig):
         message = _(
-            "This is more than can be sent at once. Send at most %(count)s pictures, and the others after them."
+            "This is more than can be sent at once. Send at most %(count)s pictures, and the "
+            "others after them."
         )
     else:
         return None
@@ -103,11 +126,15 @@ def rejection_message(exception: Exception) -> InvalidInput | None:
 
 
 def _no_space() -> Unavailable:
-    return Unavailable(_("The server has no room for the file now. Try again in a minute."), retry_after_seconds=60)
+    return Unavailable(
+        _("The server has no room for the file now. Try again in a minute."), retry_after_seconds=60
+    )
 
 
 def read_upload(file: File) -> bytes:
-    """Return the bytes of an uploaded file. Raises InvalidPicture if it is longer than is accepted."""
+    """Return the bytes of an uploaded file. Raises InvalidPicture if it is longer than is
+    accepted.
+    """
     if file.size > settings.UPLOAD_MAX_BYTES:
         raise images.file_too_large()
     try:
@@ -120,7 +147,8 @@ def read_upload(file: File) -> bytes:
 def read_body(stream: BinaryReader, limit: int | None = None) -> bytes:
     """Return a raw request body of at most `limit` bytes, `UPLOAD_MAX_BYTES` unless given.
 
-    What is longer is read on and forgotten for a while, so that the sender is there to read the answer.
+    What is longer is read on and forgotten for a while, so that the sender is there to read the
+    answer.
 
     Raises:
         InvalidPicture: the body is longer.
@@ -138,7 +166,9 @@ def read_body(stream: BinaryReader, limit: int | None = None) -> bytes:
 
 
 def read_to_the_end(stream: BinaryReader) -> None:
-    """Read what is left of a refused body, and forget it: up to a limit, for who sends for ever reads no answer."""
+    """Read what is left of a refused body, and forget it: up to a limit, for who sends for ever
+    reads no answer.
+    """
     length = 0
     while length <= _READ_TO_ITS_END_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
         length += len(chunk)

@@ -13,13 +13,20 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Job",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("kind", models.CharField(max_length=100)),
                 ("queue", models.CharField(default="default", max_length=30)),
                 (
                     "key",
                     models.CharField(
-                        blank=True, help_text="At most one active job per key, unless empty.", max_length=200
+                        blank=True,
+                        help_text="At most one active job per key, unless empty.",
+                        max_length=200,
                     ),
                 ),
                 ("payload", models.JSONField(default=dict)),
@@ -47,15 +54,21 @@ class Migration(migrations.Migration):
                 ("progress_total", models.PositiveIntegerField(default=0)),
                 ("progress_note", models.CharField(blank=True, max_length=300)),
                 ("error", models.TextField(blank=True)),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 ("finished_at", models.DateTimeField(null=True)),
             ],
             options={
-                "indexes": [models.Index(fields=["status", "queue", "due_at"], name="job_by_due_time")],
+                "indexes": [
+                    models.Index(fields=["status", "queue", "due_at"], name="job_by_due_time")
+                ],
                 "constraints": [
                     models.UniqueConstraint(
                         condition=models.Q(
-                            ("status__in", ["waiting", "running"]), models.Q(("key", ""), _negated=True)
+                            ("status__in", ["waiting", "running"]),
+                            models.Q(("key", ""), _negated=True),
                         ),
                         fields=("key",),
                         name="one_active_job_per_key",

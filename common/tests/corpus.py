@@ -1,8 +1,11 @@
-"""Several hundred files that nobody should send, and some that people do send. All are made here, none is stored.
+"""Several hundred files that nobody should send, and some that people do send. All are made here,
+none is stored.
 
-    for case in corpus.cases(): ...      `accepted`: True, False, or None where either answer is right
+    for case in corpus.cases(): ...      `accepted`: True, False, or None where either answer is
+    right
 
-Whoever takes pictures in pushes all of them through: each is accepted correctly or refused with a sentence.
+Whoever takes pictures in pushes all of them through: each is accepted correctly or refused with a
+sentence.
 """
 
 import random
@@ -37,14 +40,30 @@ class Case:
 @cache
 def cases() -> list[Case]:
     """Return all cases, always the same ones."""
-    makers = (_good, _upright, _truncated, _flipped, _bombs, _structures, _metadata, _polyglots, _foreign, _names)
+    makers = (
+        _good,
+        _upright,
+        _truncated,
+        _flipped,
+        _bombs,
+        _structures,
+        _metadata,
+        _polyglots,
+        _foreign,
+        _names,
+    )
     return [case for maker in makers for case in maker()]
 
 
 def _good() -> Iterator[Case]:
     for format, suffix in FORMATS.items():
         yield Case(f"plain {format}", f"a.{suffix}", encoded(format), True)
-        yield Case(f"one pixel {format}", f"a.{suffix}", encoded(format, scene(1, 1, crafted.MODES[format])), True)
+        yield Case(
+            f"one pixel {format}",
+            f"a.{suffix}",
+            encoded(format, scene(1, 1, crafted.MODES[format])),
+            True,
+        )
         yield Case(f"{format} under a foreign name", "a.pdf", encoded(format), True)
     for mode in ("L", "CMYK"):
         yield Case(f"JPEG {mode}", "a.jpg", encoded("JPEG", scene(mode=mode)), True)
@@ -56,8 +75,15 @@ def _good() -> Iterator[Case]:
                 name = f"PNG type {colour_type} depth {depth}{' interlaced' if interlaced else ''}"
                 data = png(depth=depth, colour_type=colour_type, interlaced=interlaced)
                 yield Case(name, "a.png", data, True)
-    yield Case("PNG grey with a transparent value", "a.png", png(colour_type=0, extra=chunk(b"tRNS", b"\0\0")), True)
-    yield Case("PNG RGB with a transparent colour", "a.png", png(extra=chunk(b"tRNS", bytes(6))), True)
+    yield Case(
+        "PNG grey with a transparent value",
+        "a.png",
+        png(colour_type=0, extra=chunk(b"tRNS", b"\0\0")),
+        True,
+    )
+    yield Case(
+        "PNG RGB with a transparent colour", "a.png", png(extra=chunk(b"tRNS", bytes(6))), True
+    )
     yield Case("GIF with a transparent colour", "a.gif", encoded("GIF", transparency=0), True)
     yield Case("WebP with alpha", "a.webp", encoded("WEBP", scene(mode="RGBA")), True)
     yield Case("WebP without loss", "a.webp", encoded("WEBP", lossless=True), True)
@@ -68,7 +94,9 @@ def _good() -> Iterator[Case]:
         data = encoded(format, first, save_all=True, append_images=[second] * 4, duration=50)
         yield Case(f"animated {format}", f"a.{FORMATS[format]}", data, True)
     for size in ((65_500, 1), (1, 65_500)):
-        yield Case(f"{size[0]} x {size[1]} JPEG", "a.jpg", encoded("JPEG", Image.new("RGB", size)), True)
+        yield Case(
+            f"{size[0]} x {size[1]} JPEG", "a.jpg", encoded("JPEG", Image.new("RGB", size)), True
+        )
         yield Case(f"{size[0]} x {size[1]} PNG", "a.png", png(*size), True)
 
 
@@ -103,9 +131,26 @@ def _flipped() -> Iterator[Case]:
 
 def _bombs() -> Iterator[Case]:
     flat = encoded("JPEG", Image.new("RGB", (8, 8)), quality=1)
-    for width, height in ((50_000, 50_000), (65_535, 65_535), (65_535, 1_000), (0, 0), (0, 100), (100, 0)):
-        yield Case(f"JPEG claims {width} x {height}", "a.jpg", crafted.with_jpeg_size(flat, width, height), False)
-        yield Case(f"PNG claims {width} x {height}", "a.png", png(width, height, pixels=zlib.compress(b"\0")), False)
+    for width, height in (
+        (50_000, 50_000),
+        (65_535, 65_535),
+        (65_535, 1_000),
+        (0, 0),
+        (0, 100),
+        (100, 0),
+    ):
+        yield Case(
+            f"JPEG claims {width} x {height}",
+            "a.jpg",
+            crafted.with_jpeg_size(flat, width, height),
+            False,
+        )
+        yield Case(
+            f"PNG claims {width} x {height}",
+            "a.png",
+            png(width, height, pixels=zlib.compress(b"\0")),
+            False,
+        )
         yield Case(f"BMP claims {width} x {height}", "a.bmp", crafted.bmp(width, height), False)
     yield Case("BMP claims a negative width", "a.bmp", crafted.bmp(-50_000, 50_000), False)
     yield Case("PNG claims 2 thousand million", "a.png", png(2**31 - 1, 1, pixels=b""), False)
@@ -124,9 +169,16 @@ def _bombs() -> Iterator[Case]:
     progressive = encoded("JPEG", scene(256, 256), progressive=True, quality=5)
     yield Case("progressive JPEG of 100 scans", "a.jpg", crafted.with_scans(progressive, 100), True)
     for scans in (101, 2_000):
-        yield Case(f"progressive JPEG of {scans} scans", "a.jpg", crafted.with_scans(progressive, scans), False)
+        yield Case(
+            f"progressive JPEG of {scans} scans",
+            "a.jpg",
+            crafted.with_scans(progressive, scans),
+            False,
+        )
     frames = [Image.new("P", (64, 48), number) for number in range(200)]
-    yield Case("GIF of many frames", "a.gif", encoded("GIF", save_all=True, append_images=frames), True)
+    yield Case(
+        "GIF of many frames", "a.gif", encoded("GIF", save_all=True, append_images=frames), True
+    )
     rows = crafted.bmp(65_500, 700, bits=8, compression=1, pixels=b"\x01\0\0\0" * 700)
     yield Case("BMP of run lengths", "a.bmp", rows, False)
     text = chunk(b"zTXt", b"k\0\0" + zlib.compress(bytes(1_000_000)))
@@ -139,25 +191,43 @@ def _bombs() -> Iterator[Case]:
 
 def _structures() -> Iterator[Case]:
     jpeg, plain = encoded("JPEG"), png()
-    yield Case("JPEG of comments", "a.jpg", with_segments(jpeg, segment(0xFE, b"") * 200_000), False)
-    yield Case("JPEG after a long comment", "a.jpg", with_segments(jpeg, segment(0xFE, b"x" * 65_000) * 30), True)
+    yield Case(
+        "JPEG of comments", "a.jpg", with_segments(jpeg, segment(0xFE, b"") * 200_000), False
+    )
+    yield Case(
+        "JPEG after a long comment",
+        "a.jpg",
+        with_segments(jpeg, segment(0xFE, b"x" * 65_000) * 30),
+        True,
+    )
     yield Case("JPEG with fill bytes", "a.jpg", with_segments(jpeg, b"\xff" * 100_000), True)
     yield Case("JPEG with junk between segments", "a.jpg", with_segments(jpeg, b"junk" * 10_000))
     yield Case("JPEG of stray restarts", "a.jpg", with_segments(jpeg, b"\xff\xd0" * 500_000), False)
     yield Case("JPEG segment of length 0", "a.jpg", with_segments(jpeg, b"\xff\xe5\0\0"), False)
-    yield Case("JPEG segment past the end", "a.jpg", with_segments(jpeg, b"\xff\xe5\xff\xff"), False)
+    yield Case(
+        "JPEG segment past the end", "a.jpg", with_segments(jpeg, b"\xff\xe5\xff\xff"), False
+    )
     yield Case("JPEG ends in a marker", "a.jpg", jpeg[:2] + b"\xff\xe1\x00", False)
     yield Case("JPEG of nothing but ends", "a.jpg", b"\xff\xd8\xff\xd9", False)
-    yield Case("JPEG with two frames", "a.jpg", with_segments(jpeg, segment(0xC0, b"\x08" + bytes(14))), None)
+    yield Case(
+        "JPEG with two frames",
+        "a.jpg",
+        with_segments(jpeg, segment(0xC0, b"\x08" + bytes(14))),
+        None,
+    )
     yield Case(
         "JPEG without tables",
         "a.jpg",
-        jpeg[:2] + b"".join(each for each in crafted.jpeg_segments(jpeg) if each[1] not in (0xC4, 0xDB)),
+        jpeg[:2]
+        + b"".join(each for each in crafted.jpeg_segments(jpeg) if each[1] not in (0xC4, 0xDB)),
     )
     yield Case("PNG of empty chunks", "a.png", png(extra=chunk(b"teSt", b"") * 200_000), False)
     yield Case("PNG with a wrong checksum", "a.png", plain[:29] + bytes(4) + plain[33:], False)
     yield Case(
-        "PNG chunk past the end", "a.png", plain[:33] + struct.pack(">I", 2**31 - 1) + b"tEXt" + plain[33:], False
+        "PNG chunk past the end",
+        "a.png",
+        plain[:33] + struct.pack(">I", 2**31 - 1) + b"tEXt" + plain[33:],
+        False,
     )
     yield Case("PNG without pixels", "a.png", plain[:33] + chunk(b"IEND", b""), False)
     yield Case("PNG without an end", "a.png", plain[:-12])
@@ -174,11 +244,17 @@ def _structures() -> Iterator[Case]:
 
 def _metadata() -> Iterator[Case]:
     far = struct.pack("<I", 26)
-    camera = [(0x010F, 2, 6, far), (0x8825, 4, 1, struct.pack("<I", 8)), (0x8769, 4, 1, struct.pack("<I", 8))]
+    camera = [
+        (0x010F, 2, 6, far),
+        (0x8825, 4, 1, struct.pack("<I", 8)),
+        (0x8769, 4, 1, struct.pack("<I", 8)),
+    ]
     blocks = {
         "GPS": crafted.exif([(0x8825, 4, 1, struct.pack("<I", 26))], more=GPS_MARK),
         "directories that name themselves": crafted.exif(camera),
-        "overlapping entries": crafted.exif([(tag, 7, 60_000, far) for tag in range(5_000)], more=bytes(100)),
+        "overlapping entries": crafted.exif(
+            [(tag, 7, 60_000, far) for tag in range(5_000)], more=bytes(100)
+        ),
         "an offset past the end": crafted.exif([(0x010F, 2, 100, b"\xff" * 4)]),
         "nothing in it": b"Exif\0\0",
         "an odd byte order": b"Exif\0\0XX*\0" + bytes(20),
@@ -186,27 +262,50 @@ def _metadata() -> Iterator[Case]:
         "big endian": crafted.orientation(6, order=">"),
     }
     for name, block in blocks.items():
-        yield Case(f"JPEG EXIF: {name}", "a.jpg", with_segments(encoded("JPEG"), segment(0xE1, block)), True)
+        yield Case(
+            f"JPEG EXIF: {name}",
+            "a.jpg",
+            with_segments(encoded("JPEG"), segment(0xE1, block)),
+            True,
+        )
         yield Case(f"PNG EXIF: {name}", "a.png", png(extra=chunk(b"eXIf", block[6:])), True)
         yield Case(f"WebP EXIF: {name}", "a.webp", encoded("WEBP", exif=block), True)
     turned = crafted.xmp("<tiff:Orientation>6</tiff:Orientation>" + GPS_MARK.decode())
-    yield Case("JPEG that only XMP turns", "a.jpg", with_segments(encoded("JPEG"), segment(0xE1, turned)), True)
+    yield Case(
+        "JPEG that only XMP turns",
+        "a.jpg",
+        with_segments(encoded("JPEG"), segment(0xE1, turned)),
+        True,
+    )
     yield Case("JPEG with a comment", "a.jpg", encoded("JPEG", comment=GPS_MARK), True)
     directory = struct.pack("<H", 5_000) + b"".join(
         struct.pack("<HHII", 0xB000 + n, 3, 30_000, 100) for n in range(5_000)
     )
     several = b"MPF\0II*\0" + struct.pack("<I", 8) + directory
     yield Case(
-        "JPEG with a hostile index of pictures", "a.jpg", with_segments(encoded("JPEG"), segment(0xE2, several)), True
+        "JPEG with a hostile index of pictures",
+        "a.jpg",
+        with_segments(encoded("JPEG"), segment(0xE2, several)),
+        True,
     )
     yield Case("PNG with text", "a.png", png(extra=chunk(b"tEXt", b"Comment\0" + GPS_MARK)), True)
     srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    profiles = {"sRGB": srgb, "broken": srgb[:200], "random": random.Random(3).randbytes(3_000), "huge": bytes(500_000)}
+    profiles = {
+        "sRGB": srgb,
+        "broken": srgb[:200],
+        "random": random.Random(3).randbytes(3_000),
+        "huge": bytes(500_000),
+    }
     for name, profile in profiles.items():
         for format in ("JPEG", "PNG", "WEBP"):
             data = encoded(format, icc_profile=profile)
             yield Case(f"{format} with a profile: {name}", f"a.{FORMATS[format]}", data, True)
-    yield Case("CMYK JPEG with an RGB profile", "a.jpg", encoded("JPEG", scene(mode="CMYK"), icc_profile=srgb), True)
+    yield Case(
+        "CMYK JPEG with an RGB profile",
+        "a.jpg",
+        encoded("JPEG", scene(mode="CMYK"), icc_profile=srgb),
+        True,
+    )
     for format, suffix in FORMATS.items():
         data = encoded(format) + b"<script>alert(1)</script>" + GPS_MARK
         yield Case(f"{format} with bytes after its end", f"a.{suffix}", data)
@@ -218,17 +317,24 @@ def _polyglots() -> Iterator[Case]:
     yield Case("JPEG and HTML after the end", "a.jpg.html", encoded("JPEG") + html, True)
     yield Case("JPEG and ZIP", "a.zip", encoded("JPEG") + b"PK\x05\x06" + bytes(18), True)
     yield Case(
-        "JPEG and PHP", "a.php", with_segments(encoded("JPEG"), segment(0xFE, b"<?php system($_GET[0]); ?>")), True
+        "JPEG and PHP",
+        "a.php",
+        with_segments(encoded("JPEG"), segment(0xFE, b"<?php system($_GET[0]); ?>")),
+        True,
     )
     yield Case("PNG and HTML", "a.html", png(extra=chunk(b"tEXt", b"x\0" + html)), True)
     gif = bytearray(encoded("GIF"))
     gif[6:10] = b"/*\0\0"
     yield Case("GIF and JavaScript", "a.js", bytes(gif) + b"*/=1;alert(1)")
-    yield Case("GIF89a and JavaScript only", "a.gif", b"GIF89a/*" + bytes(20) + b"*/=1;alert(1)", False)
+    yield Case(
+        "GIF89a and JavaScript only", "a.gif", b"GIF89a/*" + bytes(20) + b"*/=1;alert(1)", False
+    )
     yield Case("BMP and JavaScript", "a.js", b"BM=1;alert(1);//" + bytes(100), False)
     yield Case("PDF before JPEG", "a.jpg", b"%PDF-1.7\n" + encoded("JPEG"), False)
     yield Case("HTML before PNG", "a.png", html + png(), False)
-    yield Case("JPEG within HEIC", "a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + encoded("JPEG"), False)
+    yield Case(
+        "JPEG within HEIC", "a.heic", b"\0\0\0\x18ftypheic\0\0\0\0mif1heic" + encoded("JPEG"), False
+    )
 
 
 def _foreign() -> Iterator[Case]:
@@ -240,7 +346,9 @@ def _foreign() -> Iterator[Case]:
     yield Case("one byte", "a.jpg", b"\xff", False)
     for length in (2, 12, 100, 10_000, 1_000_000):
         yield Case(f"{length} zero bytes", "a.jpg", bytes(length), False)
-        yield Case(f"{length} random bytes", "a.jpg", random.Random(length).randbytes(length), False)
+        yield Case(
+            f"{length} random bytes", "a.jpg", random.Random(length).randbytes(length), False
+        )
     yield Case("too long", "a.jpg", encoded("JPEG") + bytes(4_000_001), False)
 
 

@@ -17,7 +17,9 @@ MODES = {"JPEG": "RGB", "PNG": "RGB", "WEBP": "RGB", "BMP": "RGB", "GIF": "P", "
 
 @cache
 def scene(width: int = 64, height: int = 48, mode: str = "RGB") -> Image.Image:
-    """Return a picture with something in it: smooth noise, always the same, each corner of another colour."""
+    """Return a picture with something in it: smooth noise, always the same, each corner of another
+    colour.
+    """
     small = np.random.default_rng(7).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     image = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
     side = max(1, min(width, height) // 4)
@@ -107,7 +109,9 @@ def png(
 # Others
 
 
-def bmp(width: int, height: int, *, bits: int = 24, compression: int = 0, pixels: bytes = b"") -> bytes:
+def bmp(
+    width: int, height: int, *, bits: int = 24, compression: int = 0, pixels: bytes = b""
+) -> bytes:
     header = struct.pack("<IiiHHIIiiII", 40, width, height, 1, bits, compression, 0, 0, 0, 0, 0)
     palette = bytes(1024) if bits <= 8 else b""
     return b"BM" + struct.pack("<IHHI", 0, 0, 0, 54 + len(palette)) + header + palette + pixels
@@ -119,10 +123,16 @@ def gif_of_size(width: int, height: int) -> bytes:
     return bytes(data)
 
 
-def exif(entries: list[tuple[int, int, int, bytes]], *, order: str = "<", more: bytes = b"") -> bytes:
-    """Return EXIF of one directory; an entry is tag, type, count and the four bytes of its value or offset."""
+def exif(
+    entries: list[tuple[int, int, int, bytes]], *, order: str = "<", more: bytes = b""
+) -> bytes:
+    """Return EXIF of one directory; an entry is tag, type, count and the four bytes of its value or
+    offset.
+    """
     head = b"II*\0" if order == "<" else b"MM\0*"
-    body = b"".join(struct.pack(f"{order}HHI", tag, kind, count) + value for tag, kind, count, value in entries)
+    body = b"".join(
+        struct.pack(f"{order}HHI", tag, kind, count) + value for tag, kind, count, value in entries
+    )
     directory = struct.pack(f"{order}H", len(entries)) + body + bytes(4)
     return b"Exif\0\0" + head + struct.pack(f"{order}I", 8) + directory + more
 

@@ -1,6 +1,7 @@
 """Measures what the dearest pictures cost that the door accepts: `python -m common.tests.dearest`.
 
-Each is received in a process of its own, so that its peak of memory can be read; prints one line of JSON per picture.
+Each is received in a process of its own, so that its peak of memory can be read; prints one line of
+JSON per picture.
 """
 
 import json
@@ -21,14 +22,18 @@ WIDTH, HEIGHT = 8_000, 6_250  # 50 megapixels, all that is accepted
 
 
 def _noise(width: int = WIDTH, height: int = HEIGHT, detail: int = 16) -> Image.Image:
-    small = np.random.default_rng(5).integers(0, 256, (height // detail, width // detail, 3), dtype=np.uint8)
+    small = np.random.default_rng(5).integers(
+        0, 256, (height // detail, width // detail, 3), dtype=np.uint8
+    )
     return Image.fromarray(small).resize((width, height))
 
 
 def _profile() -> bytes:
     """Return an RGB profile that is not called sRGB, so that it has to be applied."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    return profile.replace("sRGB".encode("utf-16-be"), "xyzw".encode("utf-16-be")).replace(b"sRGB", b"xyzw")
+    return profile.replace("sRGB".encode("utf-16-be"), "xyzw".encode("utf-16-be")).replace(
+        b"sRGB", b"xyzw"
+    )
 
 
 def _flat(mode: str) -> Image.Image:
@@ -39,7 +44,9 @@ def _scans(image: Image.Image) -> bytes:
     """Return 100 scans, or as many of a picture with more in it as fit into the longest file."""
     data = encoded("JPEG", image, progressive=True, quality=2, subsampling=0)
     counts = range(100, 10, -10)
-    return next(many for count in counts if len(many := crafted.with_scans(data, count)) < 4_000_000)
+    return next(
+        many for count in counts if len(many := crafted.with_scans(data, count)) < 4_000_000
+    )
 
 
 def _turned(data: bytes) -> bytes:
@@ -47,31 +54,50 @@ def _turned(data: bytes) -> bytes:
 
 
 def _animated_webp() -> bytes:
-    frames = [Image.new("RGBA", (WIDTH, HEIGHT), (9, 9, 9, 99)), Image.new("RGBA", (WIDTH, HEIGHT), (99, 9, 9, 99))]
+    frames = [
+        Image.new("RGBA", (WIDTH, HEIGHT), (9, 9, 9, 99)),
+        Image.new("RGBA", (WIDTH, HEIGHT), (99, 9, 9, 99)),
+    ]
     return encoded("WEBP", frames[0], save_all=True, append_images=frames[1:], quality=1, method=0)
 
 
 DEAREST: dict[str, Callable[[], bytes]] = {
     "nothing, for comparison": lambda: encoded("JPEG"),
-    "JPEG of a camera, 12 megapixels": lambda: _turned(encoded("JPEG", _noise(4_000, 3_000), quality=80)),
+    "JPEG of a camera, 12 megapixels": lambda: _turned(
+        encoded("JPEG", _noise(4_000, 3_000), quality=80)
+    ),
     "JPEG, noise": lambda: _turned(encoded("JPEG", _noise(), quality=30)),
     "JPEG, many scans": lambda: _turned(_scans(_flat("RGB"))),
     "JPEG, many scans of noise": lambda: _turned(_scans(_noise(detail=64))),
     "JPEG, progressive CMYK": lambda: _turned(
         encoded("JPEG", _flat("CMYK"), progressive=True, quality=3, subsampling=0)
     ),
-    "JPEG with a profile": lambda: _turned(encoded("JPEG", _noise(detail=32), quality=5, icc_profile=_profile())),
+    "JPEG with a profile": lambda: _turned(
+        encoded("JPEG", _noise(detail=32), quality=5, icc_profile=_profile())
+    ),
     "PNG, RGBA of 16 bits, interlaced": lambda: png(
-        WIDTH, HEIGHT, depth=16, colour_type=6, interlaced=True, extra=chunk(b"eXIf", crafted.orientation(6)[6:])
+        WIDTH,
+        HEIGHT,
+        depth=16,
+        colour_type=6,
+        interlaced=True,
+        extra=chunk(b"eXIf", crafted.orientation(6)[6:]),
     ),
     "PNG, grey of 16 bits": lambda: png(WIDTH, HEIGHT, depth=16, colour_type=0),
-    "PNG, RGBA with a profile": lambda: encoded("PNG", _flat("RGBA"), icc_profile=_profile(), compress_level=1),
+    "PNG, RGBA with a profile": lambda: encoded(
+        "PNG", _flat("RGBA"), icc_profile=_profile(), compress_level=1
+    ),
     "PNG of a million pixels of noise": lambda: encoded(
-        "PNG", Image.fromarray(np.random.default_rng(1).integers(0, 256, (1_000, 1_000, 3), dtype=np.uint8))
+        "PNG",
+        Image.fromarray(
+            np.random.default_rng(1).integers(0, 256, (1_000, 1_000, 3), dtype=np.uint8)
+        ),
     ),
     "GIF, transparent": lambda: encoded("GIF", _flat("P"), transparency=77),
     "WebP, noise": lambda: encoded("WEBP", _noise(), quality=1, method=0),
-    "WebP, RGBA": lambda: encoded("WEBP", _flat("RGBA"), quality=1, method=0, exif=crafted.orientation(6)),
+    "WebP, RGBA": lambda: encoded(
+        "WEBP", _flat("RGBA"), quality=1, method=0, exif=crafted.orientation(6)
+    ),
     "WebP, animated": _animated_webp,
     "HEIC": lambda: encoded("HEIF", _noise(), quality=10),
     "PNG of many chunks": lambda: png(extra=chunk(b"teSt", b"") * 49_000),
@@ -86,7 +112,9 @@ def _commented_gif() -> bytes:
 
 
 def _in_a_child(work: Callable[[], bytes]) -> bytes:
-    """Return what this gives in a process of its own, which starts with little memory and ends with all of it."""
+    """Return what this gives in a process of its own, which starts with little memory and ends with
+    all of it.
+    """
     reading, writing = os.pipe()
     if os.fork() == 0:
         with os.fdopen(writing, "wb") as pipe:

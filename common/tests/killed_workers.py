@@ -1,4 +1,5 @@
-"""Run by test_killed_workers in a process of its own: workers are killed at random points until all jobs are done.
+"""Run by test_killed_workers in a process of its own: workers are killed at random points until all
+jobs are done.
 
     DATABASE_URL=... python -m common.tests.killed_workers JOBS KILLS
 
@@ -24,7 +25,9 @@ QUEUES = ["default", "default"]
 
 
 def work_until_killed() -> None:
-    """Be a worker that knows one kind of job: it makes a category, in several steps that take their time."""
+    """Be a worker that knows one kind of job: it makes a category, in several steps that take their
+    time.
+    """
     from common import jobs
     from common.progress import Progress
     from common.worker import Worker

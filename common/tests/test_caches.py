@@ -1,4 +1,6 @@
-"""Without the cache behind it, everything goes on: rates are counted here, and nobody waits for long."""
+"""Without the cache behind it, everything goes on: rates are counted here, and nobody waits for
+long.
+"""
 
 import socket
 
@@ -48,7 +50,8 @@ for _name in BrokenCache.broken:
 @pytest.fixture
 def broken(settings, monkeypatch):
     settings.CACHES = settings.CACHES | {
-        alias: {"BACKEND": f"{__name__}.BrokenCache", "LOCATION": alias} for alias in ("rates", "explanation_files")
+        alias: {"BACKEND": f"{__name__}.BrokenCache", "LOCATION": alias}
+        for alias in ("rates", "explanation_files")
     }
     monkeypatch.setattr(BrokenCache, "broken", BrokenCache.broken)
     monkeypatch.setattr(BrokenCache, "asked", 0)
@@ -96,14 +99,22 @@ def test_nobody_gets_an_error_without_the_cache(broken, client):
     headers = {"Authorization": f"Token {make_token(world.user)}"}
     assert client.get(reverse("api:projects"), headers=headers).status_code == 200
     address = reverse("api:feedback", args=[prediction.uuid])
-    answer = client.post(address, {"verdict": "NOK"}, content_type="application/json", headers=headers)
+    answer = client.post(
+        address, {"verdict": "NOK"}, content_type="application/json", headers=headers
+    )
     assert answer.status_code == 200 and Feedback.objects.filter(prediction=prediction).exists()
     address = f"/customvision/v3.3/training/projects/{world.project.uuid}"
     key = {"Training-Key": make_token(world.maintainer)}
     assert client.get(address, headers=key).status_code == 200
-    assert client.post(reverse("account_login"), {"login": "user", "password": "wrong"}).status_code == 200
+    assert (
+        client.post(reverse("account_login"), {"login": "user", "password": "wrong"}).status_code
+        == 200
+    )
     client.force_login(world.user)
-    assert client.get(reverse("predictions:explanation", args=[world.prediction.uuid])).status_code == 409
+    assert (
+        client.get(reverse("predictions:explanation", args=[world.prediction.uuid])).status_code
+        == 409
+    )
 
 
 @pytest.mark.django_db
@@ -118,7 +129,10 @@ def test_log_ins_are_still_limited_without_the_cache(broken, client):
 def test_readiness_tells_and_stays_ready(broken, client):
     answer = client.get("/readyz")
     assert answer.status_code == 200
-    assert answer.json()["status"] == "degraded" and answer.json()["parts"]["cache"] == "cannot be used"
+    assert (
+        answer.json()["status"] == "degraded"
+        and answer.json()["parts"]["cache"] == "cannot be used"
+    )
     readiness_cache.invalidate()
     steady.forget_outages()
     broken.broken = ()
@@ -159,4 +173,7 @@ def test_it_is_used_again_when_redis_is_there_again(redis_url, settings, monkeyp
 def test_explanations_push_no_rate_out():
     caches["explanations"].set("looked at", "heat")
     assert caches["default"].get("looked at") is None
-    assert caches["explanation_files"].get("looked at") == "heat" and caches["rates"].get("looked at") is None
+    assert (
+        caches["explanation_files"].get("looked at") == "heat"
+        and caches["rates"].get("looked at") is None
+    )

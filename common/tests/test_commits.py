@@ -69,7 +69,9 @@ def test_what_failed_is_rolled_back_and_flushes_no_longer():
 def test_a_nok_is_flushed_and_so_is_a_ruling():
     prediction = make_prediction()
     acts = [
-        lambda: feedback.give_feedback(prediction, Feedback.Verdict.NOK, by=prediction.user, category="pizza"),
+        lambda: feedback.give_feedback(
+            prediction, Feedback.Verdict.NOK, by=prediction.user, category="pizza"
+        ),
         lambda: decisions.label_by_name(prediction.sample, "pizza", by=prediction.user),
     ]
     for act in acts:
@@ -81,7 +83,9 @@ def test_where_a_nok_is_kept_is_flushed_before_its_copy_goes():
     prediction = make_prediction()
     nok = feedback.give_feedback(prediction, Feedback.Verdict.NOK, by=prediction.user)
     done = statements(lambda: outbox.store_misclassified(nok.pk))
-    assert done.index("PRAGMA synchronous=FULL") < next(i for i, sql in enumerate(done) if "misclassified" in sql)
+    assert done.index("PRAGMA synchronous=FULL") < next(
+        i for i, sql in enumerate(done) if "misclassified" in sql
+    )
     assert done[-1] == "PRAGMA synchronous=NORMAL"
 
 

@@ -4,7 +4,16 @@ import pytest
 
 from common.media import cost, images
 from common.tests import corpus, crafted
-from common.tests.crafted import bmp, chunk, encoded, gif_of_size, png, scene, segment, with_segments
+from common.tests.crafted import (
+    bmp,
+    chunk,
+    encoded,
+    gif_of_size,
+    png,
+    scene,
+    segment,
+    with_segments,
+)
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "GIF", "BMP", "WEBP", "HEIF"])
@@ -12,7 +21,9 @@ def test_every_format_tells_its_pixels(format):
     assert cost.megapixels(encoded(format, scene(640, 480))) == pytest.approx(0.3072)
 
 
-@pytest.mark.parametrize("options", [{"lossless": True}, {"exif": crafted.orientation(6)}, {"save_all": True}])
+@pytest.mark.parametrize(
+    "options", [{"lossless": True}, {"exif": crafted.orientation(6)}, {"save_all": True}]
+)
 def test_every_kind_of_webp_does(options):
     assert cost.megapixels(encoded("WEBP", scene(640, 480), **options)) == pytest.approx(0.3072)
 
@@ -70,7 +81,9 @@ def test_a_thumbnail_within_is_no_scan_of_the_picture():
     assert cost.megapixels(data) == pytest.approx(0.3072)
 
 
-@pytest.mark.parametrize("data", [b"", b"no picture", b"\xff\xd8\xff", b"\xff\xd8\xff\xda\xff\xda\xff"])
+@pytest.mark.parametrize(
+    "data", [b"", b"no picture", b"\xff\xd8\xff", b"\xff\xd8\xff\xda\xff\xda\xff"]
+)
 def test_what_is_no_picture_costs_nothing(data):
     assert cost.megapixels(data) == 0
 

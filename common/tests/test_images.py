@@ -1,4 +1,6 @@
-"""A picture that passed the door is upright, RGB and ours; what does not pass is refused with a sentence."""
+"""A picture that passed the door is upright, RGB and ours; what does not pass is refused with a
+sentence.
+"""
 
 import hashlib
 import io
@@ -22,7 +24,17 @@ from common.media.images import InvalidPicture
 from common.tests import corpus, crafted
 from common.tests.crafted import encoded, png, scene, segment, with_segments
 
-MARKS = [b"Exif", b"http://ns.adobe.com/xap", b"ICC_PROFILE", b"iCCP", b"eXIf", b"tEXt", b"zTXt", b"iTXt", b"MPF\0"]
+MARKS = [
+    b"Exif",
+    b"http://ns.adobe.com/xap",
+    b"ICC_PROFILE",
+    b"iCCP",
+    b"eXIf",
+    b"tEXt",
+    b"zTXt",
+    b"iTXt",
+    b"MPF\0",
+]
 
 
 def colour_at(image: Image.Image, x: float, y: float) -> tuple[int, ...]:
@@ -31,7 +43,9 @@ def colour_at(image: Image.Image, x: float, y: float) -> tuple[int, ...]:
 
 def nearest_name(colour) -> str:
     known = {"red": (255, 0, 0), "lime": (0, 255, 0), "blue": (0, 0, 255), "yellow": (255, 255, 0)}
-    return min(known, key=lambda name: sum(abs(a - b) for a, b in zip(known[name], colour, strict=True)))
+    return min(
+        known, key=lambda name: sum(abs(a - b) for a, b in zip(known[name], colour, strict=True))
+    )
 
 
 def corners(image: Image.Image) -> list[str]:
@@ -39,7 +53,9 @@ def corners(image: Image.Image) -> list[str]:
 
 
 def assert_ours(picture: images.Picture) -> None:
-    """Assert what holds for every accepted picture: upright RGB, and stored bytes without anything but pixels."""
+    """Assert what holds for every accepted picture: upright RGB, and stored bytes without anything
+    but pixels.
+    """
     assert picture.image.mode == "RGB"
     assert picture.size == picture.image.size
     with Image.open(io.BytesIO(picture.data)) as stored:
@@ -49,9 +65,15 @@ def assert_ours(picture: images.Picture) -> None:
         assert f"image/{stored.format.lower()}" == picture.media_type
         assert not stored.getexif()
         assert set(stored.info) <= {"jfif", "jfif_version", "jfif_unit", "jfif_density"}
-    assert not [mark for mark in [*MARKS, corpus.GPS_MARK, b"<script", b"<?php"] if mark in picture.data]
+    assert not [
+        mark for mark in [*MARKS, corpus.GPS_MARK, b"<script", b"<?php"] if mark in picture.data
+    ]
     if picture.media_type == "image/jpeg":
-        assert [each[1] for each in crafted.jpeg_segments(picture.data) if each[1] == 0xFE or each[1] >= 0xE1] == []
+        assert [
+            each[1]
+            for each in crafted.jpeg_segments(picture.data)
+            if each[1] == 0xFE or each[1] >= 0xE1
+        ] == []
     assert all(isinstance(value, str | int) for value in picture.capture.values())
     assert len(json.dumps(dict(picture.capture))) < 600
 
@@ -125,13 +147,20 @@ def test_every_orientation_comes_out_upright(format, value):
         encoded(format, image, exif=crafted.orientation(value, order=">" if value % 2 else "<"))
     )
     assert picture.image.size == images.decode_stored(picture.data).size == (64, 48)
-    assert corners(picture.image) == corners(images.decode_stored(picture.data)) == ["red", "lime", "blue", "yellow"]
+    assert (
+        corners(picture.image)
+        == corners(images.decode_stored(picture.data))
+        == ["red", "lime", "blue", "yellow"]
+    )
     assert (picture.capture["width"], picture.capture["height"]) == (64, 48)
 
 
 def test_a_heic_is_turned_once():
     picture = images.decode_upload(encoded("HEIF", exif=crafted.orientation(6)))
-    assert (picture.image.size, corners(picture.image)) == ((48, 64), ["blue", "red", "yellow", "lime"])
+    assert (picture.image.size, corners(picture.image)) == (
+        (48, 64),
+        ["blue", "red", "yellow", "lime"],
+    )
 
 
 def test_an_orientation_that_only_xmp_tells_is_not_obeyed():
@@ -142,42 +171,59 @@ def test_an_orientation_that_only_xmp_tells_is_not_obeyed():
 def test_what_is_transparent_lies_on_white():
     picture = images.decode_upload(encoded("PNG", Image.new("RGBA", (4, 4), (0, 0, 0, 0))))
     assert picture.image.getpixel((0, 0)) == (255, 255, 255)
-    half = images.decode_upload(encoded("WEBP", Image.new("RGBA", (16, 16), (255, 0, 0, 128)), lossless=True))
+    half = images.decode_upload(
+        encoded("WEBP", Image.new("RGBA", (16, 16), (255, 0, 0, 128)), lossless=True)
+    )
     assert half.image.getpixel((3, 3)) == pytest.approx((255, 127, 127), abs=2)
 
 
 def test_a_transparent_palette_colour_lies_on_white():
     assert (
-        images.decode_upload(encoded("GIF", Image.new("P", (4, 4), 5), transparency=5)).image.getpixel((0, 0))
+        images.decode_upload(
+            encoded("GIF", Image.new("P", (4, 4), 5), transparency=5)
+        ).image.getpixel((0, 0))
         == (255,) * 3
     )
 
 
 def test_sixteen_bits_are_scaled_not_cut():
     rows = b"".join(b"\0" + struct.pack(">2H", 0x8000, 0xFFFF) for _ in range(2))
-    image = images.decode_upload(png(2, 2, depth=16, colour_type=0, pixels=zlib.compress(rows))).image
+    image = images.decode_upload(
+        png(2, 2, depth=16, colour_type=0, pixels=zlib.compress(rows))
+    ).image
     assert [image.getpixel((x, 0)) for x in (0, 1)] == [(128,) * 3, (255,) * 3]
 
 
 def test_cmyk_becomes_the_same_colours():
-    assert corners(images.decode_upload(encoded("JPEG", scene(mode="CMYK"), quality=95)).image)[0] == "red"
+    assert (
+        corners(images.decode_upload(encoded("JPEG", scene(mode="CMYK"), quality=95)).image)[0]
+        == "red"
+    )
 
 
 def test_of_an_animation_the_first_picture_counts():
     others = [Image.new("RGB", (64, 48), "black")] * 3
     for format in ("GIF", "WEBP", "PNG"):
-        picture = images.decode_upload(encoded(format, scene(), save_all=True, append_images=others))
+        picture = images.decode_upload(
+            encoded(format, scene(), save_all=True, append_images=others)
+        )
         assert corners(picture.image) == ["red", "lime", "blue", "yellow"]
 
 
 def swapped_profile() -> bytes:
-    """Return an RGB profile whose red and green are exchanged: easy to see whether it was applied."""
+    """Return an RGB profile whose red and green are exchanged: easy to see whether it was
+    applied.
+    """
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     for name in (b"rXYZ", b"gXYZ"):
         assert name in profile
     red, green = profile.index(b"rXYZ"), profile.index(b"gXYZ")
     profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
-    return bytes(profile).replace("sRGB".encode("utf-16-be"), "xyzw".encode("utf-16-be")).replace(b"sRGB", b"xyzw")
+    return (
+        bytes(profile)
+        .replace("sRGB".encode("utf-16-be"), "xyzw".encode("utf-16-be"))
+        .replace(b"sRGB", b"xyzw")
+    )
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
@@ -187,7 +233,9 @@ def test_a_colour_profile_is_applied(format):
 
 
 def test_a_broken_colour_profile_is_ignored():
-    data = encoded("JPEG", Image.new("RGB", (32, 32), (250, 5, 5)), icc_profile=swapped_profile()[:300])
+    data = encoded(
+        "JPEG", Image.new("RGB", (32, 32), (250, 5, 5)), icc_profile=swapped_profile()[:300]
+    )
     assert nearest_name(images.decode_upload(data).image.getpixel((9, 9))) == "red"
 
 
@@ -215,18 +263,30 @@ def test_camera_and_time_are_remembered_and_the_place_is_not():
 
 @pytest.mark.parametrize(
     ("value", "kept"),
-    [(b"<b>\0", "<b>"), (b"a\x01\x1b[1m\0", "a[1m"), (b"\xff\xfe\0", "\ufffd\ufffd"), (b"9" * 190, "9" * 100)],
+    [
+        (b"<b>\0", "<b>"),
+        (b"a\x01\x1b[1m\0", "a[1m"),
+        (b"\xff\xfe\0", "\ufffd\ufffd"),
+        (b"9" * 190, "9" * 100),
+    ],
 )
 def test_what_a_camera_calls_itself_is_kept_short_and_printable(value, kept):
-    block = crafted.exif([(0x010F, 2, len(value), struct.pack("<I", 26) if len(value) > 4 else value)], more=value)
+    block = crafted.exif(
+        [(0x010F, 2, len(value), struct.pack("<I", 26) if len(value) > 4 else value)], more=value
+    )
     picture = images.decode_upload(with_segments(encoded("JPEG"), segment(0xE1, block)))
     assert picture.capture["camera_make"] == kept
 
 
-@pytest.mark.parametrize("moment", [b"0000:00:00 00:00:00\0", b"yesterday evening!!\0", b"2026:13:45 99:99:99\0"])
+@pytest.mark.parametrize(
+    "moment", [b"0000:00:00 00:00:00\0", b"yesterday evening!!\0", b"2026:13:45 99:99:99\0"]
+)
 def test_a_moment_that_never_was_is_not_remembered(moment):
     block = crafted.exif([(0x0132, 2, len(moment), struct.pack("<I", 26))], more=moment)
-    assert "taken_at" not in images.decode_upload(with_segments(encoded("JPEG"), segment(0xE1, block))).capture
+    assert (
+        "taken_at"
+        not in images.decode_upload(with_segments(encoded("JPEG"), segment(0xE1, block))).capture
+    )
 
 
 # What is refused
@@ -236,7 +296,9 @@ def test_only_the_formats_of_the_setting_are_accepted(settings):
     settings.UPLOAD_FORMATS = ["jpeg"]
     images.decode_upload(encoded("JPEG"))
     for format in ("PNG", "WEBP", "BMP", "GIF", "HEIF"):
-        with pytest.raises(InvalidPicture, match="which is not accepted. Accepted are pictures as JPEG, up to 4 MB"):
+        with pytest.raises(
+            InvalidPicture, match="which is not accepted. Accepted are pictures as JPEG, up to 4 MB"
+        ):
             images.decode_upload(encoded(format))
 
 
@@ -308,7 +370,9 @@ def test_truncated_pictures_are_never_loaded():
     assert ImageFile.LOAD_TRUNCATED_IMAGES is False
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
 @given(strategies.data())
 def test_any_bytes_are_a_picture_or_refused(data):
     format = data.draw(strategies.sampled_from(sorted(corpus.FORMATS)))
@@ -350,9 +414,13 @@ def test_a_thumbnail_of_a_small_or_a_narrow_picture(settings):
 
 
 @pytest.mark.parametrize(
-    "read", [images.decode_stored, partial(images.make_thumbnail, side=16)], ids=["load", "thumbnail"]
+    "read",
+    [images.decode_stored, partial(images.make_thumbnail, side=16)],
+    ids=["load", "thumbnail"],
 )
-@pytest.mark.parametrize("damage", ["cut off", "short header", "short pixels", "larger than any we take"])
+@pytest.mark.parametrize(
+    "damage", ["cut off", "short header", "short pixels", "larger than any we take"]
+)
 def test_stored_bytes_that_were_damaged_are_told(read, damage):
     before, pixels = encoded("PNG").split(b"IDAT", 1)
     damaged = {

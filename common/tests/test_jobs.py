@@ -1,4 +1,6 @@
-"""The life of a job: asked for, taken once, done, tried again, cancelled, or taken up after its worker died."""
+"""The life of a job: asked for, taken once, done, tried again, cancelled, or taken up after its
+worker died.
+"""
 
 from datetime import timedelta
 
@@ -270,8 +272,16 @@ def test_a_job_put_back_is_done_by_the_next_worker_and_costs_no_attempt():
 
 def test_old_finished_jobs_are_forgotten_and_failed_ones_later():
     now = timezone.now()
-    for status, days in [("succeeded", 8), ("succeeded", 1), ("failed", 8), ("failed", 31), ("cancelled", 8)]:
-        Job.objects.create(kind=f"{status} {days}", status=status, finished_at=now - timedelta(days=days))
+    for status, days in [
+        ("succeeded", 8),
+        ("succeeded", 1),
+        ("failed", 8),
+        ("failed", 31),
+        ("cancelled", 8),
+    ]:
+        Job.objects.create(
+            kind=f"{status} {days}", status=status, finished_at=now - timedelta(days=days)
+        )
     jobs.enqueue("waiting")
     assert jobs.delete_finished_jobs() == 3
     assert set(Job.objects.values_list("kind", flat=True)) == {"succeeded 1", "failed 8", "waiting"}

@@ -65,14 +65,21 @@ def test_nothing_but_the_picture_is_kept(name):
 
 
 def test_what_follows_the_end_is_not_kept():
-    assert images.decode_upload(encoded("JPEG") + SECRET).data == images.decode_upload(encoded("JPEG")).data
+    assert (
+        images.decode_upload(encoded("JPEG") + SECRET).data
+        == images.decode_upload(encoded("JPEG")).data
+    )
 
 
 def test_tables_that_nothing_uses_are_not_kept():
-    unused = segment(0xDB, b"\x03" + SECRET.ljust(64, b".")) + segment(0xC4, b"\x13\x1d" + bytes(15) + SECRET)
+    unused = segment(0xDB, b"\x03" + SECRET.ljust(64, b".")) + segment(
+        0xC4, b"\x13\x1d" + bytes(15) + SECRET
+    )
     data = with_segments(encoded("JPEG"), unused)
     assert (
-        images.decode_upload(data).data == images.decode_upload(encoded("JPEG")).data == jpeg.strip_metadata(data).data
+        images.decode_upload(data).data
+        == images.decode_upload(encoded("JPEG")).data
+        == jpeg.strip_metadata(data).data
     )
 
 
@@ -85,7 +92,9 @@ def test_bytes_behind_the_last_coefficient_are_not_kept():
     assert np.array_equal(np.asarray(picture.image), pixels(plain))
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(
+    max_examples=300, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
 @given(strategies.data())
 def test_a_segment_that_is_put_in_anywhere_is_not_kept(data):
     plain = encoded("JPEG", subsampling=0, quality=97)
@@ -98,15 +107,21 @@ def test_a_segment_that_is_put_in_anywhere_is_not_kept(data):
     except images.InvalidPicture:
         return
     assert SECRET not in stored
-    assert {marker for marker in markers(stored) if marker == 0xFE or 0xE1 <= marker <= 0xEF} == set()
+    assert {
+        marker for marker in markers(stored) if marker == 0xFE or 0xE1 <= marker <= 0xEF
+    } == set()
     assert stored.endswith(b"\xff\xd9")
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
 @given(strategies.integers(0, 1 << 20), strategies.binary(min_size=9, max_size=40))
 def test_bytes_in_the_middle_of_the_file_never_bring_a_marker_along(place, junk):
     plain = encoded("JPEG")
-    changed = put_in(plain, 2 + place % (len(plain) - 2), b"\xff\xfe" + struct.pack(">H", len(junk) + 2) + junk)
+    changed = put_in(
+        plain, 2 + place % (len(plain) - 2), b"\xff\xfe" + struct.pack(">H", len(junk) + 2) + junk
+    )
     try:
         stored = images.decode_upload(changed).data
     except images.InvalidPicture:
@@ -114,7 +129,9 @@ def test_bytes_in_the_middle_of_the_file_never_bring_a_marker_along(place, junk)
     assert set(markers(stored)) <= {0xE0, 0xDB, 0xC0, 0xC4, 0xDA, 0xD9}
 
 
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
+@settings(
+    max_examples=100, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True
+)
 @given(strategies.integers(0, 1 << 20))
 def test_a_truncated_file_is_refused_or_encoded_anew(place):
     """As ever: a file without its end may still have all of its picture."""
@@ -141,8 +158,12 @@ UNUSUAL = {
     "fill bytes": put_in(PLAIN, 2, b"\xff" * 8),
     "bytes between segments": put_in(PLAIN, 20, b"junk"),
     "a table that comes twice": with_segments(PLAIN, segment(0xDB, bytes([0, *[1] * 64]))),
-    "a table with more bytes than it has": with_segments(PLAIN, segment(0xDB, b"\x02" + b"\x01" * 70)),
-    "a frame with more bytes than it has": put_in(PLAIN, FRAME_ENDS, b"JUNK").replace(b"\xc0\0\x11", b"\xc0\0\x15"),
+    "a table with more bytes than it has": with_segments(
+        PLAIN, segment(0xDB, b"\x02" + b"\x01" * 70)
+    ),
+    "a frame with more bytes than it has": put_in(PLAIN, FRAME_ENDS, b"JUNK").replace(
+        b"\xc0\0\x11", b"\xc0\0\x15"
+    ),
     "restarts that nothing announced": put_in(PLAIN, len(PLAIN) - 2, b"\xff\xd0"),
     "turned": encoded("JPEG", exif=crafted.orientation(6)),
 }
@@ -161,9 +182,12 @@ def test_what_is_unusual_is_encoded_anew_or_refused(name):
 
 
 @pytest.mark.parametrize(
-    ("least_side", "expected"), [(None, (1280, 960)), (481, (1280, 960)), (480, (640, 480)), (1, (160, 120))]
+    ("least_side", "expected"),
+    [(None, (1280, 960)), (481, (1280, 960)), (480, (640, 480)), (1, (160, 120))],
 )
-def test_a_jpeg_is_scaled_down_while_it_is_decoded_but_not_below_what_is_needed(least_side, expected):
+def test_a_jpeg_is_scaled_down_while_it_is_decoded_but_not_below_what_is_needed(
+    least_side, expected
+):
     picture = images.decode_upload(encoded("JPEG", scene(1280, 960)), least_side=least_side)
     assert picture.image.size == expected
     assert picture.size == (picture.capture["width"], picture.capture["height"]) == (1280, 960)

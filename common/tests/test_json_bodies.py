@@ -18,7 +18,16 @@ def with_pictures(data: bytes, most_bytes: int = 10_000):
 
 
 @pytest.mark.parametrize(
-    "value", [{}, [], None, "a", {"url": "https://example.com/a,b[c]{d}.jpg"}, {"a": [1, {"b": '"['}]}, "é\U0001f355"]
+    "value",
+    [
+        {},
+        [],
+        None,
+        "a",
+        {"url": "https://example.com/a,b[c]{d}.jpg"},
+        {"a": [1, {"b": '"['}]},
+        "é\U0001f355",
+    ],
 )
 def test_sensible_json_is_read(value):
     for text in (json.dumps(value), json.dumps(value, ensure_ascii=False, indent=2)):
@@ -27,7 +36,9 @@ def test_sensible_json_is_read(value):
     assert loads(b"\xef\xbb\xbf" + json.dumps(value).encode()) == value
 
 
-@pytest.mark.parametrize("data", [b"", b"{", b'"', b"nul", b"\xff", b"NaN", b"[1]]", b'{"a": 1e5' + b"9" * 5000])
+@pytest.mark.parametrize(
+    "data", [b"", b"{", b'"', b"nul", b"\xff", b"NaN", b"[1]]", b'{"a": 1e5' + b"9" * 5000]
+)
 def test_what_is_no_json_is_refused(data):
     with pytest.raises(NotJson):
         loads(data)
@@ -97,7 +108,18 @@ def test_a_batch_may_hold_so_many_pictures_and_little_else(data):
 
 
 @pytest.mark.parametrize(
-    "unit", [b"[],", b"{},", b'"a",', b'"\\"",', b"[", b'"', b"\\", b'"%s",' % (b"A" * 1100), b'"%s' % (b"A" * 1100)]
+    "unit",
+    [
+        b"[],",
+        b"{},",
+        b'"a",',
+        b'"\\"",',
+        b"[",
+        b'"',
+        b"\\",
+        b'"%s",' % (b"A" * 1100),
+        b'"%s' % (b"A" * 1100),
+    ],
 )
 @pytest.mark.parametrize("start", [b'{"url":[', b'{"images":[{"contents":"'])
 def test_no_bytes_take_many_times_their_memory(unit, start):

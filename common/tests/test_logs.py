@@ -11,7 +11,9 @@ from django.utils.log import log_response
 @pytest.fixture
 def console(monkeypatch):
     """What the server's own handler writes."""
-    handler = next(each for each in logging.getLogger().handlers if type(each) is logging.StreamHandler)
+    handler = next(
+        each for each in logging.getLogger().handlers if type(each) is logging.StreamHandler
+    )
     written = io.StringIO()
     monkeypatch.setattr(handler, "stream", written)
     return written
@@ -24,10 +26,14 @@ def answer(error, status):
         raise error
     except type(error) as raised:
         response = type("Response", (), {"status_code": status})()
-        log_response("%s", type(raised).__name__, response=response, request=request, exception=raised)
+        log_response(
+            "%s", type(raised).__name__, response=response, request=request, exception=raised
+        )
 
 
-@pytest.mark.parametrize(("error", "status"), [(PermissionDenied("no"), 403), (Http404("none"), 404)])
+@pytest.mark.parametrize(
+    ("error", "status"), [(PermissionDenied("no"), 403), (Http404("none"), 404)]
+)
 def test_a_refused_request_is_one_line_of_the_log(console, error, status):
     answer(error, status)
     assert console.getvalue().count("\n") == 1

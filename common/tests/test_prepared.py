@@ -1,4 +1,6 @@
-"""A prepared query says what the queryset says that it was made of, for whatever values, in every thread."""
+"""A prepared query says what the queryset says that it was made of, for whatever values, in every
+thread.
+"""
 
 import threading
 from uuid import uuid4
@@ -28,14 +30,20 @@ def test_it_finds_what_the_queryset_finds(django_assert_num_queries):
 
 def test_related_objects_come_with_it(django_assert_num_queries):
     category = make_category()
-    by_name = Prepared(lambda name: Category.objects.select_related("project").filter(project__name=name, pk__gt=0))
+    by_name = Prepared(
+        lambda name: Category.objects.select_related("project").filter(project__name=name, pk__gt=0)
+    )
     with django_assert_num_queries(1):
         assert by_name.first(category.project.name).project == category.project
 
 
 def test_the_order_and_the_limit_are_those_of_the_queryset():
     project = make_project(categories=["b", "a", "c"])
-    names = Prepared(lambda key: Category.objects.filter(project=key).order_by("-name").values_list("name", "uuid")[:2])
+    names = Prepared(
+        lambda key: (
+            Category.objects.filter(project=key).order_by("-name").values_list("name", "uuid")[:2]
+        )
+    )
     expected = [(name, Category.objects.get(name=name).uuid) for name in ("c", "b")]
     assert names.rows(project.pk) == names.rows(project.pk) == expected
     others = Prepared(lambda key: Category.objects.filter(project=key).order_by("-name"))
@@ -74,7 +82,12 @@ def test_every_thread_asks_by_its_own_connection():
 def test_an_insert_writes_what_saving_would_write():
     project = make_project()
     saved = make_sample(project, capture={"camera_model": "Ünï 3"})
-    fresh = Sample(**{field.attname: getattr(saved, field.attname) for field in Sample._meta.concrete_fields[1:]})
+    fresh = Sample(
+        **{
+            field.attname: getattr(saved, field.attname)
+            for field in Sample._meta.concrete_fields[1:]
+        }
+    )
     fresh.uuid, fresh.sha256 = uuid4(), "f" * 64
     with CaptureQueriesContext(connection) as queries:
         assert PreparedInsert(Sample)(fresh) is fresh
@@ -120,10 +133,16 @@ def test_an_insert_refuses_what_saving_refuses():
 def test_an_insert_against_a_constraint_is_refused():
     sample = make_sample(make_project())
     with pytest.raises(IntegrityError), transaction.atomic():
-        PreparedInsert(Sample)(Sample(project=sample.project, sha256=sample.sha256, file_name="a.jpg"))
+        PreparedInsert(Sample)(
+            Sample(project=sample.project, sha256=sample.sha256, file_name="a.jpg")
+        )
     assert Sample.objects.get() == sample
 
 
 def facts(sample: Sample) -> dict[str, object]:
     """What two samples of a project can have in common."""
-    return {name: value for name, value in vars(sample).items() if name not in {"id", "uuid", "sha256", "_state"}}
+    return {
+        name: value
+        for name, value in vars(sample).items()
+        if name not in {"id", "uuid", "sha256", "_state"}
+    }

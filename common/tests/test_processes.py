@@ -1,4 +1,6 @@
-"""A web process uses its memory again instead of asking the kernel for fresh pages at every picture."""
+"""A web process uses its memory again instead of asking the kernel for fresh pages at every
+picture.
+"""
 
 import platform
 import subprocess
@@ -27,10 +29,14 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 def faults(setting: str) -> int:
     """Return how many pages the kernel had to give while pictures came and went."""
     program = FEED_AND_FORGET.replace("SETTING", setting)
-    done = subprocess.run([sys.executable, "-c", program], check=True, text=True, stdout=subprocess.PIPE)  # noqa: S603
+    done = subprocess.run(
+        [sys.executable, "-c", program], check=True, text=True, stdout=subprocess.PIPE
+    )  # noqa: S603
     return int(done.stdout)
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep freed memory")
+@pytest.mark.skipif(
+    platform.libc_ver()[0] != "glibc", reason="only glibc can be told to keep freed memory"
+)
 def test_memory_of_a_picture_is_used_again_for_the_next():
     assert faults("import classifr.gunicorn") < ROUNDS * 100 < faults("")

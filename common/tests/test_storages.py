@@ -91,7 +91,9 @@ def test_a_full_disk_leaves_no_partial_file(tmp_path):
         pytest.skip("mounting a small file system needs root")
     folder = tmp_path / "small"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", folder], capture_output=True
+    )
     if mounted.returncode:
         pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.decode().strip()}")
     try:
@@ -107,9 +109,12 @@ def test_a_full_disk_leaves_no_partial_file(tmp_path):
 
 
 def azure(endpoint: str, *, timeout: float = 10, container: str = "pictures") -> AzureBlobStorage:
-    connection = f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={KEY};BlobEndpoint={endpoint};"
+    connection = f"DefaultEndpointsProtocol=http;AccountName=devstoreaccount1;AccountKey={KEY};BlobEndpoint={endpoint};"  # noqa: E501
     return AzureBlobStorage(
-        connection_string=connection, azure_container=container, timeout=timeout, overwrite_files=False
+        connection_string=connection,
+        azure_container=container,
+        timeout=timeout,
+        overwrite_files=False,
     )
 
 
@@ -178,7 +183,9 @@ def test_a_blob_service_that_is_not_there_is_told_as_unavailable():
 
 
 def test_the_time_budget_also_holds_without_a_connection_string():
-    storage = AzureBlobStorage(account_name="pictures", account_key=KEY, azure_container="a", timeout=10)
+    storage = AzureBlobStorage(
+        account_name="pictures", account_key=KEY, azure_container="a", timeout=10
+    )
     assert storage.service_client._config.retry_policy.total_retries == 1
     assert storage.service_client.url == "https://pictures.blob.core.windows.net/"
 
@@ -200,7 +207,9 @@ class TestAzurite:
         with storage.open(name) as file:
             assert file.read() == b"bytes"
         service = BlobServiceClient.from_connection_string(azurite.connection_string)
-        assert service.get_container_client(storage.azure_container).get_container_access_policy()["public_access"] in (
+        assert service.get_container_client(storage.azure_container).get_container_access_policy()[
+            "public_access"
+        ] in (
             None,
             "",
         )
@@ -265,7 +274,11 @@ def test_s3_keeps_a_picture_with_its_metadata(s3_endpoint):
     storage = s3(s3_endpoint)
     assert storage.save_with_metadata("d/a.jpg", b"bytes", {"verdict": "NOK"}) == "d/a.jpg"
     kept = storage.bucket.Object("d/a.jpg").get()
-    assert (kept["Body"].read(), kept["Metadata"], kept["ContentType"]) == (b"bytes", {"verdict": "NOK"}, "image/jpeg")
+    assert (kept["Body"].read(), kept["Metadata"], kept["ContentType"]) == (
+        b"bytes",
+        {"verdict": "NOK"},
+        "image/jpeg",
+    )
     assert storage.open("d/a.jpg").read() == b"bytes"
     assert (storage.exists("d/a.jpg"), storage.size("d/a.jpg")) == (True, 5)
     storage.delete("d/a.jpg")
@@ -285,7 +298,9 @@ def test_s3_keeps_pictures_from_strangers(s3_endpoint):
     storage = s3(s3_endpoint)
     storage.save("a.jpg", ContentFile(b"bytes"))
     owner = storage.bucket.Acl().owner["ID"]
-    assert [grant["Grantee"]["ID"] for grant in storage.bucket.Object("a.jpg").Acl().grants] == [owner]
+    assert [grant["Grantee"]["ID"] for grant in storage.bucket.Object("a.jpg").Acl().grants] == [
+        owner
+    ]
 
 
 @pytest.mark.outer
@@ -312,7 +327,10 @@ def test_an_error_of_s3_is_told_as_unavailable():
 def test_s3_that_is_not_there_is_told_in_time():
     storage = s3("http://127.0.0.1:9", timeout=1)
     started = time.monotonic()
-    for call in (lambda: storage.save("a.jpg", ContentFile(b"bytes")), lambda: storage.exists("a.jpg")):
+    for call in (
+        lambda: storage.save("a.jpg", ContentFile(b"bytes")),
+        lambda: storage.exists("a.jpg"),
+    ):
         with pytest.raises(StorageUnavailable):
             call()
     assert time.monotonic() - started < SDK_PATIENCE_SECONDS

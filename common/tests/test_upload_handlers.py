@@ -22,7 +22,9 @@ CHUNK = bytes(64 * 1024)
 
 
 class Stream:
-    """A request body made on the way, so that it takes no memory itself; counts what was read of it."""
+    """A request body made on the way, so that it takes no memory itself; counts what was read of
+    it.
+    """
 
     def __init__(self, *parts: bytes | int) -> None:
         self.pieces, self.rest, self.count = self._pieces(parts), b"", 0
@@ -32,7 +34,9 @@ class Stream:
             if isinstance(part, bytes):
                 yield part
             else:
-                yield from (CHUNK[: min(len(CHUNK), part - at)] for at in range(0, part, len(CHUNK)))
+                yield from (
+                    CHUNK[: min(len(CHUNK), part - at)] for at in range(0, part, len(CHUNK))
+                )
 
     def read(self, size: int = -1) -> bytes:
         while len(self.rest) < size and (piece := next(self.pieces, b"")):
@@ -125,7 +129,10 @@ def test_a_full_batch_takes_little_memory():
 
 def test_a_body_longer_than_any_batch_is_refused_unread():
     stream = Stream(head())
-    meta = {"CONTENT_TYPE": f"multipart/form-data; boundary={BOUNDARY}", "CONTENT_LENGTH": str(10**12)}
+    meta = {
+        "CONTENT_TYPE": f"multipart/form-data; boundary={BOUNDARY}",
+        "CONTENT_LENGTH": str(10**12),
+    }
     with pytest.raises(RequestDataTooBig):
         MultiPartParser(meta, stream, [SizeLimitedUploadHandler()]).parse()
     assert stream.count == 0

@@ -1,4 +1,6 @@
-"""One request as an operation sees it: who asks, and what was sent, checked once, named as in the specification."""
+"""One request as an operation sees it: who asks, and what was sent, checked once, named as in the
+specification.
+"""
 
 import json
 from collections.abc import Callable
@@ -25,13 +27,16 @@ MAX_BATCH_JSON_BYTES = 256 * 1024  # addresses, tags and names of a batch
 
 @dataclass
 class ApiRequest:
-    """A request to an operation. `path` holds the parts of the path by their names in the specification."""
+    """A request to an operation. `path` holds the parts of the path by their names in the
+    specification.
+    """
 
     request: HttpRequest
     version: Version
     user: User
     path: dict[str, str]
-    id: UUID  # of the answer: the headers `apim-request-id` and `Request-Id`, and the id of a prediction
+    # of the answer: the headers `apim-request-id` and `Request-Id`, and the id of a prediction
+    id: UUID
 
     @cached_property
     def _query(self) -> dict[str, list[str]]:
@@ -87,16 +92,25 @@ class ApiRequest:
 
     def uuids(self, name: str, most: int) -> list[UUID]:
         """Return ids, which are separated by commas or come one by one."""
-        texts = [text for value in self._query.get(name.lower(), []) for text in value.split(",") if text.strip()]
+        texts = [
+            text
+            for value in self._query.get(name.lower(), [])
+            for text in value.split(",")
+            if text.strip()
+        ]
         return parse_uuids(texts, name, most)
 
     def json(self, most_bytes: int = json_bodies.MAX_BYTES) -> dict[str, Any]:
-        """Return the object of the body, empty if there was none; its names are as the client wrote them."""
+        """Return the object of the body, empty if there was none; its names are as the client wrote
+        them.
+        """
         data = request_bodies.read_body(self.request, most_bytes)
         return _object_of(data, lambda: json_bodies.loads(data, most_bytes=most_bytes))
 
     def json_with_pictures(self) -> dict[str, Any]:
-        """Return the object of a body that holds a batch of pictures, each a `Base64` unless it is tiny."""
+        """Return the object of a body that holds a batch of pictures, each a `Base64` unless it is
+        tiny.
+        """
         data = request_bodies.read_body(self.request, request_bodies.MAX_BATCH_BYTES)
         load = partial(json_bodies.loads_with_pictures, most_pictures=request_bodies.MAX_PARTS)
         return _object_of(data, lambda: load(data, most_bytes=MAX_BATCH_JSON_BYTES))
@@ -117,7 +131,9 @@ def _object_of(data: bytes, load: Callable[[], Any]) -> dict[str, Any]:
     try:
         value = load()
     except json_bodies.TooMuchJson as error:
-        raise ApiError("BadRequest", "The body holds more JSON than this operation takes.") from error
+        raise ApiError(
+            "BadRequest", "The body holds more JSON than this operation takes."
+        ) from error
     except json_bodies.NotJson as error:
         raise ApiError("BadRequest", "The body is not JSON.") from error
     if value is not None and not isinstance(value, dict):
@@ -128,7 +144,9 @@ def _object_of(data: bytes, load: Callable[[], Any]) -> dict[str, Any]:
 
 
 def _is_text(dumped: str) -> bool:
-    """Say whether neither half characters nor NUL, which no database keeps, are in a dumped value."""
+    """Say whether neither half characters nor NUL, which no database keeps, are in a dumped
+    value.
+    """
     try:
         dumped.encode()
     except UnicodeEncodeError:
@@ -161,7 +179,11 @@ def parse_moment(body: dict[str, Any], name: str) -> datetime | None:
     try:
         found = parse_datetime(text)
         if found is not None:
-            aware = found if timezone.is_aware(found) else timezone.make_aware(found, timezone.get_default_timezone())
+            aware = (
+                found
+                if timezone.is_aware(found)
+                else timezone.make_aware(found, timezone.get_default_timezone())
+            )
             return aware.astimezone(UTC)
     except (ValueError, OverflowError):
         pass

@@ -28,7 +28,15 @@ from customvision.models import (
     TrainingImage,
 )
 from predictions import holds, registry, retention
-from predictions.models import BatchItem, Category, Feedback, Prediction, Project, Sample, ShadowPrediction
+from predictions.models import (
+    BatchItem,
+    Category,
+    Feedback,
+    Prediction,
+    Project,
+    Sample,
+    ShadowPrediction,
+)
 from review import decisions, ground_truth
 from review.models import AdditionalCategory, Decision
 from training.models import AdditionalLabel, DatasetItem, DatasetVersion, TrainingRun
@@ -49,19 +57,28 @@ def delete_project(project: Project) -> None:
     Its name, its slug and its ids are free from now on.
 
     Raises:
-        Fault: if an iteration is published, a model is live in Classifr, or a run or an import has not ended.
+        Fault: if an iteration is published, a model is live in Classifr, or a run or an import has
+            not ended.
     """
     Project.objects.select_for_update().get(pk=project.pk)
     if Iteration.objects.filter(project=project, deleted_at=None).exclude(publish_name="").exists():
-        raise ApiError("BadRequestIterationIsPublished", "The project has published iterations. Unpublish them first.")
+        raise ApiError(
+            "BadRequestIterationIsPublished",
+            "The project has published iterations. Unpublish them first.",
+        )
     if registry.live_version(project):
-        message = "A model of this project is live in Classifr, so it cannot be deleted through this API."
+        message = (
+            "A model of this project is live in Classifr, so it cannot be deleted through this API."
+        )
         raise ApiError("BadRequestWorkspaceNotDeletable", message)
     if TrainingRun.objects.active().filter(project=project).exists():
         raise ApiError("BadRequestTrainingAlreadyInProgress", "The project is being trained.")
     brought_home = ImportedProject.objects.filter(project=project).select_related("job")
     if any(one.is_active for one in brought_home):
-        raise ApiError("BadRequestWorkspaceNotDeletable", "The project is being imported. Wait for that, or cancel it.")
+        raise ApiError(
+            "BadRequestWorkspaceNotDeletable",
+            "The project is being imported. Wait for that, or cancel it.",
+        )
     brought_home.update(remote_id=uuid4())
     jobs.enqueue(ERASE_PROJECT, {"project": project.pk, "slug": project.slug})
     Project.objects.filter(pk=project.pk).update(
@@ -70,11 +87,16 @@ def delete_project(project: Project) -> None:
 
 
 def erase_project(key: int, slug: str, progress: Progress = no_progress) -> None:
-    """Delete a project that was removed with everything in it, some rows in a transaction. Safe to repeat."""
+    """Delete a project that was removed with everything in it, some rows in a transaction. Safe to
+    repeat.
+    """
     project = Project.everywhere.filter(pk=key).exclude(removed_at=None).first()
     if project is None:
         return
-    delete_files(_model_files(project, slug) + _export_files(Export.objects.filter(iteration__project=project)))
+    delete_files(
+        _model_files(project, slug)
+        + _export_files(Export.objects.filter(iteration__project=project))
+    )
     for rows in (
         AdditionalLabel.objects.filter(item__dataset__project=project),
         DatasetItem.objects.filter(dataset__project=project),
@@ -102,16 +124,21 @@ def erase_project(key: int, slug: str, progress: Progress = no_progress) -> None
 def remove_images(samples: Iterable[Sample], *, by: User) -> None:
     """Take images out of what is learned from, some in a transaction.
 
-    A ruling on one is followed by another, that it is of no use; one without goes altogether if nobody asked about it.
+    A ruling on one is followed by another, that it is of no use; one without goes altogether if
+    nobody asked about it.
     """
     keys = [sample.pk for sample in samples]
     for start in range(0, len(keys), IMAGES_AT_ONCE):
         with durable_transaction():
-            _remove_images(Sample.objects.filter(pk__in=keys[start : start + IMAGES_AT_ONCE]), by=by)
+            _remove_images(
+                Sample.objects.filter(pk__in=keys[start : start + IMAGES_AT_ONCE]), by=by
+            )
 
 
 def ask_to_remove_all_images(project: Project, *, by: User) -> None:
-    """Have all images removed that are there now: those that come, or are tagged, from now on stay."""
+    """Have all images removed that are there now: those that come, or are tagged, from now on
+    stay.
+    """
     newest_image = TrainingImage.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     newest_ruling = Decision.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     payload = {"project": project.pk, "by": by.pk, "images": newest_image, "rulings": newest_ruling}
@@ -131,17 +158,27 @@ def remove_all_images(payload: Mapping[str, Any], progress: Progress = no_progre
             keys = list(following[:IMAGES_AT_ONCE])
             if not keys:
                 return
-            list(Sample.objects.filter(pk__in=keys).select_for_update().order_by("pk").values_list("pk"))
+            list(
+                Sample.objects.filter(pk__in=keys)
+                .select_for_update()
+                .order_by("pk")
+                .values_list("pk")
+            )
             # Asked again, now that nobody can tag them any more
             _remove_images(images.filter(pk__in=keys), by=by)
         reached = keys[-1]
 
 
 def is_going(image: Any) -> bool:
-    """Say whether an image, a row of `image_rows`, is one of those that are being removed; its row must be locked."""
+    """Say whether an image, a row of `image_rows`, is one of those that are being removed; its row
+    must be locked.
+    """
     asked = Job.objects.active().filter(kind=REMOVE_IMAGES, payload__project=image.project_id)
     image_key = TrainingImage.objects.filter(sample=image).values_list("pk", flat=True).first() or 0
-    return any((image.place_id or 0) <= job.payload["rulings"] and image_key <= job.payload["images"] for job in asked)
+    return any(
+        (image.place_id or 0) <= job.payload["rulings"] and image_key <= job.payload["images"]
+        for job in asked
+    )
 
 
 def take_out(sample: Sample, *, by: User) -> None:
@@ -152,7 +189,9 @@ def take_out(sample: Sample, *, by: User) -> None:
 
 def _as_old_as(payload: Mapping[str, Any], images: QuerySet) -> QuerySet:
     is_old = Q(place_id=None) | Q(place_id__lte=payload["rulings"])
-    return images.filter(is_old & (Q(training_image=None) | Q(training_image__pk__lte=payload["images"])))
+    return images.filter(
+        is_old & (Q(training_image=None) | Q(training_image__pk__lte=payload["images"]))
+    )
 
 
 def _remove_images(samples: QuerySet[Sample], *, by: User) -> None:
@@ -164,7 +203,8 @@ def _remove_images(samples: QuerySet[Sample], *, by: User) -> None:
 
 @durable_transaction()
 def remove_tag(category: Category, *, by: User) -> None:
-    """Take a tag out of sight and off its images; with many of them the rest is done in the background.
+    """Take a tag out of sight and off its images; with many of them the rest is done in the
+    background.
 
     The category itself goes, too, unless past rulings or data sets point at it.
     """
@@ -201,12 +241,18 @@ def _untag_some(category: Category, *, by: User) -> bool:
 
 @transaction.atomic
 def _forget_some(category: Category) -> bool:
-    """Have some answers and verdicts no longer point at a category that goes; say whether there may be more."""
+    """Have some answers and verdicts no longer point at a category that goes; say whether there may
+    be more.
+    """
     if _is_pointed_at(category):
         return False
-    # What users said it is stays said, as with a name that no category has yet; answers know their names anyway
+    # What users said it is stays said, as with a name that no category has yet; answers know their
+    # names anyway
     changes: list[tuple[QuerySet, dict[str, Any]]] = [
-        (Feedback.objects.filter(category=category), {"category": None, "suggestion": category.name}),
+        (
+            Feedback.objects.filter(category=category),
+            {"category": None, "suggestion": category.name},
+        ),
         (Prediction.objects.filter(top=category), {"top": None}),
         (ShadowPrediction.objects.filter(top=category), {"top": None}),
     ]
@@ -219,7 +265,12 @@ def _forget_some(category: Category) -> bool:
 
 
 def _is_pointed_at(category: Category) -> bool:
-    rows = (Decision.objects, AdditionalCategory.objects, DatasetItem.objects, AdditionalLabel.objects)
+    rows = (
+        Decision.objects,
+        AdditionalCategory.objects,
+        DatasetItem.objects,
+        AdditionalLabel.objects,
+    )
     return any(each.filter(category=category).exists() for each in rows)
 
 
@@ -236,12 +287,21 @@ def _some_keys(rows: QuerySet, progress: Progress) -> list[int]:
 
 @durable_transaction()
 def remove_tags(samples: QuerySet[Sample], categories: Iterable[Category], *, by: User) -> None:
-    """Take the rulings back that these samples are of these categories; what else they show goes on to hold."""
+    """Take the rulings back that these samples are of these categories; what else they show goes on
+    to hold.
+    """
     gone = list(categories)
     newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
     also = Exists(AdditionalCategory.objects.filter(decision=OuterRef("pk"), category__in=gone))
-    held = Decision.objects.filter(~Exists(newer) & (Q(category__in=gone) | also), sample__in=samples)
-    list(samples.filter(pk__in=held.values("sample")).select_for_update().order_by("pk").values_list("pk"))
+    held = Decision.objects.filter(
+        ~Exists(newer) & (Q(category__in=gone) | also), sample__in=samples
+    )
+    list(
+        samples.filter(pk__in=held.values("sample"))
+        .select_for_update()
+        .order_by("pk")
+        .values_list("pk")
+    )
     for decision in held.select_related("sample__project", "category").prefetch_related(
         "additional_categories__category"
     ):
@@ -252,7 +312,9 @@ def remove_tags(samples: QuerySet[Sample], categories: Iterable[Category], *, by
         # It stays an image, also where it came to its tag in Classifr itself
         TrainingImage.objects.get_or_create(sample=sample)
         if left := [one for one in shown if one and one not in gone]:
-            decisions.label_many_multilabel(sample.project, [(sample, left)], by=by, reason=decision.reason)
+            decisions.label_many_multilabel(
+                sample.project, [(sample, left)], by=by, reason=decision.reason
+            )
         else:
             decisions.reopen(sample, by=by)
 
@@ -261,7 +323,8 @@ def remove_tags(samples: QuerySet[Sample], categories: Iterable[Category], *, by
 def remove_prediction(prediction: Prediction) -> None:
     """Delete a stored prediction, and its picture unless something else needs that.
 
-    One that a user has answered, or that a reviewer was shown, stays in Classifr and is only not stored any more.
+    One that a user has answered, or that a reviewer was shown, stays in Classifr and is only not
+    stored any more.
     """
     sample = Sample.objects.select_for_update().get(pk=prediction.sample_id)
     StoredPrediction.objects.filter(prediction=prediction).delete()
@@ -293,7 +356,9 @@ def _is_asked_about(sample: Sample) -> bool:
 
 
 def _is_kept(sample: Sample, *, despite_rulings: bool = False) -> bool:
-    """Say whether a room keeps this picture; `despite_rulings`: only a data set keeps one that was ruled about."""
+    """Say whether a room keeps this picture; `despite_rulings`: only a data set keeps one that was
+    ruled about.
+    """
     if despite_rulings and Decision.objects.filter(sample=sample).exists():
         return DatasetItem.objects.filter(sample=sample).exists()
     return Sample.objects.filter(holds.deletion_blocked(), pk=sample.pk).exists()
@@ -321,7 +386,9 @@ def _picture_files(samples: QuerySet[Sample]) -> list[tuple[str, str]]:
 
 
 def _model_files(project: Project, slug: str) -> list[tuple[str, str]]:
-    """Return the files of the project's model bundles, which lie in folders below the project's slug."""
+    """Return the files of the project's model bundles, which lie in folders below the project's
+    slug.
+    """
     files = []
     for reference in project.model_versions.values_list("reference", flat=True):
         if reference.startswith(f"{slug}/"):
@@ -334,4 +401,7 @@ def _model_files(project: Project, slug: str) -> list[tuple[str, str]]:
 
 
 def _export_files(exports: QuerySet[Export]) -> list[tuple[str, str]]:
-    return [("models", name) for name in exports.exclude(file_name="").values_list("file_name", flat=True)]
+    return [
+        ("models", name)
+        for name in exports.exclude(file_name="").values_list("file_name", flat=True)
+    ]

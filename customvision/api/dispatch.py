@@ -1,4 +1,6 @@
-"""The one door of the Custom Vision compatible server: key, operation, permission, and the form of every answer."""
+"""The one door of the Custom Vision compatible server: key, operation, permission, and the form of
+every answer.
+"""
 
 import json
 import logging
@@ -33,7 +35,16 @@ from customvision.api.routing import VERSIONS, Reply, find_operation
 logger = logging.getLogger(__name__)
 
 # Each registers its operations when it is imported
-ROOMS = (projects, tags, images, iterations, exports, prediction_endpoints, stored_predictions, unsupported)
+ROOMS = (
+    projects,
+    tags,
+    images,
+    iterations,
+    exports,
+    prediction_endpoints,
+    stored_predictions,
+    unsupported,
+)
 _KEYS = {"training": "Training-Key", "prediction": "Prediction-Key"}
 _ANY_KEY = "Ocp-Apim-Subscription-Key"
 
@@ -42,7 +53,8 @@ _ANY_KEY = "Ocp-Apim-Subscription-Key"
 def dispatch(request: HttpRequest, version: str, area: str, path: str) -> HttpResponse:
     """Answer one call. Whatever happens, it is JSON in the form that clients of Custom Vision know.
 
-    Keys come in headers of their own and cookies count for nothing, so no other site can ask in a user's name.
+    Keys come in headers of their own and cookies count for nothing, so no other site can ask in a
+    user's name.
     """
     id_ = uuid4()
     with translation.override("en"):
@@ -76,7 +88,10 @@ def _answer(request: HttpRequest, version: str, area: str, path: str, id_: Any) 
         raise errors.no_such_resource()
     operation, parts = found
     if not user.has_perm(operation.permission):
-        raise ApiError("ForbiddenUserInsufficientCapability", "The role of this key's owner does not allow this.")
+        raise ApiError(
+            "ForbiddenUserInsufficientCapability",
+            "The role of this key's owner does not allow this.",
+        )
     call = ApiRequest(request, number, user, parts, id_)
     if area == "training" and "projectId" in parts:
         _ = call.project  # an unknown project is told before whatever else is wrong
@@ -116,17 +131,23 @@ def _refusal(error: Exception) -> HttpResponse:
             response["Retry-After"] = str(fault.retry_after_seconds)
             return response
         case Unavailable():
-            response = _json({"code": "ErrorPredictionServiceUnavailable", "message": str(error)}, 503)
+            response = _json(
+                {"code": "ErrorPredictionServiceUnavailable", "message": str(error)}, 503
+            )
             if error.retry_after_seconds:
                 response["Retry-After"] = str(error.retry_after_seconds)
             return response
         case Conflict():
             return _json({"code": "Conflict", "message": str(error)}, 409)
         case DomainError():
-            code, status = ("BadRequest", 400) if error.status < 500 else ("ErrorPrediction", error.status)
+            code, status = (
+                ("BadRequest", 400) if error.status < 500 else ("ErrorPrediction", error.status)
+            )
             return _json({"code": code, "message": str(error)}, status)
         case OperationalError() | InterfaceError():
-            return _json({"code": "ErrorUnknown", "message": "The database does not answer now."}, 503)
+            return _json(
+                {"code": "ErrorUnknown", "message": "The database does not answer now."}, 503
+            )
         case _:
             logger.error("A call of the Custom Vision API broke", exc_info=error)
             return _json({"code": "ErrorUnknown", "message": "An unexpected error happened."}, 500)

@@ -1,4 +1,5 @@
-"""The two forms in which Custom Vision refuses: the service's own, and the gateway's for keys and too many calls.
+"""The two forms in which Custom Vision refuses: the service's own, and the gateway's for keys and
+too many calls.
 
 Texts are English and not translated, as the service's are: programs compare them.
 """
@@ -23,7 +24,9 @@ class ApiError(Exception):
 class GatewayError(Exception):
     """A refusal before the service is reached: {"error": {"code", "message"}}."""
 
-    def __init__(self, status: int, message: str, *, reason: str = "", retry_after_seconds: int | None = None) -> None:
+    def __init__(
+        self, status: int, message: str, *, reason: str = "", retry_after_seconds: int | None = None
+    ) -> None:
         super().__init__(message)
         self.status = status
         self.message = message
@@ -37,7 +40,8 @@ class GatewayError(Exception):
 
 def wrong_key() -> GatewayError:
     message = (
-        "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an"
+        "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide "
+        "a valid key for an"
         " active subscription and use a correct regional API endpoint for your resource."
     )
     return GatewayError(401, message, reason="Access Denied")
@@ -49,7 +53,9 @@ def no_such_resource() -> GatewayError:
 
 def not_implemented(what: str) -> ApiError:
     """Return the refusal of an operation or option that Custom Vision has and Classifr has not."""
-    return ApiError("BadRequestNotSupported", f"Classifr does not implement {what}. See docs/customvision.md.")
+    return ApiError(
+        "BadRequestNotSupported", f"Classifr does not implement {what}. See docs/customvision.md."
+    )
 
 
 def bad_image_format(request_id: str) -> ApiError:
@@ -57,7 +63,12 @@ def bad_image_format(request_id: str) -> ApiError:
 
 
 def _status_of(code: str) -> int:
-    for start, status in (("BadRequest", 400), ("Forbidden", 403), ("NotFound", 404), ("Conflict", 409)):
+    for start, status in (
+        ("BadRequest", 400),
+        ("Forbidden", 403),
+        ("NotFound", 404),
+        ("Conflict", 409),
+    ):
         if code.startswith(start):
             return status
     return 415 if code == "UnsupportedMediaType" else 500

@@ -1,4 +1,6 @@
-"""Exports: a local model as an archive for other machines, made by the worker and fetched from a signed address."""
+"""Exports: a local model as an archive for other machines, made by the worker and fetched from a
+signed address.
+"""
 
 import logging
 from typing import Any
@@ -46,12 +48,16 @@ KINDS = {
 def get_exports(call: ApiRequest) -> Reply:
     one = iterations.iteration_from_path(call)
     active = set(Job.objects.active().filter(kind=JOB).values_list("key", flat=True))
-    return Reply([_answer(call, export, is_active=export.job_key in active) for export in one.exports.all()])
+    return Reply(
+        [_answer(call, export, is_active=export.job_key in active) for export in one.exports.all()]
+    )
 
 
 @register_operation("ExportIteration", "POST", f"{iterations.ONE}/export", roles.TRAIN)
 def request_export(call: ApiRequest) -> Reply:
-    """Have an archive made; one that is there already is answered at once, one that failed is tried again."""
+    """Have an archive made; one that is there already is answered at once, one that failed is tried
+    again.
+    """
     one = iterations.iteration_from_path(call)
     platform, flavor = _known(call.required("platform"), call.text("flavor"))
     if one.run and one.run.is_active:
@@ -59,26 +65,34 @@ def request_export(call: ApiRequest) -> Reply:
     if one.version is None:
         raise ApiError("BadRequestIterationIsNotTrained", "The iteration is not trained.")
     if one.version.predictor != exports.PREDICTOR:
-        raise not_implemented(f"exports of models that are served by the predictor {one.version.predictor}")
+        raise not_implemented(
+            f"exports of models that are served by the predictor {one.version.predictor}"
+        )
     found, _created = Export.objects.get_or_create(iteration=one, platform=platform, flavor=flavor)
     if not found.file_name:
         try:
             jobs.enqueue(JOB, {"export": found.pk}, queue="training", key=found.job_key)
         except jobs.AlreadyActive as error:
-            raise ApiError("BadRequestExportAlreadyInProgress", "This export is already in progress.") from error
+            raise ApiError(
+                "BadRequestExportAlreadyInProgress", "This export is already in progress."
+            ) from error
         Export.objects.filter(pk=found.pk).update(error="")
     return Reply(_answer(call, found, is_active=True))
 
 
 def build_export(export_id: int) -> None:
     """Make the archive, in a worker. Safe to repeat."""
-    found = Export.objects.select_related("iteration__run__model_version", "iteration__own_version__project")
+    found = Export.objects.select_related(
+        "iteration__run__model_version", "iteration__own_version__project"
+    )
     one = found.filter(pk=export_id, file_name="").first()
     if one is None or (version := one.iteration.version) is None:
         return
     try:
         labels = registry.class_names_now(version)
-        data = exports.build_archive(registry.model_ref(version), labels, KINDS[one.platform, one.flavor])
+        data = exports.build_archive(
+            registry.model_ref(version), labels, KINDS[one.platform, one.flavor]
+        )
     except Unavailable as error:
         raise jobs.Later(str(error)) from error
     except DomainError as error:
@@ -86,7 +100,9 @@ def build_export(export_id: int) -> None:
         return
     name = f"{version.project.slug}/exports/{one.uuid}.zip"
     storages[STORAGE].delete(name)  # from an attempt that was interrupted
-    Export.objects.filter(pk=one.pk).update(file_name=storages[STORAGE].save(name, ContentFile(data)), error="")
+    Export.objects.filter(pk=one.pk).update(
+        file_name=storages[STORAGE].save(name, ContentFile(data)), error=""
+    )
 
 
 @require_safe
@@ -129,10 +145,16 @@ def _known(platform: str, flavor: str) -> tuple[str, str]:
 def _answer(call: ApiRequest, one: Export, *, is_active: bool) -> dict[str, Any]:
     """Return an export. One whose job has ended without an archive has failed."""
     status = "Done" if one.file_name else "Exporting" if is_active else "Failed"
-    answer: dict[str, Any] = {"platform": one.platform, "status": status, "newerVersionAvailable": False}
+    answer: dict[str, Any] = {
+        "platform": one.platform,
+        "status": status,
+        "newerVersionAvailable": False,
+    }
     if one.flavor and call.version >= SINCE_FLAVORS:
         answer["flavor"] = one.flavor
     if one.file_name:
         token = signing.TimestampSigner(salt=SALT).sign(str(one.uuid))
-        answer["downloadUri"] = call.request.build_absolute_uri(reverse("customvision:export", args=[token]))
+        answer["downloadUri"] = call.request.build_absolute_uri(
+            reverse("customvision:export", args=[token])
+        )
     return answer

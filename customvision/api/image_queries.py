@@ -1,7 +1,7 @@
 """Which samples are images to a client, with their tags: now, or in the data set of an iteration.
 
-An image is a picture that was added to learn from, or that has a ruling which names its category. What users sent, and
-nobody has ruled about, is none; it is a stored prediction at most.
+An image is a picture that was added to learn from, or that has a ruling which names its category.
+What users sent, and nobody has ruled about, is none; it is a stored prediction at most.
 """
 
 from collections import Counter
@@ -9,20 +9,36 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
-from django.db.models import BigIntegerField, Count, DateTimeField, Exists, F, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models import (
+    BigIntegerField,
+    Count,
+    DateTimeField,
+    Exists,
+    F,
+    OuterRef,
+    Q,
+    QuerySet,
+    Subquery,
+    Value,
+)
 
 from predictions.models import Category, Project, Sample
 from review.ground_truth import LABELLING_OUTCOMES
 from review.models import AdditionalCategory, Decision
 from training.models import AdditionalLabel, DatasetItem, DatasetVersion
 
-_ADDITIONAL: dict[bool, tuple[Any, str]] = {False: (AdditionalCategory, "decision"), True: (AdditionalLabel, "item")}
+_ADDITIONAL: dict[bool, tuple[Any, str]] = {
+    False: (AdditionalCategory, "decision"),
+    True: (AdditionalLabel, "item"),
+}
 
 
 def current_images(project: Project, *, with_one_of: Sequence[UUID] = ()) -> QuerySet:
-    """Return the images of a project as they are now, annotated with `added_at` and the first tag or None.
+    """Return the images of a project as they are now, annotated with `added_at` and the first tag
+    or None.
 
-    With tag ids only those that have one of these tags. `place_id` is of the row that names the tags, see `tags_of`.
+    With tag ids only those that have one of these tags. `place_id` is of the row that names the
+    tags, see `tags_of`.
     """
     newest = Decision.objects.filter(sample=OuterRef("pk")).order_by("-id")
     rows: QuerySet = Sample.objects.with_picture().filter(project=project)
@@ -34,9 +50,13 @@ def current_images(project: Project, *, with_one_of: Sequence[UUID] = ()) -> Que
         tagged_at=Subquery(newest.values("created_at")[:1]),
         added_at=F("training_image__added_at"),
     )
-    rows = _having(rows, AdditionalCategory.objects.filter(decision=OuterRef("place_id")), with_one_of)
+    rows = _having(
+        rows, AdditionalCategory.objects.filter(decision=OuterRef("place_id")), with_one_of
+    )
     is_open = Q(outcome=None) | Q(outcome=Decision.Outcome.REOPENED)
-    return rows.filter(Q(outcome__in=LABELLING_OUTCOMES) | (Q(training_image__isnull=False) & is_open))
+    return rows.filter(
+        Q(outcome__in=LABELLING_OUTCOMES) | (Q(training_image__isnull=False) & is_open)
+    )
 
 
 def dataset_images(dataset: DatasetVersion, *, with_one_of: Sequence[UUID] = ()) -> QuerySet:
@@ -60,7 +80,9 @@ def _having(rows: QuerySet, additional: QuerySet, uuids: Sequence[UUID]) -> Quer
     if not uuids:
         return rows
     wanted = Category.objects.filter(uuid__in=uuids)
-    return rows.filter(Q(tag_id__in=wanted.values("pk")) | Exists(additional.filter(category__in=wanted)))
+    return rows.filter(
+        Q(tag_id__in=wanted.values("pk")) | Exists(additional.filter(category__in=wanted))
+    )
 
 
 def no_images() -> QuerySet:
@@ -77,7 +99,9 @@ def tags_by_image(rows: Sequence[Any]) -> dict[int, list[Category]]:
     if tagged and tagged[0].project.multilabel:
         image_of = {row.place_id: row.pk for row in tagged}
         additional, place = _ADDITIONAL[tagged[0].is_frozen]
-        also = additional.objects.filter(**{f"{place}__in": list(image_of)}).order_by("category__name")
+        also = additional.objects.filter(**{f"{place}__in": list(image_of)}).order_by(
+            "category__name"
+        )
         for place_id, category in also.values_list(place, "category"):
             ids[image_of[place_id]].append(category)
     known = Category.objects.in_bulk({one for each in ids.values() for one in each})
@@ -90,7 +114,9 @@ def count_by_tag(project: Project, dataset: DatasetVersion | None = None) -> Cou
         also = AdditionalLabel.objects.filter(item__dataset=dataset)
         return _counted(dataset.items.all()) + _counted(also)
     newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
-    held = Decision.objects.filter(~Exists(newer), sample__project=project, outcome__in=LABELLING_OUTCOMES)
+    held = Decision.objects.filter(
+        ~Exists(newer), sample__project=project, outcome__in=LABELLING_OUTCOMES
+    )
     held = held.exclude(sample__location=Sample.Location.NOWHERE)
     also_held = AdditionalCategory.objects.filter(decision__in=held) if project.multilabel else None
     return _counted(held) + (Counter() if also_held is None else _counted(also_held))

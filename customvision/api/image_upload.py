@@ -53,9 +53,13 @@ def parse_batch(body: dict[str, Any]) -> Iterator[tuple[dict[str, Any], list[UUI
     if not items:
         raise ApiError("BadRequestImageBatch", "The batch has no images.")
     if len(items) > MAX_PARTS:
-        raise ApiError("BadRequestExceededBatchSize", f"At most {MAX_PARTS} images may be sent at once.")
+        raise ApiError(
+            "BadRequestExceededBatchSize", f"At most {MAX_PARTS} images may be sent at once."
+        )
     if any(get_member(item, "regions", list, []) for item in items):
-        raise ApiError("BadRequestImageRegions", "Classifr classifies whole pictures and takes no regions.")
+        raise ApiError(
+            "BadRequestImageRegions", "Classifr classifies whole pictures and takes no regions."
+        )
     if get_member(body, "metadata", dict, {}):
         raise not_implemented("metadata of images")
     shared = get_list(body, "tagIds", str)
@@ -86,8 +90,12 @@ def add_images(call: ApiRequest, entries: list[UploadEntry]) -> Reply:
     return Reply({"isBatchSuccessful": is_successful, "images": results}, answered)
 
 
-def _take(call: ApiRequest, entry: UploadEntry, categories: dict[UUID, Category]) -> tuple[Sample, str]:
-    """Keep one picture with its tags; return its sample and whether it was there before, as a status."""
+def _take(
+    call: ApiRequest, entry: UploadEntry, categories: dict[UUID, Category]
+) -> tuple[Sample, str]:
+    """Keep one picture with its tags; return its sample and whether it was there before, as a
+    status.
+    """
     if any(id_ not in categories for id_ in entry.tag_ids):
         raise EntryRejected("ErrorInvalidTag" if call.version >= (3, 4) else "ErrorUnknown")
     if len(entry.tag_ids) > 1 and not call.project.multilabel:
@@ -104,23 +112,36 @@ def _take(call: ApiRequest, entry: UploadEntry, categories: dict[UUID, Category]
             known = None
         TrainingImage.objects.get_or_create(sample=sample)
         held = image_queries.tags_by_image([known]) if known else {}
-        new = [categories[id_] for id_ in entry.tag_ids if categories[id_] not in held.get(sample.pk, [])]
+        new = [
+            categories[id_]
+            for id_ in entry.tag_ids
+            if categories[id_] not in held.get(sample.pk, [])
+        ]
         if new:
             add_tags(call, [(sample, new)], held)
-        elif known is None and (ruling := decisions.latest_decision(sample)) and ruling.category is None:
+        elif (
+            known is None
+            and (ruling := decisions.latest_decision(sample))
+            and ruling.category is None
+        ):
             decisions.reopen(sample, by=call.user)
     return sample, "OKDuplicate" if known else "OK"
 
 
-def add_tags(call: ApiRequest, new: list[tuple[Sample, list[Category]]], held: Mapping[int, list[Category]]) -> None:
-    """Give images tags that they do not have: beside those they hold in a Multilabel project, else in their place."""
+def add_tags(
+    call: ApiRequest, new: list[tuple[Sample, list[Category]]], held: Mapping[int, list[Category]]
+) -> None:
+    """Give images tags that they do not have: beside those they hold in a Multilabel project, else
+    in their place.
+    """
     before = held if call.project.multilabel else {}
     rulings = [(sample, [*before.get(sample.pk, []), *more]) for sample, more in new]
     decisions.label_many_multilabel(call.project, rulings, by=call.user, reason=REASON)
 
 
 def lock_samples(samples: QuerySet[Sample]) -> list[int]:
-    """Let nobody else tag these until the transaction ends: a set of tags is read, and written anew with more.
+    """Let nobody else tag these until the transaction ends: a set of tags is read, and written anew
+    with more.
 
     Returns the keys of those that are there.
     """
@@ -143,7 +164,9 @@ def store_from(call: ApiRequest, read: Callable[[], bytes]) -> Callable[[], Samp
             raise EntryRejected("ErrorImageSize")
         quotas.count_work(call.user, megapixels=cost.megapixels(data))
         try:  # nobody looks at it yet, so no side is needed
-            picture = door.decode_upload(data, most_bytes=MAX_BYTES, least_side=1, sender=call.user.pk)
+            picture = door.decode_upload(
+                data, most_bytes=MAX_BYTES, least_side=1, sender=call.user.pk
+            )
             return uploads.keep(call.project, picture, by=call.user, origin=Sample.Origin.IMPORT)[0]
         except InvalidPicture as error:
             raise EntryRejected("ErrorImageFormat") from error
@@ -154,7 +177,9 @@ def store_from(call: ApiRequest, read: Callable[[], bytes]) -> Callable[[], Samp
 
 
 def sample_of_prediction(call: ApiRequest, prediction_id: UUID) -> Sample:
-    stored = StoredPrediction.objects.filter(prediction__project=call.project, prediction__uuid=prediction_id)
+    stored = StoredPrediction.objects.filter(
+        prediction__project=call.project, prediction__uuid=prediction_id
+    )
     found = stored.select_related("prediction__sample").first()
     if found is None or not found.prediction.sample.has_picture:
         raise EntryRejected("ErrorSource")

@@ -10,7 +10,13 @@ from accounts import roles
 from common.json_bodies import Base64
 from common.transactions import durable_transaction
 from customvision.api import deletion, image_queries, image_upload, iterations, tags
-from customvision.api.api_request import MAX_BATCH_JSON_BYTES, ApiRequest, get_list, get_member, parse_uuids
+from customvision.api.api_request import (
+    MAX_BATCH_JSON_BYTES,
+    ApiRequest,
+    get_list,
+    get_member,
+    parse_uuids,
+)
 from customvision.api.errors import ApiError, not_implemented
 from customvision.api.image_upload import MAX_TAGS, UploadEntry, store_from
 from customvision.api.request_bodies import UploadedPart
@@ -27,7 +33,11 @@ def create_from_data(call: ApiRequest) -> Reply:
     tag_ids = call.uuids("tagIds", MAX_TAGS)
     parts = call.images(image_upload.MAX_BYTES)
     return image_upload.add_images(
-        call, [UploadEntry(part.file_name, store_from(call, partial(_data, part)), tag_ids) for part in parts]
+        call,
+        [
+            UploadEntry(part.file_name, store_from(call, partial(_data, part)), tag_ids)
+            for part in parts
+        ],
     )
 
 
@@ -35,7 +45,10 @@ def create_from_data(call: ApiRequest) -> Reply:
 def create_from_files(call: ApiRequest) -> Reply:
     entries = []
     for item, tag_ids in image_upload.parse_batch(call.json_with_pictures()):
-        take = store_from(call, partial(image_upload.picture_bytes, get_member(item, "contents", (str, Base64), "")))
+        take = store_from(
+            call,
+            partial(image_upload.picture_bytes, get_member(item, "contents", (str, Base64), "")),
+        )
         entries.append(UploadEntry(get_member(item, "name", str, ""), take, tag_ids))
     return image_upload.add_images(call, entries)
 
@@ -45,7 +58,9 @@ def create_from_urls(call: ApiRequest) -> Reply:
     entries = []
     for item, tag_ids in image_upload.parse_batch(call.json(MAX_BATCH_JSON_BYTES)):
         url = get_member(item, "url", str, "")
-        entries.append(UploadEntry(url, store_from(call, partial(image_upload.fetch_image, url)), tag_ids))
+        entries.append(
+            UploadEntry(url, store_from(call, partial(image_upload.fetch_image, url)), tag_ids)
+        )
     return image_upload.add_images(call, entries)
 
 
@@ -91,7 +106,9 @@ def count_images(call: ApiRequest) -> Reply:
 
 @register_operation("GetImagesByIds", "GET", f"{IMAGES}/id", roles.TRAIN)
 def get_by_ids(call: ApiRequest) -> Reply:
-    """Return these images, in the order asked for; without ids the newest 50, as the service does."""
+    """Return these images, in the order asked for; without ids the newest 50, as the service
+    does.
+    """
     ids = call.uuids("imageIds", MAX_IDS)
     rows = _rows(call, [])
     if not ids:
@@ -102,7 +119,9 @@ def get_by_ids(call: ApiRequest) -> Reply:
 
 @register_operation("DeleteImages", "DELETE", IMAGES, roles.REVIEW)
 def delete_images(call: ApiRequest) -> Reply:
-    """Delete these images, or have all deleted. What an iteration has learned from stays with it."""
+    """Delete these images, or have all deleted. What an iteration has learned from stays with
+    it.
+    """
     ids = call.uuids("imageIds", MAX_IDS)
     everything = call.version >= (3, 1) and call.boolean("allImages")
     if bool(ids) == everything:
@@ -110,24 +129,34 @@ def delete_images(call: ApiRequest) -> Reply:
     if everything:
         deletion.ask_to_remove_all_images(call.project, by=call.user)
         return Reply(status=202)
-    deletion.remove_images(image_queries.current_images(call.project).filter(uuid__in=ids), by=call.user)
+    deletion.remove_images(
+        image_queries.current_images(call.project).filter(uuid__in=ids), by=call.user
+    )
     return NO_CONTENT
 
 
 @register_operation("CreateImageTags", "POST", f"{IMAGES}/tags", roles.REVIEW)
 @durable_transaction()
 def create_image_tags(call: ApiRequest) -> Reply:
-    """Tag images. In a Multiclass project another tag takes the place of the one before, and a second is `exceeded`."""
+    """Tag images. In a Multiclass project another tag takes the place of the one before, and a
+    second is `exceeded`.
+    """
     items = get_list(call.json(MAX_BATCH_JSON_BYTES), "tags", dict)
     pairs = [(_id(item, "imageId"), _id(item, "tagId")) for item in items[: MAX_BATCH * MAX_TAGS]]
     if len(items) > len(pairs):
         raise ApiError("BadRequestExceededBatchSize", "Too many tags in one call.")
     image_ids = {one for one, _tag in pairs}
     image_upload.lock_samples(Sample.objects.filter(project=call.project, uuid__in=image_ids))
-    found = {row.uuid: row for row in image_queries.current_images(call.project).filter(uuid__in=image_ids)}
+    found = {
+        row.uuid: row
+        for row in image_queries.current_images(call.project).filter(uuid__in=image_ids)
+    }
     if any(one not in found for one, _tag in pairs):
         raise ApiError("NotFoundImage", "Invalid image")
-    categories = {one.uuid: one for one in tags.get_tags_by_id(call.project, list({tag for _one, tag in pairs}))}
+    categories = {
+        one.uuid: one
+        for one in tags.get_tags_by_id(call.project, list({tag for _one, tag in pairs}))
+    }
     held = image_queries.tags_by_image(list(found.values()))
     summary: dict[str, list[dict[str, str]]] = {"created": [], "duplicated": [], "exceeded": []}
     given: dict[UUID, list[Category]] = {}

@@ -1,4 +1,6 @@
-"""Iterations: the runs of a project, and the versions that no run made, under ids and names that clients know."""
+"""Iterations: the runs of a project, and the versions that no run made, under ids and names that
+clients know.
+"""
 
 from uuid import UUID
 
@@ -25,17 +27,29 @@ ONE = f"{ITERATIONS}/{{iterationId}}"
 
 @register_operation("TrainProject", "POST", "projects/{projectId}/train", roles.TRAIN)
 def train_project(call: ApiRequest) -> Reply:
-    """Ask for a run. What it makes answers nobody before it is published here or promoted in Classifr."""
+    """Ask for a run. What it makes answers nobody before it is published here or promoted in
+    Classifr.
+    """
     project, body = call.project, call.json()
-    if get_member(body, "selectedTags", list, []) or get_member(body, "customBaseModelInfo", dict, {}):
+    if get_member(body, "selectedTags", list, []) or get_member(
+        body, "customBaseModelInfo", dict, {}
+    ):
         raise not_implemented("training with selected tags or with a base model")
-    newest = TrainingRun.objects.filter(project=project, status=TrainingRun.Status.SUCCEEDED).first()
-    if newest and not call.boolean("forceTrain") and newest.dataset.digest == datasets.collect_labelled(project).digest:
+    newest = TrainingRun.objects.filter(
+        project=project, status=TrainingRun.Status.SUCCEEDED
+    ).first()
+    if (
+        newest
+        and not call.boolean("forceTrain")
+        and newest.dataset.digest == datasets.collect_labelled(project).digest
+    ):
         raise ApiError("BadRequestTrainingNotNeeded", "Nothing changed since last training")
     try:
         run = submission.submit_run(project, by=call.user)
     except submission.RunActive as error:
-        raise ApiError("BadRequestTrainingAlreadyInProgress", "Training already in progress") from error
+        raise ApiError(
+            "BadRequestTrainingAlreadyInProgress", "Training already in progress"
+        ) from error
     except datasets.NotEnoughData as error:
         raise ApiError("BadRequestTrainingValidationFailed", str(error)) from error
     found = next(one for one in project_iterations(project) if one.run_id == run.pk)
@@ -46,7 +60,9 @@ def train_project(call: ApiRequest) -> Reply:
 def get_iterations(call: ApiRequest) -> Reply:
     execution.end_abandoned_runs(call.project)
     workspace = workspace_of(call.project)
-    return Reply([responses.iteration(call, one, workspace) for one in project_iterations(call.project)])
+    return Reply(
+        [responses.iteration(call, one, workspace) for one in project_iterations(call.project)]
+    )
 
 
 @register_operation("GetIteration", "GET", ONE, roles.TRAIN)
@@ -58,7 +74,9 @@ def get_iteration(call: ApiRequest) -> Reply:
 def update_iteration(call: ApiRequest) -> Reply:
     one, name = iteration_from_path(call), get_member(call.json(), "name", str, "").strip()
     if not name or len(name) > 100:
-        raise ApiError("BadRequestIterationName", "An iteration needs a name of at most 100 characters.")
+        raise ApiError(
+            "BadRequestIterationName", "An iteration needs a name of at most 100 characters."
+        )
     if any(other.name == name and other != one for other in project_iterations(call.project)):
         raise ApiError("BadRequestIterationNameNotUnique", "The iteration name is not unique.")
     one.name, one.modified_at = name, timezone.now()
@@ -72,7 +90,9 @@ def delete_iteration(call: ApiRequest) -> Reply:
     """Hide an iteration. Its run, its model and what that answered stay in Classifr."""
     one = iteration_from_path(call)
     if one.publish_name:
-        raise ApiError("BadRequestIterationIsPublished", "The iteration is published. Unpublish it first.")
+        raise ApiError(
+            "BadRequestIterationIsPublished", "The iteration is published. Unpublish it first."
+        )
     if one.run and one.run.is_active:
         raise ApiError("BadRequestTrainingAlreadyInProgress", "The iteration is being trained.")
     one.deleted_at = timezone.now()
@@ -83,7 +103,9 @@ def delete_iteration(call: ApiRequest) -> Reply:
 
 @register_operation("PublishIteration", "POST", f"{ONE}/publish", roles.PROMOTE)
 def publish(call: ApiRequest) -> Reply:
-    """Let an iteration answer under a name. Which model answers on Classifr's pages is another matter."""
+    """Let an iteration answer under a name. Which model answers on Classifr's pages is another
+    matter.
+    """
     one, name = iteration_from_path(call), call.required("publishName")
     if len(name) > 100 or "/" in name or not name.isprintable() or name != name.strip():
         message = "A publish name has at most 100 characters, no slash, and no blanks around it."
@@ -96,7 +118,9 @@ def publish(call: ApiRequest) -> Reply:
     overwrite = call.version >= (3, 3) and call.boolean("overwrite")
     try:
         with transaction.atomic():
-            taken = Iteration.objects.filter(project=call.project, publish_name=name).exclude(pk=one.pk)
+            taken = Iteration.objects.filter(project=call.project, publish_name=name).exclude(
+                pk=one.pk
+            )
             if overwrite:
                 taken.update(publish_name="", publish_target="", modified_at=timezone.now())
             _set_publication(one, name, call.text("predictionId")[:300])
@@ -122,7 +146,10 @@ def get_performance(call: ApiRequest) -> Reply:
     version = one.version
     evaluation = version.evaluations.order_by("pk").first() if version else None
     if version is None or evaluation is None:
-        raise ApiError("NotFoundIterationPerformance", "The iteration was not measured: it has no test pictures.")
+        raise ApiError(
+            "NotFoundIterationPerformance",
+            "The iteration was not measured: it has no test pictures.",
+        )
     measured = thresholds.metrics_at(evaluation, threshold)
     ids = responses.tag_ids(version)
     return Reply(
@@ -138,14 +165,18 @@ def get_performance(call: ApiRequest) -> Reply:
 
 
 def project_iterations(project: Project) -> list[Iteration]:
-    """Return the iterations of a project, the oldest first; runs and versions that are new become iterations."""
+    """Return the iterations of a project, the oldest first; runs and versions that are new become
+    iterations.
+    """
     known = Iteration.objects.filter(project=project)
     new = [
         Iteration(project=project, run=run)
         for run in TrainingRun.objects.filter(project=project, iteration=None).order_by("pk")
     ] + [
         Iteration(project=project, own_version=version)
-        for version in ModelVersion.objects.filter(project=project, run=None, iteration=None).order_by("pk")
+        for version in ModelVersion.objects.filter(
+            project=project, run=None, iteration=None
+        ).order_by("pk")
     ]
     if new:
         number = known.count()
@@ -153,7 +184,11 @@ def project_iterations(project: Project) -> list[Iteration]:
             number += 1
             one.name = f"Iteration {number}"
         Iteration.objects.bulk_create(new, ignore_conflicts=True)
-    return list(known.filter(deleted_at=None).select_related("run__model_version", "run__dataset", "own_version"))
+    return list(
+        known.filter(deleted_at=None).select_related(
+            "run__model_version", "run__dataset", "own_version"
+        )
+    )
 
 
 def get_iteration_by_id(project: Project, uuid: UUID) -> Iteration:
@@ -170,7 +205,9 @@ def requested_iteration(call: ApiRequest) -> Iteration | None:
 
 
 def default_iteration(project: Project) -> Iteration:
-    """Return the iteration that answers where none is named: the live one, or else the newest that is trained."""
+    """Return the iteration that answers where none is named: the live one, or else the newest that
+    is trained.
+    """
     trained = [one for one in project_iterations(project) if one.version]
     live = registry.live_version(project)
     for one in reversed(trained):

@@ -1,4 +1,6 @@
-"""Addresses of pictures that need no key and end after a day, as Custom Vision hands them out; and serving them."""
+"""Addresses of pictures that need no key and end after a day, as Custom Vision hands them out; and
+serving them.
+"""
 
 from django.core import signing
 from django.http import Http404, HttpRequest, HttpResponse
@@ -15,7 +17,10 @@ _SIDES = {"original": 0, "resized": 1024, "thumbnail": 256}
 
 def signed_urls(request: HttpRequest, sample: Sample) -> dict[str, str]:
     """Return the three addresses of a sample's picture."""
-    return {f"{kind}{'' if kind == 'thumbnail' else 'Image'}Uri": _address(request, sample, kind) for kind in _SIDES}
+    return {
+        f"{kind}{'' if kind == 'thumbnail' else 'Image'}Uri": _address(request, sample, kind)
+        for kind in _SIDES
+    }
 
 
 @require_safe
@@ -29,8 +34,12 @@ def serve_picture(request: HttpRequest, token: str) -> HttpResponse:
     if sample is None:
         raise Http404
     if side := _SIDES[kind]:
-        return pictures.inert_response(pictures.thumbnail_bytes(sample, side), "image/jpeg", f'"{uuid}-{side}"', sample)
-    return pictures.inert_response(pictures.read_or_404(sample), sample.media_type, f'"{uuid}"', sample)
+        return pictures.inert_response(
+            pictures.thumbnail_bytes(sample, side), "image/jpeg", f'"{uuid}-{side}"', sample
+        )
+    return pictures.inert_response(
+        pictures.read_or_404(sample), sample.media_type, f'"{uuid}"', sample
+    )
 
 
 def _address(request: HttpRequest, sample: Sample, kind: str) -> str:

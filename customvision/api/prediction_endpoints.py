@@ -32,38 +32,64 @@ def classify_image(call: ApiRequest) -> Reply:
     return _answer(call, _published(call), _sent(call, MAX_BYTES), store=True)
 
 
-@register_operation("ClassifyImageWithNoStore", "POST", f"{CLASSIFY}/image/nostore", roles.CLASSIFY, area="prediction")
+@register_operation(
+    "ClassifyImageWithNoStore",
+    "POST",
+    f"{CLASSIFY}/image/nostore",
+    roles.CLASSIFY,
+    area="prediction",
+)
 def classify_image_without_storing(call: ApiRequest) -> Reply:
     return _answer(call, _published(call), _sent(call, MAX_BYTES), store=False)
 
 
-@register_operation("ClassifyImageUrl", "POST", f"{CLASSIFY}/url", roles.CLASSIFY, area="prediction")
+@register_operation(
+    "ClassifyImageUrl", "POST", f"{CLASSIFY}/url", roles.CLASSIFY, area="prediction"
+)
 def classify_url(call: ApiRequest) -> Reply:
     return _answer(call, _published(call), _fetched(call, MAX_BYTES), store=True)
 
 
-@register_operation("ClassifyImageUrlWithNoStore", "POST", f"{CLASSIFY}/url/nostore", roles.CLASSIFY, area="prediction")
+@register_operation(
+    "ClassifyImageUrlWithNoStore",
+    "POST",
+    f"{CLASSIFY}/url/nostore",
+    roles.CLASSIFY,
+    area="prediction",
+)
 def classify_url_without_storing(call: ApiRequest) -> Reply:
     return _answer(call, _published(call), _fetched(call, MAX_BYTES), store=False)
 
 
 @register_operation("QuickTestImage", "POST", f"{QUICK_TEST}/image", roles.TRAIN)
 def quick_test_image(call: ApiRequest) -> Reply:
-    return _answer(call, _tested(call), _sent(call, MAX_BYTES_QUICK_TEST), store=call.boolean("store", True))
+    return _answer(
+        call, _tested(call), _sent(call, MAX_BYTES_QUICK_TEST), store=call.boolean("store", True)
+    )
 
 
 @register_operation("QuickTestImageUrl", "POST", f"{QUICK_TEST}/url", roles.TRAIN)
 def quick_test_url(call: ApiRequest) -> Reply:
-    return _answer(call, _tested(call), _fetched(call, MAX_BYTES_QUICK_TEST), store=call.boolean("store", True))
+    return _answer(
+        call, _tested(call), _fetched(call, MAX_BYTES_QUICK_TEST), store=call.boolean("store", True)
+    )
 
 
 def _published(call: ApiRequest) -> Iteration:
-    """Return the iteration that is published under the name in the path; one query, as each prediction asks it."""
+    """Return the iteration that is published under the name in the path; one query, as each
+    prediction asks it.
+    """
     project_id = call.uuid("projectId", "NotFoundProject")
-    rows = Iteration.objects.select_related("project__workspace", "run__model_version", "own_version")
+    rows = Iteration.objects.select_related(
+        "project__workspace", "run__model_version", "own_version"
+    )
     name = call.path["publishedName"]
     is_text = "\0" not in name
-    found = rows.filter(project__uuid=project_id, publish_name=name, deleted_at=None).first() if is_text else None
+    found = (
+        rows.filter(project__uuid=project_id, publish_name=name, deleted_at=None).first()
+        if is_text
+        else None
+    )
     if found is None:
         if not Project.objects.filter(uuid=project_id).exists():
             raise ApiError("NotFoundProject", "Invalid project")
@@ -108,7 +134,9 @@ def _answer(call: ApiRequest, iteration: Iteration, part: UploadedPart, *, store
     """Have an iteration look at a picture; keep the picture and the answer if asked to."""
     application = call.text("application")
     if len(application) > MAX_APPLICATION:
-        raise ApiError("BadRequestPredictionInvalidApplicationName", "The application name is too long.")
+        raise ApiError(
+            "BadRequestPredictionInvalidApplicationName", "The application name is too long."
+        )
     version = iteration.version
     assert version is not None  # noqa: S101 (what is published or tested has one)
     version.project = call.project
@@ -133,19 +161,29 @@ def _answer(call: ApiRequest, iteration: Iteration, part: UploadedPart, *, store
 def _picture(call: ApiRequest, part: UploadedPart, *, least_side: int | None) -> Picture:
     most = max(settings.UPLOAD_MAX_BYTES, MAX_BYTES_QUICK_TEST)
     try:
-        return door.decode_upload(part.data, most_bytes=most, least_side=least_side, sender=call.user.pk)
+        return door.decode_upload(
+            part.data, most_bytes=most, least_side=least_side, sender=call.user.pk
+        )
     except InvalidPicture as error:
         raise bad_image_format(call.id.hex) from error
 
 
 def _store(
-    call: ApiRequest, answer: classification.BatchAnswer, picture: Picture, part: UploadedPart, application: str
+    call: ApiRequest,
+    answer: classification.BatchAnswer,
+    picture: Picture,
+    part: UploadedPart,
+    application: str,
 ) -> Any:
-    """Keep picture and answer, under the id that the client is told; return the time that it is told."""
+    """Keep picture and answer, under the id that the client is told; return the time that it is
+    told.
+    """
     sample, _created = uploads.keep(call.project, picture, by=call.user)
     name = uploads.display_name(part.file_name.strip('"'))
     with transaction.atomic():
-        prediction = classification.record_predictions(call.project, [(sample, picture, name)], answer, by=call.user)[0]
+        prediction = classification.record_predictions(
+            call.project, [(sample, picture, name)], answer, by=call.user
+        )[0]
         prediction.uuid = call.id
         prediction.save(update_fields=["uuid"])
         StoredPrediction.objects.create(prediction=prediction, application=application)

@@ -52,7 +52,9 @@ def create_project(call: ApiRequest) -> Reply:
     try:
         project = projects.create_project(name)
     except Conflict:  # another project's name makes the same slug
-        project = projects.create_project(name, slug=f"{slugify(name)[:50].strip('-')}-{uuid4().hex[:8]}")
+        project = projects.create_project(
+            name, slug=f"{slugify(name)[:50].strip('-')}-{uuid4().hex[:8]}"
+        )
     project.description, project.multilabel = call.text("description"), multilabel
     project.save(update_fields=["description", "multilabel"])
     Workspace.objects.create(project=project, domain=domain.id)
@@ -97,7 +99,8 @@ def _domain(text: str) -> Domain:
     except (ValueError, KeyError) as error:
         raise ApiError(
             "BadRequestProjectUnknownDomain",
-            "Unknown domain. Classifr knows the domains of image classification that GetDomains lists.",
+            "Unknown domain. Classifr knows the domains of image classification that GetDomains "
+            "lists.",
         ) from error
 
 
@@ -108,7 +111,9 @@ def _is_multilabel(classification_type: str) -> bool:
 
 
 def _change_type(project: Project, multilabel: bool) -> None:
-    """Change what tags mean, while there is nothing yet that was said with the other meaning; in a transaction."""
+    """Change what tags mean, while there is nothing yet that was said with the other meaning; in a
+    transaction.
+    """
     Project.objects.select_for_update().get(pk=project.pk)
     if multilabel == project.multilabel:
         return
@@ -116,7 +121,8 @@ def _change_type(project: Project, multilabel: bool) -> None:
     if is_tagged or project.datasets.exists() or project.model_versions.exists():
         raise ApiError(
             "BadRequest",
-            "The classification type can be changed only while the project has no tagged image and was never trained. "
+            "The classification type can be changed only while the project has no tagged image and "
+            "was never trained. "
             "Untag the images, or create another project.",
         )
     project.multilabel = multilabel

@@ -1,7 +1,8 @@
 """Reads bodies as clients of Custom Vision send them.
 
-Their parts often have no file name, and Django would then take a picture for text and spoil it; and its limit for what
-it keeps in memory is below one picture. So the raw body is read, up to a limit, and taken apart here.
+Their parts often have no file name, and Django would then take a picture for text and spoil it; and
+its limit for what it keeps in memory is below one picture. So the raw body is read, up to a limit,
+and taken apart here.
 """
 
 import re
@@ -25,12 +26,16 @@ MAX_HEADERS = 8
 _ROOM_FOR_HEADERS = 16 * 1024
 _CHUNK_BYTES = 256 * 1024
 # Possessive: a quoted string is read once, never again from each of its characters
-_PARAMETER = re.compile(r""";\s*+([\w!#$&+.^`|~*-]++)\s*+=\s*+(?:("[^"\\]*+(?:\\["\\]?+[^"\\]*+)*+")|([^;]*+))""")
+_PARAMETER = re.compile(
+    r""";\s*+([\w!#$&+.^`|~*-]++)\s*+=\s*+(?:("[^"\\]*+(?:\\["\\]?+[^"\\]*+)*+")|([^;]*+))"""
+)
 
 
 @dataclass(frozen=True)
 class UploadedPart:
-    """One picture of a body. `file_name` is what the client called it, quotes included where it sent them."""
+    """One picture of a body. `file_name` is what the client called it, quotes included where it
+    sent them.
+    """
 
     data: bytes
     file_name: str = ""
@@ -48,14 +53,19 @@ def read_body(request: HttpRequest, most: int) -> bytes:
 
 
 def image_parts(request: HttpRequest, most: int, most_parts: int) -> list[UploadedPart]:
-    """Return the pictures of a body: all its parts, if it has parts, or else the body itself; `most` is for one."""
+    """Return the pictures of a body: all its parts, if it has parts, or else the body itself;
+    `most` is for one.
+    """
     header = request.headers.get("Content-Type", "")
     media_type = header.partition(";")[0].strip().lower()
     if media_type in ("application/octet-stream", ""):
         data = read_body(request, most)
         return [UploadedPart(data)] if data else []
     if media_type != "multipart/form-data":
-        raise ApiError("UnsupportedMediaType", "Send the image as multipart/form-data or application/octet-stream.")
+        raise ApiError(
+            "UnsupportedMediaType",
+            "Send the image as multipart/form-data or application/octet-stream.",
+        )
     boundary = _parameters(header).get("boundary", "")
     if not boundary or len(boundary) > 200:
         raise ApiError("BadRequestImageStream", "The multipart body has no boundary.")
@@ -67,14 +77,20 @@ def body_too_large(most: int) -> ApiError:
 
 
 class _LenientParser(PushMultipartParser):
-    """Takes parts as real clients send them: without a name, or of another disposition than form-data."""
+    """Takes parts as real clients send them: without a name, or of another disposition than
+    form-data.
+    """
 
     def _create_segment(self, headerlist: list[tuple[str, str]]) -> MultipartSegment:
         return MultipartSegment(headerlist)
 
 
-def _take_apart(request: HttpRequest, boundary: str, most: int, most_parts: int) -> list[UploadedPart]:
-    """Return the pictures of a multipart body, of each no more than `most` bytes and one: then it is too long."""
+def _take_apart(
+    request: HttpRequest, boundary: str, most: int, most_parts: int
+) -> list[UploadedPart]:
+    """Return the pictures of a multipart body, of each no more than `most` bytes and one: then it
+    is too long.
+    """
     most_together = min(most_parts * (most + _ROOM_FOR_HEADERS), MAX_BATCH_BYTES)
     source = _source(request)
     if _length(request) > most_together:
@@ -89,23 +105,34 @@ def _take_apart(request: HttpRequest, boundary: str, most: int, most_parts: int)
     )
     parts: list[UploadedPart] = []
     try:
-        for disposition, chunks in _segments(parser.parse_blocking(_limited(source, most_together), _CHUNK_BYTES)):
+        for disposition, chunks in _segments(
+            parser.parse_blocking(_limited(source, most_together), _CHUNK_BYTES)
+        ):
             if disposition.get("name", "").lower() != "imagedata" and "filename" not in disposition:
                 continue  # a field of text
             if len(parts) == most_parts:
-                raise ApiError("BadRequestImageExceededCount", f"At most {most_parts} images may be sent at once.")
+                raise ApiError(
+                    "BadRequestImageExceededCount",
+                    f"At most {most_parts} images may be sent at once.",
+                )
             parts.append(UploadedPart(_kept(chunks, most + 1), disposition.get("filename", "")))
     except (MultipartError, ApiError) as error:
         read_to_the_end(source)
         if isinstance(error, ApiError):
             raise
-        what = "has too many or too long headers or parts" if isinstance(error, ParserLimitReached) else "is damaged"
+        what = (
+            "has too many or too long headers or parts"
+            if isinstance(error, ParserLimitReached)
+            else "is damaged"
+        )
         raise ApiError("BadRequestImageStream", f"The multipart body {what}.") from error
     return parts
 
 
 def _segments(events: Iterator[Any]) -> Iterator[tuple[dict[str, str], Iterator[bytes]]]:
-    """Yield the parameters and the chunks of each part; chunks that nobody asks for are passed over."""
+    """Yield the parameters and the chunks of each part; chunks that nobody asks for are passed
+    over.
+    """
     for event in events:
         if isinstance(event, MultipartSegment):
             chunks = iter(lambda: next(events), None)
@@ -142,9 +169,11 @@ def _disposition(segment: MultipartSegment) -> dict[str, str]:
 
 
 def _parameters(header: str) -> dict[str, str]:
-    """Return the parameters of a header, quoted or not, their names in lower case; a file name keeps its quotes.
+    """Return the parameters of a header, quoted or not, their names in lower case; a file name
+    keeps its quotes.
 
-    Windows paths come with single backslashes, so a backslash escapes nothing but a quote or itself.
+    Windows paths come with single backslashes, so a backslash escapes nothing but a quote or
+    itself.
     """
     found = {}
     for name, quoted, plain in _PARAMETER.findall(header):

@@ -1,4 +1,6 @@
-"""Rows as the JSON of Custom Vision. Members and values are those of the specification of the version asked for."""
+"""Rows as the JSON of Custom Vision. Members and values are those of the specification of the
+version asked for.
+"""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -50,7 +52,9 @@ def domain(call: ApiRequest, one: domains.Domain) -> dict[str, Any]:
 
 
 def project(call: ApiRequest, one: Project) -> dict[str, Any]:
-    workspace = getattr(one, "workspace", None) or Workspace(project=one, modified_at=one.created_at)
+    workspace = getattr(one, "workspace", None) or Workspace(
+        project=one, modified_at=one.created_at
+    )
     answer = {
         "id": str(one.uuid),
         "name": one.name,
@@ -86,7 +90,9 @@ def tag(one: Category, image_count: int) -> dict[str, Any]:
 
 
 def image(call: ApiRequest, row: Any, tags: Iterable[Category]) -> dict[str, Any]:
-    """Return an image: a sample with the annotations of `images`. Without a tag it has no member `tags`."""
+    """Return an image: a sample with the annotations of `images`. Without a tag it has no member
+    `tags`.
+    """
     answer = {
         "id": str(row.uuid),
         "created": format_image_moment(row.added_at or row.created_at),
@@ -95,13 +101,16 @@ def image(call: ApiRequest, row: Any, tags: Iterable[Category]) -> dict[str, Any
         **picture_links.signed_urls(call.request, row),
     }
     named = [
-        {"tagId": str(one.uuid), "tagName": one.name, "created": format_image_moment(row.tagged_at)} for one in tags
+        {"tagId": str(one.uuid), "tagName": one.name, "created": format_image_moment(row.tagged_at)}
+        for one in tags
     ]
     return answer | ({"tags": named} if named else {})
 
 
 def iteration(call: ApiRequest, one: Iteration, of: Workspace) -> dict[str, Any]:
-    """Return an iteration. What the specification does not let be null is left out where it is unknown."""
+    """Return an iteration. What the specification does not let be null is left out where it is
+    unknown.
+    """
     run, version = one.run, one.version
     status = _STATUS[TrainingRun.Status(run.status)] if run else "Completed"
     is_done = status == "Completed"
@@ -113,7 +122,9 @@ def iteration(call: ApiRequest, one: Iteration, of: Workspace) -> dict[str, Any]
         "name": one.name,
         "status": status,
         "created": format_moment(began),
-        "lastModified": format_moment(max(filter(None, (began, ended, one.modified_at if one.publish_name else None)))),
+        "lastModified": format_moment(
+            max(filter(None, (began, ended, one.modified_at if one.publish_name else None)))
+        ),
         "projectId": str(of.project.uuid),
         "exportable": is_exportable,
         "exportableTo": list(EXPORTABLE_TO) if is_exportable else [],
@@ -143,16 +154,24 @@ def tag_ids(version: ModelVersion) -> dict[str, UUID]:
     known = version.manifest.get("category_uuids") or [""] * len(version.class_names)
     by_name: dict[str, UUID] = {}
     if not all(known):
-        by_name = dict(Category.objects.filter(project=version.project_id).values_list("name", "uuid"))
+        by_name = dict(
+            Category.objects.filter(project=version.project_id).values_list("name", "uuid")
+        )
     found: dict[str, UUID] = {}
     for trained, now, text in zip(version.class_names, current, known, strict=True):
-        id_ = UUID(text) if text else by_name.get(now) or uuid5(NAMESPACE_OID, f"{version.uuid}/{trained}")
+        id_ = (
+            UUID(text)
+            if text
+            else by_name.get(now) or uuid5(NAMESPACE_OID, f"{version.uuid}/{trained}")
+        )
         found.setdefault(trained, id_)
         found[now] = id_
     return found
 
 
-def scores(values: Iterable[tuple[str, float]], ids: Mapping[str, UUID], *, with_type: bool) -> list[dict[str, Any]]:
+def scores(
+    values: Iterable[tuple[str, float]], ids: Mapping[str, UUID], *, with_type: bool
+) -> list[dict[str, Any]]:
     """Return what a model said, the most probable first."""
     answer = []
     for name, probability in sorted(values, key=lambda item: -item[1]):

@@ -42,7 +42,9 @@ class Operation:
     handler: Handler
 
     def match(self, segments: list[str]) -> dict[str, str] | None:
-        """Return the parts of the path by name if this operation is meant, else None; case does not matter."""
+        """Return the parts of the path by name if this operation is meant, else None; case does not
+        matter.
+        """
         own = self.template.split("/")
         if len(own) != len(segments):
             return None
@@ -59,7 +61,13 @@ operations: list[Operation] = []
 
 
 def register_operation(
-    name: str, method: str, template: str, permission: str, *, area: str = "training", since: Version = (3, 0)
+    name: str,
+    method: str,
+    template: str,
+    permission: str,
+    *,
+    area: str = "training",
+    since: Version = (3, 0),
 ) -> Callable[[Handler], Handler]:
     """Register a function as what the specification calls `name`."""
 
@@ -70,8 +78,12 @@ def register_operation(
     return register
 
 
-def find_operation(area: str, version: Version, method: str, path: str) -> tuple[Operation, dict[str, str]] | None:
-    """Return the operation that is meant, and the parts of its path. Double slashes count as one."""
+def find_operation(
+    area: str, version: Version, method: str, path: str
+) -> tuple[Operation, dict[str, str]] | None:
+    """Return the operation that is meant, and the parts of its path. Double slashes count as
+    one.
+    """
     segments = [segment for segment in path.split("/") if segment]
     for one in operations:
         if (one.area, one.method) == (area, method) and one.since <= version:

@@ -25,11 +25,15 @@ Limits = dict[UUID, tuple[float, float]]
 
 @register_operation("QueryPredictions", "POST", f"{PREDICTIONS}/query", roles.TRAIN)
 def query_predictions(call: ApiRequest) -> Reply:
-    """Return stored predictions page by page: the token of an answer, sent back, gives the next page."""
+    """Return stored predictions page by page: the token of an answer, sent back, gives the next
+    page.
+    """
     project, token = call.project, call.json()
     most = get_member(token, "maxCount", int, 0) or MAX_RESULTS
     if not 0 < most <= MAX_RESULTS:
-        raise ApiError("BadRequestPredictionResultsExceededCount", f"maxCount may be at most {MAX_RESULTS}.")
+        raise ApiError(
+            "BadRequestPredictionResultsExceededCount", f"maxCount may be at most {MAX_RESULTS}."
+        )
     known = {one.version.pk: one for one in iterations.project_iterations(project) if one.version}
     ids = {key: responses.tag_ids(one.version) for key, one in known.items() if one.version}
     workspace = workspace_of(project)
@@ -38,7 +42,9 @@ def query_predictions(call: ApiRequest) -> Reply:
     limits, last = _limits(token), 0
     for number, one in enumerate(_wanted(project, token, ids)):
         if len(results) == most or number == MAX_LOOKED_AT:
-            following = str(last)  # a page may have fewer than were asked for, as long as it names the next
+            following = str(
+                last
+            )  # a page may have fewer than were asked for, as long as it names the next
             break
         if _is_within(one, limits, ids[one.model_version_id]):
             results.append(one)
@@ -71,12 +77,22 @@ def delete_predictions(call: ApiRequest) -> Reply:
 
 
 def stored_predictions_of(project: Project) -> QuerySet[Prediction]:
-    return Prediction.objects.filter(project=project, stored__isnull=False).select_related("sample", "stored")
+    return Prediction.objects.filter(project=project, stored__isnull=False).select_related(
+        "sample", "stored"
+    )
 
 
-def _wanted(project: Project, token: dict[str, Any], ids: dict[int, dict[str, UUID]]) -> Iterator[Prediction]:
-    """Return stored predictions that a query may mean, in its order, from where the last page ended."""
-    rows = stored_predictions_of(project).filter(model_version__in=list(ids)).exclude(sample__location="nowhere")
+def _wanted(
+    project: Project, token: dict[str, Any], ids: dict[int, dict[str, UUID]]
+) -> Iterator[Prediction]:
+    """Return stored predictions that a query may mean, in its order, from where the last page
+    ended.
+    """
+    rows = (
+        stored_predictions_of(project)
+        .filter(model_version__in=list(ids))
+        .exclude(sample__location="nowhere")
+    )
     if begin := parse_moment(token, "startTime"):
         rows = rows.filter(created_at__gte=begin)
     if end := parse_moment(token, "endTime"):
@@ -84,22 +100,31 @@ def _wanted(project: Project, token: dict[str, Any], ids: dict[int, dict[str, UU
     if application := get_member(token, "application", str, ""):
         rows = rows.filter(stored__application=application)
     if text := get_member(token, "iterationId", str, ""):
-        iteration = iterations.get_iteration_by_id(project, parse_uuids([text], "iterationId", 1)[0])
+        iteration = iterations.get_iteration_by_id(
+            project, parse_uuids([text], "iterationId", 1)[0]
+        )
         rows = rows.filter(model_version=iteration.version)
     is_oldest_first = get_member(token, "orderBy", str, "").lower() == "oldest"
     if continuation := get_member(token, "continuation", str, ""):
         last = natural_number(continuation)
         if last is None:
-            raise ApiError("BadRequestPredictionInvalidQueryParameters", "This continuation is none of ours.")
+            raise ApiError(
+                "BadRequestPredictionInvalidQueryParameters", "This continuation is none of ours."
+            )
         rows = rows.filter(pk__gt=last) if is_oldest_first else rows.filter(pk__lt=last)
-    return rows.order_by("pk" if is_oldest_first else "-pk")[: MAX_LOOKED_AT + 1].iterator(MAX_RESULTS)
+    return rows.order_by("pk" if is_oldest_first else "-pk")[: MAX_LOOKED_AT + 1].iterator(
+        MAX_RESULTS
+    )
 
 
 def _limits(token: dict[str, Any]) -> Limits:
     limits = {}
     for entry in get_list(token, "tags", dict):
         id_ = parse_uuids([get_member(entry, "id", str, "")], "id", 1)[0]
-        least, most = get_member(entry, "minThreshold", _NUMBER, 0), get_member(entry, "maxThreshold", _NUMBER, 1)
+        least, most = (
+            get_member(entry, "minThreshold", _NUMBER, 0),
+            get_member(entry, "maxThreshold", _NUMBER, 1),
+        )
         limits[id_] = (_within_one(least), _within_one(most))
     return limits
 
@@ -125,7 +150,9 @@ def _answered(token: dict[str, Any], following: str, most: int) -> dict[str, Any
         "session": get_member(token, "session", str, ""),
         "continuation": following,
         "maxCount": most,
-        "orderBy": "Oldest" if get_member(token, "orderBy", str, "").lower() == "oldest" else "Newest",
+        "orderBy": "Oldest"
+        if get_member(token, "orderBy", str, "").lower() == "oldest"
+        else "Newest",
         "tags": [
             {"id": str(id_), "minThreshold": least, "maxThreshold": greatest}
             for id_, (least, greatest) in _limits(token).items()

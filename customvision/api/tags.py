@@ -72,7 +72,9 @@ def update_tag(call: ApiRequest) -> Reply:
 
 @register_operation("DeleteTag", "DELETE", f"{TAGS}/{{tagId}}", roles.MANAGE_CATEGORIES)
 def delete_tag(call: ApiRequest) -> Reply:
-    """Untag its images, and delete the category, or hide it here where past rulings and data sets point at it."""
+    """Untag its images, and delete the category, or hide it here where past rulings and data sets
+    point at it.
+    """
     deletion.remove_tag(_named(call), by=call.user)
     return NO_CONTENT
 
@@ -100,7 +102,9 @@ def _counts(call: ApiRequest) -> Counter[UUID]:
     iteration = iterations.requested_iteration(call)
     if iteration and iteration.run is None:
         return Counter()
-    return image_queries.count_by_tag(call.project, iteration.run.dataset if iteration and iteration.run else None)
+    return image_queries.count_by_tag(
+        call.project, iteration.run.dataset if iteration and iteration.run else None
+    )
 
 
 def _rename(category: Category, name: str) -> Category:
@@ -118,6 +122,8 @@ def _not_unique() -> ApiError:
 
 def _refuse_type(tag_type: str) -> None:
     if tag_type.lower() in ("negative", "generalproduct"):
-        raise not_implemented(f"tags of the type {tag_type}. Make a Regular tag for what is none of the others")
+        raise not_implemented(
+            f"tags of the type {tag_type}. Make a Regular tag for what is none of the others"
+        )
     if tag_type.lower() not in ("", "regular"):
         raise ApiError("BadRequestTagType", "Unknown tag type")

@@ -1,4 +1,6 @@
-"""Operations of Custom Vision that Classifr does not have: each says so in the service's own form."""
+"""Operations of Custom Vision that Classifr does not have: each says so in the service's own
+form.
+"""
 
 from accounts import roles
 from customvision.api.api_request import ApiRequest, Version
@@ -21,9 +23,27 @@ MISSING: list[tuple[str, str, str, str, Version]] = [
     ),
     ("UpdateImageMetadata", "POST", f"{PROJECT}/images/metadata", "metadata of images", (3, 3)),
     ("QuerySuggestedImages", "POST", f"{PROJECT}/images/suggested", "suggested tags", (3, 1)),
-    ("QuerySuggestedImageCount", "POST", f"{PROJECT}/images/suggested/count", "suggested tags", (3, 1)),
-    ("SuggestTagsAndRegions", "POST", f"{PROJECT}/tagsandregions/suggestions", "suggested tags", (3, 1)),
-    ("GetImagePerformances", "GET", f"{ITERATION}/performance/images", "the performance on single images", (3, 0)),
+    (
+        "QuerySuggestedImageCount",
+        "POST",
+        f"{PROJECT}/images/suggested/count",
+        "suggested tags",
+        (3, 1),
+    ),
+    (
+        "SuggestTagsAndRegions",
+        "POST",
+        f"{PROJECT}/tagsandregions/suggestions",
+        "suggested tags",
+        (3, 1),
+    ),
+    (
+        "GetImagePerformances",
+        "GET",
+        f"{ITERATION}/performance/images",
+        "the performance on single images",
+        (3, 0),
+    ),
     (
         "GetImagePerformanceCount",
         "GET",
@@ -43,7 +63,9 @@ DETECTION = {
 }
 
 
-def _register(name: str, method: str, template: str, what: str, permission: str, area: str, since: Version) -> None:
+def _register(
+    name: str, method: str, template: str, what: str, permission: str, area: str, since: Version
+) -> None:
     @register_operation(name, method, template, permission, area=area, since=since)
     def refuse(call: ApiRequest) -> Reply:
         raise not_implemented(what)

@@ -1,4 +1,5 @@
-"""A circuit breaker: after several failures in a row nobody waits for the service for a while, then one call tries it.
+"""A circuit breaker: after several failures in a row nobody waits for the service for a while, then
+one call tries it.
 
 Source: M. Nygard, "Release It!", 2nd ed. 2018, ch. 5 (closed, open, half-open).
 """
@@ -11,12 +12,17 @@ from collections.abc import Callable
 class CircuitBreaker:
     """Counts failures in a row over all threads.
 
-    Closed: calls go through. Open, after `most_failures`: none does, for `rest_seconds`. Half-open, then: one call goes
-    through as a probe; when it works the breaker closes, when it fails it opens again.
+    Closed: calls go through. Open, after `most_failures`: none does, for `rest_seconds`. Half-open,
+    then: one call goes through as a probe; when it works the breaker closes, when it fails it opens
+    again.
     """
 
     def __init__(
-        self, *, most_failures: int = 5, rest_seconds: float = 15.0, clock: Callable[[], float] = time.monotonic
+        self,
+        *,
+        most_failures: int = 5,
+        rest_seconds: float = 15.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.most_failures = most_failures
         self.rest_seconds = rest_seconds
@@ -27,7 +33,9 @@ class CircuitBreaker:
         self._lock = threading.Lock()
 
     def ask(self) -> float:
-        """Return 0 where a call may go through, else the seconds to wait. After 0, tell how the call went."""
+        """Return 0 where a call may go through, else the seconds to wait. After 0, tell how the
+        call went.
+        """
         with self._lock:
             if self._failures < self.most_failures:
                 return 0.0
@@ -43,7 +51,9 @@ class CircuitBreaker:
             self._failures, self._probing = 0, False
 
     def failed(self, wait_seconds: float = 0.0) -> None:
-        """Count a failure; a service that asked for `wait_seconds` is left alone for so long at least, once open."""
+        """Count a failure; a service that asked for `wait_seconds` is left alone for so long at
+        least, once open.
+        """
         with self._lock:
             self._failures += 1
             self._probing = False

@@ -1,7 +1,8 @@
 """Calls to Custom Vision through the official SDK, within a time budget that holds.
 
-What the SDK does by itself is switched off, because it differs by verb (GET and DELETE are tried four times, POST
-never) and a time-out of t seconds can so last for more than 4 t: here every call has one budget, whatever is tried.
+What the SDK does by itself is switched off, because it differs by verb (GET and DELETE are tried
+four times, POST never) and a time-out of t seconds can so last for more than 4 t: here every call
+has one budget, whatever is tried.
 """
 
 import random
@@ -31,11 +32,17 @@ class CustomVisionClient:
         resource: whom to ask.
         per_second: how many calls the tier allows.
         try_seconds: how long one try may take, so that a budget has room for a second one.
-        breaker: who says when the service is to be left alone; None where the caller has patience, as a trainer has.
+        breaker: who says when the service is to be left alone; None where the caller has patience,
+            as a trainer has.
     """
 
     def __init__(
-        self, resource: Resource, *, per_second: int, try_seconds: float = 30.0, breaker: CircuitBreaker | None = None
+        self,
+        resource: Resource,
+        *,
+        per_second: int,
+        try_seconds: float = 30.0,
+        breaker: CircuitBreaker | None = None,
     ) -> None:
         self.resource = resource
         self.try_seconds = try_seconds
@@ -44,14 +51,18 @@ class CustomVisionClient:
         self._sdk: Any = None
         self._lock = threading.Lock()
 
-    def call(self, operation: str, *arguments: Any, within: float, repeat: bool = True, **options: Any) -> Any:
-        """Do an operation, named as the SDK's method is, and return what the SDK makes of the answer.
+    def call(
+        self, operation: str, *arguments: Any, within: float, repeat: bool = True, **options: Any
+    ) -> Any:
+        """Do an operation, named as the SDK's method is, and return what the SDK makes of the
+        answer.
 
         Args:
             operation: for example `classify_image`; `arguments` and `options` go to it.
-            within: seconds for everything: waiting for the tier, all tries, the pauses between them.
-            repeat: whether doing it twice does no harm. If not, it is tried again only when the service said that it
-                did nothing.
+            within: seconds for everything: waiting for the tier, all tries, the pauses between
+                them.
+            repeat: whether doing it twice does no harm. If not, it is tried again only when the
+                service said that it did nothing.
 
         Raises:
             Busy: it could not be done in time, with the seconds to wait.
@@ -68,14 +79,22 @@ class CustomVisionClient:
                 tries += 1
                 pause = _pause(tries, error)
                 left = deadline - time.monotonic() - SHORTEST_CALL_SECONDS
-                if isinstance(error, _Resting) or pause > left or (isinstance(error, ResponseLost) and not repeat):
+                if (
+                    isinstance(error, _Resting)
+                    or pause > left
+                    or (isinstance(error, ResponseLost) and not repeat)
+                ):
                     raise
                 failed = error
             time.sleep(pause)
-            if time.monotonic() > deadline - SHORTEST_CALL_SECONDS:  # a busy machine sleeps for longer than asked
+            if (
+                time.monotonic() > deadline - SHORTEST_CALL_SECONDS
+            ):  # a busy machine sleeps for longer than asked
                 raise failed
 
-    def _try(self, operation: str, arguments: tuple, options: dict[str, Any], deadline: float) -> Any:
+    def _try(
+        self, operation: str, arguments: tuple, options: dict[str, Any], deadline: float
+    ) -> Any:
         if (rest := self.breaker.ask()) > 0:
             raise _Resting(errors.busy_error(rest))
         try:
@@ -122,7 +141,8 @@ class _Resting(ServiceBusy):
 def _pause(tries: int, error: ServiceBusy) -> float:
     """Return the seconds before the next try: what the service asked for, and full jitter on top.
 
-    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 ("full jitter").
+    Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 ("full
+    jitter").
     """
     longest = min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**tries)
     return error.asked_seconds + random.uniform(0, longest)  # noqa: S311

@@ -1,14 +1,17 @@
-"""Pictures as the service takes them: JPEG of an accepted size and shape, the same bytes for the same picture.
+"""Pictures as the service takes them: JPEG of an accepted size and shape, the same bytes for the
+same picture.
 
-Documented limits: 4 MB for a prediction and 6 MB for training, no side above 10,240 px, none 25 times the other. HEIC
-and WebP are not taken at all; what reaches this module is pixels, so nothing of that matters to a caller.
+Documented limits: 4 MB for a prediction and 6 MB for training, no side above 10,240 px, none 25
+times the other. HEIC and WebP are not taken at all; what reaches this module is pixels, so nothing
+of that matters to a caller.
 """
 
 import io
 
 from PIL import Image
 
-MAX_SIDE = 2048  # the service looks at a few hundred pixels; this keeps the best quality far below 4 MB
+# The service looks at a few hundred pixels; this keeps the best quality far below 4 MB
+MAX_SIDE = 2048
 STEEPEST_ASPECT = 24
 QUALITIES = (92, 80, 60)
 MAX_BYTES = 4_000_000
@@ -17,12 +20,15 @@ MAX_BYTES = 4_000_000
 def encode_picture(image: Image.Image) -> bytes:
     """Return a picture as a JPEG of at most `MOST_BYTES`.
 
-    One that is too long and narrow gets a black border along its long sides, so that nothing of it is cut off.
+    One that is too long and narrow gets a black border along its long sides, so that nothing of it
+    is cut off.
     """
     image = _within_sides(_widened(image.convert("RGB")))
     for quality in QUALITIES:
         buffer = io.BytesIO()
-        image.save(buffer, "JPEG", quality=quality, subsampling=0 if quality == QUALITIES[0] else -1)
+        image.save(
+            buffer, "JPEG", quality=quality, subsampling=0 if quality == QUALITIES[0] else -1
+        )
         if buffer.tell() <= MAX_BYTES:
             break
     return buffer.getvalue()

@@ -1,4 +1,5 @@
-"""What can go wrong with Custom Vision, as few kinds that callers act upon, each with a sentence without any key.
+"""What can go wrong with Custom Vision, as few kinds that callers act upon, each with a sentence
+without any key.
 
     CustomVisionError        503
     ├── Busy                 no answer now, the same call may be made again later
@@ -6,7 +7,8 @@
     ├── NotAllowed           wrong key, not enough rights, quota used up: a maintainer has to act
     └── Refused              the service understood and said no; `reason` is its own code
 
-The texts of the service are kept where they help, but never as they came: whatever looks like our key is taken out.
+The texts of the service are kept where they help, but never as they came: whatever looks like our
+key is taken out.
 """
 
 import email.utils
@@ -29,7 +31,9 @@ class CustomVisionError(Unavailable):
 
     code = "custom_vision"
 
-    def __init__(self, message: object, *, answered: int = 0, retry_after_seconds: int | None = None) -> None:
+    def __init__(
+        self, message: object, *, answered: int = 0, retry_after_seconds: int | None = None
+    ) -> None:
         super().__init__(message, retry_after_seconds=retry_after_seconds)
         self.answered = answered
 
@@ -67,21 +71,30 @@ def busy_error(seconds: float) -> ServiceBusy:
 def no_response_error(seconds: float = USUAL_WAIT_SECONDS) -> ResponseLost:
     """Return the error for a service that did not answer, or broke while it did."""
     wait = max(1, math.ceil(seconds))
-    sentence = _("The prediction service does not answer. Try again in %(seconds)d s.") % {"seconds": wait}
+    sentence = _("The prediction service does not answer. Try again in %(seconds)d s.") % {
+        "seconds": wait
+    }
     return ResponseLost(sentence, retry_after_seconds=wait)
 
 
-def error_from_response(status: int, body: Any, headers: Mapping[str, str], secret: str) -> CustomVisionError:
+def error_from_response(
+    status: int, body: Any, headers: Mapping[str, str], secret: str
+) -> CustomVisionError:
     """Return the error that an answer of 400 or more stands for."""
     reason, text = _reason_and_text(body)
     text = text.replace(secret, "…")[:MAX_TEXT] if secret else text[:MAX_TEXT]
     if status in (408, 429) or status >= 500:
         return _for_now(status, retry_after(headers))
     if status == 401:
-        sentence = _("Azure Custom Vision does not accept our key. Check the endpoint and the key in the settings.")
+        sentence = _(
+            "Azure Custom Vision does not accept our key. Check the endpoint and the key in the "
+            "settings."
+        )
         return AccessDenied(sentence, answered=status)
     if status == 403 or reason in ("BadRequestExceededQuota", "BadRequestExceedProjectLimit"):
-        sentence = _("Azure Custom Vision refuses: %(reason)s Check the resource's quota and rights.")
+        sentence = _(
+            "Azure Custom Vision refuses: %(reason)s Check the resource's quota and rights."
+        )
         return AccessDenied(sentence % {"reason": _sentence(text)}, answered=status)
     sentence = _("Azure Custom Vision refuses: %(reason)s")
     return RequestRejected(sentence % {"reason": _sentence(text)}, reason=reason, answered=status)
@@ -89,13 +102,19 @@ def error_from_response(status: int, body: Any, headers: Mapping[str, str], secr
 
 def _for_now(status: int, asked: float) -> ServiceBusy:
     was_not_done = status == 429 or (status == 503 and asked)
-    error = busy_error(asked or USUAL_WAIT_SECONDS) if was_not_done else no_response_error(asked or USUAL_WAIT_SECONDS)
+    error = (
+        busy_error(asked or USUAL_WAIT_SECONDS)
+        if was_not_done
+        else no_response_error(asked or USUAL_WAIT_SECONDS)
+    )
     error.answered, error.asked_seconds = status, asked
     return error
 
 
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Return the seconds that `Retry-After` asks for, given as seconds or as a date; 0 where it says nothing."""
+    """Return the seconds that `Retry-After` asks for, given as seconds or as a date; 0 where it
+    says nothing.
+    """
     value = headers.get("Retry-After") or ""
     try:
         seconds = float(value)
@@ -111,7 +130,9 @@ def _reason_and_text(body: Any) -> tuple[str, str]:
     """Return code and message of an answer in the service's form or in that of the gateway."""
     inner = body.get("error", body) if isinstance(body, dict) else {}
     inner = inner if isinstance(inner, dict) else {}
-    return str(inner.get("code") or ""), str(inner.get("message") or inner.get("code") or _("It gives no reason."))
+    return str(inner.get("code") or ""), str(
+        inner.get("message") or inner.get("code") or _("It gives no reason.")
+    )
 
 
 def _sentence(text: str) -> str:

@@ -1,4 +1,6 @@
-"""What is sent to the training area in a body, as the SDK wants it. Imports the SDK, so only where it is used."""
+"""What is sent to the training area in a body, as the SDK wants it. Imports the SDK, so only where
+it is used.
+"""
 
 from collections.abc import Iterable
 
@@ -10,10 +12,13 @@ from azure.cognitiveservices.vision.customvision.training.models import (
 
 
 def image_batch(pictures: Iterable[tuple[str, bytes, str]]) -> ImageFileCreateBatch:
-    """Return the batch of `create_images_from_files`, of names, encoded pictures and ids of their tags."""
+    """Return the batch of `create_images_from_files`, of names, encoded pictures and ids of their
+    tags.
+    """
     return ImageFileCreateBatch(
         images=[
-            ImageFileCreateEntry(name=name, contents=bytearray(data), tag_ids=[tag]) for name, data, tag in pictures
+            ImageFileCreateEntry(name=name, contents=bytearray(data), tag_ids=[tag])
+            for name, data, tag in pictures
         ]
     )
 

@@ -1,7 +1,7 @@
 """How many calls a tier allows: so many a second, and so many at a time.
 
-The figures are those of the service's page on limits and quotas, per resource. A process keeps them on its own; what
-several together send too much is answered with 429, which `client` waits for.
+The figures are those of the service's page on limits and quotas, per resource. A process keeps them
+on its own; what several together send too much is answered with 429, which `client` waits for.
 """
 
 import threading
@@ -36,13 +36,17 @@ class RateLimiter:
         self.per_second = per_second
         self._clock = clock
         self._sleep = sleep
-        self._begun: deque[float] = deque(maxlen=per_second)  # when the last ones were allowed to begin
+        self._begun: deque[float] = deque(
+            maxlen=per_second
+        )  # when the last ones were allowed to begin
         self._lock = threading.Lock()
         self._under_way = threading.BoundedSemaphore(per_second)
 
     @contextmanager
     def one(self, most_seconds: float) -> Iterator[None]:
-        """Wait until a call may begin. Raises TooManyCalls if that would take longer than `most_seconds`."""
+        """Wait until a call may begin. Raises TooManyCalls if that would take longer than
+        `most_seconds`.
+        """
         started = self._clock()
         if not self._under_way.acquire(timeout=max(0.0, most_seconds)):
             raise RateLimitExceeded(1.0)

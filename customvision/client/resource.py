@@ -8,7 +8,9 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True)
 class Resource:
-    """Where a resource is and what opens it. Its key is in no repr; `area` is "prediction" or "training"."""
+    """Where a resource is and what opens it. Its key is in no repr; `area` is "prediction" or
+    "training".
+    """
 
     area: str
     endpoint: str
@@ -21,10 +23,16 @@ class Resource:
     def unset(self) -> list[str]:
         """Return the settings that are missing for this resource to be asked at all."""
         given = {"ENDPOINT": self.endpoint, "KEY": self.key}
-        return [f"AZURE_CUSTOM_VISION_{self.area.upper()}_{name}" for name, value in given.items() if not value]
+        return [
+            f"AZURE_CUSTOM_VISION_{self.area.upper()}_{name}"
+            for name, value in given.items()
+            if not value
+        ]
 
     def problem(self) -> str:
-        """Return what is wrong with the endpoint, or "". Without TLS a key may travel on this machine only."""
+        """Return what is wrong with the endpoint, or "". Without TLS a key may travel on this
+        machine only.
+        """
         parts = urlsplit(self.endpoint)
         if not self.endpoint or (parts.scheme == "https" and parts.hostname):
             return ""

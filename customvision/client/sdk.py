@@ -1,7 +1,8 @@
-"""The official SDK, made fit for a server: one pool of connections for all threads, no retries and no redirects.
+"""The official SDK, made fit for a server: one pool of connections for all threads, no retries and
+no redirects.
 
-Imported at the first call only. The SDK (3.1.1, the last one) builds on `msrest`, whose sender keeps a session for each
-thread and makes its own guesses about what to try again.
+Imported at the first call only. The SDK (3.1.1, the last one) builds on `msrest`, whose sender
+keeps a session for each thread and makes its own guesses about what to try again.
 """
 
 import logging
@@ -16,7 +17,9 @@ from requests.adapters import HTTPAdapter
 
 from customvision.client.resource import Resource
 
-logging.getLogger("msrest").setLevel(logging.WARNING)  # at DEBUG it writes down whatever a service answers
+logging.getLogger("msrest").setLevel(
+    logging.WARNING
+)  # at DEBUG it writes down whatever a service answers
 CLIENTS = {"prediction": CustomVisionPredictionClient, "training": CustomVisionTrainingClient}
 
 
@@ -26,14 +29,17 @@ def open_client(resource: Resource, *, connections: int) -> Any:
     client: Any = CLIENTS[resource.area](resource.endpoint.rstrip("/"), credentials)
     client.config.retry_policy.retries = 0
     client.config.retry_policy.policy.status_forcelist = []
-    client.config.redirect_policy.allow = False  # a redirect would carry the key to wherever it leads
+    # A redirect would carry the key to wherever it leads
+    client.config.redirect_policy.allow = False
     client.config.pipeline._sender.driver = _OneSession(client.config, connections)
     client.__enter__()  # keep the connections open
     return client
 
 
 class _OneSession(RequestsHTTPSender):
-    """A sender whose threads share a session: its pool is thread-safe, and nothing else of it changes."""
+    """A sender whose threads share a session: its pool is thread-safe, and nothing else of it
+    changes.
+    """
 
     def __init__(self, config: Any, connections: int) -> None:
         self._connections = connections

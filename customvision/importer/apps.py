@@ -2,7 +2,9 @@ from django.apps import AppConfig
 
 
 class CustomVisionImporterConfig(AppConfig):
-    """An app without models: with its line in the settings, its pages, command and jobs come and go."""
+    """An app without models: with its line in the settings, its pages, command and jobs come and
+    go.
+    """
 
     name = "customvision.importer"
     label = "customvision_importer"

@@ -1,4 +1,6 @@
-"""Pictures by their links: several at once, a few times, with fresh links where they have ended; the key stays here."""
+"""Pictures by their links: several at once, a few times, with fresh links where they have ended;
+the key stays here.
+"""
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -31,7 +33,9 @@ class DownloadsFailed(Unavailable):
 
 @dataclass(frozen=True)
 class Download:
-    """What came of one picture: its bytes, or why not, or neither, when it was deleted there meanwhile."""
+    """What came of one picture: its bytes, or why not, or neither, when it was deleted there
+    meanwhile.
+    """
 
     data: bytes = b""
     problem: str = ""
@@ -50,7 +54,9 @@ class _Try:
         return bool(self.data) or self.is_too_large
 
 
-def download_pictures(pictures: Sequence[RemotePicture], refresh: Refresh, *, host: str) -> dict[UUID, Download]:
+def download_pictures(
+    pictures: Sequence[RemotePicture], refresh: Refresh, *, host: str
+) -> dict[UUID, Download]:
     """Fetch pictures, a few at a time.
 
     Args:
@@ -65,7 +71,13 @@ def download_pictures(pictures: Sequence[RemotePicture], refresh: Refresh, *, ho
     tries: dict[UUID, _Try] = {}
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="downloads") as pool:
         for number in range(ROUNDS):
-            tries = dict(zip(waiting, pool.map(lambda one: _try(one.link, host), waiting.values()), strict=True))
+            tries = dict(
+                zip(
+                    waiting,
+                    pool.map(lambda one: _try(one.link, host), waiting.values()),
+                    strict=True,
+                )
+            )
             found |= {id_: _settled(each) for id_, each in tries.items() if each.is_settled}
             waiting = {id_: one for id_, one in waiting.items() if id_ not in found}
             if not waiting or number == ROUNDS - 1:
@@ -74,8 +86,14 @@ def download_pictures(pictures: Sequence[RemotePicture], refresh: Refresh, *, ho
             fresh = {one.id: one for one in refresh(list(waiting))}
             found |= {id_: Download(is_gone=True) for id_ in waiting if id_ not in fresh}
             waiting = {id_: one for id_, one in fresh.items() if id_ in waiting}
-    if waiting and len(waiting) == len(pictures) and not any(tries[id_].status in ENDED for id_ in waiting):
-        raise DownloadsFailed(_("The pictures of the service cannot be fetched now."), retry_after_seconds=60)
+    if (
+        waiting
+        and len(waiting) == len(pictures)
+        and not any(tries[id_].status in ENDED for id_ in waiting)
+    ):
+        raise DownloadsFailed(
+            _("The pictures of the service cannot be fetched now."), retry_after_seconds=60
+        )
     return found | {id_: Download(problem=_sentence(tries[id_].status)) for id_ in waiting}
 
 
@@ -85,7 +103,9 @@ def _try(link: str, host: str) -> _Try:
     except fetching.ResponseTooLarge:
         return _Try(is_too_large=True)
     except fetching.FetchRefused as error:
-        return _Try(status=error.status, asked_seconds=retry_after({"Retry-After": error.retry_after}))
+        return _Try(
+            status=error.status, asked_seconds=retry_after({"Retry-After": error.retry_after})
+        )
 
 
 def _settled(one: _Try) -> Download:
@@ -95,7 +115,9 @@ def _settled(one: _Try) -> Download:
 
 
 def _pause(number: int, tries: Sequence[_Try]) -> None:
-    """Wait for as long as was asked for, or a little longer each time; a link that has ended needs no patience."""
+    """Wait for as long as was asked for, or a little longer each time; a link that has ended needs
+    no patience.
+    """
     if number == 0 and all(one.status in ENDED for one in tries):
         return
     asked = max(one.asked_seconds for one in tries)

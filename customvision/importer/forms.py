@@ -14,7 +14,10 @@ class ServiceAccessForm(forms.Form):
     endpoint = forms.CharField(
         label=_("Endpoint of the training resource"),
         max_length=300,
-        help_text=_("For example https://NAME.cognitiveservices.azure.com/, or the address of another Classifr."),
+        help_text=_(
+            "For example https://NAME.cognitiveservices.azure.com/, or the address of another "
+            "Classifr."
+        ),
         widget=forms.URLInput({"inputmode": "url", "autocomplete": "off", "spellcheck": "false"}),
     )
     key = forms.CharField(

@@ -1,7 +1,8 @@
-"""Iterations with their figures, and stored predictions with their pictures: what was, kept as it was.
+"""Iterations with their figures, and stored predictions with their pictures: what was, kept as it
+was.
 
-A stored prediction's picture becomes a sample without a label. What the iteration said of it is no answer of a model
-here, so it is kept beside the sample and not among our predictions.
+A stored prediction's picture becomes a sample without a label. What the iteration said of it is no
+answer of a model here, so it is kept beside the sample and not among our predictions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,7 +22,9 @@ MEASURED = "Completed"
 
 
 def import_iterations(errand: ImportContext) -> int:
-    """Write all iterations down, with the figures of those that were trained; return how many there are."""
+    """Write all iterations down, with the figures of those that were trained; return how many there
+    are.
+    """
     found = errand.remote.iterations(errand.imported.remote_id)
     errand.progress(0, len(found), _("Bringing iterations home"))
     for number, one in enumerate(found, start=1):
@@ -33,13 +36,17 @@ def import_iterations(errand: ImportContext) -> int:
         }
         if one.status == MEASURED:
             facts["performance"] = errand.remote.performance(errand.imported.remote_id, one.id)
-        ImportedIteration.objects.update_or_create(imported=errand.imported, remote_id=one.id, defaults=facts)
+        ImportedIteration.objects.update_or_create(
+            imported=errand.imported, remote_id=one.id, defaults=facts
+        )
         errand.progress(number, len(found), _("Bringing iterations home"))
     return len(found)
 
 
 def import_predictions(errand: ImportContext) -> set[UUID]:
-    """Keep the stored predictions that are not here yet, with their pictures; return those that the service listed."""
+    """Keep the stored predictions that are not here yet, with their pictures; return those that the
+    service listed.
+    """
     listed: set[UUID] = set()
     iterations = {one.remote_id: one for one in errand.imported.iterations.all()}
     errand.progress(0, 0, _("Bringing stored predictions home"))
@@ -52,7 +59,10 @@ def import_predictions(errand: ImportContext) -> set[UUID]:
 
 
 def _take_some(
-    errand: ImportContext, some: Sequence[RemotePrediction], token: str, iterations: Mapping[UUID, ImportedIteration]
+    errand: ImportContext,
+    some: Sequence[RemotePrediction],
+    token: str,
+    iterations: Mapping[UUID, ImportedIteration],
 ) -> None:
     ids = [one.id for one in some]
     rows = {row.remote_id: row for row in errand.imported.predictions.filter(remote_id__in=ids)}

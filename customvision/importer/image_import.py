@@ -1,7 +1,9 @@
-"""Images become samples, and their tags labels: each once, whenever and however often an import is stopped.
+"""Images become samples, and their tags labels: each once, whenever and however often an import is
+stopped.
 
-A picture is stored, then its rows are written, some pictures in one transaction; an import that dies between the two
-finds the picture by its digest the next time. What a reviewer ruled here since is left alone and told.
+A picture is stored, then its rows are written, some pictures in one transaction; an import that
+dies between the two finds the picture by its digest the next time. What a reviewer ruled here since
+is left alone and told.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -69,7 +71,8 @@ class ImportContext:
 def import_images(errand: ImportContext) -> ImportTotals:
     """Bring all images home that are not here, and take up tags that have changed.
 
-    Images may be added or deleted there meanwhile, which shifts the pages: the list is read again until it is whole.
+    Images may be added or deleted there meanwhile, which shifts the pages: the list is read again
+    until it is whole.
 
     Raises:
         Cancelled: asked to stop; what is here stays.
@@ -102,7 +105,10 @@ def _pass(errand: ImportContext, seen: ImportTotals) -> set[UUID]:
 
 def _take_some(errand: ImportContext, some: Sequence[RemoteImage], seen: ImportTotals) -> None:
     ids = [one.id for one in some]
-    rows = {row.remote_id: row for row in errand.imported.images.filter(remote_id__in=ids).select_related("sample")}
+    rows = {
+        row.remote_id: row
+        for row in errand.imported.images.filter(remote_id__in=ids).select_related("sample")
+    }
     new = [one for one in some if errand.checks_bytes or not is_imported(rows.get(one.id))]
     fetched = download_pictures(new, errand.refresh_images, host=errand.remote.host)
     kept = store_pictures(errand, fetched)
@@ -121,7 +127,9 @@ def _take_some(errand: ImportContext, some: Sequence[RemoteImage], seen: ImportT
 
 
 def is_imported(row: ImportedImage | None) -> bool:
-    """Say whether nothing is to be fetched: the picture is here, or somebody has discarded it here."""
+    """Say whether nothing is to be fetched: the picture is here, or somebody has discarded it
+    here.
+    """
     if row is None or row.sample is None:
         return False
     if row.sample.has_picture:
@@ -155,7 +163,9 @@ def _kept(errand: ImportContext, picture: Picture | str) -> Kept:
     return uploads.keep_to_learn_from(errand.project, picture, by=errand.by), picture.sha256, ""
 
 
-def _note(row: ImportedImage, sample: Sample | None, sha256: str, problem: str, seen: ImportTotals) -> None:
+def _note(
+    row: ImportedImage, sample: Sample | None, sha256: str, problem: str, seen: ImportTotals
+) -> None:
     if sample is None:
         row.problem = problem[:MAX_PROBLEM]
         return
@@ -166,7 +176,9 @@ def _note(row: ImportedImage, sample: Sample | None, sha256: str, problem: str, 
     row.sample, row.sha256, row.problem = sample, sha256, ""
 
 
-def _label(errand: ImportContext, listed: Sequence[tuple[RemoteImage, ImportedImage]], seen: ImportTotals) -> None:
+def _label(
+    errand: ImportContext, listed: Sequence[tuple[RemoteImage, ImportedImage]], seen: ImportTotals
+) -> None:
     """Let tags become rulings, where nobody has ruled otherwise here."""
     with_sample = [(one, row) for one, row in listed if row.sample_id]
     ruled = decisions.latest_decisions([row.sample for _one, row in with_sample if row.sample])
@@ -181,10 +193,18 @@ def _label(errand: ImportContext, listed: Sequence[tuple[RemoteImage, ImportedIm
         if wanted and not _says(ruled.get(sample.pk), wanted):
             planned[sample.pk] = wanted
             new.append((row, sample, wanted))
-        elif not wanted and row.decision_id and (ruling := ruled.get(sample.pk)) and ruling.pk == row.decision_id:
+        elif (
+            not wanted
+            and row.decision_id
+            and (ruling := ruled.get(sample.pk))
+            and ruling.pk == row.decision_id
+        ):
             row.decision = decisions.reopen(sample, by=errand.by, reason=_("Its tag was removed"))
     made = decisions.label_many(
-        errand.project, [(sample, category) for _row, sample, category in new], by=errand.by, reason=_("Imported")
+        errand.project,
+        [(sample, category) for _row, sample, category in new],
+        by=errand.by,
+        reason=_("Imported"),
     )
     for (row, _sample, _category), decision in zip(new, made, strict=True):
         row.decision = decision
@@ -197,7 +217,9 @@ def _category_of(one: RemoteImage, categories: Mapping[UUID, Category]) -> Categ
 
 
 def _may_rule(one: RemoteImage, row: ImportedImage, ruling: Decision | None) -> bool:
-    """Say whether a tag may speak: for the first time where nobody has ruled, later when it was changed there."""
+    """Say whether a tag may speak: for the first time where nobody has ruled, later when it was
+    changed there.
+    """
     if ruling is None:
         return True
     if row.decision_id is None:
@@ -219,7 +241,12 @@ def tag_conflicts(
         for row in some:
             ruling = ruled.get(row.sample_id or 0)
             wanted = categories.get(UUID(row.tag_ids[0])) if len(row.tag_ids) == 1 else None
-            if wanted and ruling and ruling.outcome != Decision.Outcome.REOPENED and not _says(ruling, wanted):
+            if (
+                wanted
+                and ruling
+                and ruling.outcome != Decision.Outcome.REOPENED
+                and not _says(ruling, wanted)
+            ):
                 yield row, ruling.category.name if ruling.category else _("discarded")
 
 

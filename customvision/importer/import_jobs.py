@@ -1,8 +1,9 @@
 """Asking for an import, doing it, and forgetting the key.
 
-A maintainer's key is needed for as long as jobs work with it, and those may run in another process, hours later. So it
-lies in the database sealed under SECRET_KEY (`common.encryption`), apart from the job, whose row is shown and is
-kept for weeks; it is deleted when the last import that needs it has ended, whatever its end, and of no use after a day.
+A maintainer's key is needed for as long as jobs work with it, and those may run in another process,
+hours later. So it lies in the database sealed under SECRET_KEY (`common.encryption`), apart from
+the job, whose row is shown and is kept for weeks; it is deleted when the last import that needs it
+has ended, whatever its end, and of no use after a day.
 """
 
 from collections.abc import Iterable
@@ -53,7 +54,9 @@ def store_access(endpoint: str, key: str, *, by: User | None) -> ServiceAccess:
     return ServiceAccess.objects.create(endpoint=endpoint, sealed_key=sealed, given_by=by)
 
 
-def open_service(access: ServiceAccess | None, *, patience_seconds: float | None = None) -> TrainingService:
+def open_service(
+    access: ServiceAccess | None, *, patience_seconds: float | None = None
+) -> TrainingService:
     """Return the resource. Raises KeyForgotten where the key was deleted or is too old."""
     try:
         if access is not None:
@@ -64,11 +67,18 @@ def open_service(access: ServiceAccess | None, *, patience_seconds: float | None
             )
     except encryption.DecryptionFailed:
         pass
-    raise KeyExpired(_("The key is not kept any more. Type it in again: the import goes on where it stopped."))
+    raise KeyExpired(
+        _("The key is not kept any more. Type it in again: the import goes on where it stopped.")
+    )
 
 
 def request_import(
-    access: ServiceAccess, found: RemoteProject, *, with_predictions: bool, by: User | None, checks_bytes: bool = False
+    access: ServiceAccess,
+    found: RemoteProject,
+    *,
+    with_predictions: bool,
+    by: User | None,
+    checks_bytes: bool = False,
 ) -> ImportedProject:
     """Ask a worker to import a project.
 
@@ -77,14 +87,22 @@ def request_import(
         ImportActive: if an import of it has not ended.
     """
     with transaction.atomic():
-        imported, _job = _prepare(access, found, with_predictions, checks_bytes, by, attempts=ATTEMPTS)
+        imported, _job = _prepare(
+            access, found, with_predictions, checks_bytes, by, attempts=ATTEMPTS
+        )
     return imported
 
 
 def begin_import(
-    access: ServiceAccess, found: RemoteProject, *, with_predictions: bool, checks_bytes: bool = False
+    access: ServiceAccess,
+    found: RemoteProject,
+    *,
+    with_predictions: bool,
+    checks_bytes: bool = False,
 ) -> tuple[ImportedProject, Job]:
-    """Prepare an import that this very process does, with `jobs.run_job`. Raises as `request` does."""
+    """Prepare an import that this very process does, with `jobs.run_job`. Raises as `request`
+    does.
+    """
     jobs.requeue_stalled()
     with transaction.atomic():
         imported, job = _prepare(access, found, with_predictions, checks_bytes, None, attempts=1)
@@ -95,7 +113,11 @@ def begin_import(
 
 
 def execute_import(
-    imported: ImportedProject, progress: Progress = no_progress, *, with_predictions: bool, checks_bytes: bool
+    imported: ImportedProject,
+    progress: Progress = no_progress,
+    *,
+    with_predictions: bool,
+    checks_bytes: bool,
 ) -> None:
     """Bring a project home. Safe to be started again after any end: it goes on from what is here.
 
@@ -166,31 +188,49 @@ def _prepare(
     attempts: int,
 ) -> tuple[ImportedProject, Job]:
     imported = project_mapping.map_project(found, endpoint=access.endpoint, by=by)
-    payload = {"imported": imported.pk, "with_predictions": with_predictions, "checks_bytes": checks_bytes}
+    payload = {
+        "imported": imported.pk,
+        "with_predictions": with_predictions,
+        "checks_bytes": checks_bytes,
+    }
     try:
         job = jobs.enqueue(
-            JOB, languages.kept_in(payload), queue=QUEUE, key=f"{JOB}:{imported.pk}", max_attempts=attempts
+            JOB,
+            languages.kept_in(payload),
+            queue=QUEUE,
+            key=f"{JOB}:{imported.pk}",
+            max_attempts=attempts,
         )
     except jobs.AlreadyActive as error:
         sentence = _(
-            "“%(name)s” is being imported already. Wait for it, or cancel it on its page. An import whose process was"
+            "“%(name)s” is being imported already. Wait for it, or cancel it on its page. An "
+            "import whose process was"
             " killed is given up after about a minute."
         )
         raise ImportActive(sentence % {"name": found.name}) from error
     before = imported.access
-    imported.job, imported.access, imported.requested_by, imported.finished_at = job, access, by, None
+    imported.job, imported.access, imported.requested_by, imported.finished_at = (
+        job,
+        access,
+        by,
+        None,
+    )
     imported.save(update_fields=["job", "access", "requested_by", "finished_at"])
     if before and before != access and not before.imports.exists():
         before.delete()
     return imported, job
 
 
-def _bring(imported: ImportedProject, progress: Progress, *, with_predictions: bool, checks_bytes: bool) -> None:
+def _bring(
+    imported: ImportedProject, progress: Progress, *, with_predictions: bool, checks_bytes: bool
+) -> None:
     remote = open_service(imported.access)
     found = remote.project(imported.remote_id)
     project_mapping.map_project(found, endpoint=imported.endpoint, by=imported.requested_by)
     categories = project_mapping.map_tags(imported, remote.tags(imported.remote_id))
-    errand = ImportContext(imported, remote, categories, imported.requested_by, progress, checks_bytes)
+    errand = ImportContext(
+        imported, remote, categories, imported.requested_by, progress, checks_bytes
+    )
     iterations = history_import.import_iterations(errand)
     seen = image_import.import_images(errand)
     predictions = history_import.import_predictions(errand) if with_predictions else None

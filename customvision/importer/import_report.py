@@ -1,7 +1,8 @@
-"""What was there and what is here, counted anew after each import; complete when nothing is missing.
+"""What was there and what is here, counted anew after each import; complete when nothing is
+missing.
 
-Here is what the rows say *and* the storage holds: the sample has the digest of the bytes that came, and its picture
-lies in the storage with the length that was written down.
+Here is what the rows say *and* the storage holds: the sample has the digest of the bytes that came,
+and its picture lies in the storage with the length that was written down.
 """
 
 from collections import Counter
@@ -21,9 +22,16 @@ MAX_TOLD = 200
 
 
 def write_report(
-    errand: ImportContext, seen: ImportTotals, tags: list[RemoteTag], *, iterations: int, predictions: set[UUID] | None
+    errand: ImportContext,
+    seen: ImportTotals,
+    tags: list[RemoteTag],
+    *,
+    iterations: int,
+    predictions: set[UUID] | None,
 ) -> None:
-    """Count, and keep the report with the imported project; `predictions` are those listed, None if not asked for."""
+    """Count, and keep the report with the imported project; `predictions` are those listed, None if
+    not asked for.
+    """
     imported = errand.imported
     imported.report = _report(errand, seen, tags) | {
         "iterations": iterations,
@@ -31,18 +39,27 @@ def write_report(
     }
     report = imported.report
     counted = [report["images"], *([report["predictions"]] if report["predictions"] else [])]
-    report["complete"] = all(one["here"] >= one["there"] for one in counted) and not report["differing"]
+    report["complete"] = (
+        all(one["here"] >= one["there"] for one in counted) and not report["differing"]
+    )
     imported.save(update_fields=["report"])
 
 
 def _report(errand: ImportContext, seen: ImportTotals, tags: list[RemoteTag]) -> dict[str, Any]:
-    rows = [row for row in errand.imported.images.select_related("sample").order_by("pk") if row.remote_id in seen.tags]
+    rows = [
+        row
+        for row in errand.imported.images.select_related("sample").order_by("pk")
+        if row.remote_id in seen.tags
+    ]
     broken = [row for row in rows if row.sample and not _is_whole(row)]
     here = [row for row in rows if row.sample and row not in broken]
     there_per_tag = Counter(str(tag) for tag_ids in seen.tags.values() for tag in tag_ids)
     here_per_tag = Counter(tag for row in here for tag in row.tag_ids)
     failed = [{"id": str(row.remote_id), "reason": row.problem} for row in rows if not row.sample]
-    failed += [{"id": str(row.remote_id), "reason": _("The stored picture is lost or damaged.")} for row in broken]
+    failed += [
+        {"id": str(row.remote_id), "reason": _("The stored picture is lost or damaged.")}
+        for row in broken
+    ]
     several = [str(row.remote_id) for row in here if len(row.tag_ids) > 1]
     differing = _conflicts(errand, errand.categories)
     return {
@@ -66,15 +83,25 @@ def _report(errand: ImportContext, seen: ImportTotals, tags: list[RemoteTag]) ->
     }
 
 
-def _of_tag(tag: RemoteTag, there: Counter, here: Counter, failed: list, rows: list[ImportedImage]) -> dict[str, Any]:
+def _of_tag(
+    tag: RemoteTag, there: Counter, here: Counter, failed: list, rows: list[ImportedImage]
+) -> dict[str, Any]:
     missing = {one["id"] for one in failed}
     lost = sum(str(row.remote_id) in missing and str(tag.id) in row.tag_ids for row in rows)
     id_ = str(tag.id)
-    return {"name": tag.name, "type": tag.type, "there": there[id_], "here": here[id_], "failed": lost}
+    return {
+        "name": tag.name,
+        "type": tag.type,
+        "there": there[id_],
+        "here": here[id_],
+        "failed": lost,
+    }
 
 
 def _is_whole(row: ImportedImage) -> bool:
-    """Say whether a sample is what came, and its picture is in the storage; one discarded here is let go on purpose."""
+    """Say whether a sample is what came, and its picture is in the storage; one discarded here is
+    let go on purpose.
+    """
     sample = row.sample
     if sample is None or sample.sha256 != row.sha256:
         return False
@@ -89,7 +116,9 @@ def _is_whole(row: ImportedImage) -> bool:
 def _of_predictions(errand: ImportContext, there: set[UUID] | None) -> dict[str, int] | None:
     if there is None:
         return None
-    here = there & set(errand.imported.predictions.exclude(sample=None).values_list("remote_id", flat=True))
+    here = there & set(
+        errand.imported.predictions.exclude(sample=None).values_list("remote_id", flat=True)
+    )
     return {"there": len(there), "here": len(here), "failed": len(there) - len(here)}
 
 

@@ -31,4 +31,6 @@ def comparison(request: HttpRequest, run: TrainingRun) -> str:
     found = service_comparison.compare_with_service(own) if own else None
     if found is None:
         return ""
-    return render_to_string("customvision/_comparison.html", {"comparison": found, "own": own}, request)
+    return render_to_string(
+        "customvision/_comparison.html", {"comparison": found, "own": own}, request
+    )

@@ -1,4 +1,5 @@
-"""A remote project becomes a project here, its tags become categories; both keep their ids where these are free.
+"""A remote project becomes a project here, its tags become categories; both keep their ids where
+these are free.
 
 So a program that knows the project by its id changes endpoint and keys, and nothing else.
 """
@@ -25,9 +26,13 @@ def map_project(found: RemoteProject, *, endpoint: str, by: User | None) -> Impo
         InvalidInput: for a project that detects objects.
     """
     if found.is_detection:
-        sentence = _("“%(name)s” is a project for object detection. Classifr classifies whole pictures.")
+        sentence = _(
+            "“%(name)s” is a project for object detection. Classifr classifies whole pictures."
+        )
         raise InvalidInput(sentence % {"name": found.name})
-    known = ImportedProject.objects.filter(remote_id=found.id).select_related("project", "job").first()
+    known = (
+        ImportedProject.objects.filter(remote_id=found.id).select_related("project", "job").first()
+    )
     if known:
         ImportedProject.objects.filter(pk=known.pk).update(endpoint=endpoint, name=found.name[:200])
         return known
@@ -42,16 +47,22 @@ def map_project(found: RemoteProject, *, endpoint: str, by: User | None) -> Impo
 
 
 def map_tags(imported: ImportedProject, found: list[RemoteTag]) -> dict[UUID, Category]:
-    """Return the category of each remote tag; missing ones are made. Tags that differ in case only are one category.
+    """Return the category of each remote tag; missing ones are made. Tags that differ in case only
+    are one category.
 
-    A Negative tag is a category as any other: the model learns it as one more answer, “none of these”.
+    A Negative tag is a category as any other: the model learns it as one more answer, “none of
+    these”.
     """
     known = {one.remote_id: one.category for one in imported.tags.select_related("category")}
     for tag in found:
         if tag.id not in known and (category := _category(imported.project, tag)):
             known[tag.id] = category
             ImportedTag.objects.create(
-                imported=imported, remote_id=tag.id, category=category, name=tag.name[:200], type=tag.type
+                imported=imported,
+                remote_id=tag.id,
+                category=category,
+                name=tag.name[:200],
+                type=tag.type,
             )
     return known
 
@@ -61,7 +72,9 @@ def _make(found: RemoteProject) -> Project:
     try:
         project = projects.create_project(name)
     except Conflict:  # there is one of that name, which is another one
-        project = projects.create_project(name, slug=f"{slugify(name)[:50].strip('-') or 'project'}-{found.id.hex[:8]}")
+        project = projects.create_project(
+            name, slug=f"{slugify(name)[:50].strip('-') or 'project'}-{found.id.hex[:8]}"
+        )
     project.description = found.description
     if not Project.objects.filter(uuid=found.id).exists():
         project.uuid = found.id
@@ -71,7 +84,9 @@ def _make(found: RemoteProject) -> Project:
 
 @transaction.atomic
 def _category(project: Project, tag: RemoteTag) -> Category | None:
-    category, is_new = categories.add_category(project, _clean(tag.name, str(tag.id)), tag.description)
+    category, is_new = categories.add_category(
+        project, _clean(tag.name, str(tag.id)), tag.description
+    )
     if is_new and not Category.objects.filter(uuid=tag.id).exists():
         category.uuid = tag.id
         category.save(update_fields=["uuid"])
@@ -80,7 +95,9 @@ def _category(project: Project, tag: RemoteTag) -> Category | None:
 
 def _clean(name: str, otherwise: str) -> str:
     """Return a name as we can keep it: shortened, without what cannot be seen, or else the id."""
-    visible = "".join(letter if letter.isprintable() else " " for letter in name)[: categories.MAX_NAME]
+    visible = "".join(letter if letter.isprintable() else " " for letter in name)[
+        : categories.MAX_NAME
+    ]
     try:
         return categories.clean_name(visible)
     except InvalidInput:

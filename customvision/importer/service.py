@@ -1,7 +1,7 @@
 """What a Custom Vision resource knows, asked page by page and returned as plain dataclasses.
 
-Every call is repeated within `PATIENCE_SECONDS`, which outlasts a few `Retry-After` of a free tier: reading does no
-harm.
+Every call is repeated within `PATIENCE_SECONDS`, which outlasts a few `Retry-After` of a free tier:
+reading does no harm.
 """
 
 from collections.abc import Iterator
@@ -87,23 +87,35 @@ class TrainingService:
             sentence = _("Give the endpoint of the training resource and its key.")
             raise InvalidInput(sentence)
         if resource.problem():
-            sentence = _("“%(endpoint)s” is no address of a Custom Vision resource: it begins with https://.")
+            sentence = _(
+                "“%(endpoint)s” is no address of a Custom Vision resource: it begins with https://."
+            )
             raise InvalidInput(sentence % {"endpoint": endpoint})
         self.host = urlsplit(endpoint).hostname or ""
         self._client = CustomVisionClient(resource, per_second=min(OTHER_CALLS_PER_SECOND.values()))
         self._patience = PATIENCE_SECONDS if patience_seconds is None else patience_seconds
 
     def projects(self) -> list[RemoteProject]:
-        detecting = {str(one.id) for one in self._ask("get_domains") if one.type == "ObjectDetection"}
+        detecting = {
+            str(one.id) for one in self._ask("get_domains") if one.type == "ObjectDetection"
+        }
         return [_project(one, detecting) for one in self._ask("get_projects")]
 
     def project(self, id_: UUID) -> RemoteProject:
-        detecting = {str(one.id) for one in self._ask("get_domains") if one.type == "ObjectDetection"}
+        detecting = {
+            str(one.id) for one in self._ask("get_domains") if one.type == "ObjectDetection"
+        }
         return _project(self._ask("get_project", str(id_)), detecting)
 
     def tags(self, project: UUID) -> list[RemoteTag]:
         return [
-            RemoteTag(UUID(one.id), one.name, one.description or "", one.type or "Regular", one.image_count or 0)
+            RemoteTag(
+                UUID(one.id),
+                one.name,
+                one.description or "",
+                one.type or "Regular",
+                one.image_count or 0,
+            )
             for one in self._ask("get_tags", str(project))
         ]
 
@@ -113,7 +125,9 @@ class TrainingService:
     def images(self, project: UUID) -> Iterator[list[RemoteImage]]:
         """Yield pages of images, the oldest first, so that what is added meanwhile comes last."""
         skip = 0
-        while rows := self._ask("get_images", str(project), order_by="Oldest", take=PAGE, skip=skip):
+        while rows := self._ask(
+            "get_images", str(project), order_by="Oldest", take=PAGE, skip=skip
+        ):
             yield [_image(one) for one in rows]
             skip += len(rows)
 
@@ -122,28 +136,43 @@ class TrainingService:
         found = []
         for start in range(0, len(ids), MAX_IDS):
             some = [str(one) for one in ids[start : start + MAX_IDS]]
-            found += [_image(one) for one in self._ask("get_images_by_ids", str(project), image_ids=some)]
+            found += [
+                _image(one) for one in self._ask("get_images_by_ids", str(project), image_ids=some)
+            ]
         return found
 
     def iterations(self, project: UUID) -> list[RemoteIteration]:
         return [
             RemoteIteration(
-                UUID(one.id), one.name or "", one.status or "", one.publish_name or "", _moment(one.trained_at)
+                UUID(one.id),
+                one.name or "",
+                one.status or "",
+                one.publish_name or "",
+                _moment(one.trained_at),
             )
             for one in self._ask("get_iterations", str(project))
         ]
 
     def performance(self, project: UUID, iteration: UUID) -> dict[str, Any]:
-        """Return the figures of an iteration, overall and by tag id; {} where it was not measured."""
+        """Return the figures of an iteration, overall and by tag id; {} where it was not
+        measured.
+        """
         try:
-            found = self._ask("get_iteration_performance", str(project), str(iteration), threshold=THRESHOLD)
+            found = self._ask(
+                "get_iteration_performance", str(project), str(iteration), threshold=THRESHOLD
+            )
         except RequestRejected:
             return {}
-        per_tag = {str(one.id): {"name": one.name, **_figures(one)} for one in found.per_tag_performance or []}
+        per_tag = {
+            str(one.id): {"name": one.name, **_figures(one)}
+            for one in found.per_tag_performance or []
+        }
         return {"threshold": THRESHOLD, "overall": _figures(found), "per_tag": per_tag}
 
     def predictions(self, project: UUID) -> Iterator[tuple[list[RemotePrediction], str]]:
-        """Yield pages of stored predictions, the oldest first, each with the token by which `page` returns it again."""
+        """Yield pages of stored predictions, the oldest first, each with the token by which `page`
+        returns it again.
+        """
         continuation = ""
         while True:
             rows, following = self.page(project, continuation)
@@ -154,7 +183,9 @@ class TrainingService:
             continuation = following
 
     def page(self, project: UUID, continuation: str) -> tuple[list[RemotePrediction], str]:
-        """Return one page of stored predictions, and the token of the next one, "" after the last."""
+        """Return one page of stored predictions, and the token of the next one, "" after the
+        last.
+        """
         from azure.cognitiveservices.vision.customvision.training.models import PredictionQueryToken
 
         following = {"continuation": continuation} if continuation else {}
@@ -184,7 +215,11 @@ def _prediction(one: Any) -> RemotePrediction:
 
 
 def _figures(one: Any) -> dict[str, float | None]:
-    return {"precision": one.precision, "recall": one.recall, "average_precision": one.average_precision}
+    return {
+        "precision": one.precision,
+        "recall": one.recall,
+        "average_precision": one.average_precision,
+    }
 
 
 def _moment(value: datetime | None) -> datetime | None:

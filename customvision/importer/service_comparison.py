@@ -1,6 +1,7 @@
 """A model's figures beside those that Custom Vision reported for its newest iteration.
 
-They are not of the same pictures: the service measures on splits of its own training images, we on our test split.
+They are not of the same pictures: the service measures on splits of its own training images, we on
+our test split.
 """
 
 from dataclasses import dataclass
@@ -36,7 +37,9 @@ class ServiceComparison:
 
 
 def compare_with_service(own: Evaluation) -> ServiceComparison | None:
-    """Return both models' figures by category, or None where no measured iteration was brought home."""
+    """Return both models' figures by category, or None where no measured iteration was brought
+    home.
+    """
     iteration = latest_measured_iteration(own.model_version.project_id)
     if iteration is None:
         return None
@@ -60,8 +63,13 @@ def _by_category(iteration: ImportedIteration) -> dict[str, dict[str, Any]]:
     """Return the figures of each tag under the name that its category has now."""
     tags = iteration.imported.tags.select_related("category")
     names = {str(tag.remote_id): tag.category.name for tag in tags}
-    return {names.get(id_, one["name"]): one for id_, one in iteration.performance.get("per_tag", {}).items()}
+    return {
+        names.get(id_, one["name"]): one
+        for id_, one in iteration.performance.get("per_tag", {}).items()
+    }
 
 
-def _pairs(own: thresholds.PrecisionRecall | None, theirs: dict[str, Any] | None) -> list[MetricPair]:
+def _pairs(
+    own: thresholds.PrecisionRecall | None, theirs: dict[str, Any] | None
+) -> list[MetricPair]:
     return [MetricPair(getattr(own, name, None), (theirs or {}).get(name)) for name in MEASURES]

@@ -35,14 +35,18 @@ def import_start(request: HttpRequest) -> HttpResponse:
         if form.is_valid():
             try:
                 access = import_jobs.store_access(
-                    form.cleaned_data["endpoint"], form.cleaned_data["key"], by=authenticated_user(request)
+                    form.cleaned_data["endpoint"],
+                    form.cleaned_data["key"],
+                    by=authenticated_user(request),
                 )
             except DomainError as error:
                 form.add_error(None, str(error))
             else:
                 return redirect("importer:choose_projects", access.uuid)
     imports = _imports()[:IMPORTS_SHOWN]
-    return render(request, "customvision/import_start.html", {"form": form, "imports": imports}, status=status)
+    return render(
+        request, "customvision/import_start.html", {"form": form, "imports": imports}, status=status
+    )
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -60,18 +64,30 @@ def choose_projects(request: HttpRequest, uuid: UUID) -> HttpResponse:
     form = ChooseProjectsForm(request.POST or None, projects=found)
     if request.method != "POST" or not form.is_valid():
         context = {"form": form, "access": access, "found": found}
-        return render(request, "customvision/choose_projects.html", context, status=400 if form.errors else 200)
+        return render(
+            request,
+            "customvision/choose_projects.html",
+            context,
+            status=400 if form.errors else 200,
+        )
     asked = []
     for one in form.chosen:
         try:
             asked.append(
                 import_jobs.request_import(
-                    access, one, with_predictions=form.cleaned_data["with_predictions"], by=authenticated_user(request)
+                    access,
+                    one,
+                    with_predictions=form.cleaned_data["with_predictions"],
+                    by=authenticated_user(request),
                 )
             )
         except DomainError as error:
             messages.warning(request, str(error))
-    return redirect("importer:import_detail", asked[0].pk) if len(asked) == 1 else redirect("importer:import_start")
+    return (
+        redirect("importer:import_detail", asked[0].pk)
+        if len(asked) == 1
+        else redirect("importer:import_start")
+    )
 
 
 @require_GET
@@ -79,14 +95,20 @@ def choose_projects(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
 def import_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Show how far an import is, or what came of it."""
-    return render(request, "customvision/import_detail.html", {"imported": get_object_or_404(_imports(), pk=pk)})
+    return render(
+        request,
+        "customvision/import_detail.html",
+        {"imported": get_object_or_404(_imports(), pk=pk)},
+    )
 
 
 @require_GET
 @login_required
 @permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
 def import_progress(request: HttpRequest, pk: int) -> HttpResponse:
-    """Answer the page's question how far an import is; once it has ended, have the page loaded again."""
+    """Answer the page's question how far an import is; once it has ended, have the page loaded
+    again.
+    """
     found = get_object_or_404(_imports(), pk=pk)
     if not found.is_active:
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
@@ -100,7 +122,9 @@ def cancel_import(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(_imports(), pk=pk)
     import_jobs.cancel_import(found)
     messages.info(
-        request, _("The import of “%(name)s” is being cancelled. What has come stays.") % {"name": found.name}
+        request,
+        _("The import of “%(name)s” is being cancelled. What has come stays.")
+        % {"name": found.name},
     )
     return redirect("importer:import_detail", found.pk)
 

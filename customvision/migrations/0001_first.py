@@ -19,12 +19,22 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="RetiredTag",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "category",
                     models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="retired", to="predictions.category"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="retired",
+                        to="predictions.category",
                     ),
                 ),
             ],
@@ -32,12 +42,19 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="StoredPrediction",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("application", models.CharField(blank=True, max_length=100)),
                 (
                     "prediction",
                     models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="stored", to="predictions.prediction"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="stored",
+                        to="predictions.prediction",
                     ),
                 ),
             ],
@@ -45,8 +62,16 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="TrainingImage",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("added_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "added_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "sample",
                     models.OneToOneField(
@@ -60,13 +85,23 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Workspace",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("domain", models.UUIDField(default=uuid.UUID("ee85a74c-405e-4adc-bb47-ffa8ca0c9f31"))),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "domain",
+                    models.UUIDField(default=uuid.UUID("ee85a74c-405e-4adc-bb47-ffa8ca0c9f31")),
+                ),
                 ("modified_at", models.DateTimeField(default=django.utils.timezone.now)),
                 (
                     "project",
                     models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="workspace", to="predictions.project"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="workspace",
+                        to="predictions.project",
                     ),
                 ),
             ],
@@ -74,13 +109,22 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Iteration",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ("name", models.CharField(max_length=100)),
                 ("publish_name", models.CharField(blank=True, max_length=100)),
                 (
                     "publish_target",
-                    models.CharField(blank=True, help_text="The prediction resource that was named.", max_length=300),
+                    models.CharField(
+                        blank=True,
+                        help_text="The prediction resource that was named.",
+                        max_length=300,
+                    ),
                 ),
                 ("modified_at", models.DateTimeField(default=django.utils.timezone.now)),
                 ("deleted_at", models.DateTimeField(null=True)),
@@ -96,7 +140,9 @@ class Migration(migrations.Migration):
                 (
                     "project",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="iterations", to="predictions.project"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="iterations",
+                        to="predictions.project",
                     ),
                 ),
                 (

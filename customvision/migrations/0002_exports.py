@@ -16,29 +16,43 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Export",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ("platform", models.CharField(max_length=20)),
                 ("flavor", models.CharField(blank=True, max_length=20)),
                 (
                     "file_name",
                     models.CharField(
-                        blank=True, help_text="In the storage of models, once it is made.", max_length=300
+                        blank=True,
+                        help_text="In the storage of models, once it is made.",
+                        max_length=300,
                     ),
                 ),
                 ("error", models.CharField(blank=True, max_length=500)),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "iteration",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="exports", to="customvision.iteration"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="exports",
+                        to="customvision.iteration",
                     ),
                 ),
             ],
             options={
                 "ordering": ["pk"],
                 "constraints": [
-                    models.UniqueConstraint(fields=("iteration", "platform", "flavor"), name="one_export_of_a_kind")
+                    models.UniqueConstraint(
+                        fields=("iteration", "platform", "flavor"), name="one_export_of_a_kind"
+                    )
                 ],
             },
         ),

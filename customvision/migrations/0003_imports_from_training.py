@@ -24,9 +24,13 @@ def relabel(old, new):
     """Return a step that moves the content types from one app to the other, unless they are there already."""
 
     def step(apps, schema_editor):
-        types = apps.get_model("contenttypes", "ContentType").objects.using(schema_editor.connection.alias)
+        types = apps.get_model("contenttypes", "ContentType").objects.using(
+            schema_editor.connection.alias
+        )
         there = types.filter(app_label=new, model__in=IMPORTED).values_list("model", flat=True)
-        types.filter(app_label=old, model__in=IMPORTED).exclude(model__in=list(there)).update(app_label=new)
+        types.filter(app_label=old, model__in=IMPORTED).exclude(model__in=list(there)).update(
+            app_label=new
+        )
 
     return step
 
@@ -51,7 +55,10 @@ class Migration(migrations.Migration):
                         (
                             "id",
                             models.BigAutoField(
-                                auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                                auto_created=True,
+                                primary_key=True,
+                                serialize=False,
+                                verbose_name="ID",
                             ),
                         ),
                         ("remote_id", models.UUIDField(unique=True)),
@@ -61,10 +68,14 @@ class Migration(migrations.Migration):
                         (
                             "report",
                             models.JSONField(
-                                default=dict, help_text="What was there and what is here, after the last import."
+                                default=dict,
+                                help_text="What was there and what is here, after the last import.",
                             ),
                         ),
-                        ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                        (
+                            "created_at",
+                            models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                        ),
                         ("finished_at", models.DateTimeField(null=True)),
                         (
                             "job",
@@ -104,7 +115,10 @@ class Migration(migrations.Migration):
                         (
                             "id",
                             models.BigAutoField(
-                                auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                                auto_created=True,
+                                primary_key=True,
+                                serialize=False,
+                                verbose_name="ID",
                             ),
                         ),
                         ("remote_id", models.UUIDField()),
@@ -139,23 +153,32 @@ class Migration(migrations.Migration):
                         (
                             "id",
                             models.BigAutoField(
-                                auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                                auto_created=True,
+                                primary_key=True,
+                                serialize=False,
+                                verbose_name="ID",
                             ),
                         ),
                         ("remote_id", models.UUIDField()),
                         ("sha256", models.CharField(blank=True, max_length=64)),
                         (
                             "tag_ids",
-                            models.JSONField(default=list, help_text="The tags it had when they were taken up last."),
+                            models.JSONField(
+                                default=list,
+                                help_text="The tags it had when they were taken up last.",
+                            ),
                         ),
                         (
                             "problem",
-                            models.CharField(blank=True, help_text="Why its picture is not here.", max_length=300),
+                            models.CharField(
+                                blank=True, help_text="Why its picture is not here.", max_length=300
+                            ),
                         ),
                         (
                             "seen_at",
                             models.DateTimeField(
-                                default=django.utils.timezone.now, help_text="When the service listed it last."
+                                default=django.utils.timezone.now,
+                                help_text="When the service listed it last.",
                             ),
                         ),
                         (
@@ -195,12 +218,20 @@ class Migration(migrations.Migration):
                         (
                             "id",
                             models.BigAutoField(
-                                auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                                auto_created=True,
+                                primary_key=True,
+                                serialize=False,
+                                verbose_name="ID",
                             ),
                         ),
                         ("remote_id", models.UUIDField()),
                         ("name", models.CharField(max_length=200)),
-                        ("type", models.CharField(help_text="Regular, Negative or GeneralProduct.", max_length=20)),
+                        (
+                            "type",
+                            models.CharField(
+                                help_text="Regular, Negative or GeneralProduct.", max_length=20
+                            ),
+                        ),
                         (
                             "category",
                             models.ForeignKey(
@@ -228,13 +259,19 @@ class Migration(migrations.Migration):
                         (
                             "id",
                             models.BigAutoField(
-                                auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                                auto_created=True,
+                                primary_key=True,
+                                serialize=False,
+                                verbose_name="ID",
                             ),
                         ),
                         ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                         ("endpoint", models.CharField(max_length=300)),
                         ("sealed_key", models.TextField(editable=False)),
-                        ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                        (
+                            "created_at",
+                            models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                        ),
                         (
                             "given_by",
                             models.ForeignKey(
@@ -265,16 +302,26 @@ class Migration(migrations.Migration):
                         (
                             "id",
                             models.BigAutoField(
-                                auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                                auto_created=True,
+                                primary_key=True,
+                                serialize=False,
+                                verbose_name="ID",
                             ),
                         ),
                         ("remote_id", models.UUIDField()),
                         ("sha256", models.CharField(blank=True, max_length=64)),
-                        ("scores", models.JSONField(help_text="Tag name to probability, in falling order.")),
+                        (
+                            "scores",
+                            models.JSONField(
+                                help_text="Tag name to probability, in falling order."
+                            ),
+                        ),
                         ("predicted_at", models.DateTimeField(null=True)),
                         (
                             "problem",
-                            models.CharField(blank=True, help_text="Why its picture is not here.", max_length=300),
+                            models.CharField(
+                                blank=True, help_text="Why its picture is not here.", max_length=300
+                            ),
                         ),
                         (
                             "iteration",
@@ -320,13 +367,19 @@ class Migration(migrations.Migration):
                 ),
                 migrations.AddConstraint(
                     model_name="importedimage",
-                    constraint=models.UniqueConstraint(fields=("imported", "remote_id"), name="image_is_imported_once"),
+                    constraint=models.UniqueConstraint(
+                        fields=("imported", "remote_id"), name="image_is_imported_once"
+                    ),
                 ),
                 migrations.AddConstraint(
                     model_name="importedtag",
-                    constraint=models.UniqueConstraint(fields=("imported", "remote_id"), name="tag_is_imported_once"),
+                    constraint=models.UniqueConstraint(
+                        fields=("imported", "remote_id"), name="tag_is_imported_once"
+                    ),
                 ),
             ],
         ),
-        migrations.RunPython(relabel("training", "customvision"), relabel("customvision", "training")),
+        migrations.RunPython(
+            relabel("training", "customvision"), relabel("customvision", "training")
+        ),
     ]

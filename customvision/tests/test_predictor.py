@@ -1,4 +1,6 @@
-"""The predictor that asks Azure Custom Vision, against the stand-in: answers, faults, and what users see of them."""
+"""The predictor that asks Azure Custom Vision, against the stand-in: answers, faults, and what
+users see of them.
+"""
 
 import logging
 import traceback
@@ -45,7 +47,9 @@ def publish(service: StandIn, *, names: tuple[str, ...] = CLASS_NAMES) -> ModelR
         for number in range(5):
             shade = round(255 * place / (len(names) - 1)) - number * (1 if place else -1)
             project.put(make_picture_bytes((shade,) * 3, format="PNG"), [tag.id])
-    iteration = Iteration("Iteration 1", "", project.learn(), 0, status="Completed", publish_name="classifr-1")
+    iteration = Iteration(
+        "Iteration 1", "", project.learn(), 0, status="Completed", publish_name="classifr-1"
+    )
     project.iterations[iteration.id] = iteration
     service.projects[project.id] = project
     return ModelRef(str(PublishedModel(project.id, iteration.id, "classifr-1")), names)
@@ -84,12 +88,17 @@ def model(custom_vision) -> ModelRef:
 @pytest.fixture
 def azure(custom_vision, settings):
     """A project whose live model is at Azure, and which has a local one, too."""
-    backend = {"BACKEND": "customvision.predictor.CustomVisionPredictor", "OPTIONS": options_of(custom_vision)}
+    backend = {
+        "BACKEND": "customvision.predictor.CustomVisionPredictor",
+        "OPTIONS": options_of(custom_vision),
+    }
     settings.PREDICTORS = settings.PREDICTORS | {"azure": backend}
     settings.FALL_BACK_TO = {}
     project = make_project(slug="plates")
     make_live_model(project, CLASS_NAMES)
-    return make_live_model(project, CLASS_NAMES, predictor="azure", reference=publish(custom_vision).reference)
+    return make_live_model(
+        project, CLASS_NAMES, predictor="azure", reference=publish(custom_vision).reference
+    )
 
 
 class TestContract(PredictorContract):
@@ -100,7 +109,9 @@ class TestContract(PredictorContract):
 
 class TestAnswers:
     def test_the_model_really_looks_at_the_picture(self, predictor, model):
-        (dark,), (light,) = (predictor.predict([picture_of(colour)], model) for colour in ("black", "white"))
+        (dark,), (light,) = (
+            predictor.predict([picture_of(colour)], model) for colour in ("black", "white")
+        )
         assert dark["dark"] > 0.9 and light["light"] > 0.9
 
     def test_nothing_is_kept_at_azure_unless_asked(self, custom_vision, predictor, model):
@@ -120,24 +131,32 @@ class TestAnswers:
         centre = Image.new("RGB", (100, 100), "white")
         centre.paste((0, 0, 0), (20, 20, 80, 80))
         picture = Picture(centre, b"", "image/png", "")
-        whole, augmented = (predictor.predict([picture], model, augment=each)[0] for each in (False, True))
+        whole, augmented = (
+            predictor.predict([picture], model, augment=each)[0] for each in (False, True)
+        )
         assert len(custom_vision.received) == 1 + 3
         assert augmented["dark"] > whole["dark"], "black is in the middle"
 
     def test_any_picture_is_sent_as_azure_takes_it(self, custom_vision, predictor, model):
-        noise = Image.fromarray(np.random.default_rng(1).integers(0, 255, (300, 12_000, 3), np.uint8))
+        noise = Image.fromarray(
+            np.random.default_rng(1).integers(0, 255, (300, 12_000, 3), np.uint8)
+        )
         assert predictor.predict([Picture(noise, b"", "image/webp", "")], model)
 
     def test_a_model_that_knows_other_categories_is_refused(self, predictor, model):
         with pytest.raises(PredictorError, match="other categories"):
             predictor.predict([picture_of("black")], ModelRef(model.reference, ("dark", "bright")))
 
-    @pytest.mark.parametrize("reference", ["", "project", "project/iteration", "project/iteration/"])
+    @pytest.mark.parametrize(
+        "reference", ["", "project", "project/iteration", "project/iteration/"]
+    )
     def test_a_reference_that_is_none_is_told(self, predictor, reference):
         with pytest.raises(PredictorError, match="does not say where"):
             predictor.warm_up(ModelRef(reference, CLASS_NAMES))
 
-    def test_a_model_that_is_published_no_more_cannot_be_loaded(self, custom_vision, predictor, model):
+    def test_a_model_that_is_published_no_more_cannot_be_loaded(
+        self, custom_vision, predictor, model
+    ):
         (project,) = custom_vision.projects.values()
         next(iter(project.iterations.values())).publish_name = None
         with pytest.raises(PredictorError, match="no longer published"):
@@ -152,14 +171,18 @@ class TestFaults:
         custom_vision.fail("classify_image_with_no_store", fault)
         assert predictor.predict([picture_of("black")], model)
 
-    def test_a_busy_service_is_told_with_the_seconds_to_wait(self, custom_vision, predictor, model, pauses):
+    def test_a_busy_service_is_told_with_the_seconds_to_wait(
+        self, custom_vision, predictor, model, pauses
+    ):
         custom_vision.fail("classify_image_with_no_store", faults.too_many("42"))
         with pytest.raises(PredictorUnavailable, match=r"busy\. Try again in 42 s\.") as caught:
             predictor.predict([picture_of("black")], model)
         assert caught.value.retry_after_seconds == 42
 
     @pytest.mark.parametrize("fault", [faults.wrong_key(), faults.out_of_calls()])
-    def test_users_are_not_told_more_than_they_need(self, custom_vision, predictor, model, caplog, fault):
+    def test_users_are_not_told_more_than_they_need(
+        self, custom_vision, predictor, model, caplog, fault
+    ):
         custom_vision.fail("classify_image_with_no_store", fault)
         with pytest.raises(PredictorUnavailable, match="A maintainer has to look"):
             predictor.predict([picture_of("black")], model)
@@ -175,7 +198,9 @@ class TestFaults:
         with pytest.raises(PredictorUnavailable, match="not set up"):
             CustomVisionPredictor(alias="azure").predict([picture_of("black")], model)
 
-    def test_after_failures_in_a_row_nobody_waits_any_more(self, custom_vision, predictor, model, pauses):
+    def test_after_failures_in_a_row_nobody_waits_any_more(
+        self, custom_vision, predictor, model, pauses
+    ):
         custom_vision.fail("classify_image_with_no_store", faults.server_error(), always=True)
         with pytest.raises(PredictorUnavailable):
             predictor.predict([picture_of("black")], model)
@@ -223,7 +248,9 @@ class TestDoors:
         assert "The prediction service is busy. Try again in 42 s." in page.content.decode()
         predictors["azure"].client.breaker.worked()
         headers = {"Authorization": f"Token {make_token(make_user())}"}
-        answer = Client().post("/api/v1/projects/plates/predict", {"file": make_upload()}, headers=headers)
+        answer = Client().post(
+            "/api/v1/projects/plates/predict", {"file": make_upload()}, headers=headers
+        )
         assert (answer.status_code, answer["Retry-After"]) == (503, "42")
         assert answer.json()["code"] == "predictor_unavailable"
         assert not Prediction.objects.exists()
@@ -237,11 +264,16 @@ class TestDoors:
         settings.FALL_BACK_TO = {"azure": "dummy"}
         custom_vision.fail("classify_image_with_no_store", faults.wrong_key(), always=True)
         client = self.signed_in()
-        page = client.post("/projects/plates/", {"file": make_upload()}, follow=True).content.decode()
+        page = client.post(
+            "/projects/plates/", {"file": make_upload()}, follow=True
+        ).content.decode()
         assert "Answered by the local model v1, since Azure did not answer." in page
         prediction = Prediction.objects.get()
         assert (prediction.model_version.number, prediction.stood_in_for) == (1, azure)
-        assert "local model v1, since Azure did not answer" in client.get("/predictions/").content.decode()
+        assert (
+            "local model v1, since Azure did not answer"
+            in client.get("/predictions/").content.decode()
+        )
         headers = {"Authorization": f"Token {make_token(prediction.user)}"}
         (row,) = Client().get("/api/v1/predictions/", headers=headers).json()["results"]
         assert (row["model_version"], row["stood_in_for"]) == (1, 2)
@@ -256,23 +288,33 @@ class TestDoors:
         assert blocked.number == 3
         assert registry.fallback_version(azure).number == 1
 
-    def test_a_project_without_a_local_model_says_so_as_before(self, azure, custom_vision, settings):
+    def test_a_project_without_a_local_model_says_so_as_before(
+        self, azure, custom_vision, settings
+    ):
         settings.FALL_BACK_TO = {"azure": "keras"}
         custom_vision.fail("classify_image_with_no_store", faults.too_many("42"))
         with pytest.raises(PredictorUnavailable, match="42 s"):
             classification.classify_upload(azure.project, make_upload(), by=make_user())
 
-    def test_a_stand_in_that_fails_too_leaves_the_first_sentence(self, azure, custom_vision, settings):
+    def test_a_stand_in_that_fails_too_leaves_the_first_sentence(
+        self, azure, custom_vision, settings
+    ):
         settings.FALL_BACK_TO = {"azure": "keras"}
         make_model_version(azure.project, CLASS_NAMES, predictor="keras", reference="gone")
         custom_vision.fail("classify_image_with_no_store", faults.too_many("42"))
         with pytest.raises(PredictorUnavailable, match="42 s"):
             classification.classify_upload(azure.project, make_upload(), by=make_user())
 
-    def test_a_batch_asks_about_each_picture_once_however_often_azure_fails(self, azure, custom_vision, pauses):
+    def test_a_batch_asks_about_each_picture_once_however_often_azure_fails(
+        self, azure, custom_vision, pauses
+    ):
         jobs.discover()
-        batch = batches.create_batch(azure.project, [make_upload() for _ in range(4)], by=make_user())
-        custom_vision.fail("classify_image_with_no_store", faults.slow(0.01), *[faults.too_many("60")] * 3)
+        batch = batches.create_batch(
+            azure.project, [make_upload() for _ in range(4)], by=make_user()
+        )
+        custom_vision.fail(
+            "classify_image_with_no_store", faults.slow(0.01), *[faults.too_many("60")] * 3
+        )
         for _turn in range(5):
             Job.objects.update(due_at=timezone.now())
             jobs.run_due_jobs()
@@ -287,7 +329,13 @@ def test_the_key_is_nowhere(azure, custom_vision, caplog, pauses):
     key, texts = custom_vision.prediction_key, []
     client = Client()
     client.force_login(make_user())
-    every = [faults.wrong_key(), faults.out_of_calls(), faults.quota_reached(), faults.server_error(), faults.reset()]
+    every = [
+        faults.wrong_key(),
+        faults.out_of_calls(),
+        faults.quota_reached(),
+        faults.server_error(),
+        faults.reset(),
+    ]
     told = faults.Fault(400, {"code": "BadRequest", "message": f"{key} is not welcome."})
     for fault in [*every, faults.too_many("60"), told]:
         custom_vision.fail("classify_image_with_no_store", fault, always=True)
@@ -300,6 +348,8 @@ def test_the_key_is_nowhere(azure, custom_vision, caplog, pauses):
         except DomainError as error:
             texts += [repr(error), *traceback.format_exception(error), repr(vars(error))]
     texts += [repr(vars(predictors["azure"])), repr(predictors["azure"].check()), caplog.text]
-    texts += [repr(row) for row in Prediction.objects.values()] + [repr(row) for row in Job.objects.values()]
+    texts += [repr(row) for row in Prediction.objects.values()] + [
+        repr(row) for row in Job.objects.values()
+    ]
     assert "is not welcome" in "".join(texts)
     assert key not in "".join(texts)

@@ -1,4 +1,6 @@
-"""Iterations of a Custom Vision project: started once, waited for, measured by the service, published, cleaned up."""
+"""Iterations of a Custom Vision project: started once, waited for, measured by the service,
+published, cleaned up.
+"""
 
 import time
 from collections.abc import Iterable
@@ -21,7 +23,10 @@ USUAL_POLLS = 100  # what the bar of progress reckons with
 MAX_ITERATIONS = 20
 THRESHOLD = 0.5
 PREFIX = "classifr-"
-NOT_NEEDED = ("BadRequestTrainingNotNeeded", "BadRequestTrainingNotNeededButTrainingPipelineUpdated")
+NOT_NEEDED = (
+    "BadRequestTrainingNotNeeded",
+    "BadRequestTrainingNotNeededButTrainingPipelineUpdated",
+)
 RUNNING, DONE = "Training", "Completed"
 
 
@@ -40,8 +45,9 @@ class IterationMetrics:
 def train_iteration(azure: RemoteProjectClient, ledger: UploadLedger, tell: Progress) -> Any:
     """Return the completed iteration of what the project holds now, training it if there is none.
 
-    An iteration that is under way, of an interrupted run or of somebody else, is waited for; whether it is of the
-    present pictures is for the service to say, which refuses to train the same again.
+    An iteration that is under way, of an interrupted run or of somebody else, is waited for;
+    whether it is of the present pictures is for the service to say, which refuses to train the same
+    again.
 
     Raises:
         TrainingFailed: the service refuses to train, or failed.
@@ -66,24 +72,32 @@ def train_iteration(azure: RemoteProjectClient, ledger: UploadLedger, tell: Prog
 
 
 def _newest(azure: RemoteProjectClient, status: str) -> Any:
-    """Return the newest iteration of this status, or whichever is newest where it has moved on meanwhile."""
+    """Return the newest iteration of this status, or whichever is newest where it has moved on
+    meanwhile.
+    """
     known = sorted(azure.call("get_iterations"), key=lambda one: one.created, reverse=True)
     for one in known:
         if one.status == status:
             return one
     if not known:
-        raise TrainingFailed(_("Custom Vision has no iteration, and refuses to train one. Look at its portal."))
+        raise TrainingFailed(
+            _("Custom Vision has no iteration, and refuses to train one. Look at its portal.")
+        )
     return known[0]
 
 
 def _wait(azure: RemoteProjectClient, iteration: Any, tell: Progress) -> Any:
-    """Look at an iteration until it is no longer under way. Raises Cancelled at once when asked to stop."""
+    """Look at an iteration until it is no longer under way. Raises Cancelled at once when asked to
+    stop.
+    """
     deadline = time.monotonic() + MAX_TRAINING_SECONDS
     polls = 0
     while iteration.status == RUNNING:
         tell(min(polls, USUAL_POLLS - 1), USUAL_POLLS, _("Custom Vision is training"))
         if time.monotonic() > deadline:
-            raise TrainingFailed(_("Custom Vision has been training for hours. Start the run again to wait for it."))
+            raise TrainingFailed(
+                _("Custom Vision has been training for hours. Start the run again to wait for it.")
+            )
         time.sleep(POLL_SECONDS)
         iteration = azure.call("get_iteration", str(iteration.id))
         polls += 1
@@ -98,19 +112,30 @@ def _completed(iteration: Any) -> Any:
 
 
 def iteration_metrics(azure: RemoteProjectClient, iteration: Any) -> IterationMetrics:
-    """Return what the service found when it tried the iteration on its own share of the pictures."""
+    """Return what the service found when it tried the iteration on its own share of the
+    pictures.
+    """
     found = azure.call("get_iteration_performance", str(iteration.id), threshold=THRESHOLD)
     return IterationMetrics(
-        {"threshold": THRESHOLD, **_figures(found)}, {one.name: _figures(one) for one in found.per_tag_performance}
+        {"threshold": THRESHOLD, **_figures(found)},
+        {one.name: _figures(one) for one in found.per_tag_performance},
     )
 
 
 def _figures(one: Any) -> dict[str, Any]:
-    return {"precision": one.precision, "recall": one.recall, "average_precision": one.average_precision}
+    return {
+        "precision": one.precision,
+        "recall": one.recall,
+        "average_precision": one.average_precision,
+    }
 
 
-def publish_iteration(azure: RemoteProjectClient, iteration: Any, resource_id: str) -> PublishedModel:
-    """Publish an iteration under a name of ours, and return where it can be asked; one that is published stays so."""
+def publish_iteration(
+    azure: RemoteProjectClient, iteration: Any, resource_id: str
+) -> PublishedModel:
+    """Publish an iteration under a name of ours, and return where it can be asked; one that is
+    published stays so.
+    """
     name = f"{PREFIX}{iteration.id}"
     for _round in range(ROUNDS):
         if iteration.publish_name:
@@ -124,19 +149,26 @@ def publish_iteration(azure: RemoteProjectClient, iteration: Any, resource_id: s
             sentence = _("Custom Vision does not publish the model: %(reason)s Check %(setting)s.")
             setting = "AZURE_CUSTOM_VISION_PREDICTION_RESOURCE_ID"
             raise TrainingFailed(sentence % {"reason": error, "setting": setting}) from None
-    raise TrainingFailed(_("Custom Vision did not publish the model. Start the run again in a while."))
+    raise TrainingFailed(
+        _("Custom Vision did not publish the model. Start the run again in a while.")
+    )
 
 
 def delete_old_iterations(
     azure: RemoteProjectClient, ledger: UploadLedger, *, keep: int, in_use: Iterable[str]
 ) -> list[str]:
-    """Delete old iterations of ours beyond the newest `keep`, never one that is in use; return their names.
+    """Delete old iterations of ours beyond the newest `keep`, never one that is in use; return
+    their names.
 
     Raises:
         TrainingFailed: there is still no room for one more.
     """
     known = sorted(azure.call("get_iterations"), key=lambda one: one.created, reverse=True)
-    ours = [one for one in known if str(one.id) in ledger.iterations or (one.publish_name or "").startswith(PREFIX)]
+    ours = [
+        one
+        for one in known
+        if str(one.id) in ledger.iterations or (one.publish_name or "").startswith(PREFIX)
+    ]
     busy = {reference.iteration for text in in_use if (reference := _reference(text))}
     old = [one for one in ours[keep:] if str(one.id) not in busy and one.status != RUNNING]
     for one in old:
@@ -147,7 +179,8 @@ def delete_old_iterations(
     ledger.save()
     if len(known) - len(old) >= MAX_ITERATIONS:
         sentence = _(
-            "The Custom Vision project “%(name)s” has %(count)d iterations and takes no more. Delete some in its"
+            "The Custom Vision project “%(name)s” has %(count)d iterations and takes no more. "
+            "Delete some in its"
             " portal, or lower AZURE_CUSTOM_VISION_KEEP_ITERATIONS."
         )
         raise TrainingFailed(sentence % {"name": azure.name, "count": len(known) - len(old)})

@@ -1,4 +1,6 @@
-"""A project of Custom Vision made to hold exactly what a data set holds: its tags, and its pictures once each."""
+"""A project of Custom Vision made to hold exactly what a data set holds: its tags, and its pictures
+once each.
+"""
 
 import hashlib
 import logging
@@ -40,11 +42,16 @@ class RemoteProjectClient:
         self.name: str = project.name
 
     def call(self, operation: str, *arguments: Any, repeat: bool = True, **options: Any) -> Any:
-        return self.client.call(operation, self.id, *arguments, within=PATIENCE_SECONDS, repeat=repeat, **options)
+        return self.client.call(
+            operation, self.id, *arguments, within=PATIENCE_SECONDS, repeat=repeat, **options
+        )
 
 
-def find_or_create_project(client: CustomVisionClient, task: TrainingTask, configured: str) -> RemoteProjectClient:
-    """Return the project that belongs to a task's: the configured one, the one that we made before, or a new one.
+def find_or_create_project(
+    client: CustomVisionClient, task: TrainingTask, configured: str
+) -> RemoteProjectClient:
+    """Return the project that belongs to a task's: the configured one, the one that we made before,
+    or a new one.
 
     Raises:
         TrainingFailed: the configured one is not there, or of a kind that cannot be used.
@@ -54,20 +61,31 @@ def find_or_create_project(client: CustomVisionClient, task: TrainingTask, confi
         try:
             found = client.call("get_project", configured, within=PATIENCE_SECONDS)
         except RequestRejected as error:
-            sentence = _("AZURE_CUSTOM_VISION_PROJECTS names the project %(id)s, which is not there: %(reason)s")
+            sentence = _(
+                "AZURE_CUSTOM_VISION_PROJECTS names the project %(id)s, which is not there: "
+                "%(reason)s"
+            )
             raise TrainingFailed(sentence % {"id": configured, "reason": error}) from None
     else:
         found = _found_or_made(client, task)
     if found.settings.classification_type != "Multiclass":
-        sentence = _("The Custom Vision project “%(name)s” is not one of multiclass classification. Name another one.")
+        sentence = _(
+            "The Custom Vision project “%(name)s” is not one of multiclass classification. Name "
+            "another one."
+        )
         raise TrainingFailed(sentence % {"name": found.name})
     return RemoteProjectClient(client, found)
 
 
 def _found_or_made(client: CustomVisionClient, task: TrainingTask) -> Any:
-    """Look for our mark in the descriptions, so that an answer that was lost makes no second project."""
+    """Look for our mark in the descriptions, so that an answer that was lost makes no second
+    project.
+    """
     mark = f"[classifr:{task.project_id or task.project}]"
-    names = [f"classifr-{task.project}", f"classifr-{task.project}-{(task.project_id or 'own')[:8]}"]
+    names = [
+        f"classifr-{task.project}",
+        f"classifr-{task.project}-{(task.project_id or 'own')[:8]}",
+    ]
     for _round in range(ROUNDS):
         for one in client.call("get_projects", within=PATIENCE_SECONDS):
             if mark in (one.description or ""):
@@ -90,7 +108,9 @@ def _found_or_made(client: CustomVisionClient, task: TrainingTask) -> Any:
     raise TrainingFailed(_("Custom Vision did not make a project. Start the run again in a while."))
 
 
-def ensure_tags(azure: RemoteProjectClient, names: Sequence[str], ledger: UploadLedger) -> dict[str, str]:
+def ensure_tags(
+    azure: RemoteProjectClient, names: Sequence[str], ledger: UploadLedger
+) -> dict[str, str]:
     """Return the id of every name's tag, making those that are missing, each once."""
     for _round in range(ROUNDS):
         known = {tag.name: str(tag.id) for tag in azure.call("get_tags")}
@@ -122,21 +142,30 @@ class PictureUpload:
 
 
 def sync_images(
-    azure: RemoteProjectClient, examples: Iterable[Example], tags: dict[str, str], ledger: UploadLedger, tell: Progress
+    azure: RemoteProjectClient,
+    examples: Iterable[Example],
+    tags: dict[str, str],
+    ledger: UploadLedger,
+    tell: Progress,
 ) -> int:
-    """Have the project hold these examples, and none that we sent earlier and that are not among them.
+    """Have the project hold these examples, and none that we sent earlier and that are not among
+    them.
 
     What is there already is not sent; what others have put there is left alone.
 
     Returns:
         How many pictures could not be used by the service.
     """
-    wanted = {example.sha256: PictureUpload(example, tags[example.category]) for example in examples}
+    wanted = {
+        example.sha256: PictureUpload(example, tags[example.category]) for example in examples
+    }
     present = _present(azure)
     ledger.images = {sha256: id_ for sha256, id_ in ledger.images.items() if id_ in present}
     _remove(azure, ledger, wanted)
     _retag(azure, ledger, wanted, present)
-    missing = [one for sha256, one in wanted.items() if sha256 not in ledger.images and one.example.read]
+    missing = [
+        one for sha256, one in wanted.items() if sha256 not in ledger.images and one.example.read
+    ]
     refused = _upload(azure, missing, ledger, tell)
     _remove_empty_tags(azure, tags, ledger)
     return refused
@@ -153,7 +182,9 @@ def _present(azure: RemoteProjectClient) -> dict[str, set[str]]:
     return found
 
 
-def _remove(azure: RemoteProjectClient, ledger: UploadLedger, wanted: dict[str, PictureUpload]) -> None:
+def _remove(
+    azure: RemoteProjectClient, ledger: UploadLedger, wanted: dict[str, PictureUpload]
+) -> None:
     staying = {id_ for sha256, id_ in ledger.images.items() if sha256 in wanted}
     leaving = sorted(set(ledger.images.values()) - staying)
     for ids in _pieces(leaving):
@@ -163,9 +194,14 @@ def _remove(azure: RemoteProjectClient, ledger: UploadLedger, wanted: dict[str, 
 
 
 def _retag(
-    azure: RemoteProjectClient, ledger: UploadLedger, wanted: dict[str, PictureUpload], present: dict[str, set[str]]
+    azure: RemoteProjectClient,
+    ledger: UploadLedger,
+    wanted: dict[str, PictureUpload],
+    present: dict[str, set[str]],
 ) -> None:
-    """Give pictures that are called something else now their new tag; of two names of one picture the first counts."""
+    """Give pictures that are called something else now their new tag; of two names of one picture
+    the first counts.
+    """
     from customvision.client import payloads
 
     should: dict[str, str] = {}
@@ -183,20 +219,33 @@ def _retag(
         azure.call("create_image_tags", payloads.image_tags((id_, should[id_]) for id_ in ids))
 
 
-def _upload(azure: RemoteProjectClient, missing: Sequence[PictureUpload], ledger: UploadLedger, tell: Progress) -> int:
-    """Send pictures in batches; what was taken is written down after each. Returns how many the service cannot use."""
+def _upload(
+    azure: RemoteProjectClient,
+    missing: Sequence[PictureUpload],
+    ledger: UploadLedger,
+    tell: Progress,
+) -> int:
+    """Send pictures in batches; what was taken is written down after each. Returns how many the
+    service cannot use.
+    """
     refused, sent, again = 0, 0, list(missing)
     broken: list[PictureUpload] = []
     for _round in range(ROUNDS):
         waiting, again = again, []
         for batch in _batches(waiting, broken):
-            tell(sent, len(missing), _("Sending picture %(done)d of %(total)d") % _share(sent, len(missing)))
+            tell(
+                sent,
+                len(missing),
+                _("Sending picture %(done)d of %(total)d") % _share(sent, len(missing)),
+            )
             for one, status, image_id in _send(azure, batch):
                 if status in KEPT:
                     ledger.images[one.sha256] = image_id
                 elif status in FULL:
                     ledger.save()
-                    raise TrainingFailed(_("Custom Vision is full: it takes no more pictures in its pricing tier."))
+                    raise TrainingFailed(
+                        _("Custom Vision is full: it takes no more pictures in its pricing tier.")
+                    )
                 elif status in FOR_NOW:
                     again.append(one)
                 else:
@@ -207,7 +256,8 @@ def _upload(azure: RemoteProjectClient, missing: Sequence[PictureUpload], ledger
         if not again:
             return refused + len(broken)
     sentence = _(
-        "Custom Vision could not keep %(count)d pictures. Start the run again in a while: the others are there."
+        "Custom Vision could not keep %(count)d pictures. Start the run again in a while: the "
+        "others are there."
     )
     raise TrainingFailed(sentence % {"count": len(again)})
 
@@ -261,7 +311,9 @@ def _batches(
         yield batch
 
 
-def _remove_empty_tags(azure: RemoteProjectClient, tags: dict[str, str], ledger: UploadLedger) -> None:
+def _remove_empty_tags(
+    azure: RemoteProjectClient, tags: dict[str, str], ledger: UploadLedger
+) -> None:
     """Remove tags of ours that no picture has any more: the service would not train with them."""
     for tag in azure.call("get_tags"):
         if str(tag.id) in ledger.tags and tag.name not in tags and not tag.image_count:

@@ -1,7 +1,8 @@
-"""The trainer that has Azure Custom Vision learn: it sends what is new, waits, and publishes under a name of ours.
+"""The trainer that has Azure Custom Vision learn: it sends what is new, waits, and publishes under
+a name of ours.
 
-Every step can be done again: a run that was interrupted, by us or by a fault of the service, finds what it has sent,
-waits for the training that it has started, and publishes once.
+Every step can be done again: a run that was interrupted, by us or by a fault of the service, finds
+what it has sent, waits for the training that it has started, and publishes once.
 """
 
 import time
@@ -24,7 +25,13 @@ from customvision.client.resource import Resource
 from customvision.predictor import SETTINGS
 from customvision.trainer import iterations, project_sync
 from customvision.trainer.upload_ledger import UploadLedger
-from predictions.predictors.base import BasePredictor, ModelRef, PredictorUnavailable, Scores, predictors
+from predictions.predictors.base import (
+    BasePredictor,
+    ModelRef,
+    PredictorUnavailable,
+    Scores,
+    predictors,
+)
 from training.data import decoding
 from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
 
@@ -35,7 +42,8 @@ PATIENCE_SECONDS = 300.0  # how long a picture is asked about while the service 
 
 
 class CustomVisionTrainer(BaseTrainer):
-    """Trains in a project of Custom Vision, which is found again by a mark in its description, or named by a setting.
+    """Trains in a project of Custom Vision, which is found again by a mark in its description, or
+    named by a setting.
 
     Args:
         endpoint, key: of the training resource.
@@ -71,7 +79,9 @@ class CustomVisionTrainer(BaseTrainer):
 
     def train(self, task: TrainingTask, progress: Progress = no_progress) -> TrainedModel:
         if len(task.class_names) < 2:
-            raise TrainingFailed(_("A model needs at least two categories to tell apart. Add another category."))
+            raise TrainingFailed(
+                _("A model needs at least two categories to tell apart. Add another category.")
+            )
         if missing := self.missing_settings():
             sentence = _("The trainer for Azure is not set up. Missing: %(names)s.")
             raise TrainingFailed(sentence % {"names": ", ".join(missing)})
@@ -80,12 +90,16 @@ class CustomVisionTrainer(BaseTrainer):
 
     def _train(self, task: TrainingTask, progress: Progress) -> TrainedModel:
         progress(0, 100, _("Looking at what Custom Vision has"))
-        azure = project_sync.find_or_create_project(self.client, task, self.projects.get(task.project, ""))
+        azure = project_sync.find_or_create_project(
+            self.client, task, self.projects.get(task.project, "")
+        )
         ledger = UploadLedger.read(azure.id)
         tags = project_sync.ensure_tags(azure, task.class_names, ledger)
         examples = [example for example in task.examples if example.split != "test"]
         refused = project_sync.sync_images(azure, examples, tags, ledger, stage(progress, 0, 50))
-        removed = iterations.delete_old_iterations(azure, ledger, keep=self.keep_iterations, in_use=task.in_use)
+        removed = iterations.delete_old_iterations(
+            azure, ledger, keep=self.keep_iterations, in_use=task.in_use
+        )
         iteration = iterations.train_iteration(azure, ledger, stage(progress, 50, 90))
         progress(90, 100, _("Publishing the model"))
         performance = iterations.iteration_metrics(azure, iteration)
@@ -123,7 +137,9 @@ class CustomVisionTrainer(BaseTrainer):
             "TRAINING_KEY": resource.key,
             "PREDICTION_RESOURCE_ID": self.resource_id,
         }
-        served = predictors[self.predictor].missing_settings() if self.predictor in predictors else []
+        served = (
+            predictors[self.predictor].missing_settings() if self.predictor in predictors else []
+        )
         return [f"{SETTINGS}_{name}" for name, value in given.items() if not value] + served
 
     def probe(self) -> Iterator[PermissionCheck]:
@@ -131,18 +147,30 @@ class CustomVisionTrainer(BaseTrainer):
         yield check_permission("publish resource id", self._try_publish_target)
 
     def _try_key(self) -> str:
-        return f"accepted by {self.client.resource.endpoint}, which has {len(self._remote_projects())} projects"
+        return (
+            f"accepted by {self.client.resource.endpoint}, which has "
+            f"{len(self._remote_projects())} projects"
+        )
 
     def _try_publish_target(self) -> str:
-        """See whether something is published to the resource: publishing for a try might change what clients see."""
+        """See whether something is published to the resource: publishing for a try might change
+        what clients see.
+        """
         projects = self._remote_projects()
         if not self.resource_id:
             raise NotTried("not set: AZURE_CUSTOM_VISION_PREDICTION_RESOURCE_ID")
         for project in projects:
-            for iteration in self.client.call("get_iterations", str(project.id), within=PROBE_SECONDS):
-                if (iteration.original_publish_resource_id or "").lower() == self.resource_id.lower():
+            for iteration in self.client.call(
+                "get_iterations", str(project.id), within=PROBE_SECONDS
+            ):
+                if (
+                    iteration.original_publish_resource_id or ""
+                ).lower() == self.resource_id.lower():
                     return f"models are published to it, for example “{iteration.publish_name}”"
-        raise NotTried("set; whether it works shows at the first publication, as nothing is published to it yet")
+        raise NotTried(
+            "set; whether it works shows at the first publication, as nothing is published to it "
+            "yet"
+        )
 
     def _remote_projects(self) -> list[Any]:
         if names := self.client.resource.unset():
@@ -153,17 +181,27 @@ class CustomVisionTrainer(BaseTrainer):
         messages: list[CheckMessage] = []
         resource = self.client.resource
         if bool(resource.endpoint) != bool(resource.key):
-            message = f"Of {SETTINGS}_TRAINING_ENDPOINT and {SETTINGS}_TRAINING_KEY only one is set."
-            hint = "Set both, or neither of them; `import_customvision` takes the other as an option."
+            message = (
+                f"Of {SETTINGS}_TRAINING_ENDPOINT and {SETTINGS}_TRAINING_KEY only one is set."
+            )
+            hint = (
+                "Set both, or neither of them; `import_customvision` takes the other as an option."
+            )
             messages.append(Warning(message, hint=hint, id="training.W011"))
         if problem := resource.problem():
             hint = (
-                "Copy it from the page “Keys and Endpoint” of the resource: https://NAME.cognitiveservices.azure.com/"
+                "Copy it from the page “Keys and Endpoint” of the resource: "
+                "https://NAME.cognitiveservices.azure.com/"
             )
-            messages.append(Error(f"{SETTINGS}_TRAINING_ENDPOINT {problem}", hint=hint, id="training.E012"))
+            messages.append(
+                Error(f"{SETTINGS}_TRAINING_ENDPOINT {problem}", hint=hint, id="training.E012")
+            )
         if not FEWEST_KEPT <= self.keep_iterations <= MOST_KEPT:
             message = f"{SETTINGS}_KEEP_ITERATIONS is {self.keep_iterations}."
-            hint = f"Choose {FEWEST_KEPT} to {MOST_KEPT}: Custom Vision keeps {iterations.MAX_ITERATIONS} at most."
+            hint = (
+                f"Choose {FEWEST_KEPT} to {MOST_KEPT}: Custom Vision keeps "
+                f"{iterations.MAX_ITERATIONS} at most."
+            )
             messages.append(Error(message, hint=hint, id="training.E013"))
         return messages
 
@@ -202,7 +240,11 @@ def _ask_patiently(predictor: BasePredictor, model: ModelRef, example: Example) 
 
 
 def _manifest(
-    azure: project_sync.RemoteProjectClient, iteration: Any, performance: iterations.IterationMetrics, *, images: int
+    azure: project_sync.RemoteProjectClient,
+    iteration: Any,
+    performance: iterations.IterationMetrics,
+    *,
+    images: int,
 ) -> dict[str, Any]:
     return {
         "backbone": {"name": "Custom Vision"},
@@ -219,15 +261,19 @@ def _manifest(
     }
 
 
-def _notes(azure: project_sync.RemoteProjectClient, iteration: Any, refused: int, removed: Sequence[str]) -> list[str]:
+def _notes(
+    azure: project_sync.RemoteProjectClient, iteration: Any, refused: int, removed: Sequence[str]
+) -> list[str]:
     named = {"iteration": iteration.name, "project": azure.name}
     notes = [_("“%(iteration)s” of the Custom Vision project “%(project)s”.") % named]
     if refused:
         notes.append(
-            _("Pictures that Custom Vision cannot use and that were left out: %(count)d.") % {"count": refused}
+            _("Pictures that Custom Vision cannot use and that were left out: %(count)d.")
+            % {"count": refused}
         )
     if removed:
         notes.append(
-            _("Deleted at Custom Vision, as older than what is kept: %(names)s.") % {"names": ", ".join(removed)}
+            _("Deleted at Custom Vision, as older than what is kept: %(names)s.")
+            % {"names": ", ".join(removed)}
         )
     return notes

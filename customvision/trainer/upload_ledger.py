@@ -1,8 +1,9 @@
-"""What we have sent to a project of Custom Vision: which sample is which image there, which tags and runs are ours.
+"""What we have sent to a project of Custom Vision: which sample is which image there, which tags
+and runs are ours.
 
-The service does not say what an image was made of, so this is kept in `STORAGES["models"]`, beside the local bundles.
-It may be lost or old without harm: what it names is compared with what the service has, and what it does not know is
-sent again and recognised there as a duplicate.
+The service does not say what an image was made of, so this is kept in `STORAGES["models"]`, beside
+the local bundles. It may be lost or old without harm: what it names is compared with what the
+service has, and what it does not know is sent again and recognised there as a duplicate.
 """
 
 import json
@@ -25,7 +26,9 @@ class UploadLedger:
 
     @classmethod
     def read(cls, project: str) -> "UploadLedger":
-        """Return what was kept of a project; empty where nothing was, or nothing that can be read."""
+        """Return what was kept of a project; empty where nothing was, or nothing that can be
+        read.
+        """
         try:
             with storages["models"].open(_name(project)) as file:
                 kept = json.loads(file.read())

@@ -20,16 +20,29 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Project",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ("name", models.CharField(max_length=100, verbose_name="name")),
                 ("slug", models.SlugField(max_length=60, unique=True)),
                 ("description", models.TextField(blank=True, verbose_name="description")),
-                ("modality", models.CharField(choices=[("image", "Pictures")], default="image", max_length=10)),
+                (
+                    "modality",
+                    models.CharField(
+                        choices=[("image", "Pictures")], default="image", max_length=10
+                    ),
+                ),
                 (
                     "trainer",
                     models.CharField(
-                        blank=True, help_text="Empty: the server's default.", max_length=50, verbose_name="trainer"
+                        blank=True,
+                        help_text="Empty: the server's default.",
+                        max_length=50,
+                        verbose_name="trainer",
                     ),
                 ),
                 (
@@ -65,7 +78,10 @@ class Migration(migrations.Migration):
                         verbose_name="abstain below",
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
             ],
             options={
                 "ordering": ["name"],
@@ -80,26 +96,41 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ModelVersion",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ("number", models.PositiveIntegerField()),
                 ("predictor", models.CharField(help_text="An alias of PREDICTORS.", max_length=50)),
                 (
                     "reference",
                     models.CharField(
-                        help_text="Where the predictor finds it: a bundle's folder, an iteration.", max_length=300
+                        help_text="Where the predictor finds it: a bundle's folder, an iteration.",
+                        max_length=300,
                     ),
                 ),
-                ("class_names", models.JSONField(help_text="Category names, in the order of the model's outputs.")),
+                (
+                    "class_names",
+                    models.JSONField(
+                        help_text="Category names, in the order of the model's outputs."
+                    ),
+                ),
                 ("digest", models.CharField(blank=True, max_length=64)),
                 (
                     "manifest",
                     models.JSONField(
-                        default=dict, help_text="Backbone, preprocessing, temperature, libraries, parity."
+                        default=dict,
+                        help_text="Backbone, preprocessing, temperature, libraries, parity.",
                     ),
                 ),
                 ("description", models.CharField(blank=True, max_length=300)),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "project",
                     models.ForeignKey(
@@ -116,15 +147,25 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Category",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ("name", models.CharField(max_length=100, verbose_name="name")),
                 ("description", models.TextField(blank=True, verbose_name="description")),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "project",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="categories", to="predictions.project"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="categories",
+                        to="predictions.project",
                     ),
                 ),
             ],
@@ -136,19 +177,31 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Batch",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "user",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="batches", to=settings.AUTH_USER_MODEL
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="batches",
+                        to=settings.AUTH_USER_MODEL,
                     ),
                 ),
                 (
                     "project",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="batches", to="predictions.project"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="batches",
+                        to="predictions.project",
                     ),
                 ),
             ],
@@ -159,9 +212,17 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Promotion",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("reason", models.CharField(blank=True, max_length=300, verbose_name="reason")),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "model_version",
                     models.ForeignKey(
@@ -173,7 +234,9 @@ class Migration(migrations.Migration):
                 (
                     "project",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="promotions", to="predictions.project"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="promotions",
+                        to="predictions.project",
                     ),
                 ),
                 (
@@ -190,13 +253,22 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Sample",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ("sha256", models.CharField(max_length=64)),
                 (
                     "location",
                     models.CharField(
-                        choices=[("uploads", "Uploads"), ("misclassified", "Misclassified"), ("nowhere", "Nowhere")],
+                        choices=[
+                            ("uploads", "Uploads"),
+                            ("misclassified", "Misclassified"),
+                            ("nowhere", "Nowhere"),
+                        ],
                         default="uploads",
                         max_length=15,
                     ),
@@ -204,7 +276,9 @@ class Migration(migrations.Migration):
                 (
                     "file_name",
                     models.CharField(
-                        blank=True, help_text="Our own name, in the storage of `location`.", max_length=200
+                        blank=True,
+                        help_text="Our own name, in the storage of `location`.",
+                        max_length=200,
                     ),
                 ),
                 ("media_type", models.CharField(blank=True, max_length=50)),
@@ -214,7 +288,8 @@ class Migration(migrations.Migration):
                 (
                     "capture",
                     models.JSONField(
-                        default=dict, help_text="Camera, time and size, read before the metadata was removed."
+                        default=dict,
+                        help_text="Camera, time and size, read before the metadata was removed.",
                     ),
                 ),
                 (
@@ -225,11 +300,16 @@ class Migration(migrations.Migration):
                         max_length=10,
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "project",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="samples", to="predictions.project"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="samples",
+                        to="predictions.project",
                     ),
                 ),
                 (
@@ -246,17 +326,34 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Prediction",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
-                ("scores", models.JSONField(help_text="Category name to probability, all of them, in falling order.")),
+                (
+                    "scores",
+                    models.JSONField(
+                        help_text="Category name to probability, all of them, in falling order."
+                    ),
+                ),
                 ("confidence", models.FloatField()),
                 ("abstained", models.BooleanField(default=False)),
                 ("latency_ms", models.FloatField()),
                 (
                     "shown_name",
-                    models.CharField(blank=True, help_text="The user's file name; only ever shown.", max_length=200),
+                    models.CharField(
+                        blank=True,
+                        help_text="The user's file name; only ever shown.",
+                        max_length=200,
+                    ),
                 ),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "model_version",
                     models.ForeignKey(
@@ -293,7 +390,9 @@ class Migration(migrations.Migration):
                 (
                     "sample",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="predictions", to="predictions.sample"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="predictions",
+                        to="predictions.sample",
                     ),
                 ),
             ],
@@ -301,13 +400,20 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="BatchItem",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("shown_name", models.CharField(blank=True, max_length=200)),
                 ("error", models.CharField(blank=True, max_length=300)),
                 (
                     "batch",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="items", to="predictions.batch"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="items",
+                        to="predictions.batch",
                     ),
                 ),
                 (
@@ -336,10 +442,17 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Feedback",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 (
                     "verdict",
-                    models.CharField(choices=[("OK", "OK"), ("NOK", "NOK"), ("UNSURE", "Not sure")], max_length=6),
+                    models.CharField(
+                        choices=[("OK", "OK"), ("NOK", "NOK"), ("UNSURE", "Not sure")], max_length=6
+                    ),
                 ),
                 (
                     "suggestion",
@@ -349,7 +462,10 @@ class Migration(migrations.Migration):
                         max_length=100,
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "category",
                     models.ForeignKey(
@@ -381,7 +497,9 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "feedback",
                 "indexes": [models.Index(fields=["verdict", "-id"], name="feedback_by_verdict")],
                 "constraints": [
-                    models.UniqueConstraint(fields=("prediction", "user"), name="one_verdict_per_prediction_and_user"),
+                    models.UniqueConstraint(
+                        fields=("prediction", "user"), name="one_verdict_per_prediction_and_user"
+                    ),
                     models.CheckConstraint(
                         condition=models.Q(
                             models.Q(("verdict", "OK"), _negated=True),
@@ -411,7 +529,9 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="sample",
-            constraint=models.UniqueConstraint(fields=("project", "sha256"), name="sample_is_unique_in_its_project"),
+            constraint=models.UniqueConstraint(
+                fields=("project", "sha256"), name="sample_is_unique_in_its_project"
+            ),
         ),
         migrations.AddConstraint(
             model_name="sample",
@@ -419,7 +539,8 @@ class Migration(migrations.Migration):
                 condition=models.Q(
                     models.Q(("file_name", ""), ("location", "nowhere")),
                     models.Q(
-                        models.Q(("location", "nowhere"), _negated=True), models.Q(("file_name", ""), _negated=True)
+                        models.Q(("location", "nowhere"), _negated=True),
+                        models.Q(("file_name", ""), _negated=True),
                     ),
                     _connector="OR",
                 ),
@@ -437,12 +558,15 @@ class Migration(migrations.Migration):
         migrations.AddConstraint(
             model_name="prediction",
             constraint=models.CheckConstraint(
-                condition=models.Q(("confidence__gte", 0), ("confidence__lte", 1)), name="confidence_is_a_probability"
+                condition=models.Q(("confidence__gte", 0), ("confidence__lte", 1)),
+                name="confidence_is_a_probability",
             ),
         ),
         migrations.AddIndex(
             model_name="feedback",
-            index=models.Index(fields=["user", "verdict", "-prediction"], name="own_history_by_verdict"),
+            index=models.Index(
+                fields=["user", "verdict", "-prediction"], name="own_history_by_verdict"
+            ),
         ),
         migrations.AddIndex(
             model_name="prediction",
@@ -463,13 +587,20 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="DailyUploads",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("day", models.DateField()),
                 ("pictures", models.PositiveIntegerField(default=0)),
                 (
                     "user",
                     models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="+", to=settings.AUTH_USER_MODEL
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
                     ),
                 ),
             ],

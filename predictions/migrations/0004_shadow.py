@@ -16,7 +16,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Shadow",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 (
                     "searched_to",
                     models.BigIntegerField(
@@ -24,7 +29,10 @@ class Migration(migrations.Migration):
                         help_text="Up to this prediction none waits for the shadow: a hint where the search begins.",
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "chosen_by",
                     models.ForeignKey(
@@ -46,7 +54,9 @@ class Migration(migrations.Migration):
                 (
                     "project",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="shadows", to="predictions.project"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="shadows",
+                        to="predictions.project",
                     ),
                 ),
             ],
@@ -57,16 +67,31 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ShadowPrediction",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 (
                     "scores",
-                    models.JSONField(default=dict, help_text="As a prediction's; empty where there is no answer."),
+                    models.JSONField(
+                        default=dict, help_text="As a prediction's; empty where there is no answer."
+                    ),
                 ),
                 ("confidence", models.FloatField(null=True)),
-                ("agrees", models.BooleanField(help_text="Whether it said the same as the live model.", null=True)),
+                (
+                    "agrees",
+                    models.BooleanField(
+                        help_text="Whether it said the same as the live model.", null=True
+                    ),
+                ),
                 ("latency_ms", models.FloatField(null=True)),
                 ("error", models.CharField(blank=True, max_length=300)),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "model_version",
                     models.ForeignKey(
@@ -96,18 +121,28 @@ class Migration(migrations.Migration):
             options={
                 "indexes": [
                     models.Index(fields=["model_version", "-id"], name="newest_shadow_answers"),
-                    models.Index(fields=["model_version", "agrees", "-id"], name="newest_shadow_differences"),
+                    models.Index(
+                        fields=["model_version", "agrees", "-id"], name="newest_shadow_differences"
+                    ),
                 ],
                 "constraints": [
                     models.UniqueConstraint(
-                        fields=("prediction", "model_version"), name="one_shadow_answer_per_prediction_and_model"
+                        fields=("prediction", "model_version"),
+                        name="one_shadow_answer_per_prediction_and_model",
                     ),
                     models.CheckConstraint(
                         condition=models.Q(
                             models.Q(
-                                ("agrees__isnull", False), ("confidence__gte", 0), ("confidence__lte", 1), ("error", "")
+                                ("agrees__isnull", False),
+                                ("confidence__gte", 0),
+                                ("confidence__lte", 1),
+                                ("error", ""),
                             ),
-                            models.Q(models.Q(("error", ""), _negated=True), ("agrees", None), ("confidence", None)),
+                            models.Q(
+                                models.Q(("error", ""), _negated=True),
+                                ("agrees", None),
+                                ("confidence", None),
+                            ),
                             _connector="OR",
                         ),
                         name="shadow_answers_or_says_why_not",

@@ -14,12 +14,16 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="prediction",
             name="familiarity",
-            field=models.FloatField(help_text="Share of known pictures that look no more familiar.", null=True),
+            field=models.FloatField(
+                help_text="Share of known pictures that look no more familiar.", null=True
+            ),
         ),
         migrations.AddField(
             model_name="prediction",
             name="is_unfamiliar",
-            field=models.BooleanField(default=False, help_text="It abstained for looking like nothing learned."),
+            field=models.BooleanField(
+                default=False, help_text="It abstained for looking like nothing learned."
+            ),
         ),
         migrations.AddField(
             model_name="project",
@@ -34,7 +38,9 @@ class Migration(migrations.Migration):
             model_name="prediction",
             constraint=models.CheckConstraint(
                 condition=models.Q(
-                    ("familiarity", None), models.Q(("familiarity__gte", 0), ("familiarity__lte", 1)), _connector="OR"
+                    ("familiarity", None),
+                    models.Q(("familiarity__gte", 0), ("familiarity__lte", 1)),
+                    _connector="OR",
                 ),
                 name="familiarity_is_a_share",
             ),

@@ -13,7 +13,8 @@ class Migration(migrations.Migration):
             model_name="project",
             name="multilabel",
             field=models.BooleanField(
-                default=False, help_text="The categories do not exclude each other: a picture may show several of them."
+                default=False,
+                help_text="The categories do not exclude each other: a picture may show several of them.",
             ),
         ),
     ]

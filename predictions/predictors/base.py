@@ -1,4 +1,6 @@
-"""What every predictor promises. How to add one: subclass here, name it in `PREDICTORS`, inherit its contract test."""
+"""What every predictor promises. How to add one: subclass here, name it in `PREDICTORS`, inherit
+its contract test.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
@@ -37,8 +39,9 @@ class NotExplainable(DomainError):
 class ModelRef:
     """All a predictor needs to know of a model version; a plain copy, no database row.
 
-    `reference` is where the predictor finds the model, `class_names` are in the order of its outputs, `digest` is what
-    the bytes of the model must hash to ("" where the predictor keeps them itself).
+    `reference` is where the predictor finds the model, `class_names` are in the order of its
+    outputs, `digest` is what the bytes of the model must hash to ("" where the predictor keeps them
+    itself).
     """
 
     reference: str
@@ -51,9 +54,11 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class PictureScores:
-    """What a model says of one picture: its scores and, where it can tell, how familiar the picture looks to it.
+    """What a model says of one picture: its scores and, where it can tell, how familiar the picture
+    looks to it.
 
-    `familiarity` is in [0, 1], see `scope`; `is_unfamiliar` says that the model should rather not answer.
+    `familiarity` is in [0, 1], see `scope`; `is_unfamiliar` says that the model should rather not
+    answer.
     """
 
     scores: Scores
@@ -62,7 +67,8 @@ class PictureScores:
 
 
 class BasePredictor(ABC):
-    """Asks a model what is in some pictures. Knows bytes and dataclasses, neither requests nor rows; thread-safe.
+    """Asks a model what is in some pictures. Knows bytes and dataclasses, neither requests nor
+    rows; thread-safe.
 
     `at_once` is how many pictures a batch should ask about together.
     """
@@ -73,7 +79,9 @@ class BasePredictor(ABC):
         self.alias = alias
 
     @abstractmethod
-    def predict(self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False) -> list[Scores]:
+    def predict(
+        self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
+    ) -> list[Scores]:
         """Return for every picture a probability in [0, 1] for each of `model.class_names`.
 
         Args:
@@ -89,42 +97,55 @@ class BasePredictor(ABC):
     def predict_scored(
         self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
     ) -> list[PictureScores]:
-        """Return the scores of `predict`, and with them what else the model can tell. Takes and raises the same."""
+        """Return the scores of `predict`, and with them what else the model can tell. Takes and
+        raises the same.
+        """
         return [PictureScores(scores) for scores in self.predict(pictures, model, augment=augment)]
 
     def least_side(self, model: ModelRef, *, augment: bool = False) -> int | None:
-        """Return how many pixels of a picture's shorter side `predict` needs at most; None: all there are.
+        """Return how many pixels of a picture's shorter side `predict` needs at most; None: all
+        there are.
 
         A picture from the door may then be smaller than it is stored. Raises as `predict` does.
         """
         return None
 
     def explain(self, picture: Picture, model: ModelRef) -> np.ndarray:
-        """Return how much each part of the picture's centred square spoke for each category, in log-odds.
+        """Return how much each part of the picture's centred square spoke for each category, in
+        log-odds.
 
         Returns:
-            Shape (rows, columns, K) in the order of `model.class_names`; below zero: it spoke against.
+            Shape (rows, columns, K) in the order of `model.class_names`; below zero: it spoke
+            against.
 
         Raises:
             NotExplainable: this predictor cannot tell.
             PredictorUnavailable, PredictorError: as `predict`.
         """
-        raise NotExplainable(_("The model that gave this answer cannot show what in the picture spoke for it."))
+        raise NotExplainable(
+            _("The model that gave this answer cannot show what in the picture spoke for it.")
+        )
 
     def warm_up(self, model: ModelRef) -> None:
         """Make the first answer of this model quick. Raises as `predict` does."""
         return None
 
     def missing_settings(self) -> list[str]:
-        """Return the settings that this predictor needs and has not got. Only who uses it has to care."""
+        """Return the settings that this predictor needs and has not got. Only who uses it has to
+        care.
+        """
         return []
 
     def probe(self) -> Iterable[PermissionCheck]:
-        """Try what this predictor may do at its service, one permission after the other, and change nothing there."""
+        """Try what this predictor may do at its service, one permission after the other, and change
+        nothing there.
+        """
         return ()
 
     def check(self) -> list[CheckMessage]:
-        """Say what is wrong with this predictor's configuration, used or not, for `manage.py check`."""
+        """Say what is wrong with this predictor's configuration, used or not, for `manage.py
+        check`.
+        """
         return []
 
 

@@ -11,13 +11,17 @@ INDEPENDENT = "dummy: independent"
 
 
 class DummyPredictor(BasePredictor):
-    """Answers with the class whose place on the grey scale is nearest to the picture's mean brightness.
+    """Answers with the class whose place on the grey scale is nearest to the picture's mean
+    brightness.
 
-    Of K classes the first is the darkest. The same picture always gets the same answer, and no model is needed. With
-    the reference INDEPENDENT each class has a probability of its own: a half or more up to half a scale away.
+    Of K classes the first is the darkest. The same picture always gets the same answer, and no
+    model is needed. With the reference INDEPENDENT each class has a probability of its own: a half
+    or more up to half a scale away.
     """
 
-    def predict(self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False) -> list[Scores]:
+    def predict(
+        self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
+    ) -> list[Scores]:
         return [self._scores(picture, model) for picture in pictures]
 
     def _scores(self, picture: Picture, model: ModelRef) -> Scores:

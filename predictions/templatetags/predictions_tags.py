@@ -33,7 +33,9 @@ def percent(probability: float) -> str:
 
 @register.simple_tag
 def upload_limits() -> dict[str, Any]:
-    """Return what may be uploaded: `formats` to read, `types` for a file button, `bytes`, `megabytes`, `files`."""
+    """Return what may be uploaded: `formats` to read, `types` for a file button, `bytes`,
+    `megabytes`, `files`.
+    """
     known = [_FILE_TYPES.get(name, (name, "")) for name in settings.UPLOAD_FORMATS]
     return {
         "formats": ", ".join(name for name, _types in known),
@@ -55,5 +57,7 @@ def further_scores(ranked: list[tuple[str, float]]) -> list[tuple[str, float]]:
 
 
 def _shown(ranked: list[tuple[str, float]]) -> int:
-    """Return how many are shown at once: one that is left over takes no more room than the words that would hide it."""
+    """Return how many are shown at once: one that is left over takes no more room than the words
+    that would hide it.
+    """
     return SHOWN_SCORES if len(ranked) > SHOWN_SCORES + 1 else len(ranked)

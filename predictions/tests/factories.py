@@ -1,4 +1,6 @@
-"""What tests are made of: plain functions with defaults, each making what it needs and nothing more."""
+"""What tests are made of: plain functions with defaults, each making what it needs and nothing
+more.
+"""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -30,10 +32,14 @@ def make_user(role: str = "user", *, username: str = "", **fields: Any) -> User:
     return user
 
 
-def make_project(name: str = "", *, slug: str = "", categories: Sequence[str] = (), **fields: Any) -> Project:
+def make_project(
+    name: str = "", *, slug: str = "", categories: Sequence[str] = (), **fields: Any
+) -> Project:
     """Make a project, with these categories."""
     number = next(_numbers)
-    project = Project.objects.create(name=name or f"Dishes {number}", slug=slug or f"dishes-{number}", **fields)
+    project = Project.objects.create(
+        name=name or f"Dishes {number}", slug=slug or f"dishes-{number}", **fields
+    )
     Category.objects.bulk_create(Category(project=project, name=each) for each in categories)
     return project
 
@@ -45,29 +51,45 @@ def make_category(project: Project | None = None, name: str = "", **fields: Any)
 
 
 def make_picture_bytes(
-    colour: str | tuple[int, int, int] = "", size: tuple[int, int] = (64, 48), format: str = "JPEG", **options: Any
+    colour: str | tuple[int, int, int] = "",
+    size: tuple[int, int] = (64, 48),
+    format: str = "JPEG",
+    **options: Any,
 ) -> bytes:
-    """Return an encoded picture of one colour; without a colour, one that was never returned before.
+    """Return an encoded picture of one colour; without a colour, one that was never returned
+    before.
 
-    `options` go to Pillow's `save`. The dummy predictor answers by brightness: "black" is the first class.
+    `options` go to Pillow's `save`. The dummy predictor answers by brightness: "black" is the first
+    class.
     """
     number = next(_numbers)
     image = Image.new("RGB", size, colour or (number % 256, number // 256 % 256, 96))
-    if not colour:  # the number in black and white blocks: colours next to each other can be the same JPEG
+    if (
+        not colour
+    ):  # the number in black and white blocks: colours next to each other can be the same JPEG
         block = max(1, size[0] // 8)
         for bit in range(16):
             shade = 255 * (number >> bit & 1)
             image.paste(
-                (shade,) * 3, (bit % 8 * block, bit // 8 * block, (bit % 8 + 1) * block, (bit // 8 + 1) * block)
+                (shade,) * 3,
+                (bit % 8 * block, bit // 8 * block, (bit % 8 + 1) * block, (bit // 8 + 1) * block),
             )
     buffer = io.BytesIO()
     image.save(buffer, format, **options)
     return buffer.getvalue()
 
 
-def make_upload(data: bytes | None = None, *, name: str = "dinner.jpg", media_type: str = "image/jpeg", **picture: Any):
+def make_upload(
+    data: bytes | None = None,
+    *,
+    name: str = "dinner.jpg",
+    media_type: str = "image/jpeg",
+    **picture: Any,
+):
     """Return an uploaded file as a view gets it; `picture` goes to `make_picture_bytes`."""
-    return SimpleUploadedFile(name, make_picture_bytes(**picture) if data is None else data, media_type)
+    return SimpleUploadedFile(
+        name, make_picture_bytes(**picture) if data is None else data, media_type
+    )
 
 
 def make_sample(
@@ -78,14 +100,23 @@ def make_sample(
     location: str = Sample.Location.UPLOADS,
     **fields: Any,
 ) -> Sample:
-    """Make a sample whose picture really is in the storage of `location` (`nowhere`: it was let go)."""
+    """Make a sample whose picture really is in the storage of `location` (`nowhere`: it was let
+    go).
+    """
     project = project or make_project()
     sample = Sample(project=project, location=location, uploaded_by=by, **fields)
     sample.sha256 = fields.get("sha256") or f"{next(_numbers):064x}"
     if location != Sample.Location.NOWHERE:
         data = data or make_picture_bytes()
-        sample.width, sample.height, sample.size_bytes, sample.media_type = 64, 48, len(data), "image/jpeg"
-        sample.file_name = sample.storage.save(f"{project.slug}/{sample.uuid}.jpg", ContentFile(data))
+        sample.width, sample.height, sample.size_bytes, sample.media_type = (
+            64,
+            48,
+            len(data),
+            "image/jpeg",
+        )
+        sample.file_name = sample.storage.save(
+            f"{project.slug}/{sample.uuid}.jpg", ContentFile(data)
+        )
     sample.save()
     return sample
 
@@ -93,7 +124,9 @@ def make_sample(
 def make_model_version(
     project: Project | None = None, class_names: Sequence[str] = CLASS_NAMES, **fields: Any
 ) -> ModelVersion:
-    """Register a model version that the dummy predictor serves, and the categories that it names."""
+    """Register a model version that the dummy predictor serves, and the categories that it
+    names.
+    """
     project = project or make_project()
     for name in class_names:
         Category.objects.get_or_create(project=project, name=name)
@@ -122,9 +155,13 @@ def make_prediction(
     """Make a prediction of a new picture by the live model, for a new user where none is given."""
     user = user or make_user()
     if project is None:
-        project = sample.project if sample else model_version.project if model_version else make_project()
+        project = (
+            sample.project if sample else model_version.project if model_version else make_project()
+        )
     version = model_version or registry.live_version(project) or make_live_model(project)
-    scores = dict(scores or {name: 0.8 if i == 0 else 0.1 for i, name in enumerate(version.class_names)})
+    scores = dict(
+        scores or {name: 0.8 if i == 0 else 0.1 for i, name in enumerate(version.class_names)}
+    )
     top = max(scores, key=lambda name: scores[name])
     return Prediction.objects.create(
         project=project,
@@ -149,6 +186,10 @@ def make_feedback(
     user: User | None = None,
     **fields: Any,
 ) -> Feedback:
-    """Make the user's verdict as a row; use `predictions.feedback.give_feedback` where what follows from it matters."""
+    """Make the user's verdict as a row; use `predictions.feedback.give_feedback` where what follows
+    from it matters.
+    """
     prediction = prediction or make_prediction()
-    return Feedback.objects.create(prediction=prediction, user=user or prediction.user, verdict=verdict, **fields)
+    return Feedback.objects.create(
+        prediction=prediction, user=user or prediction.user, verdict=verdict, **fields
+    )

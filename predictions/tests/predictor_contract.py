@@ -1,4 +1,6 @@
-"""What every predictor promises, as tests. A new one's test class inherits these and gives `predictor` and `model`."""
+"""What every predictor promises, as tests. A new one's test class inherits these and gives
+`predictor` and `model`.
+"""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -7,7 +9,12 @@ from PIL import Image
 
 from common.errors import DomainError
 from common.media.images import Picture
-from predictions.predictors.base import BasePredictor, ModelRef, PredictorError, PredictorUnavailable
+from predictions.predictors.base import (
+    BasePredictor,
+    ModelRef,
+    PredictorError,
+    PredictorUnavailable,
+)
 
 
 def picture_of(colour: str | tuple[int, int, int], size: tuple[int, int] = (40, 30)) -> Picture:
@@ -17,7 +24,9 @@ def picture_of(colour: str | tuple[int, int, int], size: tuple[int, int] = (40, 
 
 
 class PredictorContract:
-    """Inherit and define the fixtures `predictor` and `model` (a servable model), and perhaps `broken_model`."""
+    """Inherit and define the fixtures `predictor` and `model` (a servable model), and perhaps
+    `broken_model`.
+    """
 
     pictures: tuple[Picture, ...] = (
         picture_of("red"),
@@ -30,7 +39,9 @@ class PredictorContract:
     def broken_model(self) -> ModelRef | None:
         return None
 
-    def test_gives_every_picture_a_probability_for_every_category(self, predictor: BasePredictor, model: ModelRef):
+    def test_gives_every_picture_a_probability_for_every_category(
+        self, predictor: BasePredictor, model: ModelRef
+    ):
         answers = predictor.predict(self.pictures, model)
         assert len(answers) == len(self.pictures)
         for scores in answers:
@@ -45,7 +56,9 @@ class PredictorContract:
         assert predictor.predict([], model) == []
         assert predictor.predict([], model, augment=True) == []
 
-    def test_a_picture_gets_the_same_answer_alone_and_in_a_batch(self, predictor: BasePredictor, model: ModelRef):
+    def test_a_picture_gets_the_same_answer_alone_and_in_a_batch(
+        self, predictor: BasePredictor, model: ModelRef
+    ):
         together = predictor.predict(self.pictures, model)
         alone = [predictor.predict([picture], model)[0] for picture in self.pictures]
         for one, other in zip(together, alone, strict=True):
@@ -58,10 +71,14 @@ class PredictorContract:
             assert tuple(scores) == model.class_names
             assert sum(scores.values()) == pytest.approx(1, abs=1e-4)
 
-    def test_many_threads_get_the_same_answers_as_one(self, predictor: BasePredictor, model: ModelRef):
+    def test_many_threads_get_the_same_answers_as_one(
+        self, predictor: BasePredictor, model: ModelRef
+    ):
         alone = [predictor.predict([picture], model)[0] for picture in self.pictures]
         with ThreadPoolExecutor(8) as pool:
-            asked = [pool.submit(predictor.predict, [picture], model) for picture in self.pictures * 10]
+            asked = [
+                pool.submit(predictor.predict, [picture], model) for picture in self.pictures * 10
+            ]
             for place, answer in enumerate(asked):
                 assert answer.result()[0] == pytest.approx(alone[place % len(alone)], abs=1e-5)
 
@@ -73,7 +90,9 @@ class PredictorContract:
     def test_its_configuration_is_checked(self, predictor: BasePredictor):
         assert predictor.check() == []
 
-    def test_a_broken_model_is_told_in_a_sentence(self, predictor: BasePredictor, broken_model: ModelRef | None):
+    def test_a_broken_model_is_told_in_a_sentence(
+        self, predictor: BasePredictor, broken_model: ModelRef | None
+    ):
         if broken_model is None:
             pytest.skip("this predictor has no model that could be broken")
         with pytest.raises((PredictorError, PredictorUnavailable)) as caught:

@@ -44,7 +44,9 @@ def project():
 PREDICT = "/api/v1/projects/dishes/predict"
 
 
-def test_projects_are_listed_with_their_model_and_categories(api, project, django_assert_max_num_queries):
+def test_projects_are_listed_with_their_model_and_categories(
+    api, project, django_assert_max_num_queries
+):
     make_project("Empty")
     with django_assert_max_num_queries(8):
         answer = api.get("/api/v1/projects/").json()
@@ -54,9 +56,11 @@ def test_projects_are_listed_with_their_model_and_categories(api, project, djang
 
 
 def test_a_prediction_asks_the_database_little(api, project, django_assert_max_num_queries):
-    api.post(PREDICT, make_picture_bytes(), content_type="image/jpeg")  # notes that the token is used, makes the meter
-    # Token and user, permissions, live model and project, meter, known sample, categories; and between the two ends of
-    # a transaction the sample and the prediction
+    api.post(
+        PREDICT, make_picture_bytes(), content_type="image/jpeg"
+    )  # notes that the token is used, makes the meter
+    # Token and user, permissions, live model and project, meter, known sample, categories; and
+    # between the two ends of a transaction the sample and the prediction
     with django_assert_max_num_queries(10):
         assert api.post(PREDICT, make_picture_bytes(), content_type="image/jpeg").status_code == 200
     assert Prediction.objects.count() == 2
@@ -76,7 +80,9 @@ def test_a_form_with_a_picture_is_answered(api, alice, project):
         "id": str(prediction.uuid),
         "project": "dishes",
         "model_version": 1,
-        "predictions": [{"category": name, "probability": value} for name, value in prediction.ranked],
+        "predictions": [
+            {"category": name, "probability": value} for name, value in prediction.ranked
+        ],
         "latency_ms": round(prediction.latency_ms, 2),
         "abstained": False,
         "stood_in_for": None,
@@ -87,7 +93,9 @@ def test_a_form_with_a_picture_is_answered(api, alice, project):
     assert prediction.shown_name == "dinner.jpg"
 
 
-@pytest.mark.parametrize("content_type", ["image/jpeg", "image/x-unheard-of", "application/octet-stream"])
+@pytest.mark.parametrize(
+    "content_type", ["image/jpeg", "image/x-unheard-of", "application/octet-stream"]
+)
 def test_a_picture_as_the_whole_body_is_answered(api, project, content_type):
     response = api.post(PREDICT, make_picture_bytes(), content_type=content_type)
     assert response.status_code == 200
@@ -178,7 +186,9 @@ def test_a_listed_prediction_shows_its_verdict(api, alice):
     assert api.get(f"/api/v1/predictions/{listed['id']}/").json() == listed
 
 
-@pytest.mark.parametrize("query", ["user__password=x", "ordering=id", "verdict=x", "before=x", "since=x", "page=2"])
+@pytest.mark.parametrize(
+    "query", ["user__password=x", "ordering=id", "verdict=x", "before=x", "since=x", "page=2"]
+)
 def test_unknown_filters_are_refused(api, query):
     response = api.get(f"/api/v1/predictions/?{query}")
     assert response.status_code == 400
@@ -250,7 +260,10 @@ def test_a_nok_on_a_picture_that_is_gone_is_a_conflict(api, alice):
 
 def test_an_account_without_a_role_may_not(project):
     stranger = client_of(make_user(""))
-    for response in (stranger.get("/api/v1/projects/"), stranger.post(PREDICT, {"file": make_upload()})):
+    for response in (
+        stranger.get("/api/v1/projects/"),
+        stranger.post(PREDICT, {"file": make_upload()}),
+    ):
         assert response.status_code == 403
         assert response.json()["code"] == "permission_denied"
 

@@ -21,7 +21,9 @@ def handlers():
 
 def make_batch(count: int = 3, **extra) -> Batch:
     files = [make_upload(name=f"{number}.jpg") for number in range(count)]
-    return batches.create_batch(make_live_model().project, [*files, *extra.get("files", ())], by=make_user())
+    return batches.create_batch(
+        make_live_model().project, [*files, *extra.get("files", ())], by=make_user()
+    )
 
 
 def test_every_picture_is_answered_by_a_worker():
@@ -79,7 +81,9 @@ def test_pictures_are_read_no_larger_than_the_model_needs_them(monkeypatch):
 
     def predict(self, pictures, model, *, augment=False):
         seen.extend(picture.image.size for picture in pictures)
-        return [dict.fromkeys(model.class_names, 1 / len(model.class_names)) for _picture in pictures]
+        return [
+            dict.fromkeys(model.class_names, 1 / len(model.class_names)) for _picture in pictures
+        ]
 
     monkeypatch.setattr(DummyPredictor, "predict", predict)
     monkeypatch.setattr(DummyPredictor, "least_side", lambda self, model, *, augment=False: 12)
@@ -135,7 +139,11 @@ def test_a_picture_that_the_model_fails_at_does_not_fail_the_others(monkeypatch)
 
     monkeypatch.setattr(DummyPredictor, "predict", stumble)
     jobs.run_due_jobs()
-    assert [item.error for item in batches.batch_progress(batch).items] == ["", "The model failed.", ""]
+    assert [item.error for item in batches.batch_progress(batch).items] == [
+        "",
+        "The model failed.",
+        "",
+    ]
 
 
 @pytest.mark.parametrize("left", [None, b"half a picture"], ids=["gone", "damaged"])
@@ -182,7 +190,9 @@ def test_the_page_of_a_batch_asks_few_queries(django_assert_max_num_queries):
     batch = make_batch(8)
     jobs.run_due_jobs()
     with django_assert_max_num_queries(3):
-        assert all(item.prediction.sample.has_picture for item in batches.batch_progress(batch).items)
+        assert all(
+            item.prediction.sample.has_picture for item in batches.batch_progress(batch).items
+        )
     assert BatchItem.objects.count() == 8
 
 

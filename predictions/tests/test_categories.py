@@ -30,7 +30,9 @@ def test_projects_have_categories_of_their_own():
     assert categories.find_category(pizza.project, "PIZZA") == pizza
 
 
-@pytest.mark.parametrize("name", ["", "   ", "x" * 101, "pi\x00zza", "pi\nzza", "pi\u202ezza", "\ud800"])
+@pytest.mark.parametrize(
+    "name", ["", "   ", "x" * 101, "pi\x00zza", "pi\nzza", "pi\u202ezza", "\ud800"]
+)
 def test_a_name_that_nobody_could_read_is_refused(name):
     with pytest.raises(InvalidInput) as refusal:
         categories.add_category(make_project(), name)

@@ -31,5 +31,7 @@ def test_a_wrong_setting_is_explained(settings, name, value, error):
 
 
 def test_a_missing_storage_is_named(settings):
-    settings.STORAGES = {alias: value for alias, value in settings.STORAGES.items() if alias != "misclassified"}
+    settings.STORAGES = {
+        alias: value for alias, value in settings.STORAGES.items() if alias != "misclassified"
+    }
     assert ids() == {"predictions.E015"}

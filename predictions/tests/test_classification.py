@@ -25,19 +25,25 @@ pytestmark = pytest.mark.django_db
 
 
 def picture_of(colour: str) -> Picture:
-    return Picture(image=Image.new("RGB", (8, 8), colour), data=b"", media_type="image/jpeg", sha256="")
+    return Picture(
+        image=Image.new("RGB", (8, 8), colour), data=b"", media_type="image/jpeg", sha256=""
+    )
 
 
 def classify(project: Project, *questions: classification.Question, by: User) -> list[Prediction]:
     """Ask the live model about stored pictures and write the answer down, as a batch does."""
-    answer = classification.predict_with(project, [picture for _sample, picture, _name in questions])
+    answer = classification.predict_with(
+        project, [picture for _sample, picture, _name in questions]
+    )
     return classification.record_predictions(project, questions, answer, by=by)
 
 
 def test_all_scores_and_the_time_are_written_down():
     version = make_live_model(class_names=["dark", "light"])
     user = make_user()
-    (prediction,) = classify(version.project, (make_sample(version.project), picture_of("black"), "night.jpg"), by=user)
+    (prediction,) = classify(
+        version.project, (make_sample(version.project), picture_of("black"), "night.jpg"), by=user
+    )
     stored = Prediction.objects.get(pk=prediction.pk)
     assert [name for name, _score in stored.ranked] == ["dark", "light"]
     assert stored.confidence == stored.scores["dark"]
@@ -49,9 +55,14 @@ def test_all_scores_and_the_time_are_written_down():
 
 def test_many_pictures_are_asked_about_at_once(django_assert_num_queries):
     version = make_live_model(class_names=["dark", "light"])
-    questions = [(make_sample(version.project), picture_of(colour), "") for colour in ("white", "black", "white")]
+    questions = [
+        (make_sample(version.project), picture_of(colour), "")
+        for colour in ("white", "black", "white")
+    ]
     user = make_user()
-    with django_assert_num_queries(2 + len(questions)):  # which model, which categories, and the rows
+    with django_assert_num_queries(
+        2 + len(questions)
+    ):  # which model, which categories, and the rows
         predictions = classify(version.project, *questions, by=user)
     assert [prediction.top.name for prediction in predictions] == ["light", "dark", "light"]
 
@@ -72,7 +83,9 @@ def test_test_time_augmentation_is_asked_for_when_the_project_wants_it(monkeypat
     monkeypatch.setattr(DummyPredictor, "predict", predict)
     for wanted in (True, False):
         version = make_live_model(make_project(test_time_augmentation=wanted))
-        classify(version.project, (make_sample(version.project), picture_of("red"), ""), by=make_user())
+        classify(
+            version.project, (make_sample(version.project), picture_of("red"), ""), by=make_user()
+        )
     assert asked == [True, False]
 
 
@@ -81,7 +94,10 @@ def test_the_next_picture_is_answered_by_the_model_promoted_meanwhile():
     user = make_user()
     classification.classify_upload(first.project, make_upload(), by=user)
     second = make_live_model(first.project)
-    assert classification.classify_upload(first.project, make_upload(), by=user).model_version == second
+    assert (
+        classification.classify_upload(first.project, make_upload(), by=user).model_version
+        == second
+    )
 
 
 def test_without_a_model_nothing_is_kept():
@@ -123,7 +139,9 @@ def test_a_category_that_is_removed_while_the_model_looks_is_no_answer_s_categor
         return answer
 
     monkeypatch.setattr(classification, "predict_live", ask_and_remove)
-    prediction = classification.classify_upload(version.project, make_upload(colour="black"), by=make_user())
+    prediction = classification.classify_upload(
+        version.project, make_upload(colour="black"), by=make_user()
+    )
     prediction.refresh_from_db()
     assert (prediction.top, prediction.ranked[0][0]) == (None, "dark")
     assert Sample.objects.get().read()
@@ -133,7 +151,11 @@ def test_augmentation_decodes_a_picture_once_and_asks_the_model_once(monkeypatch
     model = tiny_model.write_tiny_bundle()
     project = make_project(test_time_augmentation=True)
     version = make_live_model(
-        project, tiny_model.CLASS_NAMES, predictor="keras", reference=model.reference, digest=model.digest
+        project,
+        tiny_model.CLASS_NAMES,
+        predictor="keras",
+        reference=model.reference,
+        digest=model.digest,
     )
     classification.predict_with(project, [picture_of("red")])  # loaded by now
     engine = predictors["keras"]._model(registry.model_ref(version)).engine
@@ -146,7 +168,9 @@ def test_augmentation_decodes_a_picture_once_and_asks_the_model_once(monkeypatch
     (asked,) = run.call_args_list
     assert asked.args[0].shape == (3, 16, 16, 3)
     (decoding,) = getdecoder.call_args_list
-    assert decoding.args[3][0] == 8  # of 480 pixels 60 are left, and the smallest of the three crops needs 50
+    assert (
+        decoding.args[3][0] == 8
+    )  # of 480 pixels 60 are left, and the smallest of the three crops needs 50
 
 
 def test_a_model_of_an_unknown_predictor_is_explained():
@@ -155,10 +179,14 @@ def test_a_model_of_an_unknown_predictor_is_explained():
         classification.predict_with(version.project, [picture_of("red")])
 
 
-@pytest.mark.parametrize("scores", [{"dark": 0.5}, {"dark": float("nan"), "light": 0.5}, {"dark": 2.0, "light": 0.0}])
+@pytest.mark.parametrize(
+    "scores", [{"dark": 0.5}, {"dark": float("nan"), "light": 0.5}, {"dark": 2.0, "light": 0.0}]
+)
 def test_an_answer_that_makes_no_sense_is_refused(monkeypatch, scores):
     version = make_live_model(class_names=["dark", "light"])
-    monkeypatch.setattr(DummyPredictor, "predict", lambda self, pictures, model, *, augment=False: [scores])
+    monkeypatch.setattr(
+        DummyPredictor, "predict", lambda self, pictures, model, *, augment=False: [scores]
+    )
     with pytest.raises(PredictorError):
         classification.predict_with(version.project, [picture_of("red")])
 
@@ -170,4 +198,7 @@ def test_a_renamed_category_answers_by_its_new_name():
     version.save(update_fields=["manifest"])
     version.project.categories.filter(name="dark").update(name="night")
     sample = make_sample(version.project)
-    assert classify(version.project, (sample, picture_of("black"), ""), by=make_user())[0].top.name == "night"
+    assert (
+        classify(version.project, (sample, picture_of("black"), ""), by=make_user())[0].top.name
+        == "night"
+    )

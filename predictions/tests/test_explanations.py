@@ -1,4 +1,6 @@
-"""What in a picture spoke for an answer: a real model, asked again with one part hidden after the other."""
+"""What in a picture spoke for an answer: a real model, asked again with one part hidden after the
+other.
+"""
 
 import io
 
@@ -16,12 +18,20 @@ from predictions.tests import tiny_model
 from predictions.tests.factories import make_live_model, make_prediction, make_sample, make_user
 
 HTMX = {"HTTP_HX_REQUEST": "true"}
-CORNERS = {"top left": (0, 0), "top right": (60, 0), "bottom left": (0, 60), "bottom right": (60, 60)}
+CORNERS = {
+    "top left": (0, 0),
+    "top right": (60, 0),
+    "bottom left": (0, 60),
+    "bottom right": (60, 60),
+}
 
 
 @pytest.fixture(autouse=True)
 def models_of_this_test(settings, tmp_path):
-    disk = {"BACKEND": "common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "models")}}
+    disk = {
+        "BACKEND": "common.storages.DiskStorage",
+        "OPTIONS": {"location": str(tmp_path / "models")},
+    }
     settings.DATA_DIR, settings.STORAGES = tmp_path, settings.STORAGES | {"models": disk}
     caches["explanations"].clear()
 
@@ -40,10 +50,15 @@ def make_asked(data: bytes, **fields):
     """Make a prediction of the tiny model, which answers by the mean colour."""
     model = tiny_model.write_tiny_bundle()
     version = make_live_model(
-        class_names=model.class_names, predictor="keras", reference=model.reference, digest=model.digest
+        class_names=model.class_names,
+        predictor="keras",
+        reference=model.reference,
+        digest=model.digest,
     )
     sample = make_sample(version.project, data=data, **fields)
-    return make_prediction(sample=sample, model_version=version, scores={"red": 0.8, "green": 0.1, "blue": 0.1})
+    return make_prediction(
+        sample=sample, model_version=version, scores={"red": 0.8, "green": 0.1, "blue": 0.1}
+    )
 
 
 def url(prediction, page="explanation", **parameters):
@@ -94,7 +109,11 @@ class TestOcclusion:
 class TestWords:
     @pytest.mark.parametrize(
         ("row", "column", "words"),
-        [(0, 0, "mostly at the top left"), (4, 4, "mostly in the middle"), (8, 4, "mostly at the bottom.")],
+        [
+            (0, 0, "mostly at the top left"),
+            (4, 4, "mostly in the middle"),
+            (8, 4, "mostly at the bottom."),
+        ],
     )
     def test_name_the_ninth_with_most_of_the_heat(self, row, column, words):
         heat = np.zeros((9, 9))
@@ -104,7 +123,9 @@ class TestWords:
     def test_say_when_it_is_spread_and_when_there_is_none(self):
         heat = np.ones((9, 9))
         heat[4, 8] = 3
-        assert "spread over the picture, most of it at the right" in explanations.describe_location(heat)
+        assert "spread over the picture, most of it at the right" in explanations.describe_location(
+            heat
+        )
         assert "No single part" in explanations.describe_location(np.zeros((9, 9)))
 
     def test_what_spoke_against_is_no_heat(self):
@@ -125,7 +146,10 @@ class TestPage:
         prediction = make_asked(grey_with(("red", (0, 0)), ("blue", (60, 60))))
         client.force_login(prediction.user)
         assert "mostly at the top left" in client.get(url(prediction), **HTMX).content.decode()
-        assert "mostly at the bottom right" in client.get(url(prediction, category="blue"), **HTMX).content.decode()
+        assert (
+            "mostly at the bottom right"
+            in client.get(url(prediction, category="blue"), **HTMX).content.decode()
+        )
 
     def test_only_the_centred_square_counts(self, client):
         prediction = make_asked(grey_with(("red", (0, 0)), ("red", (115, 60)), size=(200, 90)))
@@ -140,7 +164,9 @@ class TestPage:
         assert response["Cache-Control"] == "private, max-age=3600"
         image = Image.open(io.BytesIO(response.content))
         assert image.size == (90, 90)
-        brightness = {name: sum(image.getpixel((x + 10, y + 10))) for name, (x, y) in CORNERS.items()}
+        brightness = {
+            name: sum(image.getpixel((x + 10, y + 10))) for name, (x, y) in CORNERS.items()
+        }
         assert max(brightness, key=brightness.__getitem__) == "top right"
         again = client.get(url(prediction, "heat"), headers={"If-None-Match": response["ETag"]})
         assert again.status_code == 304
@@ -157,7 +183,9 @@ class TestPage:
         prediction = make_asked(grey_with(("red", (60, 0))))
         client.force_login(prediction.user)
         client.get(url(prediction), **HTMX)
-        monkeypatch.setattr(occlusion, "occlusion_sensitivity", lambda *args: pytest.fail("asked again"))
+        monkeypatch.setattr(
+            occlusion, "occlusion_sensitivity", lambda *args: pytest.fail("asked again")
+        )
         assert client.get(url(prediction, "heat")).status_code == 200
         assert client.get(url(prediction, category="green"), **HTMX).status_code == 200
 

@@ -4,7 +4,13 @@ from common.errors import Conflict, InvalidInput, NotFound
 from common.models import Job
 from predictions import feedback, holds
 from predictions.models import Feedback, Sample
-from predictions.tests.factories import make_category, make_feedback, make_prediction, make_project, make_user
+from predictions.tests.factories import (
+    make_category,
+    make_feedback,
+    make_prediction,
+    make_project,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -33,7 +39,9 @@ def test_a_nok_keeps_the_picture_and_asks_for_it_to_be_brought_to_safety():
     given = feedback.give_feedback(prediction, "NOK", by=prediction.user)
     prediction.sample.refresh_from_db()
     assert prediction.sample.has_picture
-    assert [job.payload for job in jobs_of("predictions.store_misclassified")] == [{"feedback": given.pk}]
+    assert [job.payload for job in jobs_of("predictions.store_misclassified")] == [
+        {"feedback": given.pk}
+    ]
 
 
 def test_unsure_keeps_the_picture_where_it_is():
@@ -58,7 +66,10 @@ def test_a_verdict_without_its_job_is_not_kept_either(monkeypatch):
 def test_a_known_category_is_found_whatever_its_case():
     prediction = make_prediction()
     pizza = make_category(prediction.project, "pizza")
-    assert feedback.give_feedback(prediction, "NOK", by=prediction.user, category=" Pizza ").category == pizza
+    assert (
+        feedback.give_feedback(prediction, "NOK", by=prediction.user, category=" Pizza ").category
+        == pizza
+    )
 
 
 def test_an_unknown_category_is_kept_as_a_suggestion():
@@ -83,7 +94,9 @@ def test_the_same_verdict_again_changes_nothing():
     assert len(jobs_of("predictions.store_misclassified")) == 1
     again = make_prediction()
     first = feedback.give_feedback(again, "OK", by=again.user)
-    assert feedback.give_feedback(again, "OK", by=again.user) == first  # though the picture is gone by now
+    assert (
+        feedback.give_feedback(again, "OK", by=again.user) == first
+    )  # though the picture is gone by now
 
 
 def test_an_ok_with_another_category_is_refused():
@@ -99,7 +112,10 @@ def test_a_nok_that_names_what_the_model_said_is_refused():
     with pytest.raises(InvalidInput, match="what the model said"):
         feedback.give_feedback(prediction, "NOK", by=prediction.user, category=prediction.top.name)
     unsure = make_prediction(abstained=True)
-    assert feedback.give_feedback(unsure, "NOK", by=unsure.user, category=unsure.top.name).category == unsure.top
+    assert (
+        feedback.give_feedback(unsure, "NOK", by=unsure.user, category=unsure.top.name).category
+        == unsure.top
+    )
 
 
 @pytest.mark.parametrize("verdict", ["", "ok", "MAYBE", "NOK\x00"])

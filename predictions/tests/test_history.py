@@ -6,7 +6,13 @@ from django.utils import timezone
 from common.errors import InvalidInput
 from predictions import prediction_history
 from predictions.models import Prediction
-from predictions.tests.factories import make_feedback, make_live_model, make_prediction, make_sample, make_user
+from predictions.tests.factories import (
+    make_feedback,
+    make_live_model,
+    make_prediction,
+    make_sample,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -17,7 +23,11 @@ def make_history(user, count: int) -> list[Prediction]:
 
 
 def shown(user, size: int = prediction_history.PAGE, **parameters: str) -> list[Prediction]:
-    return list(prediction_history.history_page(user, prediction_history.parse_filters(parameters), size=size).rows)
+    return list(
+        prediction_history.history_page(
+            user, prediction_history.parse_filters(parameters), size=size
+        ).rows
+    )
 
 
 def test_the_newest_come_first_and_pages_follow_one_another():
@@ -44,7 +54,11 @@ def test_a_page_asks_two_queries_and_neither_counts_nor_skips(django_assert_num_
             user, prediction_history.parse_filters({"before": "99999999"})
         ).rows:
             assert prediction.own_feedback[0].verdict == "NOK"
-            assert prediction.project.name and prediction.model_version.number and prediction.sample.has_picture
+            assert (
+                prediction.project.name
+                and prediction.model_version.number
+                and prediction.sample.has_picture
+            )
     assert not any(word in query["sql"] for query in queries for word in ("COUNT(", "OFFSET"))
 
 
@@ -76,7 +90,10 @@ def test_days_are_from_midnight_to_midnight():
     today = timezone.localdate()
     assert shown(user, since=today.isoformat()) == [new]
     assert shown(user, until=(today - timedelta(days=5)).isoformat()) == [old]
-    assert shown(user, since=(today - timedelta(days=12)).isoformat(), until=today.isoformat()) == [new, old]
+    assert shown(user, since=(today - timedelta(days=12)).isoformat(), until=today.isoformat()) == [
+        new,
+        old,
+    ]
     assert shown(user, since=(today + timedelta(days=2)).isoformat()) == []
 
 

@@ -1,4 +1,6 @@
-"""Every hostile file through every door: accepted correctly or refused with 400, never a 5xx, never served as sent."""
+"""Every hostile file through every door: accepted correctly or refused with 400, never a 5xx, never
+served as sent.
+"""
 
 from collections.abc import Callable
 
@@ -16,7 +18,13 @@ from predictions.uploads import display_name
 pytestmark = pytest.mark.django_db
 
 DOORS = ["page", "form", "body"]
-REFUSALS = (b"Accepted are", b"choose a picture", b"Send one picture", b"cannot be understood", b"parse error")
+REFUSALS = (
+    b"Accepted are",
+    b"choose a picture",
+    b"Send one picture",
+    b"cannot be understood",
+    b"parse error",
+)
 FORM = "multipart/form-data; boundary=x"
 SIGNATURES = {"image/jpeg": b"\xff\xd8\xff", "image/png": b"\x89PNG\r\n\x1a\n"}
 
@@ -59,7 +67,9 @@ def through_body(client, user, address: str, case: Case):
 
 
 def push(client, user, address: str, cases: list[Case], door: str) -> None:
-    """Send all cases through a door, and fail with the names of those that were not treated as they should be."""
+    """Send all cases through a door, and fail with the names of those that were not treated as they
+    should be.
+    """
     doors = {"page": through_page, "form": through_form, "body": through_body}
     failures = []
     for case in cases:
@@ -74,8 +84,13 @@ def push(client, user, address: str, cases: list[Case], door: str) -> None:
 def check(client, user, address: str, case: Case, door: Callable) -> None:
     response = door(client, user, address, case)
     expected = {True: {200}, False: {400}, None: {200, 400}}[case.accepted]
-    if door is not through_body and (not display_name(case.file_name).strip(".") or len(case.file_name) > 900):
-        expected = {400, *expected}  # to Django a part without a name, or with a heading as long, is no file
+    if door is not through_body and (
+        not display_name(case.file_name).strip(".") or len(case.file_name) > 900
+    ):
+        expected = {
+            400,
+            *expected,
+        }  # to Django a part without a name, or with a heading as long, is no file
     assert response.status_code in expected
     if response.status_code == 400:
         assert any(words in response.content for words in REFUSALS)

@@ -52,9 +52,13 @@ def test_a_link_opens_one_picture_for_reading_and_for_minutes(client, at_azure):
     link = link_of(client, first)
     query = parse_qs(urlsplit(link).query)
     assert (query["sp"], query["sr"]) == (["r"], ["b"])
-    assert requests.get(link.replace(str(first.uuid), str(second.uuid)), timeout=10).status_code == 403
+    assert (
+        requests.get(link.replace(str(first.uuid), str(second.uuid)), timeout=10).status_code == 403
+    )
     assert requests.delete(link, timeout=10).status_code == 403
-    assert requests.get(link.partition("?")[0], timeout=10).status_code in (403, 404), "nobody without a link"
+    assert requests.get(link.partition("?")[0], timeout=10).status_code in (403, 404), (
+        "nobody without a link"
+    )
 
 
 def test_a_link_expires(at_azure):

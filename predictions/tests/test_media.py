@@ -20,7 +20,9 @@ def test_who_asked_about_a_picture_sees_it_and_nothing_active(client, name):
     assert response.content.startswith(b"\xff\xd8")
     assert response["Content-Type"] == "image/jpeg"
     assert response["X-Content-Type-Options"] == "nosniff"
-    assert response["Content-Security-Policy"] == "default-src 'none'; sandbox; frame-ancestors 'none'"
+    assert (
+        response["Content-Security-Policy"] == "default-src 'none'; sandbox; frame-ancestors 'none'"
+    )
     assert "private" in response["Cache-Control"]
 
 
@@ -50,7 +52,9 @@ def test_the_browser_need_not_fetch_it_twice(client):
     prediction = make_prediction()
     client.force_login(prediction.user)
     tag = client.get(address("picture", prediction.sample))["ETag"]
-    assert client.get(address("picture", prediction.sample), HTTP_IF_NONE_MATCH=tag).status_code == 304
+    assert (
+        client.get(address("picture", prediction.sample), HTTP_IF_NONE_MATCH=tag).status_code == 304
+    )
 
 
 def test_a_picture_that_was_let_go_is_not_found(client):

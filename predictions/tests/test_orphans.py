@@ -13,7 +13,12 @@ from common.media import images
 from common.models import Job
 from predictions import feedback, orphaned_files, uploads
 from predictions.models import Sample
-from predictions.tests.factories import make_picture_bytes, make_prediction, make_project, make_sample
+from predictions.tests.factories import (
+    make_picture_bytes,
+    make_prediction,
+    make_project,
+    make_sample,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -22,7 +27,10 @@ DAY = 86_400
 
 @pytest.fixture(autouse=True)
 def uploads_of_this_test(settings, tmp_path):
-    disk = {"BACKEND": "common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "uploads")}}
+    disk = {
+        "BACKEND": "common.storages.DiskStorage",
+        "OPTIONS": {"location": str(tmp_path / "uploads")},
+    }
     settings.STORAGES = settings.STORAGES | {"uploads": disk}
     jobs.discover()
 
@@ -99,7 +107,9 @@ def test_the_copy_of_a_nok_stays_until_the_other_has_proved_to_be_there():
     assert not storages["uploads"].exists(name)
 
 
-@pytest.mark.parametrize("name", ["holiday.jpg", "README", "2f1c9a8e-3c1b-4f4e-9d0a-5b6f0c7d8e9f.txt"])
+@pytest.mark.parametrize(
+    "name", ["holiday.jpg", "README", "2f1c9a8e-3c1b-4f4e-9d0a-5b6f0c7d8e9f.txt"]
+)
 def test_what_others_have_put_there_is_not_ours_to_delete(name):
     age(make_file(f"dishes/{name}"))
     assert orphaned_files.delete_orphaned_files() == 0
@@ -121,7 +131,11 @@ def test_without_any_upload_there_is_nothing_to_do():
 
 
 def test_is_a_daily_chore():
-    assert [seconds for name, seconds, _chore in jobs.chores() if name == "predictions.tasks.sweep_uploads"] == [DAY]
+    assert [
+        seconds
+        for name, seconds, _chore in jobs.chores()
+        if name == "predictions.tasks.sweep_uploads"
+    ] == [DAY]
 
 
 def _die(*arguments, **options):

@@ -46,7 +46,11 @@ def test_a_nok_ends_in_misclassified_with_its_prediction_beside_it():
     assert nok["prediction"] == str(prediction.uuid)
     assert nok["scores"] == prediction.scores
     assert nok["model_version"] == prediction.model_version.number
-    assert (nok["verdict"], nok["suggestion"], nok["user"]) == ("NOK", "crème brûlée", prediction.user.pk)
+    assert (nok["verdict"], nok["suggestion"], nok["user"]) == (
+        "NOK",
+        "crème brûlée",
+        prediction.user.pk,
+    )
     assert nok["given_at"] == given.created_at.isoformat()
 
 
@@ -59,13 +63,17 @@ def test_metadata_is_ascii_and_names_the_essentials(monkeypatch):
 
     monkeypatch.setattr("common.storages.DiskStorage.save_with_metadata", save)
     prediction = make_prediction()
-    outbox.store_misclassified(feedback.give_feedback(prediction, "NOK", by=prediction.user, category="crème 🍮").pk)
+    outbox.store_misclassified(
+        feedback.give_feedback(prediction, "NOK", by=prediction.user, category="crème 🍮").pk
+    )
     assert len(written) == 2
     for metadata in written.values():
         assert metadata["prediction"] == str(prediction.uuid)
         assert metadata["predicted"] == prediction.top.name
         assert metadata["suggestion"] == "cr\\xe8me \\U0001f36e"
-        assert all(f"{key}{value}".isascii() and key.isidentifier() for key, value in metadata.items())
+        assert all(
+            f"{key}{value}".isascii() and key.isidentifier() for key, value in metadata.items()
+        )
 
 
 def test_while_the_store_is_down_nothing_is_lost_and_it_is_tried_again(monkeypatch):
@@ -112,7 +120,10 @@ def test_what_a_dying_blob_service_forgets_is_stored_again(lost):
     data = prediction.sample.read()
     outbox.store_misclassified(feedback.give_feedback(prediction, "NOK", by=prediction.user).pk)
     sample = Sample.objects.get()
-    for name, part in ((sample.file_name, "picture"), (f"{sample.project.slug}/{sample.uuid}.json", "facts")):
+    for name, part in (
+        (sample.file_name, "picture"),
+        (f"{sample.project.slug}/{sample.uuid}.json", "facts"),
+    ):
         if lost in (part, "both"):
             storages["misclassified"].delete(name)
     for _round in range(3):
@@ -151,14 +162,18 @@ def test_facts_that_are_lost_after_the_copy_are_written_again():
     assert not Job.objects.active().exists()
 
 
-@pytest.mark.parametrize(("bytes_left", "state"), [(None, "missing"), (2, "damaged"), (-2, "damaged")])
+@pytest.mark.parametrize(
+    ("bytes_left", "state"), [(None, "missing"), (2, "damaged"), (-2, "damaged")]
+)
 def test_what_was_said_about_a_picture_that_is_lost_is_kept_and_the_job_fails(bytes_left, state):
     prediction = make_prediction()
     sample, storage = prediction.sample, storages["uploads"]
     data = sample.read()
     storage.delete(sample.file_name)
     if bytes_left is not None:
-        storage.save(sample.file_name, ContentFile(data + bytes(2) if bytes_left > 0 else data[:bytes_left]))
+        storage.save(
+            sample.file_name, ContentFile(data + bytes(2) if bytes_left > 0 else data[:bytes_left])
+        )
     feedback.give_feedback(prediction, "NOK", by=prediction.user, category="pizza")
     for _round in range(3):
         run_everything_due()
@@ -224,7 +239,9 @@ def test_a_second_nok_waits_while_a_lost_picture_is_being_moved_again():
     first = make_prediction()
     outbox.store_misclassified(feedback.give_feedback(first, "NOK", by=first.user).pk)
     storages["misclassified"].delete(Sample.objects.get().file_name)
-    second = make_prediction(make_user(), sample=Sample.objects.get(), model_version=first.model_version)
+    second = make_prediction(
+        make_user(), sample=Sample.objects.get(), model_version=first.model_version
+    )
     given = feedback.give_feedback(second, "NOK", by=second.user)
     with pytest.raises(jobs.Later):
         outbox.store_misclassified(given.pk)
@@ -249,7 +266,9 @@ def test_a_second_users_nok_on_the_same_picture_is_beside_it_too():
     first = make_prediction()
     feedback.give_feedback(first, "NOK", by=first.user)
     run_everything_due()
-    second = make_prediction(sample=Sample.objects.get(), model_version=make_model_version(first.project))
+    second = make_prediction(
+        sample=Sample.objects.get(), model_version=make_model_version(first.project)
+    )
     feedback.give_feedback(second, "NOK", by=second.user)
     run_everything_due()
     noks = facts_of(first.sample)["noks"]
@@ -280,7 +299,9 @@ def test_a_nok_taken_back_before_the_move_is_not_stored():
     feedback.give_feedback(prediction, "UNSURE", by=prediction.user)
     run_everything_due()
     assert Sample.objects.get().location == Sample.Location.UPLOADS
-    assert not storages["misclassified"].exists(f"{prediction.project.slug}/{prediction.sample.uuid}.jpg")
+    assert not storages["misclassified"].exists(
+        f"{prediction.project.slug}/{prediction.sample.uuid}.jpg"
+    )
 
 
 def test_a_nok_taken_back_while_it_moves_leaves_no_copy(monkeypatch):

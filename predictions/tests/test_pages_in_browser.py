@@ -1,4 +1,6 @@
-"""The pages as people use them: in Chromium, by file button, by dropping and pasting, on a phone, without script."""
+"""The pages as people use them: in Chromium, by file button, by dropping and pasting, on a phone,
+without script.
+"""
 
 import base64
 
@@ -8,7 +10,13 @@ import pytest
 from common import jobs
 from predictions.models import Feedback, Prediction
 from predictions.predictors.dummy import DummyPredictor
-from predictions.tests.factories import make_live_model, make_picture_bytes, make_prediction, make_project, make_user
+from predictions.tests.factories import (
+    make_live_model,
+    make_picture_bytes,
+    make_prediction,
+    make_project,
+    make_user,
+)
 from scripts.services import wait_until
 
 pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
@@ -21,7 +29,7 @@ HAND_OVER = """([type, data]) => {
     const event = type === "drop" ? new DragEvent("drop", {...options, dataTransfer: transfer})
                                   : new ClipboardEvent("paste", {...options, clipboardData: transfer});
     document.querySelector("[data-drop]").dispatchEvent(event);
-}"""
+}"""  # noqa: E501
 
 
 @pytest.fixture
@@ -30,10 +38,16 @@ def dishes():
 
 
 def picture(name: str = "dinner.jpg", data: bytes | None = None) -> dict:
-    return {"name": name, "mimeType": "image/jpeg", "buffer": data or make_picture_bytes(size=(640, 480))}
+    return {
+        "name": name,
+        "mimeType": "image/jpeg",
+        "buffer": data or make_picture_bytes(size=(640, 480)),
+    }
 
 
-def test_a_picture_is_answered_and_called_wrong_without_leaving_the_page(page, sign_in, assert_accessible, dishes):
+def test_a_picture_is_answered_and_called_wrong_without_leaving_the_page(
+    page, sign_in, assert_accessible, dishes
+):
     sign_in(page, make_user())
     page.goto(dishes.get_absolute_url())
     page.set_input_files("#file", picture())
@@ -60,7 +74,9 @@ def test_a_picture_can_be_dropped_or_pasted(page, sign_in, dishes, how):
     assert Prediction.objects.get().shown_name == "handed over.jpg"
 
 
-def test_a_refusal_stands_beside_the_form_and_the_next_picture_works(page, sign_in, problems, dishes):
+def test_a_refusal_stands_beside_the_form_and_the_next_picture_works(
+    page, sign_in, problems, dishes
+):
     sign_in(page, make_user())
     page.goto(dishes.get_absolute_url())
     page.set_input_files("#file", picture("letter.jpg", b"no picture"))
@@ -81,7 +97,9 @@ def test_what_is_too_large_is_told_before_it_is_sent(page, sign_in, settings, di
     assert page.is_disabled("#classify")
 
 
-def test_several_pictures_are_answered_on_a_page_that_follows_the_work(page, sign_in, assert_accessible, dishes):
+def test_several_pictures_are_answered_on_a_page_that_follows_the_work(
+    page, sign_in, assert_accessible, dishes
+):
     jobs.discover()
     sign_in(page, make_user())
     page.goto(dishes.get_absolute_url())
@@ -103,7 +121,13 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(new_page, live_server, sign
     page.set_input_files("#file", picture("a" * 120 + ".jpg"))
     page.click("#classify")
     page.wait_for_selector("#result meter")
-    for address in ("", Prediction.objects.get().get_absolute_url(), "/predictions/", "/", "/api/v1/schema/ui/"):
+    for address in (
+        "",
+        Prediction.objects.get().get_absolute_url(),
+        "/predictions/",
+        "/",
+        "/api/v1/schema/ui/",
+    ):
         if address:
             page.goto(address)
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, address
@@ -122,7 +146,9 @@ def test_everything_works_without_script(new_page, live_server, sign_in, dishes)
 
 
 @pytest.mark.parametrize("width", [360, 1100])
-def test_what_spoke_for_an_answer_is_shown_by_keyboard(page, sign_in, assert_accessible, dishes, monkeypatch, width):
+def test_what_spoke_for_an_answer_is_shown_by_keyboard(
+    page, sign_in, assert_accessible, dishes, monkeypatch, width
+):
     def explain(self, picture, model):
         evidence = np.zeros((9, 9, 3))
         evidence[8, 8] = 1

@@ -30,7 +30,9 @@ MODELS = "predictions.tests.test_predictors.RemoteStorage"
 
 
 class RemoteStorage(InMemoryStorage):
-    """A storage without paths, as a blob service is one; counts what is fetched, and can be down."""
+    """A storage without paths, as a blob service is one; counts what is fetched, and can be
+    down.
+    """
 
     fetched: list[str] = []  # noqa: RUF012
     down = False
@@ -108,12 +110,18 @@ class TestKerasPredictor(PredictorContract):
         image = Image.new("RGB", (100, 100), "red")
         image.paste("blue", (20, 20, 80, 80))
         picture = replace(picture_of("red"), image=image)
-        boxes = (0, 0, 100, 100), (10, 10, 90, 90), (17, 17, 82, 82)  # 0.65: one pixel more is left at the right
+        boxes = (
+            (0, 0, 100, 100),
+            (10, 10, 90, 90),
+            (17, 17, 82, 82),
+        )  # 0.65: one pixel more is left at the right
         crops = [replace(picture, image=image.crop(box)) for box in boxes]
         single = predictor.predict(crops, model)
         (averaged,) = predictor.predict([picture], model, augment=True)
         for name in model.class_names:
-            assert averaged[name] == pytest.approx(np.mean([scores[name] for scores in single]), abs=1e-6)
+            assert averaged[name] == pytest.approx(
+                np.mean([scores[name] for scores in single]), abs=1e-6
+            )
 
     def test_a_model_is_loaded_once(self, predictor, model, monkeypatch):
         loaded = []
@@ -139,7 +147,9 @@ class TestKerasPredictor(PredictorContract):
             predictor.predict([picture_of("red")], replace(model, class_names=("red", "green")))
 
     def test_a_model_of_another_preprocessing_is_refused(self, predictor):
-        model = tiny_model.write_tiny_bundle(preprocessing={"name": "stretched", "digest": "0" * 16})
+        model = tiny_model.write_tiny_bundle(
+            preprocessing={"name": "stretched", "digest": "0" * 16}
+        )
         with pytest.raises(PredictorError, match="preparing pictures"):
             predictor.warm_up(model)
 
@@ -148,7 +158,9 @@ class TestKerasPredictor(PredictorContract):
         with pytest.raises(PredictorError, match="compiled file"):
             predictor.warm_up(model)
 
-    def test_a_broken_model_is_not_tried_at_every_request_but_again_after_a_while(self, predictor, model, monkeypatch):
+    def test_a_broken_model_is_not_tried_at_every_request_but_again_after_a_while(
+        self, predictor, model, monkeypatch
+    ):
         path = file_of(model, bundles.COMPILED_MODEL)
         content = path.read_bytes()
         path.write_bytes(b"broken")
@@ -158,7 +170,9 @@ class TestKerasPredictor(PredictorContract):
         with pytest.raises(PredictorError):
             predictor.warm_up(model)
         now = time.monotonic()
-        monkeypatch.setattr(local_predictor.time, "monotonic", lambda: now + local_predictor.RETRY_AFTER_SECONDS + 1)
+        monkeypatch.setattr(
+            local_predictor.time, "monotonic", lambda: now + local_predictor.RETRY_AFTER_SECONDS + 1
+        )
         assert predictor.predict([picture_of("red")], model)
 
     def test_a_broken_model_does_not_hinder_another(self, predictor, model):
@@ -174,9 +188,9 @@ class TestKerasPredictor(PredictorContract):
             predictor.warm_up(model)
 
     def test_its_options_are_checked(self):
-        assert [message.id for message in LocalPredictor(alias="keras", models_in_memory=0).check()] == [
-            "predictions.E002"
-        ]
+        assert [
+            message.id for message in LocalPredictor(alias="keras", models_in_memory=0).check()
+        ] == ["predictions.E002"]
 
     def test_answering_imports_neither_tensorflow_nor_keras(self, model, tmp_path):
         script = f"""
@@ -189,11 +203,20 @@ model = ModelRef({model.reference!r}, {model.class_names!r}, {model.digest!r})
 predictors["keras"].predict([picture_of("red")], model, augment=True)
 heavy = [name for name in sys.modules if name.split(".")[0] in ("tensorflow", "keras", "torch", "jax")]
 assert not heavy, heavy
-"""
-        environment = {"CLASSIFR_DATA_DIR": str(tmp_path), "PATH": "/usr/bin:/bin", "SECRET_KEY": "of no worth"}
+"""  # noqa: E501
+        environment = {
+            "CLASSIFR_DATA_DIR": str(tmp_path),
+            "PATH": "/usr/bin:/bin",
+            "SECRET_KEY": "of no worth",
+        }
         root = Path(__file__).resolve().parent.parent.parent
         done = subprocess.run(
-            [sys.executable, "-c", script], cwd=root, env=environment, capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", script],
+            cwd=root,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=60,
         )
         assert done.returncode == 0, done.stderr
 
@@ -232,7 +255,9 @@ class TestBundles:
         with pytest.raises(PredictorError, match="not what was trained"):
             bundles.open_bundle(model)
 
-    @pytest.mark.parametrize("reference", ["../../etc/0123456789abcdef", "dummy", "colours/", "/c/0123456789abcdef"])
+    @pytest.mark.parametrize(
+        "reference", ["../../etc/0123456789abcdef", "dummy", "colours/", "/c/0123456789abcdef"]
+    )
     def test_what_is_no_bundle_is_not_looked_for(self, model, reference):
         with pytest.raises(PredictorError, match="not a model of this predictor"):
             bundles.open_bundle(replace(model, reference=reference))
@@ -279,7 +304,10 @@ class TestBundles:
         model = tiny_model.write_tiny_bundle()
         for _time in range(2):
             bundle = bundles.open_bundle(model, bundles.COMPILED_MODEL)
-        assert [name.rpartition("/")[2] for name in remote.fetched] == [bundles.MANIFEST, bundles.COMPILED_MODEL]
+        assert [name.rpartition("/")[2] for name in remote.fetched] == [
+            bundles.MANIFEST,
+            bundles.COMPILED_MODEL,
+        ]
         assert bundle.paths[bundles.COMPILED_MODEL].read_bytes() == tiny_model.FILE.read_bytes()
 
     def test_a_damaged_local_copy_is_fetched_again(self, remote):
@@ -333,12 +361,17 @@ class TestPreprocessing:
         image.paste("blue", (30, 0, 60, 30))
         assert (preprocessing.crop_and_scale(image, 8) == [0, 0, 255]).all()
 
-    @pytest.mark.parametrize(("size", "crop", "box"), [((11, 8), 1.0, (1, 0, 9, 8)), ((10, 10), 0.65, (2, 2, 8, 8))])
+    @pytest.mark.parametrize(
+        ("size", "crop", "box"), [((11, 8), 1.0, (1, 0, 9, 8)), ((10, 10), 0.65, (2, 2, 8, 8))]
+    )
     def test_odd_sizes_are_rounded_down(self, size, crop, box):
         pixels = np.random.default_rng(1).integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)
         left, top, right, bottom = box
         expected = pixels[top:bottom, left:right]
-        assert (preprocessing.crop_and_scale(Image.fromarray(pixels), right - left, crop=crop) == expected).all()
+        assert (
+            preprocessing.crop_and_scale(Image.fromarray(pixels), right - left, crop=crop)
+            == expected
+        ).all()
 
     def test_a_batch_keeps_the_crops_of_a_picture_together(self):
         colours = [Image.new("RGB", (40, 40), colour) for colour in ("red", "lime")]
@@ -346,7 +379,9 @@ class TestPreprocessing:
         assert batch.shape == (6, 4, 4, 3)
         assert batch[:, 0, 0].argmax(axis=1).tolist() == [0, 0, 0, 1, 1, 1]
 
-    @given(st.integers(1, 60), st.integers(1, 60), st.sampled_from(["RGB", "L", "RGBA", "P", "CMYK"]))
+    @given(
+        st.integers(1, 60), st.integers(1, 60), st.sampled_from(["RGB", "L", "RGBA", "P", "CMYK"])
+    )
     def test_any_picture_becomes_pixels(self, width, height, mode):
         for crop in preprocessing.CROPS:
             pixels = preprocessing.crop_and_scale(Image.new(mode, (width, height)), 12, crop=crop)
@@ -360,15 +395,24 @@ class TestPreprocessing:
         Image.fromarray(noise).save(buffer, file_type)
         served = images.decode_upload(buffer.getvalue(), least_side=preprocessing.min_side_for(16))
         assert served.image.size == ((50, 38) if file_type == "JPEG" else (200, 150))
-        assert (preprocessing.read_pixels(served.data, 16) == preprocessing.crop_and_scale(served.image, 16)).all()
+        assert (
+            preprocessing.read_pixels(served.data, 16)
+            == preprocessing.crop_and_scale(served.image, 16)
+        ).all()
 
     def test_the_definition_and_its_pixels_have_not_changed_unnoticed(self):
-        """When this fails, old models no longer fit: change DEFINITION, so that they are refused."""
+        """When this fails, old models no longer fit: change DEFINITION, so that they are
+        refused.
+        """
         ramp = np.add.outer(np.arange(70) * 3, np.arange(97) * 2).astype(np.uint8)
-        image = Image.fromarray(np.stack([ramp, ramp.T[:70, :70].repeat(2, 1)[:, :97], 255 - ramp], axis=-1))
+        image = Image.fromarray(
+            np.stack([ramp, ramp.T[:70, :70].repeat(2, 1)[:, :97], 255 - ramp], axis=-1)
+        )
         pixels = preprocessing.crop_batch([image], 16, crops=preprocessing.CROPS)
         assert preprocessing.DIGEST == "c1660d05984438cc"
-        assert preprocessing.min_side_for(100) == 200  # vectors that are kept were read from so many pixels
+        assert (
+            preprocessing.min_side_for(100) == 200
+        )  # vectors that are kept were read from so many pixels
         assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == "64e2d7f96f90a808"
 
 
@@ -386,7 +430,8 @@ def test_the_tiny_model_is_what_its_recipe_makes():
         fresh.write_bytes(made)
         pixels = np.random.default_rng(2).integers(0, 256, (5, 16, 16, 3), dtype=np.uint8)
         assert np.allclose(
-            LiteRtEngine(path).run(pixels)["probabilities"], LiteRtEngine(fresh).run(pixels)["probabilities"]
+            LiteRtEngine(path).run(pixels)["probabilities"],
+            LiteRtEngine(fresh).run(pixels)["probabilities"],
         )
     finally:
         fresh.unlink(missing_ok=True)

@@ -1,4 +1,6 @@
-"""What decoding costs is counted beside the number of pictures: few bytes may hold many pixels, and many scans."""
+"""What decoding costs is counted beside the number of pictures: few bytes may hold many pixels, and
+many scans.
+"""
 
 from contextlib import nullcontext
 from datetime import timedelta
@@ -39,7 +41,9 @@ def few(settings):
 
 def dear() -> bytes:
     """Return a small file of 0.3 megapixels and 90 scans."""
-    return crafted.with_scans(crafted.encoded("JPEG", crafted.scene(640, 480), progressive=True), 90)
+    return crafted.with_scans(
+        crafted.encoded("JPEG", crafted.scene(640, 480), progressive=True), 90
+    )
 
 
 def test_small_pictures_are_counted_by_their_number_alone(alice):
@@ -54,7 +58,9 @@ def test_pixels_times_scans_are_counted_before_any_is_decoded(alice, monkeypatch
     monkeypatch.setattr(images, "decode_upload", lambda *args, **options: pytest.fail("decoded"))
     with pytest.raises(QuotaReached, match="much work in a short time") as refused:
         uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
-    assert 3600 < refused.value.retry_after_seconds <= 7201, "what was too much is taken off the next hour"
+    assert 3600 < refused.value.retry_after_seconds <= 7201, (
+        "what was too much is taken off the next hour"
+    )
 
 
 def test_what_was_too_much_is_taken_off_the_next_windows(alice):
@@ -72,7 +78,9 @@ def test_there_is_a_limit_for_the_day_which_ends_with_it(alice, settings):
     DailyUploads.objects.update(window=F("window") - 24)
     with pytest.raises(QuotaReached, match="all of a day's work"):
         uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
-    DailyUploads.objects.update(day=timezone.now().date() - timedelta(days=1), window=F("window") - 24)
+    DailyUploads.objects.update(
+        day=timezone.now().date() - timedelta(days=1), window=F("window") - 24
+    )
     uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
     assert DailyUploads.objects.get().megapixels < 1
 
@@ -91,12 +99,18 @@ def test_each_picture_of_a_batch_counts(alice):
 
 def test_a_heat_map_counts_and_one_that_is_remembered_does_not(alice, monkeypatch):
     prediction = make_prediction(alice)
-    monkeypatch.setattr(explanations.predictors[prediction.model_version.predictor], "explain", lambda *args: EVIDENCE)
+    monkeypatch.setattr(
+        explanations.predictors[prediction.model_version.predictor],
+        "explain",
+        lambda *args: EVIDENCE,
+    )
     explanations.explain_prediction(prediction)
     explanations.explain_prediction(prediction)
     assert DailyUploads.objects.get().megapixels == pytest.approx(explanations.MEGAPIXELS, rel=0.01)
     with pytest.raises(QuotaReached):
-        explanations.explain_prediction(make_prediction(alice, model_version=prediction.model_version))
+        explanations.explain_prediction(
+            make_prediction(alice, model_version=prediction.model_version)
+        )
     with pytest.raises(QuotaReached):
         explanations.render_heatmap(prediction, EVIDENCE[:, :, 0])
 
@@ -119,4 +133,9 @@ def test_every_door_for_programs_counts():
 def test_work_alone_is_no_picture(alice):
     quotas.count_work(alice, megapixels=3)
     meter = DailyUploads.objects.get()
-    assert (meter.pictures, meter.in_window, meter.megapixels, meter.megapixels_in_window) == (0, 0, 3, 3)
+    assert (meter.pictures, meter.in_window, meter.megapixels, meter.megapixels_in_window) == (
+        0,
+        0,
+        3,
+        3,
+    )

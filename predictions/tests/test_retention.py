@@ -127,7 +127,9 @@ def test_a_late_deletion_spares_a_picture_that_came_back_under_the_same_name():
 
 def test_a_late_deletion_spares_a_picture_on_its_way_to_misclassified():
     sample = make_sample()
-    name = storages["misclassified"].save(f"dishes/{sample.uuid}.jpg", sample.storage.open(sample.file_name))
+    name = storages["misclassified"].save(
+        f"dishes/{sample.uuid}.jpg", sample.storage.open(sample.file_name)
+    )
     retention.delete_file("misclassified", name, sample=sample.pk)
     assert storages["misclassified"].exists(name)
 

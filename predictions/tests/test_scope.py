@@ -7,7 +7,11 @@ from predictions import classification
 from predictions.predictors.base import PictureScores
 from predictions.predictors.dummy import DummyPredictor
 from predictions.predictors.local import bundles
-from predictions.predictors.local.ood_detector import REJECTION_LEVEL, OutOfDistributionDetector, unit_rows
+from predictions.predictors.local.ood_detector import (
+    REJECTION_LEVEL,
+    OutOfDistributionDetector,
+    unit_rows,
+)
 from predictions.predictors.local.predictor import LocalPredictor
 from predictions.tests import tiny_model
 from predictions.tests.factories import make_live_model, make_project, make_sample, make_user
@@ -17,7 +21,9 @@ from predictions.tests.predictor_contract import picture_of
 def make_scope(*colours: tuple[float, float, float]) -> OutOfDistributionDetector:
     """Return a scope that learned these mean colours, and has seen others like them."""
     rng = np.random.default_rng(0)
-    learned, held_out = (np.repeat(colours, 30, axis=0) + rng.normal(0, 0.05, (30 * len(colours), 3)) for _ in "ab")
+    learned, held_out = (
+        np.repeat(colours, 30, axis=0) + rng.normal(0, 0.05, (30 * len(colours), 3)) for _ in "ab"
+    )
     scope = OutOfDistributionDetector(unit_rows(learned), np.empty(0, np.float32))
     return OutOfDistributionDetector(scope.learned, np.sort(scope.similarity(held_out)))
 
@@ -31,13 +37,19 @@ class TestScope:
 
     def test_of_pictures_like_the_held_out_ones_few_are_far(self):
         scope = make_scope((1, 0, 0), (0, 1, 0))
-        others = np.repeat([[1, 0, 0]], 400, axis=0) + np.random.default_rng(1).normal(0, 0.05, (400, 3))
+        others = np.repeat([[1, 0, 0]], 400, axis=0) + np.random.default_rng(1).normal(
+            0, 0.05, (400, 3)
+        )
         assert (scope.p_values(others) <= REJECTION_LEVEL).mean() < 0.12
 
     def test_the_similarity_is_that_of_the_tenth_nearest(self):
         angles = np.linspace(0, 1, 12)
-        scope = OutOfDistributionDetector(unit_rows(np.stack([np.cos(angles), np.sin(angles)], axis=1)), np.empty(0))
-        assert scope.similarity(np.array([[7.0, 0.0]])) == pytest.approx(np.cos(angles[9]), abs=1e-6)
+        scope = OutOfDistributionDetector(
+            unit_rows(np.stack([np.cos(angles), np.sin(angles)], axis=1)), np.empty(0)
+        )
+        assert scope.similarity(np.array([[7.0, 0.0]])) == pytest.approx(
+            np.cos(angles[9]), abs=1e-6
+        )
 
     def test_with_fewer_learned_the_farthest_counts(self):
         scope = OutOfDistributionDetector(unit_rows(np.eye(3)), np.zeros(1))
@@ -52,18 +64,26 @@ class TestScope:
         read = OutOfDistributionDetector.from_file(tmp_path / "scope.npz")
         assert read.learned == pytest.approx(scope.learned, abs=1e-3)
         assert (read.references == scope.references).all()
-        assert read.to_bytes() == OutOfDistributionDetector.from_file(tmp_path / "scope.npz").to_bytes()
+        assert (
+            read.to_bytes()
+            == OutOfDistributionDetector.from_file(tmp_path / "scope.npz").to_bytes()
+        )
 
 
 class TestServing:
     @pytest.fixture(autouse=True)
     def models_of_this_test(self, settings, tmp_path):
-        disk = {"BACKEND": "common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "models")}}
+        disk = {
+            "BACKEND": "common.storages.DiskStorage",
+            "OPTIONS": {"location": str(tmp_path / "models")},
+        }
         settings.DATA_DIR, settings.STORAGES = tmp_path, settings.STORAGES | {"models": disk}
 
     def test_the_predictor_says_how_familiar_a_picture_looks(self):
         model = tiny_model.write_tiny_bundle(scope=make_scope((1, 0, 0), (0, 1, 0)))
-        red, blue = LocalPredictor(alias="keras").predict_scored([picture_of("red"), picture_of("blue")], model)
+        red, blue = LocalPredictor(alias="keras").predict_scored(
+            [picture_of("red"), picture_of("blue")], model
+        )
         assert red.familiarity and red.familiarity > 0.3 and not red.is_unfamiliar
         assert blue.scores["blue"] > 0.99 and blue.is_unfamiliar
 
@@ -79,12 +99,16 @@ class TestServing:
         assert augmented.familiarity == whole.familiarity
 
     def test_a_bundle_without_it_answers_as_ever(self):
-        (answer,) = LocalPredictor(alias="keras").predict_scored([picture_of("red")], tiny_model.write_tiny_bundle())
+        (answer,) = LocalPredictor(alias="keras").predict_scored(
+            [picture_of("red")], tiny_model.write_tiny_bundle()
+        )
         assert answer.scores["red"] > 0.99
         assert (answer.familiarity, answer.is_unfamiliar) == (None, False)
 
     def test_one_that_does_not_fit_the_model_is_refused(self):
-        model = tiny_model.write_tiny_bundle(scope=OutOfDistributionDetector(np.ones((5, 4), np.float32), np.ones(20)))
+        model = tiny_model.write_tiny_bundle(
+            scope=OutOfDistributionDetector(np.ones((5, 4), np.float32), np.ones(20))
+        )
         with pytest.raises(bundles.PredictorError, match="cannot be run"):
             LocalPredictor(alias="keras").warm_up(model)
 
@@ -102,11 +126,17 @@ class TestAnswering:
         version = make_live_model(make_project(**options))
         question = (make_sample(version.project), picture_of("black"), "")
         answer = classification.predict_with(version.project, [question[1]])
-        return classification.record_predictions(version.project, [question], answer, by=make_user())[0]
+        return classification.record_predictions(
+            version.project, [question], answer, by=make_user()
+        )[0]
 
     def test_the_model_abstains_and_says_why(self, unfamiliar, client):
         prediction = self.ask()
-        assert (prediction.abstained, prediction.is_unfamiliar, prediction.familiarity) == (True, True, 0.01)
+        assert (prediction.abstained, prediction.is_unfamiliar, prediction.familiarity) == (
+            True,
+            True,
+            0.01,
+        )
         client.force_login(prediction.user)
         page = client.get(prediction.get_absolute_url()).content.decode()
         assert "does not look like anything that the model has learned" in page
@@ -115,8 +145,16 @@ class TestAnswering:
 
     def test_a_project_may_want_an_answer_all_the_same(self, unfamiliar):
         prediction = self.ask(abstain_when_unfamiliar=False)
-        assert (prediction.abstained, prediction.is_unfamiliar, prediction.familiarity) == (False, False, 0.01)
+        assert (prediction.abstained, prediction.is_unfamiliar, prediction.familiarity) == (
+            False,
+            False,
+            0.01,
+        )
 
     def test_a_model_that_cannot_tell_leaves_it_open(self):
         prediction = self.ask()
-        assert (prediction.abstained, prediction.is_unfamiliar, prediction.familiarity) == (False, False, None)
+        assert (prediction.abstained, prediction.is_unfamiliar, prediction.familiarity) == (
+            False,
+            False,
+            None,
+        )

@@ -1,4 +1,6 @@
-"""A second model is asked about every upload, in the background: nobody waits for it, and no picture stays for long."""
+"""A second model is asked about every upload, in the background: nobody waits for it, and no
+picture stays for long.
+"""
 
 from datetime import timedelta
 
@@ -9,7 +11,15 @@ from django.utils import timezone
 from common import jobs
 from common.models import Job
 from common.progress import no_progress
-from predictions import batches, classification, feedback, registry, retention, shadow_deployment, shadow_inference
+from predictions import (
+    batches,
+    classification,
+    feedback,
+    registry,
+    retention,
+    shadow_deployment,
+    shadow_inference,
+)
 from predictions.models import Prediction, Sample, Shadow, ShadowPrediction
 from predictions.predictors.base import PredictorError, PredictorUnavailable
 from predictions.predictors.dummy import DummyPredictor
@@ -116,7 +126,11 @@ class TestAnswering:
         assert prediction.top.name == "gnocchi"
         work()
         answer = ShadowPrediction.objects.get()
-        assert (answer.prediction, answer.model_version, answer.top.name) == (prediction, candidate, "tiramisu")
+        assert (answer.prediction, answer.model_version, answer.top.name) == (
+            prediction,
+            candidate,
+            "tiramisu",
+        )
         assert answer.agrees is False
         assert answer.confidence == max(answer.scores.values())
         assert answer.latency_ms > 0
@@ -125,7 +139,11 @@ class TestAnswering:
         before = send(candidate, colour="black")
         work()
         after = Prediction.objects.get()
-        assert (after.scores, after.top, after.model_version) == (before.scores, before.top, before.model_version)
+        assert (after.scores, after.top, after.model_version) == (
+            before.scores,
+            before.top,
+            before.model_version,
+        )
 
     def test_the_same_answer_is_known_as_such(self, candidate):
         send(candidate, colour=(128, 128, 128))
@@ -133,7 +151,9 @@ class TestAnswering:
         assert ShadowPrediction.objects.get().agrees
 
     def test_a_batch_is_answered_too(self, candidate):
-        batches.create_batch(candidate.project, [make_upload() for _number in range(20)], by=make_user())
+        batches.create_batch(
+            candidate.project, [make_upload() for _number in range(20)], by=make_user()
+        )
         jobs.run_due_jobs()
         work()
         assert ShadowPrediction.objects.filter(error="").count() == 20
@@ -251,7 +271,11 @@ class TestFailing:
         assert send(candidate).top
         work()
         answer = ShadowPrediction.objects.get()
-        assert (answer.error, answer.agrees, answer.confidence) == ("The file of the model is damaged.", None, None)
+        assert (answer.error, answer.agrees, answer.confidence) == (
+            "The file of the model is damaged.",
+            None,
+            None,
+        )
 
     def test_one_bad_picture_spoils_no_other(self, candidate, monkeypatch):
         def choke(answer, pictures):
@@ -263,7 +287,9 @@ class TestFailing:
         for colour in ("black", "white", "gray"):
             send(candidate, colour=colour)
         work()
-        assert list(ShadowPrediction.objects.order_by("prediction").values_list("error", flat=True)) == [
+        assert list(
+            ShadowPrediction.objects.order_by("prediction").values_list("error", flat=True)
+        ) == [
             "",
             "The model broke: ZeroDivisionError",
             "",
@@ -343,7 +369,9 @@ class TestPictures:
 
 
 class TestCost:
-    def test_sending_a_picture_asks_the_database_no_more_than_without(self, django_assert_num_queries):
+    def test_sending_a_picture_asks_the_database_no_more_than_without(
+        self, django_assert_num_queries
+    ):
         from django.db import connection
         from django.test.utils import CaptureQueriesContext
 
@@ -355,7 +383,10 @@ class TestCost:
         with django_assert_num_queries(len(without)):
             prediction = classification.classify_upload(version.project, make_upload(), by=user)
         assert (
-            shadow_deployment.pending_predictions(shadow_deployment.latest_shadow(version.project)).get() == prediction
+            shadow_deployment.pending_predictions(
+                shadow_deployment.latest_shadow(version.project)
+            ).get()
+            == prediction
         )
 
     def test_what_was_searched_is_not_searched_again(self, candidate):
@@ -370,7 +401,9 @@ class TestCost:
         first = send(candidate)
         second = send(candidate)
         for prediction in (first, second):
-            Prediction.objects.filter(pk=prediction.pk).update(created_at=timezone.now() - timedelta(minutes=5))
+            Prediction.objects.filter(pk=prediction.pk).update(
+                created_at=timezone.now() - timedelta(minutes=5)
+            )
         Shadow.objects.update(created_at=timezone.now() - timedelta(minutes=6))
         work()
         assert Shadow.objects.get().searched_to == first.pk - 1

@@ -15,7 +15,13 @@ from common.media import images
 from common.media.images import InvalidPicture
 from predictions import uploads
 from predictions.models import DailyUploads, Sample
-from predictions.tests.factories import make_picture_bytes, make_project, make_sample, make_upload, make_user
+from predictions.tests.factories import (
+    make_picture_bytes,
+    make_project,
+    make_sample,
+    make_upload,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -46,14 +52,22 @@ def test_an_upload_becomes_a_stored_sample(project, alice):
 
 
 def test_the_stored_name_is_ours(project, alice):
-    sample, _ = uploads.store_upload(project, make_upload(name="../../etc/pass\x00wd.php"), by=alice)
+    sample, _ = uploads.store_upload(
+        project, make_upload(name="../../etc/pass\x00wd.php"), by=alice
+    )
     assert sample.file_name == f"{project.slug}/{sample.uuid}.jpg"
 
 
 def test_a_stored_picture_comes_back_as_large_as_a_predictor_needs_it(project, alice):
-    sample, picture = uploads.store_upload(project, make_upload(make_picture_bytes(size=(640, 480))), by=alice)
+    sample, picture = uploads.store_upload(
+        project, make_upload(make_picture_bytes(size=(640, 480))), by=alice
+    )
     again, small = uploads.load_picture(sample), uploads.load_picture(sample, least_side=100)
-    assert (again.data, again.sha256, again.media_type) == (picture.data, picture.sha256, "image/jpeg")
+    assert (again.data, again.sha256, again.media_type) == (
+        picture.data,
+        picture.sha256,
+        "image/jpeg",
+    )
     assert (again.image.size, small.image.size) == ((640, 480), (160, 120))
     assert small.size == (640, 480)
 
@@ -205,7 +219,9 @@ def test_the_quota_begins_anew_with_the_day(project, alice, settings):
 
 def test_imports_are_not_counted(project, settings):
     settings.UPLOAD_QUOTA = 0
-    sample, created = uploads.keep(project, images.decode_upload(make_picture_bytes()), by=None, origin="import")
+    sample, created = uploads.keep(
+        project, images.decode_upload(make_picture_bytes()), by=None, origin="import"
+    )
     assert created
     assert sample.origin == "import"
 

@@ -95,7 +95,10 @@ def test_too_many_pictures_come_with_the_seconds_to_wait(client, alice, settings
 
 def test_an_unsure_model_says_so(client, alice):
     project = make_live_model(make_project(abstain_below=1.0)).project
-    assert b"The model is unsure" in client.post(upload_url(project), {"file": make_upload()}, **HTMX).content
+    assert (
+        b"The model is unsure"
+        in client.post(upload_url(project), {"file": make_upload()}, **HTMX).content
+    )
 
 
 @pytest.mark.parametrize("headers", [HTMX, {}])
@@ -128,7 +131,9 @@ def test_a_stopped_batch_goes_on_when_asked(client, alice):
     assert b"hx-trigger" in client.get(batch.get_absolute_url()).content
 
 
-@pytest.mark.parametrize(("verdict", "says"), [("OK", b"not kept"), ("NOK", b"a reviewer"), ("UNSURE", b"is kept")])
+@pytest.mark.parametrize(
+    ("verdict", "says"), [("OK", b"not kept"), ("NOK", b"a reviewer"), ("UNSURE", b"is kept")]
+)
 def test_a_verdict_is_taken_in_place(client, alice, verdict, says):
     prediction = make_prediction(alice)
     response = client.post(feedback_url(prediction), {"verdict": verdict}, **HTMX)
@@ -141,21 +146,27 @@ def test_a_verdict_is_taken_in_place(client, alice, verdict, says):
 def test_without_script_a_verdict_leads_to_the_page_of_the_prediction(client, alice):
     prediction = make_prediction(alice)
     make_category(prediction.project, "pizza")
-    response = client.post(feedback_url(prediction), {"verdict": "NOK", "category": "pizza"}, follow=True)
+    response = client.post(
+        feedback_url(prediction), {"verdict": "NOK", "category": "pizza"}, follow=True
+    )
     assert b"<strong>pizza</strong>" in response.content
 
 
 def test_a_refused_verdict_keeps_the_buttons(client, alice):
     prediction = make_prediction(alice)
     for headers in (HTMX, {}):
-        response = client.post(feedback_url(prediction), {"verdict": "OK", "category": "pizza"}, **headers)
+        response = client.post(
+            feedback_url(prediction), {"verdict": "OK", "category": "pizza"}, **headers
+        )
         assert response.status_code == 400
         assert b"alert-danger" in response.content and b'value="NOK"' in response.content
 
 
 def test_a_suggested_name_is_shown_as_text_only(client, alice):
     prediction = make_prediction(alice)
-    client.post(feedback_url(prediction), {"verdict": "NOK", "category": "<script>alert(1)</script>"})
+    client.post(
+        feedback_url(prediction), {"verdict": "NOK", "category": "<script>alert(1)</script>"}
+    )
     assert b"<script>alert" not in client.get(prediction.get_absolute_url()).content
 
 
@@ -169,7 +180,10 @@ def test_anothers_prediction_does_not_exist(client, alice):
 
 
 def test_history_shows_own_predictions_with_their_verdicts(client, alice):
-    mine, theirs = make_prediction(alice, shown_name="mine.jpg"), make_prediction(shown_name="theirs.jpg")
+    mine, theirs = (
+        make_prediction(alice, shown_name="mine.jpg"),
+        make_prediction(shown_name="theirs.jpg"),
+    )
     make_feedback(mine, "NOK", suggestion="pizza")
     page = client.get(reverse("predictions:history")).content.decode()
     assert "mine.jpg" in page and "pizza" in page and "In review" in page
@@ -190,7 +204,9 @@ def test_history_refuses_unknown_filters(client, alice, query):
     assert client.get(reverse("predictions:history"), query).status_code == 400
 
 
-def test_history_asks_as_many_queries_for_many_rows_as_for_few(client, alice, django_assert_max_num_queries):
+def test_history_asks_as_many_queries_for_many_rows_as_for_few(
+    client, alice, django_assert_max_num_queries
+):
     version = make_live_model()
     for _ in range(20):
         make_feedback(make_prediction(alice, model_version=version))
@@ -221,7 +237,11 @@ def test_the_start_page_tells_a_user_whom_to_ask(client, alice):
 def test_every_page_asks_for_a_login_and_a_role(client, name):
     prediction = make_prediction()
     batch = Batch.objects.create(project=prediction.project, user=prediction.user)
-    arguments = {"upload": [prediction.project.slug], "detail": [prediction.uuid], "batch": [batch.uuid]}
+    arguments = {
+        "upload": [prediction.project.slug],
+        "detail": [prediction.uuid],
+        "batch": [batch.uuid],
+    }
     url = reverse(f"predictions:{name}", args=arguments.get(name, []))
     assert client.get(url)["Location"].startswith("/account/login/")
     client.force_login(make_user(""))

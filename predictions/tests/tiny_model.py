@@ -1,4 +1,6 @@
-"""A real compiled model of a few kilobytes that knows red, green and blue; for tests that must not need TensorFlow."""
+"""A real compiled model of a few kilobytes that knows red, green and blue; for tests that must not
+need TensorFlow.
+"""
 
 import io
 from pathlib import Path
@@ -17,7 +19,9 @@ KERNEL = 12 * np.eye(3, dtype=np.float32)
 
 
 def compile_tiny_model() -> bytes:
-    """Make the file anew: the mean colour is the feature vector, the strongest channel wins. Needs TensorFlow."""
+    """Make the file anew: the mean colour is the feature vector, the strongest channel wins. Needs
+    TensorFlow.
+    """
     import tempfile
 
     import keras
@@ -25,10 +29,14 @@ def compile_tiny_model() -> bytes:
 
     keras.utils.clear_session()
     pixels = layers.Input((INPUT_SIZE, INPUT_SIZE, 3), dtype="uint8", name="pixels")
-    features = layers.GlobalAveragePooling2D(name="features")(layers.Rescaling(1 / 255, name="as_numbers")(pixels))
+    features = layers.GlobalAveragePooling2D(name="features")(
+        layers.Rescaling(1 / 255, name="as_numbers")(pixels)
+    )
     logits = layers.Dense(3, name="head")(features)
     probabilities = layers.Softmax(name="probabilities")(logits)
-    model = keras.Model(pixels, {"features": features, "probabilities": probabilities}, name="classifr")
+    model = keras.Model(
+        pixels, {"features": features, "probabilities": probabilities}, name="classifr"
+    )
     model.get_layer("head").set_weights([KERNEL, np.zeros(3, np.float32)])
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.tflite"
@@ -44,7 +52,9 @@ def write_tiny_bundle(
     scope: OutOfDistributionDetector | None = None,
     **manifest: object,
 ) -> ModelRef:
-    """Keep the tiny model as a bundle in STORAGES["models"], and return how a predictor is asked for it."""
+    """Keep the tiny model as a bundle in STORAGES["models"], and return how a predictor is asked
+    for it.
+    """
     head = io.BytesIO()
     np.savez(head, kernel=KERNEL, bias=np.zeros(3, np.float32), temperature=np.float64(1.0))
     facts = {

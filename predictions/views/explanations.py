@@ -1,4 +1,6 @@
-"""The pages that show what in a picture spoke for an answer; for the one who asked for the answer."""
+"""The pages that show what in a picture spoke for an answer; for the one who asked for the
+answer.
+"""
 
 from typing import Any
 from uuid import UUID
@@ -18,7 +20,9 @@ from predictions.views.pages import for_users, get_own_prediction, prediction_co
 @for_users
 @require_safe
 def explanation(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Show where the picture spoke for `category` (without: for the answer); a refusal is shown in its place."""
+    """Show where the picture spoke for `category` (without: for the answer); a refusal is shown in
+    its place.
+    """
     prediction = get_own_prediction(request, uuid)
     context: dict[str, Any] = {"prediction": prediction}
     status = 200
@@ -28,7 +32,9 @@ def explanation(request: HttpRequest, uuid: UUID) -> HttpResponse:
         context["explanation_error"] = error
         status = error.status
     if request.headers.get("HX-Request"):
-        return render(request, "predictions/_explanation.html", context | {"swapped": True}, status=status)
+        return render(
+            request, "predictions/_explanation.html", context | {"swapped": True}, status=status
+        )
     context |= prediction_context(prediction, authenticated_user(request))
     return render(request, "predictions/detail.html", context, status=status)
 
@@ -46,7 +52,10 @@ def heatmap(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if request.headers.get("If-None-Match") == tag:
         return HttpResponseNotModified()
     return pictures.inert_response(
-        explanations.render_heatmap(prediction, found.heat(name)), "image/png", tag, prediction.sample
+        explanations.render_heatmap(prediction, found.heat(name)),
+        "image/png",
+        tag,
+        prediction.sample,
     )
 
 

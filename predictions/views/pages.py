@@ -31,7 +31,9 @@ def for_users(view: View) -> View:
 @for_users
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: HttpRequest, slug: str) -> HttpResponse:
-    """Show the page to send pictures to a project, and take them: one is answered at once, several as a batch."""
+    """Show the page to send pictures to a project, and take them: one is answered at once, several
+    as a batch.
+    """
     project = get_object_or_404(Project, slug=slug)
     if request.method != "POST":
         return _upload_page(request, project)
@@ -50,16 +52,24 @@ def _take(request: HttpRequest, project: Project) -> HttpResponse:
         raise InvalidInput(_("Please choose a picture first."))
     if len(files) > 1:
         address = batches.create_batch(project, files, by=user).get_absolute_url()
-        return HttpResponseClientRedirect(address) if request.headers.get("HX-Request") else redirect(address)
+        return (
+            HttpResponseClientRedirect(address)
+            if request.headers.get("HX-Request")
+            else redirect(address)
+        )
     prediction = classification.classify_upload(project, files[0], by=user)
     if request.headers.get("HX-Request"):
         return render(request, "predictions/_result.html", prediction_context(prediction, user))
     return redirect(prediction)
 
 
-def _upload_page(request: HttpRequest, project: Project, error: DomainError | None = None) -> HttpResponse:
+def _upload_page(
+    request: HttpRequest, project: Project, error: DomainError | None = None
+) -> HttpResponse:
     context = {"project": project, "live": registry.live_version(project), "error": error}
-    response = render(request, "predictions/upload.html", context, status=error.status if error else 200)
+    response = render(
+        request, "predictions/upload.html", context, status=error.status if error else 200
+    )
     if error and error.retry_after_seconds is not None:
         response["Retry-After"] = str(error.retry_after_seconds)
     return response
@@ -84,7 +94,10 @@ def give_feedback(request: HttpRequest, uuid: UUID) -> HttpResponse:
     error, whole = None, not request.headers.get("HX-Request")
     try:
         feedback.give_feedback(
-            prediction, request.POST.get("verdict", ""), by=user, category=request.POST.get("category", "")
+            prediction,
+            request.POST.get("verdict", ""),
+            by=user,
+            category=request.POST.get("category", ""),
         )
     except DomainError as refusal:
         error = refusal
@@ -117,9 +130,17 @@ def history(request: HttpRequest) -> HttpResponse:
 @require_GET
 def batch_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Show how far a batch is; the page asks again for its grid until everything is answered."""
-    mine = get_object_or_404(Batch.objects.select_related("project"), uuid=uuid, user=authenticated_user(request))
-    template = "predictions/_batch.html" if request.headers.get("HX-Request") else "predictions/batch.html"
-    context = {"batch": mine, "state": batches.batch_progress(mine), "category_names": _category_names(mine.project)}
+    mine = get_object_or_404(
+        Batch.objects.select_related("project"), uuid=uuid, user=authenticated_user(request)
+    )
+    template = (
+        "predictions/_batch.html" if request.headers.get("HX-Request") else "predictions/batch.html"
+    )
+    context = {
+        "batch": mine,
+        "state": batches.batch_progress(mine),
+        "category_names": _category_names(mine.project),
+    }
     return render(request, template, context)
 
 
@@ -142,14 +163,18 @@ def create_project(request: HttpRequest) -> HttpResponse:
     except DomainError as error:
         messages.error(request, str(error))
     else:
-        sentence = _("The project “%(name)s” is there. Add its categories next, then train a model.")
+        sentence = _(
+            "The project “%(name)s” is there. Add its categories next, then train a model."
+        )
         messages.success(request, sentence % {"name": project.name})
     return redirect("home")
 
 
 def get_own_prediction(request: HttpRequest, uuid: UUID) -> Prediction:
     """Return a prediction of the user's own; Http404 for any other."""
-    mine = Prediction.objects.visible_to(request.user).select_related(*prediction_history.RELATED_FIELDS)
+    mine = Prediction.objects.visible_to(request.user).select_related(
+        *prediction_history.RELATED_FIELDS
+    )
     return get_object_or_404(mine, uuid=uuid)
 
 

@@ -6,7 +6,13 @@ from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModified, HttpResponseRedirect
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotModified,
+    HttpResponseRedirect,
+)
 from django.shortcuts import get_object_or_404
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
@@ -34,7 +40,9 @@ def picture(request: HttpRequest, uuid: UUID) -> HttpResponse:
     tag = f'"{sample.uuid}"'
     if request.headers.get("If-None-Match") == tag:
         return HttpResponseNotModified()
-    media_type = sample.media_type if sample.media_type in SAFE_TYPES else "application/octet-stream"
+    media_type = (
+        sample.media_type if sample.media_type in SAFE_TYPES else "application/octet-stream"
+    )
     if settings.AZURE_STORAGE_LINKS and hasattr(sample.storage, "temporary_link"):
         return _link(sample, media_type)
     return inert_response(read_or_404(sample), media_type, tag, sample)
@@ -52,10 +60,14 @@ def thumbnail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 def _link(sample: Sample, media_type: str) -> HttpResponse:
-    """Send the browser to the storage itself, with a link that is good for a few minutes and for this picture alone."""
+    """Send the browser to the storage itself, with a link that is good for a few minutes and for
+    this picture alone.
+    """
     storage: Any = sample.storage
     try:
-        link = storage.signed_url(sample.file_name, media_type=media_type, file_name=_file_name(sample, media_type))
+        link = storage.signed_url(
+            sample.file_name, media_type=media_type, file_name=_file_name(sample, media_type)
+        )
     except OSError as error:
         raise _unavailable() from error
     response = HttpResponseRedirect(link)
@@ -76,7 +88,9 @@ def _visible(request: HttpRequest, uuid: UUID) -> Sample:
 
 
 def read_or_404(sample: Sample) -> bytes:
-    """Return a stored picture; Http404 if its file is gone. Raises Unavailable when the store does not answer."""
+    """Return a stored picture; Http404 if its file is gone. Raises Unavailable when the store does
+    not answer.
+    """
     try:
         return sample.read()
     except FileNotFoundError as error:
@@ -86,7 +100,9 @@ def read_or_404(sample: Sample) -> bytes:
 
 
 def thumbnail_bytes(sample: Sample, side: int) -> bytes:
-    """Return a stored picture as a small JPEG. Raises as `read` does; Http404 if what is stored is damaged."""
+    """Return a stored picture as a small JPEG. Raises as `read` does; Http404 if what is stored is
+    damaged.
+    """
     data = read_or_404(sample)
     try:
         return images.make_thumbnail(data, side)

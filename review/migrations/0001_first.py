@@ -18,7 +18,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Horizon",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("verdict", models.CharField(max_length=6, unique=True)),
                 ("feedback_id", models.BigIntegerField(default=0)),
                 ("looked_at", models.DateTimeField(default=django.utils.timezone.now)),
@@ -27,18 +32,27 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Lease",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("until", models.DateTimeField()),
                 (
                     "reviewer",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="leases", to=settings.AUTH_USER_MODEL
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="leases",
+                        to=settings.AUTH_USER_MODEL,
                     ),
                 ),
                 (
                     "sample",
                     models.OneToOneField(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="lease", to="predictions.sample"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="lease",
+                        to="predictions.sample",
                     ),
                 ),
             ],
@@ -46,7 +60,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Decision",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 (
                     "outcome",
                     models.CharField(
@@ -60,7 +79,10 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 ("reason", models.CharField(blank=True, max_length=300, verbose_name="reason")),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "category",
                     models.ForeignKey(
@@ -92,7 +114,9 @@ class Migration(migrations.Migration):
                 (
                     "sample",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="decisions", to="predictions.sample"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="decisions",
+                        to="predictions.sample",
                     ),
                 ),
             ],
@@ -104,8 +128,14 @@ class Migration(migrations.Migration):
                 "constraints": [
                     models.CheckConstraint(
                         condition=models.Q(
-                            models.Q(("category__isnull", False), ("outcome__in", ["labelled", "confirmed"])),
-                            models.Q(("category__isnull", True), ("outcome__in", ["discarded", "reopened"])),
+                            models.Q(
+                                ("category__isnull", False),
+                                ("outcome__in", ["labelled", "confirmed"]),
+                            ),
+                            models.Q(
+                                ("category__isnull", True),
+                                ("outcome__in", ["discarded", "reopened"]),
+                            ),
                             _connector="OR",
                         ),
                         name="category_exactly_when_labelled",
@@ -116,24 +146,38 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Skip",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "reviewer",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="skips", to=settings.AUTH_USER_MODEL
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="skips",
+                        to=settings.AUTH_USER_MODEL,
                     ),
                 ),
                 (
                     "sample",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="skips", to="predictions.sample"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="skips",
+                        to="predictions.sample",
                     ),
                 ),
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(fields=("sample", "reviewer"), name="one_skip_per_sample_and_reviewer")
+                    models.UniqueConstraint(
+                        fields=("sample", "reviewer"), name="one_skip_per_sample_and_reviewer"
+                    )
                 ],
             },
         ),

@@ -14,23 +14,34 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="FurtherCategory",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 (
                     "category",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="predictions.category"
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="predictions.category",
                     ),
                 ),
                 (
                     "decision",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="further", to="review.decision"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="further",
+                        to="review.decision",
                     ),
                 ),
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(fields=("decision", "category"), name="further_category_once_per_decision")
+                    models.UniqueConstraint(
+                        fields=("decision", "category"), name="further_category_once_per_decision"
+                    )
                 ],
             },
         ),

@@ -14,7 +14,9 @@ register = template.Library()
 
 @register.simple_tag
 def look_up_outcomes(predictions: Iterable[Prediction]) -> str:
-    """Put the ruling on the sample of each prediction of a list, in one query for all; shows nothing by itself."""
+    """Put the ruling on the sample of each prediction of a list, in one query for all; shows
+    nothing by itself.
+    """
     samples = [prediction.sample for prediction in predictions]
     found = decisions.latest_decisions(samples)
     for sample in samples:
@@ -28,7 +30,11 @@ def review_outcome(sample: Sample) -> dict[str, Any]:
 
     One query, or none after `{% look_up_outcomes %}` of the list that it is in.
     """
-    decision = sample.newest_decision if hasattr(sample, "newest_decision") else decisions.latest_decision(sample)
+    decision = (
+        sample.newest_decision
+        if hasattr(sample, "newest_decision")
+        else decisions.latest_decision(sample)
+    )
     if decision and decision.outcome == Decision.Outcome.REOPENED:
         decision = None
     return {"decision": decision}

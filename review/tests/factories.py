@@ -15,7 +15,9 @@ def make_reviewer(**fields: Any) -> User:
     return make_user("reviewer", **fields)
 
 
-def make_answer(project: Project, *, drawn: bool = False, location: str = "uploads", **fields: Any) -> Prediction:
+def make_answer(
+    project: Project, *, drawn: bool = False, location: str = "uploads", **fields: Any
+) -> Prediction:
     """Make a confident answer about a new picture, which the audit drew or not."""
     sha256 = f"{'0' if drawn else 'f'}{next(_numbers):063x}"
     sample = make_sample(project, sha256=sha256, location=location)
@@ -33,5 +35,8 @@ def make_decision(
     """Make a ruling as a row: a label, or `outcome`."""
     outcome = Decision.Outcome.LABELLED if category else Decision.Outcome.DISCARDED
     return Decision.objects.create(
-        sample=sample, category=category, reviewer=by or make_reviewer(), **{"outcome": outcome} | fields
+        sample=sample,
+        category=category,
+        reviewer=by or make_reviewer(),
+        **{"outcome": outcome} | fields,
     )

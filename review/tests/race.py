@@ -1,4 +1,5 @@
-"""Several reviewers empty one queue as fast as they can, on the database of DATABASE_URL; a process of its own.
+"""Several reviewers empty one queue as fast as they can, on the database of DATABASE_URL; a process
+of its own.
 
 Prints as JSON how many samples there were, and how many rulings each got.
 """
@@ -36,7 +37,10 @@ def main() -> None:
     make_live_model(project)
     for _ in range(SAMPLES):
         make_nok(project)
-    threads = [threading.Thread(target=review_until_empty, args=[make_reviewer()]) for _ in range(REVIEWERS)]
+    threads = [
+        threading.Thread(target=review_until_empty, args=[make_reviewer()])
+        for _ in range(REVIEWERS)
+    ]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -38,7 +38,8 @@ def title_has_focus(page) -> bool:
 def press(page, key: str, announced: str) -> None:
     page.keyboard.press(key)
     page.get_by_role("status").filter(has_text=announced).wait_for()
-    # What is announced a moment before the page listens again is too fast for people, not for this test
+    # What is announced a moment before the page listens again is too fast for people, not for this
+    # test
     expect(page.locator(".htmx-request, .htmx-swapping, .htmx-settling")).to_have_count(0)
 
 
@@ -65,7 +66,10 @@ def test_five_pictures_are_reviewed_by_keyboard_only(page, reviewer, project, as
     page.get_by_role("heading", name="Nothing waits for review").wait_for()
     assert_accessible(page)
 
-    newest = {decision.sample_id: decision for decision in Decision.objects.select_related("category").order_by("pk")}
+    newest = {
+        decision.sample_id: decision
+        for decision in Decision.objects.select_related("category").order_by("pk")
+    }
     assert [(newest[each.pk].outcome, str(newest[each.pk].category)) for each in samples] == [
         ("labelled", "risotto"),
         ("confirmed", "gnocchi"),
@@ -117,7 +121,9 @@ def test_leaving_the_page_gives_the_sample_back(page, reviewer, project):
     assert not Lease.objects.exists()
 
 
-def test_filters_apply_at_once_and_the_page_fits_a_phone(new_page, live_server, sign_in, project, assert_accessible):
+def test_filters_apply_at_once_and_the_page_fits_a_phone(
+    new_page, live_server, sign_in, project, assert_accessible
+):
     make_nok(project)
     page = new_page(live_server.url, viewport={"width": 360, "height": 740})
     sign_in(page, make_user("reviewer"))

@@ -33,7 +33,9 @@ def gnocchi(project):
 def test_a_label_is_written_with_who_what_and_why(sample, gnocchi):
     alice = make_reviewer()
     prediction = sample.predictions.get()
-    decision = decisions.label_sample(sample, gnocchi, by=alice, reason=" seen \n at once ", prediction=prediction)
+    decision = decisions.label_sample(
+        sample, gnocchi, by=alice, reason=" seen \n at once ", prediction=prediction
+    )
     assert (decision.outcome, decision.category, decision.reviewer) == ("labelled", gnocchi, alice)
     assert (decision.reason, decision.prediction) == ("seen at once", prediction)
 
@@ -128,7 +130,10 @@ def test_undo_goes_back_one_ruling_at_a_time(project):
     first, second = make_nok(project), make_nok(project)
     decisions.confirm_prediction(first, by=alice)
     decisions.confirm_prediction(second, by=alice)
-    assert [decisions.undo_latest(alice).sample, decisions.undo_latest(alice).sample] == [second, first]
+    assert [decisions.undo_latest(alice).sample, decisions.undo_latest(alice).sample] == [
+        second,
+        first,
+    ]
     with pytest.raises(decisions.NothingToUndo):
         decisions.undo_latest(alice)
 
@@ -155,7 +160,9 @@ def test_undo_waits_for_who_looks_at_the_sample(sample):
 def test_many_labels_are_written_in_few_queries(project, gnocchi, django_assert_max_num_queries):
     samples = [make_sample(project) for _ in range(20)]
     with django_assert_max_num_queries(4):
-        written = decisions.label_many(project, [(sample, gnocchi) for sample in samples], by=None, reason="import")
+        written = decisions.label_many(
+            project, [(sample, gnocchi) for sample in samples], by=None, reason="import"
+        )
     assert len(written) == Decision.objects.filter(category=gnocchi, reason="import").count() == 20
 
 
@@ -172,25 +179,35 @@ def test_the_newest_rulings_of_a_list_take_one_query(project, gnocchi, django_as
     newest = make_decision(first, gnocchi)
     other = make_decision(second)
     with django_assert_num_queries(1):
-        assert decisions.latest_decisions([first, second, undecided]) == {first.pk: newest, second.pk: other}
+        assert decisions.latest_decisions([first, second, undecided]) == {
+            first.pk: newest,
+            second.pk: other,
+        }
 
 
 def test_imported_samples_may_show_several_categories_where_these_do_not_exclude_each_other():
     project = make_project(multilabel=True)
     red, round_ = make_category(project, "red"), make_category(project, "round")
     sample = make_sample(project)
-    decisions.label_many_multilabel(project, [(sample, [red, round_, red])], by=None, reason="import")
+    decisions.label_many_multilabel(
+        project, [(sample, [red, round_, red])], by=None, reason="import"
+    )
     assert ground_truth.additional_categories(project) == {sample.pk: [round_.pk]}
     assert [ground_truth.samples_showing(one).get() for one in (red, round_)] == [sample, sample]
     decisions.label_many_multilabel(project, [(sample, [round_])], by=None, reason="import")
-    assert ground_truth.additional_categories(project) == {} and not ground_truth.samples_showing(red).exists()
+    assert (
+        ground_truth.additional_categories(project) == {}
+        and not ground_truth.samples_showing(red).exists()
+    )
 
 
 def test_several_categories_are_refused_where_they_exclude_each_other():
     project = make_project()
     shown = [make_category(project, "red"), make_category(project, "round")]
     with pytest.raises(InvalidInput, match="exclude each other"):
-        decisions.label_many_multilabel(project, [(make_sample(project), shown)], by=None, reason="import")
+        decisions.label_many_multilabel(
+            project, [(make_sample(project), shown)], by=None, reason="import"
+        )
     assert not Decision.objects.exists()
 
 
@@ -198,7 +215,9 @@ def test_a_further_category_of_another_project_is_refused():
     project = make_project(multilabel=True)
     shown = [make_category(project, "red"), make_category(make_project(), "round")]
     with pytest.raises(InvalidInput, match="another project"):
-        decisions.label_many_multilabel(project, [(make_sample(project), shown)], by=None, reason="import")
+        decisions.label_many_multilabel(
+            project, [(make_sample(project), shown)], by=None, reason="import"
+        )
     assert not Decision.objects.exists()
 
 
@@ -206,15 +225,25 @@ def test_a_ruling_that_is_sent_again_is_the_first_one(sample, gnocchi):
     alice, prediction = make_reviewer(), sample.predictions.get()
     leases.acquire(sample, alice)
     first = decisions.label_sample(sample, gnocchi, by=alice, reason="seen", prediction=prediction)
-    assert decisions.label_sample(sample, gnocchi, by=alice, reason=" seen ", prediction=prediction) == first
-    assert decisions.label_by_name(sample, "GNOCCHI", by=alice, reason="seen", prediction=prediction) == first
+    assert (
+        decisions.label_sample(sample, gnocchi, by=alice, reason=" seen ", prediction=prediction)
+        == first
+    )
+    assert (
+        decisions.label_by_name(sample, "GNOCCHI", by=alice, reason="seen", prediction=prediction)
+        == first
+    )
     assert Decision.objects.get() == first and not Lease.objects.exists()
 
 
 def test_the_same_confirmation_or_discarding_again_is_the_first_one(project):
     alice, confirmed, discarded = make_reviewer(), make_nok(project), make_nok(project)
-    assert decisions.confirm_prediction(confirmed, by=alice) == decisions.confirm_prediction(confirmed, by=alice)
-    assert decisions.discard_sample(discarded, by=alice) == decisions.discard_sample(discarded, by=alice)
+    assert decisions.confirm_prediction(confirmed, by=alice) == decisions.confirm_prediction(
+        confirmed, by=alice
+    )
+    assert decisions.discard_sample(discarded, by=alice) == decisions.discard_sample(
+        discarded, by=alice
+    )
     assert Decision.objects.count() == 2
 
 
@@ -229,7 +258,9 @@ def test_sent_again_it_is_the_first_one_also_where_another_looks_at_the_sample_b
 def test_what_is_ruled_anew_is_a_ruling_of_its_own(sample, gnocchi, project):
     alice = make_reviewer()
     first = decisions.label_sample(sample, gnocchi, by=alice, reason="seen")
-    assert decisions.label_sample(sample, gnocchi, by=alice, reason="looked at it once more") != first
+    assert (
+        decisions.label_sample(sample, gnocchi, by=alice, reason="looked at it once more") != first
+    )
     decisions.undo_latest(alice, ruling=decisions.confirm_prediction(sample, by=alice).pk)
     assert decisions.confirm_prediction(sample, by=alice).outcome == "confirmed"
     assert Decision.objects.count() == 5
@@ -255,7 +286,9 @@ def test_an_undo_that_is_sent_again_takes_one_ruling_back(project):
     ruling = decisions.confirm_prediction(second, by=alice)
     undone = decisions.undo_latest(alice, ruling=ruling.pk)
     assert decisions.undo_latest(alice, ruling=ruling.pk) == undone
-    assert decisions.latest_decision(first).outcome == "confirmed" and leases.is_held_by(second, alice)
+    assert decisions.latest_decision(first).outcome == "confirmed" and leases.is_held_by(
+        second, alice
+    )
     assert decisions.undoable(alice).sample == first
 
 

@@ -4,7 +4,13 @@ import pytest
 from django.utils import timezone
 
 from predictions.models import Feedback, Prediction, Sample
-from predictions.tests.factories import make_category, make_feedback, make_live_model, make_prediction, make_project
+from predictions.tests.factories import (
+    make_category,
+    make_feedback,
+    make_live_model,
+    make_prediction,
+    make_project,
+)
 from review import decisions, leases, low_water_mark, queue
 from review.models import Decision, Lease, LowWaterMark
 from review.queue import QueueFilters, Reason
@@ -53,9 +59,12 @@ def test_each_reason_is_found_in_the_order_of_urgency(project):
         (drawn.pk, "audit"),
     ]
     assert waiting() == expected
-    assert [(pk, str(reason)) for reason in Reason for pk in queue.waiting_samples(reason) if pk != strange.pk] == [
-        pair for pair in expected if pair[0] != strange.pk
-    ]
+    assert [
+        (pk, str(reason))
+        for reason in Reason
+        for pk in queue.waiting_samples(reason)
+        if pk != strange.pk
+    ] == [pair for pair in expected if pair[0] != strange.pk]
     assert [reason for reason in Reason if strange.pk in queue.waiting_samples(reason)] == [
         Reason.UNFAMILIAR,
         Reason.ABSTAINED,
@@ -129,7 +138,10 @@ def test_filters_by_version_and_by_what_model_and_user_said(project):
     first = make_nok(project, category=sushi)
     second_version = make_live_model(project)
     second = make_feedback(
-        make_answer(project, model_version=second_version, scores={"tiramisu": 0.9, "gnocchi": 0.1}), suggestion="pizza"
+        make_answer(
+            project, model_version=second_version, scores={"tiramisu": 0.9, "gnocchi": 0.1}
+        ),
+        suggestion="pizza",
     ).prediction.sample
 
     def found(**filters):
@@ -146,7 +158,9 @@ def test_two_reviewers_get_different_samples(project):
     make_nok(project)
     make_nok(project)
     alice, bob = make_reviewer(), make_reviewer()
-    assert {queue.lease_next(alice).pk, queue.lease_next(bob).pk} == set(Sample.objects.values_list("pk", flat=True))
+    assert {queue.lease_next(alice).pk, queue.lease_next(bob).pk} == set(
+        Sample.objects.values_list("pk", flat=True)
+    )
     assert queue.lease_next(make_reviewer()) is None
 
 

@@ -12,7 +12,10 @@ pytestmark = pytest.mark.outer
 
 
 def rulings_of_a_race(tmp_path, **environment: str) -> dict:
-    environment = {"DJANGO_SETTINGS_MODULE": "classifr.tests.settings", "TMPDIR": str(tmp_path)} | environment
+    environment = {
+        "DJANGO_SETTINGS_MODULE": "classifr.tests.settings",
+        "TMPDIR": str(tmp_path),
+    } | environment
     done = subprocess.run(
         [sys.executable, "-m", "review.tests.race"],
         cwd=settings.BASE_DIR,

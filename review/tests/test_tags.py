@@ -9,7 +9,9 @@ pytestmark = pytest.mark.django_db
 
 
 def outcome(sample) -> str:
-    return Template("{% load review_tags %}{% review_outcome sample %}").render(Context({"sample": sample}))
+    return Template("{% load review_tags %}{% review_outcome sample %}").render(
+        Context({"sample": sample})
+    )
 
 
 def test_what_nobody_decided_is_in_review(django_assert_num_queries):

@@ -36,7 +36,10 @@ def decide(client, sample, ruling, *, htmx=True, **data):
 
 def urls(sample):
     names = ["decide", "renew", "leave"]
-    return [reverse(f"review:{name}", args=[sample.uuid]) for name in names] + ["/review/undo/", "/review/unskip/"]
+    return [reverse(f"review:{name}", args=[sample.uuid]) for name in names] + [
+        "/review/undo/",
+        "/review/unskip/",
+    ]
 
 
 def test_the_next_sample_is_shown_with_everything_a_reviewer_needs(client, alice, project):
@@ -44,13 +47,22 @@ def test_the_next_sample_is_shown_with_everything_a_reviewer_needs(client, alice
     following = make_nok(project)
     page = client.get(QUEUE).content.decode()
     assert reverse("predictions:picture", args=[sample.uuid]) in page
-    for part in ["A user said NOK", "says it is pizza", "80.0%", "Model version 1", "Confirm gnocchi", "2 waiting"]:
+    for part in [
+        "A user said NOK",
+        "says it is pizza",
+        "80.0%",
+        "Model version 1",
+        "Confirm gnocchi",
+        "2 waiting",
+    ]:
         assert part in page
     assert f'data-next-picture="{reverse("predictions:picture", args=[following.uuid])}"' in page
     assert Lease.objects.get().sample == sample
 
 
-def test_the_number_of_queries_does_not_depend_on_what_waits(client, alice, project, django_assert_max_num_queries):
+def test_the_number_of_queries_does_not_depend_on_what_waits(
+    client, alice, project, django_assert_max_num_queries
+):
     for _ in range(12):
         make_nok(project)
     with django_assert_max_num_queries(45):
@@ -82,7 +94,13 @@ def test_nothing_is_written_by_a_get(client, alice, project):
 def test_a_label_is_told_and_the_next_sample_comes(client, alice, project):
     sample, following = make_nok(project), make_nok(project)
     gnocchi = project.categories.get(name="gnocchi")
-    answer = decide(client, sample, f"category:{gnocchi.pk}", reason="clear", prediction=sample.predictions.get().pk)
+    answer = decide(
+        client,
+        sample,
+        f"category:{gnocchi.pk}",
+        reason="clear",
+        prediction=sample.predictions.get().pk,
+    )
     page = answer.content.decode()
     assert "Labelled as gnocchi." in page
     assert reverse("review:decide", args=[following.uuid]) in page
@@ -92,7 +110,8 @@ def test_a_label_is_told_and_the_next_sample_comes(client, alice, project):
 
 
 @pytest.mark.parametrize(
-    ("ruling", "outcome"), [("confirm", "confirmed"), ("discard", "discarded"), ("name:risotto", "labelled")]
+    ("ruling", "outcome"),
+    [("confirm", "confirmed"), ("discard", "discarded"), ("name:risotto", "labelled")],
 )
 def test_the_other_rulings(client, alice, project, ruling, outcome):
     decide(client, make_nok(project), ruling)
@@ -111,7 +130,10 @@ def test_a_skip_is_remembered_and_can_be_taken_back(client, alice, project):
     page = decide(client, sample, "skip").content.decode()
     assert "Show what I skipped" in page
     assert Skip.objects.get().reviewer == alice
-    assert reverse("review:decide", args=[sample.uuid]) in client.post("/review/unskip/", headers=HTMX).content.decode()
+    assert (
+        reverse("review:decide", args=[sample.uuid])
+        in client.post("/review/unskip/", headers=HTMX).content.decode()
+    )
 
 
 def test_undo_brings_the_sample_back_onto_the_screen(client, alice, project):
@@ -123,7 +145,9 @@ def test_undo_brings_the_sample_back_onto_the_screen(client, alice, project):
     assert reverse("review:decide", args=[sample.uuid]) in page
 
 
-def test_a_ruling_and_an_undo_whose_answers_were_lost_are_sent_again_and_count_once(client, alice, project):
+def test_a_ruling_and_an_undo_whose_answers_were_lost_are_sent_again_and_count_once(
+    client, alice, project
+):
     first, second = make_nok(project), make_nok(project)
     decide(client, first, "confirm")
     for _time in range(2):
@@ -134,7 +158,11 @@ def test_a_ruling_and_an_undo_whose_answers_were_lost_are_sent_again_and_count_o
     for _time in range(2):
         page = client.post("/review/undo/", {"undo": ruling.pk}, headers=HTMX).content.decode()
         assert reverse("review:decide", args=[second.uuid]) in page
-    assert [one.outcome for one in Decision.objects.order_by("pk")] == ["confirmed", "confirmed", "reopened"]
+    assert [one.outcome for one in Decision.objects.order_by("pk")] == [
+        "confirmed",
+        "confirmed",
+        "reopened",
+    ]
 
 
 @pytest.mark.parametrize("meant", ["0", "9" * 18, "9" * 5000, "²", "x"])
@@ -160,7 +188,9 @@ def test_what_somebody_else_decided_first_is_told_and_the_next_one_shown(client,
     assert Decision.objects.count() == 1
 
 
-@pytest.mark.parametrize("ruling", ["", "nonsense", "category:999999", "category:x", "name: ", "name:"])
+@pytest.mark.parametrize(
+    "ruling", ["", "nonsense", "category:999999", "category:x", "name: ", "name:"]
+)
 def test_a_ruling_that_makes_no_sense_shows_the_same_sample_again(client, alice, project, ruling):
     sample = make_nok(project)
     answer = decide(client, sample, ruling)
@@ -188,7 +218,9 @@ def test_a_reviewer_accepts_the_new_name_that_the_user_suggested(client, alice, 
     assert Decision.objects.get().category == Category.objects.get(name="pizza")
 
 
-def test_a_suggested_name_that_has_become_a_category_is_not_offered_a_second_time(client, alice, project):
+def test_a_suggested_name_that_has_become_a_category_is_not_offered_a_second_time(
+    client, alice, project
+):
     make_nok(project, suggestion="pizza")
     category = make_category(project, "Pizza")
     page = client.get(QUEUE).content.decode()
@@ -196,7 +228,9 @@ def test_a_suggested_name_that_has_become_a_category_is_not_offered_a_second_tim
     assert re.search(f'value="category:{category.pk}"[^>]* data-also-key="g"', page)
 
 
-def test_a_suggested_category_has_its_button_however_many_there_are(client, alice, project, monkeypatch):
+def test_a_suggested_category_has_its_button_however_many_there_are(
+    client, alice, project, monkeypatch
+):
     monkeypatch.setattr(card, "MAX_BUTTONS", 1)
     make_nok(project, suggestion="pizza")
     category, other = make_category(project, "zz pizza"), make_category(project, "pizza")
@@ -214,7 +248,14 @@ def test_filters_are_kept_from_picture_to_picture(client, alice, project):
 
 
 @pytest.mark.parametrize(
-    "query", ["reason=password", "project=unknown", "version=1%27", "predicted=none", "suggested=" + "x" * 101]
+    "query",
+    [
+        "reason=password",
+        "project=unknown",
+        "version=1%27",
+        "predicted=none",
+        "suggested=" + "x" * 101,
+    ],
 )
 def test_filters_outside_the_allowed_ones_are_refused(client, alice, project, query):
     assert client.get(f"{QUEUE}?{query}").status_code == 400
@@ -259,14 +300,18 @@ def test_an_unknown_sample_is_404(client, alice):
 
 def test_the_history_lists_rulings_by_key_with_filters(client, alice, project):
     for number in range(27):
-        make_decision(make_nok(project), by=alice if number % 2 else None, reason=f"ruling-{number}.")
+        make_decision(
+            make_nok(project), by=alice if number % 2 else None, reason=f"ruling-{number}."
+        )
     page = client.get("/review/history/").content.decode()
     assert "ruling-26." in page
     assert "ruling-1." not in page
     oldest_shown = Decision.objects.get(reason="ruling-2.").pk
     assert f"before={oldest_shown}" in page
     assert "ruling-1." in client.get(f"/review/history/?before={oldest_shown}").content.decode()
-    mine = client.get("/review/history/?whose=mine&outcome=discarded&project=dishes").content.decode()
+    mine = client.get(
+        "/review/history/?whose=mine&outcome=discarded&project=dishes"
+    ).content.decode()
     assert "ruling-25." in mine
     assert "ruling-26." not in mine
     assert client.get("/review/history/?before=x").status_code == 400

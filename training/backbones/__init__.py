@@ -1,8 +1,8 @@
 """The backbones by name.
 
-How to add one: a row in `imagenet.NETWORKS` if `keras.applications` has it; else a module with a function that takes
-the parameters of a run and returns a `Backbone`, and a line in `FROZEN`. `scratch` is different: its network is learned
-in the run itself, from the run's own pictures.
+How to add one: a row in `imagenet.NETWORKS` if `keras.applications` has it; else a module with a
+function that takes the parameters of a run and returns a `Backbone`, and a line in `FROZEN`.
+`scratch` is different: its network is learned in the run itself, from the run's own pictures.
 """
 
 from collections.abc import Callable, Mapping
@@ -25,7 +25,10 @@ def _bundled(parameters: Mapping[str, Any]) -> Backbone:
 
     if not bundled.WEIGHTS.exists():
         raise TrainingFailed(
-            _("The bundled backbone's file %(path)s is missing. Restore it, or choose another backbone.")
+            _(
+                "The bundled backbone's file %(path)s is missing. Restore it, or choose another "
+                "backbone."
+            )
             % {"path": bundled.WEIGHTS}
         )
     digest = weights_digest(bundled.WEIGHTS, "bundled", bundled.INPUT_SIZE)

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 class Backbone:
     """A network with fixed weights, ready to be built where Keras is at hand.
 
-    `digest` tells its feature vectors from those of any other network: it covers the weights, the architecture's name
-    and the input size. `build` gives a model that maps float pixels 0 to 255, shape (N, input_size, input_size, 3), to
-    (N, features); scaling is its own business.
+    `digest` tells its feature vectors from those of any other network: it covers the weights, the
+    architecture's name and the input size. `build` gives a model that maps float pixels 0 to 255,
+    shape (N, input_size, input_size, 3), to (N, features); scaling is its own business.
     """
 
     name: str

@@ -1,8 +1,9 @@
-"""The image backbone that ships with the product: a small residual network, pictures in, feature vectors out.
+"""The image backbone that ships with the product: a small residual network, pictures in, feature
+vectors out.
 
-Input: upright RGB pictures, cropped to the centred square and resized to INPUT_SIZE with an antialiased bilinear
-filter, values 0 to 255. The scaling to -1..1 is part of the network. Output: FEATURES numbers per picture.
-How it was trained, and on what: bundled/MODEL_CARD.md.
+Input: upright RGB pictures, cropped to the centred square and resized to INPUT_SIZE with an
+antialiased bilinear filter, values 0 to 255. The scaling to -1..1 is part of the network. Output:
+FEATURES numbers per picture. How it was trained, and on what: bundled/MODEL_CARD.md.
 """
 
 from __future__ import annotations
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 INPUT_SIZE = 112
 FEATURES = 512
 WEIGHTS = Path(__file__).with_suffix("") / "weights.npz"
-# Per stage: channels, width inside a bottleneck, number of bottlenecks. Every stage halves the resolution first.
+# Per stage: channels, width inside a bottleneck, number of bottlenecks. Every stage halves the
+# resolution first.
 STAGES = ((64, 32, 2), (160, 64, 3), (320, 128, 3))
 STEM = 24
 
@@ -30,7 +32,9 @@ def build_network() -> keras.Model:
 
     def conv(x: Any, filters: int, kernel: int, stride: int = 1, *, activate: bool = True) -> Any:
         nonlocal count
-        x = layers.Conv2D(filters, kernel, strides=stride, padding="same", name=f"conv_{count:02d}")(x)
+        x = layers.Conv2D(
+            filters, kernel, strides=stride, padding="same", name=f"conv_{count:02d}"
+        )(x)
         count += 1
         return layers.ReLU()(x) if activate else x
 

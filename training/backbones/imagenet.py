@@ -1,4 +1,5 @@
-"""Networks of `keras.applications` trained on ImageNet: strong backbones that are fetched, not shipped.
+"""Networks of `keras.applications` trained on ImageNet: strong backbones that are fetched, not
+shipped.
 
 How to add one: a row in `NETWORKS`.
 """
@@ -30,11 +31,13 @@ FETCH_TIMEOUT_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """One architecture and where its weights are; all take squares of `input_size` and are pooled by averaging.
+    """One architecture and where its weights are; all take squares of `input_size` and are pooled
+    by averaging.
 
-    `function` is its name in `keras.applications`. `folder` and `file` are the published weights without the
-    classifier, `md5` is what Keras expects of them; `own_file` is how we call the same network saved by Keras 3.
-    `architecture` goes into the digest. `scales` says that the network scales pixels itself.
+    `function` is its name in `keras.applications`. `folder` and `file` are the published weights
+    without the classifier, `md5` is what Keras expects of them; `own_file` is how we call the same
+    network saved by Keras 3. `architecture` goes into the digest. `scales` says that the network
+    scales pixels itself.
     """
 
     function: str
@@ -92,7 +95,8 @@ NETWORKS = {
 
 
 def find_backbone(name: str, weights: str = "") -> Backbone:
-    """Return the backbone with the weights of this path, or of `CLASSIFR_WEIGHTS_DIR`, or as Keras fetches them.
+    """Return the backbone with the weights of this path, or of `CLASSIFR_WEIGHTS_DIR`, or as Keras
+    fetches them.
 
     Raises:
         TrainingFailed: none of these has them; the message names the file that is wanted.
@@ -100,27 +104,38 @@ def find_backbone(name: str, weights: str = "") -> Backbone:
     network = NETWORKS[name]
     path = _given(weights) if weights else _kept(network) or _fetched(network)
     digest = weights_digest(path, network.architecture, network.input_size)
-    return Backbone(name, digest, network.input_size, network.features, partial(load_network, name, path))
+    return Backbone(
+        name, digest, network.input_size, network.features, partial(load_network, name, path)
+    )
 
 
 def available_offline() -> list[str]:
-    """Return the names of the networks whose weights lie in `CLASSIFR_WEIGHTS_DIR`: nothing is fetched for them."""
+    """Return the names of the networks whose weights lie in `CLASSIFR_WEIGHTS_DIR`: nothing is
+    fetched for them.
+    """
     return [name for name, network in NETWORKS.items() if _kept(network)]
 
 
 def load_network(name: str, weights: Path) -> "keras.Model":
-    """Return the network without its classifier. Raises TrainingFailed if the file holds other weights."""
+    """Return the network without its classifier. Raises TrainingFailed if the file holds other
+    weights.
+    """
     import keras
 
     network = NETWORKS[name]
     pixels = keras.layers.Input((network.input_size, network.input_size, 3), name="pixels")
-    scaled = pixels if network.scales else keras.layers.Rescaling(1 / 127.5, -1.0, name="scaled")(pixels)
+    scaled = (
+        pixels if network.scales else keras.layers.Rescaling(1 / 127.5, -1.0, name="scaled")(pixels)
+    )
     body = untrained_network(name)
     try:
         body.load_weights(weights)
     except (OSError, ValueError, KeyError) as error:
         raise TrainingFailed(
-            _("%(path)s does not hold the weights of %(network)s without its classifier. Wanted is %(name)s.")
+            _(
+                "%(path)s does not hold the weights of %(network)s without its classifier. Wanted "
+                "is %(name)s."
+            )
             % {"path": weights, "network": network.function, "name": network.file}
         ) from error
     model = keras.Model(pixels, body(scaled), name=name)
@@ -150,7 +165,10 @@ def _kept(network: NetworkSpec) -> Path | None:
     if not settings.CLASSIFR_WEIGHTS_DIR:
         return None
     folder = Path(settings.CLASSIFR_WEIGHTS_DIR)
-    return next((folder / name for name in (network.file, network.own_file) if (folder / name).is_file()), None)
+    return next(
+        (folder / name for name in (network.file, network.own_file) if (folder / name).is_file()),
+        None,
+    )
 
 
 def _fetched(network: NetworkSpec) -> Path:
@@ -160,7 +178,9 @@ def _fetched(network: NetworkSpec) -> Path:
 
     try:
         with _network_timeout(FETCH_TIMEOUT_SECONDS):
-            path = keras.utils.get_file(network.file, network.address, cache_subdir="models", file_hash=network.md5)
+            path = keras.utils.get_file(
+                network.file, network.address, cache_subdir="models", file_hash=network.md5
+            )
             return Path(path)
     except Exception as error:  # get_file raises bare Exception for what the network did
         logger.warning("Keras could not fetch %s: %s", network.address, error)

@@ -1,4 +1,6 @@
-"""TensorFlow without its start-up chatter. Only for processes that train: importing it takes seconds and memory."""
+"""TensorFlow without its start-up chatter. Only for processes that train: importing it takes
+seconds and memory.
+"""
 
 import logging
 import os
@@ -25,7 +27,9 @@ def import_keras_quietly() -> None:
 
 @contextmanager
 def _chatter_held_back() -> Iterator[None]:
-    """Pass on what is written to stderr meanwhile, but for the lines that TensorFlow's C++ parts always write."""
+    """Pass on what is written to stderr meanwhile, but for the lines that TensorFlow's C++ parts
+    always write.
+    """
     sys.stderr.flush()
     console = os.dup(2)
     with tempfile.TemporaryFile() as held:

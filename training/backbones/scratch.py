@@ -1,7 +1,7 @@
 """A plain convolutional network, learned from random weights on the project's own pictures.
 
-For projects whose pictures look like nothing that other backbones have seen (X-rays, spectra, surfaces), and as the
-yardstick that a pretrained backbone has to beat.
+For projects whose pictures look like nothing that other backbones have seen (X-rays, spectra,
+surfaces), and as the yardstick that a pretrained backbone has to beat.
 """
 
 from collections.abc import Callable, Mapping
@@ -61,7 +61,8 @@ def train_network(
     epochs: int = EPOCHS,
     watch: Watch = lambda done, total, note: None,
 ) -> TrainedNetwork:
-    """Train the network; stop when the validation loss (without one, the training loss) no longer falls.
+    """Train the network; stop when the validation loss (without one, the training loss) no longer
+    falls.
 
     Args:
         train: pixels uint8 (N, S, S, 3) and labels (N,).
@@ -88,7 +89,9 @@ def train_network(
         epochs=epochs,
         verbose=0,
         callbacks=[
-            keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: watch(epoch + 1, epochs, _note(logs))),
+            keras.callbacks.LambdaCallback(
+                on_epoch_end=lambda epoch, logs: watch(epoch + 1, epochs, _note(logs))
+            ),
             keras.callbacks.ReduceLROnPlateau(watched, factor=0.5, patience=PATIENCE // 3),
             keras.callbacks.EarlyStopping(watched, patience=PATIENCE, restore_best_weights=True),
         ],
@@ -96,13 +99,17 @@ def train_network(
     trained = keras.Model(model.input, model.get_layer("features").output, name="scratch")
     trained.trainable = False
     curves = {
-        _curve(name): list(map(float, values)) for name, values in history.history.items() if name in TRACKED_METRICS
+        _curve(name): list(map(float, values))
+        for name, values in history.history.items()
+        if name in TRACKED_METRICS
     }
     return TrainedNetwork(trained, curves)
 
 
 def _batches(train: Labelled, weights: np.ndarray, seed: int) -> "keras.utils.PyDataset":
-    """Return shuffled, augmented batches: mirrored, shifted, brighter or darker; the same for the same seed."""
+    """Return shuffled, augmented batches: mirrored, shifted, brighter or darker; the same for the
+    same seed.
+    """
     import keras
 
     pixels, labels = train
@@ -127,7 +134,9 @@ def _batches(train: Labelled, weights: np.ndarray, seed: int) -> "keras.utils.Py
 
 
 def augment_shift(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return a batch with every picture mirrored or not, shifted and its contrast changed, as float32."""
+    """Return a batch with every picture mirrored or not, shifted and its contrast changed, as
+    float32.
+    """
     result = np.empty(pixels.shape, np.float32)
     size = pixels.shape[1]
     for place, picture in enumerate(pixels):
@@ -140,7 +149,9 @@ def augment_shift(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _note(logs: Mapping[str, Any]) -> str:
-    return ", ".join(f"{_curve(name)} {value:.3f}" for name, value in logs.items() if name in TRACKED_METRICS)
+    return ", ".join(
+        f"{_curve(name)} {value:.3f}" for name, value in logs.items() if name in TRACKED_METRICS
+    )
 
 
 def _curve(name: str) -> str:

@@ -1,10 +1,11 @@
 """Frozen data sets: what was known to be true at one moment, and which part each picture plays.
 
-Two wishes pull at the split: a picture must never wander from test to train, and a small category would like to be in
-all three splits. The first wins: the split is a function of the picture's digest and nothing else, so it holds across
-data set versions, relabelling, new servers and new databases, and a test result stays honest for ever. The price is
-told instead of hidden: a category none of whose pictures are for training is left out, one without test pictures is
-trained but its recall is unknown until more pictures come.
+Two wishes pull at the split: a picture must never wander from test to train, and a small category
+would like to be in all three splits. The first wins: the split is a function of the picture's
+digest and nothing else, so it holds across data set versions, relabelling, new servers and new
+databases, and a test result stays honest for ever. The price is told instead of hidden: a category
+none of whose pictures are for training is left out, one without test pictures is trained but its
+recall is unknown until more pictures come.
 """
 
 import hashlib
@@ -30,7 +31,9 @@ TRAIN_PERCENT = 70
 VALIDATION_PERCENT = 15
 
 Split = DatasetItem.Split
-VECTORS_ONLY = Q(location=Sample.Location.NOWHERE, origin=Sample.Origin.DEMO)  # the demo comes without its pictures
+VECTORS_ONLY = Q(
+    location=Sample.Location.NOWHERE, origin=Sample.Origin.DEMO
+)  # the demo comes without its pictures
 
 
 class NotEnoughData(Conflict):
@@ -51,26 +54,33 @@ class ExcludedCategory:
     def sentence(self) -> str:
         if self.reason == "few":
             return ngettext(
-                "“%(category)s” is left out: it has %(count)d picture, and needs at least %(fewest)d.",
-                "“%(category)s” is left out: it has %(count)d pictures, and needs at least %(fewest)d.",
+                "“%(category)s” is left out: it has %(count)d picture, and needs at least "
+                "%(fewest)d.",
+                "“%(category)s” is left out: it has %(count)d pictures, and needs at least "
+                "%(fewest)d.",
                 self.pictures,
             ) % {"category": self.category, "count": self.pictures, "fewest": MIN_PICTURES}
-        return _("“%(category)s” is left out: none of its pictures falls into the part for training. Add more.") % {
-            "category": self.category
-        }
+        return _(
+            "“%(category)s” is left out: none of its pictures falls into the part for training. "
+            "Add more."
+        ) % {"category": self.category}
 
 
 @dataclass(frozen=True)
 class DatasetContent:
     """What a data set frozen now would hold."""
 
-    items: list[tuple[int, str, list[Category]]]  # sample id, its sha256, its categories: one, or more if multilabel
+    items: list[
+        tuple[int, str, list[Category]]
+    ]  # sample id, its sha256, its categories: one, or more if multilabel
     counts: dict[str, Counter[str]]  # category name -> split -> pictures that show it
     left_out: list[ExcludedCategory] = field(default_factory=list)
 
     @property
     def digest(self) -> str:
-        """Return what is the same exactly when samples, categories and splits are the same. Names do not matter."""
+        """Return what is the same exactly when samples, categories and splits are the same. Names
+        do not matter.
+        """
         lines = sorted(
             f"{sha256} {category.uuid} {split_of(sha256)}\n"
             for _pk, sha256, categories in self.items
@@ -100,7 +110,9 @@ class DatasetDiff:
 
 
 def split_of(sha256: str) -> str:
-    """Return the part that this picture plays in every data set, for ever: 70 % train, 15 % validation, 15 % test."""
+    """Return the part that this picture plays in every data set, for ever: 70 % train, 15 %
+    validation, 15 % test.
+    """
     place = int(sha256[:8], 16) % 100
     if place < TRAIN_PERCENT:
         return Split.TRAIN
@@ -110,7 +122,8 @@ def split_of(sha256: str) -> str:
 def collect_labelled(project: Project) -> DatasetContent:
     """Look up what is true now, and which categories have enough of it.
 
-    Pictures that were let go cannot be learned from; those of the demo never were here, but their feature vectors are.
+    Pictures that were let go cannot be learned from; those of the demo never were here, but their
+    feature vectors are.
     """
     by_category: dict[int, list[tuple[int, str]]] = defaultdict(list)
     usable = ~Q(location=Sample.Location.NOWHERE) | VECTORS_ONLY
@@ -132,12 +145,15 @@ def collect_labelled(project: Project) -> DatasetContent:
             for sample in samples:
                 shown[sample].append(category)
             counts[category.name] = splits
-    return DatasetContent([(*sample, categories) for sample, categories in shown.items()], counts, left_out)
+    return DatasetContent(
+        [(*sample, categories) for sample, categories in shown.items()], counts, left_out
+    )
 
 
 @transaction.atomic
 def freeze_dataset(project: Project, *, by: User | None = None) -> DatasetVersion:
-    """Write down what is true now as the next version; the same content again is the version that exists.
+    """Write down what is true now as the next version; the same content again is the version that
+    exists.
 
     Raises:
         TooLittleToLearn: if fewer than two categories have enough pictures.
@@ -155,7 +171,9 @@ def freeze_dataset(project: Project, *, by: User | None = None) -> DatasetVersio
     )
     items = DatasetItem.objects.bulk_create(
         (
-            DatasetItem(dataset=dataset, sample_id=pk, category=categories[0], split=split_of(sha256))
+            DatasetItem(
+                dataset=dataset, sample_id=pk, category=categories[0], split=split_of(sha256)
+            )
             for pk, sha256, categories in content.items
         ),
         batch_size=2000,
@@ -172,11 +190,17 @@ def freeze_dataset(project: Project, *, by: User | None = None) -> DatasetVersio
 
 
 def category_counts(dataset: DatasetVersion) -> dict[str, Counter[str]]:
-    """Return how many pictures show each category in each split, under the category's present name."""
+    """Return how many pictures show each category in each split, under the category's present
+    name.
+    """
     found: dict[str, Counter[str]] = defaultdict(Counter)
-    for name, split, pictures in dataset.items.values_list("category__name", "split").annotate(pictures=Count("pk")):
+    for name, split, pictures in dataset.items.values_list("category__name", "split").annotate(
+        pictures=Count("pk")
+    ):
         found[name][split] += pictures
-    also = AdditionalLabel.objects.filter(item__dataset=dataset).values_list("category__name", "item__split")
+    also = AdditionalLabel.objects.filter(item__dataset=dataset).values_list(
+        "category__name", "item__split"
+    )
     for name, split, pictures in also.annotate(pictures=Count("pk")):
         found[name][split] += pictures
     return dict(sorted(found.items()))
@@ -189,7 +213,9 @@ def split_totals(dataset: DatasetVersion) -> list[int]:
 
 
 def additional_names(dataset: DatasetVersion) -> dict[int, tuple[str, ...]]:
-    """Return the present names of the additional categories by item; of items with one category nothing."""
+    """Return the present names of the additional categories by item; of items with one category
+    nothing.
+    """
     found: dict[int, tuple[str, ...]] = {}
     rows = AdditionalLabel.objects.filter(item__dataset=dataset).order_by("category__name")
     for item, name in rows.values_list("item_id", "category__name"):
@@ -203,7 +229,9 @@ def count_vectors_only(dataset: DatasetVersion) -> int:
 
 
 def categories_without_test(dataset: DatasetVersion) -> list[str]:
-    """Return the categories that cannot be measured, because no picture of theirs is in the test split."""
+    """Return the categories that cannot be measured, because no picture of theirs is in the test
+    split.
+    """
     return [name for name, splits in category_counts(dataset).items() if not splits[Split.TEST]]
 
 
@@ -223,7 +251,10 @@ def diff_versions(older: DatasetVersion, newer: DatasetVersion) -> DatasetDiff:
 
 def _labels(dataset: DatasetVersion) -> dict[int, set[int]]:
     """Return the categories of every sample."""
-    found = {sample: {category} for sample, category in dataset.items.values_list("sample_id", "category_id")}
+    found = {
+        sample: {category}
+        for sample, category in dataset.items.values_list("sample_id", "category_id")
+    }
     also = AdditionalLabel.objects.filter(item__dataset=dataset)
     for sample, category in also.values_list("item__sample_id", "category_id"):
         found[sample].add(category)
@@ -232,7 +263,8 @@ def _labels(dataset: DatasetVersion) -> dict[int, set[int]]:
 
 def _too_little(left_out: Iterable[ExcludedCategory]) -> str:
     sentence = _(
-        "There is too little to learn from: at least %(categories)d categories need %(pictures)d labelled pictures"
+        "There is too little to learn from: at least %(categories)d categories need %(pictures)d "
+        "labelled pictures"
         " each. Add pictures, or decide what waits for review."
     ) % {"categories": MIN_CATEGORIES, "pictures": MIN_PICTURES}
     return " ".join([sentence, *(each.sentence for each in left_out)])

@@ -1,4 +1,6 @@
-"""Stored pictures as a network sees them, read and decoded on every core, and as a service is sent them."""
+"""Stored pictures as a network sees them, read and decoded on every core, and as a service is sent
+them.
+"""
 
 import logging
 from collections.abc import Callable, Generator, Mapping
@@ -21,7 +23,8 @@ UNREADABLE = (OSError, DomainError)  # what reading one stored picture may raise
 def pixels(
     pictures: Mapping[str, PictureReader], size: int, *, ahead: int | None = None
 ) -> Generator[tuple[str, np.ndarray | str], None, None]:
-    """Yield each sample with its pixels, as `preprocessing.crop_and_scale`, or with why it cannot be read; in their order.
+    """Yield each sample with its pixels, as `preprocessing.crop_and_scale`, or with why it cannot
+    be read; in their order.
 
     Args:
         ahead: how many are begun before their turn, as `map_ahead`.

@@ -1,4 +1,6 @@
-"""A frozen data set as trainers see it: plain dataclasses, whose pictures are read when they are needed."""
+"""A frozen data set as trainers see it: plain dataclasses, whose pictures are read when they are
+needed.
+"""
 
 from collections.abc import Callable
 
@@ -23,13 +25,17 @@ def load_examples_by_sample(dataset: DatasetVersion, *splits: str) -> list[tuple
 
 
 def dataset_class_names(dataset: DatasetVersion) -> tuple[str, ...]:
-    """Return the categories of a data set by their present names, sorted: the order of a new model's outputs."""
+    """Return the categories of a data set by their present names, sorted: the order of a new
+    model's outputs.
+    """
     return tuple(datasets.category_counts(dataset))
 
 
 def _example(item: DatasetItem, additional: tuple[str, ...]) -> Example:
     sample = item.sample
-    return Example(sample.sha256, item.category.name, item.split, picture_reader(sample), additional)
+    return Example(
+        sample.sha256, item.category.name, item.split, picture_reader(sample), additional
+    )
 
 
 def picture_reader(sample: Sample) -> Callable[[], bytes] | None:

@@ -1,4 +1,6 @@
-"""Labelled pictures from a folder or a form: checked as uploads are, labelled, and only what is new."""
+"""Labelled pictures from a folder or a form: checked as uploads are, labelled, and only what is
+new.
+"""
 
 import os
 from collections.abc import Callable, Sequence
@@ -51,7 +53,9 @@ class ImportReport:
 
 @dataclass(frozen=True)
 class ImportFile:
-    """One file to import: a name to tell it by, its category, and how to get at its bytes (at most so many)."""
+    """One file to import: a name to tell it by, its category, and how to get at its bytes (at most
+    so many).
+    """
 
     name: str
     category: Category
@@ -69,9 +73,11 @@ def import_folder(
     """Import the pictures of a folder.
 
     Args:
-        category: what they all show; None: the folder holds one folder per category, and missing ones are made.
+        category: what they all show; None: the folder holds one folder per category, and missing
+            ones are made.
 
-    Files whose names begin with a dot are ignored; links are refused, so that nothing outside the folder is read.
+    Files whose names begin with a dot are ignored; links are refused, so that nothing outside the
+    folder is read.
 
     Raises:
         InvalidInput: if the folder cannot be read, or is not laid out as said.
@@ -83,10 +89,17 @@ def import_folder(
 
 
 def import_files(
-    project: Project, category: Category, files: Sequence[File], *, by: User | None, progress: Progress = no_progress
+    project: Project,
+    category: Category,
+    files: Sequence[File],
+    *,
+    by: User | None,
+    progress: Progress = no_progress,
 ) -> ImportReport:
     """Import files that somebody sent with a form, as `import_folder` does."""
-    sources = [ImportFile(uploads.display_name(file.name or ""), category, file.read) for file in files]
+    sources = [
+        ImportFile(uploads.display_name(file.name or ""), category, file.read) for file in files
+    ]
     return _import(project, sources, ImportReport(), by=by, progress=progress)
 
 
@@ -96,26 +109,38 @@ def few_pictures_warning(category: Category) -> str:
     if count >= MIN_PICTURES:
         return ""
     sentence = ngettext(
-        "“%(category)s” has %(count)d picture: the next run will leave it out until it has %(fewest)d.",
-        "“%(category)s” has %(count)d pictures: the next run will leave it out until it has %(fewest)d.",
+        "“%(category)s” has %(count)d picture: the next run will leave it out until it has "
+        "%(fewest)d.",
+        "“%(category)s” has %(count)d pictures: the next run will leave it out until it has "
+        "%(fewest)d.",
         count,
     )
     return sentence % {"category": category.name, "count": count, "fewest": MIN_PICTURES}
 
 
 def _import(
-    project: Project, sources: Sequence[ImportFile], report: ImportReport, *, by: User | None, progress: Progress
+    project: Project,
+    sources: Sequence[ImportFile],
+    report: ImportReport,
+    *,
+    by: User | None,
+    progress: Progress,
 ) -> ImportReport:
     """Keep some pictures, label them, and so on; no transaction waits for a disk.
 
-    Stopped anywhere, it is run again: what was labelled is there already, what was only kept is labelled then.
+    Stopped anywhere, it is run again: what was labelled is there already, what was only kept is
+    labelled then.
     """
     seen: dict[str, ImportFile] = {}
     done = 0
     progress(done, len(sources), _("Importing pictures"))
     with closing(parallel_map(_checked, sources)) as checked:
         while some := list(islice(checked, AT_ONCE)):
-            taken = [new for source, picture in some if (new := _take(project, source, picture, seen, report, by))]
+            taken = [
+                new
+                for source, picture in some
+                if (new := _take(project, source, picture, seen, report, by))
+            ]
             _label(project, taken, report, by=by)
             done += len(some)
             progress(done, len(sources), _("Importing pictures"))
@@ -123,7 +148,9 @@ def _import(
 
 
 def _checked(source: ImportFile) -> tuple[ImportFile, Picture | str]:
-    """Return the picture of one file, or why there is none. On any core: the database is not asked."""
+    """Return the picture of one file, or why there is none. On any core: the database is not
+    asked.
+    """
     try:
         picture = images.decode_upload(source.read(settings.UPLOAD_MAX_BYTES + 1), least_side=1)
     except OSError as error:
@@ -158,9 +185,15 @@ def _take(
 
 @durable_transaction()
 def _label(
-    project: Project, taken: Sequence[tuple[ImportFile, Sample]], report: ImportReport, *, by: User | None
+    project: Project,
+    taken: Sequence[tuple[ImportFile, Sample]],
+    report: ImportReport,
+    *,
+    by: User | None,
 ) -> None:
-    """Label what was kept, but where somebody has ruled since the look: a reviewer, or the same import sent twice."""
+    """Label what was kept, but where somebody has ruled since the look: a reviewer, or the same
+    import sent twice.
+    """
     keys = [sample.pk for _source, sample in taken]
     list(Sample.objects.filter(pk__in=keys).select_for_update().order_by("pk").values_list("pk"))
     ruled = decisions.latest_decisions(sample for _source, sample in taken)
@@ -180,11 +213,18 @@ def _that_holds(ruling: Decision | None) -> Decision | None:
 
 def _tell_same(source: ImportFile, first: ImportFile, report: ImportReport) -> None:
     if first.category == source.category:
-        report.duplicates.append(SkippedFile(source.name, _("The same picture as %(name)s.") % {"name": first.name}))
+        report.duplicates.append(
+            SkippedFile(source.name, _("The same picture as %(name)s.") % {"name": first.name})
+        )
     else:
-        sentence = _("The same picture as %(name)s, which is under “%(category)s”. Decide which is right; remove one.")
+        sentence = _(
+            "The same picture as %(name)s, which is under “%(category)s”. Decide which is right; "
+            "remove one."
+        )
         report.refused.append(
-            SkippedFile(source.name, sentence % {"name": first.name, "category": first.category.name})
+            SkippedFile(
+                source.name, sentence % {"name": first.name, "category": first.category.name}
+            )
         )
 
 
@@ -194,8 +234,13 @@ def _tell_known(source: ImportFile, ruling: Decision, report: ImportReport) -> N
     elif ruling.category == source.category:
         report.duplicates.append(SkippedFile(source.name, _("It is in the project already.")))
     else:
-        sentence = _("It is in the project already, as “%(category)s”. Correct that in the review, or leave it out.")
-        report.refused.append(SkippedFile(source.name, sentence % {"category": ruling.category.name}))
+        sentence = _(
+            "It is in the project already, as “%(category)s”. Correct that in the review, or leave "
+            "it out."
+        )
+        report.refused.append(
+            SkippedFile(source.name, sentence % {"category": ruling.category.name})
+        )
 
 
 def _flat(root: Path, category: Category, report: ImportReport) -> list[ImportFile]:
@@ -204,12 +249,18 @@ def _flat(root: Path, category: Category, report: ImportReport) -> list[ImportFi
     folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
     if folders and not files:
         raise InvalidInput(
-            _("%(folder)s holds folders, not pictures. For one folder per category use import_images.")
+            _(
+                "%(folder)s holds folders, not pictures. For one folder per category use "
+                "import_images."
+            )
             % {"folder": root}
         )
     for entry in folders:
         report.refused.append(
-            SkippedFile(_shown(entry.name), _("A folder within the folder: its pictures were not looked at."))
+            SkippedFile(
+                _shown(entry.name),
+                _("A folder within the folder: its pictures were not looked at."),
+            )
         )
     return [ImportFile(_shown(entry.name), category, _opener(entry.path)) for entry in files]
 
@@ -229,9 +280,13 @@ def _by_category(project: Project, root: Path, report: ImportReport) -> list[Imp
                 continue
             sources += [ImportFile(name, category, _opener(path)) for name, path in files]
         elif _is_own_file(entry, _shown(entry.name), report):
-            report.refused.append(SkippedFile(_shown(entry.name), _("It is in no category's folder.")))
+            report.refused.append(
+                SkippedFile(_shown(entry.name), _("It is in no category's folder."))
+            )
     if not sources and not report.refused:
-        raise InvalidInput(_("%(folder)s is empty: expected one folder per category.") % {"folder": root})
+        raise InvalidInput(
+            _("%(folder)s is empty: expected one folder per category.") % {"folder": root}
+        )
     return sources
 
 
@@ -251,10 +306,15 @@ def _entries(folder: Path) -> list[os.DirEntry[str]]:
     """Return what a folder holds, by name, without what is hidden."""
     try:
         with os.scandir(folder) as entries:
-            return sorted((entry for entry in entries if not entry.name.startswith(".")), key=lambda each: each.name)
+            return sorted(
+                (entry for entry in entries if not entry.name.startswith(".")),
+                key=lambda each: each.name,
+            )
     except OSError as error:
         sentence = _("The folder %(folder)s cannot be read: %(reason)s.")
-        raise InvalidInput(sentence % {"folder": folder, "reason": error.strerror or error}) from error
+        raise InvalidInput(
+            sentence % {"folder": folder, "reason": error.strerror or error}
+        ) from error
 
 
 def _is_own_file(entry: os.DirEntry[str], name: str, report: ImportReport) -> bool:

@@ -1,4 +1,6 @@
-"""Whether a model that says 80 % is right in 80 of 100 cases, and how far single figures can be trusted."""
+"""Whether a model that says 80 % is right in 80 of 100 cases, and how far single figures can be
+trusted.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -22,17 +24,22 @@ class ReliabilityBin:
 
 
 def wilson(hits: int, count: int) -> tuple[float, float] | None:
-    """Return the Wilson score interval of a share: where the true one lies in 95 of 100 such samples.
+    """Return the Wilson score interval of a share: where the true one lies in 95 of 100 such
+    samples.
 
-    Unlike the textbook interval it stays within [0, 1] and is not empty for 0 or all hits. None without a sample.
-    Source: Wilson 1927, doi:10.1080/01621459.1927.10502953; recommended by Brown, Cai & DasGupta 2001,
-    doi:10.1214/ss/1009213286.
+    Unlike the textbook interval it stays within [0, 1] and is not empty for 0 or all hits. None
+    without a sample. Source: Wilson 1927, doi:10.1080/01621459.1927.10502953; recommended by Brown,
+    Cai & DasGupta 2001, doi:10.1214/ss/1009213286.
     """
     if not count:
         return None
     share, squared = hits / count, Z_95**2
     centre = (share + squared / (2 * count)) / (1 + squared / count)
-    half = Z_95 / (1 + squared / count) * float(np.sqrt(share * (1 - share) / count + squared / (4 * count**2)))
+    half = (
+        Z_95
+        / (1 + squared / count)
+        * float(np.sqrt(share * (1 - share) / count + squared / (4 * count**2)))
+    )
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
@@ -51,7 +58,9 @@ def undo_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarra
     return raised / raised.sum(axis=1, keepdims=True)
 
 
-def reliability_bins(confidences: np.ndarray, right: np.ndarray, bins: int = BINS) -> list[ReliabilityBin]:
+def reliability_bins(
+    confidences: np.ndarray, right: np.ndarray, bins: int = BINS
+) -> list[ReliabilityBin]:
     """Sort answers into bins of equal width by their top probability.
 
     Args:
@@ -63,24 +72,41 @@ def reliability_bins(confidences: np.ndarray, right: np.ndarray, bins: int = BIN
     for place in range(bins):
         inside = places == place
         count = int(inside.sum())
-        confidence, accuracy = (float(confidences[inside].mean()), float(right[inside].mean())) if count else (0.0, 0.0)
+        confidence, accuracy = (
+            (float(confidences[inside].mean()), float(right[inside].mean()))
+            if count
+            else (0.0, 0.0)
+        )
         found.append(ReliabilityBin(place / bins, (place + 1) / bins, count, confidence, accuracy))
     return found
 
 
 def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """Return the expected calibration error: how far confidence and accuracy lie apart, weighted by answers per bin.
+    """Return the expected calibration error: how far confidence and accuracy lie apart, weighted by
+    answers per bin.
 
-    Source: Naeini et al. 2015, doi:10.1609/aaai.v29i1.9602; as in Guo et al. 2017, arXiv:1706.04599, equation 3.
+    Source: Naeini et al. 2015, doi:10.1609/aaai.v29i1.9602; as in Guo et al. 2017,
+    arXiv:1706.04599, equation 3.
     """
     total = sum(each.count for each in bins)
-    return sum(each.count * abs(each.accuracy - each.confidence) for each in bins) / total if total else 0.0
+    return (
+        sum(each.count * abs(each.accuracy - each.confidence) for each in bins) / total
+        if total
+        else 0.0
+    )
 
 
-def calibration_report(probabilities: np.ndarray, right: np.ndarray, temperature: float | None) -> dict[str, Any]:
-    """Return the calibration of some answers as plain data: `bins`, `error`, and with a temperature `error_before`."""
+def calibration_report(
+    probabilities: np.ndarray, right: np.ndarray, temperature: float | None
+) -> dict[str, Any]:
+    """Return the calibration of some answers as plain data: `bins`, `error`, and with a temperature
+    `error_before`.
+    """
     bins = reliability_bins(probabilities.max(axis=1), right)
-    found: dict[str, Any] = {"bins": [asdict(each) for each in bins], "error": expected_calibration_error(bins)}
+    found: dict[str, Any] = {
+        "bins": [asdict(each) for each in bins],
+        "error": expected_calibration_error(bins),
+    }
     if temperature is not None:
         before = reliability_bins(undo_temperature(probabilities, temperature).max(axis=1), right)
         found |= {"error_before": expected_calibration_error(before), "temperature": temperature}

@@ -1,6 +1,7 @@
 """How well a model does on pictures it has not learned from.
 
-Confusion matrix, precision, recall, accuracy with their intervals, average precision, F1, calibration.
+Confusion matrix, precision, recall, accuracy with their intervals, average precision, F1,
+calibration.
 """
 
 from collections.abc import Mapping, Sequence
@@ -41,9 +42,10 @@ class NoTrainerForModel(Conflict):
 class Measurement:
     """A model's answers to the test split, counted.
 
-    `names` are the categories of the data set and those of the model, `counts` is in their order, and so is `matrix`,
-    of shape (K, K): row = true, column = predicted; there is none of categories that do not exclude each other. `right`
-    says of each sample id that could be scored whether the answer was right.
+    `names` are the categories of the data set and those of the model, `counts` is in their order,
+    and so is `matrix`, of shape (K, K): row = true, column = predicted; there is none of categories
+    that do not exclude each other. `right` says of each sample id that could be scored whether the
+    answer was right.
     """
 
     names: list[str]
@@ -75,8 +77,11 @@ class Measurement:
         return {"names": self.names, **self.counts.as_json(), **all_right}
 
 
-def evaluate_version(version: ModelVersion, dataset: DatasetVersion, progress: Progress = no_progress) -> Evaluation:
-    """Measure a model version on the test split of a data set version, once; asked again, return what was found.
+def evaluate_version(
+    version: ModelVersion, dataset: DatasetVersion, progress: Progress = no_progress
+) -> Evaluation:
+    """Measure a model version on the test split of a data set version, once; asked again, return
+    what was found.
 
     Raises:
         NothingToMeasure: if the data set has no test picture that this model can be asked about.
@@ -106,13 +111,19 @@ def measure_test_split(
     *,
     temperature: float | None = None,
 ) -> Measurement:
-    """Ask a model, registered or not, about the test split; `names` are what its classes are called now.
+    """Ask a model, registered or not, about the test split; `names` are what its classes are called
+    now.
 
-    With the temperature that its probabilities were divided by, their calibration without it is found too.
+    With the temperature that its probabilities were divided by, their calibration without it is
+    found too.
     """
-    measured = measure_split(trainer, model, names, dataset, DatasetItem.Split.TEST, progress, temperature)
+    measured = measure_split(
+        trainer, model, names, dataset, DatasetItem.Split.TEST, progress, temperature
+    )
     if not measured.right:
-        raise NoTestPictures(_("No picture of the test split could be asked about. The model was not measured."))
+        raise NoTestPictures(
+            _("No picture of the test split could be asked about. The model was not measured.")
+        )
     return measured
 
 
@@ -143,18 +154,24 @@ def tally_scores(
     *,
     multilabel: bool = False,
 ) -> Measurement:
-    """Count answers, into a confusion matrix where categories exclude each other, else as `multilabel.count_multilabel` does.
+    """Count answers, into a confusion matrix where categories exclude each other, else as
+    `multilabel.count_multilabel` does.
 
     Args:
-        scores: probabilities, shape (N, C); a row with a NaN could not be scored, is left out and counted.
+        scores: probabilities, shape (N, C); a row with a NaN could not be scored, is left out and
+            counted.
         model_names: the C names of the model's classes.
         asked: N pairs of sample id and example.
         temperature: what the logits of the scores were divided by, where that is known.
-        multilabel: whether a picture may show several categories; the calibration of top answers is left out then.
+        multilabel: whether a picture may show several categories; the calibration of top answers is
+            left out then.
 
-    A category that the model does not know can only be missed; one that the data set does not have, only be wrong.
+    A category that the model does not know can only be missed; one that the data set does not have,
+    only be wrong.
     """
-    names = sorted({name for _pk, example in asked for name in example.categories} | set(model_names))
+    names = sorted(
+        {name for _pk, example in asked for name in example.categories} | set(model_names)
+    )
     scored = ~np.isnan(scores).any(axis=1)
     known, scores = [pair for pair, ok in zip(asked, scored, strict=True) if ok], scores[scored]
     matrix: np.ndarray | None = None
@@ -174,15 +191,21 @@ def tally_scores(
         skipped=int((~scored).sum()),
         confidences=scores.max(axis=1) if len(scores) else np.empty(0),
         average_precision={
-            name: thresholds.average_precision(scores[:, i], is_true[:, i]) for i, name in enumerate(model_names)
+            name: thresholds.average_precision(scores[:, i], is_true[:, i])
+            for i, name in enumerate(model_names)
         },
-        calibration=calibration.calibration_report(scores, answers, temperature) if right and not multilabel else {},
+        calibration=calibration.calibration_report(scores, answers, temperature)
+        if right and not multilabel
+        else {},
         thresholds=thresholds.count_at_thresholds(scores, model_names, is_true),
     )
 
 
 def _confusion(
-    scores: np.ndarray, model_names: Sequence[str], known: Sequence[tuple[int, Example]], names: Sequence[str]
+    scores: np.ndarray,
+    model_names: Sequence[str],
+    known: Sequence[tuple[int, Example]],
+    names: Sequence[str],
 ) -> tuple[np.ndarray, dict[int, bool]]:
     place = {name: i for i, name in enumerate(names)}
     matrix = np.zeros((len(names), len(names)), dtype=int)
@@ -195,7 +218,9 @@ def _confusion(
 
 
 @transaction.atomic
-def store_evaluation(version: ModelVersion, dataset: DatasetVersion, measured: Measurement) -> Evaluation:
+def store_evaluation(
+    version: ModelVersion, dataset: DatasetVersion, measured: Measurement
+) -> Evaluation:
     """Keep what was measured; who comes second gets what the first has kept."""
     return Evaluation.objects.get_or_create(
         model_version=version,
@@ -203,7 +228,9 @@ def store_evaluation(version: ModelVersion, dataset: DatasetVersion, measured: M
         defaults={
             "accuracy": measured.accuracy,
             "macro_f1": measured.counts.macro_f1,
-            "per_category": category_metrics(measured.names, measured.counts, measured.average_precision),
+            "per_category": category_metrics(
+                measured.names, measured.counts, measured.average_precision
+            ),
             "confusion": measured.confusion,
             "calibration": measured.calibration,
             "answers": {str(pk): right for pk, right in measured.right.items()},
@@ -216,7 +243,9 @@ def store_evaluation(version: ModelVersion, dataset: DatasetVersion, measured: M
 def category_metrics(
     names: Sequence[str], counts: CategoryCounts, average_precisions: Mapping[str, float | None]
 ) -> dict[str, dict[str, Any]]:
-    """Return precision, recall, average precision (None where undefined) and support for each name."""
+    """Return precision, recall, average precision (None where undefined) and support for each
+    name.
+    """
     precision, recall = counts.precision_and_recall
     return {
         name: {
@@ -233,7 +262,9 @@ Interval = tuple[float, float] | None
 
 
 def metric_intervals(evaluation: Evaluation) -> tuple[dict[str, dict[str, Interval]], Interval]:
-    """Return the 95 % intervals of precision and recall by category, and that of the accuracy; see `wilson`."""
+    """Return the 95 % intervals of precision and recall by category, and that of the accuracy; see
+    `wilson`.
+    """
     stored, counts = evaluation.confusion, CategoryCounts.of_stored(evaluation.confusion)
     found = {
         name: {
@@ -248,7 +279,9 @@ def metric_intervals(evaluation: Evaluation) -> tuple[dict[str, dict[str, Interv
 
 
 def trainer_for(version: ModelVersion) -> BaseTrainer:
-    """Return the trainer that can ask this model: the one that made it, else the one named as its predictor."""
+    """Return the trainer that can ask this model: the one that made it, else the one named as its
+    predictor.
+    """
     run = getattr(version, "run", None)
     for alias in (run.trainer if run else "", version.predictor):
         if alias in trainers:
@@ -257,13 +290,18 @@ def trainer_for(version: ModelVersion) -> BaseTrainer:
             except ImproperlyConfigured as error:
                 raise NoTrainerForModel(str(error)) from error
     raise NoTrainerForModel(
-        _("No trainer of this server can measure models of the predictor “%(predictor)s”. Add it to TRAINERS.")
+        _(
+            "No trainer of this server can measure models of the predictor “%(predictor)s”. Add it "
+            "to TRAINERS."
+        )
         % {"predictor": version.predictor}
     )
 
 
 def class_uuids(version_names: Sequence[str], categories: Sequence[Category]) -> list[str]:
-    """Return the stable ids of a model's classes, so that its answers keep their meaning after a renaming."""
+    """Return the stable ids of a model's classes, so that its answers keep their meaning after a
+    renaming.
+    """
     by_name = {category.name: str(category.uuid) for category in categories}
     return [by_name.get(name, "") for name in version_names]
 

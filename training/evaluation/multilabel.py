@@ -1,7 +1,7 @@
 """Counting the answers of a model whose categories do not exclude each other.
 
-A picture is given every category whose probability reaches THRESHOLD; the answer is right if that is exactly what it
-shows. Precision and recall are of each category by itself.
+A picture is given every category whose probability reaches THRESHOLD; the answer is right if that
+is exactly what it shows. Precision and recall are of each category by itself.
 """
 
 from collections.abc import Collection, Mapping, Sequence
@@ -20,9 +20,13 @@ def label_matrix(shown: Sequence[Collection[str]], names: Sequence[str]) -> np.n
 
 
 def count_multilabel(
-    scores: np.ndarray, model_names: Sequence[str], shown: Mapping[int, Collection[str]], names: Sequence[str]
+    scores: np.ndarray,
+    model_names: Sequence[str],
+    shown: Mapping[int, Collection[str]],
+    names: Sequence[str],
 ) -> tuple[CategoryCounts, dict[int, bool]]:
-    """Return how often each of `names` was named, rightly, and true; and of each picture whether all was right.
+    """Return how often each of `names` was named, rightly, and true; and of each picture whether
+    all was right.
 
     Args:
         scores: probabilities, shape (N, C).
@@ -31,7 +35,12 @@ def count_multilabel(
         names: of what to count, the model's classes and perhaps others: a model never names those.
     """
     told = [
-        {name for name, value in zip(model_names, row, strict=True) if value >= MULTILABEL_THRESHOLD} for row in scores
+        {
+            name
+            for name, value in zip(model_names, row, strict=True)
+            if value >= MULTILABEL_THRESHOLD
+        }
+        for row in scores
     ]
     truth, named = label_matrix(list(shown.values()), names), label_matrix(told, names)
     right = {pk: said == set(those) for (pk, those), said in zip(shown.items(), told, strict=True)}

@@ -1,4 +1,6 @@
-"""How many pictures that a model is made for it would refuse as unlike anything that it has learned."""
+"""How many pictures that a model is made for it would refuse as unlike anything that it has
+learned.
+"""
 
 from dataclasses import dataclass
 
@@ -34,9 +36,11 @@ class RejectionShare:
 def count_rejected(
     trainer: BaseTrainer, model: ModelRef, dataset: DatasetVersion, progress: Progress = no_progress
 ) -> dict[str, dict[str, int]]:
-    """Return `count` and `unfamiliar` by split, as plain data to be stored; nothing where the model cannot tell.
+    """Return `count` and `unfamiliar` by split, as plain data to be stored; nothing where the model
+    cannot tell.
 
-    The validation pictures are the ones that the model measures others by, so the test pictures are the check.
+    The validation pictures are the ones that the model measures others by, so the test pictures are
+    the check.
     """
     found = {}
     for split in SPLITS:
@@ -44,10 +48,19 @@ def count_rejected(
         familiarity = trainer.ood_p_values(model, asked, progress)
         if familiarity is None:
             return {}
-        found[split.value] = {"count": len(familiarity), "unfamiliar": int((familiarity <= REJECTION_LEVEL).sum())}
+        found[split.value] = {
+            "count": len(familiarity),
+            "unfamiliar": int((familiarity <= REJECTION_LEVEL).sum()),
+        }
     return found
 
 
 def rejection_shares(run: TrainingRun) -> list[RejectionShare]:
-    """Return what was counted at the end of a run: validation, then test; nothing where the model cannot tell."""
-    return [RejectionShare(split.value, **run.unfamiliar[split]) for split in SPLITS if split in run.unfamiliar]
+    """Return what was counted at the end of a run: validation, then test; nothing where the model
+    cannot tell.
+    """
+    return [
+        RejectionShare(split.value, **run.unfamiliar[split])
+        for split in SPLITS
+        if split in run.unfamiliar
+    ]

@@ -1,6 +1,8 @@
-"""From which top probability on a model's answers are right often enough; below it, it had better abstain.
+"""From which top probability on a model's answers are right often enough; below it, it had better
+abstain.
 
-A threshold is proposed from the validation split and checked on the test split, which had no say in it.
+A threshold is proposed from the validation split and checked on the test split, which had no say in
+it.
 """
 
 from collections.abc import Sequence
@@ -69,16 +71,21 @@ class ThresholdProposal:
         return [self.validation, self.test]
 
 
-Answers = tuple[np.ndarray, np.ndarray]  # top probabilities and whether each answer was right, shape (N,) both
+Answers = tuple[
+    np.ndarray, np.ndarray
+]  # top probabilities and whether each answer was right, shape (N,) both
 
 
 def lowest_threshold(confidences: np.ndarray, right: np.ndarray, wanted: float) -> float | None:
-    """Return the lowest whole per cent whose kept answers are right often enough; None if there is none.
+    """Return the lowest whole per cent whose kept answers are right often enough; None if there is
+    none.
 
-    Kept is an answer whose top probability is not below the threshold. At least FEWEST_KEPT must be kept.
+    Kept is an answer whose top probability is not below the threshold. At least FEWEST_KEPT must be
+    kept.
 
-    Source: the selective classifier of Geifman & El-Yaniv 2017, arXiv:1705.08500, with the softmax response as its
-    confidence; without their bound, for which a validation split is mostly too small.
+    Source: the selective classifier of Geifman & El-Yaniv 2017, arXiv:1705.08500, with the softmax
+    response as its confidence; without their bound, for which a validation split is mostly too
+    small.
     """
     for step in range(STEPS):
         found = answered_at(step / STEPS, confidences, right)
@@ -97,7 +104,9 @@ def answered_at(threshold: float, confidences: np.ndarray, right: np.ndarray) ->
 def propose_thresholds(
     validation: Answers, test: Answers, wanted: Sequence[float] = TARGET_PRECISIONS
 ) -> list[dict[str, Any]]:
-    """Return a proposal per wanted precision, as plain data to be stored; none from too few validation answers."""
+    """Return a proposal per wanted precision, as plain data to be stored; none from too few
+    validation answers.
+    """
     if len(validation[0]) < MIN_KEPT:
         return []
     found = []
@@ -108,7 +117,10 @@ def propose_thresholds(
         else:
             found.append(
                 ThresholdProposal(
-                    precision, threshold, answered_at(threshold, *validation), answered_at(threshold, *test)
+                    precision,
+                    threshold,
+                    answered_at(threshold, *validation),
+                    answered_at(threshold, *test),
                 )
             )
     return [asdict(each) for each in found]
@@ -141,7 +153,8 @@ def run_of_live_version(project: Project) -> TrainingRun | None:
 
 @transaction.atomic
 def apply_threshold(run: TrainingRun, wanted: str) -> float:
-    """Have the project abstain below the threshold that this run proposed for a precision; return the threshold.
+    """Have the project abstain below the threshold that this run proposed for a precision; return
+    the threshold.
 
     Raises:
         NoSuchProposal: if no threshold was proposed for it.
@@ -149,14 +162,21 @@ def apply_threshold(run: TrainingRun, wanted: str) -> float:
     """
     project = Project.objects.select_for_update().get(pk=run.project_id)
     found = [
-        each.threshold for each in usable_proposals(run) if str(each.wanted) == wanted and each.threshold is not None
+        each.threshold
+        for each in usable_proposals(run)
+        if str(each.wanted) == wanted and each.threshold is not None
     ]
     if not found:
-        raise NoSuchProposal(_("This run proposed no threshold for that precision. Choose one from its table."))
+        raise NoSuchProposal(
+            _("This run proposed no threshold for that precision. Choose one from its table.")
+        )
     live = registry.live_version(project)
     if live is None or live.pk != run.model_version_id:
         raise NotTheLiveModel(
-            _("The model of this run is not live, and its threshold fits no other model. Promote it first.")
+            _(
+                "The model of this run is not live, and its threshold fits no other model. Promote "
+                "it first."
+            )
         )
     project.abstain_below = found[0]
     project.save(update_fields=["abstain_below"])

@@ -1,8 +1,10 @@
-"""How a model in shadow compares with the live one: how often they agree, and who was right where that is known.
+"""How a model in shadow compares with the live one: how often they agree, and who was right where
+that is known.
 
-Counted are the newest `WINDOW` answers, each picture once. The truth about one is a reviewer's decision, or else the
-verdict of the user who sent it: OK says that the live model is right, NOK that it is not, perhaps with what it is.
-A picture that one of the two has learned from is no evidence, as on such a picture anybody would be right.
+Counted are the newest `WINDOW` answers, each picture once. The truth about one is a reviewer's
+decision, or else the verdict of the user who sent it: OK says that the live model is right, NOK
+that it is not, perhaps with what it is. A picture that one of the two has learned from is no
+evidence, as on such a picture anybody would be right.
 """
 
 from collections import Counter
@@ -54,8 +56,11 @@ class ShadowComparison:
     live_ms: float | None
     shadow_ms: float | None
     is_cut: bool  # there are older answers that are not counted
-    learned_from: int = 0  # pictures that one of them was trained on, which say nothing about who is better
-    silent: list[tuple[str, int]] = field(default_factory=list)  # why there was no answer, and how often
+    # Pictures that one of them was trained on, which say nothing about who is better
+    learned_from: int = 0
+    silent: list[tuple[str, int]] = field(
+        default_factory=list
+    )  # why there was no answer, and how often
 
     @property
     def agreement(self) -> float | None:
@@ -74,10 +79,15 @@ class ShadowComparison:
         """Say in plain words whether that is enough to switch."""
         counts = self.together
         if not counts.count:
-            return _("Of no picture the truth is known yet: it needs users' verdicts or reviewers' decisions.")
+            return _(
+                "Of no picture the truth is known yet: it needs users' verdicts or reviewers' "
+                "decisions."
+            )
         sentence = ngettext(
-            "Of %(count)d picture whose truth is known, the shadow is right on %(shadow)d, the live one on %(live)d.",
-            "Of %(count)d pictures whose truth is known, the shadow is right on %(shadow)d, the live one on %(live)d.",
+            "Of %(count)d picture whose truth is known, the shadow is right on %(shadow)d, the "
+            "live one on %(live)d.",
+            "Of %(count)d pictures whose truth is known, the shadow is right on %(shadow)d, the "
+            "live one on %(live)d.",
             counts.count,
         )
         figures = {"count": counts.count, "shadow": counts.second_right, "live": counts.first_right}
@@ -94,15 +104,23 @@ class ShadowComparison:
 
 @dataclass(frozen=True)
 class DisagreementPage:
-    """Some answers in which the two differ, the newest first; `older` is the next page's `before`."""
+    """Some answers in which the two differ, the newest first; `older` is the next page's
+    `before`.
+    """
 
     rows: Sequence[ShadowPrediction]
     older: int | None
 
 
 def live_version_during(shadow: ModelVersion) -> ModelVersion | None:
-    """Return the version that was live when this one answered last in shadow, or None before its first answer."""
-    newest = shadow.shadow_predictions.select_related("prediction__model_version").order_by("-pk").first()
+    """Return the version that was live when this one answered last in shadow, or None before its
+    first answer.
+    """
+    newest = (
+        shadow.shadow_predictions.select_related("prediction__model_version")
+        .order_by("-pk")
+        .first()
+    )
     return newest.prediction.model_version if newest else None
 
 
@@ -117,7 +135,9 @@ def compare_shadow(shadow: ModelVersion, live: ModelVersion) -> ShadowComparison
     pairs: dict[int, tuple[PredictionPair, bool]] = {}
     for prediction, sample, live_top, top, agrees, *_rest in answered:
         pair = PredictionPair(prediction, sample, live_top or NO_CATEGORY, top or NO_CATEGORY)
-        if sample not in pairs or (pairs[sample][0].prediction not in verdicts and prediction in verdicts):
+        if sample not in pairs or (
+            pairs[sample][0].prediction not in verdicts and prediction in verdicts
+        ):
             pairs[sample] = pair, agrees
     kept = [pair for pair, _agrees in pairs.values()]
     shown = _named(kept, names)
@@ -130,10 +150,19 @@ def compare_shadow(shadow: ModelVersion, live: ModelVersion) -> ShadowComparison
         agreeing=sum(agrees for _pair, agrees in pairs.values()),
         names=shown,
         counts=_cross(kept, names, shown),
-        by_verdicts=count_outcomes(_marked(judged, lambda pair: verdicts.get(pair.prediction, _unknown)(pair))),
-        by_decisions=count_outcomes(_marked(judged, lambda pair: decisions.get(pair.sample, _unknown)(pair))),
+        by_verdicts=count_outcomes(
+            _marked(judged, lambda pair: verdicts.get(pair.prediction, _unknown)(pair))
+        ),
+        by_decisions=count_outcomes(
+            _marked(judged, lambda pair: decisions.get(pair.sample, _unknown)(pair))
+        ),
         together=count_outcomes(
-            _marked(judged, lambda pair: (decisions.get(pair.sample) or verdicts.get(pair.prediction, _unknown))(pair))
+            _marked(
+                judged,
+                lambda pair: (
+                    decisions.get(pair.sample) or verdicts.get(pair.prediction, _unknown)
+                )(pair),
+            )
         ),
         live_ms=median([row[6] for row in answered]) if answered else None,
         shadow_ms=median([row[7] for row in answered]) if answered else None,
@@ -143,16 +172,24 @@ def compare_shadow(shadow: ModelVersion, live: ModelVersion) -> ShadowComparison
     )
 
 
-def disagreements(shadow: ModelVersion, live: ModelVersion, before: str = "", *, size: int = PAGE) -> DisagreementPage:
-    """Return a page of the answers in which the two differ. Raises InvalidInput if `before` is no end of a page."""
+def disagreements(
+    shadow: ModelVersion, live: ModelVersion, before: str = "", *, size: int = PAGE
+) -> DisagreementPage:
+    """Return a page of the answers in which the two differ. Raises InvalidInput if `before` is no
+    end of a page.
+    """
     rows = shadow.shadow_predictions.filter(agrees=False, prediction__model_version=live)
     if before:
         last = natural_number(before)
         if last is None:
-            raise InvalidInput(_("This is not the end of a page. Please follow the links from page to page."))
+            raise InvalidInput(
+                _("This is not the end of a page. Please follow the links from page to page.")
+            )
         rows = rows.filter(pk__lt=last)
     found = list(
-        rows.select_related("top", "prediction__top", "prediction__sample").order_by("-pk")[: size + 1],
+        rows.select_related("top", "prediction__top", "prediction__sample").order_by("-pk")[
+            : size + 1
+        ],
     )
     return DisagreementPage(found[:size], found[size - 1].pk if len(found) > size else None)
 
@@ -175,16 +212,24 @@ def _live_is_right(pair: PredictionPair) -> PairedCorrectness:
 
 
 def _live_is_wrong(pair: PredictionPair) -> PairedCorrectness | None:
-    """A NOK without a category: who said the same is wrong too, and of who did not nothing is known."""
+    """A NOK without a category: who said the same is wrong too, and of who did not nothing is
+    known.
+    """
     return (False, False) if pair.shadow == pair.live else None
 
 
 def _verdicts(predictions: Sequence[int], categories: dict[str, int]) -> dict[int, TruthLookup]:
-    """Return, by prediction, what the users' verdicts say about an answer; "not sure" says nothing."""
+    """Return, by prediction, what the users' verdicts say about an answer; "not sure" says
+    nothing.
+    """
     judges: dict[int, TruthLookup] = {}
     for keys in _in_parts(predictions):
-        given = Feedback.objects.filter(prediction__in=keys).exclude(verdict=Feedback.Verdict.UNSURE)
-        for key, verdict, category, name in given.values_list("prediction", "verdict", "category", "suggestion"):
+        given = Feedback.objects.filter(prediction__in=keys).exclude(
+            verdict=Feedback.Verdict.UNSURE
+        )
+        for key, verdict, category, name in given.values_list(
+            "prediction", "verdict", "category", "suggestion"
+        ):
             if verdict == Feedback.Verdict.OK:
                 judges[key] = _live_is_right
             elif category or name:
@@ -209,7 +254,11 @@ def _learned_from(samples: Sequence[int], versions: Iterable[ModelVersion]) -> s
     """Return which samples one of these versions was trained or tuned on."""
     seen = DatasetItem.objects.filter(dataset__runs__model_version__in=list(versions))
     seen = seen.exclude(split=DatasetItem.Split.TEST)
-    return {key for keys in _in_parts(samples) for key in seen.filter(sample__in=keys).values_list("sample", flat=True)}
+    return {
+        key
+        for keys in _in_parts(samples)
+        for key in seen.filter(sample__in=keys).values_list("sample", flat=True)
+    }
 
 
 def _marked(pairs: Iterable[PredictionPair], judge: TruthLookup) -> Iterator[PairedCorrectness]:
@@ -219,7 +268,9 @@ def _marked(pairs: Iterable[PredictionPair], judge: TruthLookup) -> Iterator[Pai
 
 
 def _window(shadow: ModelVersion, live: ModelVersion) -> QuerySet[ShadowPrediction]:
-    """Return the newest answers, cut by key, so that neither a COUNT nor a long walk is ever needed."""
+    """Return the newest answers, cut by key, so that neither a COUNT nor a long walk is ever
+    needed.
+    """
     own = ShadowPrediction.objects.filter(model_version=shadow)
     just_too_old = own.order_by("-pk").values_list("pk", flat=True)[WINDOW:].first()
     return own.filter(pk__gt=just_too_old or 0, prediction__model_version=live).order_by("-pk")
@@ -233,7 +284,9 @@ def _name(category: int, names: dict[int, str]) -> str:
     return names.get(category) or _("no category any more")
 
 
-def _cross(pairs: Iterable[PredictionPair], names: dict[int, str], shown: Sequence[str]) -> list[list[int]]:
+def _cross(
+    pairs: Iterable[PredictionPair], names: dict[int, str], shown: Sequence[str]
+) -> list[list[int]]:
     place = {name: i for i, name in enumerate(shown)}
     counts = [[0] * len(shown) for _name_ in shown]
     for pair in pairs:

@@ -1,4 +1,6 @@
-"""Two models asked about the same pictures whose truth is known: which was right, and whether that is chance."""
+"""Two models asked about the same pictures whose truth is known: which was right, and whether that
+is chance.
+"""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -51,14 +53,16 @@ def count_outcomes(marks: Iterable[PairedCorrectness]) -> PairedOutcomes:
 
 
 def mcnemar_p_value(first_alone: int, second_alone: int) -> float:
-    """Return the probability of a difference at least this large between two models that are equally good.
+    """Return the probability of a difference at least this large between two models that are
+    equally good.
 
-    Only the pictures that one model alone had right tell them apart: of equal models each has half of those, by chance.
-    The exact two-sided test, 1 without any such picture. It holds for one look: who looks every day and stops at the
-    first small value is fooled more often than it says.
+    Only the pictures that one model alone had right tell them apart: of equal models each has half
+    of those, by chance. The exact two-sided test, 1 without any such picture. It holds for one
+    look: who looks every day and stops at the first small value is fooled more often than it says.
 
-    Source: McNemar 1947, doi:10.1007/BF02295996; the exact conditional form as in Fagerland, Lydersen & Laake 2013,
-    doi:10.1186/1471-2288-13-91, section "The McNemar exact conditional test".
+    Source: McNemar 1947, doi:10.1007/BF02295996; the exact conditional form as in Fagerland,
+    Lydersen & Laake 2013, doi:10.1186/1471-2288-13-91, section "The McNemar exact conditional
+    test".
     """
     count = first_alone + second_alone
     tail = sum(comb(count, hits) for hits in range(min(first_alone, second_alone) + 1))

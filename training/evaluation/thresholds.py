@@ -1,6 +1,7 @@
 """Precision and recall at a threshold, each category counted by itself, and average precision.
 
-Kept with an evaluation as counts at the thresholds 0.00, 0.01, ... 1.00: small, however many pictures were measured.
+Kept with an evaluation as counts at the thresholds 0.00, 0.01, ... 1.00: small, however many
+pictures were measured.
 """
 
 from collections.abc import Sequence
@@ -29,8 +30,11 @@ class ThresholdMetrics:
     per_category: dict[str, PrecisionRecall]
 
 
-def count_at_thresholds(scores: np.ndarray, names: Sequence[str], is_true: np.ndarray) -> dict[str, Any]:
-    """Count, for each category and threshold, how many pictures were given it, and how many of those rightly.
+def count_at_thresholds(
+    scores: np.ndarray, names: Sequence[str], is_true: np.ndarray
+) -> dict[str, Any]:
+    """Count, for each category and threshold, how many pictures were given it, and how many of
+    those rightly.
 
     Args:
         scores: probabilities, shape (N, K).
@@ -57,10 +61,11 @@ def count_at_thresholds(scores: np.ndarray, names: Sequence[str], is_true: np.nd
 
 
 def average_precision(scores: np.ndarray, is_true: np.ndarray) -> float | None:
-    """Return the area under precision over recall as steps, sum of (R_n - R_{n-1}) P_n; None if nothing is true.
+    """Return the area under precision over recall as steps, sum of (R_n - R_{n-1}) P_n; None if
+    nothing is true.
 
-    Source: Manning, Raghavan & Schütze 2008, Introduction to Information Retrieval, section 8.4 (average precision);
-    pictures of equal score count together, so their order does not matter.
+    Source: Manning, Raghavan & Schütze 2008, Introduction to Information Retrieval, section 8.4
+    (average precision); pictures of equal score count together, so their order does not matter.
     """
     if not is_true.any():
         return None
@@ -74,7 +79,8 @@ def average_precision(scores: np.ndarray, is_true: np.ndarray) -> float | None:
 def metrics_at(evaluation: Evaluation, threshold: float) -> ThresholdMetrics:
     """Return the figures of an evaluation at a threshold, to the nearest hundredth.
 
-    An evaluation that was made before these counts were kept has the figures of its most probable answers instead.
+    An evaluation that was made before these counts were kept has the figures of its most probable
+    answers instead.
     """
     counts = evaluation.thresholds
     if not counts:
@@ -91,7 +97,9 @@ def metrics_at(evaluation: Evaluation, threshold: float) -> ThresholdMetrics:
             sum(known) / len(known) if known else None,
         ),
         {
-            name: PrecisionRecall(_share(right[i], named[i]), _share(right[i], counts["support"][i]), average[i])
+            name: PrecisionRecall(
+                _share(right[i], named[i]), _share(right[i], counts["support"][i]), average[i]
+            )
             for i, name in enumerate(counts["names"])
         },
     )

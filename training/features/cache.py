@@ -1,9 +1,10 @@
 """Feature vectors: what a frozen backbone says of a picture, computed once and kept.
 
-The vectors of one backbone lie in `STORAGES["models"]` under `features/<backbone digest>/<preprocessing digest>/` as
-shards: files that never change, each named by the SHA-256 of its bytes. So processes may add at the same time, a crash
-leaves whole shards behind, and a damaged one is noticed, told and computed again. Many small shards are merged at the
-end of an extraction: the merged one is there before the others go, so a crash in between costs some room, no vector.
+The vectors of one backbone lie in `STORAGES["models"]` under `features/<backbone
+digest>/<preprocessing digest>/` as shards: files that never change, each named by the SHA-256 of
+its bytes. So processes may add at the same time, a crash leaves whole shards behind, and a damaged
+one is noticed, told and computed again. Many small shards are merged at the end of an extraction:
+the merged one is there before the others go, so a crash in between costs some room, no vector.
 """
 
 import hashlib
@@ -43,7 +44,9 @@ MERGED_BYTES = 2**23
 
 
 class FeatureCache:
-    """The kept vectors of one backbone (and of the one preprocessing), by the SHA-256 of the sample."""
+    """The kept vectors of one backbone (and of the one preprocessing), by the SHA-256 of the
+    sample.
+    """
 
     def __init__(self, backbone_digest: str) -> None:
         self.folder = f"features/{backbone_digest}/{preprocessing.DIGEST}"
@@ -54,7 +57,8 @@ class FeatureCache:
         missing = set(samples)
         found: Vectors = {}
         looked_at: set[str] = set()
-        # Again until nothing is new: another process may merge the shards of a listing before they are read
+        # Again until nothing is new: another process may merge the shards of a listing before they
+        # are read
         while missing and (names := [name for name in self._shards() if name not in looked_at]):
             for name in names:
                 found.update(self._read(name, missing))
@@ -63,7 +67,8 @@ class FeatureCache:
         return found
 
     def put(self, samples: Sequence[str], matrix: np.ndarray) -> str:
-        """Keep vectors, shape (N, features), for N samples, and return the name of their shard; "" for none.
+        """Keep vectors, shape (N, features), for N samples, and return the name of their shard; ""
+        for none.
 
         Keeping the same ones again changes nothing.
 
@@ -71,7 +76,9 @@ class FeatureCache:
             ValueError: if the shapes do not fit, or a number is not finite.
         """
         if matrix.ndim != 2 or len(samples) != len(matrix) or not np.isfinite(matrix).all():
-            raise ValueError("Feature vectors must be finite, shape (N, features), one row per sample.")
+            raise ValueError(
+                "Feature vectors must be finite, shape (N, features), one row per sample."
+            )
         if not samples:
             return ""
         buffer = io.BytesIO()
@@ -83,7 +90,9 @@ class FeatureCache:
         return name
 
     def compact(self) -> None:
-        """Merge small shards, if there are many. Safe to repeat, at any time, in several processes at once."""
+        """Merge small shards, if there are many. Safe to repeat, at any time, in several processes
+        at once.
+        """
         sizes = {name: self._size(name) for name in self._shards()}
         small = [name for name, size in sizes.items() if size < SMALL_BYTES]
         if len(small) < MIN_TO_MERGE:
@@ -127,17 +136,25 @@ class FeatureCache:
         return [name for name in stems if name.endswith(".npz") and not name.startswith(".")]
 
     def _read(self, name: str, wanted: set[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield the vectors of a shard, or those that are wanted; none of one that is gone or damaged."""
+        """Yield the vectors of a shard, or those that are wanted; none of one that is gone or
+        damaged.
+        """
         try:
-            path = verified_files.verified_path(self.storage, f"{self.folder}/{name}", PurePosixPath(name).stem)
+            path = verified_files.verified_path(
+                self.storage, f"{self.folder}/{name}", PurePosixPath(name).stem
+            )
             with np.load(path, allow_pickle=False) as shard:
                 samples = [sample.decode() for sample in shard["samples"].tolist()]
-                rows = [row for row, sample in enumerate(samples) if wanted is None or sample in wanted]
+                rows = [
+                    row for row, sample in enumerate(samples) if wanted is None or sample in wanted
+                ]
                 vectors = shard["vectors"] if rows else None
         except FileNotFoundError:
             return  # merged by another process, or its file system lists what was deleted
         except (verified_files.DigestMismatch, ValueError, KeyError, OSError) as error:
-            logger.warning("Feature shard %s/%s is ignored and computed again: %r", self.folder, name, error)
+            logger.warning(
+                "Feature shard %s/%s is ignored and computed again: %r", self.folder, name, error
+            )
             return
         if vectors is not None:
             yield from ((samples[row], vectors[row]) for row in rows)
@@ -150,7 +167,9 @@ class ExtractionResult:
     vectors: Vectors
     extracted: int = 0
     seconds: float = 0.0
-    unread: dict[str, str] = field(default_factory=dict)  # sample to the reason why its picture could not be read
+    unread: dict[str, str] = field(
+        default_factory=dict
+    )  # sample to the reason why its picture could not be read
 
 
 def load_or_extract(
@@ -159,15 +178,21 @@ def load_or_extract(
     engine: Callable[[], LiteRtEngine],
     progress: Progress = no_progress,
 ) -> ExtractionResult:
-    """Return the vectors of samples: those that are kept, and new ones of the others, which are kept then.
+    """Return the vectors of samples: those that are kept, and new ones of the others, which are
+    kept then.
 
     Args:
         pictures: sample digest to what reads its picture; None where there is none.
-        engine: makes the engine whose output `features` is wanted; only called when something is to be computed.
+        engine: makes the engine whose output `features` is wanted; only called when something is to
+            be computed.
         progress: told in pictures.
     """
     result = ExtractionResult(cache.get(list(pictures)))
-    waiting = {sample: read for sample, read in pictures.items() if read is not None and sample not in result.vectors}
+    waiting = {
+        sample: read
+        for sample, read in pictures.items()
+        if read is not None and sample not in result.vectors
+    }
     if not waiting:
         return result
     started = time.monotonic()
@@ -194,7 +219,10 @@ def extract_with_keras(network: "keras.Model", pixels: np.ndarray) -> np.ndarray
         float32, shape (N, features).
     """
     starts = range(0, len(pixels), BATCH)
-    parts = (network.predict_on_batch(pixels[start : start + BATCH].astype(np.float32)) for start in starts)
+    parts = (
+        network.predict_on_batch(pixels[start : start + BATCH].astype(np.float32))
+        for start in starts
+    )
     return np.concatenate([np.asarray(part) for part in parts])
 
 
@@ -232,7 +260,8 @@ def extract_batches(
     unread: dict[str, str],
     progress: Progress = no_progress,
 ) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Yield (samples, their feature vectors) batch by batch: the next pictures are decoded while the engine works.
+    """Yield (samples, their feature vectors) batch by batch: the next pictures are decoded while
+    the engine works.
 
     A picture that cannot be read is left out and noted in `unread`.
     """
@@ -245,4 +274,8 @@ def extract_batches(
                 yield list(good), engine.run(np.stack(list(good.values())))["features"]
             done += len(batch)
             rate = done / max(time.monotonic() - started, 1e-6)
-            progress(done, len(pictures), _("Looking at the pictures, %(rate)d per second") % {"rate": rate})
+            progress(
+                done,
+                len(pictures),
+                _("Looking at the pictures, %(rate)d per second") % {"rate": rate},
+            )

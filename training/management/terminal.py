@@ -1,4 +1,6 @@
-"""What the commands of this room share: finding the project, a bar of progress, tables, and stopping cleanly."""
+"""What the commands of this room share: finding the project, a bar of progress, tables, and
+stopping cleanly.
+"""
 
 import signal
 import threading
@@ -22,7 +24,9 @@ MAX_ROWS = 50
 
 
 class TerminalProgress:
-    """A `Progress` for people: a bar on a terminal; elsewhere a line for every stage and every few seconds."""
+    """A `Progress` for people: a bar on a terminal; elsewhere a line for every stage and every few
+    seconds.
+    """
 
     def __init__(self, out: OutputWrapper) -> None:
         self._out = out
@@ -35,8 +39,14 @@ class TerminalProgress:
         percent = round(100 * done / total) if total else 0
         self.told.add(note)
         if self._out.isatty():
-            self._draw(f"{'█' * (BAR_WIDTH * percent // 100):░<{BAR_WIDTH}} {percent:3d} %  {note}"[:110])
-        elif note != self._stage or time.monotonic() - self._written_at > SECONDS_BETWEEN_LINES or done == total:
+            self._draw(
+                f"{'█' * (BAR_WIDTH * percent // 100):░<{BAR_WIDTH}} {percent:3d} %  {note}"[:110]
+            )
+        elif (
+            note != self._stage
+            or time.monotonic() - self._written_at > SECONDS_BETWEEN_LINES
+            or done == total
+        ):
             self._out.write(f"{percent:3d} %  {note}")
             self._written_at = time.monotonic()
         self._stage = note
@@ -56,7 +66,9 @@ class ProjectCommand(BaseCommand):
     """A command about one project, which need not be named where there is only one."""
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--project", metavar="SLUG", help="Needed when there are several projects.")
+        parser.add_argument(
+            "--project", metavar="SLUG", help="Needed when there are several projects."
+        )
 
     def project(self, slug: str | None) -> Project:
         projects = {project.slug: project for project in Project.objects.order_by("slug")}
@@ -86,10 +98,16 @@ class ProjectCommand(BaseCommand):
             if len(told) > MAX_ROWS:
                 self.stdout.write(f"  ... and {len(told) - MAX_ROWS} more")
 
-    def print_metrics(self, new: Evaluation | None, live: Evaluation | None, version: ModelVersion) -> None:
-        """Print the figures per category with 95 % intervals, beside the live model's on the same test pictures."""
+    def print_metrics(
+        self, new: Evaluation | None, live: Evaluation | None, version: ModelVersion
+    ) -> None:
+        """Print the figures per category with 95 % intervals, beside the live model's on the same
+        test pictures.
+        """
         if new is None:
-            self.stdout.write(self.style.WARNING("There was no test picture: how well the model does is unknown."))
+            self.stdout.write(
+                self.style.WARNING("There was no test picture: how well the model does is unknown.")
+            )
             return
         beside = live.per_category if live else {}
         between, _accuracy = evaluations.metric_intervals(new)
@@ -106,10 +124,16 @@ class ProjectCommand(BaseCommand):
                 _number(one.get("average_precision")),
                 str(one["support"]),
             ]
-            + ([_number(beside.get(name, {}).get(key)) for key in ("precision", "recall")] if live else [])
+            + (
+                [_number(beside.get(name, {}).get(key)) for key in ("precision", "recall")]
+                if live
+                else []
+            )
             for name, one in new.per_category.items()
         ]
-        self.stdout.write(f"Version {version.number} on the test split of data set {new.dataset.number}:")
+        self.stdout.write(
+            f"Version {version.number} on the test split of data set {new.dataset.number}:"
+        )
         self.stdout.write(format_table(headings, rows))
         self.stdout.write(_summary("this version", new))
         if live:
@@ -131,7 +155,9 @@ def format_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 @contextmanager
 def cancel_on_signal() -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into Interrupted, which ends a run as cancelled; a second Ctrl-C is as usual."""
+    """Turn the first Ctrl-C or SIGTERM into Interrupted, which ends a run as cancelled; a second
+    Ctrl-C is as usual.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -141,7 +167,9 @@ def cancel_on_signal() -> Iterator[None]:
             signal.signal(each, handler)
         raise Interrupted
 
-    before: Mapping[int, Any] = {each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)}
+    before: Mapping[int, Any] = {
+        each: signal.signal(each, stop) for each in (signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
@@ -162,7 +190,8 @@ def _summary(who: str, found: Evaluation) -> str:
     _by_category, between = evaluations.metric_intervals(found)
     measure = "all categories right" if found.is_multilabel else "accuracy"
     line = (
-        f"{who}: {measure} {found.accuracy:.3f} ({_between(between)}), macro F1 {found.macro_f1:.3f}"
+        f"{who}: {measure} {found.accuracy:.3f} ({_between(between)}), macro F1 "
+        f"{found.macro_f1:.3f}"
         f" ({len(found.answers)} pictures{skipped})"
     )
     if not found.calibration:

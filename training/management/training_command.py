@@ -18,25 +18,34 @@ INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
 
 class TrainingCommand(ProjectCommand):
     def add_training_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--backbone", default="", metavar="NAME", help="Default: the trainer's own.")
-        parser.add_argument("--trainer", default="", metavar="ALIAS", help="Default: the project's own.")
-        parser.add_argument("--seed", type=int, default=0, metavar="N", help="Default: %(default)s.")
+        parser.add_argument(
+            "--backbone", default="", metavar="NAME", help="Default: the trainer's own."
+        )
+        parser.add_argument(
+            "--trainer", default="", metavar="ALIAS", help="Default: the project's own."
+        )
+        parser.add_argument(
+            "--seed", type=int, default=0, metavar="N", help="Default: %(default)s."
+        )
         parser.add_argument(
             "--fine-tune",
             action="store_true",
-            help="Let the top of the backbone learn as well: minutes instead of seconds, and only with pictures.",
+            help="Let the top of the backbone learn as well: minutes instead of seconds, and only "
+            "with pictures.",
         )
         parser.add_argument(
             "--promote",
             action="store_true",
-            help="Make the new model live if it is not worse than the live one on the same test pictures.",
+            help="Make the new model live if it is not worse than the live one on the same test "
+            "pictures.",
         )
 
     def train(self, project: Project, options: dict[str, Any]) -> None:
         """Do a run here and now; Ctrl-C or SIGTERM cancels it.
 
         Raises:
-            CommandError: if it is refused, fails or is cancelled. A model that is not promoted is no error.
+            CommandError: if it is refused, fails or is cancelled. A model that is not promoted is
+                no error.
         """
         jobs.discover()
         live = registry.live_version(project)
@@ -68,16 +77,22 @@ class TrainingCommand(ProjectCommand):
         if run.status == TrainingRun.Status.CANCELLED:
             raise CommandError("Cancelled. Nothing was changed.", returncode=INTERRUPTED)
         if run.model_version is None:
-            raise CommandError(run.error or "The run did not end. Nothing was changed; start again.")
+            raise CommandError(
+                run.error or "The run did not end. Nothing was changed; start again."
+            )
         measured = {
             each.model_version_id: each
-            for each in Evaluation.objects.filter(dataset=run.dataset).select_related("model_version", "dataset")
+            for each in Evaluation.objects.filter(dataset=run.dataset).select_related(
+                "model_version", "dataset"
+            )
         }
         for line in run.log.splitlines():
             _time, _space, text = line.partition(" ")
             if text not in told | {run.outcome}:
                 self.stdout.write(f"  {text}")
-        self.print_metrics(measured.get(run.model_version.pk), measured.get(live), run.model_version)
+        self.print_metrics(
+            measured.get(run.model_version.pk), measured.get(live), run.model_version
+        )
         self._tell_threshold(run)
         self.stdout.write(self.style.SUCCESS(f"Registered version {run.model_version.number}."))
         if run.outcome:
@@ -85,15 +100,21 @@ class TrainingCommand(ProjectCommand):
             self.stdout.write((self.style.SUCCESS if promoted else self.style.WARNING)(run.outcome))
 
     def _tell_threshold(self, run: TrainingRun) -> None:
-        """Print the threshold proposed for the lowest wanted precision; the page of the run has them all."""
+        """Print the threshold proposed for the lowest wanted precision; the page of the run has
+        them all.
+        """
         first = next(iter(selective.stored_proposals(run)), None)
         if first is None:
             self.stdout.write("No abstain threshold proposed: too few validation pictures.")
         elif first.threshold is None or first.validation is None:
-            self.stdout.write(f"No abstain threshold reaches a precision of {first.wanted:g} on the validation split.")
+            self.stdout.write(
+                f"No abstain threshold reaches a precision of {first.wanted:g} on the validation "
+                f"split."
+            )
         else:
             self.stdout.write(
-                f"Proposed abstain threshold for a precision of {first.wanted:g}: {first.threshold:.2f}"
+                f"Proposed abstain threshold for a precision of {first.wanted:g}: "
+                f"{first.threshold:.2f}"
                 f" (keeps {first.validation.kept} of {first.validation.count} validation answers,"
                 f" {first.validation.right} of them right)"
             )

@@ -19,16 +19,25 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="DatasetVersion",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("number", models.PositiveIntegerField()),
                 ("digest", models.CharField(max_length=64)),
                 (
                     "report",
                     models.JSONField(
-                        default=dict, help_text="Counts per category and split, and what was left out and why."
+                        default=dict,
+                        help_text="Counts per category and split, and what was left out and why.",
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "created_by",
                     models.ForeignKey(
@@ -41,7 +50,9 @@ class Migration(migrations.Migration):
                 (
                     "project",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="datasets", to="predictions.project"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="datasets",
+                        to="predictions.project",
                     ),
                 ),
             ],
@@ -52,29 +63,45 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="DatasetItem",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 (
                     "split",
                     models.CharField(
-                        choices=[("train", "Train"), ("validation", "Validation"), ("test", "Test")], max_length=10
+                        choices=[
+                            ("train", "Train"),
+                            ("validation", "Validation"),
+                            ("test", "Test"),
+                        ],
+                        max_length=10,
                     ),
                 ),
                 (
                     "category",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="predictions.category"
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="predictions.category",
                     ),
                 ),
                 (
                     "sample",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="predictions.sample"
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="predictions.sample",
                     ),
                 ),
                 (
                     "dataset",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="items", to="training.datasetversion"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="items",
+                        to="training.datasetversion",
                     ),
                 ),
             ],
@@ -82,30 +109,44 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="Evaluation",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("accuracy", models.FloatField()),
                 ("macro_f1", models.FloatField()),
                 (
                     "per_category",
-                    models.JSONField(help_text="Name to precision, recall (null where undefined), support."),
+                    models.JSONField(
+                        help_text="Name to precision, recall (null where undefined), support."
+                    ),
                 ),
                 (
                     "confusion",
-                    models.JSONField(help_text="Names and a matrix of counts: row = true, column = predicted."),
+                    models.JSONField(
+                        help_text="Names and a matrix of counts: row = true, column = predicted."
+                    ),
                 ),
                 (
                     "answers",
                     models.JSONField(
-                        default=dict, help_text="Sample id to whether the answer was right, of those scored."
+                        default=dict,
+                        help_text="Sample id to whether the answer was right, of those scored.",
                     ),
                 ),
                 (
                     "skipped",
                     models.PositiveIntegerField(
-                        default=0, help_text="Test samples that this model could not be asked about."
+                        default=0,
+                        help_text="Test samples that this model could not be asked about.",
                     ),
                 ),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "dataset",
                     models.ForeignKey(
@@ -127,14 +168,20 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="TrainingRun",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("trainer", models.CharField(help_text="An alias of TRAINERS.", max_length=50)),
                 ("parameters", models.JSONField(default=dict)),
                 ("seed", models.PositiveBigIntegerField(default=0)),
                 (
                     "promote",
                     models.BooleanField(
-                        default=False, help_text="Promote the result when it is not worse than the live model."
+                        default=False,
+                        help_text="Promote the result when it is not worse than the live model.",
                     ),
                 ),
                 (
@@ -151,23 +198,39 @@ class Migration(migrations.Migration):
                         max_length=10,
                     ),
                 ),
-                ("curves", models.JSONField(default=dict, help_text="Name to one value per epoch.")),
+                (
+                    "curves",
+                    models.JSONField(default=dict, help_text="Name to one value per epoch."),
+                ),
                 ("log", models.TextField(blank=True)),
                 ("error", models.TextField(blank=True)),
-                ("outcome", models.TextField(blank=True, help_text="What became of the model: promoted, or why not.")),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "outcome",
+                    models.TextField(
+                        blank=True, help_text="What became of the model: promoted, or why not."
+                    ),
+                ),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 ("started_at", models.DateTimeField(null=True)),
                 ("finished_at", models.DateTimeField(null=True)),
                 (
                     "dataset",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="runs", to="training.datasetversion"
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="runs",
+                        to="training.datasetversion",
                     ),
                 ),
                 (
                     "job",
                     models.ForeignKey(
-                        null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="common.job"
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="common.job",
                     ),
                 ),
                 (
@@ -182,7 +245,9 @@ class Migration(migrations.Migration):
                 (
                     "project",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="runs", to="predictions.project"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="runs",
+                        to="predictions.project",
                     ),
                 ),
                 (
@@ -207,11 +272,15 @@ class Migration(migrations.Migration):
         ),
         migrations.AddConstraint(
             model_name="datasetversion",
-            constraint=models.UniqueConstraint(fields=("project", "digest"), name="data_set_is_frozen_once"),
+            constraint=models.UniqueConstraint(
+                fields=("project", "digest"), name="data_set_is_frozen_once"
+            ),
         ),
         migrations.AddConstraint(
             model_name="datasetitem",
-            constraint=models.UniqueConstraint(fields=("dataset", "sample"), name="sample_once_per_data_set"),
+            constraint=models.UniqueConstraint(
+                fields=("dataset", "sample"), name="sample_once_per_data_set"
+            ),
         ),
         migrations.AddConstraint(
             model_name="evaluation",
@@ -232,7 +301,10 @@ class Migration(migrations.Migration):
             constraint=models.CheckConstraint(
                 condition=models.Q(
                     models.Q(("model_version__isnull", False), ("status", "succeeded")),
-                    models.Q(models.Q(("status", "succeeded"), _negated=True), ("model_version__isnull", True)),
+                    models.Q(
+                        models.Q(("status", "succeeded"), _negated=True),
+                        ("model_version__isnull", True),
+                    ),
                     _connector="OR",
                 ),
                 name="model_exactly_when_succeeded",

@@ -12,6 +12,8 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="evaluation",
             name="thresholds",
-            field=models.JSONField(default=dict, help_text="Counts at every threshold, see `training.performance`."),
+            field=models.JSONField(
+                default=dict, help_text="Counts at every threshold, see `training.performance`."
+            ),
         ),
     ]

@@ -19,7 +19,9 @@ class Migration(migrations.Migration):
         migrations.AddField(
             model_name="trainingrun",
             name="abstaining",
-            field=models.JSONField(default=list, help_text="Abstain thresholds proposed for wanted precisions."),
+            field=models.JSONField(
+                default=list, help_text="Abstain thresholds proposed for wanted precisions."
+            ),
         ),
         migrations.AlterField(
             model_name="evaluation",

@@ -21,21 +21,35 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ImportedProject",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("remote_id", models.UUIDField(unique=True)),
                 ("endpoint", models.CharField(max_length=300)),
                 ("name", models.CharField(max_length=200)),
                 ("classification_type", models.CharField(blank=True, max_length=20)),
                 (
                     "report",
-                    models.JSONField(default=dict, help_text="What was there and what is here, after the last import."),
+                    models.JSONField(
+                        default=dict,
+                        help_text="What was there and what is here, after the last import.",
+                    ),
                 ),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 ("finished_at", models.DateTimeField(null=True)),
                 (
                     "job",
                     models.ForeignKey(
-                        null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="common.job"
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="common.job",
                     ),
                 ),
                 (
@@ -63,7 +77,12 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ImportedIteration",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("remote_id", models.UUIDField()),
                 ("name", models.CharField(max_length=200)),
                 ("status", models.CharField(max_length=30)),
@@ -92,21 +111,40 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ImportedImage",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("remote_id", models.UUIDField()),
                 ("sha256", models.CharField(blank=True, max_length=64)),
-                ("tag_ids", models.JSONField(default=list, help_text="The tags it had when they were taken up last.")),
-                ("problem", models.CharField(blank=True, help_text="Why its picture is not here.", max_length=300)),
+                (
+                    "tag_ids",
+                    models.JSONField(
+                        default=list, help_text="The tags it had when they were taken up last."
+                    ),
+                ),
+                (
+                    "problem",
+                    models.CharField(
+                        blank=True, help_text="Why its picture is not here.", max_length=300
+                    ),
+                ),
                 (
                     "seen_at",
                     models.DateTimeField(
-                        default=django.utils.timezone.now, help_text="When the service listed it last."
+                        default=django.utils.timezone.now,
+                        help_text="When the service listed it last.",
                     ),
                 ),
                 (
                     "decision",
                     models.ForeignKey(
-                        null=True, on_delete=django.db.models.deletion.SET_NULL, related_name="+", to="review.decision"
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="review.decision",
                     ),
                 ),
                 (
@@ -131,10 +169,20 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ImportedTag",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("remote_id", models.UUIDField()),
                 ("name", models.CharField(max_length=200)),
-                ("type", models.CharField(help_text="Regular, Negative or GeneralProduct.", max_length=20)),
+                (
+                    "type",
+                    models.CharField(
+                        help_text="Regular, Negative or GeneralProduct.", max_length=20
+                    ),
+                ),
                 (
                     "category",
                     models.ForeignKey(
@@ -146,7 +194,9 @@ class Migration(migrations.Migration):
                 (
                     "imported",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="tags", to="training.importedproject"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="tags",
+                        to="training.importedproject",
                     ),
                 ),
             ],
@@ -154,11 +204,19 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ServiceAccess",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("uuid", models.UUIDField(default=uuid.uuid4, editable=False, unique=True)),
                 ("endpoint", models.CharField(max_length=300)),
                 ("sealed_key", models.TextField(editable=False)),
-                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_at",
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
+                ),
                 (
                     "given_by",
                     models.ForeignKey(
@@ -183,12 +241,25 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="ImportedPrediction",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 ("remote_id", models.UUIDField()),
                 ("sha256", models.CharField(blank=True, max_length=64)),
-                ("scores", models.JSONField(help_text="Tag name to probability, in falling order.")),
+                (
+                    "scores",
+                    models.JSONField(help_text="Tag name to probability, in falling order."),
+                ),
                 ("predicted_at", models.DateTimeField(null=True)),
-                ("problem", models.CharField(blank=True, help_text="Why its picture is not here.", max_length=300)),
+                (
+                    "problem",
+                    models.CharField(
+                        blank=True, help_text="Why its picture is not here.", max_length=300
+                    ),
+                ),
                 (
                     "iteration",
                     models.ForeignKey(
@@ -218,20 +289,28 @@ class Migration(migrations.Migration):
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(fields=("imported", "remote_id"), name="prediction_is_imported_once")
+                    models.UniqueConstraint(
+                        fields=("imported", "remote_id"), name="prediction_is_imported_once"
+                    )
                 ],
             },
         ),
         migrations.AddConstraint(
             model_name="importediteration",
-            constraint=models.UniqueConstraint(fields=("imported", "remote_id"), name="iteration_is_imported_once"),
+            constraint=models.UniqueConstraint(
+                fields=("imported", "remote_id"), name="iteration_is_imported_once"
+            ),
         ),
         migrations.AddConstraint(
             model_name="importedimage",
-            constraint=models.UniqueConstraint(fields=("imported", "remote_id"), name="image_is_imported_once"),
+            constraint=models.UniqueConstraint(
+                fields=("imported", "remote_id"), name="image_is_imported_once"
+            ),
         ),
         migrations.AddConstraint(
             model_name="importedtag",
-            constraint=models.UniqueConstraint(fields=("imported", "remote_id"), name="tag_is_imported_once"),
+            constraint=models.UniqueConstraint(
+                fields=("imported", "remote_id"), name="tag_is_imported_once"
+            ),
         ),
     ]

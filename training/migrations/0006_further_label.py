@@ -21,23 +21,34 @@ class Migration(migrations.Migration):
         migrations.CreateModel(
             name="FurtherLabel",
             fields=[
-                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
                 (
                     "category",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.PROTECT, related_name="+", to="predictions.category"
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="+",
+                        to="predictions.category",
                     ),
                 ),
                 (
                     "item",
                     models.ForeignKey(
-                        on_delete=django.db.models.deletion.CASCADE, related_name="further", to="training.datasetitem"
+                        on_delete=django.db.models.deletion.CASCADE,
+                        related_name="further",
+                        to="training.datasetitem",
                     ),
                 ),
             ],
             options={
                 "constraints": [
-                    models.UniqueConstraint(fields=("item", "category"), name="further_category_once_per_item")
+                    models.UniqueConstraint(
+                        fields=("item", "category"), name="further_category_once_per_item"
+                    )
                 ],
             },
         ),

@@ -1,7 +1,9 @@
-"""Doing a training run: train, measure, register and, if asked, promote. Safe to be started again after any crash.
+"""Doing a training run: train, measure, register and, if asked, promote. Safe to be started again
+after any crash.
 
-Nothing of a run can be seen before its last transaction, which registers the model, keeps its figures, ends the run
-and promotes, all at once. A process that dies earlier leaves nothing behind but files nobody points at.
+Nothing of a run can be seen before its last transaction, which registers the model, keeps its
+figures, ends the run and promotes, all at once. A process that dies earlier leaves nothing behind
+but files nobody points at.
 """
 
 import logging
@@ -40,7 +42,9 @@ class Interrupted(Cancelled):
 
 
 class RunFailed(DomainError):
-    """An error that nobody foresaw ended the run. The log of the server has it, the page only says so."""
+    """An error that nobody foresaw ended the run. The log of the server has it, the page only says
+    so.
+    """
 
     code = "run_broke"
     status = 500
@@ -52,7 +56,8 @@ def execute_run(run: TrainingRun, progress: Progress = no_progress) -> None:
     Raises:
         Cancelled: if it was asked to stop.
         DomainError: for what went wrong, in a sentence that is kept on the run.
-        OperationalError, InterfaceError: the database is gone; the run is still active and can be started again.
+        OperationalError, InterfaceError: the database is gone; the run is still active and can be
+            started again.
     """
     if not _start(run):
         return
@@ -70,7 +75,8 @@ def execute_run(run: TrainingRun, progress: Progress = no_progress) -> None:
     except Exception as error:
         logger.exception("run %s broke", run.pk)
         sentence = _(
-            "The run broke: an unexpected error (%(kind)s), which is in the server's log. Nothing was changed."
+            "The run broke: an unexpected error (%(kind)s), which is in the server's log. Nothing "
+            "was changed."
         )
         broke = RunFailed(sentence % {"kind": type(error).__name__})
         _end(run, Status.FAILED, error=str(broke))
@@ -92,7 +98,8 @@ def cancel_run(run: TrainingRun) -> None:
 
 
 def end_abandoned_runs(project: Project | None = None) -> int:
-    """End the runs whose job has ended without them: its process died too often, or it was cancelled while it waited.
+    """End the runs whose job has ended without them: its process died too often, or it was
+    cancelled while it waited.
 
     So no dead run blocks its project. Returns how many were ended.
     """
@@ -106,7 +113,9 @@ def end_abandoned_runs(project: Project | None = None) -> int:
             settled += _end(run, Status.CANCELLED)
         else:
             settled += _end(
-                run, Status.FAILED, error=_("The process that trained died. Nothing was changed; start again.")
+                run,
+                Status.FAILED,
+                error=_("The process that trained died. Nothing was changed; start again."),
             )
     return settled
 
@@ -162,7 +171,9 @@ def _finish(
     live: ModelVersion | None,
     broken: str,
 ) -> None:
-    """Make the result known, whole or not at all; of two processes that did the same run the second changes nothing."""
+    """Make the result known, whole or not at all; of two processes that did the same run the second
+    changes nothing.
+    """
     Project.objects.select_for_update().get(pk=run.project_id)
     if not TrainingRun.objects.active().filter(pk=run.pk).exists():
         return
@@ -173,13 +184,16 @@ def _finish(
         class_names=list(trained.class_names),
         digest=trained.digest,
         manifest=_manifest(run, trained),
-        description=_("Run %(run)d on data set %(dataset)d") % {"run": run.pk, "dataset": run.dataset.number},
+        description=_("Run %(run)d on data set %(dataset)d")
+        % {"run": run.pk, "dataset": run.dataset.number},
     )
     if measured:
         evaluations.store_evaluation(version, run.dataset, measured)
     outcome = broken
     if run.promote and not broken:
-        outcome = promotion.promote_if_better(version, live, run.dataset, by=run.requested_by).sentence
+        outcome = promotion.promote_if_better(
+            version, live, run.dataset, by=run.requested_by
+        ).sentence
     if outcome:
         write_down(run, outcome)
     TrainingRun.objects.filter(pk=run.pk).update(
@@ -217,14 +231,17 @@ def _propose(
     measured: evaluations.Measurement | None,
     diary: _Diary,
 ) -> list[dict[str, Any]]:
-    """Return abstain thresholds found on the validation split, checked on what was measured on the test split.
+    """Return abstain thresholds found on the validation split, checked on what was measured on the
+    test split.
 
     None where categories do not exclude each other: there, no single answer is right or wrong.
     """
     if run.project.multilabel:
         return []
     names = list(trained.class_names)
-    validated = evaluations.measure_split(trainer, _servable(trained), names, run.dataset, Split.VALIDATION, diary)
+    validated = evaluations.measure_split(
+        trainer, _servable(trained), names, run.dataset, Split.VALIDATION, diary
+    )
     return selective.propose_thresholds(
         validated.answers, measured.answers if measured else (np.empty(0), np.empty(0, bool))
     )
@@ -241,7 +258,10 @@ def _task(run: TrainingRun) -> TrainingTask:
         multilabel=run.project.multilabel,
         in_use=[
             version.reference
-            for version in (registry.live_version(run.project), registry.previous_version(run.project))
+            for version in (
+                registry.live_version(run.project),
+                registry.previous_version(run.project),
+            )
             if version
         ],
     )
@@ -257,7 +277,9 @@ def _manifest(run: TrainingRun, trained: TrainedModel) -> dict[str, Any]:
 
 
 def _servable(trained: TrainedModel) -> ModelRef:
-    return ModelRef(reference=trained.reference, class_names=tuple(trained.class_names), digest=trained.digest)
+    return ModelRef(
+        reference=trained.reference, class_names=tuple(trained.class_names), digest=trained.digest
+    )
 
 
 def _trainer(run: TrainingRun) -> BaseTrainer:
@@ -283,15 +305,23 @@ def _start(run: TrainingRun) -> bool:
         write_down(run, each.sentence)
     for name in datasets.categories_without_test(run.dataset):
         write_down(
-            run, _("“%(category)s” has no test picture yet: how well it does will be unknown.") % {"category": name}
+            run,
+            _("“%(category)s” has no test picture yet: how well it does will be unknown.")
+            % {"category": name},
         )
     return True
 
 
 def _end(run: TrainingRun, status: str, *, error: str = "") -> int:
-    return TrainingRun.objects.active().filter(pk=run.pk).update(status=status, error=error, finished_at=timezone.now())
+    return (
+        TrainingRun.objects.active()
+        .filter(pk=run.pk)
+        .update(status=status, error=error, finished_at=timezone.now())
+    )
 
 
 def _cancel_wanted(run: TrainingRun) -> bool:
-    """Tell a person's wish from the loss of the job to another process, which goes on with the run."""
+    """Tell a person's wish from the loss of the job to another process, which goes on with the
+    run.
+    """
     return not run.job_id or Job.objects.filter(pk=run.job_id, cancel_requested=True).exists()

@@ -57,20 +57,24 @@ def compare_evaluations(
 ) -> EvaluationComparison:
     """Say whether the candidate is not worse than the live model.
 
-    The rule: among the test pictures that both models could be asked about, the candidate gets at least as many right
-    as the live model; and the same among those of them that a user had said NOK to (`noks`, sample ids), whose label is
-    a reviewer's. A picture of a category that the live model does not know counts as its miss. With fewer than
-    FEWEST_TEST_PICTURES such pictures one picture more or less would decide: then the evidence is not enough.
+    The rule: among the test pictures that both models could be asked about, the candidate gets at
+    least as many right as the live model; and the same among those of them that a user had said NOK
+    to (`noks`, sample ids), whose label is a reviewer's. A picture of a category that the live
+    model does not know counts as its miss. With fewer than FEWEST_TEST_PICTURES such pictures one
+    picture more or less would decide: then the evidence is not enough.
     """
     if candidate is None or live is None:
         return EvaluationComparison(
-            ComparisonVerdict.UNCLEAR, _("Not enough evidence: the two models could not both be measured.")
+            ComparisonVerdict.UNCLEAR,
+            _("Not enough evidence: the two models could not both be measured."),
         )
     both = candidate.answers.keys() & live.answers.keys()
     if len(both) < MIN_TEST_PICTURES:
         sentence = ngettext(
-            "Not enough evidence: only %(count)d test picture could be compared; at least %(fewest)d are needed.",
-            "Not enough evidence: only %(count)d test pictures could be compared; at least %(fewest)d are needed.",
+            "Not enough evidence: only %(count)d test picture could be compared; at least "
+            "%(fewest)d are needed.",
+            "Not enough evidence: only %(count)d test pictures could be compared; at least "
+            "%(fewest)d are needed.",
             len(both),
         )
         return EvaluationComparison(
@@ -80,18 +84,22 @@ def compare_evaluations(
     figures = {"candidate": _right(candidate, both), "live": _right(live, both), "count": len(both)}
     if figures["candidate"] < figures["live"]:
         sentence = _(
-            "Worse than the live model: %(candidate)d of %(count)d test pictures right, the live one %(live)d."
+            "Worse than the live model: %(candidate)d of %(count)d test pictures right, the live "
+            "one %(live)d."
         )
         return EvaluationComparison(ComparisonVerdict.WORSE, sentence % figures)
     if _right(candidate, doubted) < _right(live, doubted):
         sentence = _(
-            "Worse than the live model on pictures that users had said NOK to: %(candidate)d right, not %(live)d."
+            "Worse than the live model on pictures that users had said NOK to: %(candidate)d "
+            "right, not %(live)d."
         )
         return EvaluationComparison(
-            ComparisonVerdict.WORSE, sentence % {"candidate": _right(candidate, doubted), "live": _right(live, doubted)}
+            ComparisonVerdict.WORSE,
+            sentence % {"candidate": _right(candidate, doubted), "live": _right(live, doubted)},
         )
     sentence = _(
-        "Not worse than the live model: %(candidate)d of %(count)d test pictures right, the live one %(live)d."
+        "Not worse than the live model: %(candidate)d of %(count)d test pictures right, the live "
+        "one %(live)d."
     )
     return EvaluationComparison(ComparisonVerdict.NOT_WORSE, sentence % figures)
 
@@ -100,14 +108,19 @@ def compare_evaluations(
 def promote_if_better(
     candidate: ModelVersion, live: ModelVersion | None, dataset: DatasetVersion, *, by: User | None
 ) -> PromotionOutcome:
-    """Promote the candidate if it passes against `live`, by what was measured before; no model is asked here.
+    """Promote the candidate if it passes against `live`, by what was measured before; no model is
+    asked here.
 
     The promotion is one row: whatever dies here, either the old model serves or the new one.
     """
     Project.objects.select_for_update().get(pk=candidate.project_id)
     if registry.live_version(candidate.project) != live:
         return PromotionOutcome(
-            False, _("Not promoted: another model went live meanwhile. Compare with that one, then promote.")
+            False,
+            _(
+                "Not promoted: another model went live meanwhile. Compare with that one, then "
+                "promote."
+            ),
         )
     comparison = _judge_measured(candidate, live, dataset)
     if comparison.passes:
@@ -115,7 +128,9 @@ def promote_if_better(
         sentence = _("Version %(number)d is live now. %(reason)s")
     else:
         sentence = _("Version %(number)d was not promoted. %(reason)s")
-    return PromotionOutcome(comparison.passes, sentence % {"number": candidate.number, "reason": comparison.sentence})
+    return PromotionOutcome(
+        comparison.passes, sentence % {"number": candidate.number, "reason": comparison.sentence}
+    )
 
 
 def promote_version(version: ModelVersion, *, by: User | None, reason: str = "") -> Promotion:
@@ -129,12 +144,16 @@ def promote_version(version: ModelVersion, *, by: User | None, reason: str = "")
     with transaction.atomic():
         Project.objects.select_for_update().get(pk=version.project_id)
         if registry.live_version(version.project) == version:
-            raise NotPromotable(_("Version %(number)d is live already.") % {"number": version.number})
+            raise NotPromotable(
+                _("Version %(number)d is live already.") % {"number": version.number}
+            )
         return registry.promote_version(version, by=by, reason=reason)
 
 
 def load_problem(predictor: str, model: ModelRef) -> str:
-    """Return why this model could not answer, or "": a model that does not load must not replace one that does."""
+    """Return why this model could not answer, or "": a model that does not load must not replace
+    one that does.
+    """
     try:
         predictors[predictor].warm_up(model)
     except (DomainError, ImproperlyConfigured) as error:
@@ -142,7 +161,9 @@ def load_problem(predictor: str, model: ModelRef) -> str:
     return ""
 
 
-def try_evaluate(version: ModelVersion, dataset: DatasetVersion, progress: Progress = no_progress) -> str:
+def try_evaluate(
+    version: ModelVersion, dataset: DatasetVersion, progress: Progress = no_progress
+) -> str:
     """Measure a version on a data set version; return why that could not be done, or ""."""
     try:
         evaluations.evaluate_version(version, dataset, progress)
@@ -155,14 +176,23 @@ def _judge_measured(
     candidate: ModelVersion, live: ModelVersion | None, dataset: DatasetVersion
 ) -> EvaluationComparison:
     if live is None:
-        return EvaluationComparison(ComparisonVerdict.FIRST, _("It is the first model of this project."))
-    known = {each.model_version_id: each for each in dataset.evaluations.filter(model_version__in=[candidate, live])}
+        return EvaluationComparison(
+            ComparisonVerdict.FIRST, _("It is the first model of this project.")
+        )
+    known = {
+        each.model_version_id: each
+        for each in dataset.evaluations.filter(model_version__in=[candidate, live])
+    }
     return compare_evaluations(known.get(candidate.pk), known.get(live.pk), _noks(dataset))
 
 
 def _noks(dataset: DatasetVersion) -> list[int]:
-    """Return the ids of the test samples that a user said NOK to; in a data set are only decided ones."""
-    in_test = DatasetItem.objects.filter(dataset=dataset, split=DatasetItem.Split.TEST).values("sample")
+    """Return the ids of the test samples that a user said NOK to; in a data set are only decided
+    ones.
+    """
+    in_test = DatasetItem.objects.filter(dataset=dataset, split=DatasetItem.Split.TEST).values(
+        "sample"
+    )
     noks = Feedback.objects.filter(verdict=Feedback.Verdict.NOK, prediction__sample__in=in_test)
     return list(noks.values_list("prediction__sample", flat=True).distinct())
 

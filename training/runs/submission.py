@@ -1,4 +1,6 @@
-"""Asking for a training run: what is to be learned, how, and that only one at a time learns for a project."""
+"""Asking for a training run: what is to be learned, how, and that only one at a time learns for a
+project.
+"""
 
 from collections.abc import Mapping
 from typing import Any
@@ -45,8 +47,8 @@ def submit_run(
     """Freeze a data set version and ask a worker to train on it.
 
     Raises:
-        InvalidInput: for an unknown trainer or backbone, or one that cannot be fine-tuned, or that cannot learn
-            categories that do not exclude each other where the project has such.
+        InvalidInput: for an unknown trainer or backbone, or one that cannot be fine-tuned, or that
+            cannot learn categories that do not exclude each other where the project has such.
         TooLittleToLearn: if there are not enough labelled pictures.
         RunActive: if a run of this project has not ended.
     """
@@ -70,8 +72,8 @@ def submit_and_claim_run(
 ) -> tuple[TrainingRun, Job]:
     """Prepare a run that this very process does, with `jobs.run_job`. Raises as `request` does.
 
-    Its job has the heartbeat of any other, so a killed command is noticed; but it has one attempt, because nobody at a
-    terminal expects a run that they killed to go on elsewhere.
+    Its job has the heartbeat of any other, so a killed command is noticed; but it has one attempt,
+    because nobody at a terminal expects a run that they killed to go on elsewhere.
     """
     trainer = trainer or project_trainer_alias(project)
     parameters = _parameters(project, trainer_named(trainer), backbone, fine_tune)
@@ -135,7 +137,9 @@ def _prepare(
     except IntegrityError:
         _refuse_second(project)
         raise
-    run.job = jobs.enqueue(JOB, languages.kept_in({"run": run.pk}), queue=QUEUE, max_attempts=attempts)
+    run.job = jobs.enqueue(
+        JOB, languages.kept_in({"run": run.pk}), queue=QUEUE, max_attempts=attempts
+    )
     run.save(update_fields=["job"])
     return run, run.job
 
@@ -146,7 +150,9 @@ def _give_up_dead_runs(project: Project) -> None:
     execution.end_abandoned_runs(project)
 
 
-def _parameters(project: Project, trainer: BaseTrainer, backbone: str, fine_tune: bool) -> dict[str, Any]:
+def _parameters(
+    project: Project, trainer: BaseTrainer, backbone: str, fine_tune: bool
+) -> dict[str, Any]:
     backbone = backbone or default_backbone(trainer)
     if backbone and backbone not in trainer.backbone_names():
         sentence = _("There is no backbone “%(name)s” here. There are: %(known)s.")
@@ -155,8 +161,13 @@ def _parameters(project: Project, trainer: BaseTrainer, backbone: str, fine_tune
     if project.multilabel:
         _check_multilabel(trainer, backbone, fine_tune)
     if fine_tune and not trainer.supports_fine_tuning(backbone):
-        able = ", ".join(name for name in trainer.backbone_names() if trainer.supports_fine_tuning(name)) or _("none")
-        sentence = _("Only these backbones can be fine-tuned here: %(able)s. Choose one, or leave fine-tuning out.")
+        able = ", ".join(
+            name for name in trainer.backbone_names() if trainer.supports_fine_tuning(name)
+        ) or _("none")
+        sentence = _(
+            "Only these backbones can be fine-tuned here: %(able)s. Choose one, or leave "
+            "fine-tuning out."
+        )
         raise InvalidInput(sentence % {"able": able})
     return ({"backbone": backbone} if backbone else {}) | ({"fine_tune": True} if fine_tune else {})
 
@@ -164,24 +175,32 @@ def _parameters(project: Project, trainer: BaseTrainer, backbone: str, fine_tune
 def _check_multilabel(trainer: BaseTrainer, backbone: str, fine_tune: bool) -> None:
     able = trainer.multilabel_backbone_names()
     if not able:
-        sentence = _("The trainer “%(name)s” learns only categories that exclude each other. Choose another trainer.")
+        sentence = _(
+            "The trainer “%(name)s” learns only categories that exclude each other. Choose another "
+            "trainer."
+        )
         raise InvalidInput(sentence % {"name": trainer.alias})
     if backbone not in able:
         sentence = _(
-            "The backbone “%(name)s” learns only categories that exclude each other, and those of this project do not. "
+            "The backbone “%(name)s” learns only categories that exclude each other, and those of "
+            "this project do not. "
             "These can: %(able)s."
         )
         raise InvalidInput(sentence % {"name": backbone, "able": ", ".join(able)})
     if fine_tune:
         raise InvalidInput(
-            _("Fine-tuning needs categories that exclude each other, and those of this project do not. Leave it out.")
+            _(
+                "Fine-tuning needs categories that exclude each other, and those of this project "
+                "do not. Leave it out."
+            )
         )
 
 
 def _refuse_second(project: Project) -> None:
     if run := project.runs.active().first():
         sentence = _(
-            "Run %(number)d of this project, asked for at %(time)s, has not ended. Wait for it, or cancel it on its"
+            "Run %(number)d of this project, asked for at %(time)s, has not ended. Wait for it, or "
+            "cancel it on its"
             " page. A run whose process was killed is given up after about a minute."
         )
         asked = date_format(timezone.localtime(run.created_at), "SHORT_DATETIME_FORMAT")

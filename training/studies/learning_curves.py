@@ -1,8 +1,10 @@
-"""What the backbones are worth on somebody's pictures: learning curves of a head on each one's feature vectors.
+"""What the backbones are worth on somebody's pictures: learning curves of a head on each one's
+feature vectors.
 
-A draw takes N pictures of every category to learn from and asks about all the others. Draws of the same number are the
-same for every backbone, and the pictures of a smaller N are among those of a larger one. Of the N, a fifth chooses the
-strength of the regularisation and the temperature; then the head learns from all N with that strength.
+A draw takes N pictures of every category to learn from and asks about all the others. Draws of the
+same number are the same for every backbone, and the pictures of a smaller N are among those of a
+larger one. Of the N, a fifth chooses the strength of the regularisation and the temperature; then
+the head learns from all N with that strength.
 """
 
 import time
@@ -31,12 +33,16 @@ BINS = 15
 
 
 class StudyRefused(Exception):
-    """These pictures cannot answer the question; the message says why, for the one who runs the command."""
+    """These pictures cannot answer the question; the message says why, for the one who runs the
+    command.
+    """
 
 
 @dataclass(frozen=True)
 class LabelledPictures:
-    """Pictures that passed the door, kept as uploads are, each under the SHA-256 of what was received."""
+    """Pictures that passed the door, kept as uploads are, each under the SHA-256 of what was
+    received.
+    """
 
     names: tuple[str, ...]
     samples: tuple[str, ...]
@@ -77,7 +83,8 @@ class DrawFeatures:
 
 @dataclass(frozen=True)
 class DrawResult:
-    """How the head of one draw did: share of right answers, calibration error, and the CPU seconds of the steps.
+    """How the head of one draw did: share of right answers, calibration error, and the CPU seconds
+    of the steps.
 
     `network_seconds` is what a network took to learn for this draw alone; 0 where it is frozen.
     """
@@ -93,8 +100,8 @@ class DrawResult:
 class LearningCurve:
     """A backbone's answers by the number of pictures per category.
 
-    `milliseconds` of CPU per picture for reading it from disk, scaling it and the compiled network; None where the
-    network learns anew for every draw.
+    `milliseconds` of CPU per picture for reading it from disk, scaling it and the compiled network;
+    None where the network learns anew for every draw.
     """
 
     backbone: str
@@ -105,7 +112,9 @@ class LearningCurve:
 
 @dataclass(frozen=True)
 class CollectionVectors:
-    """The feature vectors of a collection, shape (N, features) in its order, and what a new one took."""
+    """The feature vectors of a collection, shape (N, features) in its order, and what a new one
+    took.
+    """
 
     matrix: np.ndarray
     milliseconds: float
@@ -114,15 +123,20 @@ class CollectionVectors:
 def collect_pictures(
     directory: Path, folder: Path, progress: Progress = no_progress, *, fewest: int = 2
 ) -> LabelledPictures:
-    """Check the pictures of a folder that holds one folder per category, and keep them in another folder.
+    """Check the pictures of a folder that holds one folder per category, and keep them in another
+    folder.
 
     What is no picture, and a picture that was there before, is left out and told.
 
     Raises:
-        StudyRefused: there is no such folder, or it has fewer than `fewest` categories with pictures.
+        StudyRefused: there is no such folder, or it has fewer than `fewest` categories with
+            pictures.
     """
     if not directory.is_dir():
-        raise StudyRefused(f"There is no folder {directory}. Name one that holds a folder of pictures per category.")
+        raise StudyRefused(
+            f"There is no folder {directory}. Name one that holds a folder of pictures per "
+            f"category."
+        )
     files = list(_files(directory))
     owners: dict[str, str] = {}
     left_out = []
@@ -141,7 +155,8 @@ def collect_pictures(
         if fewest == 1:
             raise StudyRefused(f"{directory} holds no folder with pictures in it.")
         raise StudyRefused(
-            f"{directory} holds {len(names)} categories with pictures; to tell apart there must be two. "
+            f"{directory} holds {len(names)} categories with pictures; to tell apart there must be "
+            f"two. "
             "It needs one folder per category with pictures in it."
         )
     labels = np.array([names.index(name) for name in owners.values()])
@@ -158,8 +173,10 @@ def usable_sizes(collection: LabelledPictures, per_class: Sequence[int]) -> list
     if found := sorted({number for number in per_class if number < size}):
         return found
     raise StudyRefused(
-        f"There are too few pictures: the smallest category, {name}, has {size}, and one must be left to ask about. "
-        f"Add pictures, leave this category out, or learn from fewer than {min(size, *per_class)} per category."
+        f"There are too few pictures: the smallest category, {name}, has {size}, and one must be "
+        f"left to ask about. "
+        f"Add pictures, leave this category out, or learn from fewer than {min(size, *per_class)} "
+        f"per category."
     )
 
 
@@ -184,14 +201,18 @@ def frozen_curve(
 ) -> LearningCurve:
     """Return the learning curve of a backbone that looks at every picture once."""
     seen = collection_vectors(backbone, collection, progress)
-    found = evaluate_draws(lambda drawn, seed: DrawFeatures(seen.matrix), collection, per_class, seeds, progress)
+    found = evaluate_draws(
+        lambda drawn, seed: DrawFeatures(seen.matrix), collection, per_class, seeds, progress
+    )
     return LearningCurve(backbone.name, seen.matrix.shape[1], seen.milliseconds, found)
 
 
 def collection_vectors(
     backbone: Backbone, collection: LabelledPictures, progress: Progress = no_progress
 ) -> CollectionVectors:
-    """Have a backbone look at every picture of a collection, once; its vectors are kept beside the pictures."""
+    """Have a backbone look at every picture of a collection, once; its vectors are kept beside the
+    pictures.
+    """
     progress(0, 1, "Compiling the backbone")
     engine = LiteRtEngine(export.export_backbone(backbone), threads=usable_core_count())
     vectors_here = cache.FeatureCache(backbone.digest)
@@ -207,14 +228,16 @@ def collection_vectors(
 def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
     """Return the expected calibration error of the most probable class, in [0, 1].
 
-    The answers are sorted into bins of equal width by their probability; the mean, weighted by their number, of the
-    distance between the share of right answers in a bin and the mean probability there.
+    The answers are sorted into bins of equal width by their probability; the mean, weighted by
+    their number, of the distance between the share of right answers in a bin and the mean
+    probability there.
 
     Args:
         probabilities: shape (N, K), rows summing to 1.
         labels: (N,) true classes.
 
-    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, equation 3.
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, equation
+    3.
     """
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == labels
@@ -248,7 +271,9 @@ def _answer(learned: DrawFeatures, collection: LabelledPictures, drawn: SampleDr
     found = learned.own_head or fit_draw_head(vectors, labels, drawn, len(collection.names))
     head_seconds = time.process_time() - started
     started = time.process_time()
-    head.fit_temperature(found.logits(vectors[drawn.held]), labels[drawn.held])  # once more, to know what it takes
+    head.fit_temperature(
+        found.logits(vectors[drawn.held]), labels[drawn.held]
+    )  # once more, to know what it takes
     calibration_seconds = time.process_time() - started
     probabilities, truth = found.probabilities(vectors[drawn.ask]), labels[drawn.ask]
     return DrawResult(
@@ -260,22 +285,36 @@ def _answer(learned: DrawFeatures, collection: LabelledPictures, drawn: SampleDr
     )
 
 
-def fit_draw_head(vectors: np.ndarray, labels: np.ndarray, drawn: SampleDraw, classes: int) -> head.Head:
-    """Return the head of one draw: strength and temperature from the held-back part, weights from all of it."""
+def fit_draw_head(
+    vectors: np.ndarray, labels: np.ndarray, drawn: SampleDraw, classes: int
+) -> head.Head:
+    """Return the head of one draw: strength and temperature from the held-back part, weights from
+    all of it.
+    """
     chosen = fit_first_head(vectors, labels, drawn, classes)
     held = vectors[drawn.held], labels[drawn.held]
-    whole = head.fit_head((vectors[drawn.learn], labels[drawn.learn]), held, classes, grid=[chosen.l2])
+    whole = head.fit_head(
+        (vectors[drawn.learn], labels[drawn.learn]), held, classes, grid=[chosen.l2]
+    )
     return head.Head(whole.head.kernel, whole.head.bias, chosen.head.temperature)
 
 
-def fit_first_head(vectors: np.ndarray, labels: np.ndarray, drawn: SampleDraw, classes: int) -> head.FittedHead:
-    """Return what is learned from a draw without the part that is held back, as a run does without its validation."""
+def fit_first_head(
+    vectors: np.ndarray, labels: np.ndarray, drawn: SampleDraw, classes: int
+) -> head.FittedHead:
+    """Return what is learned from a draw without the part that is held back, as a run does without
+    its validation.
+    """
     first = np.setdiff1d(drawn.learn, drawn.held)
-    return head.fit_head((vectors[first], labels[first]), (vectors[drawn.held], labels[drawn.held]), classes)
+    return head.fit_head(
+        (vectors[first], labels[first]), (vectors[drawn.held], labels[drawn.held]), classes
+    )
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    """Yield the files of every category's folder, and of folders in it, by name, without what is hidden."""
+    """Yield the files of every category's folder, and of folders in it, by name, without what is
+    hidden.
+    """
     for folder in sorted(directory.iterdir()):
         if not folder.is_dir() or folder.name.startswith("."):
             continue

@@ -1,7 +1,8 @@
 """How well a backbone tells pictures of other things from those of the categories learned.
 
-The draws are those of `backbone_study`, of the largest number of pictures per category: the head and the scope learn
-from the same ones, and all others are asked about, together with every picture of the other folder.
+The draws are those of `backbone_study`, of the largest number of pictures per category: the head
+and the scope learn from the same ones, and all others are asked about, together with every picture
+of the other folder.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +22,8 @@ from training.trainers.local import scope
 class OodResult:
     """One draw against one folder: areas under the ROC curve, and shares that would be refused.
 
-    `by_nearness` is of the score that refuses, `by_probability` of the top probability. The shares are None where too
-    few pictures were held back to set a threshold.
+    `by_nearness` is of the score that refuses, `by_probability` of the top probability. The shares
+    are None where too few pictures were held back to set a threshold.
     """
 
     by_nearness: float
@@ -48,22 +49,32 @@ def measure_ood(
     seeds: int,
     progress: Progress = no_progress,
 ) -> list[OodFigures]:
-    """Return the figures of a backbone against every one of the other collections, by their names."""
+    """Return the figures of a backbone against every one of the other collections, by their
+    names.
+    """
     inside = learning_curves.collection_vectors(backbone, collection, progress).matrix
     found = []
     for name, other in others.items():
         outside = learning_curves.collection_vectors(backbone, other, progress).matrix
-        draws = [learning_curves.draw_sample(collection.labels, per_class, seed) for seed in range(seeds)]
+        draws = [
+            learning_curves.draw_sample(collection.labels, per_class, seed) for seed in range(seeds)
+        ]
         found.append(
             OodFigures(
-                backbone.name, name, [evaluate_ood_draw(inside, collection.labels, outside, each) for each in draws]
+                backbone.name,
+                name,
+                [evaluate_ood_draw(inside, collection.labels, outside, each) for each in draws],
             )
         )
     return found
 
 
-def evaluate_ood_draw(inside: np.ndarray, labels: np.ndarray, outside: np.ndarray, drawn: SampleDraw) -> OodResult:
-    """Learn from one draw and look at the others of the collection and at all of the outside; vectors (N, D)."""
+def evaluate_ood_draw(
+    inside: np.ndarray, labels: np.ndarray, outside: np.ndarray, drawn: SampleDraw
+) -> OodResult:
+    """Learn from one draw and look at the others of the collection and at all of the outside;
+    vectors (N, D).
+    """
     learned_head = learning_curves.fit_draw_head(inside, labels, drawn, len(np.unique(labels)))
     first, asked = np.setdiff1d(drawn.learn, drawn.held), inside[drawn.ask]
     learned = inside[first], labels[first]
@@ -82,10 +93,12 @@ def evaluate_ood_draw(inside: np.ndarray, labels: np.ndarray, outside: np.ndarra
 
 
 def auroc(inside: Sequence[float] | np.ndarray, outside: Sequence[float] | np.ndarray) -> float:
-    """Return the area under the ROC curve of a score that should be higher inside, in [0, 1]; 0.5 is chance.
+    """Return the area under the ROC curve of a score that should be higher inside, in [0, 1]; 0.5
+    is chance.
 
-    The share of pairs of one from inside and one from outside that are in the right order, ties counting one half.
-    Source: Hanley & McNeil 1982, doi:10.1148/radiology.143.1.7063747 (it equals the Mann-Whitney statistic).
+    The share of pairs of one from inside and one from outside that are in the right order, ties
+    counting one half. Source: Hanley & McNeil 1982, doi:10.1148/radiology.143.1.7063747 (it equals
+    the Mann-Whitney statistic).
     """
     ordered = np.sort(np.asarray(outside))
     below = np.searchsorted(ordered, inside, side="left")

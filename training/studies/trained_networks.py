@@ -1,4 +1,6 @@
-"""The backbone study of networks that learn anew for every draw, which is slow: `scratch`, and fine-tuned ones."""
+"""The backbone study of networks that learn anew for every draw, which is slow: `scratch`, and
+fine-tuned ones.
+"""
 
 import time
 from collections.abc import Sequence
@@ -10,17 +12,30 @@ from predictions.predictors.local import preprocessing
 from training.backbones.base import Backbone
 from training.features import cache
 from training.studies import learning_curves
-from training.studies.learning_curves import HELD_BACK, DrawFeatures, LabelledPictures, LearningCurve, SampleDraw
+from training.studies.learning_curves import (
+    HELD_BACK,
+    DrawFeatures,
+    LabelledPictures,
+    LearningCurve,
+    SampleDraw,
+)
 from training.trainers.local import export, finetuning, head
 
 
 def scratch_curve(
-    collection: LabelledPictures, per_class: Sequence[int], seeds: int, progress: Progress = no_progress
+    collection: LabelledPictures,
+    per_class: Sequence[int],
+    seeds: int,
+    progress: Progress = no_progress,
 ) -> LearningCurve:
     """Return the learning curve of a plain network that is learned whole for every draw."""
     from training.backbones import scratch as network
 
-    pixels, labels, classes = _pixels(collection, network.INPUT_SIZE), collection.labels, len(collection.names)
+    pixels, labels, classes = (
+        _pixels(collection, network.INPUT_SIZE),
+        collection.labels,
+        len(collection.names),
+    )
 
     def learn(drawn: SampleDraw, seed: int) -> DrawFeatures:
         rows = np.setdiff1d(drawn.learn, drawn.held)
@@ -37,7 +52,10 @@ def scratch_curve(
         return DrawFeatures(cache.extract_with_keras(found.network, pixels), seconds)
 
     return LearningCurve(
-        "scratch", network.FEATURES, None, learning_curves.evaluate_draws(learn, collection, per_class, seeds, progress)
+        "scratch",
+        network.FEATURES,
+        None,
+        learning_curves.evaluate_draws(learn, collection, per_class, seeds, progress),
     )
 
 
@@ -50,9 +68,9 @@ def fine_tuned_curve(
 ) -> LearningCurve:
     """Return the learning curve of a backbone whose top learns for every draw.
 
-    As in a run, what is held back stops it and decides whether the tuned network is kept, and nothing learns from that
-    part; where the frozen one is kept, its head learns from all, as it does without fine-tuning. Numbers that hold too
-    few back for a run to fine-tune are left out.
+    As in a run, what is held back stops it and decides whether the tuned network is kept, and
+    nothing learns from that part; where the frozen one is kept, its head learns from all, as it
+    does without fine-tuning. Numbers that hold too few back for a run to fine-tune are left out.
     """
     progress(0, 1, "Building the backbone")
     export.reset_keras_session()
@@ -76,10 +94,19 @@ def fine_tuned_curve(
             return DrawFeatures(vectors, seconds, tuned.head)
         return DrawFeatures(frozen, seconds)
 
-    enough = [each for each in per_class if each // HELD_BACK * len(collection.names) >= head.MIN_TO_CHOOSE]
+    enough = [
+        each
+        for each in per_class
+        if each // HELD_BACK * len(collection.names) >= head.MIN_TO_CHOOSE
+    ]
     found = learning_curves.evaluate_draws(learn, collection, enough, seeds, progress)
     return LearningCurve(f"{backbone.name}, fine-tuned", backbone.features, None, found)
 
 
 def _pixels(collection: LabelledPictures, size: int) -> np.ndarray:
-    return np.stack([preprocessing.read_pixels(collection.read(sample)(), size) for sample in collection.samples])
+    return np.stack(
+        [
+            preprocessing.read_pixels(collection.read(sample)(), size)
+            for sample in collection.samples
+        ]
+    )

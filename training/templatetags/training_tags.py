@@ -61,7 +61,9 @@ def two_places(value: float) -> str:
 
 @register.filter
 def curve_name(name: str) -> str:
-    """Write the name of a curve, or of what a chart shows; one that only its trainer knows stays as it is."""
+    """Write the name of a curve, or of what a chart shows; one that only its trainer knows stays as
+    it is.
+    """
     return str(CURVES.get(name.replace(" ", "_"), name))
 
 

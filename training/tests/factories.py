@@ -27,7 +27,9 @@ def picture_of(colour: str) -> bytes:
 
 
 def label(sample: Sample, category: Category, **fields) -> Decision:
-    return Decision.objects.create(sample=sample, category=category, outcome=Decision.Outcome.LABELLED, **fields)
+    return Decision.objects.create(
+        sample=sample, category=category, outcome=Decision.Outcome.LABELLED, **fields
+    )
 
 
 def make_labelled(
@@ -49,12 +51,19 @@ def make_labelled(
     file_name = first.file_name
     first.delete()
     samples = Sample.objects.bulk_create(
-        Sample(project=project, sha256=sha_in(split), file_name=file_name, media_type="image/jpeg", **fields)
+        Sample(
+            project=project,
+            sha256=sha_in(split),
+            file_name=file_name,
+            media_type="image/jpeg",
+            **fields,
+        )
         for split, amount in (("train", train), ("validation", validation), ("test", test))
         for _number in range(amount)
     )
     Decision.objects.bulk_create(
-        Decision(sample=sample, category=category, outcome=Decision.Outcome.LABELLED) for sample in samples
+        Decision(sample=sample, category=category, outcome=Decision.Outcome.LABELLED)
+        for sample in samples
     )
     return samples
 

@@ -52,7 +52,9 @@ def test_without_answers_shares_are_undefined():
 
 
 def make_proposing_run(*, promote: bool = True) -> TrainingRun:
-    """Make a run whose validation split is large enough, and give it a threshold that is easy to tell."""
+    """Make a run whose validation split is large enough, and give it a threshold that is easy to
+    tell.
+    """
     project = make_project("Dishes", trainer="dummy")
     for name, colour in (("dark", "black"), ("light", "white")):
         make_labelled(project, name, colour=colour, validation=8, test=6)
@@ -135,7 +137,10 @@ def test_without_proposals_the_pages_say_so_or_stay_silent(client):
     shown = client.get(reverse("training:run", args=[run.pk])).content.decode()
     assert "too few validation pictures" in shown
     assert use(client, run, "0.9").status_code == 400
-    assert "right answers:" not in client.get(reverse("training:options", args=[run.project.slug])).content.decode()
+    assert (
+        "right answers:"
+        not in client.get(reverse("training:options", args=[run.project.slug])).content.decode()
+    )
 
 
 @pytest.mark.django_db

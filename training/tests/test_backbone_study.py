@@ -65,7 +65,11 @@ class TestGathering:
         collection = gather(make_colours(tmp_path / "in", red=2, blue=3), tmp_path / "kept")
         assert collection.names == ("blue", "red")
         assert np.bincount(collection.labels).tolist() == [3, 2]
-        assert images.decode_stored(collection.read(collection.samples[-1])()).getpixel((5, 5)) == (255, 0, 0)
+        assert images.decode_stored(collection.read(collection.samples[-1])()).getpixel((5, 5)) == (
+            255,
+            0,
+            0,
+        )
         assert collection.smallest() == ("red", 2)
 
     def test_what_is_no_picture_or_there_twice_is_left_out_and_told(self, tmp_path):
@@ -154,13 +158,16 @@ class TestCommand:
         out, errors = self.call(directory, "--per-class", 5, 10, 50, "--seeds", 2)
         headings, _rule, row, _blank, legend = out.splitlines()
         assert headings == (
-            "| backbone | features | 5 per category | 10 per category | reading and features, per picture | network "
+            "| backbone | features | 5 per category | 10 per category | reading and features, per "
+            "picture | network "
             "| head | calibration |"
         )
         assert re.search(r"\| \d+\.\d ms \| – \| \d+\.\d\d s \| \d+\.\d ms \|$", row)
         assert row.startswith("| bundled |")
         assert row.count("1.000 ± 0.000 (") == 2
-        assert legend.startswith("34 pictures of 2 categories. Accuracy, mean ± standard deviation of 2 draws")
+        assert legend.startswith(
+            "34 pictures of 2 categories. Accuracy, mean ± standard deviation of 2 draws"
+        )
         assert "Not measured: 50 per category, as black has 16 pictures in all." in errors
         assert "Looking at the pictures" in errors
 
@@ -181,7 +188,10 @@ class TestCommand:
         settings.CLASSIFR_WEIGHTS_DIR = str(tmp_path)
         (tmp_path / imagenet.NETWORKS["mobilenetv3small"].file).write_bytes(b"weights")
         out, _errors = self.call(make_colours(tmp_path / "in", black=6, white=6), "--seeds", 1)
-        assert [line.split()[1] for line in out.splitlines()[2:4]] == ["bundled", "mobilenetv3small"]
+        assert [line.split()[1] for line in out.splitlines()[2:4]] == [
+            "bundled",
+            "mobilenetv3small",
+        ]
 
     def test_weights_that_are_missing_are_told_before_any_work(self, tmp_path, tiny, monkeypatch):
         def missing(parameters):
@@ -218,15 +228,21 @@ class TestCommand:
 
     def test_a_number_that_one_of_them_lacks_is_left_empty(self, tmp_path):
         collection = gather(make_colours(tmp_path / "in", red=2, blue=2), tmp_path / "kept")
-        whole = LearningCurve("bundled", 512, 1.5, {5: [DrawResult(0.5, 0.1, 0.2)], 10: [DrawResult(0.5, 0.1, 0.2)]})
-        part = LearningCurve("bundled, fine-tuned", 512, None, {10: [DrawResult(0.6, 0.1, 0.2, 0.0, 9.0)]})
+        whole = LearningCurve(
+            "bundled", 512, 1.5, {5: [DrawResult(0.5, 0.1, 0.2)], 10: [DrawResult(0.5, 0.1, 0.2)]}
+        )
+        part = LearningCurve(
+            "bundled, fine-tuned", 512, None, {10: [DrawResult(0.6, 0.1, 0.2, 0.0, 9.0)]}
+        )
         rows = evaluate_backbones.curves_as_markdown(collection, [whole, part], 1).splitlines()[2:4]
         assert rows[0].startswith("| bundled | 512 | 0.500 (0.100) | 0.500 (0.100) | 1.5 ms | – |")
         assert rows[1].startswith("| bundled, fine-tuned | 512 | – | 0.600 (0.100) | – | 9 s |")
 
     def test_draws_the_curves(self, tmp_path, tiny):
         directory = make_colours(tmp_path / "in", black=16, white=18)
-        _out, errors = self.call(directory, "--per-class", 5, 10, "--seeds", 1, "--plot", tmp_path / "curves.svg")
+        _out, errors = self.call(
+            directory, "--per-class", 5, 10, "--seeds", 1, "--plot", tmp_path / "curves.svg"
+        )
         drawn = ElementTree.parse(tmp_path / "curves.svg").getroot()  # noqa: S314 (our own)
         lines = [each for each in drawn.iter() if each.tag.endswith("polyline")]
         assert [len(line.attrib["points"].split()) for line in lines] == [2]

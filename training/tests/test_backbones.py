@@ -28,7 +28,14 @@ WEIGHTS = ROOT.parent / "shared" / "weights" / "mobilenetv2_100_224_qat_int8.npz
 class TestRegistry:
     def test_the_default_comes_first(self, settings):
         settings.DEFAULT_BACKBONE = "imagenet"
-        every = ["imagenet", "bundled", "mobilenetv3small", "mobilenetv3large", "efficientnetv2b0", "scratch"]
+        every = [
+            "imagenet",
+            "bundled",
+            "mobilenetv3small",
+            "mobilenetv3large",
+            "efficientnetv2b0",
+            "scratch",
+        ]
         assert backbones.backbone_names() == every
 
     def test_an_unknown_name_is_told_with_the_known_ones(self):
@@ -39,7 +46,11 @@ class TestRegistry:
         one, other = tmp_path / "one", tmp_path / "other"
         one.write_bytes(b"1")
         other.write_bytes(b"2")
-        digests = {weights_digest(one, "net", 112), weights_digest(other, "net", 112), weights_digest(one, "net", 224)}
+        digests = {
+            weights_digest(one, "net", 112),
+            weights_digest(other, "net", 112),
+            weights_digest(one, "net", 224),
+        }
         assert len(digests) == 3
         assert weights_digest(one, "net", 112) in digests
 
@@ -64,7 +75,9 @@ class TestEveryImageNetNetwork:
         for file in (network.own_file, network.file):  # the published one comes first
             (tmp_path / file).write_bytes(file.encode())
             backbone = backbones.load(name)
-            assert backbone.digest == weights_digest(tmp_path / file, network.architecture, network.input_size)
+            assert backbone.digest == weights_digest(
+                tmp_path / file, network.architecture, network.input_size
+            )
             assert (backbone.name, backbone.features) == (name, network.features)
 
     @pytest.mark.outer
@@ -80,13 +93,17 @@ class TestEveryImageNetNetwork:
         network = imagenet.NETWORKS[name]
         settings.CLASSIFR_WEIGHTS_DIR = str(tmp_path)
         monkeypatch.setattr(keras.utils, "get_file", no_network)
-        with pytest.raises(TrainingFailed, match=rf"{re.escape(network.file)}.*CLASSIFR_WEIGHTS_DIR"):
+        with pytest.raises(
+            TrainingFailed, match=rf"{re.escape(network.file)}.*CLASSIFR_WEIGHTS_DIR"
+        ):
             backbones.load(name)
         assert asked == [(network.file, network.address, network.md5)]
 
     @pytest.mark.outer
     def test_is_fetched_from_where_keras_itself_would(self, monkeypatch, name):
-        """Its own builder is asked for the published weights; what it would fetch is what our table says."""
+        """Its own builder is asked for the published weights; what it would fetch is what our table
+        says.
+        """
         import keras
 
         class Asked(Exception):
@@ -100,7 +117,11 @@ class TestEveryImageNetNetwork:
         module = sys.modules[builder.__module__]
         monkeypatch.setattr(module.file_utils, "get_file", note)
         with pytest.raises(Asked) as asked:
-            builder(input_shape=(network.input_size, network.input_size, 3), include_top=False, pooling="avg")
+            builder(
+                input_shape=(network.input_size, network.input_size, 3),
+                include_top=False,
+                pooling="avg",
+            )
         assert asked.value.args == (network.file, network.address, network.md5)
 
     @pytest.mark.outer
@@ -108,11 +129,17 @@ class TestEveryImageNetNetwork:
         saved, _path = random_weights(name, tmp_path, published=True)
         settings.CLASSIFR_WEIGHTS_DIR = str(tmp_path)
         loaded = backbones.load(name).build().get_weights()
-        assert all((one == other).all() for one, other in zip(loaded, saved.get_weights(), strict=True))
+        assert all(
+            (one == other).all() for one, other in zip(loaded, saved.get_weights(), strict=True)
+        )
 
     @pytest.mark.outer
-    def test_says_of_plain_pixels_what_the_bare_network_says_of_scaled_ones(self, settings, tmp_path, name):
-        """In Keras and compiled; scaled as Keras documents it. The weights come from our own form of file."""
+    def test_says_of_plain_pixels_what_the_bare_network_says_of_scaled_ones(
+        self, settings, tmp_path, name
+    ):
+        """In Keras and compiled; scaled as Keras documents it. The weights come from our own form
+        of file.
+        """
         import keras
 
         settings.DATA_DIR = tmp_path
@@ -135,7 +162,9 @@ class TestEveryImageNetNetwork:
     def test_a_file_of_something_else_is_refused(self, tmp_path, name):
         path = tmp_path / "other.weights.h5"
         path.write_bytes(b"no weights at all")
-        with pytest.raises(TrainingFailed, match=rf"{imagenet.NETWORKS[name].function} without its classifier"):
+        with pytest.raises(
+            TrainingFailed, match=rf"{imagenet.NETWORKS[name].function} without its classifier"
+        ):
             backbones.load(name, {"weights": str(path)}).build()
 
 
@@ -161,7 +190,12 @@ class TestImageNet:
     @pytest.mark.skipif(not WEIGHTS.exists(), reason="the test weights of ../shared are not here")
     def test_real_weights_tell_pictures_apart(self, tmp_path):
         script = ROOT / "bench" / "mobilenet_weights.py"
-        subprocess.run([sys.executable, script, WEIGHTS, tmp_path], check=True, timeout=300, capture_output=True)
+        subprocess.run(
+            [sys.executable, script, WEIGHTS, tmp_path],
+            check=True,
+            timeout=300,
+            capture_output=True,
+        )
         own_file = imagenet.NETWORKS["imagenet"].own_file
         backbone = backbones.load("imagenet", {"weights": str(tmp_path / own_file)})
         pixels = np.random.default_rng(0).integers(0, 256, (2, 224, 224, 3)).astype(np.float32)
@@ -171,7 +205,9 @@ class TestImageNet:
 
 
 def random_weights(name: str, folder: Path, *, published: bool) -> tuple[keras.Model, Path]:
-    """Save a network of random weights, in the published form or in that of Keras 3; return it and the file."""
+    """Save a network of random weights, in the published form or in that of Keras 3; return it and
+    the file.
+    """
     import keras
     from keras.src.legacy.saving import legacy_h5_format
 

@@ -7,8 +7,14 @@ from training.trainers.local.head import Head
 
 @pytest.mark.parametrize(
     ("hits", "count", "low", "high"),
-    # Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E, table I, method 3
-    [(81, 263, 0.2553, 0.3662), (15, 148, 0.0624, 0.1605), (0, 20, 0.0, 0.1611), (1, 29, 0.0061, 0.1718)],
+    # Newcombe 1998, doi:10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E, table I,
+    # method 3
+    [
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
 )
 def test_wilson_intervals_are_those_of_the_literature(hits, count, low, high):
     assert calibration.wilson(hits, count) == pytest.approx((low, high), abs=5e-5)
@@ -35,7 +41,10 @@ def test_the_error_is_the_mean_distance_of_confidence_and_accuracy():
     confidences = np.array([0.95, 0.95, 0.95, 0.95, 0.55])
     right = np.array([True, True, True, False, False])
     bins = calibration.reliability_bins(confidences, right, bins=10)
-    assert [(each.low, each.count, each.accuracy) for each in bins if each.count] == [(0.5, 1, 0.0), (0.9, 4, 0.75)]
+    assert [(each.low, each.count, each.accuracy) for each in bins if each.count] == [
+        (0.5, 1, 0.0),
+        (0.9, 4, 0.75),
+    ]
     assert calibration.expected_calibration_error(bins) == pytest.approx((4 * 0.2 + 1 * 0.55) / 5)
 
 

@@ -36,7 +36,9 @@ def test_a_project_that_is_answered_by_azure_needs_less():
 def test_the_default_trainer_needs_it_even_before_there_is_a_database(settings):
     settings.DEFAULT_TRAINER = "azure"
     (sentence,) = told()
-    assert sentence.startswith("DEFAULT_TRAINER is 'azure', which needs: AZURE_CUSTOM_VISION_TRAINING_ENDPOINT")
+    assert sentence.startswith(
+        "DEFAULT_TRAINER is 'azure', which needs: AZURE_CUSTOM_VISION_TRAINING_ENDPOINT"
+    )
 
 
 @pytest.mark.django_db

@@ -14,7 +14,13 @@ from predictions.models import ModelVersion, Project
 from predictions.tests.factories import make_model_version, make_project
 from training.management.terminal import TerminalProgress, format_table
 from training.models import TrainingRun
-from training.tests.factories import make_folder, make_labelled, make_run, make_trainable, make_trained
+from training.tests.factories import (
+    make_folder,
+    make_labelled,
+    make_run,
+    make_trainable,
+    make_trained,
+)
 from training.trainers.base import TrainingFailed
 from training.trainers.dummy import DummyTrainer
 
@@ -104,8 +110,13 @@ class TestRetrain:
         run = TrainingRun.objects.get()
         assert (run.status, run.seed, run.parameters) == ("succeeded", 7, {"backbone": "dummy"})
         assert f"Run {run.pk}: training on data set version 1" in told
-        assert "dark          1.000  0.61-1.00   1.000  0.61-1.00           1.000        6\n" in told
-        assert "this version: accuracy 1.000 (0.76-1.00), macro F1 1.000 (12 pictures), calibration error 0." in told
+        assert (
+            "dark          1.000  0.61-1.00   1.000  0.61-1.00           1.000        6\n" in told
+        )
+        assert (
+            "this version: accuracy 1.000 (0.76-1.00), macro F1 1.000 (12 pictures), calibration "
+            "error 0." in told
+        )
         assert "No abstain threshold proposed: too few validation pictures." in told
         assert "Registered version 1." in told
         assert registry.live_version(project) is None
@@ -128,7 +139,9 @@ class TestRetrain:
     def test_says_when_no_threshold_is_good_enough(self):
         project = make_trainable()
         make_labelled(project, "dark", colour="white", validation=10, test=0)
-        assert "No abstain threshold reaches a precision of 0.9 on the validation split." in call("retrain")
+        assert "No abstain threshold reaches a precision of 0.9 on the validation split." in call(
+            "retrain"
+        )
 
     def test_promotes_what_is_not_worse(self):
         project = make_trainable()
@@ -166,7 +179,9 @@ class TestRetrain:
 
     def test_a_second_run_is_refused(self):
         run = make_run()
-        with pytest.raises(CommandError, match=f"Run {run.pk} of this project, asked for at .*, has not ended"):
+        with pytest.raises(
+            CommandError, match=f"Run {run.pk} of this project, asked for at .*, has not ended"
+        ):
             call("retrain")
 
     def test_a_failure_is_told(self):
@@ -189,7 +204,10 @@ class TestRetrain:
             progress(1, 2, "one more step")
             raise AssertionError("it went on")
 
-        with patch.object(DummyTrainer, "train", interrupted), pytest.raises(CommandError, match="Cancelled") as error:
+        with (
+            patch.object(DummyTrainer, "train", interrupted),
+            pytest.raises(CommandError, match="Cancelled") as error,
+        ):
             call("retrain")
         assert error.value.returncode == 130
         assert TrainingRun.objects.get().status == "cancelled"
@@ -233,7 +251,9 @@ class TestPromote:
     def test_by_number_with_a_reason(self):
         project: Project = make_trainable()
         version = make_trained(project)
-        assert f"Version 1 of {project.slug} is live now." in call("promote", "1", "--reason", "the first")
+        assert f"Version 1 of {project.slug} is live now." in call(
+            "promote", "1", "--reason", "the first"
+        )
         assert project.promotions.get().reason == "the first"
         assert registry.live_version(project) == version
 
@@ -266,4 +286,7 @@ def test_a_terminal_gets_a_bar():
     bar(1, 2, "Importing")
     bar(2, 2, "Importing")
     bar.close()
-    assert screen.getvalue() == f"\r{'█' * 12}{'░' * 12}  50 %  Importing\r{'█' * 24} 100 %  Importing\n"
+    assert (
+        screen.getvalue()
+        == f"\r{'█' * 12}{'░' * 12}  50 %  Importing\r{'█' * 24} 100 %  Importing\n"
+    )

@@ -23,14 +23,21 @@ def test_a_data_set_holds_what_is_true_with_its_splits():
 
 @pytest.mark.parametrize(
     ("digest", "split"),
-    [("00000000" + "f" * 56, "train"), (f"{69:08x}", "train"), (f"{70:08x}", "validation"), (f"{85:08x}", "test")],
+    [
+        ("00000000" + "f" * 56, "train"),
+        (f"{69:08x}", "train"),
+        (f"{70:08x}", "validation"),
+        (f"{85:08x}", "test"),
+    ],
 )
 def test_the_split_follows_from_the_digest_alone(digest, split):
     assert datasets.split_of(digest) == split
 
 
 def test_about_seventy_fifteen_fifteen():
-    splits = [datasets.split_of(f"{number * 2_654_435_761 % 2**32:08x}") for number in range(10_000)]
+    splits = [
+        datasets.split_of(f"{number * 2_654_435_761 % 2**32:08x}") for number in range(10_000)
+    ]
     assert 6_800 < splits.count("train") < 7_200
     assert 1_300 < splits.count("validation") < 1_700
     assert 1_300 < splits.count("test") < 1_700
@@ -77,7 +84,10 @@ def test_a_category_with_four_pictures_is_left_out_and_told():
     dataset = datasets.freeze_dataset(project)
     assert not dataset.items.filter(category__name="dusk").exists()
     (told,) = dataset.report["left_out"]
-    assert datasets.ExcludedCategory(**told).sentence == "“dusk” is left out: it has 4 pictures, and needs at least 5."
+    assert (
+        datasets.ExcludedCategory(**told).sentence
+        == "“dusk” is left out: it has 4 pictures, and needs at least 5."
+    )
 
 
 def test_a_category_with_five_pictures_is_in():
@@ -100,7 +110,9 @@ def test_one_usable_category_is_too_little():
     project = make_project()
     make_labelled(project, "dark")
     make_labelled(project, "light", train=1, validation=0, test=0)
-    with pytest.raises(datasets.NotEnoughData, match="at least 2 categories need 5 .* “light” is left out"):
+    with pytest.raises(
+        datasets.NotEnoughData, match="at least 2 categories need 5 .* “light” is left out"
+    ):
         datasets.freeze_dataset(project)
     assert not DatasetVersion.objects.exists()
 
@@ -117,7 +129,9 @@ def test_only_what_a_reviewer_says_last_counts():
 def test_a_picture_that_was_let_go_is_not_in_but_one_of_the_demo_is():
     project = make_trainable()
     gone = make_sample(project, sha256=sha_in("train"), location=Sample.Location.NOWHERE)
-    demo = make_sample(project, sha256=sha_in("train"), location=Sample.Location.NOWHERE, origin=Sample.Origin.DEMO)
+    demo = make_sample(
+        project, sha256=sha_in("train"), location=Sample.Location.NOWHERE, origin=Sample.Origin.DEMO
+    )
     for sample in (gone, demo):
         label(sample, project.categories.get(name="dark"))
     samples = set(datasets.freeze_dataset(project).items.values_list("sample", flat=True))
@@ -133,7 +147,9 @@ def test_the_difference_between_two_versions():
     label(samples[0], project.categories.get(name="dark"))
     Decision.objects.create(sample=samples[1], outcome=Decision.Outcome.DISCARDED)
     second = datasets.freeze_dataset(project)
-    assert datasets.diff_versions(first, second) == datasets.DatasetDiff(added=2, removed=1, relabelled=1)
+    assert datasets.diff_versions(first, second) == datasets.DatasetDiff(
+        added=2, removed=1, relabelled=1
+    )
     assert datasets.diff_versions(second, second).is_empty
     assert datasets.previous_version(second) == first
     assert datasets.previous_version(first) is None

@@ -7,7 +7,13 @@ from training.evaluation import evaluations
 from training.evaluation.calibration import wilson
 from training.evaluation.counts import CategoryCounts
 from training.models import Evaluation
-from training.tests.factories import make_dataset, make_finished_run, make_labelled, make_trainable, make_trained
+from training.tests.factories import (
+    make_dataset,
+    make_finished_run,
+    make_labelled,
+    make_trainable,
+    make_trained,
+)
 from training.trainers.base import Example
 
 
@@ -27,10 +33,22 @@ def test_precision_and_recall_of_a_known_matrix():
 
 def test_what_is_undefined_is_none():
     figures = evaluations.category_metrics(
-        ["a", "b", "c"], CategoryCounts.of_matrix(np.array([[3, 0, 0], [1, 0, 0], [0, 0, 0]])), {"a": 1.0, "c": None}
+        ["a", "b", "c"],
+        CategoryCounts.of_matrix(np.array([[3, 0, 0], [1, 0, 0], [0, 0, 0]])),
+        {"a": 1.0, "c": None},
     )
-    assert figures["b"] == {"precision": None, "recall": 0.0, "average_precision": None, "support": 1}
-    assert figures["c"] == {"precision": None, "recall": None, "average_precision": None, "support": 0}
+    assert figures["b"] == {
+        "precision": None,
+        "recall": 0.0,
+        "average_precision": None,
+        "support": 1,
+    }
+    assert figures["c"] == {
+        "precision": None,
+        "recall": None,
+        "average_precision": None,
+        "support": 0,
+    }
     assert figures["a"]["average_precision"] == 1.0
 
 
@@ -41,9 +59,9 @@ def test_a_matrix_that_is_not_square_is_refused():
 
 def test_macro_f1_is_the_mean_over_the_categories_with_pictures():
     # F1: 2 * 8 / (9 + 10) and 2 * 9 / (11 + 10); the third class has no picture
-    assert CategoryCounts.of_matrix(np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]])).macro_f1 == pytest.approx(
-        (16 / 19 + 18 / 21) / 2
-    )
+    assert CategoryCounts.of_matrix(
+        np.array([[8, 2, 0], [1, 9, 0], [0, 0, 0]])
+    ).macro_f1 == pytest.approx((16 / 19 + 18 / 21) / 2)
 
 
 def test_a_row_of_nan_is_left_out_and_counted():
@@ -55,7 +73,9 @@ def test_a_row_of_nan_is_left_out_and_counted():
 
 
 def test_a_category_that_the_model_does_not_know_is_missed():
-    measured = evaluations.tally_scores(np.array([[0.9, 0.1], [0.6, 0.4]]), ["a", "b"], asked("a", "pizza"))
+    measured = evaluations.tally_scores(
+        np.array([[0.9, 0.1], [0.6, 0.4]]), ["a", "b"], asked("a", "pizza")
+    )
     assert measured.names == ["a", "b", "pizza"]
     assert measured.right == {0: True, 1: False}
     assert measured.matrix.tolist() == [[1, 0, 0], [0, 0, 0], [1, 0, 0]]
@@ -68,7 +88,9 @@ def test_counting_keeps_top_probabilities_and_what_the_temperature_did():
     assert (confidences.tolist(), right.tolist()) == ([0.9, 0.8], [True, False])
     assert measured.average_precision == {"a": 1.0, "b": None}
     assert measured.calibration["error"] == pytest.approx((0.1 + 0.8) / 2)
-    assert measured.calibration["error_before"] == pytest.approx((81 / 82 + 64 / 68) / 2 - 1 / 2)  # one bin
+    assert measured.calibration["error_before"] == pytest.approx(
+        (81 / 82 + 64 / 68) / 2 - 1 / 2
+    )  # one bin
 
 
 def test_nothing_to_count_is_counted_as_nothing():
@@ -86,8 +108,15 @@ def test_where_categories_do_not_exclude_each_other_a_picture_is_right_if_all_of
     scores = np.array([[0.9, 0.5], [0.8, 0.7], [0.4, 0.3]])
     measured = evaluations.tally_scores(scores, ["a", "b"], several, 1.5, multilabel=True)
     assert measured.names == ["a", "b", "c"] and measured.right == {1: True, 2: False, 3: False}
-    assert measured.counts.as_json() == {"hits": [2, 1, 0], "named": [2, 2, 0], "support": [2, 1, 1]}
-    assert measured.average_precision == {"a": 1.0, "b": 0.5} and measured.accuracy == pytest.approx(1 / 3)
+    assert measured.counts.as_json() == {
+        "hits": [2, 1, 0],
+        "named": [2, 2, 0],
+        "support": [2, 1, 1],
+    }
+    assert measured.average_precision == {
+        "a": 1.0,
+        "b": 0.5,
+    } and measured.accuracy == pytest.approx(1 / 3)
     found = Evaluation(confusion=measured.confusion)
     assert found.is_multilabel and measured.calibration == {}
     by_category, overall = evaluations.metric_intervals(found)
@@ -95,7 +124,9 @@ def test_where_categories_do_not_exclude_each_other_a_picture_is_right_if_all_of
 
 
 def test_intervals_follow_from_the_confusion_matrix():
-    found = Evaluation(confusion={"names": ["a", "b", "c"], "matrix": [[9, 1, 0], [0, 10, 0], [0, 0, 0]]})
+    found = Evaluation(
+        confusion={"names": ["a", "b", "c"], "matrix": [[9, 1, 0], [0, 10, 0], [0, 0, 0]]}
+    )
     by_category, accuracy = evaluations.metric_intervals(found)
     assert by_category["a"]["recall"] == wilson(9, 10)
     assert by_category["b"]["precision"] == wilson(10, 11)
@@ -110,7 +141,12 @@ def test_a_model_is_measured_once_per_data_set():
     version = make_model_version(project, ("dark", "light"))
     first = evaluations.evaluate_version(version, dataset)
     assert (first.accuracy, first.macro_f1, first.skipped) == (1.0, 1.0, 0)
-    assert first.per_category["dark"] == {"precision": 1.0, "recall": 1.0, "average_precision": 1.0, "support": 6}
+    assert first.per_category["dark"] == {
+        "precision": 1.0,
+        "recall": 1.0,
+        "average_precision": 1.0,
+        "support": 6,
+    }
     assert sum(each["count"] for each in first.calibration["bins"]) == 12
     assert first.confusion == {"names": ["dark", "light"], "matrix": [[6, 0], [0, 6]]}
     assert evaluations.evaluate_version(version, dataset) == first

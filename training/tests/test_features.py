@@ -21,7 +21,9 @@ def digest(name: str) -> str:
 
 
 def pictures(names=COLOURS) -> dict:
-    return {digest(name): (lambda name=name: as_png(Image.new("RGB", (20, 30), name))) for name in names}
+    return {
+        digest(name): (lambda name=name: as_png(Image.new("RGB", (20, 30), name))) for name in names
+    }
 
 
 def engine() -> LiteRtEngine:
@@ -35,7 +37,10 @@ def never() -> LiteRtEngine:
 @pytest.fixture(autouse=True)
 def models_of_this_test(settings, tmp_path):
     settings.DATA_DIR = tmp_path
-    disk = {"BACKEND": "common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "kept")}}
+    disk = {
+        "BACKEND": "common.storages.DiskStorage",
+        "OPTIONS": {"location": str(tmp_path / "kept")},
+    }
     settings.STORAGES = settings.STORAGES | {"models": disk}
 
 
@@ -122,7 +127,9 @@ class TestExtract:
 
     def test_a_sample_without_picture_is_found_by_its_vector_or_left_out(self, cache):
         cache.put([digest("seen")], np.ones((1, 3)))
-        result = features.load_or_extract(cache, {digest("seen"): None, digest("unseen"): None}, never)
+        result = features.load_or_extract(
+            cache, {digest("seen"): None, digest("unseen"): None}, never
+        )
         assert list(result.vectors) == [digest("seen")]
 
     def test_an_unreadable_picture_is_left_out_and_told(self, cache):
@@ -177,7 +184,10 @@ class TestCompacting:
         """A shard for every vector, and each vector twice."""
         for place, name in enumerate(self.NAMES):
             following = self.NAMES[(place + 1) % len(self.NAMES)]
-            cache.put([digest(name), digest(following)], np.array([[place] * 3, [(place + 1) % 10] * 3], float))
+            cache.put(
+                [digest(name), digest(following)],
+                np.array([[place] * 3, [(place + 1) % 10] * 3], float),
+            )
         return cache
 
     def assert_whole(self, cache) -> None:
@@ -221,7 +231,9 @@ class TestCompacting:
         assert len(scattered.get([digest(colour) for colour in COLOURS])) == len(COLOURS)
 
     @pytest.mark.parametrize("survived", [0, 1, 5])
-    def test_killed_between_the_steps_it_loses_nothing_and_is_finished_later(self, scattered, monkeypatch, survived):
+    def test_killed_between_the_steps_it_loses_nothing_and_is_finished_later(
+        self, scattered, monkeypatch, survived
+    ):
         """Before the first, the second and the sixth deletion."""
         delete = type(scattered.storage).delete
         calls: list[str] = []
@@ -253,7 +265,9 @@ class TestCompacting:
         assert len(shards(scattered)) == 10
         self.assert_whole(scattered)
 
-    def test_a_storage_that_refuses_does_not_spoil_the_extraction(self, scattered, monkeypatch, caplog):
+    def test_a_storage_that_refuses_does_not_spoil_the_extraction(
+        self, scattered, monkeypatch, caplog
+    ):
         def refuse(storage, name):
             raise OSError("read only")
 

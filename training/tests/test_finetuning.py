@@ -17,7 +17,13 @@ from training.features.cache import FeatureCache
 from training.forms import StartRunForm
 from training.runs import submission
 from training.tests.factories import make_run, make_trainable
-from training.tests.trainer_contract import CLASS_NAMES, TrainerContract, make_example, make_task, servable
+from training.tests.trainer_contract import (
+    CLASS_NAMES,
+    TrainerContract,
+    make_example,
+    make_task,
+    servable,
+)
 from training.trainers.base import TrainingFailed
 from training.trainers.dummy import DummyTrainer
 from training.trainers.local import augmentation, finetuning
@@ -27,9 +33,11 @@ TINY_DIGEST = "7" * 32
 
 
 def build_tiny():
-    """Three layers that can learn, of which the last one will, and a normalisation that stays as it is.
+    """Three layers that can learn, of which the last one will, and a normalisation that stays as it
+    is.
 
-    The last layer sees edges only, so that a head can hardly tell the flat colours of the task apart.
+    The last layer sees edges only, so that a head can hardly tell the flat colours of the task
+    apart.
     """
     import keras
 
@@ -40,7 +48,9 @@ def build_tiny():
     x = keras.layers.Conv2D(8, 3, activation="relu", name="second")(x)
     x = keras.layers.Conv2D(8, 3, activation="relu", name="third")(x)
     x = keras.layers.BatchNormalization(name="norm")(x)
-    network = keras.Model(source, keras.layers.GlobalAveragePooling2D(name="features")(x), name="tiny")
+    network = keras.Model(
+        source, keras.layers.GlobalAveragePooling2D(name="features")(x), name="tiny"
+    )
     kernel, bias = network.get_layer("third").get_weights()
     network.get_layer("third").set_weights([kernel - kernel.mean(axis=(0, 1)), bias])
     network.trainable = False
@@ -60,7 +70,9 @@ class TestPictures:
 
     def test_the_same_seed_augments_alike_and_another_differently(self):
         batch = np.stack([self.picture()] * 3)
-        first, again, other = (augmentation.augment_batch(batch, np.random.default_rng(seed)) for seed in (1, 1, 2))
+        first, again, other = (
+            augmentation.augment_batch(batch, np.random.default_rng(seed)) for seed in (1, 1, 2)
+        )
         assert (first == again).all()
         assert (first != other).any()
         assert (first[0] != first[1]).any()
@@ -76,7 +88,9 @@ class TestPictures:
 
     def test_splits_are_in_an_order_that_depends_on_the_samples_only(self):
         examples = make_task().examples
-        forwards, backwards = (augmentation.load_picture_pixels(each, 8) for each in (examples, examples[::-1]))
+        forwards, backwards = (
+            augmentation.load_picture_pixels(each, 8) for each in (examples, examples[::-1])
+        )
         for which in ("train", "validation"):
             (pixels, labels), (again, labels_again) = (
                 found.split(which, CLASS_NAMES) for found in (forwards, backwards)
@@ -101,24 +115,33 @@ class TestRefusals:
     """None of them looks at a picture, loads a network or needs TensorFlow."""
 
     def refusal(self, **fields) -> str:
-        task = make_task(20, **({"parameters": {"backbone": "bundled", "fine_tune": True}} | fields))
+        task = make_task(
+            20, **({"parameters": {"backbone": "bundled", "fine_tune": True}} | fields)
+        )
         with pytest.raises(TrainingFailed) as caught:
             LocalTrainer(alias="keras").train(task)
         return str(caught.value)
 
     def test_categories_of_which_only_vectors_are_kept_are_named(self):
-        examples = [replace(each, read=None) if each.category == "dark" else each for each in make_task(20).examples]
+        examples = [
+            replace(each, read=None) if each.category == "dark" else each
+            for each in make_task(20).examples
+        ]
         sentence = self.refusal(examples=examples)
         assert "only feature vectors are kept" in sentence
         assert "dark" in sentence
         assert "bright" not in sentence
 
     def test_too_few_validation_pictures_are_counted(self):
-        examples = [e for e in make_task(20).examples if e.split == "train"] + [make_example(0, 600, "validation")]
+        examples = [e for e in make_task(20).examples if e.split == "train"] + [
+            make_example(0, 600, "validation")
+        ]
         assert "there are 1." in self.refusal(examples=examples)
 
     def test_scratch_has_nothing_to_tune(self):
-        assert "learns as a whole" in self.refusal(parameters={"backbone": "scratch", "fine_tune": True})
+        assert "learns as a whole" in self.refusal(
+            parameters={"backbone": "scratch", "fine_tune": True}
+        )
 
 
 @pytest.mark.outer
@@ -149,19 +172,30 @@ class TestFineTuning(TrainerContract):
         monkeypatch.setattr(finetuning, "LEARNING_RATE", 1e4)
 
     def test_says_what_it_brought(self, trained):
-        assert any(note.startswith("Fine-tuning lowered the validation loss from ") for note in trained.notes)
+        assert any(
+            note.startswith("Fine-tuning lowered the validation loss from ")
+            for note in trained.notes
+        )
 
     def test_its_curves_are_drawn_two_by_two(self, trained):
         assert 1 <= len(trained.curves["fine_tuning_loss"]) <= 10
-        charts = {chart.title: [line.name for line in chart.lines] for chart in plots.training_charts(trained.curves)}
+        charts = {
+            chart.title: [line.name for line in chart.lines]
+            for chart in plots.training_charts(trained.curves)
+        }
         assert charts["fine tuning loss"] == ["fine_tuning_loss", "validation_fine_tuning_loss"]
-        assert charts["fine tuning accuracy"] == ["fine_tuning_accuracy", "validation_fine_tuning_accuracy"]
+        assert charts["fine tuning accuracy"] == [
+            "fine_tuning_accuracy",
+            "validation_fine_tuning_accuracy",
+        ]
 
     def test_progress_is_told_epoch_by_epoch(self, trained, told):
         notes = [note for _done, _total, note in told if note.startswith("Fine-tuning")]
         assert notes[0] == "Fine-tuning, epoch 1 of at most 10, step 1 of 3"
         assert notes[2] == "Fine-tuning, epoch 1 of at most 10, step 3 of 3"
-        assert notes[3].startswith("Fine-tuning, epoch 2 of at most 10, step 1 of 3, validation loss ")
+        assert notes[3].startswith(
+            "Fine-tuning, epoch 2 of at most 10, step 1 of 3, validation loss "
+        )
 
     def test_only_the_top_has_changed(self, trained):
         import keras
@@ -174,7 +208,9 @@ class TestFineTuning(TrainerContract):
             for layer in before.layers
             if any(
                 (old != new).any()
-                for old, new in zip(layer.get_weights(), network.get_layer(layer.name).get_weights(), strict=True)
+                for old, new in zip(
+                    layer.get_weights(), network.get_layer(layer.name).get_weights(), strict=True
+                )
             )
         }
         assert changed == {"third"}
@@ -201,10 +237,14 @@ class TestFineTuning(TrainerContract):
         assert tuned.manifest["backbone"] == plain.manifest["backbone"]
         assert tuned.digest == plain.digest
 
-    def test_samples_of_which_only_vectors_are_kept_are_left_out_and_told(self, trainer, trained, task):
+    def test_samples_of_which_only_vectors_are_kept_are_left_out_and_told(
+        self, trainer, trained, task
+    ):
         vectors_only = replace(task.examples[0], read=None)
         model = trainer.train(replace(task, examples=[vectors_only, *task.examples[1:]]))
-        assert any("1 sample was not used: fine-tuning needs pictures" in note for note in model.notes)
+        assert any(
+            "1 sample was not used: fine-tuning needs pictures" in note for note in model.notes
+        )
         assert sum(model.manifest["data"]["splits"].values()) == 47
 
     def test_can_be_cancelled_in_the_middle_of_an_epoch(self, trainer, task):
@@ -248,7 +288,9 @@ class TestAsking:
         assert run.parameters == {"backbone": "bundled", "fine_tune": True}
 
     def test_without_it_nothing_is_written_down(self):
-        assert make_run(make_trainable(), trainer="keras", backbone="bundled").parameters == {"backbone": "bundled"}
+        assert make_run(make_trainable(), trainer="keras", backbone="bundled").parameters == {
+            "backbone": "bundled"
+        }
 
     def test_what_cannot_be_tuned_is_refused_with_what_can(self):
         with pytest.raises(InvalidInput, match="can be fine-tuned here: bundled"):

@@ -29,7 +29,9 @@ def pizza(project):
 
 def truth(project) -> dict[str, int]:
     return {
-        category.name: ground_truth.labelled_samples(project).filter(true_category_id=category.pk).count()
+        category.name: ground_truth.labelled_samples(project)
+        .filter(true_category_id=category.pk)
+        .count()
         for category in project.categories.all()
     }
 
@@ -58,7 +60,9 @@ def test_again_adds_only_what_is_new(project, pizza, tmp_path):
     assert Decision.objects.count() == 3
 
 
-def test_a_picture_is_decoded_no_further_than_it_takes_to_check_it(project, pizza, tmp_path, monkeypatch):
+def test_a_picture_is_decoded_no_further_than_it_takes_to_check_it(
+    project, pizza, tmp_path, monkeypatch
+):
     decoded = []
     receive = images.decode_upload
 
@@ -109,7 +113,9 @@ def test_a_picture_that_is_known_as_something_else_is_refused(project, pizza, tm
     assert report.refused[0].reason.startswith("It is in the project already, as “cake”.")
 
 
-def test_what_was_ruled_while_the_picture_was_kept_is_told_and_stands(project, pizza, tmp_path, monkeypatch):
+def test_what_was_ruled_while_the_picture_was_kept_is_told_and_stands(
+    project, pizza, tmp_path, monkeypatch
+):
     folder, keep = make_folder(tmp_path, "a.jpg", "b.jpg"), uploads.keep_to_learn_from
     by, cake = make_user("maintainer"), project.categories.get(name="cake")
 
@@ -118,7 +124,9 @@ def test_what_was_ruled_while_the_picture_was_kept_is_told_and_stands(project, p
         if Sample.objects.count() == 1:
             decisions.label_sample(sample, cake, by=make_user("reviewer"))
         else:
-            decisions.label_many(project, [(sample, pizza)], by=by, reason="Imported")  # by the same form, sent twice
+            decisions.label_many(
+                project, [(sample, pizza)], by=by, reason="Imported"
+            )  # by the same form, sent twice
         return sample
 
     monkeypatch.setattr(uploads, "keep_to_learn_from", keep_and_rule)
@@ -185,7 +193,10 @@ def test_a_linked_category_folder_is_not_followed(project, tmp_path):
 
 def test_a_pipe_is_not_waited_for(project, pizza, tmp_path):
     os.mkfifo(tmp_path / "pipe.jpg")
-    assert picture_import.import_folder(project, pizza, make_folder(tmp_path, "a.jpg")).total_added == 1
+    assert (
+        picture_import.import_folder(project, pizza, make_folder(tmp_path, "a.jpg")).total_added
+        == 1
+    )
 
 
 def test_folders_given_as_one_category_are_refused(project, pizza, tmp_path):
@@ -198,7 +209,9 @@ def test_pictures_in_no_category_are_told(project, tmp_path):
     make_folder(tmp_path, "stray.jpg")
     make_folder(tmp_path / "pizza", "a.jpg")
     report = picture_import.import_folder(project, None, tmp_path)
-    assert [(told.name, told.reason) for told in report.refused] == [("stray.jpg", "It is in no category's folder.")]
+    assert [(told.name, told.reason) for told in report.refused] == [
+        ("stray.jpg", "It is in no category's folder.")
+    ]
 
 
 def test_a_missing_folder_is_told(project, pizza, tmp_path):
@@ -247,11 +260,16 @@ def test_fewer_than_five_pictures_are_warned_about(project, pizza, tmp_path):
     assert picture_import.few_pictures_warning(pizza) == (
         "“pizza” has 1 picture: the next run will leave it out until it has 5."
     )
-    picture_import.import_folder(project, pizza, make_folder(tmp_path, "b.jpg", "c.jpg", "d.jpg", "e.jpg"))
+    picture_import.import_folder(
+        project, pizza, make_folder(tmp_path, "b.jpg", "c.jpg", "d.jpg", "e.jpg")
+    )
     assert picture_import.few_pictures_warning(pizza) == ""
 
 
 def test_no_category_is_made_for_an_empty_folder(project, tmp_path):
     (tmp_path / "soup").mkdir()
-    assert picture_import.import_folder(project, None, tmp_path).refused[0].reason == "The folder is empty."
+    assert (
+        picture_import.import_folder(project, None, tmp_path).refused[0].reason
+        == "The folder is empty."
+    )
     assert not Category.objects.filter(name="soup").exists()

@@ -9,7 +9,13 @@ pytestmark = pytest.mark.django_db
 
 
 def options(**changed):
-    return {"name": "Dishes", "description": "", "abstain_below": "0.6", "retention": "all", "trainer": ""} | changed
+    return {
+        "name": "Dishes",
+        "description": "",
+        "abstain_below": "0.6",
+        "retention": "all",
+        "trainer": "",
+    } | changed
 
 
 @pytest.fixture
@@ -26,7 +32,11 @@ def test_a_maintainer_changes_how_a_project_answers(client, project, url):
     client.force_login(make_user("maintainer"))
     assert client.post(url, options(test_time_augmentation="on")).status_code == 302
     project.refresh_from_db()
-    assert (project.abstain_below, project.retention, project.test_time_augmentation) == (0.6, "all", True)
+    assert (project.abstain_below, project.retention, project.test_time_augmentation) == (
+        0.6,
+        "all",
+        True,
+    )
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,18 @@
-"""The pages of a run and of the shadow with figures on them, in a real browser: readable, and wholly by keyboard."""
+"""The pages of a run and of the shadow with figures on them, in a real browser: readable, and
+wholly by keyboard.
+"""
 
 import pytest
 from django.urls import reverse
 
 from predictions import registry, shadow_deployment
 from predictions.models import ShadowPrediction
-from predictions.tests.factories import make_feedback, make_model_version, make_prediction, make_user
+from predictions.tests.factories import (
+    make_feedback,
+    make_model_version,
+    make_prediction,
+    make_user,
+)
 from training.models import TrainingRun
 from training.tests.factories import make_trainable, make_trained
 
@@ -32,7 +39,9 @@ def live():
 
 @pytest.fixture
 def candidate(live):
-    """A model in shadow of the live one, which differs from it on a picture and is silent about another."""
+    """A model in shadow of the live one, which differs from it on a picture and is silent about
+    another.
+    """
     version = make_model_version(live.project, live.class_names)
     shadow_deployment.start_shadow(version, by=None)
     dark, light = live.class_names
@@ -44,11 +53,17 @@ def candidate(live):
             "agrees": prediction.top.name == said,
         }
         ShadowPrediction.objects.create(
-            prediction=prediction, model_version=version, scores={said: 0.9}, latency_ms=5.0, **answer
+            prediction=prediction,
+            model_version=version,
+            scores={said: 0.9},
+            latency_ms=5.0,
+            **answer,
         )
         make_feedback(prediction, "OK")
     silent = make_prediction(project=live.project)
-    ShadowPrediction.objects.create(prediction=silent, model_version=version, error="Too many requests.")
+    ShadowPrediction.objects.create(
+        prediction=silent, model_version=version, error="Too many requests."
+    )
     return version
 
 

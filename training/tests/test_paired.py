@@ -25,7 +25,9 @@ class TestMcNemar:
 
 class TestTally:
     def test_every_picture_counts_once(self):
-        counts = count_outcomes([(True, True), (True, False), (False, True), (False, True), (False, False)])
+        counts = count_outcomes(
+            [(True, True), (True, False), (False, True), (False, True), (False, False)]
+        )
         assert counts == PairedOutcomes(both=1, first_alone=1, second_alone=2, neither=1)
         assert (counts.count, counts.first_right, counts.second_right) == (5, 2, 3)
 

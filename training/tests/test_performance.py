@@ -46,13 +46,17 @@ def test_nothing_named_is_a_precision_of_nought():
     ],
 )
 def test_average_precision_does_not_depend_on_the_order_of_equals(scores, truth, expected):
-    assert thresholds.average_precision(np.array(scores), np.array(truth)) == pytest.approx(expected)
+    assert thresholds.average_precision(np.array(scores), np.array(truth)) == pytest.approx(
+        expected
+    )
     backwards = thresholds.average_precision(np.array(scores[::-1]), np.array(truth[::-1]))
     assert backwards == pytest.approx(expected)
 
 
 def test_an_older_evaluation_has_the_figures_of_its_answers():
-    old = Evaluation(accuracy=0.75, per_category={"a": {"precision": None, "recall": 0.5, "support": 2}})
+    old = Evaluation(
+        accuracy=0.75, per_category={"a": {"precision": None, "recall": 0.5, "support": 2}}
+    )
     figures = thresholds.metrics_at(old, 0.9)
     assert figures.overall.recall == 0.75 and figures.per_category["a"].precision == 0.0
 

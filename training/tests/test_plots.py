@@ -4,7 +4,9 @@ from training import plots
 
 
 def test_train_and_validation_share_a_chart():
-    charts = plots.training_charts({"loss": [2.0, 1.0], "validation_loss": [2.0, 1.5], "accuracy": [0.1, 0.9]})
+    charts = plots.training_charts(
+        {"loss": [2.0, 1.0], "validation_loss": [2.0, 1.5], "accuracy": [0.1, 0.9]}
+    )
     assert [(chart.title, [line.name for line in chart.lines]) for chart in charts] == [
         ("loss", ["loss", "validation_loss"]),
         ("accuracy", ["accuracy"]),
@@ -32,7 +34,14 @@ def test_one_value_and_zeros_can_be_drawn():
 
 def test_a_confusion_matrix_is_darker_for_larger_shares():
     matrix = plots.confusion_matrix_chart(["a", "b", "empty"], [[3, 1, 0], [0, 2, 0], [0, 0, 0]])
-    assert [cell.share for cell in matrix.cells] == ["0.75", "0.25", "0.00", "0.00", "1.00", "0.00"] + ["0.00"] * 3
+    assert [cell.share for cell in matrix.cells] == [
+        "0.75",
+        "0.25",
+        "0.00",
+        "0.00",
+        "1.00",
+        "0.00",
+    ] + ["0.00"] * 3
     assert matrix.cells[1].title == "a → b: 1"
     assert [row.counts for row in matrix.rows] == [[3, 1, 0], [0, 2, 0], [0, 0, 0]]
 
@@ -57,9 +66,16 @@ def test_bars_of_a_reliability_diagram_end_where_the_share_of_right_answers_is()
 
 
 def test_learning_curves_stand_on_a_logarithmic_axis():
-    chart = plots.learning_curves("dishes", {"bundled": {5: 0.5, 50: 0.75}, "scratch": {50: 0.25}, "none": {}})
-    assert [(line.name, line.last) for line in chart.lines] == [("bundled", 0.75), ("scratch", 0.25)]
-    (low, half), (high, _) = ([float(part) for part in point.split(",")] for point in chart.lines[0].points.split())
+    chart = plots.learning_curves(
+        "dishes", {"bundled": {5: 0.5, 50: 0.75}, "scratch": {50: 0.25}, "none": {}}
+    )
+    assert [(line.name, line.last) for line in chart.lines] == [
+        ("bundled", 0.75),
+        ("scratch", 0.25),
+    ]
+    (low, half), (high, _) = (
+        [float(part) for part in point.split(",")] for point in chart.lines[0].points.split()
+    )
     assert [(tick.at, tick.label) for tick in chart.x_ticks] == [(low, "5"), (high, "50")]
     assert half == pytest.approx((chart.y_ticks[0].at + chart.y_ticks[-1].at) / 2)
     assert plots.learning_curves("one", {"a": {10: 0.5}}).x_ticks[0].label == "10"

@@ -5,7 +5,12 @@ import pytest
 from predictions import registry
 from predictions.models import Promotion
 from predictions.predictors.base import PredictorError
-from predictions.tests.factories import make_feedback, make_model_version, make_prediction, make_user
+from predictions.tests.factories import (
+    make_feedback,
+    make_model_version,
+    make_prediction,
+    make_user,
+)
 from training.models import Evaluation
 from training.runs import promotion
 from training.runs.promotion import ComparisonVerdict
@@ -13,19 +18,27 @@ from training.tests.factories import make_dataset, make_finished_run, make_train
 
 
 def measured(right: int, wrong: int = 0, **answers: bool) -> Evaluation:
-    """An evaluation with these numbers of right and wrong answers, to the same questions for the same total."""
+    """An evaluation with these numbers of right and wrong answers, to the same questions for the
+    same total.
+    """
     numbered = {str(place): place < right for place in range(right + wrong)}
     return Evaluation(answers=numbered | answers)
 
 
 def test_as_many_right_is_not_worse():
-    assert promotion.compare_evaluations(measured(9, 3), measured(9, 3)).verdict == ComparisonVerdict.NOT_WORSE
+    assert (
+        promotion.compare_evaluations(measured(9, 3), measured(9, 3)).verdict
+        == ComparisonVerdict.NOT_WORSE
+    )
 
 
 def test_one_right_fewer_is_worse():
     comparison = promotion.compare_evaluations(measured(8, 4), measured(9, 3))
     assert comparison.verdict == ComparisonVerdict.WORSE
-    assert comparison.sentence == "Worse than the live model: 8 of 12 test pictures right, the live one 9."
+    assert (
+        comparison.sentence
+        == "Worse than the live model: 8 of 12 test pictures right, the live one 9."
+    )
 
 
 def test_nine_test_pictures_are_not_enough():
@@ -35,7 +48,9 @@ def test_nine_test_pictures_are_not_enough():
 
 
 def test_only_pictures_that_both_were_asked_about_count():
-    candidate = Evaluation(answers={str(place): True for place in range(10)} | {"20": False, "21": False})
+    candidate = Evaluation(
+        answers={str(place): True for place in range(10)} | {"20": False, "21": False}
+    )
     live = Evaluation(answers={str(place): True for place in range(10)})
     assert promotion.compare_evaluations(candidate, live).verdict == ComparisonVerdict.NOT_WORSE
 
@@ -44,7 +59,9 @@ def test_better_at_large_but_worse_on_reviewed_noks_is_worse():
     live = measured(5, 7)
     candidate = Evaluation(answers={str(place): place != 0 for place in range(12)})
     assert promotion.compare_evaluations(candidate, live).verdict == ComparisonVerdict.NOT_WORSE
-    assert promotion.compare_evaluations(candidate, live, noks=[0]).verdict == ComparisonVerdict.WORSE
+    assert (
+        promotion.compare_evaluations(candidate, live, noks=[0]).verdict == ComparisonVerdict.WORSE
+    )
 
 
 def test_what_was_not_measured_is_no_evidence():
@@ -53,7 +70,9 @@ def test_what_was_not_measured_is_no_evidence():
 
 
 def decide(candidate, dataset, *, by=None) -> promotion.PromotionOutcome:
-    """Have the gate decide as a run does: once both models are measured, as far as that can be done."""
+    """Have the gate decide as a run does: once both models are measured, as far as that can be
+    done.
+    """
     live = registry.live_version(candidate.project)
     for version in filter(None, (candidate, live)):
         promotion.try_evaluate(version, dataset)
@@ -80,7 +99,10 @@ class TestTheGate:
         assert decide(better, make_dataset(project), by=maintainer).promoted
         newest = Promotion.objects.latest("pk")
         assert (newest.model_version, newest.promoted_by) == (better, maintainer)
-        assert newest.reason == "Not worse than the live model: 12 of 12 test pictures right, the live one 0."
+        assert (
+            newest.reason
+            == "Not worse than the live model: 12 of 12 test pictures right, the live one 0."
+        )
 
     def test_a_worse_model_does_not(self):
         project = make_trainable()
@@ -94,7 +116,10 @@ class TestTheGate:
 
     def test_a_model_that_does_not_load_does_not(self):
         project = make_trainable()
-        with patch("predictions.predictors.dummy.DummyPredictor.warm_up", side_effect=PredictorError("bad digest")):
+        with patch(
+            "predictions.predictors.dummy.DummyPredictor.warm_up",
+            side_effect=PredictorError("bad digest"),
+        ):
             run = make_finished_run(project, promote=True)
         assert (run.status, registry.live_version(project)) == ("succeeded", None)
         assert "bad digest" in run.outcome
@@ -134,7 +159,9 @@ class TestByHand:
         first, second = (make_model_version(project) for _ in range(2))
         promotion.promote_version(first, by=maintainer, reason="the first")
         promotion.promote_version(second, by=maintainer, reason="newer")
-        promotion.promote_version(registry.previous_version(project), by=maintainer, reason="it mixes up soups")
+        promotion.promote_version(
+            registry.previous_version(project), by=maintainer, reason="it mixes up soups"
+        )
         assert registry.live_version(project) == first
         newest = Promotion.objects.latest("pk")
         assert (newest.promoted_by, newest.reason) == (maintainer, "it mixes up soups")
@@ -156,7 +183,10 @@ class TestByHand:
         good, broken = (make_model_version(project) for _ in range(2))
         promotion.promote_version(good, by=None)
         with (
-            patch("predictions.predictors.dummy.DummyPredictor.warm_up", side_effect=PredictorError("bad digest")),
+            patch(
+                "predictions.predictors.dummy.DummyPredictor.warm_up",
+                side_effect=PredictorError("bad digest"),
+            ),
             pytest.raises(promotion.NotPromotable, match="bad digest"),
         ):
             promotion.promote_version(broken, by=None)

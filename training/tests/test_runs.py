@@ -100,7 +100,9 @@ def test_a_run_does_not_promote_what_is_worse():
     project = make_trainable()
     live = make_model_version(project, ("dark", "light"))
     registry.promote_version(live, by=None)
-    make_labelled(project, "night", colour="white")  # the dummy takes it for "night" or "light", by name
+    make_labelled(
+        project, "night", colour="white"
+    )  # the dummy takes it for "night" or "light", by name
     with patch.object(DummyTrainer, "train", autospec=True) as train:
         train.side_effect = lambda self, task, progress: _model(("light", "dark"))
         run = make_finished_run(project, promote=True)
@@ -242,7 +244,10 @@ class TestWhenProcessesDie:
         old = make_model_version(project, ("light", "dark"))
         registry.promote_version(old, by=None)
         run = make_run(project, promote=True)
-        with patch.object(registry, "promote_version", side_effect=SystemExit), pytest.raises(SystemExit):
+        with (
+            patch.object(registry, "promote_version", side_effect=SystemExit),
+            pytest.raises(SystemExit),
+        ):
             execution.execute_run(run)
         run.refresh_from_db()
         assert run.status == Status.RUNNING
@@ -289,7 +294,10 @@ class TestWhenProcessesDie:
 
     def test_a_run_waits_for_a_database_that_is_gone(self):
         run = make_run()
-        with trainer_that(OperationalError("server closed the connection")), pytest.raises(OperationalError):
+        with (
+            trainer_that(OperationalError("server closed the connection")),
+            pytest.raises(OperationalError),
+        ):
             execution.execute_run(run)
         run.refresh_from_db()
         assert run.is_active
@@ -299,8 +307,16 @@ class TestWhenProcessesDie:
     ("trainer", "options", "sentence"),
     [
         ("azure", {}, "“azure” learns only categories that exclude each other"),
-        ("keras", {"backbone": "scratch"}, "“scratch” learns only categories that exclude each other"),
-        ("keras", {"backbone": "bundled", "fine_tune": True}, "Fine-tuning needs categories that exclude each other"),
+        (
+            "keras",
+            {"backbone": "scratch"},
+            "“scratch” learns only categories that exclude each other",
+        ),
+        (
+            "keras",
+            {"backbone": "bundled", "fine_tune": True},
+            "Fine-tuning needs categories that exclude each other",
+        ),
     ],
 )
 def test_what_cannot_learn_several_categories_of_a_picture_is_refused(trainer, options, sentence):

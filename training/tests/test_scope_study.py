@@ -26,7 +26,9 @@ def test_what_lies_elsewhere_is_told_and_refused_though_the_head_is_sure():
     labels = np.repeat([0, 1], 80)
     inside = np.concatenate([make_cloud(0, [1, 0, 0], 80), make_cloud(1, [0, 1, 0], 80)])
     outside = make_cloud(2, [2, 0, 2], 50)  # the head knows the first direction only
-    told = ood_detection.evaluate_ood_draw(inside, labels, outside, learning_curves.draw_sample(labels, 50, 0))
+    told = ood_detection.evaluate_ood_draw(
+        inside, labels, outside, learning_curves.draw_sample(labels, 50, 0)
+    )
     assert told.by_nearness == 1.0 > told.by_probability
     assert told.refused_outside == 1.0
     assert told.refused_inside is not None and told.refused_inside < 0.25

@@ -1,4 +1,6 @@
-"""The evidence to switch: agreement, who was right by verdicts and by decisions, and a plain sentence."""
+"""The evidence to switch: agreement, who was right by verdicts and by decisions, and a plain
+sentence.
+"""
 
 from io import StringIO
 
@@ -78,7 +80,9 @@ class TestAgreement:
         project.refresh_from_db()
         prediction = make_pair(candidate, GNOCCHI, RISOTTO)
         shown = list(Category.objects.filter(project=project, name__in=[GNOCCHI, RISOTTO]))
-        decisions.label_many_multilabel(project, [(prediction.sample, shown)], by=None, reason="import")
+        decisions.label_many_multilabel(
+            project, [(prediction.sample, shown)], by=None, reason="import"
+        )
         assert numbers(found(candidate).by_decisions) == (1, 0, 0, 0)
 
     def test_the_same_picture_counts_once(self, candidate):
@@ -97,9 +101,15 @@ class TestAgreement:
         make_pair(candidate, GNOCCHI, GNOCCHI)
         for reason in ("Busy.", "Busy.", "Broken."):
             prediction = make_prediction(project=candidate.project)
-            ShadowPrediction.objects.create(prediction=prediction, model_version=candidate, error=reason)
+            ShadowPrediction.objects.create(
+                prediction=prediction, model_version=candidate, error=reason
+            )
         evidence = found(candidate)
-        assert (evidence.compared, evidence.silent, evidence.unanswered_count) == (1, [("Busy.", 2), ("Broken.", 1)], 3)
+        assert (evidence.compared, evidence.silent, evidence.unanswered_count) == (
+            1,
+            [("Busy.", 2), ("Broken.", 1)],
+            3,
+        )
 
     def test_answers_beside_another_live_model_are_another_matter(self, candidate):
         make_pair(candidate, GNOCCHI, RISOTTO)
@@ -139,13 +149,17 @@ class TestVerdicts:
     def test_they_say_who_was_right(self, candidate, live, shadow, verdict, category, expected):
         known = Category.objects.filter(project=candidate.project, name=category).first()
         suggestion = "" if known else category
-        make_feedback(make_pair(candidate, live, shadow), verdict, category=known, suggestion=suggestion)
+        make_feedback(
+            make_pair(candidate, live, shadow), verdict, category=known, suggestion=suggestion
+        )
         assert numbers(found(candidate).by_verdicts) == expected
 
     def test_a_suggestion_that_became_a_category_counts(self, candidate):
         make_feedback(make_pair(candidate, GNOCCHI, "pizza"), "NOK", suggestion="pizza")
         assert numbers(found(candidate).by_verdicts) == (0, 0, 0, 1)
-        ShadowPrediction.objects.update(top=Category.objects.create(project=candidate.project, name="pizza"))
+        ShadowPrediction.objects.update(
+            top=Category.objects.create(project=candidate.project, name="pizza")
+        )
         assert numbers(found(candidate).by_verdicts) == (0, 0, 1, 0)
 
 
@@ -182,7 +196,11 @@ class TestWhatWasLearnedFrom:
             item = items.filter(split=split).first()
             make_pair(candidate, item.category.name, item.category.name, sample=item.sample)
         evidence = found(candidate)
-        assert (evidence.compared, evidence.learned_from, numbers(evidence.together)) == (3, 2, (1, 0, 0, 0))
+        assert (evidence.compared, evidence.learned_from, numbers(evidence.together)) == (
+            3,
+            2,
+            (1, 0, 0, 0),
+        )
 
 
 class TestSentence:
@@ -245,7 +263,9 @@ class TestPage:
 
     def test_the_reason_of_silence_is_shown(self, client, candidate):
         prediction = make_prediction(project=candidate.project)
-        ShadowPrediction.objects.create(prediction=prediction, model_version=candidate, error="<b>Broken")
+        ShadowPrediction.objects.create(
+            prediction=prediction, model_version=candidate, error="<b>Broken"
+        )
         page = self.see(client, candidate)
         assert "1 time: &lt;b&gt;Broken" in page
 
@@ -262,7 +282,9 @@ class TestPage:
 
     def test_a_made_up_end_of_a_page_is_refused(self, client, candidate):
         make_pair(candidate, GNOCCHI, RISOTTO)
-        response = client.get(reverse("training:shadow", args=[candidate.project.slug]) + "?before=x")
+        response = client.get(
+            reverse("training:shadow", args=[candidate.project.slug]) + "?before=x"
+        )
         assert response.status_code == 400
 
     def test_a_version_is_put_in_shadow_and_taken_out(self, client):
@@ -307,7 +329,12 @@ class TestCommand:
 
     @pytest.mark.parametrize(
         ("arguments", "sentence"),
-        [(["9"], "no version 9"), (["1"], "live model"), (["--off"], "No model runs"), (["2", "--off"], "not allowed")],
+        [
+            (["9"], "no version 9"),
+            (["1"], "live model"),
+            (["--off"], "No model runs"),
+            (["2", "--off"], "not allowed"),
+        ],
     )
     def test_what_cannot_be_is_refused(self, arguments, sentence):
         make_model_version(make_live_model().project)

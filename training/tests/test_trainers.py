@@ -17,7 +17,13 @@ from predictions.tests import tiny_model
 from training import backbones
 from training.backbones.base import Backbone
 from training.features.cache import FeatureCache
-from training.tests.trainer_contract import CLASS_NAMES, TrainerContract, make_example, make_task, servable
+from training.tests.trainer_contract import (
+    CLASS_NAMES,
+    TrainerContract,
+    make_example,
+    make_task,
+    servable,
+)
 from training.trainers.base import TrainingFailed, trainers
 from training.trainers.dummy import DummyTrainer
 from training.trainers.local import head, losses, parity, scope
@@ -27,7 +33,9 @@ from training.trainers.local.trainer import LocalTrainer
 seeds = st.integers(0, 2**31)
 
 
-def make_blobs(seed: int, count: int, classes: int = 3, width: int = 5) -> tuple[np.ndarray, np.ndarray]:
+def make_blobs(
+    seed: int, count: int, classes: int = 3, width: int = 5
+) -> tuple[np.ndarray, np.ndarray]:
     """Return features and labels of overlapping clouds, every class at least once."""
     rng = np.random.default_rng(seed)
     labels = np.concatenate([np.arange(classes), rng.integers(0, classes, count - classes)])
@@ -41,7 +49,13 @@ class TestHead:
     def test_the_gradient_is_that_of_the_loss(self, seed, classes, l2):
         features, labels = make_blobs(seed, 12, classes)
         rng = np.random.default_rng(seed)
-        arguments = (features.astype(np.float64), labels, rng.uniform(0.5, 2, len(labels)), classes, l2)
+        arguments = (
+            features.astype(np.float64),
+            labels,
+            rng.uniform(0.5, 2, len(labels)),
+            classes,
+            l2,
+        )
         error = check_grad(
             lambda p: head.loss_and_gradient(p, *arguments)[0],
             lambda p: head.loss_and_gradient(p, *arguments)[1],
@@ -59,7 +73,9 @@ class TestHead:
     @given(seeds)
     @settings(max_examples=10, deadline=None)
     def test_learning_twice_gives_the_same_numbers(self, seed):
-        first, second = (head.fit_head(make_blobs(seed, 40), make_blobs(seed + 1, 20), 3) for _time in range(2))
+        first, second = (
+            head.fit_head(make_blobs(seed, 40), make_blobs(seed + 1, 20), 3) for _time in range(2)
+        )
         assert first.head.to_bytes() == second.head.to_bytes()
 
     def test_learns_what_can_be_learned(self):
@@ -103,7 +119,9 @@ class TestHead:
         few = np.concatenate([np.flatnonzero(labels == 0)[:6], np.flatnonzero(labels != 0)])
         learned = head.fit_head((features[few], labels[few]), make_blobs(2, 90), 3)
         features, labels = make_blobs(3, 300)
-        assert (learned.head.probabilities(features).argmax(axis=1) == labels)[labels == 0].mean() > 0.8
+        assert (learned.head.probabilities(features).argmax(axis=1) == labels)[
+            labels == 0
+        ].mean() > 0.8
 
     @given(seeds, st.floats(0.5, 4))
     @settings(max_examples=15, deadline=None)
@@ -128,11 +146,17 @@ class TestHead:
 
     def test_huge_logits_overflow_nothing(self):
         kernel = np.array([[1e4, -1e4]], np.float32)
-        assert Head(kernel, np.zeros(2, np.float32)).probabilities(np.ones((1, 1))).tolist() == [[1.0, 0.0]]
+        assert Head(kernel, np.zeros(2, np.float32)).probabilities(np.ones((1, 1))).tolist() == [
+            [1.0, 0.0]
+        ]
 
 
-def make_independent(seed: int, count: int, classes: int = 3, width: int = 5) -> tuple[np.ndarray, np.ndarray]:
-    """Return features and labels of shape (N, K): each class, shown or not, moves the features its own way."""
+def make_independent(
+    seed: int, count: int, classes: int = 3, width: int = 5
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return features and labels of shape (N, K): each class, shown or not, moves the features its
+    own way.
+    """
     rng = np.random.default_rng(seed)
     shown = rng.integers(0, 2, (count, classes))
     directions = np.random.default_rng(99).normal(size=(classes, width)) * 3
@@ -162,13 +186,17 @@ class TestIndependentHead:
         assert found.sum(axis=1).max() > 1.5, "they do not add up to 1"
 
     def test_learning_twice_gives_the_same_numbers(self):
-        first, second = (head.fit_head(make_independent(1, 60), make_independent(2, 30), 3) for _time in range(2))
+        first, second = (
+            head.fit_head(make_independent(1, 60), make_independent(2, 30), 3) for _time in range(2)
+        )
         assert first.head.to_bytes() == second.head.to_bytes()
 
     def test_its_probabilities_are_honest(self):
         learned = head.fit_head(make_independent(1, 600), make_independent(2, 300), 3)
         features, shown = make_independent(3, 3000)
-        assert learned.head.probabilities(features).mean(axis=0) == pytest.approx(shown.mean(axis=0), abs=0.05)
+        assert learned.head.probabilities(features).mean(axis=0) == pytest.approx(
+            shown.mean(axis=0), abs=0.05
+        )
 
     def test_the_temperature_makes_up_for_false_certainty(self):
         rng = np.random.default_rng(1)
@@ -208,7 +236,12 @@ class TestScope:
         learned = scope.learn((features, labels), features[::6])
         assert learned and learned.neighbours == 3
         rare = np.array([[0.0, 0.0, 1.0]])
-        assert learned.similarity(rare)[0] > 0.95 > 0.3 > replace(learned, neighbours=10).similarity(rare)[0]
+        assert (
+            learned.similarity(rare)[0]
+            > 0.95
+            > 0.3
+            > replace(learned, neighbours=10).similarity(rare)[0]
+        )
 
     def test_of_very_many_samples_some_spread_evenly_stay(self, monkeypatch):
         monkeypatch.setattr(scope, "MOST", 7)
@@ -239,7 +272,12 @@ class TestParity:
 
     def test_equal_models_agree(self, engine):
         result = parity.check_parity(self.Model(engine, [0, 0, 0]), engine, self.pictures(), seed=0)
-        assert (result.pictures, result.drawn, result.same_top1, result.max_difference) == (4, 0, 4, 0.0)
+        assert (result.pictures, result.drawn, result.same_top1, result.max_difference) == (
+            4,
+            0,
+            4,
+            0.0,
+        )
 
     def test_without_pictures_noise_is_compared_and_that_is_told(self, engine):
         result = parity.check_parity(self.Model(engine, [0, 0, 0]), engine, [], seed=0)
@@ -251,20 +289,31 @@ class TestParity:
             parity.check_parity(self.Model(engine, shift), engine, self.pictures(), seed=0)
 
     def test_of_several_sure_categories_any_may_be_first(self, engine):
-        """Two categories that are both certain may change places by rounding; one that is less likely may not."""
+        """Two categories that are both certain may change places by rounding; one that is less
+        likely may not.
+        """
 
         class Sure:
             input_size = 16
 
             def run(self, pixels):
-                return {"probabilities": np.tile(np.array([[0.99999, 1.0, 0.2]], np.float32), (len(pixels), 1))}
+                return {
+                    "probabilities": np.tile(
+                        np.array([[0.99999, 1.0, 0.2]], np.float32), (len(pixels), 1)
+                    )
+                }
 
         swapped = self.Model(Sure(), [1e-5, -2e-5, 0])
-        assert parity.check_parity(swapped, Sure(), self.pictures(), seed=0, exclusive=False).same_top1 == 4
+        assert (
+            parity.check_parity(swapped, Sure(), self.pictures(), seed=0, exclusive=False).same_top1
+            == 4
+        )
         with pytest.raises(TrainingFailed):
             parity.check_parity(swapped, Sure(), self.pictures(), seed=0)
         with pytest.raises(TrainingFailed):
-            parity.check_parity(self.Model(Sure(), [0, 0, 0.9]), Sure(), self.pictures(), seed=0, exclusive=False)
+            parity.check_parity(
+                self.Model(Sure(), [0, 0, 0.9]), Sure(), self.pictures(), seed=0, exclusive=False
+            )
 
 
 class TestDummyTrainer(TrainerContract):
@@ -279,7 +328,10 @@ class TestKerasTrainerWithoutTensorFlow:
 
     @pytest.fixture(autouse=True)
     def models_of_this_test(self, settings, tmp_path):
-        disk = {"BACKEND": "common.storages.DiskStorage", "OPTIONS": {"location": str(tmp_path / "kept")}}
+        disk = {
+            "BACKEND": "common.storages.DiskStorage",
+            "OPTIONS": {"location": str(tmp_path / "kept")},
+        }
         settings.DATA_DIR, settings.STORAGES = tmp_path, settings.STORAGES | {"models": disk}
 
     @pytest.fixture
@@ -301,7 +353,10 @@ class TestKerasTrainerWithoutTensorFlow:
 
     def test_kept_vectors_are_scored_without_a_picture(self, trainer):
         model = tiny_model.write_tiny_bundle()
-        blue, unseen = make_example(0, 1, "test", kept=False), make_example(0, 2, "test", kept=False)
+        blue, unseen = (
+            make_example(0, 1, "test", kept=False),
+            make_example(0, 2, "test", kept=False),
+        )
         FeatureCache(tiny_model.BACKBONE_DIGEST).put([blue.sha256], np.array([[0.0, 0.0, 1.0]]))
         scores = trainer.predict_proba(model, [unseen, blue])
         assert np.isnan(scores[0]).all()
@@ -339,7 +394,9 @@ class TestKerasTrainer(TrainerContract):
             pixels = keras.layers.Input((32, 32, 3), name="pixels")
             x = keras.layers.Rescaling(1 / 127.5, -1.0, name="scaled")(pixels)
             x = keras.layers.Conv2D(16, 5, strides=4, activation="relu", name="conv")(x)
-            return keras.Model(pixels, keras.layers.GlobalAveragePooling2D(name="features")(x), name="tiny")
+            return keras.Model(
+                pixels, keras.layers.GlobalAveragePooling2D(name="features")(x), name="tiny"
+            )
 
         backbones.FROZEN["tiny"] = lambda parameters: Backbone("tiny", "7" * 32, 32, 16, build)
         yield LocalTrainer(alias="keras")
@@ -353,7 +410,12 @@ class TestKerasTrainer(TrainerContract):
     def test_the_bundle_holds_the_whole_story(self, trained, task):
         bundle = bundles.open_bundle(servable(trained))
         assert set(bundle.paths) == bundles.FILE_NAMES
-        assert bundle.manifest["backbone"] == {"name": "tiny", "digest": "7" * 32, "frozen": True, "features": 16}
+        assert bundle.manifest["backbone"] == {
+            "name": "tiny",
+            "digest": "7" * 32,
+            "frozen": True,
+            "features": 16,
+        }
         assert bundle.manifest["parity"]["max_difference"] <= parity.TOLERANCE
         assert bundle.manifest["parity"]["pictures"] > 10
         assert bundle.manifest["data"]["splits"] == {"train": 63, "validation": 21}
@@ -371,9 +433,13 @@ class TestKerasTrainer(TrainerContract):
         for name, values in model.predict_on_batch(pixels).items():
             assert np.asarray(values) == pytest.approx(compiled[name], abs=1e-4)
 
-    def test_samples_without_picture_are_used_by_their_vectors_and_others_left_out(self, trainer, trained, task):
+    def test_samples_without_picture_are_used_by_their_vectors_and_others_left_out(
+        self, trainer, trained, task
+    ):
         without = [replace(example, read=None) for example in task.examples]
-        model = trainer.train(replace(task, examples=[*without, make_example(0, 500, "train", kept=False)]))
+        model = trainer.train(
+            replace(task, examples=[*without, make_example(0, 500, "train", kept=False)])
+        )
         assert any("1 sample was left out" in note for note in model.notes)
         assert model.manifest["parity"]["pictures"] == 0
         assert model.manifest["data"]["splits"] == {"train": 63, "validation": 21}
@@ -383,15 +449,25 @@ class TestKerasTrainer(TrainerContract):
         familiar = trainer.ood_p_values(servable(trained), test)
         assert familiar.shape == (21,)
         assert familiar.mean() > 0.25
-        pictures = [Picture(images.decode_stored(example.read()), b"", "image/png", example.sha256) for example in test]
-        served = [answer.familiarity for answer in predictors["keras"].predict_scored(pictures, servable(trained))]
+        pictures = [
+            Picture(images.decode_stored(example.read()), b"", "image/png", example.sha256)
+            for example in test
+        ]
+        served = [
+            answer.familiarity
+            for answer in predictors["keras"].predict_scored(pictures, servable(trained))
+        ]
         assert np.abs(familiar - served).max() < 0.1
 
     def test_one_validation_picture_is_no_trouble(self, trainer, task):
         examples = [example for example in task.examples if example.split == "train"]
-        model = trainer.train(replace(task, examples=[*examples, make_example(0, 600, "validation")]))
+        model = trainer.train(
+            replace(task, examples=[*examples, make_example(0, 600, "validation")])
+        )
         assert any("Too few validation samples" in note for note in model.notes)
-        assert any("it needs 19 validation samples, and there are 1." in note for note in model.notes)
+        assert any(
+            "it needs 19 validation samples, and there are 1." in note for note in model.notes
+        )
         assert trainer.ood_p_values(servable(model), task.examples) is None
 
 
@@ -413,7 +489,9 @@ class TestKerasTrainerFromScratch(TrainerContract):
 
     def test_pictures_that_were_not_kept_are_left_out_and_told(self, trainer, task):
         examples = [*task.examples, make_example(2, 700, "train", kept=False)]
-        model = trainer.train(replace(task, examples=examples, parameters={"backbone": "scratch", "epochs": 1}))
+        model = trainer.train(
+            replace(task, examples=examples, parameters={"backbone": "scratch", "epochs": 1})
+        )
         assert any("1 sample was left out" in note for note in model.notes)
 
 

@@ -116,7 +116,10 @@ class TestRuns:
 
     @pytest.mark.parametrize(
         ("wanted", "sentence"),
-        [({"backbone": "huge", "seed": "0"}, "Select a valid choice"), ({"seed": "-1"}, "greater than or equal to 0")],
+        [
+            ({"backbone": "huge", "seed": "0"}, "Select a valid choice"),
+            ({"seed": "-1"}, "greater than or equal to 0"),
+        ],
     )
     def test_what_cannot_be_is_told_in_the_form(self, client, maintainer, wanted, sentence):
         project = make_trainable()
@@ -143,7 +146,9 @@ class TestRuns:
         for shown in (page(client, "project", run.project.slug), page(client, "run", run.pk)):
             assert f'hx-get="{address}" hx-trigger="every 2s"' in shown
         job = jobs.claim_next("worker", submission.QUEUE)
-        type(job).objects.update(progress_done=1, progress_total=4, progress_note="Reading <pictures>")
+        type(job).objects.update(
+            progress_done=1, progress_total=4, progress_note="Reading <pictures>"
+        )
         shown = page(client, "run_progress", run.pk)
         assert 'value="1"' in shown
         assert "Reading &lt;pictures&gt;" in shown
@@ -189,7 +194,14 @@ class TestRuns:
         registry.promote_version(make_model_version(project, ("light", "dark")), by=None)
         run = make_finished_run(project)
         shown = page(client, "run", run.pk)
-        for part in ("100.0%", "Live now: version 1", ">0.0%", "<polyline", "matrix-cell", "Pretending to learn"):
+        for part in (
+            "100.0%",
+            "Live now: version 1",
+            ">0.0%",
+            "<polyline",
+            "matrix-cell",
+            "Pretending to learn",
+        ):
             assert part in shown, part
         assert "style=" not in shown.split("<main")[1]
 
@@ -264,7 +276,9 @@ class TestCategories:
     def test_an_empty_project_says_what_to_do(self, client, maintainer):
         assert "There is no category yet." in page(client, "categories", make_project().slug)
 
-    def test_counts_thumbnails_and_the_warning(self, client, maintainer, django_assert_max_num_queries):
+    def test_counts_thumbnails_and_the_warning(
+        self, client, maintainer, django_assert_max_num_queries
+    ):
         project = make_trainable()
         make_labelled(project, "dusk", train=1, validation=0, test=0)
         with django_assert_max_num_queries(14):
@@ -281,7 +295,9 @@ class TestCategories:
         places.append(("pictures", project.categories.get(name="dark").pk))
         for place in places:
             assert sentence not in page(client, *place)
-        dark = ground_truth.labelled_samples(project).filter(true_category_id=project.categories.get(name="dark").pk)
+        dark = ground_truth.labelled_samples(project).filter(
+            true_category_id=project.categories.get(name="dark").pk
+        )
         Sample.objects.filter(pk__in=list(dark.values_list("pk", flat=True)[:7])).update(
             location=Sample.Location.NOWHERE, file_name="", origin=Sample.Origin.DEMO
         )
@@ -290,15 +306,23 @@ class TestCategories:
 
     def test_add_one(self, client, maintainer):
         project = make_project()
-        client.post(reverse("training:categories", args=[project.slug]), {"name": "pizza", "description": "round"})
+        client.post(
+            reverse("training:categories", args=[project.slug]),
+            {"name": "pizza", "description": "round"},
+        )
         assert project.categories.get().description == "round"
 
     def test_add_one_with_pictures(self, client, maintainer):
         project = make_project()
         data = make_picture_bytes()
-        files = [make_upload(data, name="a.jpg"), make_upload(data, name="b.jpg"), make_upload(b"no", name="c.jpg")]
+        files = [
+            make_upload(data, name="a.jpg"),
+            make_upload(data, name="b.jpg"),
+            make_upload(b"no", name="c.jpg"),
+        ]
         response = client.post(
-            reverse("training:categories", args=[project.slug]), {"name": "pizza", "pictures": files}
+            reverse("training:categories", args=[project.slug]),
+            {"name": "pizza", "pictures": files},
         )
         shown = response.content.decode()
         assert "1 picture was taken." in shown
@@ -308,7 +332,9 @@ class TestCategories:
 
     def test_a_bad_name_is_told_in_the_form(self, client, maintainer):
         project = make_project()
-        response = client.post(reverse("training:categories", args=[project.slug]), {"name": "piz\u202eza"})
+        response = client.post(
+            reverse("training:categories", args=[project.slug]), {"name": "piz\u202eza"}
+        )
         assert response.status_code == 400
         assert "control characters" in response.content.decode()
         assert not project.categories.exists()

@@ -1,4 +1,5 @@
-"""What every trainer promises, as tests. A new one's test class inherits these and gives the fixture `trainer`.
+"""What every trainer promises, as tests. A new one's test class inherits these and gives the
+fixture `trainer`.
 
 The pictures are flat colours of three brightnesses, which anything can learn.
 """
@@ -40,14 +41,28 @@ def as_png(image: Image.Image) -> bytes:
 
 def make_example(kind: int, number: int, split: str, *, kept: bool = True) -> Example:
     digest = hashlib.sha256(f"{kind} {number}".encode()).hexdigest()
-    return Example(digest, CLASS_NAMES[kind], split, (lambda: as_png(make_image(kind, number))) if kept else None)
+    return Example(
+        digest,
+        CLASS_NAMES[kind],
+        split,
+        (lambda: as_png(make_image(kind, number))) if kept else None,
+    )
 
 
 def make_task(per_category: int = 10, **fields: Any) -> TrainingTask:
-    """Return a task with so many pictures per category: three fifths to train, one to validate, one to test."""
-    examples = [make_example(kind, n, SPLITS[n % len(SPLITS)]) for kind in range(3) for n in range(per_category)]
+    """Return a task with so many pictures per category: three fifths to train, one to validate, one
+    to test.
+    """
+    examples = [
+        make_example(kind, n, SPLITS[n % len(SPLITS)])
+        for kind in range(3)
+        for n in range(per_category)
+    ]
     return TrainingTask(
-        **({"project": "colours", "class_names": CLASS_NAMES, "examples": examples, "seed": 7} | fields)
+        **(
+            {"project": "colours", "class_names": CLASS_NAMES, "examples": examples, "seed": 7}
+            | fields
+        )
     )
 
 
@@ -65,7 +80,10 @@ class TrainerContract:
         from django.conf import settings
 
         folder = tmp_path_factory.mktemp("trainer")
-        disk = {"BACKEND": "common.storages.DiskStorage", "OPTIONS": {"location": str(folder / "kept")}}
+        disk = {
+            "BACKEND": "common.storages.DiskStorage",
+            "OPTIONS": {"location": str(folder / "kept")},
+        }
         with override_settings(DATA_DIR=folder, STORAGES=settings.STORAGES | {"models": disk}):
             yield folder
 
@@ -113,14 +131,16 @@ class TrainerContract:
     def test_scores_of_what_it_learned_from_are_mostly_right(self, trainer, trained, task):
         scores = trainer.predict_proba(servable(trained), task.examples)
         right = [
-            CLASS_NAMES[row.argmax()] == example.category for row, example in zip(scores, task.examples, strict=True)
+            CLASS_NAMES[row.argmax()] == example.category
+            for row, example in zip(scores, task.examples, strict=True)
         ]
         assert np.mean(right) > 0.8
 
     def test_scores_are_what_the_predictor_answers(self, trainer, trained, task):
         examples = task.examples[::4]
         pictures = [
-            Picture(images.decode_stored(example.read()), b"", "image/png", example.sha256) for example in examples
+            Picture(images.decode_stored(example.read()), b"", "image/png", example.sha256)
+            for example in examples
         ]
         answers = predictors[trained.predictor].predict(pictures, servable(trained))
         scores = trainer.predict_proba(servable(trained), examples)
@@ -141,7 +161,8 @@ class TrainerContract:
             raise AssertionError("looked at the test split")
 
         examples = [
-            replace(example, read=forbidden) if example.split == "test" else example for example in task.examples
+            replace(example, read=forbidden) if example.split == "test" else example
+            for example in task.examples
         ]
         assert trainer.train(replace(task, examples=examples, project="untouched"))
 

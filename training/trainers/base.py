@@ -1,4 +1,6 @@
-"""What every trainer promises. How to add one: subclass here, name it in `TRAINERS`, inherit its contract test."""
+"""What every trainer promises. How to add one: subclass here, name it in `TRAINERS`, inherit its
+contract test.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,10 +24,12 @@ class TrainingFailed(DomainError):
 
 @dataclass(frozen=True)
 class Example:
-    """One sample with its category, as a trainer sees it. `additional` are those that it shows as well, if several can be.
+    """One sample with its category, as a trainer sees it. `additional` are those that it shows as
+    well, if several can be.
 
-    `read` gives the stored picture, for `images.decode_stored` or `preprocessing.read_pixels`; it is None where the picture was not
-    kept, and then only a trainer that has the sample's feature vector can use it.
+    `read` gives the stored picture, for `images.decode_stored` or `preprocessing.read_pixels`; it
+    is None where the picture was not kept, and then only a trainer that has the sample's feature
+    vector can use it.
     """
 
     sha256: str
@@ -44,8 +48,9 @@ class Example:
 class TrainingTask:
     """What is to be learned, from what, and how.
 
-    `in_use` are the references of models that answer now or would after a roll-back: they have to stay servable.
-    `multilabel`: the categories do not exclude each other, so each has a probability of its own.
+    `in_use` are the references of models that answer now or would after a roll-back: they have to
+    stay servable. `multilabel`: the categories do not exclude each other, so each has a probability
+    of its own.
     """
 
     project: str  # slug, for readable references
@@ -72,7 +77,9 @@ class TrainedModel:
 
 
 class BaseTrainer(ABC):
-    """Learns a model from examples. Knows bytes and dataclasses, no rows; may import heavy libraries when it works."""
+    """Learns a model from examples. Knows bytes and dataclasses, no rows; may import heavy
+    libraries when it works.
+    """
 
     def __init__(self, *, alias: str) -> None:
         self.alias = alias
@@ -90,15 +97,18 @@ class BaseTrainer(ABC):
     def predict_proba(
         self, model: ModelRef, examples: Sequence[Example], progress: Progress = no_progress
     ) -> np.ndarray:
-        """Return the model's probabilities, shape (N, K) in the order of `model.class_names`, for N examples.
+        """Return the model's probabilities, shape (N, K) in the order of `model.class_names`, for N
+        examples.
 
-        A row of NaN says that this example cannot be scored by this model (its picture was not kept).
+        A row of NaN says that this example cannot be scored by this model (its picture was not
+        kept).
         """
 
     def ood_p_values(
         self, model: ModelRef, examples: Sequence[Example], progress: Progress = no_progress
     ) -> np.ndarray | None:
-        """Return how familiar the examples look to the model, in [0, 1], without those that cannot be asked about.
+        """Return how familiar the examples look to the model, in [0, 1], without those that cannot
+        be asked about.
 
         None where the model cannot tell. See `predictions.predictors.local.ood_detector`.
         """
@@ -109,7 +119,9 @@ class BaseTrainer(ABC):
         return []
 
     def multilabel_backbone_names(self) -> Sequence[str]:
-        """Return those `backbones` with which categories can be learned that do not exclude each other."""
+        """Return those `backbones` with which categories can be learned that do not exclude each
+        other.
+        """
         return []
 
     def supports_fine_tuning(self, backbone: str) -> bool:
@@ -117,15 +129,21 @@ class BaseTrainer(ABC):
         return False
 
     def missing_settings(self) -> list[str]:
-        """Return the settings that this trainer needs and has not got. Only who uses it has to care."""
+        """Return the settings that this trainer needs and has not got. Only who uses it has to
+        care.
+        """
         return []
 
     def probe(self) -> Iterable[PermissionCheck]:
-        """Try what this trainer may do at its service, one permission after the other, and change nothing there."""
+        """Try what this trainer may do at its service, one permission after the other, and change
+        nothing there.
+        """
         return ()
 
     def check(self) -> list[CheckMessage]:
-        """Say what is wrong with this trainer's configuration, used or not, for `manage.py check`."""
+        """Say what is wrong with this trainer's configuration, used or not, for `manage.py
+        check`.
+        """
         return []
 
 

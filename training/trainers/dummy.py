@@ -16,7 +16,9 @@ EPOCHS = 5
 
 
 class DummyTrainer(BaseTrainer):
-    """Makes models for the dummy predictor, which needs none: their class names are all there is to them."""
+    """Makes models for the dummy predictor, which needs none: their class names are all there is to
+    them.
+    """
 
     def __init__(self, *, alias: str, predictor: str = "dummy") -> None:
         super().__init__(alias=alias)
@@ -30,7 +32,9 @@ class DummyTrainer(BaseTrainer):
 
     def train(self, task: TrainingTask, progress: Progress = no_progress) -> TrainedModel:
         if len(task.class_names) < 2:
-            raise TrainingFailed(_("A model needs at least two categories to tell apart. Add another category."))
+            raise TrainingFailed(
+                _("A model needs at least two categories to tell apart. Add another category.")
+            )
         for epoch in range(EPOCHS + 1):
             progress(epoch, EPOCHS, _("Pretending to learn"))
         losses = [1 / epoch for epoch in range(1, EPOCHS + 1)]
@@ -38,7 +42,11 @@ class DummyTrainer(BaseTrainer):
             predictor=self.predictor,
             reference=INDEPENDENT if task.multilabel else "dummy",
             class_names=task.class_names,
-            manifest={"class_names": list(task.class_names), "backbone": {"name": "dummy"}, "seed": task.seed},
+            manifest={
+                "class_names": list(task.class_names),
+                "backbone": {"name": "dummy"},
+                "seed": task.seed,
+            },
             curves={"loss": losses, "validation_loss": [loss * 1.1 for loss in losses]},
         )
 

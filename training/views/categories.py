@@ -1,4 +1,6 @@
-"""The pages about categories: what there is to learn from, a new category, pictures, names; for maintainers."""
+"""The pages about categories: what there is to learn from, a new category, pictures, names; for
+maintainers.
+"""
 
 from collections import Counter
 
@@ -79,7 +81,10 @@ def rename_category(request: HttpRequest, pk: int) -> HttpResponse:
         raise InvalidInput(_("Please give a name of at most 100 characters."))
     before = category.name
     naming.rename_category(category, form.cleaned_data["name"])
-    messages.success(request, _("“%(before)s” is called “%(now)s” now.") % {"before": before, "now": category.name})
+    messages.success(
+        request,
+        _("“%(before)s” is called “%(now)s” now.") % {"before": before, "now": category.name},
+    )
     return redirect("training:categories", category.project.slug)
 
 
@@ -89,14 +94,20 @@ def _add(request: HttpRequest, project: Project, form: AddCategoryForm) -> HttpR
     if is_new:
         messages.success(request, _("The category “%(name)s” was added.") % {"name": category.name})
     else:
-        messages.info(request, _("The category “%(name)s” was there already.") % {"name": category.name})
+        messages.info(
+            request, _("The category “%(name)s” was there already.") % {"name": category.name}
+        )
     if not form.files_sent:
         return redirect("training:categories", project.slug)
     return _show_pictures(request, category, PicturesForm(), _import(request, category, form))
 
 
 def _show_pictures(
-    request: HttpRequest, category: Category, form: PicturesForm, report: ImportReport | None, status: int = 200
+    request: HttpRequest,
+    category: Category,
+    form: PicturesForm,
+    report: ImportReport | None,
+    status: int = 200,
 ) -> HttpResponse:
     known = ground_truth.samples_showing(category).filter(VECTORS_ONLY)
     context = {
@@ -112,28 +123,45 @@ def _show_pictures(
 
 
 def _import(request: HttpRequest, category: Category, form: PicturesForm) -> ImportReport:
-    report = picture_import.import_files(category.project, category, form.files_sent, by=authenticated_user(request))
-    sentence = ngettext("%(count)d picture was taken.", "%(count)d pictures were taken.", report.total_added)
+    report = picture_import.import_files(
+        category.project, category, form.files_sent, by=authenticated_user(request)
+    )
+    sentence = ngettext(
+        "%(count)d picture was taken.", "%(count)d pictures were taken.", report.total_added
+    )
     tell = messages.success if report.total_added else messages.warning
     tell(request, sentence % {"count": report.total_added})
     return report
 
 
 def _rows(project: Project) -> list[dict[str, object]]:
-    """Return each category with how many pictures are known to show it, and the newest of them: three queries."""
+    """Return each category with how many pictures are known to show it, and the newest of them:
+    three queries.
+    """
     labelled = ground_truth.labelled_samples(project)
     by_category = labelled.order_by().values_list("true_category_id")  # type: ignore[misc]
     counted = by_category.annotate(count=Count("pk"), vectors_only=Count("pk", filter=VECTORS_ONLY))
     counts = {key: (count, vectors_only) for key, count, vectors_only in counted}
-    also = Counter(key for keys in ground_truth.additional_categories(project).values() for key in keys)
+    also = Counter(
+        key for keys in ground_truth.additional_categories(project).values() for key in keys
+    )
     rank = Window(RowNumber(), partition_by=F("true_category_id"), order_by=F("pk").desc())
     newest: dict[int, list[Sample]] = {}
-    for sample in labelled.exclude(location=Sample.Location.NOWHERE).annotate(rank=rank).filter(rank__lte=THUMBNAILS):
+    for sample in (
+        labelled.exclude(location=Sample.Location.NOWHERE)
+        .annotate(rank=rank)
+        .filter(rank__lte=THUMBNAILS)
+    ):
         newest.setdefault(sample.true_category_id, []).append(sample)  # type: ignore[attr-defined]
     rows = []
     for category in project.categories.all():
         count, vectors_only = counts.get(category.pk, (0, 0))
         count += also[category.pk]
-        row = {"category": category, "count": count, "vectors_only": vectors_only, "is_small": count < MIN_PICTURES}
+        row = {
+            "category": category,
+            "count": count,
+            "vectors_only": vectors_only,
+            "is_small": count < MIN_PICTURES,
+        }
         rows.append(row | {"newest": newest.get(category.pk, [])})
     return rows

@@ -1,4 +1,6 @@
-"""The pages about model versions: their figures, which one is live, and making another one live; for maintainers."""
+"""The pages about model versions: their figures, which one is live, and making another one live;
+for maintainers.
+"""
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required, permission_required
@@ -32,7 +34,9 @@ def model_versions(request: HttpRequest, slug: str) -> HttpResponse:
         "shadow": shadow_deployment.shadow_version(project),
         "previous": registry.previous_version(project),
         "rows": _with_figures(versions),
-        "promotions": project.promotions.select_related("model_version", "promoted_by").order_by("-id")[:SHOWN],
+        "promotions": project.promotions.select_related("model_version", "promoted_by").order_by(
+            "-id"
+        )[:SHOWN],
     }
     return render(request, "training/models.html", context)
 
@@ -49,12 +53,16 @@ def promote(request: HttpRequest, pk: int) -> HttpResponse:
         status = 400
         if form.is_valid():
             try:
-                promotion.promote_version(version, by=authenticated_user(request), reason=form.cleaned_data["reason"])
+                promotion.promote_version(
+                    version, by=authenticated_user(request), reason=form.cleaned_data["reason"]
+                )
             except DomainError as error:
                 form.add_error(None, str(error))
                 status = error.status
             else:
-                messages.success(request, _("Version %(number)d is live now.") % {"number": version.number})
+                messages.success(
+                    request, _("Version %(number)d is live now.") % {"number": version.number}
+                )
                 return redirect("training:models", version.project.slug)
     live = registry.live_version(version.project)
     context = {
@@ -68,7 +76,9 @@ def promote(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _with_figures(versions: list[ModelVersion]) -> list[tuple[ModelVersion, Evaluation | None]]:
-    """Return each version with how it did on the newest data set version that it was measured on."""
+    """Return each version with how it did on the newest data set version that it was measured
+    on.
+    """
     newest = {
         evaluation.model_version_id: evaluation
         for evaluation in Evaluation.objects.filter(model_version__in=versions)

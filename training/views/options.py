@@ -26,5 +26,10 @@ def options(request: HttpRequest, slug: str) -> HttpResponse:
         return redirect("training:options", project.slug)
     project.refresh_from_db()  # the heading keeps the saved name while the form shows a refused one
     run = selective.run_of_live_version(project)
-    context = {"project": project, "form": form, "live_run": run, "proposals": selective.usable_proposals(run)}
+    context = {
+        "project": project,
+        "form": form,
+        "live_run": run,
+        "proposals": selective.usable_proposals(run),
+    }
     return render(request, "training/options.html", context, status=400 if form.errors else 200)

@@ -62,7 +62,9 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
                 form.add_error(None, str(error))
                 status = error.status
             else:
-                messages.success(request, _("Run %(number)d is waiting for a worker.") % {"number": started.pk})
+                messages.success(
+                    request, _("Run %(number)d is waiting for a worker.") % {"number": started.pk}
+                )
                 return redirect("training:run", started.pk)
     context = {
         "project": found,
@@ -80,7 +82,8 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
 @login_required
 @permission_required(roles.TRAIN, raise_exception=True)
 def run(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show a run: how far it is, or what came of it, beside the live model on the same test pictures.
+    """Show a run: how far it is, or what came of it, beside the live model on the same test
+    pictures.
 
     The model that is live itself stands beside the one that was live before.
     """
@@ -88,7 +91,11 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
     live = registry.live_version(found.project)
     measured = _measured(found.dataset)
     own = measured.get(found.model_version_id or 0)
-    other = registry.previous_version(found.project) if live and live.pk == found.model_version_id else live
+    other = (
+        registry.previous_version(found.project)
+        if live and live.pk == found.model_version_id
+        else live
+    )
     beside = measured.get(other.pk) if other else None
     context: dict[str, Any] = {
         "run": found,
@@ -99,9 +106,13 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "beside_is_live": other == live,
         "rows": metric_rows(own, beside) if own else [],
         "panels": panels.render_run_panels(request, found),
-        "accuracy": [evaluations.metric_intervals(each)[1] if each else None for each in (own, beside)],
+        "accuracy": [
+            evaluations.metric_intervals(each)[1] if each else None for each in (own, beside)
+        ],
         "charts": plots.training_charts(found.curves),
-        "reliability": plots.reliability_diagram(own.calibration["bins"]) if own and own.calibration else None,
+        "reliability": plots.reliability_diagram(own.calibration["bins"])
+        if own and own.calibration
+        else None,
         "proposals": selective.stored_proposals(found),
         "unfamiliar": out_of_distribution.rejection_shares(found),
         "matrix": plots.confusion_matrix_chart(own.confusion["names"], own.confusion["matrix"])
@@ -115,7 +126,9 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 @login_required
 @permission_required(roles.TRAIN, raise_exception=True)
 def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
-    """Answer the page's question how far a run is; once it has ended, have the page loaded again."""
+    """Answer the page's question how far a run is; once it has ended, have the page loaded
+    again.
+    """
     found = get_object_or_404(_runs(), pk=pk)
     if not found.is_active:
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
@@ -140,7 +153,9 @@ def apply_threshold(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(_runs(), pk=pk)
     threshold = selective.apply_threshold(found, request.POST.get("wanted", ""))
     sentence = _("“%(project)s” abstains below %(threshold)s from now on.")
-    messages.success(request, sentence % {"project": found.project.name, "threshold": two_places(threshold)})
+    messages.success(
+        request, sentence % {"project": found.project.name, "threshold": two_places(threshold)}
+    )
     return redirect("training:run", found.pk)
 
 
@@ -155,10 +170,15 @@ def dataset(request: HttpRequest, pk: int) -> HttpResponse:
     context = {
         "dataset": found,
         "project": found.project,
-        "rows": [(name, [splits[split] for split in datasets.Split.values]) for name, splits in counts.items()],
+        "rows": [
+            (name, [splits[split] for split in datasets.Split.values])
+            for name, splits in counts.items()
+        ],
         "totals": datasets.split_totals(found),
         "vectors_only": datasets.count_vectors_only(found),
-        "left_out": [datasets.ExcludedCategory(**each).sentence for each in found.report.get("left_out", [])],
+        "left_out": [
+            datasets.ExcludedCategory(**each).sentence for each in found.report.get("left_out", [])
+        ],
         "earlier": earlier,
         "diff": datasets.diff_versions(earlier, found) if earlier else None,
         "runs": found.runs.select_related("model_version"),
@@ -167,11 +187,17 @@ def dataset(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def metric_rows(own: Evaluation, beside: Evaluation | None) -> list[dict[str, Any]]:
-    """Return a row per category: this model's figures and their intervals, and the other model's."""
+    """Return a row per category: this model's figures and their intervals, and the other
+    model's.
+    """
     rows = []
-    known = [(each.per_category, evaluations.metric_intervals(each)[0]) for each in (own, beside) if each]
+    known = [
+        (each.per_category, evaluations.metric_intervals(each)[0]) for each in (own, beside) if each
+    ]
     for name in own.per_category:
-        models = [{**stored.get(name, {}), "between": between.get(name, {})} for stored, between in known]
+        models = [
+            {**stored.get(name, {}), "between": between.get(name, {})} for stored, between in known
+        ]
         rows.append({"name": name, "own": models[0], "beside": models[1] if beside else None})
     return rows
 
@@ -190,7 +216,9 @@ def _start(project: Project, wanted: dict[str, Any], by: User) -> TrainingRun:
 
 
 def _runs() -> TrainingRunQuerySet:
-    return TrainingRun.objects.select_related("project", "dataset", "model_version", "job", "requested_by")
+    return TrainingRun.objects.select_related(
+        "project", "dataset", "model_version", "job", "requested_by"
+    )
 
 
 def _measured(dataset: DatasetVersion) -> dict[int, Evaluation]:

@@ -1,4 +1,6 @@
-"""The page about the model in shadow: who it is, how it compares with the live one, and the way to switch."""
+"""The page about the model in shadow: who it is, how it compares with the live one, and the way to
+switch.
+"""
 
 from typing import Any
 
@@ -33,7 +35,9 @@ def shadow(request: HttpRequest, slug: str) -> HttpResponse:
         "current": current,
         "version": version,
         "against": against,
-        "candidates": project.model_versions.exclude(pk__in=[each.pk for each in (current, live) if each])[:20],
+        "candidates": project.model_versions.exclude(
+            pk__in=[each.pk for each in (current, live) if each]
+        )[:20],
     }
     if version and against:
         found = shadow_comparison.compare_shadow(version, against)
@@ -44,8 +48,12 @@ def shadow(request: HttpRequest, slug: str) -> HttpResponse:
                 (_("Reviewers' decisions"), found.by_decisions),
                 (_("Both together"), found.together),
             ],
-            "matrix": plots.confusion_matrix_chart(found.names, found.counts) if found.compared else None,
-            "differences": shadow_comparison.disagreements(version, against, request.GET.get("before", "")),
+            "matrix": plots.confusion_matrix_chart(found.names, found.counts)
+            if found.compared
+            else None,
+            "differences": shadow_comparison.disagreements(
+                version, against, request.GET.get("before", "")
+            ),
             "is_first_page": not request.GET.get("before"),
         }
     return render(request, "training/shadow.html", context)

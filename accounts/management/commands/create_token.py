@@ -12,7 +12,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("user", help="the user name")
-        parser.add_argument("--name", default="create_token", help="what the token is for (default: %(default)s)")
+        parser.add_argument(
+            "--name", default="create_token", help="what the token is for (default: %(default)s)"
+        )
 
     def handle(self, *, user: str, name: str, **options: Any) -> None:
         owner = User.objects.filter(username=user).first()

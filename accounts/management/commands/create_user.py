@@ -18,7 +18,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="the user name")
-        parser.add_argument("--role", choices=list(Role), default=Role.USER, help="default: %(default)s")
+        parser.add_argument(
+            "--role", choices=list(Role), default=Role.USER, help="default: %(default)s"
+        )
         parser.add_argument("--email", default="", help="needed to reset a forgotten password")
 
     def handle(self, *, name: str, role: str, email: str, **options: Any) -> None:
@@ -33,7 +35,9 @@ class Command(BaseCommand):
 
     def _ask(self) -> str:
         if not sys.stdin.isatty():
-            raise CommandError(f"Set {PASSWORD_VARIABLE}: there is no terminal to ask for the password at.")
+            raise CommandError(
+                f"Set {PASSWORD_VARIABLE}: there is no terminal to ask for the password at."
+            )
         password = getpass("Password: ")
         if getpass("Password (again): ") != password:
             raise CommandError("The two passwords are not the same.")

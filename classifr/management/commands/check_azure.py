@@ -11,13 +11,22 @@ WORDS = {True: "works", False: "FAILS", None: "-    "}  # None: could not be tri
 
 
 class Command(BaseCommand):
-    help = "Tries the keys of Custom Vision and the blob containers, and says of each permission whether it works."
+    help = (
+        "Tries the keys of Custom Vision and the blob containers, and says of each permission "
+        "whether it works."
+    )
 
     def handle(self, *args: Any, **options: Any) -> None:
         failed = 0
-        styles: dict[bool | None, Callable[[str], str]] = {True: self.style.SUCCESS, False: self.style.ERROR, None: str}
+        styles: dict[bool | None, Callable[[str], str]] = {
+            True: self.style.SUCCESS,
+            False: self.style.ERROR,
+            None: str,
+        }
         for found in azure_permissions.check_permissions():
-            self.stdout.write(f"{styles[found.works](WORDS[found.works])} {found.what}: {found.text}")
+            self.stdout.write(
+                f"{styles[found.works](WORDS[found.works])} {found.what}: {found.text}"
+            )
             failed += found.works is False
         if failed:
             raise CommandError(f"What fails: {failed}. docs/azure.md says what each one needs.")

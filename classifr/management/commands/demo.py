@@ -12,12 +12,18 @@ from training.management.training_command import TrainingCommand
 
 
 class Command(TrainingCommand):
-    help = "Makes the demo project, its users and its first model, as far as they are missing, and shows the users."
+    help = (
+        "Makes the demo project, its users and its first model, as far as they are missing, "
+        "and "
+        "shows the users."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         # No --project: it is the demo's own.
         parser.add_argument(
-            "--hide-users", action="store_true", help="Do not show the users; `serve --show-demo` does it later."
+            "--hide-users",
+            action="store_true",
+            help="Do not show the users; `serve --show-demo` does it later.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -33,7 +39,13 @@ class Command(TrainingCommand):
             self.stdout.write(f"Loaded {new} labelled samples into the project “{project}”.")
         if registry.live_version(project) is None:
             self.stdout.write("Training the first model; this takes some seconds.")
-            options_of_run = {"backbone": demo.BACKBONE, "trainer": "", "seed": 0, "fine_tune": False, "promote": True}
+            options_of_run = {
+                "backbone": demo.BACKBONE,
+                "trainer": "",
+                "seed": 0,
+                "fine_tune": False,
+                "promote": True,
+            }
             self.train(project, options_of_run)
         if not options["hide_users"]:
             self.stdout.write(demo.format_users())

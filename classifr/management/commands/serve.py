@@ -8,21 +8,38 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 from django.db import DatabaseError, InterfaceError, connection
 
-from classifr.supervision import PortInUse, StartupFailed, Supervisor, default_port, ensure_port_free, is_loopback
+from classifr.supervision import (
+    PortInUse,
+    StartupFailed,
+    Supervisor,
+    default_port,
+    ensure_port_free,
+    is_loopback,
+)
 
 DATABASE_PAUSE_SECONDS = 2
 
 
 class Command(BaseCommand):
-    help = "Runs the web server and the worker, starts either again when it dies, and ends both together."
+    help = (
+        "Runs the web server and the worker, starts either again when it dies, and ends both "
+        "together."
+    )
 
-    requires_system_checks = ()  # they take half a second, in which the web server can start already
+    # they take half a second, in which the web server can start already
+    requires_system_checks = ()
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("--port", type=int, default=default_port(), help="Default: %(default)s, or $PORT.")
-        parser.add_argument("--bind", default="127.0.0.1", help="Address to listen on (default: %(default)s).")
         parser.add_argument(
-            "--show-demo", action="store_true", help="Show the demo users and their passwords when all is up."
+            "--port", type=int, default=default_port(), help="Default: %(default)s, or $PORT."
+        )
+        parser.add_argument(
+            "--bind", default="127.0.0.1", help="Address to listen on (default: %(default)s)."
+        )
+        parser.add_argument(
+            "--show-demo",
+            action="store_true",
+            help="Show the demo users and their passwords when all is up.",
         )
 
     def handle(self, *, port: int, bind: str, show_demo: bool, **options: Any) -> None:
@@ -30,19 +47,25 @@ class Command(BaseCommand):
             ensure_port_free(bind, port)
         except PortInUse as error:
             raise CommandError(
-                f"Port {port} of {bind} cannot be used: {error}. End what listens there, or choose another port "
+                f"Port {port} of {bind} cannot be used: {error}. End what listens there, or choose "
+                f"another port "
                 f"with --port (or PORT={port + 1} make run)."
             ) from error
         if not is_loopback(bind):
             self.stderr.write(
-                f"Classifr listens on {bind}: whoever reaches this machine reaches it, in plain HTTP. For others than "
-                "yourself put a proxy in front of it that speaks HTTPS and buffers requests (docs/deployment.md)."
+                f"Classifr listens on {bind}: whoever reaches this machine reaches it, in plain "
+                f"HTTP. For others than "
+                "yourself put a proxy in front of it that speaks HTTPS and buffers requests "
+                "(docs/deployment.md)."
             )
         supervisor = Supervisor(bind, port)
         for how in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(how, lambda number, frame: supervisor.stopping.set())
         try:
-            supervisor.run(meanwhile=self._check, when_answering=lambda: self._welcome(supervisor.address, show_demo))
+            supervisor.run(
+                meanwhile=self._check,
+                when_answering=lambda: self._welcome(supervisor.address, show_demo),
+            )
         except StartupFailed as error:
             raise CommandError("The web server does not start; the lines above say why.") from error
         self.stdout.write("Stopped.")
@@ -82,4 +105,7 @@ class Command(BaseCommand):
         try:
             return demo.format_users()
         except (DatabaseError, InterfaceError):
-            return "The demo users can be shown when the database answers: end this, and start it again then."
+            return (
+                "The demo users can be shown when the database answers: end this, and start it "
+                "again then."
+            )

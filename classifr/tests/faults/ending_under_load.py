@@ -1,10 +1,12 @@
-"""Rounds of a web process that ends by itself under load, and a look at what is left of the data after each.
+"""Rounds of a web process that ends by itself under load, and a look at what is left of the data
+after each.
 
     python -m classifr.tests.faults.ending_under_load --rounds 200
 
-In each round one web process has sixteen uploads under way while another connection holds the write lock of SQLite;
-its master is killed by -9, and the process ends with or without those requests. Then the database must be whole, every
-stored picture as long as its row says and the same as before, and everything that was acknowledged there.
+In each round one web process has sixteen uploads under way while another connection holds the write
+lock of SQLite; its master is killed by -9, and the process ends with or without those requests.
+Then the database must be whole, every stored picture as long as its row says and the same as
+before, and everything that was acknowledged there.
 """
 
 import argparse
@@ -59,7 +61,10 @@ class EndingUnderLoad:
 
         web = self.installation.start_web("--graceful-timeout", str(GRACE_SECONDS))
         database = sqlite3.connect(
-            self.installation.folder / "classifr.sqlite3", isolation_level=None, timeout=20, check_same_thread=False
+            self.installation.folder / "classifr.sqlite3",
+            isolation_level=None,
+            timeout=20,
+            check_same_thread=False,
         )
         let_go = threading.Timer(self.random.uniform(0.5, 4.5), database.execute, ["COMMIT"])
         with ThreadPoolExecutor(UPLOADS_AT_ONCE) as people:
@@ -67,14 +72,18 @@ class EndingUnderLoad:
             database.execute("BEGIN IMMEDIATE")
             let_go.start()
             uploads = [people.submit(self._upload) for _number in range(UPLOADS_AT_ONCE)]
-            time.sleep(self.random.uniform(0.2, 1))  # a random moment of the work is the point of it
+            time.sleep(
+                self.random.uniform(0.2, 1)
+            )  # a random moment of the work is the point of it
             web.kill()
             web.wait()
             for upload in uploads:
                 upload.result()
         let_go.join()
         database.close()
-        wait_until(lambda: not processes_of(self.installation.environment), "the end of the web process")
+        wait_until(
+            lambda: not processes_of(self.installation.environment), "the end of the web process"
+        )
         self.installation.processes.clear()
         self.ledger.counts["rounds"] += 1
         self._look()
@@ -108,15 +117,20 @@ class EndingUnderLoad:
             noks = {
                 uuid
                 for (uuid,) in rows(
-                    "SELECT p.uuid FROM predictions_feedback f JOIN predictions_prediction p ON p.id = f.prediction_id"
+                    "SELECT p.uuid FROM predictions_feedback f JOIN predictions_prediction p ON "
+                    "p.id = f.prediction_id"
                     " WHERE f.verdict = 'NOK'"
                 )
             }
-            samples = rows("SELECT file_name, size_bytes FROM predictions_sample WHERE location = 'uploads'")
+            samples = rows(
+                "SELECT file_name, size_bytes FROM predictions_sample WHERE location = 'uploads'"
+            )
         except sqlite3.DatabaseError as error:
             wrong.append(f"{when}: {error}")
             return
-        wrong += [f"{when}: prediction {uuid} is lost" for uuid in self.ledger.predictions - predictions]
+        wrong += [
+            f"{when}: prediction {uuid} is lost" for uuid in self.ledger.predictions - predictions
+        ]
         wrong += [f"{when}: NOK of {uuid} is lost" for uuid in self.ledger.noks - noks]
         for file_name, size in samples:
             self._look_at_picture(when, file_name, size)
@@ -132,7 +146,8 @@ class EndingUnderLoad:
     def report(self) -> str:
         told = ", ".join(f"{name}: {count}" for name, count in sorted(self.ledger.counts.items()))
         return (
-            f"{told}; acknowledged predictions: {len(self.ledger.predictions)}, NOKs: {len(self.ledger.noks)}, "
+            f"{told}; acknowledged predictions: {len(self.ledger.predictions)}, NOKs: "
+            f"{len(self.ledger.noks)}, "
             f"pictures looked at: {len(self.ledger.digests)}; wrong: {len(self.ledger.wrong)}"
         )
 
@@ -147,7 +162,9 @@ def main() -> None:
     from classifr.tests.faults.installation import Installation
 
     with tempfile.TemporaryDirectory() as folder:
-        installation = Installation(Path(folder), WEB_CONCURRENCY="1", UPLOAD_RATE="100000/m", UPLOAD_QUOTA="1000000")
+        installation = Installation(
+            Path(folder), WEB_CONCURRENCY="1", UPLOAD_RATE="100000/m", UPLOAD_QUOTA="1000000"
+        )
         installation.prepare()
         ending = EndingUnderLoad(installation, seed=wanted.seed)
         try:

@@ -1,4 +1,6 @@
-"""A whole installation in processes of its own, which a test may kill: web server, worker, database, storages."""
+"""A whole installation in processes of its own, which a test may kill: web server, worker,
+database, storages.
+"""
 
 import sqlite3
 import subprocess
@@ -39,7 +41,9 @@ class Installation:
         self.token = ""
 
     def prepare(self) -> None:
-        """Make the tables, a maintainer with a token and the project `dishes`, which the dummy model answers."""
+        """Make the tables, a maintainer with a token and the project `dishes`, which the dummy
+        model answers.
+        """
         manage(self.folder, "migrate", "-v0", **self.variables)
         self.token = manage(self.folder, "shell", "-v0", "-c", SEED, **self.variables).split()[-1]
 
@@ -66,13 +70,19 @@ class Installation:
     def _start(self, arguments: Sequence[str]) -> subprocess.Popen[bytes]:
         with open(self.folder / "output", "ab") as output:
             process = subprocess.Popen(
-                [sys.executable, *arguments], cwd=ROOT, env=self.environment, stdout=output, stderr=output
+                [sys.executable, *arguments],
+                cwd=ROOT,
+                env=self.environment,
+                stdout=output,
+                stderr=output,
             )
         self.processes.append(process)
         return process
 
     def ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Send a request as the maintainer, through the API's token; never waits longer than half a minute."""
+        """Send a request as the maintainer, through the API's token; never waits longer than half a
+        minute.
+        """
         headers = {"Authorization": f"Token {self.token}"}
         return requests.request(method, self.url + path, headers=headers, timeout=30, **options)
 
@@ -87,7 +97,11 @@ class Installation:
     def rows(self, query: str) -> list[tuple]:
         """Return what the database says to a query, asked from outside of Django."""
         url = self.variables.get("DATABASE_URL")
-        connection = psycopg2.connect(url) if url else sqlite3.connect(self.folder / "classifr.sqlite3", timeout=20)
+        connection = (
+            psycopg2.connect(url)
+            if url
+            else sqlite3.connect(self.folder / "classifr.sqlite3", timeout=20)
+        )
         try:
             cursor = connection.cursor()
             cursor.execute(query)
@@ -104,7 +118,11 @@ class Installation:
         page = f"{self.url}/account/login/"
         form_page = session.get(page, timeout=30)
         assert form_page.status_code == 200, form_page.text
-        form = {"login": "cook", "password": PASSWORD, "csrfmiddlewaretoken": session.cookies["csrftoken"]}
+        form = {
+            "login": "cook",
+            "password": PASSWORD,
+            "csrfmiddlewaretoken": session.cookies["csrftoken"],
+        }
         answer = session.post(page, data=form, headers={"Referer": page}, timeout=30)
         assert "sessionid" in session.cookies, answer.text
         return session

@@ -11,8 +11,9 @@ from typing import Self
 class Proxy:
     """Listens on a port of its own and passes on to `target`.
 
-    `mode` may change at any time: "pass", "slow" (a pause before each piece), "cut" (each connection ends after a
-    random number of bytes), "hang" (nothing goes through any more), "refuse" (connections end at once).
+    `mode` may change at any time: "pass", "slow" (a pause before each piece), "cut" (each
+    connection ends after a random number of bytes), "hang" (nothing goes through any more),
+    "refuse" (connections end at once).
     """
 
     def __init__(self, target: int, *, seed: int = 0) -> None:
@@ -46,10 +47,14 @@ class Proxy:
                 continue
             cut_after = [self._random.randrange(0, 4000)]
             for here, there in ((client, server), (server, client)):
-                threading.Thread(target=self._pass_on, args=(here, there, cut_after), daemon=True).start()
+                threading.Thread(
+                    target=self._pass_on, args=(here, there, cut_after), daemon=True
+                ).start()
 
     def _pass_on(self, here: socket.socket, there: socket.socket, left: list[int]) -> None:
-        """Copy one direction; `left` is how many bytes both together may still carry when connections are cut."""
+        """Copy one direction; `left` is how many bytes both together may still carry when
+        connections are cut.
+        """
         here.settimeout(None)
         try:
             while piece := here.recv(1000):

@@ -1,4 +1,6 @@
-"""Promise 18: a blob service that hangs or fails keeps nobody waiting, and the sentence says what to do."""
+"""Promise 18: a blob service that hangs or fails keeps nobody waiting, and the sentence says what
+to do.
+"""
 
 import time
 from collections.abc import Callable
@@ -14,7 +16,9 @@ from predictions.tests.factories import make_picture_bytes
 
 pytestmark = pytest.mark.outer
 
-IN_AZURE = {f"{alias}_STORAGE": f"azure:{alias.lower()}" for alias in ("UPLOADS", "MISCLASSIFIED", "MODELS")}
+IN_AZURE = {
+    f"{alias}_STORAGE": f"azure:{alias.lower()}" for alias in ("UPLOADS", "MISCLASSIFIED", "MODELS")
+}
 
 
 def in_time(ask: Callable[[], requests.Response]) -> requests.Response:
@@ -27,30 +31,48 @@ def in_time(ask: Callable[[], requests.Response]) -> requests.Response:
 @pytest.mark.parametrize("trouble", ["hang", "refuse"])
 def test_everything_is_answered_in_time(install, azurite, trouble):
     with Proxy(azurite.port) as line:
-        installation: Installation = install(**IN_AZURE, AZURE_STORAGE_CONNECTION_STRING=connection_string(line.port))
+        installation: Installation = install(
+            **IN_AZURE, AZURE_STORAGE_CONNECTION_STRING=connection_string(line.port)
+        )
         installation.start_web()
         browser = installation.signed_in()
         before = installation.predict()
         assert before.status_code == 200, before.text
         shown = browser.get(f"{installation.url}/predictions/{before.json()['id']}/").text
-        picture = next(part for part in shown.split('"') if part.startswith("/samples/") and "/picture/" in part)
+        picture = next(
+            part
+            for part in shown.split('"')
+            if part.startswith("/samples/") and "/picture/" in part
+        )
         page = f"{installation.url}/projects/dishes/"
         form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
-        files = [("file", (f"{number}.jpg", make_picture_bytes(), "image/jpeg")) for number in range(20)]
+        files = [
+            ("file", (f"{number}.jpg", make_picture_bytes(), "image/jpeg")) for number in range(20)
+        ]
         line.mode = trouble
         with ThreadPoolExecutor() as people:
             predict = people.submit(in_time, installation.predict)
             batch = people.submit(
-                in_time, lambda: browser.post(page, files=files, data=form, headers={"Referer": page}, timeout=30)
+                in_time,
+                lambda: browser.post(
+                    page, files=files, data=form, headers={"Referer": page}, timeout=30
+                ),
             )
             seen = people.submit(
-                in_time, lambda: requests.get(installation.url + picture, cookies=browser.cookies, timeout=30)
+                in_time,
+                lambda: requests.get(
+                    installation.url + picture, cookies=browser.cookies, timeout=30
+                ),
             )
-            ready = people.submit(in_time, lambda: requests.get(f"{installation.url}/readyz", timeout=30))
+            ready = people.submit(
+                in_time, lambda: requests.get(f"{installation.url}/readyz", timeout=30)
+            )
             others = [
                 people.submit(
                     in_time,
-                    lambda path=path: requests.get(installation.url + path, cookies=browser.cookies, timeout=30),
+                    lambda path=path: requests.get(
+                        installation.url + path, cookies=browser.cookies, timeout=30
+                    ),
                 )
                 for path in ("/", "/predictions/", "/review/", "/training/", "/healthz")
             ]

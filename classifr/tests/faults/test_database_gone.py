@@ -1,4 +1,6 @@
-"""Promise 20: without its database or without space the server says so, and goes on by itself when they are back."""
+"""Promise 20: without its database or without space the server says so, and goes on by itself when
+they are back.
+"""
 
 import os
 import sqlite3
@@ -49,7 +51,13 @@ def test_a_database_that_is_gone_is_told_and_waited_for(on_postgres, postgres, h
     browser = on_postgres.signed_in()
     prediction = on_postgres.predict().json()["id"]
     getattr(postgres, how)()
-    for path in ("/", "/predictions/", "/projects/dishes/", "/review/", f"/predictions/{prediction}/"):
+    for path in (
+        "/",
+        "/predictions/",
+        "/projects/dishes/",
+        "/review/",
+        f"/predictions/{prediction}/",
+    ):
         page = ask_in_time(on_postgres, path, cookies=browser.cookies)
         assert page.status_code == 503, path
         assert "The database does not answer" in page.text
@@ -61,7 +69,11 @@ def test_a_database_that_is_gone_is_told_and_waited_for(on_postgres, postgres, h
     assert ask_in_time(on_postgres, "/readyz").json()["parts"]["database"] == "cannot be used"
     postgres.start()
     back_at = time.monotonic()
-    wait_until(lambda: on_postgres.say_nok(prediction).status_code == 200, "the web", timeout_seconds=RECOVERY_SECONDS)
+    wait_until(
+        lambda: on_postgres.say_nok(prediction).status_code == 200,
+        "the web",
+        timeout_seconds=RECOVERY_SECONDS,
+    )
     moved = "SELECT 1 FROM predictions_sample WHERE location = 'misclassified'"
     wait_until(
         lambda: bool(on_postgres.rows(moved)),
@@ -69,7 +81,9 @@ def test_a_database_that_is_gone_is_told_and_waited_for(on_postgres, postgres, h
         timeout_seconds=RECOVERY_SECONDS - (time.monotonic() - back_at),
     )
     assert ask_in_time(on_postgres, "/", cookies=browser.cookies).status_code == 200
-    assert all(process.poll() is None for process in on_postgres.processes), "nothing had to be started again"
+    assert all(process.poll() is None for process in on_postgres.processes), (
+        "nothing had to be started again"
+    )
 
 
 @pytest.fixture
@@ -79,7 +93,9 @@ def small_disk(tmp_path) -> Iterator[Path]:
         pytest.skip("mounting a small file system needs root")
     folder = tmp_path / "small"
     folder.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True)
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", folder], capture_output=True
+    )
     if mounted.returncode:
         pytest.skip(f"a tmpfs cannot be mounted here: {mounted.stderr.decode().strip()}")
     yield folder
@@ -99,7 +115,9 @@ def test_a_full_disk_is_told_and_nothing_is_kept_by_halves(install, small_disk):
     browser = installation.signed_in()
     page = f"{installation.url}/projects/dishes/"
     form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
-    shown = browser.post(page, files={"file": ("a.jpg", big)}, data=form, headers={"Referer": page}, timeout=30)
+    shown = browser.post(
+        page, files={"file": ("a.jpg", big)}, data=form, headers={"Referer": page}, timeout=30
+    )
     assert shown.status_code == 503
     assert "could not be stored" in shown.text
     assert [path for path in small_disk.rglob("*") if path.is_file()] == [filler]
@@ -114,7 +132,9 @@ def test_a_locked_database_is_waited_for(install):
     installation: Installation = install()
     installation.start_web()
     assert installation.predict().status_code == 200
-    other = sqlite3.connect(installation.folder / "classifr.sqlite3", isolation_level=None, check_same_thread=False)
+    other = sqlite3.connect(
+        installation.folder / "classifr.sqlite3", isolation_level=None, check_same_thread=False
+    )
     other.execute("BEGIN IMMEDIATE")
     let_go = threading.Timer(3, other.execute, ["COMMIT"])
     let_go.start()

@@ -1,4 +1,6 @@
-"""Promise 16, in one process: some hundred faults, one at each kind of step, and no acknowledged NOK is lost."""
+"""Promise 16, in one process: some hundred faults, one at each kind of step, and no acknowledged
+NOK is lost.
+"""
 
 import json
 import random
@@ -60,7 +62,9 @@ class Faults:
         return OperationalError(step) if step in OUR_SQL else StorageUnavailable(step)
 
     def forgets(self) -> bool:
-        """Say whether a write is acknowledged and yet forgotten, as by a blob service that is killed."""
+        """Say whether a write is acknowledged and yet forgotten, as by a blob service that is
+        killed.
+        """
         if not self.left or self.random.random() > 0.1:
             return False
         self.left -= 1
@@ -100,14 +104,18 @@ def faults(request, monkeypatch) -> Iterator[Faults]:
 def say_nok(prediction: Prediction) -> bool:
     """Say NOK as a request would; return whether it was acknowledged."""
     try:
-        feedback.give_feedback(prediction, Feedback.Verdict.NOK, by=prediction.user, category="pizza")
+        feedback.give_feedback(
+            prediction, Feedback.Verdict.NOK, by=prediction.user, category="pizza"
+        )
     except (Killed, OperationalError):
         return False
     return True
 
 
 def be_worker(faults: Faults) -> None:
-    """Do what is due until nothing is left to do; a worker that dies is followed by the next one."""
+    """Do what is due until nothing is left to do; a worker that dies is followed by the next
+    one.
+    """
     for _life in range(100):
         try:
             while jobs.run_due_jobs():
@@ -123,7 +131,9 @@ def be_worker(faults: Faults) -> None:
 
 def let_time_pass() -> None:
     """Have happened what everybody waits for: workers that died are noticed, what waits is due."""
-    Job.objects.filter(status=Job.Status.RUNNING).update(heartbeat_at=timezone.now() - timedelta(hours=1))
+    Job.objects.filter(status=Job.Status.RUNNING).update(
+        heartbeat_at=timezone.now() - timedelta(hours=1)
+    )
     jobs.requeue_stalled()
     Job.objects.filter(status=Job.Status.WAITING).update(due_at=timezone.now())
 
@@ -132,10 +142,16 @@ def assert_safe(prediction: Prediction, data: bytes) -> None:
     sample = Sample.objects.get(pk=prediction.sample_id)
     assert sample.location == Sample.Location.MISCLASSIFIED
     assert sample.read() == data
-    facts = json.loads(storages["misclassified"].open(f"{sample.project.slug}/{sample.uuid}.json").read())
+    facts = json.loads(
+        storages["misclassified"].open(f"{sample.project.slug}/{sample.uuid}.json").read()
+    )
     assert facts["sha256"] == sample.sha256
     (nok,) = facts["noks"]
-    assert (nok["prediction"], nok["verdict"], nok["suggestion"]) == (str(prediction.uuid), "NOK", "pizza")
+    assert (nok["prediction"], nok["verdict"], nok["suggestion"]) == (
+        str(prediction.uuid),
+        "NOK",
+        "pizza",
+    )
 
 
 def test_no_acknowledged_nok_is_lost(faults):

@@ -1,4 +1,6 @@
-"""Promises 16 and 17 with real processes: Azurite and workers are killed, the line is bad, and nothing is lost."""
+"""Promises 16 and 17 with real processes: Azurite and workers are killed, the line is bad, and
+nothing is lost.
+"""
 
 import io
 import json
@@ -23,11 +25,13 @@ FAULTS = ("pass", "slow", "cut", "refuse", "hang", "stopped", "killed", "pass")
 
 def connection_string(port: int) -> str:
     endpoint = f"http://127.0.0.1:{port}/{ACCOUNT}"
-    return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};BlobEndpoint={endpoint};"
+    return f"DefaultEndpointsProtocol=http;AccountName={ACCOUNT};AccountKey={ACCOUNT_KEY};BlobEndpoint={endpoint};"  # noqa: E501
 
 
 def container(port: int, name: str) -> ContainerClient:
-    return BlobServiceClient.from_connection_string(connection_string(port)).get_container_client(name)
+    return BlobServiceClient.from_connection_string(connection_string(port)).get_container_client(
+        name
+    )
 
 
 def acknowledge_noks(installation: Installation, amount: int) -> list[str]:
@@ -43,14 +47,24 @@ def acknowledge_noks(installation: Installation, amount: int) -> list[str]:
 
 
 def assert_kept(blobs: ContainerClient, sample: str, prediction: str) -> None:
-    """Check the picture, the facts beside it and the metadata of one NOK, as somebody finds them in the container."""
+    """Check the picture, the facts beside it and the metadata of one NOK, as somebody finds them in
+    the container.
+    """
     facts = json.loads(blobs.download_blob(f"dishes/{sample}.json").readall())
     (nok,) = facts["noks"]
-    assert (nok["prediction"], nok["verdict"], nok["suggestion"]) == (prediction, "NOK", "crème brûlée")
+    assert (nok["prediction"], nok["verdict"], nok["suggestion"]) == (
+        prediction,
+        "NOK",
+        "crème brûlée",
+    )
     picture = blobs.download_blob(f"dishes/{sample}.jpg")
     assert Image.open(io.BytesIO(picture.readall())).size == (64, 48)
     metadata = picture.properties.metadata
-    assert (metadata["prediction"], metadata["verdict"], metadata["sample"]) == (prediction, "NOK", sample)
+    assert (metadata["prediction"], metadata["verdict"], metadata["sample"]) == (
+        prediction,
+        "NOK",
+        sample,
+    )
     assert metadata["suggestion"] == "cr\\xe8me br\\xfbl\\xe9e"
 
 
@@ -90,9 +104,13 @@ def test_no_acknowledged_nok_is_lost(install, azurite):
     blobs = container(azurite.port, "faults")
     for prediction, sample, _location in samples:
         assert_kept(blobs, dashed(sample), dashed(prediction))
-    assert len(list(blobs.list_blobs())) == 2 * len(acknowledged), "one picture and one JSON for each, no more"
+    assert len(list(blobs.list_blobs())) == 2 * len(acknowledged), (
+        "one picture and one JSON for each, no more"
+    )
     assert [path for path in (installation.folder / "uploads").rglob("*") if path.is_file()] == []
-    ((attempts, number_of_jobs),) = installation.rows("SELECT SUM(attempts), COUNT(*) FROM common_job")
+    ((attempts, number_of_jobs),) = installation.rows(
+        "SELECT SUM(attempts), COUNT(*) FROM common_job"
+    )
     assert attempts > number_of_jobs, "some were killed at work"
     assert line.cuts, "some connections were cut"
 
@@ -100,7 +118,9 @@ def test_no_acknowledged_nok_is_lost(install, azurite):
 def has_begun(installation: Installation) -> bool:
     """Say whether the newest worker has taken a job, or has nothing to take."""
     newest = installation.processes[-1].pid
-    open_jobs = installation.rows("SELECT taken_by FROM common_job WHERE status IN ('waiting', 'running')")
+    open_jobs = installation.rows(
+        "SELECT taken_by FROM common_job WHERE status IN ('waiting', 'running')"
+    )
     return not open_jobs or any(f":{newest}:" in taken for (taken,) in open_jobs)
 
 
@@ -112,7 +132,8 @@ def dashed(key: str) -> str:
 def test_what_azurite_forgets_when_it_is_killed_is_stored_again(install, azurite):
     """Azurite writes down what it acknowledged every few seconds only; a kill -9 loses the rest."""
     installation = install(
-        MISCLASSIFIED_STORAGE="azure:forgets", AZURE_STORAGE_CONNECTION_STRING=azurite.connection_string
+        MISCLASSIFIED_STORAGE="azure:forgets",
+        AZURE_STORAGE_CONNECTION_STRING=azurite.connection_string,
     )
     installation.start_web()
     installation.start_worker()
@@ -122,14 +143,19 @@ def test_what_azurite_forgets_when_it_is_killed_is_stored_again(install, azurite
     azurite.kill()
     azurite.start()
     blobs = container(azurite.port, "forgets")
-    samples = [dashed(key) for (key,) in installation.rows("SELECT uuid FROM predictions_sample ORDER BY id")]
+    samples = [
+        dashed(key)
+        for (key,) in installation.rows("SELECT uuid FROM predictions_sample ORDER BY id")
+    ]
     wait_until(installation.is_idle, "the end of all jobs", timeout_seconds=60)
     for sample, prediction in zip(samples, acknowledged, strict=True):
         assert_kept(blobs, sample, prediction)
 
 
 def test_killed_workers_answer_each_picture_of_a_batch_once(install):
-    """Killed right after a chunk was recorded but before it was committed, and at random moments."""
+    """Killed right after a chunk was recorded but before it was committed, and at random
+    moments.
+    """
     rng = random.Random(17)  # noqa: S311
     installation = install(UPLOAD_BATCH_MAX_FILES="200")
     installation.start_web()
@@ -141,7 +167,9 @@ def test_killed_workers_answer_each_picture_of_a_batch_once(install):
         wait_until(reached.exists, "the middle of a chunk", timeout_seconds=60)
         kill(worker)
         reached.unlink()
-    assert installation.rows("SELECT COUNT(*) FROM predictions_prediction") == [(0,)], "nothing half-written"
+    assert installation.rows("SELECT COUNT(*) FROM predictions_prediction") == [(0,)], (
+        "nothing half-written"
+    )
     for _kill in range(5):
         worker = installation.start_worker()
         wait_until(lambda: has_begun(installation), "a worker at work", timeout_seconds=60)
@@ -150,7 +178,8 @@ def test_killed_workers_answer_each_picture_of_a_batch_once(install):
     installation.start_worker()
     wait_until(installation.is_idle, "the end of the batch", timeout_seconds=60)
     answered = (
-        "SELECT COUNT(*), COUNT(DISTINCT prediction_id) FROM predictions_batchitem WHERE prediction_id IS NOT NULL"
+        "SELECT COUNT(*), COUNT(DISTINCT prediction_id) FROM predictions_batchitem WHERE "
+        "prediction_id IS NOT NULL"
     )
     assert installation.rows(answered) == [(pictures, pictures)]
     assert installation.rows("SELECT COUNT(*) FROM predictions_prediction") == [(pictures,)]
@@ -162,7 +191,9 @@ def test_killed_workers_answer_each_picture_of_a_batch_once(install):
 def send_batch(installation: Installation, amount: int) -> None:
     """Send so many pictures through the page, signed in as the maintainer."""
     browser = installation.signed_in()
-    files = [("file", (f"{number}.jpg", make_picture_bytes(), "image/jpeg")) for number in range(amount)]
+    files = [
+        ("file", (f"{number}.jpg", make_picture_bytes(), "image/jpeg")) for number in range(amount)
+    ]
     page = f"{installation.url}/projects/dishes/"
     token = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
     answer = browser.post(page, files=files, data=token, headers={"Referer": page}, timeout=60)

@@ -1,4 +1,6 @@
-"""Promise 27: clients that drip, fall silent or do not read keep nobody waiting, on a real server."""
+"""Promise 27: clients that drip, fall silent or do not read keep nobody waiting, on a real
+server.
+"""
 
 import socket
 from collections.abc import Iterator
@@ -37,7 +39,9 @@ def test_slow_clients_keep_nobody_waiting(install, slow_clients):
     installation: Installation = install(WEB_CONCURRENCY="1", CLIENT_SECONDS="600")
     installation.start_web()
     for beginning in BEGINNINGS.values():
-        dripping = [connect(installation, slow_clients, beginning) for _number in range(SLOW_CLIENTS)]
+        dripping = [
+            connect(installation, slow_clients, beginning) for _number in range(SLOW_CLIENTS)
+        ]
         for _drop in range(5):
             for client in dripping:
                 client.sendall(b"x" if beginning else b"")

@@ -45,7 +45,10 @@ def live_number(installation: Installation) -> int:
 
 
 def runs(installation: Installation) -> list[str]:
-    return [status for (status,) in installation.rows("SELECT status FROM training_trainingrun ORDER BY id")]
+    return [
+        status
+        for (status,) in installation.rows("SELECT status FROM training_trainingrun ORDER BY id")
+    ]
 
 
 @pytest.fixture
@@ -70,7 +73,9 @@ def test_killed_while_it_learns_and_while_it_promotes_it_ends_with_one_new_model
     shell(kitchen, ASK)
     kill_at(kitchen, "train")
     kill_at(kitchen, "promote")
-    assert kitchen.rows("SELECT COUNT(*) FROM predictions_modelversion") == [(1,)], "nothing half-registered"
+    assert kitchen.rows("SELECT COUNT(*) FROM predictions_modelversion") == [(1,)], (
+        "nothing half-registered"
+    )
     kitchen.start_worker()
     wait_until(lambda: runs(kitchen) == ["succeeded"], "the end of the run", timeout_seconds=60)
     assert live_number(kitchen) == 2
@@ -93,7 +98,9 @@ def test_a_run_that_kills_every_worker_is_given_up_and_the_next_one_works(kitche
 
 
 def test_a_tampered_model_is_refused_with_a_sentence_and_the_server_stays_up(install):
-    installation: Installation = install(WEB_CONCURRENCY="1")  # each process finds out for itself, within ten seconds
+    installation: Installation = install(
+        WEB_CONCURRENCY="1"
+    )  # each process finds out for itself, within ten seconds
     reference = shell(installation, BUNDLE).splitlines()[-1]
     model: Path = installation.folder / "models" / reference / "model.tflite"
     whole = model.read_bytes()
@@ -114,5 +121,12 @@ def test_a_tampered_model_is_refused_with_a_sentence_and_the_server_stays_up(ins
     assert installation.predict().status_code == 200, "the other project goes on"
     model.write_bytes(whole)
     wait_until(lambda: ask_colours().status_code == 200, "the restored model", timeout_seconds=60)
-    assert max(ask_colours().json()["predictions"], key=lambda one: one["probability"])["category"] == "red"
-    wait_until(lambda: requests.get(f"{installation.url}/readyz", timeout=30).ok, "readiness", timeout_seconds=60)
+    assert (
+        max(ask_colours().json()["predictions"], key=lambda one: one["probability"])["category"]
+        == "red"
+    )
+    wait_until(
+        lambda: requests.get(f"{installation.url}/readyz", timeout=30).ok,
+        "readiness",
+        timeout_seconds=60,
+    )

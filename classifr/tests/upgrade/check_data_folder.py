@@ -1,4 +1,5 @@
-"""Say, as JSON, what the code of today finds in an upgraded data folder; run by `test_upgrade` in a process of its own.
+"""Say, as JSON, what the code of today finds in an upgraded data folder; run by `test_upgrade` in a
+process of its own.
 
 python -m classifr.tests.upgrade.check_data_folder SEALED_KEY
 """
@@ -50,10 +51,16 @@ def found(sealed_key: str) -> dict[str, object]:
         "jobs": sorted({(each.kind, each.status, each.error) for each in Job.objects.all()}),
         "predictions": {
             str(each.uuid): each.scores
-            for each in Prediction.objects.filter(project=colours, batch_item__isnull=True).exclude(pk=again.pk)
+            for each in Prediction.objects.filter(project=colours, batch_item__isnull=True).exclude(
+                pk=again.pk
+            )
         },
         "red": {"file": again.sample.sha256, "scores": again.scores},
-        "decisions": list(Decision.objects.order_by("pk").values_list("sample__sha256", "outcome", "category__name")),
+        "decisions": list(
+            Decision.objects.order_by("pk").values_list(
+                "sample__sha256", "outcome", "category__name"
+            )
+        ),
         "vectors": [vectors[key].tolist() for key in vectors],
         "counts": counts,
         "truth": {each.sha256: category_names[each.true_category_id] for each in labelled},
@@ -61,14 +68,20 @@ def found(sealed_key: str) -> dict[str, object]:
             Sample.objects.get(pk=key).sha256: [category_names[each] for each in value]
             for key, value in further.items()
         },
-        "kept": [name for name in ("colours/stray.jpg", "colours/gone.zip") if storages["uploads"].exists(name)],
+        "kept": [
+            name
+            for name in ("colours/stray.jpg", "colours/gone.zip")
+            if storages["uploads"].exists(name)
+        ],
         "training_key": key,
         "broken_pages": pages,
     }
 
 
 def broken_pages() -> list[str]:
-    """Open every page that the access matrix knows, as the maintainer, with objects of this database."""
+    """Open every page that the access matrix knows, as the maintainer, with objects of this
+    database.
+    """
     from django.db import transaction
     from django.test import Client
     from django.urls import reverse

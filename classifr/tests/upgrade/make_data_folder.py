@@ -1,4 +1,5 @@
-"""Make the data folder of an installation in use, as an archive that `test_upgrade` serves with later code.
+"""Make the data folder of an installation in use, as an archive that `test_upgrade` serves with
+later code.
 
     python -m classifr.tests.upgrade.make_data_folder classifr/tests/upgrade/VERSION.tar.xz
 
@@ -39,7 +40,9 @@ def main(archive: Path) -> None:
 
 
 def checkpoint() -> None:
-    """Have everything in the one file of the database, so that the archive needs no log beside it."""
+    """Have everything in the one file of the database, so that the archive needs no log beside
+    it.
+    """
     from django.db import connection
 
     with connection.cursor() as cursor:
@@ -61,7 +64,14 @@ def fill() -> dict[str, object]:
     from common.models import Job
     from customvision.importer import import_jobs
     from customvision.models import Export, ImportedProject, Iteration, ServiceAccess
-    from predictions import batches, classification, feedback, registry, retention, shadow_deployment
+    from predictions import (
+        batches,
+        classification,
+        feedback,
+        registry,
+        retention,
+        shadow_deployment,
+    )
     from predictions.models import Feedback, Prediction, Sample
     from predictions.predictors.local.ood_detector import OutOfDistributionDetector
     from predictions.tests import tiny_model
@@ -76,12 +86,19 @@ def fill() -> dict[str, object]:
     jobs.discover()
     world = make_world()
 
-    # A project with a local model, whose categories do not exclude each other: what the model says, and verdicts
+    # A project with a local model, whose categories do not exclude each other: what the model says,
+    # and verdicts
     colours = make_project(
-        "Colours", slug="colours", trainer="keras", multilabel=True, categories=tiny_model.CLASS_NAMES
+        "Colours",
+        slug="colours",
+        trainer="keras",
+        multilabel=True,
+        categories=tiny_model.CLASS_NAMES,
     )
     rng = np.random.default_rng(7)
-    scope = OutOfDistributionDetector(rng.random((20, 3), np.float32), np.sort(rng.random(20, np.float32)), 5)
+    scope = OutOfDistributionDetector(
+        rng.random((20, 3), np.float32), np.sort(rng.random(20, np.float32)), 5
+    )
     servable = tiny_model.write_tiny_bundle("colours", scope=scope, activation="sigmoid")
     version = registry.register_version(
         colours,
@@ -107,12 +124,18 @@ def fill() -> dict[str, object]:
         by=world.reviewer,
         reason="both",
     )
-    decisions.discard_sample(Sample.objects.get(pk=third.sample_id), by=world.reviewer, prediction=third)
+    decisions.discard_sample(
+        Sample.objects.get(pk=third.sample_id), by=world.reviewer, prediction=third
+    )
     decisions.undo_latest(world.reviewer)
-    decisions.confirm_prediction(Sample.objects.get(pk=fourth.sample_id), by=world.reviewer, prediction=fourth)
+    decisions.confirm_prediction(
+        Sample.objects.get(pk=fourth.sample_id), by=world.reviewer, prediction=fourth
+    )
     queue.advance_marks()
     vectors = rng.random((2, 3), np.float32)
-    FeatureCache(tiny_model.BACKBONE_DIGEST).put([first.sample.sha256, second.sample.sha256], vectors)
+    FeatureCache(tiny_model.BACKBONE_DIGEST).put(
+        [first.sample.sha256, second.sample.sha256], vectors
+    )
 
     # A project that has learned: data set, run, evaluation, a version in shadow
     trained = make_trainable(slug="shades")
@@ -122,7 +145,9 @@ def fill() -> dict[str, object]:
     classification.classify_upload(trained, make_upload(colour="black"), by=world.user)
 
     # A resource of Custom Vision: a sealed key that an import still needs
-    with patch("time.time", return_value=1_700_000_000):  # too old from the start, as it is for every later reader
+    with patch(
+        "time.time", return_value=1_700_000_000
+    ):  # too old from the start, as it is for every later reader
         sealed_key = encryption.encrypt_secret(TRAINING_KEY, purpose=import_jobs.PURPOSE)
     access = ServiceAccess.objects.create(
         endpoint="http://127.0.0.1:1",
@@ -133,7 +158,9 @@ def fill() -> dict[str, object]:
 
     # One job of every kind that waits
     feedback.give_feedback(third, Feedback.Verdict.NOK, by=world.user)
-    batches.create_batch(colours, [make_upload(colour="red"), make_upload(colour="blue")], by=world.user)
+    batches.create_batch(
+        colours, [make_upload(colour="red"), make_upload(colour="blue")], by=world.user
+    )
     stray = storages["uploads"].save("colours/stray.jpg", ContentFile(make_picture_bytes()))
     retention.enqueue_file_deletion(second.sample, "uploads", stray)
     shadows_due = jobs.enqueue(
@@ -142,23 +169,38 @@ def fill() -> dict[str, object]:
     make_run(make_trainable(slug="waiting"))
     jobs.enqueue(
         import_jobs.JOB,
-        {"imported": world.imported.pk, "with_predictions": False, "checks_bytes": False, "language": "en"},
+        {
+            "imported": world.imported.pk,
+            "with_predictions": False,
+            "checks_bytes": False,
+            "language": "en",
+        },
         queue=import_jobs.QUEUE,
         key=f"{import_jobs.JOB}:{world.imported.pk}",
     )
     gone = storages["models"].save("colours/gone.zip", ContentFile(b"an archive"))
     jobs.enqueue("customvision.delete_files", {"files": [["models", gone]]})
-    iteration = Iteration.objects.create(project=colours, own_version=version, name="Iteration 1", publish_name="first")
-    export = Export.objects.create(iteration=iteration, platform="TensorFlow", flavor="TensorFlowLite")
+    iteration = Iteration.objects.create(
+        project=colours, own_version=version, name="Iteration 1", publish_name="first"
+    )
+    export = Export.objects.create(
+        iteration=iteration, platform="TensorFlow", flavor="TensorFlowLite"
+    )
     jobs.enqueue("customvision.export", {"export": export.pk}, queue="training", key=export.job_key)
     assert shadows_due
     Job.objects.active().update(due_at=timezone.now())
 
     return {
         "kinds": sorted(Job.objects.active().values_list("kind", flat=True).distinct()),
-        "predictions": {str(each.uuid): each.scores for each in Prediction.objects.filter(project=colours)},
+        "predictions": {
+            str(each.uuid): each.scores for each in Prediction.objects.filter(project=colours)
+        },
         "red": {"file": first.sample.sha256, "scores": first.scores},
-        "decisions": list(Decision.objects.order_by("pk").values_list("sample__sha256", "outcome", "category__name")),
+        "decisions": list(
+            Decision.objects.order_by("pk").values_list(
+                "sample__sha256", "outcome", "category__name"
+            )
+        ),
         "truth": {first.sample.sha256: "red", fourth.sample.sha256: fourth.top.name},
         "further": {first.sample.sha256: ["green"]},
         "vectors": vectors.tolist(),

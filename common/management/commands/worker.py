@@ -11,20 +11,24 @@ from common.worker import Worker
 
 
 class Command(BaseCommand):
-    help = "Does the background work: jobs of the queues, regular chores, and jobs whose worker died."
+    help = (
+        "Does the background work: jobs of the queues, regular chores, and jobs whose worker died."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--queues",
             default="default,training,imports,shadow",
-            help="A thread works on each of these; naming one twice gives it two (default: %(default)s).",
+            help="A thread works on each of these; naming one twice gives it two (default: "
+            "%(default)s).",
         )
         parser.add_argument("--once", action="store_true", help="Do what is due now, then end.")
         parser.add_argument(
             "--grace-seconds",
             type=float,
             default=8,
-            help="How long a job in hand may go on after SIGTERM before it is put back (default: %(default)s).",
+            help="How long a job in hand may go on after SIGTERM before it is put back (default: "
+            "%(default)s).",
         )
 
     def handle(self, *, queues: str, once: bool, grace_seconds: float, **options: Any) -> None:

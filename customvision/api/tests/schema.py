@@ -1,4 +1,6 @@
-"""Checks an answer against the official OpenAPI file of its version: types, nulls, enumerations, formats, members."""
+"""Checks an answer against the official OpenAPI file of its version: types, nulls, enumerations,
+formats, members.
+"""
 
 import json
 import re
@@ -18,7 +20,14 @@ FILES = {
     ("prediction", "3.0"): "Prediction/stable/v3.0/Prediction.json",
     ("prediction", "3.1"): "Prediction/stable/v3.1/Prediction.json",
 }
-_TYPES = {"object": dict, "array": list, "string": str, "boolean": bool, "integer": int, "number": (int, float)}
+_TYPES = {
+    "object": dict,
+    "array": list,
+    "string": str,
+    "boolean": bool,
+    "integer": int,
+    "number": (int, float),
+}
 _UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 # The times of images have no zone in the recorded traffic, whatever the file says
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{3}Z|\.\d{7})")
@@ -33,8 +42,12 @@ def operation_of(area: str, version: str, method: str, template: str) -> dict[st
     return specification(area, version)["paths"][f"/{template}"][method.lower()]
 
 
-def problems(area: str, version: str, method: str, template: str, status: int, body: Any) -> list[str]:
-    """Return what is wrong with an answer to an operation; `body` is the JSON, or None where there was none."""
+def problems(
+    area: str, version: str, method: str, template: str, status: int, body: Any
+) -> list[str]:
+    """Return what is wrong with an answer to an operation; `body` is the JSON, or None where there
+    was none.
+    """
     responses = operation_of(area, version, method, template)["responses"]
     if str(status) not in responses and status < 400:
         return [f"{status} is no answer of this operation"]
@@ -48,7 +61,9 @@ def problems(area: str, version: str, method: str, template: str, status: int, b
 
 def _wrong(schema: dict[str, Any], value: Any, definitions: dict[str, Any], place: str):
     if "$ref" in schema:
-        schema = definitions[schema["$ref"].rpartition("/")[2]] | {k: v for k, v in schema.items() if k != "$ref"}
+        schema = definitions[schema["$ref"].rpartition("/")[2]] | {
+            k: v for k, v in schema.items() if k != "$ref"
+        }
     if value is None:
         if not schema.get("x-nullable"):
             yield f"{place} is null"
@@ -68,7 +83,9 @@ def _wrong(schema: dict[str, Any], value: Any, definitions: dict[str, Any], plac
             yield from _wrong(schema["items"], one, definitions, f"{place}[{place_in}]")
     if kind == "object":
         members = schema.get("properties", {})
-        yield from (f"{place} has no {name}" for name in schema.get("required", []) if name not in value)
+        yield from (
+            f"{place} has no {name}" for name in schema.get("required", []) if name not in value
+        )
         for name, one in value.items():
             if name in members:
                 yield from _wrong(members[name], one, definitions, f"{place}.{name}")

@@ -5,7 +5,13 @@ import tracemalloc
 
 import pytest
 
-from customvision.api.tests.factories import BOUNDARY, make_caller, make_published, make_tagged, multipart
+from customvision.api.tests.factories import (
+    BOUNDARY,
+    make_caller,
+    make_published,
+    make_tagged,
+    multipart,
+)
 from predictions.tests.factories import make_picture_bytes
 
 pytestmark = pytest.mark.django_db
@@ -50,11 +56,16 @@ def test_a_boundary_may_be_quoted_and_a_batch_have_many_parts(caller, path):
 def test_a_picture_beyond_djangos_limit_arrives(caller, path):
     picture = make_picture_bytes() + bytes(3_000_000)  # what follows a JPEG's end is ignored
     body, content_type = multipart(picture)
-    assert caller.training("POST", path, body, content_type=content_type).json()["images"][0]["status"] == "OK"
+    assert (
+        caller.training("POST", path, body, content_type=content_type).json()["images"][0]["status"]
+        == "OK"
+    )
 
 
 def test_a_picture_over_the_limit_is_refused_by_itself(caller, path):
-    body, content_type = multipart(make_picture_bytes() + bytes(6 * 1024 * 1024), make_picture_bytes())
+    body, content_type = multipart(
+        make_picture_bytes() + bytes(6 * 1024 * 1024), make_picture_bytes()
+    )
     answer = caller.training("POST", path, body, content_type=content_type)
     assert [image["status"] for image in answer.json()["images"]] == ["ErrorImageSize", "OK"]
     assert answer.status_code == 207
@@ -75,9 +86,14 @@ def test_a_body_that_is_none_is_refused(caller, path, body, content_type, status
     assert response.status_code == status and set(response.json()) == {"code", "message"}
 
 
-@pytest.mark.parametrize("body", [b"{", b"[]", b'"a"', b'{"images": 3}', b'{"images": [3]}', b"[" * 50_000, b"\xff"])
+@pytest.mark.parametrize(
+    "body", [b"{", b"[]", b'"a"', b'{"images": 3}', b'{"images": [3]}', b"[" * 50_000, b"\xff"]
+)
 def test_json_that_makes_no_sense_is_refused(caller, path, body):
-    assert caller.training("POST", f"{path}/files", body, content_type="application/json").status_code == 400
+    assert (
+        caller.training("POST", f"{path}/files", body, content_type="application/json").status_code
+        == 400
+    )
 
 
 @pytest.mark.parametrize(("backslashes", "status"), [(3000, 200), (5000, 400)])
@@ -105,7 +121,9 @@ def test_headers_beyond_what_clients_send_are_refused(caller, path):
     ],
     ids=["parameter", "header", "preamble", "field", "no header"],
 )
-@pytest.mark.parametrize("unit", [b"a", b'\\"', b'"', b"\r\n", b"\r\n a", f"\r\n--{BOUNDARY}".encode(), b"; a=b"])
+@pytest.mark.parametrize(
+    "unit", [b"a", b'\\"', b'"', b"\r\n", b"\r\n a", f"\r\n--{BOUNDARY}".encode(), b"; a=b"]
+)
 def test_a_multipart_body_takes_little_memory_beside_itself(caller, path, body, unit):
     sent = body.replace(b"{}", unit * (4_000_000 // len(unit)))
     content_type = f"multipart/form-data; boundary={BOUNDARY}"
@@ -119,7 +137,10 @@ def test_a_multipart_body_takes_little_memory_beside_itself(caller, path, body, 
 def test_json_takes_little_memory_beside_itself_in_every_operation(caller):
     project, _tags, _iteration = make_published(caller, name="live")
     root = f"projects/{project.uuid}"
-    operations = [(caller.training, "POST", f"{root}/images/{kind}") for kind in ("files", "urls", "predictions")]
+    operations = [
+        (caller.training, "POST", f"{root}/images/{kind}")
+        for kind in ("files", "urls", "predictions")
+    ]
     operations += [
         (caller.training, "POST", f"{root}/images/tags"),
         (caller.training, "PATCH", root),
@@ -141,8 +162,14 @@ def test_json_takes_little_memory_beside_itself_in_every_operation(caller):
 
 
 def test_a_batch_in_json_is_taken_in_with_its_names_and_line_breaks(caller, path):
-    contents = [base64.encodebytes(make_picture_bytes((shade,) * 3, size=(300, 300))).decode() for shade in (40, 90)]
+    contents = [
+        base64.encodebytes(make_picture_bytes((shade,) * 3, size=(300, 300))).decode()
+        for shade in (40, 90)
+    ]
     contents[0] = contents[0].replace("\n", "")
     images = [{"name": f"é{number}", "contents": each} for number, each in enumerate(contents)]
     answer = caller.training("POST", f"{path}/files", {"images": images}).json()
-    assert [(one["status"], one["sourceUrl"]) for one in answer["images"]] == [("OK", "é0"), ("OK", "é1")]
+    assert [(one["status"], one["sourceUrl"]) for one in answer["images"]] == [
+        ("OK", "é0"),
+        ("OK", "é1"),
+    ]

@@ -1,4 +1,6 @@
-"""Much is deleted in the background, some rows in a transaction: the request costs the same however much there is."""
+"""Much is deleted in the background, some rows in a transaction: the request costs the same however
+much there is.
+"""
 
 import pytest
 from django.core.files.storage import storages
@@ -53,7 +55,9 @@ def delete_all_images(caller, project):
 
 
 def largest_transaction(act):
-    """Return how many rulings the largest transaction of `act` has written; within a test case each is a savepoint."""
+    """Return how many rulings the largest transaction of `act` has written; within a test case each
+    is a savepoint.
+    """
     sizes, depth = [0], 0
     with CaptureQueriesContext(connection) as queries:
         act()
@@ -76,7 +80,9 @@ def test_deleting_all_images_is_done_by_a_worker_some_at_a_time(caller, few_at_o
     assert count(caller, project) == 6
     assert largest_transaction(jobs.run_due_jobs) <= 2
     assert count(caller, project) == 0 and not project.samples.with_picture().exists()
-    assert {one.outcome for one in decisions.latest_decisions(project.samples.all()).values()} == {"discarded"}
+    assert {one.outcome for one in decisions.latest_decisions(project.samples.all()).values()} == {
+        "discarded"
+    }
 
 
 def test_the_request_costs_the_same_for_few_and_for_many_images(caller):
@@ -94,7 +100,10 @@ def test_what_comes_or_is_tagged_after_the_request_stays(caller, few_at_once):
     body = {"tags": [{"imageId": tagged["id"], "tagId": other}]}
     assert caller.training("POST", f"{path}/tags", body).status_code == 200
     jobs.run_due_jobs()
-    assert (count(caller, project, "untagged/count"), count(caller, project, "tagged/count")) == (1, 1)
+    assert (count(caller, project, "untagged/count"), count(caller, project, "tagged/count")) == (
+        1,
+        1,
+    )
 
 
 @pytest.mark.parametrize("query", ["", "?tagIds={light}"])
@@ -102,7 +111,9 @@ def test_an_image_that_is_sent_again_before_it_went_is_as_new_and_stays(caller, 
     project, tags = make_tagged(caller, pictures=1)
     picture = make_picture_bytes("white", format="PNG")
     path = f"projects/{project.uuid}/images"
-    assert caller.training("POST", f"{path}?tagIds={tags['dark']}", picture).json()["isBatchSuccessful"]
+    assert caller.training("POST", f"{path}?tagIds={tags['dark']}", picture).json()[
+        "isBatchSuccessful"
+    ]
     delete_all_images(caller, project)
     (again,) = caller.training("POST", path + query.format(**tags), picture).json()["images"]
     assert again["status"] == "OK"
@@ -143,7 +154,10 @@ def test_a_tag_with_many_images_is_out_of_sight_at_once_and_off_them_later(calle
 def test_a_tag_that_many_answers_name_goes_bit_by_bit_and_they_stay(caller, few_at_once):
     project, tags = make_tagged(caller, pictures=0)
     category = Category.objects.get(uuid=tags["dark"])
-    said = [make_feedback(make_prediction(project=project, top=category), category=category) for _number in range(5)]
+    said = [
+        make_feedback(make_prediction(project=project, top=category), category=category)
+        for _number in range(5)
+    ]
     delete(caller, f"{project.uuid}/tags/{tags['dark']}")
     assert Category.objects.filter(pk=category.pk).exists()
     jobs.run_due_jobs()
@@ -162,29 +176,42 @@ def test_a_tag_with_few_images_goes_at_once(caller):
 def test_a_project_is_out_of_sight_at_once_and_goes_bit_by_bit(caller, few_at_once):
     project, _tags, iteration = make_published(caller)
     path = f"projects/{project.uuid}"
-    answer = caller.prediction("POST", f"{project.uuid}/classify/iterations/live%20one/image", make_picture_bytes())
+    answer = caller.prediction(
+        "POST", f"{project.uuid}/classify/iterations/live%20one/image", make_picture_bytes()
+    )
     prediction = project.predictions.get(uuid=answer.json()["id"])
     feedback.give_feedback(prediction, "NOK", by=prediction.user)
-    ImportedImage.objects.create(imported=make_imported(project), remote_id=project.uuid, sample=prediction.sample)
+    ImportedImage.objects.create(
+        imported=make_imported(project), remote_id=project.uuid, sample=prediction.sample
+    )
     jobs.run_due_jobs()
     bundle, models_there = project.model_versions.get().reference, storages["models"]
     stored_names = [(one.storage, one.file_name) for one in Sample.objects.all()]
     caller.training("DELETE", f"{path}/iterations/{iteration}/publish")
     name, slug, requested = project.name, project.slug, delete(caller, str(project.uuid))
     assert requested < 40
-    assert caller.training("GET", path).status_code == 404 and caller.training("GET", "projects").json() == []
+    assert (
+        caller.training("GET", path).status_code == 404
+        and caller.training("GET", "projects").json() == []
+    )
     assert caller.training("POST", f"projects?name={name}").status_code == 200
     assert Project.objects.get(name=name).slug == slug
     Job.objects.update(due_at=timezone.now())
     jobs.run_due_jobs()
     assert not Project.everywhere.filter(pk=project.pk).exists()
-    assert not Sample.objects.exists() and not Decision.objects.exists() and not ImportedProject.objects.exists()
+    assert (
+        not Sample.objects.exists()
+        and not Decision.objects.exists()
+        and not ImportedProject.objects.exists()
+    )
     assert not any(storage.exists(file_name) for storage, file_name in stored_names)
     assert not bundle.startswith(f"{slug}/") or models_there.listdir(bundle)[1] == []
     assert not Job.objects.exclude(status=Job.Status.SUCCEEDED).exists()
 
 
-def test_a_project_whose_removal_was_interrupted_goes_when_it_is_taken_up_again(caller, few_at_once, monkeypatch):
+def test_a_project_whose_removal_was_interrupted_goes_when_it_is_taken_up_again(
+    caller, few_at_once, monkeypatch
+):
     project, _tags = make_tagged(caller, pictures=3)
     delete(caller, str(project.uuid))
     look, looks = deletion._some_keys, []
@@ -223,7 +250,10 @@ def test_a_query_looks_at_so_many_predictions_and_names_where_to_go_on(caller, m
     path = f"{project.uuid}/classify/iterations/live%20one/image"
     for shade in (235, 235, 235, 10, 235):
         caller.prediction("POST", path, make_picture_bytes((shade,) * 3, format="PNG"))
-    query = {"orderBy": "Oldest", "tags": [{"id": tags["dark"], "minThreshold": 0.6, "maxThreshold": 1}]}
+    query = {
+        "orderBy": "Oldest",
+        "tags": [{"id": tags["dark"], "minThreshold": 0.6, "maxThreshold": 1}],
+    }
     pages = 0
     found: list[dict] = []
     while True:

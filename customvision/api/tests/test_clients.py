@@ -1,4 +1,6 @@
-"""Programs that clients of Custom Vision still have drive the quick-start, each on the SDK that it was written for."""
+"""Programs that clients of Custom Vision still have drive the quick-start, each on the SDK that it
+was written for.
+"""
 
 import json
 import os
@@ -23,9 +25,14 @@ pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def environment(live_server, settings, tmp_path):
-    """What a program needs to know: where the server is, its keys, and a folder of dark and light pictures."""
+    """What a program needs to know: where the server is, its keys, and a folder of dark and light
+    pictures.
+    """
     settings.DEFAULT_TRAINER = "dummy"
-    settings.CUSTOM_VISION_URL_ALLOW = ["127.0.0.0/8", "::1/128"]  # the pictures' own addresses on the test server
+    settings.CUSTOM_VISION_URL_ALLOW = [
+        "127.0.0.0/8",
+        "::1/128",
+    ]  # the pictures' own addresses on the test server
     jobs.discover()
     for name, shades in (("dark", range(5, 14)), ("light", range(230, 239))):
         (tmp_path / name).mkdir()
@@ -80,12 +87,16 @@ def test_a_program_in_python(sdk, environment):
 
 
 def test_a_program_in_python_that_names_no_type(environment):
-    """As Microsoft's own quick-start: the project is Multilabel, and another tag comes beside the first."""
+    """As Microsoft's own quick-start: the project is Multilabel, and another tag comes beside the
+    first.
+    """
     printed = run([sys.executable, str(CLIENTS / "quickstart.py")], environment | {"TYPE": ""})
     check(printed, "3.1.1", retagged=("dark", "light"))
 
 
-@pytest.mark.parametrize(("named", "retagged"), [("Multiclass", ("dark",)), ("", ("dark", "light"))])
+@pytest.mark.parametrize(
+    ("named", "retagged"), [("Multiclass", ("dark",)), ("", ("dark", "light"))]
+)
 def test_a_program_in_javascript(named, retagged, environment):
     assert (TOOLS / "node_modules").is_dir(), "run `make tools`"
     environment |= {"PACKAGES": str(TOOLS), "TYPE": named}

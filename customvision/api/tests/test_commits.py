@@ -19,22 +19,33 @@ def sqlite_only():
 
 @pytest.fixture(scope="module")
 def calls():
-    """What makes rulings: the method, what the path ends with, and the body, of the ids of an image and two tags."""
+    """What makes rulings: the method, what the path ends with, and the body, of the ids of an image
+    and two tags.
+    """
     return {
-        "CreateImagesFromData": ("POST", "images?tagIds={dark}", lambda image, tag: make_picture_bytes()),
+        "CreateImagesFromData": (
+            "POST",
+            "images?tagIds={dark}",
+            lambda image, tag: make_picture_bytes(),
+        ),
         "CreateImageTags": (
             "POST",
             "images/tags",
             lambda image, tag: {"tags": [{"imageId": image, "tagId": tag}]},
         ),
-        "DeleteImageTags": ("DELETE", "images/tags?imageIds={image}&tagIds={dark}", lambda image, tag: None),
+        "DeleteImageTags": (
+            "DELETE",
+            "images/tags?imageIds={image}&tagIds={dark}",
+            lambda image, tag: None,
+        ),
         "DeleteImages": ("DELETE", "images?imageIds={image}", lambda image, tag: None),
         "DeleteTag": ("DELETE", "tags/{dark}", lambda image, tag: None),
     }
 
 
 @pytest.mark.parametrize(
-    "name", ["CreateImagesFromData", "CreateImageTags", "DeleteImageTags", "DeleteImages", "DeleteTag"]
+    "name",
+    ["CreateImagesFromData", "CreateImageTags", "DeleteImageTags", "DeleteImages", "DeleteTag"],
 )
 def test_it_is_flushed_when_the_client_is_answered(name, calls):
     caller = make_caller()

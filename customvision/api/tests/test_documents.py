@@ -28,4 +28,7 @@ def test_the_training_page_has_what_a_program_needs(client):
     client.force_login(make_maintainer())
     page = client.get(reverse("training:project", args=[project.slug])).content.decode()
     assert 'CustomVisionPredictionClient("http://testserver", credentials)' in page
-    assert f"http://testserver/customvision/v3.1/prediction/{project.uuid}/classify/iterations/production/image" in page
+    assert (
+        f"http://testserver/customvision/v3.1/prediction/{project.uuid}/classify/iterations/production/image"
+        in page
+    )

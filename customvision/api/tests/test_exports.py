@@ -1,4 +1,6 @@
-"""A model leaves as an archive: asked for, made by the worker, fetched from an address that ends."""
+"""A model leaves as an archive: asked for, made by the worker, fetched from an address that
+ends.
+"""
 
 import io
 import zipfile
@@ -53,10 +55,17 @@ def test_an_archive_is_made_once_and_fetched_without_a_key(caller, path, monkeyp
         return b"an archive"
 
     monkeypatch.setattr(exports, "build_archive", build)
-    assert ask(caller, path, "platform=tensorflow&flavor=tensorflowlite").json()["status"] == "Exporting"
+    assert (
+        ask(caller, path, "platform=tensorflow&flavor=tensorflowlite").json()["status"]
+        == "Exporting"
+    )
     again = ask(caller, path, "platform=TensorFlow&flavor=TensorFlowLite").json()
     assert len(caller.training("GET", path).json()) == 1
-    assert (again["status"], again["platform"], again["flavor"]) == ("Done", "TensorFlow", "TensorFlowLite")
+    assert (again["status"], again["platform"], again["flavor"]) == (
+        "Done",
+        "TensorFlow",
+        "TensorFlowLite",
+    )
     assert asked == [(["dark", "light"], "lite")]
     fetched = client.get(again["downloadUri"])
     assert b"".join(fetched.streaming_content) == b"an archive"
@@ -120,7 +129,10 @@ def test_a_model_that_is_no_file_cannot_be_exported(caller, path):
 def test_an_iteration_that_is_deleted_takes_its_archives_with_it(caller, path, monkeypatch, client):
     monkeypatch.setattr(exports, "build_archive", lambda *_args: b"an archive")
     ask(caller, path)
-    address, name = caller.training("GET", path).json()[0]["downloadUri"], Export.objects.get().file_name
+    address, name = (
+        caller.training("GET", path).json()[0]["downloadUri"],
+        Export.objects.get().file_name,
+    )
     iteration = path.removesuffix("/export")
     caller.training("DELETE", f"{iteration}/publish")
     assert caller.training("DELETE", iteration).status_code == 204
@@ -149,11 +161,16 @@ def test_every_archive_answers_as_the_server_does(multilabel, caller, client, tm
         content = b"".join(client.get(export["downloadUri"]).streaming_content)
         zipfile.ZipFile(io.BytesIO(content)).extractall(folder)
         assert (folder / "labels.txt").read_text().split() == ["dark", "light"]
-        assert "pixels" in (folder / "README.txt").read_text() and (folder / "cvexport.manifest").exists()
+        assert (
+            "pixels" in (folder / "README.txt").read_text()
+            and (folder / "cvexport.manifest").exists()
+        )
         size = Export.objects.last().iteration.version.manifest["input_size"]
         pixels = np.stack(
             [
-                preprocessing.crop_and_scale(images.decode_upload(data, most_bytes=10**6).image, size)
+                preprocessing.crop_and_scale(
+                    images.decode_upload(data, most_bytes=10**6).image, size
+                )
                 for data in pictures
             ]
         )
@@ -164,7 +181,8 @@ def answers(caller, project, picture: bytes) -> list[float]:
     """Return what the server says of a picture, in the order of the labels."""
     path = f"{project.uuid}/classify/iterations/live/image/nostore"
     said = {
-        one["tagName"]: one["probability"] for one in caller.prediction("POST", path, picture).json()["predictions"]
+        one["tagName"]: one["probability"]
+        for one in caller.prediction("POST", path, picture).json()["predictions"]
     }
     return [said["dark"], said["light"]]
 
@@ -172,14 +190,20 @@ def answers(caller, project, picture: bytes) -> list[float]:
 def run_saved_model(folder: Path, pixels: np.ndarray) -> np.ndarray:
     import tensorflow
 
-    (output,) = tensorflow.saved_model.load(folder).signatures["serving_default"](tensorflow.constant(pixels)).values()
+    (output,) = (
+        tensorflow.saved_model.load(folder)
+        .signatures["serving_default"](tensorflow.constant(pixels))
+        .values()
+    )
     return output.numpy()
 
 
 def run_lite(folder: Path, pixels: np.ndarray) -> np.ndarray:
     from ai_edge_litert.interpreter import Interpreter
 
-    (output,) = Interpreter(str(folder / "model.tflite")).get_signature_runner()(pixels=pixels).values()
+    (output,) = (
+        Interpreter(str(folder / "model.tflite")).get_signature_runner()(pixels=pixels).values()
+    )
     return output
 
 

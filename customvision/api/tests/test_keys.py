@@ -27,7 +27,9 @@ def test_training_is_for_maintainers_and_classifying_for_all(make):
     caller = make_caller(make())
     for operation in operations:
         response = getattr(caller, operation.area)(operation.method, path_of(operation))
-        is_for_maintainers = operation.area == "training" and operation.permission != "review.add_decision"
+        is_for_maintainers = (
+            operation.area == "training" and operation.permission != "review.add_decision"
+        )
         if is_for_maintainers or (make is make_user and operation.area == "training"):
             assert response.status_code == 403, operation.name
             assert response.json()["code"] == "ForbiddenUserInsufficientCapability"
@@ -39,7 +41,9 @@ def test_somebody_without_a_role_may_nothing():
     user = make_user()
     user.groups.clear()
     caller = make_caller(user)
-    assert {getattr(caller, one.area)(one.method, path_of(one)).status_code for one in operations} == {403}
+    assert {
+        getattr(caller, one.area)(one.method, path_of(one)).status_code for one in operations
+    } == {403}
 
 
 def test_a_session_is_no_key():
@@ -68,7 +72,11 @@ def test_the_key_of_a_deactivated_user_is_none():
 )
 def test_case_and_double_slashes_do_not_matter(address):
     caller = make_caller()
-    for header, status in (("training-KEY", 200), ("Ocp-Apim-Subscription-Key", 200), ("Prediction-Key", 401)):
+    for header, status in (
+        ("training-KEY", 200),
+        ("Ocp-Apim-Subscription-Key", 200),
+        ("Prediction-Key", 401),
+    ):
         # As it comes from a server: the test client would take what follows two slashes for a host
         response = caller.client.get("/", PATH_INFO=address, headers={header: caller.token})
         assert response.status_code == status
@@ -107,7 +115,10 @@ def test_pictures_have_addresses_of_a_day_that_need_no_key(monkeypatch):
     image = caller.training("GET", f"projects/{project.uuid}/images/tagged").json()[0]
     for name in ("originalImageUri", "resizedImageUri", "thumbnailUri"):
         response = Client().get(image[name])
-        assert response.status_code == 200 and response["Content-Type"] in ("image/png", "image/jpeg")
+        assert response.status_code == 200 and response["Content-Type"] in (
+            "image/png",
+            "image/jpeg",
+        )
     monkeypatch.setattr("customvision.api.picture_links.SECONDS", -1)
     assert Client().get(image["originalImageUri"]).status_code == 404
     assert Client().get(reverse("customvision:picture", args=["original.x:y:z"])).status_code == 404
@@ -162,7 +173,10 @@ def test_images_deleted_after_training_stay_with_the_iteration_and_are_not_learn
     assert caller.training("GET", f"{path}/tagged/count").json() == 13
     assert caller.training("GET", f"{path}/tagged/count?iterationId={iteration}").json() == 14
     assert caller.training("GET", f"{path}/id?imageIds={image['id']}").json() == []
-    assert "trainedAt" in caller.training("GET", f"projects/{project.uuid}/iterations/{iteration}").json()
+    assert (
+        "trainedAt"
+        in caller.training("GET", f"projects/{project.uuid}/iterations/{iteration}").json()
+    )
 
 
 def test_a_deleted_tag_comes_back_under_its_name_without_images():

@@ -1,4 +1,6 @@
-"""Projects whose tags do not exclude each other: several tags for an image, a probability of its own for each."""
+"""Projects whose tags do not exclude each other: several tags for an image, a probability of its
+own for each.
+"""
 
 import io
 
@@ -26,15 +28,22 @@ def caller():
 
 
 def make_several(caller: Caller) -> tuple[str, dict[str, str]]:
-    """Make a Multilabel project of the dummy trainer with two tags; return its path and the tags' ids."""
+    """Make a Multilabel project of the dummy trainer with two tags; return its path and the tags'
+    ids.
+    """
     made = caller.training("POST", "projects?name=Several&classificationType=Multilabel").json()
     Project.objects.update(trainer="dummy")
     path = f"projects/{made['id']}"
-    return path, {name: caller.training("POST", f"{path}/tags?name={name}").json()["id"] for name in ("dark", "light")}
+    return path, {
+        name: caller.training("POST", f"{path}/tags?name={name}").json()["id"]
+        for name in ("dark", "light")
+    }
 
 
 def add(caller: Caller, path: str, data: bytes, *tags: str) -> dict:
-    return caller.training("POST", f"{path}/images?tagIds={','.join(tags)}", data).json()["images"][0]
+    return caller.training("POST", f"{path}/images?tagIds={','.join(tags)}", data).json()["images"][
+        0
+    ]
 
 
 def grey(shade: int) -> bytes:
@@ -47,13 +56,17 @@ def train(caller: Caller, path: str) -> dict:
     jobs.run_due_jobs("training")
     found = caller.training("GET", f"{path}/iterations/{asked['id']}").json()
     assert found["status"] == "Completed", TrainingRun.objects.get().error
-    assert caller.training("POST", f"{path}/iterations/{found['id']}/publish?publishName=live&predictionId=x").json()
+    assert caller.training(
+        "POST", f"{path}/iterations/{found['id']}/publish?publishName=live&predictionId=x"
+    ).json()
     return found
 
 
 def classify(caller: Caller, path: str, data: bytes) -> dict[str, float]:
     """Return what the published iteration says, in its order."""
-    answer = caller.prediction("POST", f"{path.removeprefix('projects/')}/classify/iterations/live/image", data)
+    answer = caller.prediction(
+        "POST", f"{path.removeprefix('projects/')}/classify/iterations/live/image", data
+    )
     return {one["tagName"]: one["probability"] for one in answer.json()["predictions"]}
 
 
@@ -63,11 +76,16 @@ def tags_of(image: dict) -> set[str]:
 
 @pytest.fixture
 def learned(caller):
-    """A trained and published project: dark pictures, light ones, and grey ones that are said to be both."""
+    """A trained and published project: dark pictures, light ones, and grey ones that are said to be
+    both.
+    """
     path, tags = make_several(caller)
     for names, shades in SHADES.items():
         for shade in shades:
-            assert add(caller, path, grey(shade), *(tags[name] for name in names.split(",")))["status"] == "OK"
+            assert (
+                add(caller, path, grey(shade), *(tags[name] for name in names.split(",")))["status"]
+                == "OK"
+            )
     return path, tags, train(caller, path)
 
 
@@ -83,7 +101,10 @@ def test_an_image_has_several_tags(caller):
     image = add(caller, path, grey(9), *tags.values())["image"]
     assert tags_of(image) == {"dark", "light"}
     for tag in tags.values():
-        assert caller.training("GET", f"{path}/images/tagged?tagIds={tag}").json()[0]["id"] == image["id"]
+        assert (
+            caller.training("GET", f"{path}/images/tagged?tagIds={tag}").json()[0]["id"]
+            == image["id"]
+        )
         assert caller.training("GET", f"{path}/tags/{tag}").json()["imageCount"] == 1
     assert caller.training("GET", f"{path}/images/tagged/count").json() == 1
 
@@ -100,7 +121,10 @@ def test_a_second_tag_comes_beside_the_first(caller):
 
 def test_in_a_multiclass_project_a_second_tag_is_still_refused(caller):
     project, tags = make_tagged(caller, pictures=1)
-    assert add(caller, f"projects/{project.uuid}", grey(99), *tags.values())["status"] == "ErrorTagLimitExceed"
+    assert (
+        add(caller, f"projects/{project.uuid}", grey(99), *tags.values())["status"]
+        == "ErrorTagLimitExceed"
+    )
 
 
 def test_taking_one_tag_away_leaves_the_other(caller):
@@ -131,7 +155,9 @@ def test_both_tags_are_learned_and_answered(caller, learned):
 
 def test_the_performance_counts_every_tag(caller, learned):
     path, tags, iteration = learned
-    answer = caller.training("GET", f"{path}/iterations/{iteration['id']}/performance?threshold=0.5").json()
+    answer = caller.training(
+        "GET", f"{path}/iterations/{iteration['id']}/performance?threshold=0.5"
+    ).json()
     assert {one["id"] for one in answer["perTagPerformance"]} == set(tags.values())
     assert (answer["precision"], answer["recall"]) == (1.0, 1.0)
     found = Evaluation.objects.get()
@@ -147,7 +173,9 @@ def test_an_iteration_keeps_the_tags_it_was_trained_with(caller, learned):
     caller.training("DELETE", f"{path}/tags/{tags['light']}")
     assert [tags_of(one) for one in caller.training("GET", both).json()] == before
     counts = caller.training("GET", f"{path}/tags?iterationId={iteration['id']}").json()
-    assert sum(one["imageCount"] for one in counts) == sum(len(s) for s in SHADES.values()) + len(SHADES["dark,light"])
+    assert sum(one["imageCount"] for one in counts) == sum(len(s) for s in SHADES.values()) + len(
+        SHADES["dark,light"]
+    )
 
 
 def test_another_set_of_tags_is_something_new_to_learn(caller, learned):
@@ -156,9 +184,9 @@ def test_another_set_of_tags_is_something_new_to_learn(caller, learned):
     add(caller, path, grey(0), tags["light"])
     assert caller.training("POST", f"{path}/train").json()["status"] == "Training"
     newest = DatasetVersion.objects.first()
-    assert datasets.diff_versions(datasets.previous_version(newest), newest) == datasets.DatasetDiff(
-        added=0, removed=0, relabelled=1
-    )
+    assert datasets.diff_versions(
+        datasets.previous_version(newest), newest
+    ) == datasets.DatasetDiff(added=0, removed=0, relabelled=1)
 
 
 def test_the_pages_say_that_categories_do_not_exclude_each_other(caller, learned):
@@ -168,7 +196,10 @@ def test_the_pages_say_that_categories_do_not_exclude_each_other(caller, learned
     client.force_login(caller.user)
     run = client.get(reverse("training:run", args=[TrainingRun.objects.get().pk])).content.decode()
     assert "All categories right" in run and "Accuracy" not in run
-    assert "do not exclude each other" in client.get(reverse("training:models", args=[project.slug])).content.decode()
+    assert (
+        "do not exclude each other"
+        in client.get(reverse("training:models", args=[project.slug])).content.decode()
+    )
     prediction = Prediction.objects.get()
     assert "do not add up to 100 %" in client.get(prediction.get_absolute_url()).content.decode()
 
@@ -176,11 +207,15 @@ def test_the_pages_say_that_categories_do_not_exclude_each_other(caller, learned
 def test_the_pages_count_a_picture_for_each_of_its_categories_and_once_in_all(caller, learned):
     client, one_kind, both = Client(), len(SHADES["dark"]), len(SHADES["dark,light"])
     client.force_login(caller.user)
-    page = client.get(reverse("training:categories", args=[Project.objects.get().slug])).content.decode()
+    page = client.get(
+        reverse("training:categories", args=[Project.objects.get().slug])
+    ).content.decode()
     assert page.count(f"{one_kind + both} pictures") == 2
     dataset = client.get(reverse("training:dataset", args=[DatasetVersion.objects.get().pk]))
     assert sum(dataset.context["totals"]) == 2 * one_kind + both
-    assert sum(map(sum, (splits for _name, splits in dataset.context["rows"]))) == 2 * (one_kind + both)
+    assert sum(map(sum, (splits for _name, splits in dataset.context["rows"]))) == 2 * (
+        one_kind + both
+    )
 
 
 def test_a_reviewer_is_told_what_a_decision_does_to_the_tags(caller):
@@ -213,7 +248,10 @@ def test_the_type_changes_only_while_nothing_is_tagged(caller):
     assert (refused.status_code, refused.json()["code"]) == (400, "BadRequest")
     assert "no tagged image" in refused.json()["message"]
     caller.training("DELETE", f"{path}/images?imageIds={image['id']}")
-    assert caller.training("PATCH", path, wanted).json()["settings"]["classificationType"] == "Multiclass"
+    assert (
+        caller.training("PATCH", path, wanted).json()["settings"]["classificationType"]
+        == "Multiclass"
+    )
     unknown = caller.training("PATCH", path, {"settings": {"classificationType": "Both"}})
     assert unknown.json()["code"] == "BadRequestProjectUnknownClassification"
 
@@ -221,7 +259,12 @@ def test_the_type_changes_only_while_nothing_is_tagged(caller):
 def test_what_was_trained_keeps_its_type(caller, learned):
     path, _tags, _iteration = learned
     caller.training("DELETE", f"{path}/images?allImages=true")
-    assert caller.training("PATCH", path, {"settings": {"classificationType": "Multiclass"}}).status_code == 400
+    assert (
+        caller.training(
+            "PATCH", path, {"settings": {"classificationType": "Multiclass"}}
+        ).status_code
+        == 400
+    )
 
 
 PAINTS = {"red": (200, 40, 40), "blue": (40, 60, 200)}
@@ -244,17 +287,30 @@ def painted(colour: str, shape: str, number: int) -> bytes:
 def test_the_local_trainer_finds_colour_and_shape(caller, settings):
     path, _tags = make_several(caller)
     Project.objects.update(trainer="keras")
-    tags = {name: caller.training("POST", f"{path}/tags?name={name}").json()["id"] for name in (*PAINTS, *SHAPES)}
+    tags = {
+        name: caller.training("POST", f"{path}/tags?name={name}").json()["id"]
+        for name in (*PAINTS, *SHAPES)
+    }
     for colour in PAINTS:
         for shape in SHAPES:
             for number in range(24):
-                assert add(caller, path, painted(colour, shape, number), tags[colour], tags[shape])["status"] == "OK"
+                assert (
+                    add(caller, path, painted(colour, shape, number), tags[colour], tags[shape])[
+                        "status"
+                    ]
+                    == "OK"
+                )
     iteration = train(caller, path)
     for colour in PAINTS:
         for shape in SHAPES:
             scores = classify(caller, path, painted(colour, shape, 31))
-            assert {name for name, value in scores.items() if value >= 0.5} == {colour, shape}, scores
+            assert {name for name, value in scores.items() if value >= 0.5} == {colour, shape}, (
+                scores
+            )
     version = TrainingRun.objects.get().model_version
-    assert version.manifest["activation"] == "sigmoid" and version.manifest["parity"]["max_difference"] < 1e-4
+    assert (
+        version.manifest["activation"] == "sigmoid"
+        and version.manifest["parity"]["max_difference"] < 1e-4
+    )
     answer = caller.training("GET", f"{path}/iterations/{iteration['id']}/performance").json()
     assert answer["averagePrecision"] > 0.9

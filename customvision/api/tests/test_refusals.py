@@ -1,4 +1,6 @@
-"""Whatever a program gets wrong, in every operation, it is told in a form that the official OpenAPI files allow."""
+"""Whatever a program gets wrong, in every operation, it is told in a form that the official OpenAPI
+files allow.
+"""
 
 import json
 from collections.abc import Iterator
@@ -22,7 +24,9 @@ assert dispatch.ROOMS, "registers the operations"
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.django_db,
-    pytest.mark.skipif(not schema.SPECS.exists(), reason="the official files are not in ../shared/customvision"),
+    pytest.mark.skipif(
+        not schema.SPECS.exists(), reason="the official files are not in ../shared/customvision"
+    ),
 ]
 NOBODY = "00000000-0000-0000-0000-000000000000"
 UNKNOWN = {
@@ -32,11 +36,38 @@ UNKNOWN = {
     "tagId": "NotFoundTag",
     "domainId": "NotFoundDomain",
 }
-PARAMETERS = ("", "-1", "9" * 5000, "nan", "%00", "%ff", "%F0%9F%8D%95" * 200, "a,b,,", ",".join([NOBODY] * 300))
+PARAMETERS = (
+    "",
+    "-1",
+    "9" * 5000,
+    "nan",
+    "%00",
+    "%ff",
+    "%F0%9F%8D%95" * 200,
+    "a,b,,",
+    ",".join([NOBODY] * 300),
+)
 LAST_DAY = "9999-12-31T23:59:59-12:00"
-VALUES: tuple[object, ...] = (None, 10**400, 1e999, "\0", "\ud800", "a" * 5000, LAST_DAY, [[]], {}, [NOBODY] * 300)
+VALUES: tuple[object, ...] = (
+    None,
+    10**400,
+    1e999,
+    "\0",
+    "\ud800",
+    "a" * 5000,
+    LAST_DAY,
+    [[]],
+    {},
+    [NOBODY] * 300,
+)
 BODIES = (b"", b"{", b"[]", b"null", b"\xff", b"[" * 50_000, b'{"\\u0000": 1}')
-TYPES = ("text/plain", "multipart/form-data", f'multipart/form-data; boundary="{BOUNDARY}"', "application/xml", "")
+TYPES = (
+    "text/plain",
+    "multipart/form-data",
+    f'multipart/form-data; boundary="{BOUNDARY}"',
+    "application/xml",
+    "",
+)
 
 
 class World:
@@ -46,12 +77,18 @@ class World:
         self.caller = caller or make_caller(version=version)
         self.number = VERSIONS["training"][version]
         self.wrong: list[str] = []
-        self.ids = dict.fromkeys(("projectId", "iterationId", "imageId", "publishedName", "tagId", "domainId"), NOBODY)
+        self.ids = dict.fromkeys(
+            ("projectId", "iterationId", "imageId", "publishedName", "tagId", "domainId"), NOBODY
+        )
 
     def publish(self) -> "World":
         project, tags, iteration = make_published(self.caller)
         image = str(Sample.objects.filter(project=project).first().uuid)
-        self.ids |= {"projectId": str(project.uuid), "iterationId": iteration, "publishedName": "live one"}
+        self.ids |= {
+            "projectId": str(project.uuid),
+            "iterationId": iteration,
+            "publishedName": "live one",
+        }
         self.ids |= {"tagId": tags["dark"], "imageId": image}
         return self
 
@@ -66,21 +103,29 @@ class World:
         with undone():
             response = getattr(self.caller, one.area)(one.method, path, body, **options)
         found = response.json() if response.content else None
-        version = self.caller.version if one.area == "training" or self.caller.version == "3.0" else "3.1"
-        problems = schema.problems(one.area, version, one.method, one.template, response.status_code, found)
+        version = (
+            self.caller.version if one.area == "training" or self.caller.version == "3.0" else "3.1"
+        )
+        problems = schema.problems(
+            one.area, version, one.method, one.template, response.status_code, found
+        )
         told = f"{one.name} {version} ?{query[:60]} {body[:60]!r} {options}"
         self.wrong += [f"{told} {response.status_code}: {each}" for each in problems]
         return response
 
     def parameters(self, one: Operation, place: str) -> list[dict]:
         version = self.caller.version if one.area == "training" else "3.1"
-        found = schema.operation_of(one.area, version, one.method, one.template).get("parameters", [])
+        found = schema.operation_of(one.area, version, one.method, one.template).get(
+            "parameters", []
+        )
         return [parameter for parameter in found if parameter.get("in") == place]
 
 
 @contextmanager
 def undone() -> Iterator[None]:
-    before = transaction.savepoint()  # no `atomic`, within which what people say could not be flushed
+    before = (
+        transaction.savepoint()
+    )  # no `atomic`, within which what people say could not be flushed
     yield
     transaction.savepoint_rollback(before)
 
@@ -144,7 +189,10 @@ def test_what_is_not_there_is_not_found(world):
             if f"{{{place}}}" in one.template and one.name not in unsupported.NAMES:
                 for unknown in (NOBODY, "no-id", "%00", "%ff", "a" * 3000):
                     response = world(one, "publishName=a&predictionId=b", ids={place: unknown})
-                    assert (response.status_code, response.json()["code"]) == (404, code), (one.name, place)
+                    assert (response.status_code, response.json()["code"]) == (404, code), (
+                        one.name,
+                        place,
+                    )
     assert world.wrong == []
 
 
@@ -165,7 +213,9 @@ def test_what_is_not_implemented_says_so(world):
         (RuntimeError("a bug"), 500, "ErrorUnknown"),
     ],
 )
-def test_what_goes_wrong_inside_is_told_in_the_form_of_the_service(world, monkeypatch, error, status, code):
+def test_what_goes_wrong_inside_is_told_in_the_form_of_the_service(
+    world, monkeypatch, error, status, code
+):
     def fail(*_args):
         raise error
 
@@ -179,7 +229,9 @@ def test_what_goes_wrong_inside_is_told_in_the_form_of_the_service(world, monkey
 
 def test_parameters_that_make_no_sense_break_nothing(newest):
     for one in newest.operations:
-        required = "&".join(f"{each['name']}=1" for each in newest.parameters(one, "query") if each["required"])
+        required = "&".join(
+            f"{each['name']}=1" for each in newest.parameters(one, "query") if each["required"]
+        )
         for parameter in newest.parameters(one, "query"):
             for value in PARAMETERS:
                 response = newest(one, f"{parameter['name']}={value}&{required}")
@@ -191,21 +243,31 @@ def test_bodies_that_make_no_sense_break_nothing(newest):
     for one in newest.operations:
         if one.method in ("GET", "DELETE"):
             continue
-        required = "&".join(f"{each['name']}=a" for each in newest.parameters(one, "query") if each["required"])
-        for body, media_type in [(body, "application/json") for body in BODIES] + [(b"--x", each) for each in TYPES]:
+        required = "&".join(
+            f"{each['name']}=a" for each in newest.parameters(one, "query") if each["required"]
+        )
+        for body, media_type in [(body, "application/json") for body in BODIES] + [
+            (b"--x", each) for each in TYPES
+        ]:
             response = newest(one, required, body, content_type=media_type)
             assert response.status_code < 500, (one.name, body[:20], media_type)
     assert newest.wrong == []
 
 
 def test_members_that_make_no_sense_break_nothing(newest):
-    """Each member of each body, one level deep and in the elements of its lists, is replaced by each of `VALUES`."""
+    """Each member of each body, one level deep and in the elements of its lists, is replaced by
+    each of `VALUES`.
+    """
     tried = 0
     for one in newest.operations:
         for parameter in newest.parameters(one, "body"):
-            definitions = schema.specification(one.area, "3.1" if one.area == "prediction" else "3.4-preview")
+            definitions = schema.specification(
+                one.area, "3.1" if one.area == "prediction" else "3.4-preview"
+            )
             for body in bent(parameter["schema"], definitions["definitions"]):
-                response = newest(one, "", json.dumps(body).encode(), content_type="application/json")
+                response = newest(
+                    one, "", json.dumps(body).encode(), content_type="application/json"
+                )
                 assert response.status_code < 500, (one.name, str(body)[:200])
                 tried += 1
     assert newest.wrong == [] and tried > 300
@@ -213,7 +275,9 @@ def test_members_that_make_no_sense_break_nothing(newest):
 
 def bent(of: dict, definitions: dict) -> Iterator[dict]:
     """Yield bodies in which one member has a value that it should not have."""
-    members = definitions[of["$ref"].rpartition("/")[2]].get("properties", {}) if "$ref" in of else {}
+    members = (
+        definitions[of["$ref"].rpartition("/")[2]].get("properties", {}) if "$ref" in of else {}
+    )
     for name, member in members.items():
         yield from ({name: value} for value in VALUES)
         if member.get("type") == "array":
@@ -225,7 +289,12 @@ def bent(of: dict, definitions: dict) -> Iterator[dict]:
 def test_a_picture_that_is_too_large_is_refused_before_it_is_read(newest):
     too_much = bytes(6 * 1024 * 1024 + 1)
     for one in newest.operations:
-        if one.name in ("ClassifyImage", "ClassifyImageWithNoStore", "QuickTestImage", "CreateImagesFromData"):
+        if one.name in (
+            "ClassifyImage",
+            "ClassifyImageWithNoStore",
+            "QuickTestImage",
+            "CreateImagesFromData",
+        ):
             response = newest(one, "", too_much, content_type="application/octet-stream")
             assert response.json()["code"] == "BadRequestImageSizeBytes", one.name
     assert newest.wrong == []

@@ -11,7 +11,12 @@ from customvision.models import ImportedImage, ImportedPrediction, StoredPredict
 from customvision.tests.factories import make_imported
 from predictions import feedback
 from predictions.models import Feedback, Prediction, Sample
-from predictions.tests.factories import make_feedback, make_picture_bytes, make_prediction, make_user
+from predictions.tests.factories import (
+    make_feedback,
+    make_picture_bytes,
+    make_prediction,
+    make_user,
+)
 from review import decisions, leases
 
 pytestmark = pytest.mark.django_db
@@ -30,11 +35,17 @@ def site(caller):
 
 def classify(caller, project, *, pictures=1):
     path = f"{project.uuid}/classify/iterations/live%20one/image"
-    return [caller.prediction("POST", path, make_picture_bytes()).json()["id"] for _number in range(pictures)]
+    return [
+        caller.prediction("POST", path, make_picture_bytes()).json()["id"]
+        for _number in range(pictures)
+    ]
 
 
 def images_of(caller, project):
-    return {one["id"] for one in caller.training("GET", f"projects/{project.uuid}/images?take=256").json()}
+    return {
+        one["id"]
+        for one in caller.training("GET", f"projects/{project.uuid}/images?take=256").json()
+    }
 
 
 def make_images(caller, project, ids, **entry):
@@ -81,7 +92,9 @@ def test_a_reviewers_ruling_keeps_its_picture_and_what_was_on_the_screen(caller,
     project, *_rest = site
     (id_,) = classify(caller, project)
     prediction = Prediction.objects.get(uuid=id_)
-    ruling = decisions.confirm_prediction(prediction.sample, by=make_reviewer(), prediction=prediction)
+    ruling = decisions.confirm_prediction(
+        prediction.sample, by=make_reviewer(), prediction=prediction
+    )
     delete(caller, project, [id_])
     ruling.refresh_from_db()
     assert ruling.prediction == prediction and is_whole(prediction.sample)
@@ -110,7 +123,11 @@ def test_whatever_holds_a_picture_outlives_its_prediction(caller, site, what):
             ImportedImage.objects.create(imported=imported, remote_id=sample.uuid, sample=sample)
         case _:
             ImportedPrediction.objects.create(
-                imported=imported, remote_id=sample.uuid, sample=sample, scores={}, predicted_at=sample.created_at
+                imported=imported,
+                remote_id=sample.uuid,
+                sample=sample,
+                scores={},
+                predicted_at=sample.created_at,
             )
     delete(caller, project, [id_])
     assert is_whole(sample)
@@ -129,7 +146,9 @@ def test_what_users_said_it_is_outlives_the_tag(caller):
     project, tags = make_tagged(caller, pictures=0)
     category = project.categories.get(name="dark")
     nok = make_feedback(make_prediction(project=project), category=category)
-    assert caller.training("DELETE", f"projects/{project.uuid}/tags/{tags['dark']}").status_code == 204
+    assert (
+        caller.training("DELETE", f"projects/{project.uuid}/tags/{tags['dark']}").status_code == 204
+    )
     nok.refresh_from_db()
     assert not project.categories.filter(name="dark").exists()
     assert (nok.category, nok.suggestion) == (None, "dark")

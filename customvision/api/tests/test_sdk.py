@@ -1,4 +1,6 @@
-"""The official SDK drives the quick-start over real HTTP; only the endpoint and the keys are ours."""
+"""The official SDK drives the quick-start over real HTTP; only the endpoint and the keys are
+ours.
+"""
 
 import io
 
@@ -57,7 +59,9 @@ def train(trainer, project, **options):
 
 def test_the_quick_start(trainer, predictor):
     # Create, tag
-    domain = next(one for one in trainer.get_domains() if one.type == "Classification" and one.name == "Food")
+    domain = next(
+        one for one in trainer.get_domains() if one.type == "Classification" and one.name == "Food"
+    )
     project = trainer.create_project(
         "Plates", description="What is on it", domain_id=domain.id, classification_type="Multiclass"
     )
@@ -78,13 +82,20 @@ def test_the_quick_start(trainer, predictor):
     again = trainer.create_images_from_data(project.id, plate(60), tag_ids=[dark.id])
     assert not again.is_batch_successful and again.images[0].status == "OKDuplicate"
     assert trainer.get_tagged_image_count(project.id) == 19
-    assert {tag.name: tag.image_count for tag in trainer.get_tags(project.id)} == {"dark": 10, "light": 9}
+    assert {tag.name: tag.image_count for tag in trainer.get_tags(project.id)} == {
+        "dark": 10,
+        "light": 9,
+    }
     # Train, publish
     iteration = train(trainer, project)
     with pytest.raises(CustomVisionErrorException, match="Nothing changed since last training"):
         trainer.train_project(project.id)
-    assert 0 <= trainer.get_iteration_performance(project.id, iteration.id, threshold=0.5).recall <= 1
-    assert trainer.publish_iteration(project.id, iteration.id, "my model", "/subscriptions/x") is True
+    assert (
+        0 <= trainer.get_iteration_performance(project.id, iteration.id, threshold=0.5).recall <= 1
+    )
+    assert (
+        trainer.publish_iteration(project.id, iteration.id, "my model", "/subscriptions/x") is True
+    )
     assert trainer.get_iteration(project.id, iteration.id).publish_name == "my model"
     # Classify
     answer = predictor.classify_image(project.id, "my model", plate(20), application="phone")
@@ -93,7 +104,9 @@ def test_the_quick_start(trainer, predictor):
     unkept = predictor.classify_image_with_no_store(project.id, "my model", io.BytesIO(plate(222)))
     assert unkept.predictions[0].tag_id == light.id and unkept.iteration == iteration.id
     # Query, learn from it, re-tag
-    found = trainer.query_predictions(project.id, PredictionQueryToken(application="phone", order_by="Newest"))
+    found = trainer.query_predictions(
+        project.id, PredictionQueryToken(application="phone", order_by="Newest")
+    )
     assert [one.id for one in found.results] == [answer.id]
     ids = ImageIdCreateBatch(images=[ImageIdCreateEntry(id=answer.id, tag_ids=[light.id])])
     learned = trainer.create_images_from_predictions(project.id, ids).images[0].image

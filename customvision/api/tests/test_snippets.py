@@ -1,4 +1,6 @@
-"""What the training page shows to copy runs as it stands: only the token is put in, and a picture lies there."""
+"""What the training page shows to copy runs as it stands: only the token is put in, and a picture
+lies there.
+"""
 
 import html
 import os
@@ -20,23 +22,35 @@ SECONDS = 60
 
 @pytest.fixture
 def run(live_server, client, tmp_path):
-    """Run the snippet of a language, as the page shows it, in a folder with a picture; return what it printed."""
+    """Run the snippet of a language, as the page shows it, in a folder with a picture; return what
+    it printed.
+    """
     maintainer = make_maintainer()
     project, _tags, iteration = make_published(make_caller(maintainer), name="production")
     client.force_login(maintainer)
     host = live_server.url.partition("//")[2]
-    page = client.get(reverse("training:project", args=[project.slug]), headers={"host": host}).content.decode()
+    page = client.get(
+        reverse("training:project", args=[project.slug]), headers={"host": host}
+    ).content.decode()
     (tmp_path / "picture.jpg").write_bytes(make_picture_bytes((3, 3, 3)))
     keys = {"Training-Key": make_token(maintainer), "Prediction-Key": make_token(make_user())}
 
     def do(language: str, *command: str) -> str:
-        shown = re.search(rf'aria-labelledby="connect-{language}"><code>(.*?)</code>', page, re.DOTALL).group(1)
+        shown = re.search(
+            rf'aria-labelledby="connect-{language}"><code>(.*?)</code>', page, re.DOTALL
+        ).group(1)
         text = html.unescape(shown).replace("ITERATION", iteration)
         for header, key in keys.items():
             text = re.sub(rf"({header}\W+)YOUR TOKEN", rf"\g<1>{key}", text, flags=re.IGNORECASE)
         environment = os.environ | {"NODE_PATH": str(TOOLS / "node_modules")}
         done = subprocess.run(
-            [*command], input=text, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=SECONDS
+            [*command],
+            input=text,
+            cwd=tmp_path,
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=SECONDS,
         )
         assert done.returncode == 0, done.stderr
         return done.stdout

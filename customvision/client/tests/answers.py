@@ -16,7 +16,12 @@ def image_moment(value: datetime) -> str:
 
 
 def domain(id_: str, name: str) -> dict[str, Any]:
-    facts = {"type": "Classification", "exportable": False, "enabled": True, "exportablePlatforms": []}
+    facts = {
+        "type": "Classification",
+        "exportable": False,
+        "enabled": True,
+        "exportablePlatforms": [],
+    }
     return {"id": id_, "name": name, **facts}
 
 
@@ -43,8 +48,12 @@ def tag(one: Tag, image_count: int) -> dict[str, Any]:
     return {"id": one.id, "name": one.name, **facts}
 
 
-def image(one: Image, of: Project, links: dict[str, str], *, with_names: bool = True) -> dict[str, Any]:
-    """Return an image; without a tag it has no member `tags`. Uploads do not tell the names of tags."""
+def image(
+    one: Image, of: Project, links: dict[str, str], *, with_names: bool = True
+) -> dict[str, Any]:
+    """Return an image; without a tag it has no member `tags`. Uploads do not tell the names of
+    tags.
+    """
     answer: dict[str, Any] = {
         "id": one.id,
         "created": image_moment(one.created),
@@ -54,7 +63,8 @@ def image(one: Image, of: Project, links: dict[str, str], *, with_names: bool = 
     }
     if one.tags:
         answer["tags"] = [
-            {"tagId": id_, "created": image_moment(at)} | ({"tagName": of.tags[id_].name} if with_names else {})
+            {"tagId": id_, "created": image_moment(at)}
+            | ({"tagName": of.tags[id_].name} if with_names else {})
             for id_, at in one.tags.items()
         ]
     return answer
@@ -88,7 +98,12 @@ def iteration(one: Iteration, of: Project) -> dict[str, Any]:
 
 def predictions(one: Iteration, data: bytes) -> list[dict[str, Any]]:
     return [
-        {"probability": value, "tagId": id_, "tagName": one.model.names[id_], "tagType": one.model.types[id_]}
+        {
+            "probability": value,
+            "tagId": id_,
+            "tagName": one.model.names[id_],
+            "tagType": one.model.types[id_],
+        }
         for id_, value in one.model.probabilities(data)
     ]
 
@@ -103,13 +118,17 @@ def stored_prediction(one: Stored, of: Project, links: dict[str, str]) -> dict[s
 
 
 def performance(one: Iteration, of: Project, threshold: float) -> dict[str, Any]:
-    """Count what the iteration says of the images that it has learned from and that are still there."""
+    """Count what the iteration says of the images that it has learned from and that are still
+    there.
+    """
     tops = []
     for id_, tags in one.images.items():
         if id_ in of.images and (truth := next(iter(tags), None)) in one.model.colours:
             tops.append((truth, *one.model.probabilities(of.images[id_].data)[0]))
     figures = [_tag_performance(one, tag_id, tops, threshold) for tag_id in one.model.colours]
-    whole = _figures([(truth == said) for truth, said, value in tops if value >= threshold], len(tops))
+    whole = _figures(
+        [(truth == said) for truth, said, value in tops if value >= threshold], len(tops)
+    )
     return {"perTagPerformance": figures, **whole}
 
 
@@ -122,4 +141,9 @@ def _tag_performance(one: Iteration, tag_id: str, tops: list, threshold: float) 
 def _figures(right: list[bool], total: int) -> dict[str, float]:
     precision, recall = sum(right) / max(1, len(right)), sum(right) / max(1, total)
     deviations = {"precisionStdDeviation": 0.0, "recallStdDeviation": 0.0}
-    return {"precision": precision, "recall": recall, "averagePrecision": (precision + recall) / 2, **deviations}
+    return {
+        "precision": precision,
+        "recall": recall,
+        "averagePrecision": (precision + recall) / 2,
+        **deviations,
+    }

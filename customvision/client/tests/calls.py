@@ -64,7 +64,9 @@ class Call:
     def page(self, rows: list) -> list:
         take, skip = int(self.query.get("take", USUALLY_TAKEN)), int(self.query.get("skip", 0))
         if take > MOST_TAKEN:
-            raise Refusal("BadRequestExceededBatchSize", f"At most {MOST_TAKEN} can be taken at once.")
+            raise Refusal(
+                "BadRequestExceededBatchSize", f"At most {MOST_TAKEN} can be taken at once."
+            )
         return rows[skip : skip + take]
 
     def picture(self) -> bytes:
@@ -98,7 +100,9 @@ ROUTES: list[Route] = []
 
 
 def operation(method: str, area: str, template: str) -> Callable[[Operation], Operation]:
-    """Register the function that answers; named as the SDK's method is. It returns JSON, or (status, JSON)."""
+    """Register the function that answers; named as the SDK's method is. It returns JSON, or
+    (status, JSON).
+    """
 
     def register(function: Operation) -> Operation:
         groups = re.sub(r"\{(\w+)\}", lambda match: f"(?P<{_snake(match[1])}>[^/]+)", template)

@@ -1,4 +1,6 @@
-"""How the service can fail: each is given to `StandIn.fail` together with the operation that shall meet it."""
+"""How the service can fail: each is given to `StandIn.fail` together with the operation that shall
+meet it.
+"""
 
 from dataclasses import dataclass
 from typing import Any
@@ -17,8 +19,9 @@ class Refusal(Exception):
 class Fault:
     """One failed answer.
 
-    `status` 0 is no answer at all: the connection is reset. With `done`, the operation takes effect all the same, and
-    only its answer is lost. A `slow_seconds` alone delays an answer that is otherwise right.
+    `status` 0 is no answer at all: the connection is reset. With `done`, the operation takes effect
+    all the same, and only its answer is lost. A `slow_seconds` alone delays an answer that is
+    otherwise right.
     """
 
     status: int = 0
@@ -41,18 +44,25 @@ def gateway(status: int, message: str) -> dict[str, Any]:
 
 def too_many(retry_after: str = "1") -> Fault:
     message = (
-        "Requests to the CreateImagesFromFiles Operation under Custom_Vision_Training_3.3 have exceeded rate limit of"
+        "Requests to the CreateImagesFromFiles Operation under Custom_Vision_Training_3.3 have "
+        "exceeded rate limit of"
         " your current Custom_Vision.Training F0 pricing tier. Please retry after 1 second."
     )
     return Fault(429, gateway(429, message), retry_after, reason="Too Many Requests")
 
 
 def server_error(*, done: bool = False) -> Fault:
-    return Fault(500, {"code": "ErrorUnknown", "message": "The request failed with an unknown error."}, done=done)
+    return Fault(
+        500,
+        {"code": "ErrorUnknown", "message": "The request failed with an unknown error."},
+        done=done,
+    )
 
 
 def unavailable(retry_after: str = "") -> Fault:
-    return Fault(503, gateway(503, "The service is unavailable."), retry_after, reason="Service Unavailable")
+    return Fault(
+        503, gateway(503, "The service is unavailable."), retry_after, reason="Service Unavailable"
+    )
 
 
 def reset(*, done: bool = False) -> Fault:
@@ -65,7 +75,8 @@ def slow(seconds: float) -> Fault:
 
 def wrong_key() -> Fault:
     message = (
-        "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide a valid key for an"
+        "Access denied due to invalid subscription key or wrong API endpoint. Make sure to provide "
+        "a valid key for an"
         " active subscription and use a correct regional API endpoint for your resource."
     )
     return Fault(401, gateway(401, message), reason="Access Denied")
@@ -79,4 +90,7 @@ def out_of_calls() -> Fault:
 
 def quota_reached() -> Fault:
     """A limit of the tier on what is kept: images, projects, tags."""
-    return Fault(400, {"code": "BadRequestExceededQuota", "message": "The quota of this resource is exceeded."})
+    return Fault(
+        400,
+        {"code": "BadRequestExceededQuota", "message": "The quota of this resource is exceeded."},
+    )

@@ -1,4 +1,6 @@
-"""The training area's images: uploads, lists, tags, and pictures that were sent for a prediction."""
+"""The training area's images: uploads, lists, tags, and pictures that were sent for a
+prediction.
+"""
 
 import base64
 from typing import Any
@@ -13,7 +15,11 @@ MOST_IN_BATCH, MOST_BYTES = 64, 6_000_000
 
 def links(call: Call, id_: str) -> dict[str, str]:
     """Return where the picture can be had for a while, without a key."""
-    sizes = {"resizedImageUri": "resized", "thumbnailUri": "thumbnail", "originalImageUri": "original"}
+    sizes = {
+        "resizedImageUri": "resized",
+        "thumbnailUri": "thumbnail",
+        "originalImageUri": "original",
+    }
     return {member: call.service.link(f"{size}/{id_}") for member, size in sizes.items()}
 
 
@@ -58,7 +64,9 @@ def create_images_from_files(call: Call) -> Any:
         raise Refusal("BadRequestExceededBatchSize", "A batch has at most 6 MB.", status=413)
     for one, data in entries:
         call.pictures.append(data)
-        results.append(_result(call, one.get("name", ""), data, [*shared, *(one.get("tagIds") or [])]))
+        results.append(
+            _result(call, one.get("name", ""), data, [*shared, *(one.get("tagIds") or [])])
+        )
     return _summary(results)
 
 
@@ -109,7 +117,10 @@ def _found(call: Call, *, tagged: bool | None) -> list[Image]:
     if call.query.get("iterationId"):
         known = call.iteration_with(call.query["iterationId"]).images
         rows = [image for image in rows if image.id in known]
-    rows.sort(key=lambda image: (image.created, image.id), reverse=call.query.get("orderBy", "Newest") == "Newest")
+    rows.sort(
+        key=lambda image: (image.created, image.id),
+        reverse=call.query.get("orderBy", "Newest") == "Newest",
+    )
     return rows
 
 
@@ -129,7 +140,9 @@ def get_image_count(call: Call) -> Any:
 
 @operation("GET", "training", "projects/{projectId}/images/id")
 def get_images_by_ids(call: Call) -> Any:
-    images = [call.project.images[id_] for id_ in call.listed("imageIds") if id_ in call.project.images]
+    images = [
+        call.project.images[id_] for id_ in call.listed("imageIds") if id_ in call.project.images
+    ]
     return [_image(call, one) for one in images]
 
 
@@ -159,7 +172,11 @@ def create_image_tags(call: Call) -> Any:
     for pair in call.json.get("tags") or []:
         image, tag_id = call.project.images.get(pair["imageId"]), pair["tagId"]
         if image is None or tag_id not in call.project.tags:
-            raise Refusal("NotFoundImage" if image is None else "NotFoundTag", "There is no such thing.", status=404)
+            raise Refusal(
+                "NotFoundImage" if image is None else "NotFoundTag",
+                "There is no such thing.",
+                status=404,
+            )
         known = tag_id in image.tags
         exceeded = call.project.put_tags(image, [tag_id])
         answer["duplicated" if known else "exceeded" if exceeded else "created"].append(pair)
@@ -179,11 +196,20 @@ def delete_image_tags(call: Call) -> Any:
 def query_predictions(call: Call) -> Any:
     token = call.json
     rows = [one for one in call.project.predictions.values() if _is_wanted(one, token)]
-    rows.sort(key=lambda one: (one.created, one.id), reverse=token.get("orderBy", "Newest") != "Oldest")
+    rows.sort(
+        key=lambda one: (one.created, one.id), reverse=token.get("orderBy", "Newest") != "Oldest"
+    )
     start, most = int(token.get("continuation") or 0), token.get("maxCount") or 100
     following = {"continuation": str(start + most)} if start + most < len(rows) else {}
-    kept = {name: value for name, value in token.items() if name not in ("continuation", "session") and value}
-    results = [answers.stored_prediction(one, call.project, links(call, one.id)) for one in rows[start : start + most]]
+    kept = {
+        name: value
+        for name, value in token.items()
+        if name not in ("continuation", "session") and value
+    }
+    results = [
+        answers.stored_prediction(one, call.project, links(call, one.id))
+        for one in rows[start : start + most]
+    ]
     return {"token": kept | {"session": call.project.id} | following, "results": results}
 
 
@@ -193,7 +219,11 @@ def _is_wanted(one: Stored, token: dict[str, Any]) -> bool:
     if token.get("application") and token["application"] != one.application:
         return False
     created = answers.moment(one.created)
-    if not (token.get("startTime") or "")[:23] <= created[:23] <= (token.get("endTime") or "9")[:23]:
+    if (
+        not (token.get("startTime") or "")[:23]
+        <= created[:23]
+        <= (token.get("endTime") or "9")[:23]
+    ):
         return False
     values = {each["tagId"]: each["probability"] for each in one.predictions}
     return all(

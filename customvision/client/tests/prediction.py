@@ -22,7 +22,10 @@ def _answer(call: Call, iteration: Iteration, data: bytes, *, store: bool) -> di
         raise Refusal("BadRequestImageSizeBytes", "The image is larger than 4 MB.")
     found = seen(data)
     if found is None:
-        raise Refusal("BadRequestImageFormat", f"Bad Request Image Format, Uri: {call.request_id.replace('-', '')}")
+        raise Refusal(
+            "BadRequestImageFormat",
+            f"Bad Request Image Format, Uri: {call.request_id.replace('-', '')}",
+        )
     if not has_allowed_sides(found[0]):
         raise Refusal("BadRequestImageDimensions", "The image is too long or too narrow.")
     said = answers.predictions(iteration, data)
@@ -64,15 +67,27 @@ def _iteration(call: Call) -> Iteration:
         return call.iteration_with(call.query["iterationId"])
     trained = [one for one in call.project.iterations.values() if one.status == "Completed"]
     if not trained:
-        raise Refusal("NotFoundProjectDefaultIteration", "The project has no iteration.", status=404)
+        raise Refusal(
+            "NotFoundProjectDefaultIteration", "The project has no iteration.", status=404
+        )
     return trained[-1]
 
 
 @operation("POST", "training", "projects/{projectId}/quicktest/image")
 def quick_test_image(call: Call) -> Any:
-    return _answer(call, _iteration(call), call.picture(), store=call.query.get("store", "true").lower() == "true")
+    return _answer(
+        call,
+        _iteration(call),
+        call.picture(),
+        store=call.query.get("store", "true").lower() == "true",
+    )
 
 
 @operation("POST", "training", "projects/{projectId}/quicktest/url")
 def quick_test_image_url(call: Call) -> Any:
-    return _answer(call, _iteration(call), _of_url(call), store=call.query.get("store", "true").lower() == "true")
+    return _answer(
+        call,
+        _iteration(call),
+        _of_url(call),
+        store=call.query.get("store", "true").lower() == "true",
+    )

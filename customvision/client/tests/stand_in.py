@@ -54,7 +54,9 @@ class StandIn:
     def __init__(self) -> None:
         self.training_key = f"training-{secrets.token_hex(16)}"
         self.prediction_key = f"prediction-{secrets.token_hex(16)}"
-        self.resource_id = "/subscriptions/s/resourceGroups/g/providers/Microsoft.CognitiveServices/accounts/p"
+        self.resource_id = (
+            "/subscriptions/s/resourceGroups/g/providers/Microsoft.CognitiveServices/accounts/p"
+        )
         self.projects: dict[str, Project] = {}
         self.web: dict[str, bytes] = {}  # what can be fetched by address
         self.polls_until_trained = 2
@@ -84,8 +86,14 @@ class StandIn:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def fail(self, operation: str, *several: Fault, always: bool = False) -> None:
-        """Have the next calls of an operation (the name of the SDK's method, or "*") fail; one fault for each call."""
-        assert operation == "*" or operation == "link" or any(route.name == operation for route in ROUTES), operation
+        """Have the next calls of an operation (the name of the SDK's method, or "*") fail; one
+        fault for each call.
+        """
+        assert (
+            operation == "*"
+            or operation == "link"
+            or any(route.name == operation for route in ROUTES)
+        ), operation
         if always:
             (self._always[operation],) = several
         else:
@@ -105,7 +113,9 @@ class StandIn:
         return [one for one in self.received if one.operation == operation]
 
     def times_taken(self, operations: Iterable[str]) -> Counter[str]:
-        """Return how often each picture, by SHA-256, was really taken in by one of these operations."""
+        """Return how often each picture, by SHA-256, was really taken in by one of these
+        operations.
+        """
         wanted = set(operations)
         done = [one for one in self.received if one.operation in wanted and one.took_effect]
         return Counter(sha256 for one in done for sha256 in one.pictures)
@@ -113,7 +123,7 @@ class StandIn:
     def link(self, name: str) -> str:
         """Return an address at which a picture can be had for a day, by whoever knows it."""
         expires = int(time.time()) + LINK_SECONDS
-        return f"{self.endpoint}/blob/{name}?se={expires}&sp=r&sig={self._signature(name, str(expires))}"
+        return f"{self.endpoint}/blob/{name}?se={expires}&sp=r&sig={self._signature(name, str(expires))}"  # noqa: E501
 
     def expire_links(self) -> None:
         """Let every link given so far be too old."""
@@ -138,7 +148,10 @@ class StandIn:
     def blob(self, name: str, query: dict[str, str]) -> bytes | None:
         """Return the picture that a link leads to, None where the link is wrong or too old."""
         expected = self._signature(name, query.get("se", ""))
-        if not hmac.compare_digest(expected, query.get("sig", "")) or int(query["se"]) < time.time():
+        if (
+            not hmac.compare_digest(expected, query.get("sig", ""))
+            or int(query["se"]) < time.time()
+        ):
             return None
         id_ = name.rpartition("/")[2]
         for project in self.projects.values():
@@ -190,13 +203,17 @@ class _Handler(BaseHTTPRequestHandler):
             self._serve_link(unquote(path.removeprefix("blob/")), query)
             return
         route, ids = self._route(path)
-        record = Received(route.name if route else "", self.command, path, query, dict(self.headers.items()))
+        record = Received(
+            route.name if route else "", self.command, path, query, dict(self.headers.items())
+        )
         self.service.received.append(record)
         if route is None:
             self._send(record, 404, faults.gateway(404, "Resource not found"))
             return
         request_id = str(uuid4())
-        call = Call(self.service, ids, query, body, self.headers.get("Content-Type", ""), request_id)
+        call = Call(
+            self.service, ids, query, body, self.headers.get("Content-Type", ""), request_id
+        )
         fault = self.service.next_fault(route.name)
         if fault and fault.slow_seconds:
             self.service.wait(fault.slow_seconds)
@@ -234,7 +251,9 @@ class _Handler(BaseHTTPRequestHandler):
             for route in ROUTES:
                 match = route.pattern.match(path[len(prefix) :])
                 if match and route.area == area and route.method == self.command:
-                    return route, {name: unquote(value) for name, value in match.groupdict().items()}
+                    return route, {
+                        name: unquote(value) for name, value in match.groupdict().items()
+                    }
         return None, {}
 
     def _has_key(self, area: str) -> bool:
@@ -257,7 +276,13 @@ class _Handler(BaseHTTPRequestHandler):
         data = self.service.blob(name, query)
         record.took_effect = data is not None
         if data is None:
-            self._write(record, 403, b"<Error><Code>AuthenticationFailed</Code></Error>", "application/xml", {})
+            self._write(
+                record,
+                403,
+                b"<Error><Code>AuthenticationFailed</Code></Error>",
+                "application/xml",
+                {},
+            )
         else:
             self._write(record, 200, data, "application/octet-stream", {})
 
@@ -273,12 +298,24 @@ class _Handler(BaseHTTPRequestHandler):
     ) -> None:
         record.body = body
         request_id = request_id or str(uuid4())
-        ids = {"apim-request-id": request_id, "Request-Id": request_id, "X-Content-Type-Options": "nosniff"}
+        ids = {
+            "apim-request-id": request_id,
+            "Request-Id": request_id,
+            "X-Content-Type-Options": "nosniff",
+        }
         data = b"" if body is None else json.dumps(body).encode()
-        self._write(record, status, data, "application/json; charset=utf-8", ids | (headers or {}), reason)
+        self._write(
+            record, status, data, "application/json; charset=utf-8", ids | (headers or {}), reason
+        )
 
     def _write(
-        self, record: Received, status: int, data: bytes, kind: str, headers: dict[str, str], reason: str = ""
+        self,
+        record: Received,
+        status: int,
+        data: bytes,
+        kind: str,
+        headers: dict[str, str],
+        reason: str = "",
     ) -> None:
         record.status = status
         self.send_response(status, reason or None)

@@ -1,4 +1,6 @@
-"""The client of Custom Vision against the stand-in: what is tried again, what is not, what it costs, what it says."""
+"""The client of Custom Vision against the stand-in: what is tried again, what is not, what it
+costs, what it says.
+"""
 
 import io
 import logging
@@ -12,7 +14,13 @@ from customvision.client import client as client_module
 from customvision.client import encoding, errors
 from customvision.client.circuit_breaker import CircuitBreaker
 from customvision.client.client import CustomVisionClient
-from customvision.client.errors import AccessDenied, CustomVisionError, RequestRejected, ResponseLost, ServiceBusy
+from customvision.client.errors import (
+    AccessDenied,
+    CustomVisionError,
+    RequestRejected,
+    ResponseLost,
+    ServiceBusy,
+)
 from customvision.client.rate_limits import RateLimiter, RateLimitExceeded
 from customvision.client.resource import Resource
 from customvision.client.tests import faults
@@ -73,7 +81,9 @@ class TestTries:
         client.call("get_projects", within=60)
         assert pauses == [7.5, 4.0]
 
-    def test_a_pause_that_would_leave_the_budget_is_told_instead(self, custom_vision, client, pauses):
+    def test_a_pause_that_would_leave_the_budget_is_told_instead(
+        self, custom_vision, client, pauses
+    ):
         custom_vision.fail("get_projects", faults.too_many("30"))
         with pytest.raises(ServiceBusy, match=r"busy. Try again in 30 s\.") as caught:
             client.call("get_projects", within=10)
@@ -100,31 +110,47 @@ class TestTries:
         assert caught.value.reason == "BadRequestProjectNameNotUnique"
         assert len(custom_vision.received) == 2
 
-    @pytest.mark.parametrize("fault", [faults.out_of_calls(), faults.quota_reached(), faults.wrong_key()])
+    @pytest.mark.parametrize(
+        "fault", [faults.out_of_calls(), faults.quota_reached(), faults.wrong_key()]
+    )
     def test_what_only_a_maintainer_can_mend_is_final(self, custom_vision, client, fault):
         custom_vision.fail("get_projects", fault)
         with pytest.raises(AccessDenied, match="Check the"):
             client.call("get_projects", within=10)
         assert len(custom_vision.received) == 1
 
-    def test_a_pause_that_took_all_the_time_hides_nothing_of_what_the_service_did(self, monkeypatch):
+    def test_a_pause_that_took_all_the_time_hides_nothing_of_what_the_service_did(
+        self, monkeypatch
+    ):
         real = client_module.time.sleep
         monkeypatch.setattr(client_module.time, "sleep", lambda seconds: real(seconds + 0.6))
         monkeypatch.setattr(client_module.random, "uniform", lambda least, most: least)
-        client = CustomVisionClient(Resource("training", "http://127.0.0.1:9", "key"), per_second=10)
+        client = CustomVisionClient(
+            Resource("training", "http://127.0.0.1:9", "key"), per_second=10
+        )
         client._client()  # opens the SDK, which takes longer than the call may
         with pytest.raises(ResponseLost, match="does not answer"):
             client.call("get_projects", within=0.6)
 
     def test_nobody_there_is_told_in_time(self, pauses):
-        client = CustomVisionClient(Resource("training", "http://127.0.0.1:9", "key"), per_second=10)
+        client = CustomVisionClient(
+            Resource("training", "http://127.0.0.1:9", "key"), per_second=10
+        )
         with pytest.raises(ResponseLost, match="does not answer"):
             client.call("get_projects", within=0.5)
 
 
 @pytest.mark.parametrize(
     ("value", "seconds"),
-    [("3", 3), ("1.5", 1.5), ("", 0), ("soon", 0), ("-4", 0), ("nan", 0), ("Thu, 01 Jan 1970 00:00:00 GMT", 0)],
+    [
+        ("3", 3),
+        ("1.5", 1.5),
+        ("", 0),
+        ("soon", 0),
+        ("-4", 0),
+        ("nan", 0),
+        ("Thu, 01 Jan 1970 00:00:00 GMT", 0),
+    ],
 )
 def test_retry_after_is_understood(value, seconds):
     assert errors.retry_after({"Retry-After": value}) == seconds
@@ -179,7 +205,9 @@ class TestBreaker:
         assert breaker.ask() == 0
 
     def test_an_open_breaker_spares_the_service(self, custom_vision, pauses):
-        client = make_client(custom_vision, breaker=CircuitBreaker(most_failures=2, rest_seconds=15))
+        client = make_client(
+            custom_vision, breaker=CircuitBreaker(most_failures=2, rest_seconds=15)
+        )
         custom_vision.fail("get_projects", faults.server_error(), always=True)
         with pytest.raises(ServiceBusy):
             client.call("get_projects", within=60)
@@ -246,7 +274,14 @@ def test_the_key_is_in_no_error_no_log_and_no_repr(custom_vision, caplog, pauses
     caplog.set_level(logging.DEBUG)
     key = custom_vision.training_key
     told = faults.Fault(400, {"code": "BadRequest", "message": f"The key {key} is not welcome."})
-    several = [faults.wrong_key(), faults.out_of_calls(), faults.server_error(), told, faults.reset(), faults.slow(60)]
+    several = [
+        faults.wrong_key(),
+        faults.out_of_calls(),
+        faults.server_error(),
+        told,
+        faults.reset(),
+        faults.slow(60),
+    ]
     texts = []
     for fault in several:
         client = make_client(custom_vision, try_seconds=0.3)
@@ -254,8 +289,17 @@ def test_the_key_is_in_no_error_no_log_and_no_repr(custom_vision, caplog, pauses
         try:
             client.call("get_projects", within=0.5)
         except CustomVisionError as error:
-            texts += [str(error), repr(error), *traceback.format_exception(error), repr(error.__cause__)]
-            assert error.__suppress_context__ or error.__context__ is None or isinstance(error, CustomVisionError)
+            texts += [
+                str(error),
+                repr(error),
+                *traceback.format_exception(error),
+                repr(error.__cause__),
+            ]
+            assert (
+                error.__suppress_context__
+                or error.__context__ is None
+                or isinstance(error, CustomVisionError)
+            )
         custom_vision.heal()
         texts += [repr(client), repr(client.resource)]
     assert "is not welcome" in "".join(texts)
@@ -282,7 +326,10 @@ class TestEncoding:
     def test_an_ordinary_picture_keeps_its_size_and_its_colours(self):
         image = self.seen(Image.new("RGB", (640, 480), (200, 40, 90)))
         assert image.size == (640, 480)
-        assert all(abs(ours - theirs) <= 2 for ours, theirs in zip(image.getpixel((5, 5)), (200, 40, 90), strict=True))
+        assert all(
+            abs(ours - theirs) <= 2
+            for ours, theirs in zip(image.getpixel((5, 5)), (200, 40, 90), strict=True)
+        )
 
     def test_a_large_one_is_made_smaller(self):
         assert self.seen(Image.new("RGB", (12_000, 6_000))).size == (2048, 1024)
@@ -290,10 +337,16 @@ class TestEncoding:
     def test_a_narrow_one_gets_a_border(self):
         image = self.seen(Image.new("RGB", (400, 3), "white"))
         assert image.size == (400, 17)
-        assert image.convert("L").getpixel((200, 8)) > 200 and image.convert("L").getpixel((200, 0)) < 50
+        assert (
+            image.convert("L").getpixel((200, 8)) > 200
+            and image.convert("L").getpixel((200, 0)) < 50
+        )
 
     def test_noise_stays_within_the_limit(self):
-        assert len(encoding.encode_picture(Image.effect_noise((2048, 2048), 200))) <= encoding.MAX_BYTES
+        assert (
+            len(encoding.encode_picture(Image.effect_noise((2048, 2048), 200)))
+            <= encoding.MAX_BYTES
+        )
 
     def test_the_same_picture_is_the_same_bytes(self):
         image = Image.effect_noise((100, 80), 50)

@@ -1,4 +1,6 @@
-"""The stand-in is like the service: the official SDK drives it, and the OpenAPI files allow every answer."""
+"""The stand-in is like the service: the official SDK drives it, and the OpenAPI files allow every
+answer.
+"""
 
 import pytest
 import requests
@@ -47,7 +49,10 @@ def plate(shade: int) -> bytes:
 
 
 def upload(trainer, project, tag, shades):
-    images = [ImageFileCreateEntry(name=f"{shade}", contents=plate(shade), tag_ids=[tag.id]) for shade in shades]
+    images = [
+        ImageFileCreateEntry(name=f"{shade}", contents=plate(shade), tag_ids=[tag.id])
+        for shade in shades
+    ]
     return trainer.create_images_from_files(project.id, ImageFileCreateBatch(images=images))
 
 
@@ -66,7 +71,9 @@ def train(trainer, project):
     return iteration
 
 
-def test_the_sdk_goes_through_everything_and_the_specification_allows_every_answer(custom_vision, trainer, predictor):
+def test_the_sdk_goes_through_everything_and_the_specification_allows_every_answer(
+    custom_vision, trainer, predictor
+):
     service = custom_vision
     trainer.get_domains()
     project, dark, light = make_plates(trainer)
@@ -74,45 +81,74 @@ def test_the_sdk_goes_through_everything_and_the_specification_allows_every_answ
     again = trainer.create_images_from_data(project.id, plate(7), tag_ids=[dark.id])
     assert (again.is_batch_successful, again.images[0].status) == (False, "OKDuplicate")
     assert trainer.get_tagged_image_count(project.id) == 10
-    assert {tag.name: tag.image_count for tag in trainer.get_tags(project.id)} == {"dark": 5, "light": 5}
+    assert {tag.name: tag.image_count for tag in trainer.get_tags(project.id)} == {
+        "dark": 5,
+        "light": 5,
+    }
     service.web["http://example.com/a"] = plate(1)
     iteration = train(trainer, project)
     assert (iteration.status, iteration.exportable_to) == ("Completed", [])
     with pytest.raises(CustomVisionErrorException, match="Nothing changed since last training"):
         trainer.train_project(project.id)
     performance = trainer.get_iteration_performance(project.id, iteration.id, threshold=0.5)
-    assert performance.precision == 1 and {one.name for one in performance.per_tag_performance} == {"dark", "light"}
-    assert trainer.publish_iteration(project.id, iteration.id, "my model", service.resource_id) is True
+    assert performance.precision == 1 and {one.name for one in performance.per_tag_performance} == {
+        "dark",
+        "light",
+    }
+    assert (
+        trainer.publish_iteration(project.id, iteration.id, "my model", service.resource_id) is True
+    )
     assert trainer.get_iterations(project.id)[0].publish_name == "my model"
     # Classify, ask for it again, learn from it, tag
     answer = predictor.classify_image(project.id, "my model", plate(20), application="phone")
     assert [one.tag_name for one in answer.predictions] == ["dark", "light"]
     assert sum(one.probability for one in answer.predictions) == pytest.approx(1)
-    assert predictor.classify_image_with_no_store(project.id, "my model", plate(222)).predictions[0].tag_id == light.id
+    assert (
+        predictor.classify_image_with_no_store(project.id, "my model", plate(222))
+        .predictions[0]
+        .tag_id
+        == light.id
+    )
     predictor.classify_image_url(project.id, "my model", "http://example.com/a")
     predictor.classify_image_url_with_no_store(project.id, "my model", "http://example.com/a")
     assert trainer.quick_test_image(project.id, plate(3)).predictions[0].tag_name == "dark"
     trainer.quick_test_image_url(project.id, "http://example.com/a", store=False)
-    found = trainer.query_predictions(project.id, PredictionQueryToken(application="phone", order_by="Newest"))
+    found = trainer.query_predictions(
+        project.id, PredictionQueryToken(application="phone", order_by="Newest")
+    )
     assert [one.id for one in found.results] == [answer.id]
-    first = trainer.query_predictions(project.id, PredictionQueryToken(max_count=1, order_by="Oldest"))
+    first = trainer.query_predictions(
+        project.id, PredictionQueryToken(max_count=1, order_by="Oldest")
+    )
     second = trainer.query_predictions(project.id, first.token)
     assert first.results[0].id != second.results[0].id
     ids = ImageIdCreateBatch(images=[ImageIdCreateEntry(id=answer.id)])
     learned = trainer.create_images_from_predictions(project.id, ids).images[0].image
     assert [one.id for one in trainer.get_untagged_images(project.id)] == [learned.id]
     assert trainer.get_untagged_images(project.id)[0].tags is None
-    assert trainer.get_untagged_image_count(project.id) == 1 and trainer.get_image_count(project.id) == 11
-    trainer.create_image_tags(project.id, [ImageTagCreateEntry(image_id=learned.id, tag_id=dark.id)])
-    exceeded = trainer.create_image_tags(project.id, [ImageTagCreateEntry(image_id=learned.id, tag_id=light.id)])
+    assert (
+        trainer.get_untagged_image_count(project.id) == 1
+        and trainer.get_image_count(project.id) == 11
+    )
+    trainer.create_image_tags(
+        project.id, [ImageTagCreateEntry(image_id=learned.id, tag_id=dark.id)]
+    )
+    exceeded = trainer.create_image_tags(
+        project.id, [ImageTagCreateEntry(image_id=learned.id, tag_id=light.id)]
+    )
     assert len(exceeded.exceeded) == 1
     trainer.delete_image_tags(project.id, [learned.id], [dark.id])
     trainer.get_images_by_ids(project.id, [learned.id])
     entries = [ImageUrlCreateEntry(url=f"http://example.com/{name}") for name in ("a", "gone")]
-    fetched = trainer.create_images_from_urls(project.id, ImageUrlCreateBatch(images=entries)).images
+    fetched = trainer.create_images_from_urls(
+        project.id, ImageUrlCreateBatch(images=entries)
+    ).images
     assert [one.status for one in fetched] == ["OK", "ErrorSource"]
     trainer.delete_images(project.id, [fetched[0].image.id])
-    assert len(trainer.get_images(project.id, take=3)) == 3 and len(trainer.get_tagged_images(project.id)) == 10
+    assert (
+        len(trainer.get_images(project.id, take=3)) == 3
+        and len(trainer.get_tagged_images(project.id)) == 10
+    )
     trainer.update_tag(project.id, dark.id, Tag(name="darker", description="x", type="Regular"))
     assert trainer.get_tag(project.id, dark.id).name == "darker"
     trainer.update_iteration(project.id, iteration.id, Iteration(name="The first"))
@@ -136,11 +172,16 @@ def problems_of(service) -> list[str]:
     for one in service.received:
         route = next(route for route in ROUTES if route.name == one.operation)
         place = (route.area, VERSIONS[route.area], route.method, route.template)
-        found += [f"{one.operation}: {problem}" for problem in schema.problems(*place, one.status, one.body)]
+        found += [
+            f"{one.operation}: {problem}"
+            for problem in schema.problems(*place, one.status, one.body)
+        ]
     return found
 
 
-def test_every_fault_is_in_a_form_that_the_specification_or_the_gateway_knows(custom_vision, trainer):
+def test_every_fault_is_in_a_form_that_the_specification_or_the_gateway_knows(
+    custom_vision, trainer
+):
     several = [faults.too_many(), faults.server_error(), faults.wrong_key(), faults.quota_reached()]
     custom_vision.fail("train_project", *several)
     project, _dark, _light = make_plates(trainer)

@@ -5,7 +5,15 @@ from typing import Any
 from customvision.client.tests import answers
 from customvision.client.tests.calls import Call, operation
 from customvision.client.tests.faults import Refusal
-from customvision.client.tests.world import FOOD, GENERAL, MOST_ITERATIONS, Iteration, Project, Tag, now
+from customvision.client.tests.world import (
+    FOOD,
+    GENERAL,
+    MOST_ITERATIONS,
+    Iteration,
+    Project,
+    Tag,
+    now,
+)
 
 DOMAINS = {GENERAL: "General", FOOD: "Food"}
 
@@ -41,14 +49,18 @@ def get_project(call: Call) -> Any:
 @operation("DELETE", "training", "projects/{projectId}")
 def delete_project(call: Call) -> Any:
     if any(one.publish_name for one in call.project.iterations.values()):
-        raise Refusal("BadRequestProjectDuplicated", "Unpublish the iterations of the project first.")
+        raise Refusal(
+            "BadRequestProjectDuplicated", "Unpublish the iterations of the project first."
+        )
     del call.service.projects[call.project.id]
     return 204, None
 
 
 @operation("GET", "training", "projects/{projectId}/tags")
 def get_tags(call: Call) -> Any:
-    return [answers.tag(one, len(call.project.tagged(one.id))) for one in call.project.tags.values()]
+    return [
+        answers.tag(one, len(call.project.tagged(one.id))) for one in call.project.tags.values()
+    ]
 
 
 @operation("POST", "training", "projects/{projectId}/tags")
@@ -92,7 +104,9 @@ def train_project(call: Call) -> Any:
     if nothing_changed and not call.is_true("forceTrain"):
         raise Refusal("BadRequestTrainingNotNeeded", "Nothing changed since last training")
     if len(project.iterations) >= MOST_ITERATIONS:
-        raise Refusal("BadRequestExceedIterationPerProjectLimit", "The number of iterations is exceeded.")
+        raise Refusal(
+            "BadRequestExceedIterationPerProjectLimit", "The number of iterations is exceeded."
+        )
     made = Iteration(
         name=f"Iteration {len(project.iterations) + 1}",
         content=project.content,
@@ -132,7 +146,9 @@ def delete_iteration(call: Call) -> Any:
 
 @operation("GET", "training", "projects/{projectId}/iterations/{iterationId}/performance")
 def get_iteration_performance(call: Call) -> Any:
-    return answers.performance(call.iteration, call.project, float(call.query.get("threshold", 0.5)))
+    return answers.performance(
+        call.iteration, call.project, float(call.query.get("threshold", 0.5))
+    )
 
 
 @operation("POST", "training", "projects/{projectId}/iterations/{iterationId}/publish")
@@ -142,7 +158,9 @@ def publish_iteration(call: Call) -> Any:
         raise Refusal("BadRequestIterationIsNotTrained", "The iteration is not trained.")
     if call.query.get("predictionId") != call.service.resource_id:
         raise Refusal("BadRequestInvalidPublishTarget", "The prediction resource is not valid.")
-    taken = next((other for other in call.project.iterations.values() if other.publish_name == name), None)
+    taken = next(
+        (other for other in call.project.iterations.values() if other.publish_name == name), None
+    )
     if taken and not call.is_true("overwrite"):
         raise Refusal("BadRequestInvalidPublishName", "The publish name is taken.")
     if taken:

@@ -1,4 +1,6 @@
-"""What the stand-in knows: projects with their tags, images, iterations and stored predictions, all in memory."""
+"""What the stand-in knows: projects with their tags, images, iterations and stored predictions, all
+in memory.
+"""
 
 import hashlib
 import io
@@ -78,7 +80,9 @@ class Model:
         """Return tag ids with probabilities, which add up to 1, in falling order."""
         found = seen(data)
         assert found is not None
-        distances = np.array([np.linalg.norm(np.subtract(found[1], colour)) for colour in self.colours.values()])
+        distances = np.array(
+            [np.linalg.norm(np.subtract(found[1], colour)) for colour in self.colours.values()]
+        )
         weights = np.exp(-(distances - distances.min()) / SHARPNESS)
         values = zip(self.colours, (weights / weights.sum()).tolist(), strict=True)
         return sorted(values, key=lambda item: -item[1])
@@ -146,7 +150,9 @@ class Project:
     @property
     def content(self) -> str:
         """Return what is the same exactly while nothing is added, removed or tagged."""
-        lines = sorted(f"{image.id} {' '.join(sorted(image.tags))}" for image in self.images.values())
+        lines = sorted(
+            f"{image.id} {' '.join(sorted(image.tags))}" for image in self.images.values()
+        )
         return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
     def put(self, data: bytes, tag_ids: list[str]) -> tuple[str, Image | None]:
@@ -178,11 +184,19 @@ class Project:
         return exceeded
 
     def learn(self) -> Model:
-        """Return the model of the present images. Raises Refusal where they are too few, as the service does."""
+        """Return the model of the present images. Raises Refusal where they are too few, as the
+        service does.
+        """
         usable = {tag.id: self.tagged(tag.id) for tag in self.tags.values()}
-        enough = {tag_id: images for tag_id, images in usable.items() if len(images) >= FEWEST_IMAGES}
-        if len(enough) < FEWEST_TAGS or any(0 < len(images) < FEWEST_IMAGES for images in usable.values()):
-            message = "Not enough images for training: at least 2 tags with 5 images each are needed."
+        enough = {
+            tag_id: images for tag_id, images in usable.items() if len(images) >= FEWEST_IMAGES
+        }
+        if len(enough) < FEWEST_TAGS or any(
+            0 < len(images) < FEWEST_IMAGES for images in usable.values()
+        ):
+            message = (
+                "Not enough images for training: at least 2 tags with 5 images each are needed."
+            )
             raise Refusal("BadRequestTrainingValidationFailed", message)
         colours = {tag_id: _mean(images) for tag_id, images in enough.items()}
         names = {tag_id: self.tags[tag_id].name for tag_id in enough}

@@ -24,7 +24,9 @@ def make_remote(service: StandIn, *, each: int = 5, name: str = "Plates", **fiel
     return project
 
 
-def make_iteration(project: Project, *, name: str = "Iteration 1", published: str = "production") -> Iteration:
+def make_iteration(
+    project: Project, *, name: str = "Iteration 1", published: str = "production"
+) -> Iteration:
     """Train the stand-in's project, and publish what came of it."""
     images = {image.id: dict(image.tags) for image in project.images.values()}
     made = Iteration(name, project.content, project.learn(), polls_left=0, images=images)
@@ -36,10 +38,17 @@ def make_iteration(project: Project, *, name: str = "Iteration 1", published: st
 def make_stored(project: Project, iteration: Iteration, shade: int) -> Stored:
     """Have the service keep a prediction with its picture."""
     said = [
-        {"probability": value, "tagId": id_, "tagName": project.tags[id_].name, "tagType": "Regular"}
+        {
+            "probability": value,
+            "tagId": id_,
+            "tagName": project.tags[id_].name,
+            "tagType": "Regular",
+        }
         for id_, value in iteration.model.probabilities(plate(shade))
     ]
-    stored = Stored(plate(shade), iteration.id, "phone", said, f"00000000-0000-4000-8000-{shade:012d}")
+    stored = Stored(
+        plate(shade), iteration.id, "phone", said, f"00000000-0000-4000-8000-{shade:012d}"
+    )
     project.predictions[stored.id] = stored
     return stored
 
@@ -47,6 +56,10 @@ def make_stored(project: Project, iteration: Iteration, shade: int) -> Stored:
 def bring_home(service: StandIn, *arguments: str, **options) -> str:
     """Run the command against the stand-in; return what it told."""
     out = StringIO()
-    options = {"endpoint": service.endpoint, "training_key": service.training_key, "stdout": out} | options
+    options = {
+        "endpoint": service.endpoint,
+        "training_key": service.training_key,
+        "stdout": out,
+    } | options
     call_command("import_customvision", *(arguments or ["--all"]), **options)
     return out.getvalue()

@@ -1,4 +1,6 @@
-"""What this server answers as Custom Vision can be brought home again: importer and server meet over real HTTP."""
+"""What this server answers as Custom Vision can be brought home again: importer and server meet
+over real HTTP.
+"""
 
 from collections import Counter
 from io import StringIO
@@ -27,17 +29,26 @@ def bring_home(live_server, project, **options) -> str:
 
 
 def truth(project: Project) -> Counter[str]:
-    return Counter(ground_truth.labelled_samples(project).values_list("decisions__category__name", flat=True))
+    return Counter(
+        ground_truth.labelled_samples(project).values_list("decisions__category__name", flat=True)
+    )
 
 
 @pytest.fixture
 def there(live_server):
-    """A project with labelled pictures, one without a label, a published iteration and a stored prediction."""
+    """A project with labelled pictures, one without a label, a published iteration and a stored
+    prediction.
+    """
     caller = make_caller()
     project, _ids, _iteration = make_published(caller, name="live", pictures=20)
-    caller.training("POST", f"projects/{project.uuid}/images", make_picture_bytes((120,) * 3, format="PNG"))
+    caller.training(
+        "POST", f"projects/{project.uuid}/images", make_picture_bytes((120,) * 3, format="PNG")
+    )
     path = f"{project.uuid}/classify/iterations/live/image"
-    assert caller.prediction("POST", path, make_picture_bytes((60,) * 3, format="PNG")).status_code == 200
+    assert (
+        caller.prediction("POST", path, make_picture_bytes((60,) * 3, format="PNG")).status_code
+        == 200
+    )
     return project
 
 

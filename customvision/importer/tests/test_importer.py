@@ -15,7 +15,13 @@ from customvision.client import client
 from customvision.client.tests import answers, faults
 from customvision.client.tests.world import Image, Tag
 from customvision.importer import downloads, service
-from customvision.importer.tests.remote_factories import bring_home, make_iteration, make_remote, make_stored, plate
+from customvision.importer.tests.remote_factories import (
+    bring_home,
+    make_iteration,
+    make_remote,
+    make_stored,
+    plate,
+)
 from customvision.models import ImportedImage, ImportedPrediction, ImportedProject, ServiceAccess
 from predictions.models import Project, Sample
 from review import decisions, ground_truth
@@ -34,7 +40,9 @@ def impatient(monkeypatch):
 
 
 def truth(project: Project) -> Counter[str]:
-    return Counter(ground_truth.labelled_samples(project).values_list("decisions__category__name", flat=True))
+    return Counter(
+        ground_truth.labelled_samples(project).values_list("decisions__category__name", flat=True)
+    )
 
 
 def only_project() -> Project:
@@ -45,11 +53,17 @@ def test_a_project_comes_home_with_its_categories_pictures_and_labels(custom_vis
     there = make_remote(custom_vision)
     told = bring_home(custom_vision, "Plates")
     project = only_project()
-    assert (project.name, project.description, str(project.uuid)) == ("Plates", "What is on it", there.id)
+    assert (project.name, project.description, str(project.uuid)) == (
+        "Plates",
+        "What is on it",
+        there.id,
+    )
     assert truth(project) == {"dark": 5, "light": 5}
     dark = project.categories.get(name="dark")
     assert dark.description == "nearly black" and str(dark.uuid) == there.tag_named("dark").id
-    assert set(project.samples.values_list("sha256", flat=True)) == {one.sha256 for one in there.images.values()}
+    assert set(project.samples.values_list("sha256", flat=True)) == {
+        one.sha256 for one in there.images.values()
+    }
     assert set(project.samples.values_list("origin", flat=True)) == {Sample.Origin.IMPORT}
     assert "Complete: everything that was there is here." in told
 
@@ -66,7 +80,11 @@ def test_a_second_import_fetches_nothing_and_doubles_nothing(custom_vision):
     bring_home(custom_vision)
     before = (Sample.objects.count(), Decision.objects.count(), ImportedImage.objects.count())
     told = bring_home(custom_vision)
-    assert (Sample.objects.count(), Decision.objects.count(), ImportedImage.objects.count()) == before
+    assert (
+        Sample.objects.count(),
+        Decision.objects.count(),
+        ImportedImage.objects.count(),
+    ) == before
     assert len(custom_vision.calls("link")) == 10
     assert "0 fetched now, 0 labelled now" in told and "Complete" in told
 
@@ -102,7 +120,9 @@ def test_what_a_reviewer_ruled_here_is_left_alone(custom_vision):
     bring_home(custom_vision)
     project, image = only_project(), there.tagged(there.tag_named("dark").id)[0]
     sample = Sample.objects.get(imported_images__remote_id=image.id)
-    decisions.label_many(project, [(sample, project.categories.get(name="light"))], by=None, reason="I looked")
+    decisions.label_many(
+        project, [(sample, project.categories.get(name="light"))], by=None, reason="I looked"
+    )
     told = bring_home(custom_vision)
     assert truth(project) == {"dark": 4, "light": 6}
     assert f"{image.id}: light" in told
@@ -135,7 +155,11 @@ def test_iterations_come_as_history(custom_vision):
     iteration = make_iteration(there)
     bring_home(custom_vision)
     found = ImportedProject.objects.get().iterations.get()
-    assert (found.name, found.published_as, str(found.remote_id)) == ("Iteration 1", "production", iteration.id)
+    assert (found.name, found.published_as, str(found.remote_id)) == (
+        "Iteration 1",
+        "production",
+        iteration.id,
+    )
     assert found.trained_at and found.performance["overall"]["recall"] == 1
     dark = there.tag_named("dark").id
     assert found.performance["per_tag"][dark] == {
@@ -154,7 +178,9 @@ def test_stored_predictions_come_when_asked_for(custom_vision):
     bring_home(custom_vision)
     assert not ImportedPrediction.objects.exists()
     told = bring_home(custom_vision, "--all", "--with-predictions")
-    first = ImportedPrediction.objects.select_related("sample", "iteration").order_by("remote_id")[0]
+    first = ImportedPrediction.objects.select_related("sample", "iteration").order_by("remote_id")[
+        0
+    ]
     assert first.iteration.name == "Iteration 1" and list(first.scores) == ["dark", "light"]
     assert first.sample.has_picture and decisions.latest_decision(first.sample) is None
     assert "stored predictions      2     2       0" in told
@@ -175,7 +201,9 @@ def test_more_pages_than_one(custom_vision, monkeypatch):
 
 def test_a_project_that_detects_objects_is_refused(custom_vision, monkeypatch):
     domain = answers.domain
-    monkeypatch.setattr(answers, "domain", lambda id_, name: domain(id_, name) | {"type": "ObjectDetection"})
+    monkeypatch.setattr(
+        answers, "domain", lambda id_, name: domain(id_, name) | {"type": "ObjectDetection"}
+    )
     make_remote(custom_vision)
     assert "object detection, cannot be imported" in bring_home(custom_vision, "--list")
     with pytest.raises(CommandError, match="object detection"):
@@ -202,19 +230,36 @@ def test_another_project_of_that_name_is_not_touched(custom_vision):
     own = Project.objects.create(name="Plates", slug="plates")
     make_remote(custom_vision)
     bring_home(custom_vision)
-    assert only_project() != own and only_project().slug.startswith("plates-") and not own.samples.exists()
+    assert (
+        only_project() != own
+        and only_project().slug.startswith("plates-")
+        and not own.samples.exists()
+    )
 
 
 # Faults
 
 
 @pytest.mark.parametrize(
-    "fault", [faults.too_many("0.05"), faults.server_error(), faults.unavailable(), faults.reset(), faults.slow(0.05)]
+    "fault",
+    [
+        faults.too_many("0.05"),
+        faults.server_error(),
+        faults.unavailable(),
+        faults.reset(),
+        faults.slow(0.05),
+    ],
 )
 def test_a_fault_that_passes_costs_nothing_but_time(custom_vision, fault):
     there = make_remote(custom_vision)
     make_iteration(there)
-    for operation in ("get_projects", "get_images", "get_tags", "get_iteration_performance", "link"):
+    for operation in (
+        "get_projects",
+        "get_images",
+        "get_tags",
+        "get_iteration_performance",
+        "link",
+    ):
         custom_vision.fail(operation, fault, fault)
     assert "Complete" in bring_home(custom_vision)
     assert truth(only_project()) == {"dark": 5, "light": 5}
@@ -280,7 +325,9 @@ def test_a_link_that_has_ended_is_asked_for_again(custom_vision, monkeypatch):
     assert len(custom_vision.calls("get_images_by_ids")) == 1
 
 
-def test_links_of_stored_predictions_that_have_ended_are_asked_for_again(custom_vision, monkeypatch):
+def test_links_of_stored_predictions_that_have_ended_are_asked_for_again(
+    custom_vision, monkeypatch
+):
     there = make_remote(custom_vision)
     iteration = make_iteration(there)
     make_stored(there, iteration, 60)
@@ -300,7 +347,9 @@ def test_an_image_that_the_service_counts_and_does_not_list_is_missed(custom_vis
     make_remote(custom_vision)
     original = service.TrainingService.images
     monkeypatch.setattr(
-        service.TrainingService, "images", lambda self, project: (page[1:] for page in original(self, project))
+        service.TrainingService,
+        "images",
+        lambda self, project: (page[1:] for page in original(self, project)),
     )
     with pytest.raises(CommandError, match="missing"):
         bring_home(custom_vision)
@@ -354,7 +403,9 @@ def test_a_picture_that_is_too_large_is_told(custom_vision, monkeypatch):
     make_remote(custom_vision, each=1)
     with pytest.raises(CommandError, match="missing"):
         bring_home(custom_vision)
-    assert {row.problem for row in ImportedImage.objects.all()} == {"The picture is larger than 6 MB."}
+    assert {row.problem for row in ImportedImage.objects.all()} == {
+        "The picture is larger than 6 MB."
+    }
 
 
 def test_the_same_bytes_twice_are_one_sample_of_two_images(custom_vision):

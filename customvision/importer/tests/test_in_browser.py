@@ -1,4 +1,6 @@
-"""Bringing a project home in a real browser: by keyboard alone, on a phone, with progress that moves by itself."""
+"""Bringing a project home in a real browser: by keyboard alone, on a phone, with progress that
+moves by itself.
+"""
 
 import threading
 
@@ -94,11 +96,15 @@ def test_a_project_comes_home_by_keyboard_alone(phone, custom_vision, assert_acc
 def test_a_runs_page_draws_both_models_side_by_side(phone, custom_vision, assert_accessible):
     make_iteration(make_remote(custom_vision, each=30), name="The best one")
     access = import_jobs.store_access(custom_vision.endpoint, custom_vision.training_key, by=None)
-    import_jobs.request_import(access, import_jobs.open_service(access).projects()[0], with_predictions=False, by=None)
+    import_jobs.request_import(
+        access, import_jobs.open_service(access).projects()[0], with_predictions=False, by=None
+    )
     jobs.run_due_jobs(import_jobs.QUEUE)
     Project.objects.update(trainer="dummy")
     run = make_finished_run(Project.objects.get())
     phone.goto(f"/training/runs/{run.pk}/")
-    expect(phone.get_by_role("heading", name="Beside “The best one” of Custom Vision")).to_be_visible()
+    expect(
+        phone.get_by_role("heading", name="Beside “The best one” of Custom Vision")
+    ).to_be_visible()
     assert_accessible(phone)
     assert_fits(phone)

@@ -21,7 +21,9 @@ SILENT = "from common.models import Job; Job.objects.update(heartbeat_at='2020-0
 
 
 class Gate:
-    """Lets so many pictures of the stand-in through, and holds the next ones back until it is opened."""
+    """Lets so many pictures of the stand-in through, and holds the next ones back until it is
+    opened.
+    """
 
     def __init__(self, service: StandIn) -> None:
         self._blob, self._open = service.blob, threading.Semaphore(0)
@@ -43,22 +45,38 @@ def fill(service: StandIn) -> Project:
     tags = [Tag(name) for name in ("one", "two", "three")]
     project.tags = {tag.id: tag for tag in tags}
     for number in range(IMAGES):
-        project.put(make_picture_bytes((number % 256, number // 256, 96), format="PNG"), [tags[number % 3].id])
+        project.put(
+            make_picture_bytes((number % 256, number // 256, 96), format="PNG"),
+            [tags[number % 3].id],
+        )
     return project
 
 
 def start(installation: Installation, service: StandIn) -> subprocess.Popen[bytes]:
     key = {"AZURE_CUSTOM_VISION_TRAINING_KEY": service.training_key}
-    command = [sys.executable, "manage.py", "import_customvision", "Plates", "--endpoint", service.endpoint]
+    command = [
+        sys.executable,
+        "manage.py",
+        "import_customvision",
+        "Plates",
+        "--endpoint",
+        service.endpoint,
+    ]
     process = subprocess.Popen(
-        command, cwd=ROOT, env=installation.environment | key, stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+        command,
+        cwd=ROOT,
+        env=installation.environment | key,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
     )
     installation.processes.append(process)
     return process
 
 
 def kept(installation: Installation) -> int:
-    return installation.rows("SELECT count(*) FROM training_importedimage WHERE sample_id IS NOT NULL")[0][0]
+    return installation.rows(
+        "SELECT count(*) FROM training_importedimage WHERE sample_id IS NOT NULL"
+    )[0][0]
 
 
 def test_three_hundred_images_and_two_kills(install, custom_vision):
@@ -78,11 +96,17 @@ def test_three_hundred_images_and_two_kills(install, custom_vision):
     told = last.communicate(timeout=240)[0].decode()
     assert last.returncode == 0, told
     assert "Complete: everything that was there is here." in told
-    assert installation.rows("SELECT count(*), count(DISTINCT sample_id) FROM training_importedimage") == [(300, 300)]
-    assert installation.rows("SELECT count(*), count(DISTINCT sample_id) FROM review_decision") == [(300, 300)]
+    assert installation.rows(
+        "SELECT count(*), count(DISTINCT sample_id) FROM training_importedimage"
+    ) == [(300, 300)]
+    assert installation.rows("SELECT count(*), count(DISTINCT sample_id) FROM review_decision") == [
+        (300, 300)
+    ]
     digests = {sha256 for (sha256,) in installation.rows("SELECT sha256 FROM predictions_sample")}
     assert digests == {image.sha256 for image in there.images.values()}
     sent = Counter(one.path for one in custom_vision.calls("link") if one.took_effect)
-    assert sum(sent.values()) <= IMAGES + 2 * 2 * 16  # at most what was under way when the process was killed
+    assert (
+        sum(sent.values()) <= IMAGES + 2 * 2 * 16
+    )  # at most what was under way when the process was killed
     assert installation.rows("SELECT count(*) FROM training_serviceaccess") == [(0,)]
     assert custom_vision.leaked_keys == 0

@@ -62,7 +62,9 @@ def test_endpoint_and_key_then_a_choice_then_an_import(client, maintainer, custo
     assert sample.uploaded_by == maintainer and sample.decisions.get().reviewer == maintainer
 
 
-def test_the_key_is_in_no_page_row_or_job_and_forgotten_at_the_end(client, maintainer, custom_vision):
+def test_the_key_is_in_no_page_row_or_job_and_forgotten_at_the_end(
+    client, maintainer, custom_vision
+):
     there = make_remote(custom_vision)
     key = custom_vision.training_key
     choice = give_key(client, custom_vision)
@@ -94,7 +96,9 @@ def test_a_wrong_key_is_told_and_not_kept(client, maintainer, custom_vision):
     assert "no-such-key" not in answer.content.decode() and not ServiceAccess.objects.exists()
 
 
-def test_an_endpoint_without_encryption_is_refused_and_the_key_not_shown_again(client, maintainer, custom_vision):
+def test_an_endpoint_without_encryption_is_refused_and_the_key_not_shown_again(
+    client, maintainer, custom_vision
+):
     answer = give_key(client, custom_vision, endpoint="http://example.com")
     assert answer.status_code == 400
     assert "begins with https://" in answer.content.decode()
@@ -107,7 +111,9 @@ def test_a_key_is_for_whoever_gave_it_alone(client, maintainer, custom_vision):
     assert client.get(choice.url).status_code == 404
 
 
-def test_an_import_goes_on_while_the_service_is_away_and_says_so(client, maintainer, custom_vision, monkeypatch):
+def test_an_import_goes_on_while_the_service_is_away_and_says_so(
+    client, maintainer, custom_vision, monkeypatch
+):
     monkeypatch.setattr(service, "PATIENCE_SECONDS", 0.3)
     there = make_remote(custom_vision)
     page = ask_for_import(client, custom_vision, there)
@@ -150,13 +156,21 @@ def test_progress_is_asked_for_until_the_end(client, maintainer, custom_vision):
 def test_stored_predictions_come_when_chosen(client, maintainer, custom_vision):
     ask_for_import(client, custom_vision, make_remote(custom_vision), with_predictions="on")
     jobs.run_due_jobs(import_jobs.QUEUE)
-    assert ImportedProject.objects.get().report["predictions"] == {"there": 0, "here": 0, "failed": 0}
+    assert ImportedProject.objects.get().report["predictions"] == {
+        "there": 0,
+        "here": 0,
+        "failed": 0,
+    }
 
 
-def test_the_projects_page_shows_what_custom_vision_said_of_its_iterations(client, maintainer, custom_vision):
+def test_the_projects_page_shows_what_custom_vision_said_of_its_iterations(
+    client, maintainer, custom_vision
+):
     make_iteration(make_remote(custom_vision), name="The best one", published="production")
     bring_home(custom_vision)
-    page = client.get(reverse("training:project", args=[Project.objects.get().slug])).content.decode()
+    page = client.get(
+        reverse("training:project", args=[Project.objects.get().slug])
+    ).content.decode()
     assert "The best one" in page and "production" in page and "100" in page
 
 
@@ -178,7 +192,10 @@ def test_a_runs_page_shows_both_models_figures_side_by_side(client, maintainer, 
 
 def test_a_run_without_history_says_nothing_of_custom_vision(client, maintainer):
     run = make_finished_run()
-    assert "of Custom Vision" not in client.get(reverse("training:run", args=[run.pk])).content.decode()
+    assert (
+        "of Custom Vision"
+        not in client.get(reverse("training:run", args=[run.pk])).content.decode()
+    )
 
 
 def test_a_page_does_not_wait_for_long(client, maintainer, custom_vision, monkeypatch):

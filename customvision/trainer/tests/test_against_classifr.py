@@ -21,7 +21,9 @@ pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def trainer(live_server, settings, monkeypatch) -> CustomVisionTrainer:
-    """The trainer here; there, a server whose projects learn with the dummy trainer while we wait."""
+    """The trainer here; there, a server whose projects learn with the dummy trainer while we
+    wait.
+    """
     without_waiting(monkeypatch)
     jobs.discover()
     settings.DEFAULT_TRAINER = "dummy"
@@ -30,7 +32,9 @@ def trainer(live_server, settings, monkeypatch) -> CustomVisionTrainer:
     backend = {"BACKEND": "customvision.predictor.CustomVisionPredictor", "OPTIONS": options}
     settings.PREDICTORS = settings.PREDICTORS | {"azure": backend}
     key = make_token(make_maintainer())
-    return CustomVisionTrainer(alias="azure", endpoint=live_server.url, key=key, resource_id="/subscriptions/x")
+    return CustomVisionTrainer(
+        alias="azure", endpoint=live_server.url, key=key, resource_id="/subscriptions/x"
+    )
 
 
 @pytest.fixture
@@ -38,7 +42,9 @@ def task():
     """Two categories, in the order in which the dummy model sorts them by brightness."""
     task = make_task(12)
     names = {"dark": "a dark", "bright": "bright"}
-    two = [replace(one, category=names[one.category]) for one in task.examples if one.category in names]
+    two = [
+        replace(one, category=names[one.category]) for one in task.examples if one.category in names
+    ]
     return replace(task, examples=two, class_names=tuple(names.values()))
 
 
@@ -66,8 +72,14 @@ def test_a_picture_that_is_called_something_else_is_retagged(trainer, task):
     model = trainer.train(replace(task, examples=[renamed, *task.examples[1:]]))
     assert TrainingRun.objects.count() == 2
     bright = Project.objects.get().categories.get(name="bright")
-    sent = [one for one in [renamed, *task.examples[1:]] if one.split != "test" and one.category == "bright"]
-    labelled = ground_truth.labelled_samples(Project.objects.get()).filter(true_category_id=bright.pk)
+    sent = [
+        one
+        for one in [renamed, *task.examples[1:]]
+        if one.split != "test" and one.category == "bright"
+    ]
+    labelled = ground_truth.labelled_samples(Project.objects.get()).filter(
+        true_category_id=bright.pk
+    )
     assert labelled.count() == len(sent)
     assert model.reference
 
@@ -79,6 +91,8 @@ def test_what_is_gone_there_cannot_be_loaded(trainer, task):
 
 
 def test_a_wrong_key_is_told(trainer, task, live_server):
-    stranger = CustomVisionTrainer(alias="azure", endpoint=live_server.url, key="wrong", resource_id="/x")
+    stranger = CustomVisionTrainer(
+        alias="azure", endpoint=live_server.url, key="wrong", resource_id="/x"
+    )
     with pytest.raises(TrainingFailed, match="does not accept our key"):
         stranger.train(task)

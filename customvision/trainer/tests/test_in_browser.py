@@ -1,9 +1,17 @@
-"""What Azure adds to the pages, in a real browser: it fits a phone, is accessible, and shows pictures from Azure."""
+"""What Azure adds to the pages, in a real browser: it fits a phone, is accessible, and shows
+pictures from Azure.
+"""
 
 import pytest
 
 from predictions.models import Sample
-from predictions.tests.factories import make_live_model, make_prediction, make_project, make_sample, make_user
+from predictions.tests.factories import (
+    make_live_model,
+    make_prediction,
+    make_project,
+    make_sample,
+    make_user,
+)
 from scripts.services import wait_until
 from training.models import TrainingRun
 from training.tests.factories import make_trained
@@ -17,8 +25,15 @@ def test_a_run_at_azure_and_an_answer_of_a_stand_in_fit_a_phone(
     live_server, new_page, sign_in, assert_accessible, problems
 ):
     version = make_trained()
-    kept = {"project_name": "classifr-dishes", "iteration_name": "Iteration 3", "images": 240, "performance": FIGURES}
-    version.manifest |= {"custom_vision": kept | {"by_tag": {"a name without any space in it" * 3: FIGURES}}}
+    kept = {
+        "project_name": "classifr-dishes",
+        "iteration_name": "Iteration 3",
+        "images": 240,
+        "performance": FIGURES,
+    }
+    version.manifest |= {
+        "custom_vision": kept | {"by_tag": {"a name without any space in it" * 3: FIGURES}}
+    }
     version.save()
     maintainer = make_user("maintainer")
     stand_in = make_prediction(maintainer, model_version=version)
@@ -29,7 +44,10 @@ def test_a_run_at_azure_and_an_answer_of_a_stand_in_fit_a_phone(
     run = TrainingRun.objects.get()
     for address, text in (
         (f"/training/runs/{run.pk}/", "What Custom Vision reports"),
-        (stand_in.get_absolute_url(), "Answered by the local model v1, since Azure did not answer."),
+        (
+            stand_in.get_absolute_url(),
+            "Answered by the local model v1, since Azure did not answer.",
+        ),
         ("/predictions/", "local model v1, since Azure did not answer"),
     ):
         page.goto(address)
@@ -46,8 +64,15 @@ def test_a_picture_in_azure_is_shown_by_its_link_under_the_content_policy(
     policy = settings.CONTENT_SECURITY_POLICY
     directives = policy["DIRECTIVES"] | {"img-src": [*policy["DIRECTIVES"]["img-src"], origin]}
     settings.CONTENT_SECURITY_POLICY = policy | {"DIRECTIVES": directives}
-    options = {"connection_string": azurite.connection_string, "azure_container": "shown", "expiration_secs": 300}
-    backend = {"BACKEND": "common.blob_storages.AzureBlobStorage", "OPTIONS": options | {"timeout": 5}}
+    options = {
+        "connection_string": azurite.connection_string,
+        "azure_container": "shown",
+        "expiration_secs": 300,
+    }
+    backend = {
+        "BACKEND": "common.blob_storages.AzureBlobStorage",
+        "OPTIONS": options | {"timeout": 5},
+    }
     settings.STORAGES = settings.STORAGES | {"misclassified": backend}
     settings.AZURE_STORAGE_LINKS = True
     user = make_user()
@@ -56,4 +81,7 @@ def test_a_picture_in_azure_is_shown_by_its_link_under_the_content_policy(
     page = new_page(live_server.url)
     sign_in(page, user)
     page.goto(make_prediction(user, sample=sample, project=project).get_absolute_url())
-    wait_until(lambda: page.evaluate("document.querySelector('img.picture').naturalWidth") > 0, "the picture")
+    wait_until(
+        lambda: page.evaluate("document.querySelector('img.picture').naturalWidth") > 0,
+        "the picture",
+    )

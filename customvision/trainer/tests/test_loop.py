@@ -1,4 +1,6 @@
-"""The loop with Azure in it, over real HTTP: add a category, retrain there, promote, go back, and forward again."""
+"""The loop with Azure in it, over real HTTP: add a category, retrain there, promote, go back, and
+forward again.
+"""
 
 import logging
 
@@ -13,7 +15,13 @@ from customvision.client.tests.stand_in import StandIn
 from customvision.trainer.tests.test_trainer import options_of, predictors_of, without_waiting
 from predictions import registry
 from predictions.models import Prediction, Project
-from predictions.tests.factories import make_live_model, make_picture_bytes, make_project, make_upload, make_user
+from predictions.tests.factories import (
+    make_live_model,
+    make_picture_bytes,
+    make_project,
+    make_upload,
+    make_user,
+)
 from training.models import Evaluation, TrainingRun
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
@@ -25,7 +33,10 @@ SHADES = {"dark": 20, "middle": 128, "light": 235}
 def service(custom_vision, settings, monkeypatch) -> StandIn:
     without_waiting(monkeypatch)
     settings.PREDICTORS = predictors_of(custom_vision)
-    backend = {"BACKEND": "customvision.trainer.trainer.CustomVisionTrainer", "OPTIONS": options_of(custom_vision)}
+    backend = {
+        "BACKEND": "customvision.trainer.trainer.CustomVisionTrainer",
+        "OPTIONS": options_of(custom_vision),
+    }
     settings.TRAINERS = settings.TRAINERS | {"azure": backend}
     return custom_vision
 
@@ -36,7 +47,9 @@ def project(service, tmp_path) -> Project:
     project = make_project("Plates", slug="plates")
     make_live_model(project, ("dark", "light"))
     for name in ("dark", "light"):
-        call_command("add_category", name, "--project", "plates", "--images", str(pictures(tmp_path, name)))
+        call_command(
+            "add_category", name, "--project", "plates", "--images", str(pictures(tmp_path, name))
+        )
     return project
 
 
@@ -45,7 +58,9 @@ def pictures(folder, name: str):
     (folder / name).mkdir()
     for number in range(40):
         shade = SHADES[name] + number % 20 - 10
-        data = make_picture_bytes((shade, shade, (shade + number) % 256), format="PNG", size=(24 + number, 24))
+        data = make_picture_bytes(
+            (shade, shade, (shade + number) % 256), format="PNG", size=(24 + number, 24)
+        )
         (folder / name / f"{number}.png").write_bytes(data)
     return folder / name
 
@@ -64,7 +79,16 @@ def test_a_category_is_taught_to_azure_as_to_a_local_model(service, project, tmp
 
     # One command adds the category, trains at Azure, measures on our own test split, and promotes.
     folder = str(pictures(tmp_path, "middle"))
-    options = ("--project", "plates", "--images", folder, "--retrain", "--trainer", "azure", "--promote")
+    options = (
+        "--project",
+        "plates",
+        "--images",
+        folder,
+        "--retrain",
+        "--trainer",
+        "azure",
+        "--promote",
+    )
     call_command("add_category", "middle", *options)
     live = registry.live_version(project)
     assert (live.number, live.predictor) == (2, "azure")
@@ -86,7 +110,9 @@ def test_a_category_is_taught_to_azure_as_to_a_local_model(service, project, tmp
     # Back to the local one, and forward again, is one click each.
     first = project.model_versions.get(number=1)
     for version in (first, live):
-        response = maintainer.post(f"/training/model-versions/{version.pk}/promote/", {"reason": "to compare"})
+        response = maintainer.post(
+            f"/training/model-versions/{version.pk}/promote/", {"reason": "to compare"}
+        )
         assert response.status_code == 302
         assert upload(user, "dark").model_version == version
 
@@ -104,7 +130,14 @@ def test_a_run_that_azure_ends_says_why_and_changes_nothing(service, project):
 
 
 @pytest.mark.parametrize(
-    "fault", [faults.wrong_key(), faults.quota_reached(), faults.out_of_calls(), faults.too_many("900"), faults.reset()]
+    "fault",
+    [
+        faults.wrong_key(),
+        faults.quota_reached(),
+        faults.out_of_calls(),
+        faults.too_many("900"),
+        faults.reset(),
+    ],
 )
 def test_however_a_run_ends_its_key_is_nowhere(service, project, caplog, capsys, fault):
     caplog.set_level(logging.DEBUG)

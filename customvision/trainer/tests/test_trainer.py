@@ -1,4 +1,6 @@
-"""The trainer that has Custom Vision learn, against the stand-in: what is sent, and what each fault leaves behind."""
+"""The trainer that has Custom Vision learn, against the stand-in: what is sent, and what each fault
+leaves behind.
+"""
 
 from dataclasses import replace
 
@@ -28,7 +30,11 @@ UPLOAD = "create_images_from_files"
 
 
 def options_of(service: StandIn, **options) -> dict:
-    return {"endpoint": service.endpoint, "key": service.training_key, "resource_id": service.resource_id} | options
+    return {
+        "endpoint": service.endpoint,
+        "key": service.training_key,
+        "resource_id": service.resource_id,
+    } | options
 
 
 def predictors_of(service: StandIn) -> dict:
@@ -112,7 +118,12 @@ class TestLearning:
 
     def test_what_the_service_says_of_the_model_is_kept_with_it(self, trainer, task):
         kept = trainer.train(task).manifest["custom_vision"]
-        assert kept["performance"] == {"threshold": 0.5, "precision": 1, "recall": 1, "average_precision": 1}
+        assert kept["performance"] == {
+            "threshold": 0.5,
+            "precision": 1,
+            "recall": 1,
+            "average_precision": 1,
+        }
         assert set(kept["by_tag"]) == set(task.class_names)
         assert kept["images"] == 24
 
@@ -120,7 +131,10 @@ class TestLearning:
         def gone() -> bytes:
             raise FileNotFoundError
 
-        bad = [replace(task.examples[0], read=lambda: b"half a pic"), replace(task.examples[1], read=gone)]
+        bad = [
+            replace(task.examples[0], read=lambda: b"half a pic"),
+            replace(task.examples[1], read=gone),
+        ]
         broken = replace(task, examples=[*bad, *task.examples[2:]])
         model = trainer.train(broken)
         assert_each_picture_is_there_once(service, replace(task, examples=task.examples[2:]))
@@ -133,11 +147,18 @@ class TestLearning:
             raise StorageUnavailable("The storage does not answer.")
 
         with pytest.raises(StorageUnavailable):
-            trainer.train(replace(task, examples=[replace(task.examples[0], read=unavailable), *task.examples[1:]]))
+            trainer.train(
+                replace(
+                    task, examples=[replace(task.examples[0], read=unavailable), *task.examples[1:]]
+                )
+            )
 
     def test_what_is_there_is_not_sent_again(self, service, trainer, task):
         trainer.train(task)
-        more = replace(task, examples=[*task.examples, make_example(0, 900, "train"), make_example(1, 900, "train")])
+        more = replace(
+            task,
+            examples=[*task.examples, make_example(0, 900, "train"), make_example(1, 900, "train")],
+        )
         trainer.train(more)
         assert set(service.times_taken([UPLOAD]).values()) == {1}
         assert [len(call.pictures) for call in service.calls(UPLOAD)] == [24, 2]
@@ -162,7 +183,9 @@ class TestLearning:
         assert len(service.calls(UPLOAD)) > 1
         assert set(service.times_taken([UPLOAD]).values()) == {1}
 
-    def test_a_picture_that_is_called_something_else_now_gets_its_new_tag(self, service, trainer, task):
+    def test_a_picture_that_is_called_something_else_now_gets_its_new_tag(
+        self, service, trainer, task
+    ):
         trainer.train(task)
         first = task.examples[0]
         other = replace(task, examples=[replace(first, category="bright"), *task.examples[1:]])
@@ -170,7 +193,9 @@ class TestLearning:
         assert_each_picture_is_there_once(service, other)
         assert set(service.times_taken([UPLOAD]).values()) == {1}
 
-    def test_a_picture_that_counts_no_more_is_removed_and_one_of_others_stays(self, service, trainer, task):
+    def test_a_picture_that_counts_no_more_is_removed_and_one_of_others_stays(
+        self, service, trainer, task
+    ):
         trainer.train(task)
         project = project_of(service)
         project.put(service_picture(), [project.tag_named("dark").id])
@@ -201,14 +226,18 @@ class TestLearning:
         made.train(task)
         id_ = project_of(service).id
         project_of(service).description = "ours no more"
-        trainer = CustomVisionTrainer(alias="azure", **options_of(service, projects={"colours": id_}))
+        trainer = CustomVisionTrainer(
+            alias="azure", **options_of(service, projects={"colours": id_})
+        )
         trainer.train(task)
         assert len(service.projects) == 1
 
     def test_a_configured_project_that_is_not_there_is_told(self, service, task):
         id_ = "00000000-0000-0000-0000-000000000000"
         with pytest.raises(TrainingFailed, match="AZURE_CUSTOM_VISION_PROJECTS"):
-            CustomVisionTrainer(alias="azure", **options_of(service, projects={"colours": id_})).train(task)
+            CustomVisionTrainer(
+                alias="azure", **options_of(service, projects={"colours": id_})
+            ).train(task)
 
     def test_a_project_of_several_labels_is_refused(self, service, trainer, task):
         trainer.train(task)
@@ -227,7 +256,9 @@ class TestOldIterations:
     def train_often(self, trainer, task, times, **fields):
         models = []
         for number in range(times):
-            task = replace(task, examples=[*task.examples, make_example(0, 900 + number, "train")], **fields)
+            task = replace(
+                task, examples=[*task.examples, make_example(0, 900 + number, "train")], **fields
+            )
             models.append(trainer.train(task))
         return models
 
@@ -245,7 +276,9 @@ class TestOldIterations:
         assert PublishedModel.parse(live.reference).iteration in project_of(service).iterations
         predictors["azure"].warm_up(servable(live))
 
-    def test_those_of_others_are_left_alone_and_a_full_project_is_told(self, service, trainer, task):
+    def test_those_of_others_are_left_alone_and_a_full_project_is_told(
+        self, service, trainer, task
+    ):
         first = trainer.train(task)
         project = project_of(service)
         known = project.iterations[PublishedModel.parse(first.reference).iteration]
@@ -287,7 +320,9 @@ class TestFaults:
         ],
         ids=["429", "500", "503", "reset", "lost answer", "500 after the work"],
     )
-    def test_one_fault_anywhere_is_survived_and_nothing_is_there_twice(self, service, trainer, task, operation, fault):
+    def test_one_fault_anywhere_is_survived_and_nothing_is_there_twice(
+        self, service, trainer, task, operation, fault
+    ):
         service.fail(operation, fault)
         model = trainer.train(task)
         predictors["azure"].warm_up(servable(model))
@@ -330,7 +365,9 @@ class TestFaults:
         CustomVisionTrainer(alias="azure", **options_of(service)).train(task)
         assert_each_picture_is_there_once(service, task)
         assert (len(service.projects), len(project_of(service).iterations)) == (1, 1)
-        if not (operation == UPLOAD and is_done):  # of that one batch nobody knew; the service recognised it
+        if not (
+            operation == UPLOAD and is_done
+        ):  # of that one batch nobody knew; the service recognised it
             assert set(service.times_taken([UPLOAD]).values()) == {1}
 
     @pytest.mark.parametrize("operation", OPERATIONS)
@@ -356,7 +393,9 @@ class TestFaults:
         with pytest.raises(TrainingFailed, match="projects is exceeded"):
             trainer.train(task)
 
-    def test_a_training_that_fails_is_told_and_the_next_run_trains_again(self, service, trainer, task):
+    def test_a_training_that_fails_is_told_and_the_next_run_trains_again(
+        self, service, trainer, task
+    ):
         service.training_fails = True
         with pytest.raises(TrainingFailed, match="no capacity"):
             trainer.train(task)

@@ -13,7 +13,11 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("name", help="what people call it")
-        parser.add_argument("--slug", default="", help="its place in addresses and commands (default: from the name)")
+        parser.add_argument(
+            "--slug",
+            default="",
+            help="its place in addresses and commands (default: from the name)",
+        )
 
     def handle(self, *, name: str, slug: str, **options: Any) -> None:
         try:
@@ -21,4 +25,6 @@ class Command(BaseCommand):
         except DomainError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(self.style.SUCCESS(f"Made the project {project.name} ({project.slug})."))
-        self.stdout.write(f"Next: manage.py add_category NAME --project {project.slug} --images DIR")
+        self.stdout.write(
+            f"Next: manage.py add_category NAME --project {project.slug} --images DIR"
+        )

@@ -3,12 +3,13 @@
     <project slug>/<16 hex>/   model.keras     architecture and weights, loaded with safe_mode
                                model.tflite    the compiled export: probabilities and feature vector
                                head.npz        the softmax head in plain numbers
-                               scope.npz       what it has learned from, see `scope`; old bundles have none
-                               manifest.json   what it is, and the SHA-256 of every other file
+                               scope.npz       what it has learned from, see `scope`; old bundles
+                               have none manifest.json   what it is, and the SHA-256 of every other
+                               file
 
-A bundle is named by the digest of its manifest, so the same training gives the same bundle and writing it again after
-a crash changes nothing. The manifest is written last: a folder without one is no bundle. Nothing is read that was not
-verified, and nothing is unpickled.
+A bundle is named by the digest of its manifest, so the same training gives the same bundle and
+writing it again after a crash changes nothing. The manifest is written last: a folder without one
+is no bundle. Nothing is read that was not verified, and nothing is unpickled.
 """
 
 import hashlib
@@ -44,22 +45,31 @@ class ModelBundle:
     paths: Mapping[str, Path]
 
 
-def write_bundle(project: str, files: Mapping[str, bytes], manifest: Mapping[str, Any]) -> tuple[str, str]:
+def write_bundle(
+    project: str, files: Mapping[str, bytes], manifest: Mapping[str, Any]
+) -> tuple[str, str]:
     """Keep a trained model for good.
 
     Args:
         project: slug, the folder that the bundle goes into.
         files: name (of `FILE_NAMES`) to content.
-        manifest: facts about the model; `format` and `files` (name to SHA-256) are added. Without times or machine
-            names, the same model gets the same digest.
+        manifest: facts about the model; `format` and `files` (name to SHA-256) are added. Without
+            times or machine names, the same model gets the same digest.
 
     Returns:
         The reference and the digest that a `Servable` needs.
     """
     if unknown := set(files) - FILE_NAMES:
-        raise ValueError(f"A bundle holds {', '.join(sorted(FILE_NAMES))}, not {', '.join(sorted(unknown))}.")
+        raise ValueError(
+            f"A bundle holds {', '.join(sorted(FILE_NAMES))}, not {', '.join(sorted(unknown))}."
+        )
     digests = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(files.items())}
-    text = json.dumps({**manifest, "format": FORMAT, "files": digests}, indent=1, sort_keys=True, ensure_ascii=False)
+    text = json.dumps(
+        {**manifest, "format": FORMAT, "files": digests},
+        indent=1,
+        sort_keys=True,
+        ensure_ascii=False,
+    )
     content = text.encode()
     digest = hashlib.sha256(content).hexdigest()
     reference = f"{project}/{digest[:16]}"
@@ -70,12 +80,14 @@ def write_bundle(project: str, files: Mapping[str, bytes], manifest: Mapping[str
 
 
 def open_bundle(model: ModelRef, *names: str, if_there: str = "") -> ModelBundle:
-    """Return the manifest and the local paths of some files of a bundle (all of them when none is named).
+    """Return the manifest and the local paths of some files of a bundle (all of them when none is
+    named).
 
     The file `if_there` is opened as well where the bundle has one: an older bundle may not.
 
     Raises:
-        PredictorError: the bundle is missing, incomplete, was changed, or is of a kind that we do not read.
+        PredictorError: the bundle is missing, incomplete, was changed, or is of a kind that we do
+            not read.
         PredictorUnavailable: the storage does not answer now.
     """
     if not REFERENCE.fullmatch(model.reference) or not model.digest:

@@ -1,7 +1,7 @@
 """Running a compiled model: pixels in, named arrays out.
 
-The only module that knows which runtime does it (LiteRT). Another one, such as OpenVINO or ONNX Runtime, would stand
-in by offering the same `Engine`.
+The only module that knows which runtime does it (LiteRT). Another one, such as OpenVINO or ONNX
+Runtime, would stand in by offering the same `Engine`.
 """
 
 import threading
@@ -17,8 +17,9 @@ BATCH_LIMIT = 32  # larger batches gain no speed and cost memory
 class LiteRtEngine:
     """A compiled model, ready to run; thread-safe.
 
-    An interpreter can do one thing at a time, so callers wait for their turn. It has the cores of its process to itself
-    (`ENGINE_THREADS`): a second one would hold the weights once more and drive the first out of the caches.
+    An interpreter can do one thing at a time, so callers wait for their turn. It has the cores of
+    its process to itself (`ENGINE_THREADS`): a second one would hold the weights once more and
+    drive the first out of the caches.
     """
 
     def __init__(self, path: Path, *, threads: int | None = None) -> None:
@@ -34,7 +35,9 @@ class LiteRtEngine:
         self.input_size = int(pixels["shape_signature"][1])
         details = signature.get_output_details()
         self._indexes = {name: int(detail["index"]) for name, detail in details.items()}
-        self._widths = {name: int(detail["shape_signature"][-1]) for name, detail in details.items()}
+        self._widths = {
+            name: int(detail["shape_signature"][-1]) for name, detail in details.items()
+        }
         self.outputs = tuple(details)
         self._batch = 0
         self._turn = threading.Lock()
@@ -48,7 +51,9 @@ class LiteRtEngine:
         Returns:
             Output name to a float32 array of shape (N, width of the output).
         """
-        results = {name: np.empty((len(pixels), width), np.float32) for name, width in self._widths.items()}
+        results = {
+            name: np.empty((len(pixels), width), np.float32) for name, width in self._widths.items()
+        }
         for start in range(0, len(pixels), BATCH_LIMIT):
             part = pixels[start : start + BATCH_LIMIT]
             with self._turn:
@@ -64,6 +69,8 @@ class LiteRtEngine:
         if batch == self._batch:
             return
         self._batch = 0
-        self._interpreter.resize_tensor_input(self._input, (batch, self.input_size, self.input_size, 3))
+        self._interpreter.resize_tensor_input(
+            self._input, (batch, self.input_size, self.input_size, 3)
+        )
         self._interpreter.allocate_tensors()
         self._batch = batch

@@ -1,4 +1,5 @@
-"""What in a picture spoke for an answer: hide one part after the other and see how the answer changes.
+"""What in a picture spoke for an answer: hide one part after the other and see how the answer
+changes.
 
 Needs nothing of a model but its answers, so it holds for every backbone and every compiled file.
 """
@@ -16,26 +17,35 @@ Probabilities = Callable[[np.ndarray], np.ndarray]  # (N, S, S, 3) uint8 to (N, 
 
 
 def occlusion_sensitivity(probabilities: Probabilities, pixels: np.ndarray) -> np.ndarray:
-    """Return how much the log-odds of each class fall when a part is hidden, shape (GRID, GRID, K), float32.
+    """Return how much the log-odds of each class fall when a part is hidden, shape (GRID, GRID, K),
+    float32.
 
-    A square window of the picture's mean colour is moved over it in steps of a cell; a cell's value is the mean over
-    the windows that cover it. Log-odds, as the probability of a sure answer hardly moves. Asks about
-    (GRID - WINDOW + 1)^2 + 1 pictures.
+    A square window of the picture's mean colour is moved over it in steps of a cell; a cell's value
+    is the mean over the windows that cover it. Log-odds, as the probability of a sure answer hardly
+    moves. Asks about (GRID - WINDOW + 1)^2 + 1 pictures.
 
     Args:
         probabilities: the model.
         pixels: one prepared picture, uint8, shape (S, S, 3).
 
-    Source: Zeiler & Fergus 2014, "Visualizing and understanding convolutional networks", arXiv:1311.2901, section 4.2.
+    Source: Zeiler & Fergus 2014, "Visualizing and understanding convolutional networks",
+    arXiv:1311.2901, section 4.2.
     """
     places = list(occlusion_windows())
     edges = np.linspace(0, len(pixels), GRID + 1).astype(int)
     batch = np.repeat(pixels[None], len(places) + 1, axis=0)
     for picture, (top, left) in zip(batch[1:], places, strict=True):
-        picture[edges[top] : edges[top + WINDOW], edges[left] : edges[left + WINDOW]] = pixels.mean(axis=(0, 1)).round()
-    odds = np.concatenate([log_odds(probabilities(part)) for part in np.array_split(batch, -(-len(batch) // AT_ONCE))])
+        picture[edges[top] : edges[top + WINDOW], edges[left] : edges[left + WINDOW]] = pixels.mean(
+            axis=(0, 1)
+        ).round()
+    odds = np.concatenate(
+        [log_odds(probabilities(part)) for part in np.array_split(batch, -(-len(batch) // AT_ONCE))]
+    )
     fallen = odds[0] - odds[1:]
-    total, covered = np.zeros((GRID, GRID, odds.shape[1]), np.float32), np.zeros((GRID, GRID, 1), np.float32)
+    total, covered = (
+        np.zeros((GRID, GRID, odds.shape[1]), np.float32),
+        np.zeros((GRID, GRID, 1), np.float32),
+    )
     for (top, left), value in zip(places, fallen, strict=True):
         total[top : top + WINDOW, left : left + WINDOW] += value
         covered[top : top + WINDOW, left : left + WINDOW] += 1

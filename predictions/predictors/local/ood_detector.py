@@ -1,7 +1,8 @@
-"""How much a picture looks like anything that its model has learned: the distance of its feature vector from those.
+"""How much a picture looks like anything that its model has learned: the distance of its feature
+vector from those.
 
-A softmax shares out all of its probability, also over a picture that is of no category at all. Its feature vector tells
-more: what is unlike everything learned lies far from all of it.
+A softmax shares out all of its probability, also over a picture that is of no category at all. Its
+feature vector tells more: what is unlike everything learned lies far from all of it.
 """
 
 import io
@@ -11,25 +12,29 @@ from pathlib import Path
 import numpy as np
 
 NEIGHBOURS = 10
-REJECTION_LEVEL = 0.05  # of the pictures that the model is made for, so many abstain for being unlike all others
-ONE_BY_ONE = 8  # pictures; for so few, waking the threads of a BLAS costs more CPU than the products themselves
+# Of the pictures that the model is made for, so many abstain for being unlike all others
+REJECTION_LEVEL = 0.05
+# pictures; for so few, waking the threads of a BLAS costs more CPU than the products themselves
+ONE_BY_ONE = 8
 MIN_REFERENCES = 19  # below, not even the farthest picture could be told to be among the last 5 %
 
 
 @dataclass(frozen=True)
 class OutOfDistributionDetector:
-    """What was learned from, as directions, and how near held-out pictures of the same kind come to it.
+    """What was learned from, as directions, and how near held-out pictures of the same kind come to
+    it.
 
-    `learned` is of shape (N, D), rows of unit length, float32 (stored as float16); `references` of shape (M,), in
-    rising order: the similarities of M held-out pictures.
+    `learned` is of shape (N, D), rows of unit length, float32 (stored as float16); `references` of
+    shape (M,), in rising order: the similarities of M held-out pictures.
 
-    The similarity of a picture is the cosine between its feature vector and the `neighbours`-th nearest of those
-    learned from. Its familiarity is the share of held-out pictures that are no more similar, the picture itself counted
-    among them: a conformal p-value, so of pictures like the held-out ones at most a share of `a` has a familiarity up
-    to `a`.
+    The similarity of a picture is the cosine between its feature vector and the `neighbours`-th
+    nearest of those learned from. Its familiarity is the share of held-out pictures that are no
+    more similar, the picture itself counted among them: a conformal p-value, so of pictures like
+    the held-out ones at most a share of `a` has a familiarity up to `a`.
 
-    Sources: Sun et al. 2022, "Out-of-distribution detection with deep nearest neighbors", arXiv:2204.06507 (the
-    similarity); Bates et al. 2023, "Testing for outliers with conformal p-values", arXiv:2104.08279, equation 3.
+    Sources: Sun et al. 2022, "Out-of-distribution detection with deep nearest neighbors",
+    arXiv:2204.06507 (the similarity); Bates et al. 2023, "Testing for outliers with conformal
+    p-values", arXiv:2104.08279, equation 3.
     """
 
     learned: np.ndarray
@@ -37,7 +42,9 @@ class OutOfDistributionDetector:
     neighbours: int = NEIGHBOURS
 
     def similarity(self, features: np.ndarray) -> np.ndarray:
-        """Return the cosine to the `neighbours`-th nearest (with fewer, to the farthest), shape (N,), for (N, D)."""
+        """Return the cosine to the `neighbours`-th nearest (with fewer, to the farthest), shape
+        (N,), for (N, D).
+        """
         neighbours = min(self.neighbours, len(self.learned))
         asked = unit_rows(features)
         few = len(asked) <= ONE_BY_ONE
@@ -45,7 +52,9 @@ class OutOfDistributionDetector:
         return np.partition(cosines, -neighbours, axis=1)[:, -neighbours]
 
     def p_values(self, features: np.ndarray) -> np.ndarray:
-        """Return numbers in (0, 1], shape (N,), for feature vectors of shape (N, D); up to FAR is out of scope."""
+        """Return numbers in (0, 1], shape (N,), for feature vectors of shape (N, D); up to FAR is
+        out of scope.
+        """
         no_nearer = np.searchsorted(self.references, self.similarity(features), side="right")
         return (no_nearer + 1) / (len(self.references) + 1)
 
@@ -61,9 +70,15 @@ class OutOfDistributionDetector:
 
     @classmethod
     def from_file(cls, path: Path) -> "OutOfDistributionDetector":
-        """Read what `to_bytes` wrote. Raises ValueError or KeyError if the file holds something else."""
+        """Read what `to_bytes` wrote. Raises ValueError or KeyError if the file holds something
+        else.
+        """
         with np.load(path, allow_pickle=False) as stored:
-            return cls(stored["learned"].astype(np.float32), stored["references"], int(stored["neighbours"]))
+            return cls(
+                stored["learned"].astype(np.float32),
+                stored["references"],
+                int(stored["neighbours"]),
+            )
 
 
 def unit_rows(features: np.ndarray) -> np.ndarray:

@@ -1,4 +1,6 @@
-"""The local predictor: answers with the compiled export of a Keras model. Imports neither Keras nor TensorFlow."""
+"""The local predictor: answers with the compiled export of a Keras model. Imports neither Keras nor
+TensorFlow.
+"""
 
 import logging
 import threading
@@ -42,7 +44,9 @@ class _Loaded:
             return self.engine.run(pixels)
         except (RuntimeError, ValueError) as error:
             logger.exception("Model %s failed while it answered", self.engine.path)
-            raise PredictorError(_("The model failed while it looked at the picture. Promote another one.")) from error
+            raise PredictorError(
+                _("The model failed while it looked at the picture. Promote another one.")
+            ) from error
 
 
 @dataclass(frozen=True)
@@ -55,16 +59,18 @@ class _Failure:
         return time.monotonic() - self.since < RETRY_AFTER_SECONDS
 
     def again(self) -> PredictorError | PredictorUnavailable:
-        """Return a new error of the same words: one exception must not be raised in many threads."""
+        """Return a new error of the same words: one exception must not be raised in many
+        threads.
+        """
         return type(self.error)(self.error.message)
 
 
 class LocalPredictor(BasePredictor):
     """Serves model bundles (see `bundles`).
 
-    A model is loaded once per process, at its first use, and the `models_in_memory` last used ones stay. A model that
-    cannot be loaded gives the same error at once for some seconds before loading is tried again, so that a storm of
-    requests does not read a broken file over and over.
+    A model is loaded once per process, at its first use, and the `models_in_memory` last used ones
+    stay. A model that cannot be loaded gives the same error at once for some seconds before loading
+    is tried again, so that a storm of requests does not read a broken file over and over.
     """
 
     def __init__(self, *, alias: str, models_in_memory: int = 4) -> None:
@@ -75,13 +81,17 @@ class LocalPredictor(BasePredictor):
         self._lock = threading.Lock()
         self._loading = threading.Lock()
 
-    def predict(self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False) -> list[Scores]:
+    def predict(
+        self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
+    ) -> list[Scores]:
         return [answer.scores for answer in self.predict_scored(pictures, model, augment=augment)]
 
     def predict_scored(
         self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
     ) -> list[PictureScores]:
-        """See the base. Familiarity is of the whole centred square, the first crop: references were seen like that."""
+        """See the base. Familiarity is of the whole centred square, the first crop: references were
+        seen like that.
+        """
         loaded = self._model(model)
         crops = _crops(augment)
         images = [picture.image for picture in pictures]
@@ -103,13 +113,17 @@ class LocalPredictor(BasePredictor):
         ]
 
     def least_side(self, model: ModelRef, *, augment: bool = False) -> int | None:
-        return preprocessing.min_side_for(self._model(model).engine.input_size, crops=_crops(augment))
+        return preprocessing.min_side_for(
+            self._model(model).engine.input_size, crops=_crops(augment)
+        )
 
     def explain(self, picture: Picture, model: ModelRef) -> np.ndarray:
         """See the base; by `occlusion`, without the crops of test-time augmentation."""
         loaded = self._model(model)
         pixels = preprocessing.crop_and_scale(picture.image, loaded.engine.input_size)
-        return occlusion.occlusion_sensitivity(lambda batch: loaded.run(batch)["probabilities"], pixels)
+        return occlusion.occlusion_sensitivity(
+            lambda batch: loaded.run(batch)["probabilities"], pixels
+        )
 
     def warm_up(self, model: ModelRef) -> None:
         self._model(model)
@@ -118,7 +132,11 @@ class LocalPredictor(BasePredictor):
         if self.models_in_memory >= 1:
             return []
         message = f"PREDICTORS['{self.alias}'] keeps no model in memory."
-        return [Error(message, hint="Set the option models_in_memory to 1 or more.", id="predictions.E002")]
+        return [
+            Error(
+                message, hint="Set the option models_in_memory to 1 or more.", id="predictions.E002"
+            )
+        ]
 
     def _model(self, model: ModelRef) -> _Loaded:
         if loaded := self._loaded(model):
@@ -143,7 +161,9 @@ class LocalPredictor(BasePredictor):
             loaded = _open(model)
         except (PredictorError, PredictorUnavailable) as error:
             logger.warning("Model %s cannot be loaded: %s", model.reference, error)
-            self._failures = {other: failure for other, failure in self._failures.items() if failure.is_fresh}
+            self._failures = {
+                other: failure for other, failure in self._failures.items() if failure.is_fresh
+            }
             self._failures[model] = _Failure(error, time.monotonic())
             raise
         self._failures.pop(model, None)
@@ -151,7 +171,9 @@ class LocalPredictor(BasePredictor):
             self._models[model] = loaded
             while len(self._models) > self.models_in_memory:
                 self._models.popitem(last=False)
-        logger.info("Model %s loaded in %.0f ms", model.reference, (time.monotonic() - started) * 1000)
+        logger.info(
+            "Model %s loaded in %.0f ms", model.reference, (time.monotonic() - started) * 1000
+        )
         return loaded
 
 
@@ -162,21 +184,32 @@ def _crops(augment: bool) -> tuple[float, ...]:
 def _open(model: ModelRef) -> _Loaded:
     bundle = bundles.open_bundle(model, bundles.COMPILED_MODEL, if_there=bundles.SCOPE)
     if tuple(bundle.manifest["class_names"]) != model.class_names:
-        raise PredictorError(_("The model knows other categories than its version says. Promote another version."))
+        raise PredictorError(
+            _("The model knows other categories than its version says. Promote another version.")
+        )
     if bundle.manifest["preprocessing"]["digest"] != preprocessing.DIGEST:
         raise PredictorError(
-            _("The model was trained for another way of preparing pictures. Train a new one with this version.")
+            _(
+                "The model was trained for another way of preparing pictures. Train a new one with "
+                "this version."
+            )
         )
     try:
         engine = LiteRtEngine(bundle.paths[bundles.COMPILED_MODEL])
-        first = engine.run(np.zeros((1, engine.input_size, engine.input_size, 3), np.uint8))  # sets memory up, too
+        first = engine.run(
+            np.zeros((1, engine.input_size, engine.input_size, 3), np.uint8)
+        )  # sets memory up, too
         if first["probabilities"].shape != (1, len(model.class_names)):
             raise ValueError("The model's output does not fit its categories.")
         known = (
-            OutOfDistributionDetector.from_file(bundle.paths[bundles.SCOPE]) if bundles.SCOPE in bundle.paths else None
+            OutOfDistributionDetector.from_file(bundle.paths[bundles.SCOPE])
+            if bundles.SCOPE in bundle.paths
+            else None
         )
         if known and known.learned.shape[1] != first["features"].shape[1]:
             raise ValueError("The model's scope does not fit its feature vectors.")
     except (RuntimeError, ValueError, KeyError) as error:
-        raise PredictorError(_("The model's compiled file cannot be run. Promote another version.")) from error
+        raise PredictorError(
+            _("The model's compiled file cannot be run. Promote another version.")
+        ) from error
     return _Loaded(engine, known)

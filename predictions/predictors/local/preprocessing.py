@@ -1,12 +1,15 @@
-"""From an upright picture to the pixels that a model sees: the one definition, for training and for serving.
+"""From an upright picture to the pixels that a model sees: the one definition, for training and for
+serving.
 
-A model learned with another definition gives wrong answers without any error, so every bundle and every cached feature
-vector carries `DIGEST`. Whoever changes what happens here must change `DEFINITION`, and with it the digest: old models
-are then refused instead of misled, and vectors are computed anew.
+A model learned with another definition gives wrong answers without any error, so every bundle and
+every cached feature vector carries `DIGEST`. Whoever changes what happens here must change
+`DEFINITION`, and with it the digest: old models are then refused instead of misled, and vectors are
+computed anew.
 
-A JPEG comes scaled down by its decoder, by 2, 4 or 8, as long as it has `least_side` pixels left: that takes a third of
-the time of a telephone's photo. It is a detail of decoding, no other definition: `python -m bench.decoding` measures
-that it hardly changes an answer. Training reads pictures in the same way as serving does.
+A JPEG comes scaled down by its decoder, by 2, 4 or 8, as long as it has `least_side` pixels left:
+that takes a third of the time of a telephone's photo. It is a detail of decoding, no other
+definition: `python -m bench.decoding` measures that it hardly changes an answer. Training reads
+pictures in the same way as serving does.
 """
 
 import hashlib
@@ -20,8 +23,10 @@ from common.media import images
 
 NAME = "centre-crop-bilinear"
 DEFINITION = (
-    "upright RGB, alpha and profile already resolved; centred square, side = floor(min(width, height) * crop), "
-    "left = (width - side) // 2, top = (height - side) // 2; Pillow resize with Resampling.BILINEAR (antialiased) to "
+    "upright RGB, alpha and profile already resolved; centred square, side = floor(min(width, "
+    "height) * crop), "
+    "left = (width - side) // 2, top = (height - side) // 2; Pillow resize with "
+    "Resampling.BILINEAR (antialiased) to "
     "(size, size); uint8, height x width x channel, 0 to 255"
 )
 DIGEST = hashlib.sha256(f"{NAME}: {DEFINITION}".encode()).hexdigest()[:16]
@@ -32,7 +37,8 @@ SPARE = 2.0  # what is scaled down by a decoder keeps so many pixels for each th
 
 
 def min_side_for(size: int, *, crops: Sequence[float] = WHOLE) -> int:
-    """Return how long the shorter side of a picture has to be at least, in pixels, if it is to be scaled down before.
+    """Return how long the shorter side of a picture has to be at least, in pixels, if it is to be
+    scaled down before.
 
     Args:
         size: side of the model's input in pixels.
@@ -51,19 +57,29 @@ def crop_and_scale(image: Image.Image, size: int, *, crop: float = 1.0) -> np.nd
     width, height = image.size
     side = max(1, int(min(width, height) * crop))
     left, top = (width - side) // 2, (height - side) // 2
-    square = image if (width, height) == (side, side) else image.crop((left, top, left + side, top + side))
+    square = (
+        image
+        if (width, height) == (side, side)
+        else image.crop((left, top, left + side, top + side))
+    )
     if square.mode != "RGB":
         square = square.convert("RGB")
     return np.asarray(square.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
 def read_pixels(data: bytes, size: int) -> np.ndarray:
-    """Return what a model sees of a stored picture, as `prepare`. Raises OSError if the bytes are damaged."""
+    """Return what a model sees of a stored picture, as `prepare`. Raises OSError if the bytes are
+    damaged.
+    """
     return crop_and_scale(images.decode_stored(data, least_side=min_side_for(size)), size)
 
 
-def crop_batch(upright: Sequence[Image.Image], size: int, *, crops: Sequence[float] = WHOLE) -> np.ndarray:
-    """Return all crops of all pictures, shape (len(upright) * len(crops), size, size, 3): a picture's crops adjoin."""
+def crop_batch(
+    upright: Sequence[Image.Image], size: int, *, crops: Sequence[float] = WHOLE
+) -> np.ndarray:
+    """Return all crops of all pictures, shape (len(upright) * len(crops), size, size, 3): a
+    picture's crops adjoin.
+    """
     pixels = np.empty((len(upright) * len(crops), size, size, 3), dtype=np.uint8)
     for place, (image, crop) in enumerate((image, crop) for image in upright for crop in crops):
         pixels[place] = crop_and_scale(image, size, crop=crop)

@@ -1,4 +1,6 @@
-"""Files of a storage as files on this machine's disk, verified: engines map files into memory, not blobs."""
+"""Files of a storage as files on this machine's disk, verified: engines map files into memory, not
+blobs.
+"""
 
 import hashlib
 import os
@@ -16,8 +18,8 @@ class DigestMismatch(Exception):
 def verified_path(storage: Storage, name: str, sha256: str) -> Path:
     """Return a local path whose content has this SHA-256.
 
-    A storage on disk is read where it is. Of a remote one a copy is kept under `DATA_DIR/cache/models`, named by its
-    digest; a copy that was damaged is fetched again.
+    A storage on disk is read where it is. Of a remote one a copy is kept under
+    `DATA_DIR/cache/models`, named by its digest; a copy that was damaged is fetched again.
 
     Raises:
         FileNotFoundError: the storage has no such file.

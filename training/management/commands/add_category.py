@@ -10,12 +10,17 @@ from training.management.training_command import TrainingCommand
 
 
 class Command(TrainingCommand):
-    help = "Add a category to a project, with pictures of it if a folder is named. Again: adds only what is new."
+    help = (
+        "Add a category to a project, with pictures of it if a folder is named. Again: adds "
+        "only what is new."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("name", metavar="NAME")
-        parser.add_argument("--images", metavar="DIR", help="A folder of pictures that all show this category.")
+        parser.add_argument(
+            "--images", metavar="DIR", help="A folder of pictures that all show this category."
+        )
         parser.add_argument("--retrain", action="store_true", help="Train a new model afterwards.")
         self.add_training_arguments(parser)
 
@@ -26,7 +31,9 @@ class Command(TrainingCommand):
             category, is_new = categories.add_category(project, options["name"])
             self.stdout.write(f"Category {category.name}: {'added' if is_new else 'there already'}")
             if options["images"]:
-                report = picture_import.import_folder(project, category, options["images"], progress=bar)
+                report = picture_import.import_folder(
+                    project, category, options["images"], progress=bar
+                )
                 bar.close()
                 self.print_import_report(report)
         except DomainError as error:

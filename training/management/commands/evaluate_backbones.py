@@ -14,7 +14,12 @@ from training.backbones import imagenet
 from training.backbones.base import Backbone
 from training.management.terminal import MAX_ROWS, TerminalProgress
 from training.studies import learning_curves, ood_detection, trained_networks
-from training.studies.learning_curves import DrawResult, LabelledPictures, LearningCurve, StudyRefused
+from training.studies.learning_curves import (
+    DrawResult,
+    LabelledPictures,
+    LearningCurve,
+    StudyRefused,
+)
 
 PER_CLASS = (5, 10, 20, 50)
 SEEDS = 5
@@ -24,8 +29,10 @@ ABSENT = "–"
 
 class Command(BaseCommand):
     help = (
-        "Measure how well the backbones serve on your pictures: DIR holds one folder per category. For every backbone "
-        "a head learns from N pictures per category and is asked about all the others. Nothing is kept."
+        "Measure how well the backbones serve on your pictures: DIR holds one folder per category. "
+        "For every backbone "
+        "a head learns from N pictures per category and is asked about all the others. Nothing is "
+        "kept."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -36,11 +43,18 @@ class Command(BaseCommand):
             nargs="+",
             action="extend",
             choices=backbones.backbone_names(),
-            help=f"One or more of: {', '.join(backbones.backbone_names())}. Without: bundled, and those whose weights lie in "
-            "CLASSIFR_WEIGHTS_DIR. scratch learns a network for every draw, which takes minutes each.",
+            help=f"One or more of: {', '.join(backbones.backbone_names())}. Without: bundled, and "
+            f"those whose weights lie in "
+            "CLASSIFR_WEIGHTS_DIR. scratch learns a network for every draw, which takes minutes "
+            "each.",
         )
         parser.add_argument(
-            "--per-class", metavar="N", nargs="+", type=_positive, default=PER_CLASS, help="Default: 5 10 20 50."
+            "--per-class",
+            metavar="N",
+            nargs="+",
+            type=_positive,
+            default=PER_CLASS,
+            help="Default: 5 10 20 50.",
         )
         parser.add_argument(
             "--out-of-scope",
@@ -48,30 +62,42 @@ class Command(BaseCommand):
             nargs="+",
             type=Path,
             default=[],
-            help="Folders of other things, with folders of pictures in them too: measures how well each backbone (but "
+            help="Folders of other things, with folders of pictures in them too: measures how well "
+            "each backbone (but "
             "scratch) tells them from the categories of the first, with the largest N.",
         )
         parser.add_argument(
-            "--seeds", metavar="N", type=_positive, default=SEEDS, help=f"Draws for every number. Default: {SEEDS}."
+            "--seeds",
+            metavar="N",
+            type=_positive,
+            default=SEEDS,
+            help=f"Draws for every number. Default: {SEEDS}.",
         )
         parser.add_argument(
             "--fine-tune",
             action="store_true",
-            help="Measure every backbone fine-tuned as well, but for scratch. It learns for every draw, which is slow.",
+            help="Measure every backbone fine-tuned as well, but for scratch. It learns for every "
+            "draw, which is slow.",
         )
-        parser.add_argument("--plot", metavar="FILE", type=Path, help="Draw the learning curves into this SVG file.")
+        parser.add_argument(
+            "--plot", metavar="FILE", type=Path, help="Draw the learning curves into this SVG file."
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         plot = options["plot"]
         if plot and plot.suffix != ".svg":
             raise CommandError(f"{plot} does not end with .svg, and that is what is drawn.")
-        names = list(dict.fromkeys(options["backbone"] or ["bundled", *imagenet.available_offline()]))
+        names = list(
+            dict.fromkeys(options["backbone"] or ["bundled", *imagenet.available_offline()])
+        )
         bar = TerminalProgress(self.stderr)
         told: list[ood_detection.OodFigures] = []
         try:
             found = [backbones.load(name) for name in names if name != backbones.SCRATCH]
             with tempfile.TemporaryDirectory(prefix="classifr-study-") as folder:
-                collection = learning_curves.collect_pictures(options["directory"], Path(folder), bar)
+                collection = learning_curves.collect_pictures(
+                    options["directory"], Path(folder), bar
+                )
                 numbers = learning_curves.usable_sizes(collection, options["per_class"])
                 self._tell(collection, set(options["per_class"]) - set(numbers))
                 curves = []
@@ -79,10 +105,14 @@ class Command(BaseCommand):
                     curves += self._curves(backbone, collection, numbers, options, bar)
                 others = self._others(options["out_of_scope"], Path(folder), bar)
                 for backbone in found if others else []:
-                    told += ood_detection.measure_ood(backbone, collection, others, max(numbers), options["seeds"], bar)
+                    told += ood_detection.measure_ood(
+                        backbone, collection, others, max(numbers), options["seeds"], bar
+                    )
                 if backbones.SCRATCH in names:
                     self._announce("scratch", numbers, options, bar)
-                    curves.append(trained_networks.scratch_curve(collection, numbers, options["seeds"], bar))
+                    curves.append(
+                        trained_networks.scratch_curve(collection, numbers, options["seeds"], bar)
+                    )
         except (DomainError, StudyRefused) as error:
             raise CommandError(str(error)) from error
         finally:
@@ -93,7 +123,9 @@ class Command(BaseCommand):
         if told:
             self.stdout.write("\n" + ood_as_markdown(told, max(numbers)))
 
-    def _others(self, directories: Sequence[Path], folder: Path, bar: TerminalProgress) -> dict[str, LabelledPictures]:
+    def _others(
+        self, directories: Sequence[Path], folder: Path, bar: TerminalProgress
+    ) -> dict[str, LabelledPictures]:
         """Gather the folders of other things, each under its name."""
         found = {}
         for place, directory in enumerate(directories):
@@ -112,23 +144,36 @@ class Command(BaseCommand):
     ) -> list[LearningCurve]:
         bar.close()
         self.stderr.write(f"{backbone.name}:")
-        curves = [learning_curves.frozen_curve(backbone, collection, numbers, options["seeds"], bar)]
+        curves = [
+            learning_curves.frozen_curve(backbone, collection, numbers, options["seeds"], bar)
+        ]
         if options["fine_tune"]:
             self._announce(f"{backbone.name}, fine-tuned,", numbers, options, bar)
-            curves.append(trained_networks.fine_tuned_curve(backbone, collection, numbers, options["seeds"], bar))
+            curves.append(
+                trained_networks.fine_tuned_curve(
+                    backbone, collection, numbers, options["seeds"], bar
+                )
+            )
         return curves
 
-    def _announce(self, who: str, numbers: Sequence[int], options: dict[str, Any], bar: TerminalProgress) -> None:
+    def _announce(
+        self, who: str, numbers: Sequence[int], options: dict[str, Any], bar: TerminalProgress
+    ) -> None:
         bar.close()
         self.stderr.write(f"{who} learns {len(numbers) * options['seeds']} networks: this is slow.")
 
     def _draw(self, file: Path, title: str, curves: Sequence[LearningCurve]) -> None:
         points = {
-            curve.backbone: {n: statistics.mean(answer.accuracy for answer in curve.answers[n]) for n in curve.answers}
+            curve.backbone: {
+                n: statistics.mean(answer.accuracy for answer in curve.answers[n])
+                for n in curve.answers
+            }
             for curve in curves
         }
         file.write_text(
-            render_to_string("training/learning_curves.svg", {"chart": plots.learning_curves(title, points)})
+            render_to_string(
+                "training/learning_curves.svg", {"chart": plots.learning_curves(title, points)}
+            )
         )
         self.stderr.write(f"Drawn: {file}")
 
@@ -141,11 +186,17 @@ class Command(BaseCommand):
         if impossible:
             name, size = collection.smallest()
             skipped = ", ".join(map(str, sorted(impossible)))
-            self.stderr.write(f"Not measured: {skipped} per category, as {name} has {size} pictures in all.")
+            self.stderr.write(
+                f"Not measured: {skipped} per category, as {name} has {size} pictures in all."
+            )
 
 
-def curves_as_markdown(collection: LabelledPictures, curves: Sequence[LearningCurve], seeds: int) -> str:
-    """Return the figures as Markdown: a row per backbone, a column per number of pictures, then the time per step."""
+def curves_as_markdown(
+    collection: LabelledPictures, curves: Sequence[LearningCurve], seeds: int
+) -> str:
+    """Return the figures as Markdown: a row per backbone, a column per number of pictures, then the
+    time per step.
+    """
     numbers = list(curves[0].answers)
     headings = ["backbone", "features", *(f"{number} per category" for number in numbers), *STEPS]
     draws = "1 draw" if seeds == 1 else f"mean ± standard deviation of {seeds} draws"
@@ -154,16 +205,27 @@ def curves_as_markdown(collection: LabelledPictures, curves: Sequence[LearningCu
         _row(["---", *["--:"] * (len(headings) - 1)]),
         *(_row(_cells(curve, numbers)) for curve in curves),
         "",
-        f"{len(collection.samples)} pictures of {len(collection.names)} categories. Accuracy, {draws}; "
-        "in brackets the expected calibration error. Times are of the CPU, all cores together; those of learning are "
+        f"{len(collection.samples)} pictures of {len(collection.names)} categories. Accuracy, "
+        f"{draws}; "
+        "in brackets the expected calibration error. Times are of the CPU, all cores together; "
+        "those of learning are "
         f"for one draw of {numbers[-1]} per category.",
     ]
     return "\n".join(lines)
 
 
 def ood_as_markdown(told: Sequence[ood_detection.OodFigures], per_class: int) -> str:
-    """Return as Markdown how well pictures of other things are told: a row per backbone and folder."""
-    headings = ["backbone", "out of scope", "AUROC, nearness", "AUROC, probability", "refused", "refused of its own"]
+    """Return as Markdown how well pictures of other things are told: a row per backbone and
+    folder.
+    """
+    headings = [
+        "backbone",
+        "out of scope",
+        "AUROC, nearness",
+        "AUROC, probability",
+        "refused",
+        "refused of its own",
+    ]
     lines = [_row(headings), _row(["---", "---", *["--:"] * (len(headings) - 2)])]
     for figures in told:
         parts: list[list[float | None]] = [
@@ -173,7 +235,11 @@ def ood_as_markdown(told: Sequence[ood_detection.OodFigures], per_class: int) ->
             [draw.refused_inside for draw in figures.draws],
         ]
         lines.append(_row([figures.backbone, figures.outside, *map(_mean, parts)]))
-    lines += ["", f"Learned from {per_class} pictures per category; refused are at most 5 % of those held back."]
+    lines += [
+        "",
+        f"Learned from {per_class} pictures per category; refused are at most 5 % of those held "
+        f"back.",
+    ]
     return "\n".join(lines)
 
 
@@ -187,7 +253,10 @@ def _mean(values: Sequence[float | None]) -> str:
 
 def _cells(curve: LearningCurve, numbers: Sequence[int]) -> list[str]:
     cells = [curve.backbone, str(curve.features)]
-    cells += [_accuracy(curve.answers[number]) if number in curve.answers else ABSENT for number in numbers]
+    cells += [
+        _accuracy(curve.answers[number]) if number in curve.answers else ABSENT
+        for number in numbers
+    ]
     return cells + _times(curve, curve.answers.get(numbers[-1], []))
 
 
@@ -205,7 +274,12 @@ def _times(curve: LearningCurve, answers: Sequence[DrawResult]) -> list[str]:
     network = statistics.mean(answer.network_seconds for answer in answers)
     learning = statistics.mean(answer.head_seconds for answer in answers)
     calibrating = statistics.mean(answer.calibration_seconds for answer in answers)
-    return [looking, f"{network:.0f} s" if network else ABSENT, f"{learning:.2f} s", f"{1000 * calibrating:.1f} ms"]
+    return [
+        looking,
+        f"{network:.0f} s" if network else ABSENT,
+        f"{learning:.2f} s",
+        f"{1000 * calibrating:.1f} ms",
+    ]
 
 
 def _row(cells: Sequence[str]) -> str:

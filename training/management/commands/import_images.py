@@ -8,7 +8,11 @@ from training.management.terminal import ProjectCommand, TerminalProgress
 
 
 class Command(ProjectCommand):
-    help = "Import labelled pictures: one folder per category; missing categories are made. Again: only what is new."
+    help = (
+        "Import labelled pictures: one folder per category; missing categories are made. "
+        "Again: "
+        "only what is new."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)

@@ -12,7 +12,9 @@ class Command(ProjectCommand):
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
-        parser.add_argument("number", type=int, metavar="NUMBER", help="The number of the model version.")
+        parser.add_argument(
+            "number", type=int, metavar="NUMBER", help="The number of the model version."
+        )
         parser.add_argument("--reason", default="", help="Kept with the promotion.")
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -20,9 +22,13 @@ class Command(ProjectCommand):
         version = project.model_versions.filter(number=options["number"]).first()
         if version is None:
             known = ", ".join(str(each.number) for each in project.model_versions.all()) or "none"
-            raise CommandError(f"There is no version {options['number']} in {project.slug}. There are: {known}")
+            raise CommandError(
+                f"There is no version {options['number']} in {project.slug}. There are: {known}"
+            )
         try:
             promotion.promote_version(version, by=None, reason=options["reason"])
         except DomainError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(self.style.SUCCESS(f"Version {version.number} of {project.slug} is live now."))
+        self.stdout.write(
+            self.style.SUCCESS(f"Version {version.number} of {project.slug} is live now.")
+        )

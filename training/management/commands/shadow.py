@@ -12,25 +12,41 @@ from training.management.terminal import ProjectCommand, format_table
 
 
 class Command(ProjectCommand):
-    help = "Run a model version in shadow: it is asked about every upload too, and its answers are only compared."
+    help = (
+        "Run a model version in shadow: it is asked about every upload too, and its answers "
+        "are "
+        "only compared."
+    )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         what = parser.add_mutually_exclusive_group()
-        what.add_argument("number", type=int, nargs="?", metavar="NUMBER", help="The number of the model version.")
+        what.add_argument(
+            "number", type=int, nargs="?", metavar="NUMBER", help="The number of the model version."
+        )
         what.add_argument("--off", action="store_true", help="Run none in shadow any more.")
-        what.add_argument("--report", action="store_true", help="Tell how it compares; so does no argument at all.")
+        what.add_argument(
+            "--report",
+            action="store_true",
+            help="Tell how it compares; so does no argument at all.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         project = self.project(options["project"])
         try:
             if options["off"]:
                 shadow_deployment.stop_shadow(project, by=None)
-                self.stdout.write(self.style.SUCCESS(f"No model of {project.slug} runs in shadow any more."))
+                self.stdout.write(
+                    self.style.SUCCESS(f"No model of {project.slug} runs in shadow any more.")
+                )
             elif options["number"] is not None:
                 version = self._version(project, options["number"])
                 shadow_deployment.start_shadow(version, by=None)
-                self.stdout.write(self.style.SUCCESS(f"Version {version.number} of {project.slug} runs in shadow now."))
+                self.stdout.write(
+                    self.style.SUCCESS(
+                        f"Version {version.number} of {project.slug} runs in shadow now."
+                    )
+                )
             else:
                 self._report(project)
         except DomainError as error:
@@ -40,7 +56,9 @@ class Command(ProjectCommand):
         version = project.model_versions.filter(number=number).first()
         if version is None:
             known = ", ".join(str(each.number) for each in project.model_versions.all()) or "none"
-            raise CommandError(f"There is no version {number} in {project.slug}. There are: {known}")
+            raise CommandError(
+                f"There is no version {number} in {project.slug}. There are: {known}"
+            )
         return version
 
     def _report(self, project: Project) -> None:
@@ -54,15 +72,30 @@ class Command(ProjectCommand):
         self._tell(shadow_comparison.compare_shadow(version, against))
 
     def _tell(self, found: ShadowComparison) -> None:
-        self.stdout.write(f"Version {found.shadow.number} in shadow of version {found.live.number}:")
+        self.stdout.write(
+            f"Version {found.shadow.number} in shadow of version {found.live.number}:"
+        )
         if found.agreement is not None and found.agreement_between is not None:
             low, high = found.agreement_between
             self.stdout.write(
                 f"{found.compared} pictures compared, the same answer on {found.agreement:.1%}"
                 f" (95 %: {low:.1%} to {high:.1%})"
             )
-            self.stdout.write(f"Median time: live {found.live_ms:.1f} ms, shadow {found.shadow_ms:.1f} ms a picture")
-            headings = ("right by", "pictures", "live", "shadow", "both", "live alone", "shadow alone", "neither", "p")
+            self.stdout.write(
+                f"Median time: live {found.live_ms:.1f} ms, shadow {found.shadow_ms:.1f} ms a "
+                f"picture"
+            )
+            headings = (
+                "right by",
+                "pictures",
+                "live",
+                "shadow",
+                "both",
+                "live alone",
+                "shadow alone",
+                "neither",
+                "p",
+            )
             rows = [
                 _row("users' verdicts", found.by_verdicts),
                 _row("reviewers' decisions", found.by_decisions),
@@ -70,7 +103,10 @@ class Command(ProjectCommand):
             ]
             self.stdout.write(format_table(headings, rows))
         if found.learned_from:
-            self.stdout.write(f"Left out, because one of the two has learned from them: {found.learned_from} pictures")
+            self.stdout.write(
+                f"Left out, because one of the two has learned from them: {found.learned_from} "
+                f"pictures"
+            )
         for reason, count in found.silent:
             self.stdout.write(self.style.WARNING(f"Did not answer {count} times: {reason}"))
         self.stdout.write(found.sentence)
@@ -90,4 +126,8 @@ def _row(name: str, counts: PairedOutcomes) -> list[str]:
         counts.second_alone,
         counts.neither,
     )
-    return [name, *(str(figure) for figure in figures), f"{counts.p_value:.3f}" if counts.count else "-"]
+    return [
+        name,
+        *(str(figure) for figure in figures),
+        f"{counts.p_value:.3f}" if counts.count else "-",
+    ]

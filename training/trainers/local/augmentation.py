@@ -1,4 +1,6 @@
-"""Pictures that a network itself learns from: their pixels, and these mirrored, cropped and coloured."""
+"""Pictures that a network itself learns from: their pixels, and these mirrored, cropped and
+coloured.
+"""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -25,7 +27,8 @@ Labelled = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class PicturePixels:
-    """Prepared pixels of the examples that have a picture, uint8 (N, S, S, 3), one split after the other.
+    """Prepared pixels of the examples that have a picture, uint8 (N, S, S, 3), one split after the
+    other.
 
     They lie in a temporary file, not in memory: 10,000 pictures of 224 pixels are 1.5 GB.
     """
@@ -38,12 +41,19 @@ class PicturePixels:
         """Return the pixels, which are not copied, and the labels of one split."""
         rows = [row for row, example in enumerate(self.examples) if example.split == which]
         labels = [class_names.index(self.examples[row].category) for row in rows]
-        return self.pixels[rows[0] : rows[-1] + 1] if rows else self.pixels[:0], np.array(labels, dtype=np.int64)
+        return self.pixels[rows[0] : rows[-1] + 1] if rows else self.pixels[:0], np.array(
+            labels, dtype=np.int64
+        )
 
 
-def load_picture_pixels(examples: Sequence[Example], size: int, progress: Progress = no_progress) -> PicturePixels:
+def load_picture_pixels(
+    examples: Sequence[Example], size: int, progress: Progress = no_progress
+) -> PicturePixels:
     """Return the prepared pixels of the examples whose picture is kept and can be read."""
-    pictured = sorted((each for each in examples if each.read is not None), key=lambda each: (each.split, each.sha256))
+    pictured = sorted(
+        (each for each in examples if each.read is not None),
+        key=lambda each: (each.split, each.sha256),
+    )
     reads = {each.sha256: each.read for each in pictured if each.read is not None}
     with tempfile.TemporaryFile() as file:
         pixels = np.memmap(file, np.uint8, "w+", shape=(max(len(pictured), 1), size, size, 3))
@@ -60,7 +70,9 @@ def load_picture_pixels(examples: Sequence[Example], size: int, progress: Progre
 
 
 def augment_batch(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return a batch with every picture mirrored or not, cropped and scaled back, its colours changed; float32."""
+    """Return a batch with every picture mirrored or not, cropped and scaled back, its colours
+    changed; float32.
+    """
     result = np.empty(pixels.shape, np.float32)
     for place, picture in enumerate(pixels):
         cropped = _crop(picture, rng)
@@ -74,10 +86,14 @@ def _crop(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     side = size * float(np.sqrt(rng.uniform(SMALLEST_CROP, 1.0)))
     left, top = rng.uniform(0, size - side, 2)
     box = (left, top, left + side, top + side)
-    return np.asarray(Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR, box=box))
+    return np.asarray(
+        Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR, box=box)
+    )
 
 
-def _recoloured(picture: np.ndarray, brightness: float, contrast: float, saturation: float) -> np.ndarray:
+def _recoloured(
+    picture: np.ndarray, brightness: float, contrast: float, saturation: float
+) -> np.ndarray:
     values = picture.astype(np.float32) * brightness
     mean = values.mean()
     values = (values - mean) * contrast + mean
@@ -86,7 +102,9 @@ def _recoloured(picture: np.ndarray, brightness: float, contrast: float, saturat
 
 
 def shuffled_batches(train: Labelled, weights: np.ndarray, seed: int) -> "keras.utils.PyDataset":
-    """Return shuffled, augmented batches. Each depends on seed, epoch and place only, however often it is asked for."""
+    """Return shuffled, augmented batches. Each depends on seed, epoch and place only, however often
+    it is asked for.
+    """
     import keras
 
     pixels, labels = train

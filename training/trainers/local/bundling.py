@@ -1,4 +1,6 @@
-"""From what was learned to a bundle that the local predictor serves: exported, compared with Keras, written."""
+"""From what was learned to a bundle that the local predictor serves: exported, compared with Keras,
+written.
+"""
 
 import tempfile
 from collections import Counter
@@ -26,18 +28,26 @@ def export_bundle(
     usable: Sequence[Example],
     progress: Progress,
 ) -> tuple[str, str, dict[str, Any]]:
-    """Export the model, check the export, write the bundle; return its reference, digest and manifest."""
+    """Export the model, check the export, write the bundle; return its reference, digest and
+    manifest.
+    """
     progress(0, 4, _("Compiling the model"))
     size = int(seen.network.input_shape[1])
     model = export.build_serving_model(seen.network, learned.head, size)
     compiled = export.export_litert(model)
     progress(2, 4, _("Comparing the compiled model with the trained one"))
-    pictures, _unreadable = examples.load_pixels(examples.evenly_spaced(usable, parity.PARITY_PICTURES), size)
+    pictures, _unreadable = examples.load_pixels(
+        examples.evenly_spaced(usable, parity.PARITY_PICTURES), size
+    )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / bundles.COMPILED_MODEL
         path.write_bytes(compiled)
         agreement = parity.check_parity(
-            model, LiteRtEngine(path), list(pictures.values()), seed=task.seed, exclusive=not task.multilabel
+            model,
+            LiteRtEngine(path),
+            list(pictures.values()),
+            seed=task.seed,
+            exclusive=not task.multilabel,
         )
     progress(3, 4, _("Keeping the model"))
     manifest = {
@@ -50,7 +60,9 @@ def export_bundle(
         "head": {
             "l2": learned.l2,
             "validation_loss": learned.validation_loss,
-            "tried": [{"l2": fit.l2, "validation_loss": fit.validation_loss} for fit in learned.fits],
+            "tried": [
+                {"l2": fit.l2, "validation_loss": fit.validation_loss} for fit in learned.fits
+            ],
         },
         "data": {
             "digest": examples.examples_digest(usable),

@@ -1,6 +1,7 @@
 """From a backbone and a head to files that can be served: the Keras model and its compiled export.
 
-Everything here that touches Keras imports it inside the function: a process that does not train must not pay for it.
+Everything here that touches Keras imports it inside the function: a process that does not train
+must not pay for it.
 """
 
 import io
@@ -38,8 +39,12 @@ def library_versions() -> dict[str, str]:
     return found
 
 
-def build_serving_model(backbone: "keras.Model", head: Head | None, input_size: int) -> "keras.Model":
-    """Return the model that is served: uint8 pixels in, `features` and (with a head) `probabilities` out."""
+def build_serving_model(
+    backbone: "keras.Model", head: Head | None, input_size: int
+) -> "keras.Model":
+    """Return the model that is served: uint8 pixels in, `features` and (with a head)
+    `probabilities` out.
+    """
     import keras
     from keras import layers
 
@@ -49,7 +54,9 @@ def build_serving_model(backbone: "keras.Model", head: Head | None, input_size: 
     if head is not None:
         logits = layers.Dense(len(head.bias), name="head")(features)
         calibrated = layers.Rescaling(1 / head.temperature, name="temperature")(logits)
-        activation = layers.Softmax if head.activation == SOFTMAX else partial(layers.Activation, "sigmoid")
+        activation = (
+            layers.Softmax if head.activation == SOFTMAX else partial(layers.Activation, "sigmoid")
+        )
         outputs["probabilities"] = activation(name="probabilities")(calibrated)
     model = keras.Model(pixels, outputs, name="classifr")
     if head is not None:
@@ -123,6 +130,8 @@ def _renumbered(part: Any, numbers: dict[int, int]) -> Any:
     if not isinstance(part, dict):
         return part
     return {
-        key: numbers.setdefault(value, len(numbers) + 1) if key == "shared_object_id" else _renumbered(value, numbers)
+        key: numbers.setdefault(value, len(numbers) + 1)
+        if key == "shared_object_id"
+        else _renumbered(value, numbers)
         for key, value in part.items()
     }

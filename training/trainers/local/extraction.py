@@ -1,4 +1,6 @@
-"""Having a backbone look at examples: from pictures to feature vectors, by a network that is there or learned now."""
+"""Having a backbone look at examples: from pictures to feature vectors, by a network that is there
+or learned now.
+"""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -38,7 +40,9 @@ class FeatureSet:
 
 
 def extract_features(name: str, task: TrainingTask, progress: Progress) -> FeatureSet:
-    """Return what a backbone makes of a task's examples; `scratch` learns on their pictures first."""
+    """Return what a backbone makes of a task's examples; `scratch` learns on their pictures
+    first.
+    """
     return (_learn_and_look if name == backbones.SCRATCH else _look)(name, task, progress)
 
 
@@ -69,7 +73,9 @@ def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> Featur
     pixels, unread = examples.load_pixels(task.examples, scratch.INPUT_SIZE, stage(progress, 0, 15))
     usable = [example for example in task.examples if example.sha256 in pixels]
     examples.check_categories(task, usable)
-    train, validation = (examples.split_arrays(task, usable, pixels, which) for which in ("train", "validation"))
+    train, validation = (
+        examples.split_arrays(task, usable, pixels, which) for which in ("train", "validation")
+    )
     export.reset_keras_session()
     learned = scratch.train_network(
         train,
@@ -83,20 +89,36 @@ def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> Featur
     digest = hashlib.sha256(export.weights_bytes(learned.network)).hexdigest()[:32]
     rows = cache.extract_with_keras(learned.network, np.stack(list(pixels.values())))
     backbone = {"name": name, "digest": digest, "frozen": False}
-    return FeatureSet(learned.network, backbone, dict(zip(pixels, rows, strict=True)), learned.curves, _unread(unread))
+    return FeatureSet(
+        learned.network,
+        backbone,
+        dict(zip(pixels, rows, strict=True)),
+        learned.curves,
+        _unread(unread),
+    )
 
 
-def vectors_for_bundle(bundle: bundles.ModelBundle, shown: Sequence[Example], progress: Progress) -> cache.Vectors:
-    """Return the feature vectors of those examples that have a picture or, with a frozen backbone, a kept vector."""
-    engine = partial(LiteRtEngine, bundle.paths[bundles.COMPILED_MODEL], threads=usable_core_count())
+def vectors_for_bundle(
+    bundle: bundles.ModelBundle, shown: Sequence[Example], progress: Progress
+) -> cache.Vectors:
+    """Return the feature vectors of those examples that have a picture or, with a frozen backbone,
+    a kept vector.
+    """
+    engine = partial(
+        LiteRtEngine, bundle.paths[bundles.COMPILED_MODEL], threads=usable_core_count()
+    )
     pictures = {example.sha256: example.read for example in shown}
     backbone = bundle.manifest["backbone"]
     if backbone["frozen"]:
-        return cache.load_or_extract(cache.FeatureCache(backbone["digest"]), pictures, engine, progress).vectors
+        return cache.load_or_extract(
+            cache.FeatureCache(backbone["digest"]), pictures, engine, progress
+        ).vectors
     return _computed(pictures, engine(), progress)
 
 
-def _computed(pictures: Mapping[str, PictureReader | None], engine: LiteRtEngine, progress: Progress) -> cache.Vectors:
+def _computed(
+    pictures: Mapping[str, PictureReader | None], engine: LiteRtEngine, progress: Progress
+) -> cache.Vectors:
     readable = {sample: read for sample, read in pictures.items() if read is not None}
     vectors: cache.Vectors = {}
     for samples, rows in cache.extract_batches(readable, engine, {}, progress):

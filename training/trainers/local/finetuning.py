@@ -1,9 +1,11 @@
-"""Fine-tuning: the top of a backbone and the head learn on from where the head alone ended, on the pictures themselves.
+"""Fine-tuning: the top of a backbone and the head learn on from where the head alone ended, on the
+pictures themselves.
 
-What a frozen backbone cannot tell apart, no head on its features can. So its topmost layers are freed and move by small
-steps, while the pictures are mirrored, cropped and coloured anew in every epoch. Normalisations stay as they are: a few
-dozen pictures say too little about the statistics that they keep. The best epoch on the validation split comes out, and
-only if it is better there than the head alone.
+What a frozen backbone cannot tell apart, no head on its features can. So its topmost layers are
+freed and move by small steps, while the pictures are mirrored, cropped and coloured anew in every
+epoch. Normalisations stay as they are: a few dozen pictures say too little about the statistics
+that they keep. The best epoch on the validation split comes out, and only if it is better there
+than the head alone.
 
 Source of the recipe: Keras guide "Transfer learning & fine-tuning", section "Fine-tuning".
 """
@@ -24,7 +26,13 @@ from training.features import cache
 from training.trainers.base import Example, TrainingFailed, TrainingTask
 from training.trainers.local import augmentation
 from training.trainers.local.augmentation import Labelled, PicturePixels
-from training.trainers.local.head import MIN_TO_CHOOSE, Head, balanced_weights, cross_entropy, fit_temperature
+from training.trainers.local.head import (
+    MIN_TO_CHOOSE,
+    Head,
+    balanced_weights,
+    cross_entropy,
+    fit_temperature,
+)
 
 if TYPE_CHECKING:
     import keras
@@ -40,7 +48,9 @@ Watch = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class FineTunedNetwork:
-    """A head that fits the network as it is now, calibrated; and a value per epoch for each curve."""
+    """A head that fits the network as it is now, calibrated; and a value per epoch for each
+    curve.
+    """
 
     head: Head
     curves: Mapping[str, list[float]]
@@ -65,13 +75,17 @@ def check_can_fine_tune(task: TrainingTask, backbone: str) -> None:
     """Refuse, before any work, what cannot be fine-tuned.
 
     Raises:
-        TrainingFailed: there is nothing to tune, a category has no picture to learn from, or too few validate.
+        TrainingFailed: there is nothing to tune, a category has no picture to learn from, or too
+            few validate.
     """
     if backbone not in backbones.FROZEN:
         raise TrainingFailed(
-            _("The backbone “%(name)s” cannot be fine-tuned: it learns as a whole anyway.") % {"name": backbone}
+            _("The backbone “%(name)s” cannot be fine-tuned: it learns as a whole anyway.")
+            % {"name": backbone}
         )
-    _check_pictures(task.class_names, [example for example in task.examples if example.read is not None])
+    _check_pictures(
+        task.class_names, [example for example in task.examples if example.read is not None]
+    )
 
 
 def _check_pictures(class_names: Sequence[str], pictured: Sequence[Example]) -> None:
@@ -79,7 +93,8 @@ def _check_pictures(class_names: Sequence[str], pictured: Sequence[Example]) -> 
     if missing := [name for name in class_names if name not in present]:
         raise TrainingFailed(
             _(
-                "Fine-tuning needs pictures, and of these categories only feature vectors are kept, or nothing at all: "
+                "Fine-tuning needs pictures, and of these categories only feature vectors are "
+                "kept, or nothing at all: "
                 "%(names)s. Add pictures of them, or start the run without fine-tuning."
             )
             % {"names": ", ".join(missing)}
@@ -88,7 +103,8 @@ def _check_pictures(class_names: Sequence[str], pictured: Sequence[Example]) -> 
     if count < MIN_TO_CHOOSE:
         raise TrainingFailed(
             _(
-                "Fine-tuning needs at least %(fewest)d validation pictures, to know when to stop, and there are "
+                "Fine-tuning needs at least %(fewest)d validation pictures, to know when to stop, "
+                "and there are "
                 "%(count)d. Add pictures, or start the run without fine-tuning."
             )
             % {"fewest": MIN_TO_CHOOSE, "count": count}
@@ -103,7 +119,8 @@ def fine_tune_if_better(
     examples: Sequence[Example],
     progress: Progress = no_progress,
 ) -> FineTuningResult:
-    """Fine-tune a network, and give it its weights back unless that lowered the loss on the same validation pictures.
+    """Fine-tune a network, and give it its weights back unless that lowered the loss on the same
+    validation pictures.
 
     Args:
         task: whose seed, class names and parameter `epochs` hold.
@@ -112,7 +129,9 @@ def fine_tune_if_better(
         frozen: the network's feature vectors of the examples as it is.
         examples: of the train and the validation split; those without a picture are left out.
     """
-    shown = augmentation.load_picture_pixels(examples, int(network.input_shape[1]), stage(progress, 0, 10))
+    shown = augmentation.load_picture_pixels(
+        examples, int(network.input_shape[1]), stage(progress, 0, 10)
+    )
     _check_pictures(task.class_names, shown.examples)  # some may have turned out unreadable
     before = network.get_weights()
     tuned = fine_tune(
@@ -131,7 +150,9 @@ def fine_tune_if_better(
     if not better:
         network.set_weights(before)
     told = _notes(tuned, loss_before, loss_after, without=len(examples) - len(shown.examples))
-    return FineTuningResult(better, tuned.head, loss_after, found, shown.examples, tuned.curves, told)
+    return FineTuningResult(
+        better, tuned.head, loss_after, found, shown.examples, tuned.curves, told
+    )
 
 
 def fine_tune(
@@ -168,23 +189,31 @@ def fine_tune(
     )
     batches = augmentation.shuffled_batches(train, balanced_weights(train[1], len(head.bias)), seed)
     watcher = _Watcher(watch, epochs, len(batches))
-    stopping = keras.callbacks.EarlyStopping("val_loss", patience=PATIENCE, restore_best_weights=True)
+    stopping = keras.callbacks.EarlyStopping(
+        "val_loss", patience=PATIENCE, restore_best_weights=True
+    )
     history = model.fit(
         batches,
         validation_data=augmentation.plain_batches(validation),
         epochs=epochs,
         verbose=0,
         callbacks=[
-            keras.callbacks.LambdaCallback(on_train_batch_end=watcher.batch, on_epoch_end=watcher.epoch),
+            keras.callbacks.LambdaCallback(
+                on_train_batch_end=watcher.batch, on_epoch_end=watcher.epoch
+            ),
             stopping,
         ],
     ).history
     network.trainable = False
     kernel, bias = model.get_layer("tuned_head").get_weights()
     held = augmentation.plain_batches(validation)
-    logits = np.concatenate([np.asarray(model.predict_on_batch(held[place][0])) for place in range(len(held))])
+    logits = np.concatenate(
+        [np.asarray(model.predict_on_batch(held[place][0])) for place in range(len(held))]
+    )
     found = Head(kernel, bias, fit_temperature(logits.astype(np.float64), validation[1]))
-    return FineTunedNetwork(found, _curves(history), int(stopping.best_epoch) + 1, len(history["loss"]))
+    return FineTunedNetwork(
+        found, _curves(history), int(stopping.best_epoch) + 1, len(history["loss"])
+    )
 
 
 def unfreeze_top(network: "keras.Model") -> None:
@@ -206,22 +235,28 @@ def tuned_vectors(network: "keras.Model", shown: PicturePixels) -> cache.Vectors
 
 
 def _notes(tuned: FineTunedNetwork, before: float, after: float, *, without: int) -> list[str]:
-    """Return what the run says of it: the validation losses of the head alone and after, and what was not used."""
+    """Return what the run says of it: the validation losses of the head alone and after, and what
+    was not used.
+    """
     values = {"before": before, "after": after, "best": tuned.best_epoch, "epochs": tuned.epochs}
     if not after < before:
         sentence = _(
-            "Fine-tuning did not lower the validation loss (%(before).3f with the head alone, %(after).3f in the best "
+            "Fine-tuning did not lower the validation loss (%(before).3f with the head alone, "
+            "%(after).3f in the best "
             "of %(epochs)d epochs): the head on the frozen backbone is kept."
         )
         return [sentence % values]
     sentence = _(
-        "Fine-tuning lowered the validation loss from %(before).3f to %(after).3f, in epoch %(best)d of %(epochs)d."
+        "Fine-tuning lowered the validation loss from %(before).3f to %(after).3f, in epoch "
+        "%(best)d of %(epochs)d."
     )
     lines = [sentence % values]
     if without:
         text = ngettext(
-            "%(count)d sample was not used: fine-tuning needs pictures, and of it only a feature vector is kept.",
-            "%(count)d samples were not used: fine-tuning needs pictures, and of them only feature vectors are kept.",
+            "%(count)d sample was not used: fine-tuning needs pictures, and of it only a feature "
+            "vector is kept.",
+            "%(count)d samples were not used: fine-tuning needs pictures, and of them only feature "
+            "vectors are kept.",
             without,
         )
         lines.append(text % {"count": without})
@@ -263,7 +298,9 @@ def _leaves(model: "keras.Model") -> Iterator["keras.layers.Layer"]:
 
 
 class _Watcher:
-    """Tells after every batch how far it is and what the last epoch reached, so that any batch can be the last."""
+    """Tells after every batch how far it is and what the last epoch reached, so that any batch can
+    be the last.
+    """
 
     def __init__(self, watch: Watch, epochs: int, steps: int) -> None:
         self._watch, self._epochs, self._steps = watch, epochs, steps
@@ -271,9 +308,17 @@ class _Watcher:
         self._loss: float | None = None
 
     def batch(self, number: int, logs: Any = None) -> None:
-        values = {"epoch": self._done + 1, "epochs": self._epochs, "step": number + 1, "steps": self._steps}
+        values = {
+            "epoch": self._done + 1,
+            "epochs": self._epochs,
+            "step": number + 1,
+            "steps": self._steps,
+        }
         if self._loss is None:
-            sentence = _("Fine-tuning, epoch %(epoch)d of at most %(epochs)d, step %(step)d of %(steps)d") % values
+            sentence = (
+                _("Fine-tuning, epoch %(epoch)d of at most %(epochs)d, step %(step)d of %(steps)d")
+                % values
+            )
         else:
             sentence = _(
                 "Fine-tuning, epoch %(epoch)d of at most %(epochs)d, step %(step)d of %(steps)d, "

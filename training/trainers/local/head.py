@@ -1,9 +1,12 @@
-"""The head: softmax regression on feature vectors, and its temperature. Plain numbers, no deep learning library.
+"""The head: softmax regression on feature vectors, and its temperature. Plain numbers, no deep
+learning library.
 
-Where categories do not exclude each other (labels of shape (N, K), see `likelihood`) each has a logistic regression.
+Where categories do not exclude each other (labels of shape (N, K), see `likelihood`) each has a
+logistic regression.
 
-Fitted with L-BFGS in float64 on features that are centred and scaled by one number each, with an L2 penalty on the
-weights. The centring and scaling end up in the weights, so that the head applies to raw feature vectors.
+Fitted with L-BFGS in float64 on features that are centred and scaled by one number each, with an L2
+penalty on the weights. The centring and scaling end up in the weights, so that the head applies to
+raw feature vectors.
 """
 
 import io
@@ -19,11 +22,22 @@ from common.processes import usable_core_count
 from training.trainers.local import losses
 from training.trainers.local.losses import SOFTMAX
 
-L2_GRID = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)  # strong to weak: each fit starts from the one before
+L2_GRID = (
+    1.0,
+    3e-1,
+    1e-1,
+    3e-2,
+    1e-2,
+    3e-3,
+    1e-3,
+    3e-4,
+    1e-4,
+)  # strong to weak: each fit starts from the one before
 L2_DEFAULT = 1e-2
 ITERATIONS = 200
 MIN_TO_CHOOSE = 10  # validation samples below which choosing would be guessing
-ONE_THREAD_BELOW = 50_000_000  # products per pass; smaller ones lose more by handing work to threads than they gain
+# products per pass; smaller ones lose more by handing work to threads than they gain
+ONE_THREAD_BELOW = 50_000_000
 TEMPERATURES = (0.25, 8.0)
 
 Watch = Callable[[int, int, str], None]
@@ -96,7 +110,8 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def sample_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return the weight of each example: balanced among classes that exclude each other, the same for all others.
+    """Return the weight of each example: balanced among classes that exclude each other, the same
+    for all others.
 
     Independent probabilities are to be honest one by one, and weights would shift them all.
     """
@@ -104,9 +119,15 @@ def sample_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def loss_and_gradient(
-    parameters: np.ndarray, features: np.ndarray, labels: np.ndarray, weights: np.ndarray, classes: int, l2: float
+    parameters: np.ndarray,
+    features: np.ndarray,
+    labels: np.ndarray,
+    weights: np.ndarray,
+    classes: int,
+    l2: float,
 ) -> tuple[float, np.ndarray]:
-    """Return the penalised cross-entropy of a softmax regression, or of a logistic one for each class; its gradient.
+    """Return the penalised cross-entropy of a softmax regression, or of a logistic one for each
+    class; its gradient.
 
     Args:
         parameters: kernel (D, K) then bias (K,), flattened.
@@ -117,7 +138,9 @@ def loss_and_gradient(
     """
     count, width = features.shape
     kernel = parameters[: width * classes].reshape(width, classes)
-    sample_losses, residual = losses.losses_and_residuals(features @ kernel + parameters[width * classes :], labels)
+    sample_losses, residual = losses.losses_and_residuals(
+        features @ kernel + parameters[width * classes :], labels
+    )
     loss = (weights * sample_losses).sum() / count + l2 / 2 * np.square(kernel).sum()
     residual *= (weights / count)[:, None]
     gradient = np.concatenate([(features.T @ residual + l2 * kernel).ravel(), residual.sum(axis=0)])
@@ -125,7 +148,9 @@ def loss_and_gradient(
 
 
 def cross_entropy(head: Head, features: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean negative logarithm of the probability of the true class (of independent ones: of every class)."""
+    """Return the mean negative logarithm of the probability of the true class (of independent ones:
+    of every class).
+    """
     return float(losses.sample_losses(head.logits(features) / head.temperature, labels).mean())
 
 
@@ -138,10 +163,11 @@ def fit_head(
     iterations: int = ITERATIONS,
     watch: Watch = lambda done, total, note: None,
 ) -> FittedHead:
-    """Fit a head for every strength of the grid, keep the one that does best on the validation split, calibrate it.
+    """Fit a head for every strength of the grid, keep the one that does best on the validation
+    split, calibrate it.
 
-    With fewer than `FEWEST_TO_CHOOSE` validation samples one fit of default strength is made instead. The grid is left
-    when two weaker strengths in a row did worse than the best so far.
+    With fewer than `FEWEST_TO_CHOOSE` validation samples one fit of default strength is made
+    instead. The grid is left when two weaker strengths in a row did worse than the best so far.
 
     Args:
         train: features (N, D) and labels (N,) or (N, K); at least one sample of every class.
@@ -159,7 +185,9 @@ def fit_head(
     with threadpool_limits(threads, user_api="blas"):
         for place, l2 in enumerate(strengths):
             watch(place, len(strengths), f"{l2:g}")
-            fit, parameters = _fit(parameters, (features, train[1]), validation, classes, l2, iterations, scaler)
+            fit, parameters = _fit(
+                parameters, (features, train[1]), validation, classes, l2, iterations, scaler
+            )
             fits.append(fit)
             if choosing and len(fits) - 1 - _best(fits) >= 2:
                 break
@@ -178,16 +206,20 @@ def _best(fits: Sequence[RegularisationFit]) -> int:
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
     """Return the temperature that makes the probabilities honest on held-out samples.
 
-    One number that divides the logits; the order of the classes stays. A prior worth one sample holds it near 1, so
-    that a handful of samples cannot make a model sure of everything.
+    One number that divides the logits; the order of the classes stays. A prior worth one sample
+    holds it near 1, so that a handful of samples cannot make a model sure of everything.
 
-    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section 4.2.
+    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, section
+    4.2.
     """
     if not len(labels):
         return 1.0
 
     def regret(log_temperature: float) -> float:
-        return float(losses.sample_losses(logits / np.exp(log_temperature), labels).sum() + log_temperature**2 / 2)
+        return float(
+            losses.sample_losses(logits / np.exp(log_temperature), labels).sum()
+            + log_temperature**2 / 2
+        )
 
     low, high = np.log(TEMPERATURES)
     from scipy.optimize import minimize_scalar  # a second to import, and every command would pay it

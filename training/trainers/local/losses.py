@@ -1,7 +1,8 @@
 """The two ways from logits to probabilities, and the loss of each.
 
-SOFTMAX: the categories exclude each other, labels are of shape (N,), integers below K. SIGMOID: they do not, each has a
-probability of its own (one-vs-rest logistic regression), labels are of shape (N, K), 1 where a category is shown, or 0.
+SOFTMAX: the categories exclude each other, labels are of shape (N,), integers below K. SIGMOID:
+they do not, each has a probability of its own (one-vs-rest logistic regression), labels are of
+shape (N, K), 1 where a category is shown, or 0.
 """
 
 import numpy as np
@@ -31,14 +32,18 @@ def activation_for(labels: np.ndarray) -> str:
 
 
 def sample_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the negative log-likelihood of every sample, shape (N,): cross-entropy, with SIGMOID summed over K."""
+    """Return the negative log-likelihood of every sample, shape (N,): cross-entropy, with SIGMOID
+    summed over K.
+    """
     if activation_for(labels) == SIGMOID:
         return (np.logaddexp(0, logits) - labels * logits).sum(axis=1)
     return -log_softmax(logits)[np.arange(len(labels)), labels]
 
 
 def losses_and_residuals(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return `losses` and their derivative by the logits, shape (N, K): probabilities minus what is true."""
+    """Return `losses` and their derivative by the logits, shape (N, K): probabilities minus what is
+    true.
+    """
     if activation_for(labels) == SIGMOID:
         return sample_losses(logits, labels), sigmoid(logits) - labels
     log_probabilities = log_softmax(logits)

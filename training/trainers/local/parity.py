@@ -1,4 +1,6 @@
-"""Whether the compiled export answers as the Keras model does: checked on real pictures before a model is kept."""
+"""Whether the compiled export answers as the Keras model does: checked on real pictures before a
+model is kept.
+"""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -19,7 +21,9 @@ PARITY_PICTURES = 32
 
 @dataclass(frozen=True)
 class ParityReport:
-    """How far Keras and the engine were apart: `drawn` pictures are noise, for lack of real ones."""
+    """How far Keras and the engine were apart: `drawn` pictures are noise, for lack of real
+    ones.
+    """
 
     pictures: int
     drawn: int
@@ -32,18 +36,31 @@ class ParityReport:
 
 
 def check_parity(
-    model: "keras.Model", engine: LiteRtEngine, pixels: Sequence[np.ndarray], *, seed: int, exclusive: bool = True
+    model: "keras.Model",
+    engine: LiteRtEngine,
+    pixels: Sequence[np.ndarray],
+    *,
+    seed: int,
+    exclusive: bool = True,
 ) -> ParityReport:
     """Compare the two on these pictures, or on random ones where there are none.
 
-    Where the categories are not `exclusive`, several may be first: one as probable, within TOLERANCE, is the same.
+    Where the categories are not `exclusive`, several may be first: one as probable, within
+    TOLERANCE, is the same.
 
     Raises:
         TrainingFailed: a first choice differs, or a probability by more than `TOLERANCE`.
     """
-    real = np.stack(pixels) if pixels else np.empty((0, engine.input_size, engine.input_size, 3), np.uint8)
+    real = (
+        np.stack(pixels)
+        if pixels
+        else np.empty((0, engine.input_size, engine.input_size, 3), np.uint8)
+    )
     noise = np.random.default_rng(seed).integers(
-        0, 256, (0 if len(real) else PARITY_PICTURES, engine.input_size, engine.input_size, 3), dtype=np.uint8
+        0,
+        256,
+        (0 if len(real) else PARITY_PICTURES, engine.input_size, engine.input_size, 3),
+        dtype=np.uint8,
     )
     asked = np.concatenate([real, noise])
     keras_answers = np.asarray(model.predict_on_batch(asked)["probabilities"])
@@ -58,7 +75,8 @@ def check_parity(
     if result.same_top1 < len(asked) or not result.max_difference <= TOLERANCE:
         raise TrainingFailed(
             _(
-                "The compiled model does not answer as the trained one does: the first choice is the same for "
+                "The compiled model does not answer as the trained one does: the first choice is "
+                "the same for "
                 "%(same)d of %(all)d pictures, and probabilities differ by up to %(difference).2g "
                 "(%(tolerance).0e is allowed). The model was not kept. Please report this."
             )

@@ -1,4 +1,6 @@
-"""The local trainer: a backbone, a head on its feature vectors, a bundle that the local predictor serves."""
+"""The local trainer: a backbone, a head on its feature vectors, a bundle that the local predictor
+serves.
+"""
 
 import importlib.util
 from collections.abc import Sequence
@@ -26,8 +28,9 @@ from training.trainers.local.extraction import FeatureSet
 class LocalTrainer(BaseTrainer):
     """Learns a head on a frozen backbone, or a whole small network (`scratch`) and a head on that.
 
-    Parameters of a task: `backbone` (a name, see `backbones()`); `weights` (for ImageNet backbones: path of a file);
-    `epochs` (for scratch and fine-tuning: at most so many); `fine_tune` (true: the top of the backbone learns as well).
+    Parameters of a task: `backbone` (a name, see `backbones()`); `weights` (for ImageNet backbones:
+    path of a file); `epochs` (for scratch and fine-tuning: at most so many); `fine_tune` (true: the
+    top of the backbone learns as well).
     """
 
     def __init__(self, *, alias: str, predictor: str = "keras") -> None:
@@ -46,25 +49,42 @@ class LocalTrainer(BaseTrainer):
     def check(self) -> list[CheckMessage]:
         if importlib.util.find_spec("tensorflow"):
             return []
-        message = f"TRAINERS['{self.alias}'] needs TensorFlow, which is not installed: this process cannot train."
-        return [Warning(message, hint="Install requirements.txt, or train on another machine.", id="training.W001")]
+        message = (
+            f"TRAINERS['{self.alias}'] needs TensorFlow, which is not installed: this "
+            f"process cannot train."
+        )
+        return [
+            Warning(
+                message,
+                hint="Install requirements.txt, or train on another machine.",
+                id="training.W001",
+            )
+        ]
 
     def train(self, task: TrainingTask, progress: Progress = no_progress) -> TrainedModel:
-        task = replace(task, examples=[each for each in task.examples if each.split in ("train", "validation")])
+        task = replace(
+            task, examples=[each for each in task.examples if each.split in ("train", "validation")]
+        )
         name = str(task.parameters.get("backbone") or settings.DEFAULT_BACKBONE)
         tuning = bool(task.parameters.get(finetuning.PARAMETER))
         _check(task, name, tuning=tuning)
         looked, learnt = (40, 45) if tuning else (70, 80)
         seen = extraction.extract_features(name, task, stage(progress, 0, looked))
-        usable: Sequence[Example] = [example for example in task.examples if example.sha256 in seen.vectors]
+        usable: Sequence[Example] = [
+            example for example in task.examples if example.sha256 in seen.vectors
+        ]
         left_out = len(task.examples) - len(usable)
         check_categories(task, usable)
         learned = _learn_head(task, seen, usable, stage(progress, looked, learnt))
         if tuning:
-            seen, learned, usable = _fine_tune(task, seen, learned, usable, stage(progress, learnt, 80))
+            seen, learned, usable = _fine_tune(
+                task, seen, learned, usable, stage(progress, learnt, 80)
+            )
         train, validation = _splits(task, seen, usable)
         known = scope.learn(train, validation[0])
-        reference, digest, manifest = export_bundle(task, seen, learned, known, usable, stage(progress, 80, 100))
+        reference, digest, manifest = export_bundle(
+            task, seen, learned, known, usable, stage(progress, 80, 100)
+        )
         curves = {"loss": learned.losses, "validation_loss": learned.validation_losses}
         return TrainedModel(
             predictor=self.predictor,
@@ -99,7 +119,9 @@ class LocalTrainer(BaseTrainer):
         vectors = extraction.vectors_for_bundle(bundle, examples, progress)
         known = [vectors[example.sha256] for example in examples if example.sha256 in vectors]
         return (
-            OutOfDistributionDetector.from_file(bundle.paths[bundles.SCOPE]).p_values(np.stack(known))
+            OutOfDistributionDetector.from_file(bundle.paths[bundles.SCOPE]).p_values(
+                np.stack(known)
+            )
             if known
             else np.empty(0)
         )
@@ -111,15 +133,23 @@ def _check(task: TrainingTask, backbone: str, *, tuning: bool) -> None:
     if tuning:
         finetuning.check_can_fine_tune(task, backbone)
     if task.multilabel and (tuning or backbone == backbones.SCRATCH):
-        raise TrainingFailed(_("Only a head on a frozen backbone learns categories that do not exclude each other."))
+        raise TrainingFailed(
+            _("Only a head on a frozen backbone learns categories that do not exclude each other.")
+        )
 
 
-def _splits(task: TrainingTask, seen: FeatureSet, usable: Sequence[Example]) -> tuple[ArraySplit, ArraySplit]:
+def _splits(
+    task: TrainingTask, seen: FeatureSet, usable: Sequence[Example]
+) -> tuple[ArraySplit, ArraySplit]:
     """Return vectors and labels to learn from, and those to validate with."""
-    return split_arrays(task, usable, seen.vectors, "train"), split_arrays(task, usable, seen.vectors, "validation")
+    return split_arrays(task, usable, seen.vectors, "train"), split_arrays(
+        task, usable, seen.vectors, "validation"
+    )
 
 
-def _learn_head(task: TrainingTask, seen: FeatureSet, usable: Sequence[Example], progress: Progress) -> head.FittedHead:
+def _learn_head(
+    task: TrainingTask, seen: FeatureSet, usable: Sequence[Example], progress: Progress
+) -> head.FittedHead:
     def watch(done: int, total: int, _note: str) -> None:
         progress(done, total, _("Learning the categories"))
 
@@ -127,10 +157,18 @@ def _learn_head(task: TrainingTask, seen: FeatureSet, usable: Sequence[Example],
 
 
 def _fine_tune(
-    task: TrainingTask, seen: FeatureSet, learned: head.FittedHead, usable: Sequence[Example], progress: Progress
+    task: TrainingTask,
+    seen: FeatureSet,
+    learned: head.FittedHead,
+    usable: Sequence[Example],
+    progress: Progress,
 ) -> tuple[FeatureSet, head.FittedHead, Sequence[Example]]:
-    """Let the top of the backbone learn as well; what does not help changes nothing but curves and notes."""
-    tuned = finetuning.fine_tune_if_better(task, seen.network, learned.head, seen.vectors, usable, progress)
+    """Let the top of the backbone learn as well; what does not help changes nothing but curves and
+    notes.
+    """
+    tuned = finetuning.fine_tune_if_better(
+        task, seen.network, learned.head, seen.vectors, usable, progress
+    )
     curves, notes = {**seen.curves, **tuned.curves}, [*seen.notes, *tuned.notes]
     if not tuned.better:
         return replace(seen, curves=curves, notes=notes), learned, usable
@@ -144,10 +182,13 @@ def _fine_tune(
 def _too_few(validation: int, known: OutOfDistributionDetector | None) -> list[str]:
     notes = []
     if validation < head.MIN_TO_CHOOSE:
-        notes.append(_("Too few validation samples to choose the regularisation: its default was taken."))
+        notes.append(
+            _("Too few validation samples to choose the regularisation: its default was taken.")
+        )
     if known is None:
         text = _(
-            "This model cannot tell pictures that look like nothing it has learned: for that it needs %(needed)d "
+            "This model cannot tell pictures that look like nothing it has learned: for that it "
+            "needs %(needed)d "
             "validation samples, and there are %(count)d."
         )
         notes.append(text % {"needed": MIN_REFERENCES, "count": validation})
@@ -158,8 +199,10 @@ def _left_out(count: int) -> list[str]:
     if not count:
         return []
     text = ngettext(
-        "%(count)d sample was left out: its picture was not kept and this backbone has not seen it before.",
-        "%(count)d samples were left out: their pictures were not kept and this backbone has not seen them before.",
+        "%(count)d sample was left out: its picture was not kept and this backbone has not seen it "
+        "before.",
+        "%(count)d samples were left out: their pictures were not kept and this backbone has not "
+        "seen them before.",
         count,
     )
     return [text % {"count": count}]

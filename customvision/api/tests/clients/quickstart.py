@@ -1,7 +1,8 @@
-"""The quick-start of Custom Vision, as a program that was written for an older SDK: the test runs it, on its own SDK.
+"""The quick-start of Custom Vision, as a program that was written for an older SDK: the test runs
+it, on its own SDK.
 
-Takes from the environment: ENDPOINT, TRAINING_KEY, PREDICTION_KEY, PICTURES (a folder of dark and light pictures),
-TYPE (of the project; empty: none is named).
+Takes from the environment: ENDPOINT, TRAINING_KEY, PREDICTION_KEY, PICTURES (a folder of dark and
+light pictures), TYPE (of the project; empty: none is named).
 """
 
 import inspect
@@ -30,7 +31,10 @@ def send(operation, project_id, batch):
     """Send a batch: up to version 2.0.0 its parts are arguments, since 3.0.0 it is one."""
     if "batch" in inspect.signature(operation).parameters:
         return operation(project_id, batch)
-    return operation(project_id, **{name: getattr(batch, name) for name in ("images", "tags") if hasattr(batch, name)})
+    return operation(
+        project_id,
+        **{name: getattr(batch, name) for name in ("images", "tags") if hasattr(batch, name)},
+    )
 
 
 trainer = connect(CustomVisionTrainingClient, "Training-key", os.environ["TRAINING_KEY"])
@@ -44,7 +48,9 @@ entries = [
     for name, tag in tags.items()
     for path in sorted((PICTURES / name).iterdir())
 ]
-summary = send(trainer.create_images_from_files, project.id, models.ImageFileCreateBatch(images=entries))
+summary = send(
+    trainer.create_images_from_files, project.id, models.ImageFileCreateBatch(images=entries)
+)
 assert summary.is_batch_successful, [image.status for image in summary.images]
 address = summary.images[0].image.original_image_uri
 with (PICTURES / "one.png").open("rb") as picture:
@@ -69,17 +75,25 @@ others = [
 ]
 answers = [answer.predictions[0].tag_name for answer in (stored, *others)]
 
-found = trainer.query_predictions(project.id, models.PredictionQueryToken(application="phone", order_by="Newest"))
+found = trainer.query_predictions(
+    project.id, models.PredictionQueryToken(application="phone", order_by="Newest")
+)
 assert [one.id for one in found.results] == [stored.id]
 entry = models.ImageIdCreateEntry(id=stored.id, tag_ids=[tags["light"].id])
-summary = send(trainer.create_images_from_predictions, project.id, models.ImageIdCreateBatch(images=[entry]))
+summary = send(
+    trainer.create_images_from_predictions, project.id, models.ImageIdCreateBatch(images=[entry])
+)
 learned = summary.images[0].image
 send(
     trainer.create_image_tags,
     project.id,
-    models.ImageTagCreateBatch(tags=[models.ImageTagCreateEntry(image_id=learned.id, tag_id=tags["dark"].id)]),
+    models.ImageTagCreateBatch(
+        tags=[models.ImageTagCreateEntry(image_id=learned.id, tag_id=tags["dark"].id)]
+    ),
 )
-retagged = sorted(tag.tag_name for tag in trainer.get_images_by_ids(project.id, [learned.id])[0].tags)
+retagged = sorted(
+    tag.tag_name for tag in trainer.get_images_by_ids(project.id, [learned.id])[0].tags
+)
 
 trainer.delete_prediction(project.id, [stored.id])
 trainer.delete_images(project.id, [learned.id])

@@ -17,14 +17,20 @@ from training.runs.execution import Interrupted
 
 class Command(BaseCommand):
     help = (
-        "Bring projects home from Azure Custom Vision or from a server in its place: categories, pictures,"
-        " labels, and the figures of past iterations. Again: goes on where it stopped, takes up what is new."
+        "Bring projects home from Azure Custom Vision or from a server in its place: categories, "
+        "pictures,"
+        " labels, and the figures of past iterations. Again: goes on where it stopped, takes up "
+        "what is new."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument("projects", nargs="*", metavar="PROJECT", help="Name or id.")
-        parser.add_argument("--all", action="store_true", help="All projects that classify pictures.")
-        parser.add_argument("--list", action="store_true", help="Show which projects there are, and import nothing.")
+        parser.add_argument(
+            "--all", action="store_true", help="All projects that classify pictures."
+        )
+        parser.add_argument(
+            "--list", action="store_true", help="Show which projects there are, and import nothing."
+        )
         parser.add_argument(
             "--endpoint",
             default=settings.AZURE_CUSTOM_VISION_TRAINING_ENDPOINT,
@@ -34,10 +40,13 @@ class Command(BaseCommand):
             "--training-key",
             default="",
             metavar="KEY",
-            help="Default: AZURE_CUSTOM_VISION_TRAINING_KEY, where nobody else on this machine sees it.",
+            help="Default: AZURE_CUSTOM_VISION_TRAINING_KEY, where nobody else on this machine "
+            "sees it.",
         )
         parser.add_argument(
-            "--with-predictions", action="store_true", help="Stored predictions with their pictures too."
+            "--with-predictions",
+            action="store_true",
+            help="Stored predictions with their pictures too.",
         )
         parser.add_argument(
             "--verify",
@@ -69,16 +78,25 @@ class Command(BaseCommand):
             return
         chosen = [one for one in found if not one.is_detection] if options["all"] else []
         chosen += [
-            one for name in options["projects"] if (one := import_jobs.select_project(found, name)) not in chosen
+            one
+            for name in options["projects"]
+            if (one := import_jobs.select_project(found, name)) not in chosen
         ]
         complete = [self._bring_home(access, one, options) for one in chosen]
         if not all(complete):
-            raise CommandError("Something is missing: see the reports above. Run it again: what is here stays.")
+            raise CommandError(
+                "Something is missing: see the reports above. Run it again: what is here stays."
+            )
 
-    def _bring_home(self, access: ServiceAccess, found: RemoteProject, options: dict[str, Any]) -> bool:
+    def _bring_home(
+        self, access: ServiceAccess, found: RemoteProject, options: dict[str, Any]
+    ) -> bool:
         """Import one project here and now; return whether everything came."""
         imported, job = import_jobs.begin_import(
-            access, found, with_predictions=options["with_predictions"], checks_bytes=options["verify"]
+            access,
+            found,
+            with_predictions=options["with_predictions"],
+            checks_bytes=options["verify"],
         )
         self.stdout.write(f"Importing “{found.name}” into the project {imported.project.slug}")
         bar = TerminalProgress(self.stdout)
@@ -94,7 +112,9 @@ class Command(BaseCommand):
             raise CommandError(f"{job.error} What came until then is kept: run it again to go on.")
         if job.status != Job.Status.SUCCEEDED:
             jobs.request_cancel(job)
-            raise CommandError("Stopped. Run it again: it goes on from there.", returncode=INTERRUPTED)
+            raise CommandError(
+                "Stopped. Run it again: it goes on from there.", returncode=INTERRUPTED
+            )
         imported.refresh_from_db()
         self._tell(imported)
         return imported.report["complete"]
@@ -108,23 +128,36 @@ class Command(BaseCommand):
         self.stdout.write(format_table(["", "there", "here", "failed"], rows))
         images = report["images"]
         self.stdout.write(
-            f"{images['new']} fetched now, {images['labelled']} labelled now; {images['untagged']} without a tag,"
-            f" {images['several_tags']} with several tags, {images['same_bytes']} with the same bytes as another;"
+            f"{images['new']} fetched now, {images['labelled']} labelled now; {images['untagged']} "
+            f"without a tag,"
+            f" {images['several_tags']} with several tags, {images['same_bytes']} with the same "
+            f"bytes as another;"
             f" {report['iterations']} iterations."
         )
         if images["several_tags"]:
             self.stdout.write(
-                self.style.WARNING("A picture has one category here: those with several tags are kept without a label.")
+                self.style.WARNING(
+                    "A picture has one category here: those with several tags are kept without a "
+                    "label."
+                )
             )
         if images["gone"]:
             self.stdout.write(
-                f"{images['gone']} came with an earlier import and are deleted there now; they stay here."
+                f"{images['gone']} came with an earlier import and are deleted there now; they "
+                f"stay here."
             )
         self._list("Not here:", [f"{one['id']}: {one['reason']}" for one in report["failures"]])
         self._list("Without a label, several tags:", report["several"])
-        self._list("Ruled otherwise here, left alone:", [f"{one['id']}: {one['here']}" for one in report["conflicts"]])
+        self._list(
+            "Ruled otherwise here, left alone:",
+            [f"{one['id']}: {one['here']}" for one in report["conflicts"]],
+        )
         self._list("Came with other bytes than before:", report["differing"])
-        verdict = "Complete: everything that was there is here." if report["complete"] else "Not complete."
+        verdict = (
+            "Complete: everything that was there is here."
+            if report["complete"]
+            else "Not complete."
+        )
         self.stdout.write((self.style.SUCCESS if report["complete"] else self.style.ERROR)(verdict))
 
     def _list(self, title: str, lines: list[str]) -> None:
