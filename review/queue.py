@@ -20,7 +20,7 @@ from itertools import islice
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Case, Exists, OuterRef, Q, QuerySet, Subquery, Value, When
+from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Value
 from django.db.models.functions import Coalesce
 from django.db.models.lookups import Exact
 from django.utils import timezone
@@ -63,32 +63,6 @@ class QueueFilters:
 
 
 NO_FILTERS = QueueFilters()
-
-
-def awaiting_review(project: Project | None = None) -> QuerySet[Sample]:
-    """Return every sample that needs a human, annotated with its most urgent `reason`, the most
-    urgent first.
-
-    One query that reads every candidate. Whoever wants only the next few asks `waiting`, reason by
-    reason.
-    """
-    filters = QueueFilters(project=project)
-    answers = [_answers(reason, filters) for reason in Reason]
-    arms = [each.filter(_open(filters)).values("sample") for each in answers]
-    by_urgency = [
-        (reason, Q(pk__in=each.values("sample")))
-        for reason, each in zip(Reason, answers, strict=True)
-    ]
-    return (
-        Sample.objects.filter(pk__in=arms[0].union(*arms[1:]))
-        .annotate(
-            reason=Case(*(When(arm, then=Value(reason.value)) for reason, arm in by_urgency)),
-            urgency=Case(
-                *(When(arm, then=Value(rank)) for rank, (_reason, arm) in enumerate(by_urgency))
-            ),
-        )
-        .order_by("urgency", "-pk")
-    )
 
 
 def waiting_samples(

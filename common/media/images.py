@@ -5,7 +5,7 @@ A JPEG that needs no change keeps its coefficients (`jpeg`); every other picture
 What keeps the cost of a hostile file bounded is known before anything is decoded: its length, its
 pixels and its scans, and a decoder sees nothing but pixels (`containers`). So no clock is needed
 that would have to stop a C library in a thread: the dearest pictures that are accepted are measured
-against 4 seconds and 900 MB (`tests/dearest.py`).
+against a plain one of their size (`python -m bench.run dearest`).
 """
 
 import hashlib

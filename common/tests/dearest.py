@@ -66,6 +66,7 @@ DEAREST: dict[str, Callable[[], bytes]] = {
     "JPEG of a camera, 12 megapixels": lambda: _turned(
         encoded("JPEG", _noise(4_000, 3_000), quality=80)
     ),
+    "JPEG, plain": lambda: encoded("JPEG", _noise(), quality=30),
     "JPEG, noise": lambda: _turned(encoded("JPEG", _noise(), quality=30)),
     "JPEG, many scans": lambda: _turned(_scans(_flat("RGB"))),
     "JPEG, many scans of noise": lambda: _turned(_scans(_noise(detail=64))),
@@ -128,7 +129,7 @@ def _in_a_child(work: Callable[[], bytes]) -> bytes:
 
 
 def _cost(name: str, data: bytes) -> bytes:
-    from common.media import images
+    from common.media import cost, images
 
     images.decode_upload(encoded("JPEG"))
     before, wall, cpu = _peak_mb(), time.perf_counter(), time.process_time()
@@ -139,6 +140,7 @@ def _cost(name: str, data: bytes) -> bytes:
     costs = {
         "name": name,
         "bytes": len(data),
+        "megapixels": round(cost.megapixels(data), 2),  # times scans, as the quota counts them
         "seconds": round(time.perf_counter() - wall, 2),
         "cpu_seconds": round(time.process_time() - cpu, 2),
         "megabytes": _peak_mb() - before,

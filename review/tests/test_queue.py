@@ -27,7 +27,12 @@ def project():
 
 
 def waiting(project=None) -> list[tuple[int, str]]:
-    return list(queue.awaiting_review(project).values_list("pk", "reason"))
+    """Every sample that waits, once, with its most urgent reason."""
+    found: dict[int, str] = {}
+    for reason in Reason:
+        for sample in queue.waiting_samples(reason, QueueFilters(project=project)):
+            found.setdefault(sample, reason.value)
+    return list(found.items())
 
 
 def test_a_nok_waits_with_its_reason(project):

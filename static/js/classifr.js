@@ -1,2 +1,0 @@
-// Small behaviours that htmx does not have, one per data attribute.
-"use strict";
