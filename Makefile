@@ -30,6 +30,7 @@ lint: $(DONE)/installed-dev translations ## lint, format, types, migrations in s
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy .
 	@$(MANAGE) makemigrations --check --dry-run
+	@$(BIN)/python -m scripts.module_map --check
 
 check: lint ## lint and the fast tests: under a minute
 	@$(BIN)/pytest -q -n 2 -m "not outer and not slow"

@@ -102,7 +102,7 @@ def test_every_module_that_the_architecture_names_is_there():
     text = (ROOT / "ARCHITECTURE.md").read_text()
     named = set(
         re.findall(
-            r"`((?:classifr|accounts|predictions|review|training|scripts|bench)/[\w/]+\.py)", text
+            r"`((?:common|classifr|accounts|predictions|review|training|customvision|scripts|bench)/[\w/]+\.py)", text
         )
     )
     assert named
