@@ -17,8 +17,9 @@ from customvision.client import encoding
 from customvision.client.client import CustomVisionClient
 from customvision.client.errors import RequestRejected, ResponseLost
 from customvision.trainer.upload_ledger import UploadLedger
-from training.data import decoding
-from training.trainers.base import Example, TrainingFailed, TrainingTask
+from training.data.examples import Example, decode_full_picture
+from training.errors import TrainingFailed
+from training.trainers.base import TrainingTask
 
 logger = logging.getLogger(__name__)
 
@@ -296,7 +297,7 @@ def _batches(
     size = 0
     for one in waiting:
         assert one.example.read is not None  # noqa: S101 (only those with a picture are sent)
-        picture = decoding.decode_full_picture(one.example.read, one.sha256)
+        picture = decode_full_picture(one.example.read, one.sha256)
         if picture is None:
             broken.append(one)
             continue

@@ -32,8 +32,9 @@ from predictions.predictors.base import (
     Scores,
     predictors,
 )
-from training.data import decoding
-from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
+from training.data.examples import Example, decode_full_picture
+from training.errors import TrainingFailed
+from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask
 
 FEWEST_KEPT, MOST_KEPT = 2, iterations.MAX_ITERATIONS - 2
 PROBE_SECONDS = 20.0
@@ -224,7 +225,7 @@ def _ask_patiently(predictor: BasePredictor, model: ModelRef, example: Example) 
     A service that is busy is waited for, because nobody sits in front of the screen.
     """
     assert example.read is not None  # noqa: S101 (only those with a picture are asked about)
-    picture = decoding.decode_full_picture(example.read, example.sha256)
+    picture = decode_full_picture(example.read, example.sha256)
     if picture is None:
         return None
     waited = 0.0

@@ -18,12 +18,13 @@ from common.progress import Progress, no_progress
 from predictions import registry
 from predictions.models import Category, ModelVersion
 from predictions.predictors.base import ModelRef
-from training.data import loading
+from training.data import datasets
+from training.data.examples import Example
 from training.evaluation import calibration, thresholds
 from training.evaluation import multilabel as multilabels
 from training.evaluation.counts import CategoryCounts
 from training.models import DatasetItem, DatasetVersion, Evaluation
-from training.trainers.base import BaseTrainer, Example, trainers
+from training.trainers.base import BaseTrainer, trainers
 
 
 class NoTestPictures(Conflict):
@@ -137,7 +138,7 @@ def measure_split(
     temperature: float | None = None,
 ) -> Measurement:
     """Ask a model about one split, and count; there may be nothing to count."""
-    asked = loading.load_examples_by_sample(dataset, split)
+    asked = datasets.load_examples_by_sample(dataset, split)
     scores = (
         trainer.predict_proba(model, [example for _pk, example in asked], progress)
         if asked

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from common.progress import Progress, no_progress
 from predictions.predictors.base import ModelRef
 from predictions.predictors.local.ood_detector import REJECTION_LEVEL
-from training.data import loading
+from training.data import datasets
 from training.evaluation.calibration import wilson
 from training.models import DatasetItem, DatasetVersion, TrainingRun
 from training.trainers.base import BaseTrainer
@@ -44,7 +44,7 @@ def count_rejected(
     """
     found = {}
     for split in SPLITS:
-        asked = [example for _pk, example in loading.load_examples_by_sample(dataset, split)]
+        asked = [example for _pk, example in datasets.load_examples_by_sample(dataset, split)]
         familiarity = trainer.ood_p_values(model, asked, progress)
         if familiarity is None:
             return {}

@@ -26,8 +26,7 @@ from django.utils.translation import gettext as _
 from common.progress import Progress, no_progress
 from predictions.predictors.local import preprocessing, verified_files
 from predictions.predictors.local.engine import LiteRtEngine
-from training.data import decoding
-from training.data.decoding import PictureReader
+from training.data.examples import PictureReader, iter_pixels
 
 if TYPE_CHECKING:
     import keras
@@ -266,7 +265,7 @@ def extract_batches(
     A picture that cannot be read is left out and noted in `unread`.
     """
     started, done = time.monotonic(), 0
-    with closing(decoding.pixels(pictures, engine.input_size, ahead=BATCH)) as decoded:
+    with closing(iter_pixels(pictures, engine.input_size, ahead=BATCH)) as decoded:
         while batch := list(islice(decoded, BATCH)):
             unread.update((sample, reason) for sample, reason in batch if isinstance(reason, str))
             good = {sample: pixels for sample, pixels in batch if isinstance(pixels, np.ndarray)}

@@ -25,11 +25,12 @@ from common.progress import Cancelled, Progress, no_progress
 from predictions import registry
 from predictions.models import ModelVersion, Project
 from predictions.predictors.base import ModelRef
-from training.data import datasets, loading
+from training.data import datasets
+from training.errors import TrainingFailed
 from training.evaluation import evaluations, out_of_distribution, selective
 from training.models import DatasetItem, TrainingRun
 from training.runs import promotion
-from training.trainers.base import BaseTrainer, TrainedModel, TrainingFailed, TrainingTask, trainers
+from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask, trainers
 
 logger = logging.getLogger(__name__)
 
@@ -250,8 +251,8 @@ def _propose(
 def _task(run: TrainingRun) -> TrainingTask:
     return TrainingTask(
         project=run.project.slug,
-        class_names=loading.dataset_class_names(run.dataset),
-        examples=loading.load_examples(run.dataset, Split.TRAIN, Split.VALIDATION),
+        class_names=datasets.dataset_class_names(run.dataset),
+        examples=datasets.load_examples(run.dataset, Split.TRAIN, Split.VALIDATION),
         parameters=run.parameters,
         seed=run.seed,
         project_id=str(run.project.uuid),

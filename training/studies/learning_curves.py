@@ -24,7 +24,7 @@ from common.progress import Progress, no_progress
 from common.storages import DiskStorage
 from predictions.predictors.local.engine import LiteRtEngine
 from training.backbones.base import Backbone
-from training.data.decoding import PictureReader
+from training.data.examples import PictureReader
 from training.features import cache
 from training.trainers.local import export, head
 

@@ -17,12 +17,12 @@ from predictions.tests.factories import make_picture_bytes
 from training import backbones
 from training.backbones import imagenet
 from training.backbones.base import Backbone
+from training.errors import TrainingFailed
 from training.management.commands import evaluate_backbones
 from training.studies import learning_curves, trained_networks
 from training.studies.learning_curves import DrawResult, LearningCurve, StudyRefused
 from training.tests.factories import make_folder
 from training.tests.test_finetuning import build_tiny
-from training.trainers.base import TrainingFailed
 from training.trainers.local import export, finetuning
 
 

@@ -3,6 +3,7 @@ import pytest
 
 from predictions import registry
 from predictions.tests.factories import make_model_version
+from training.data.examples import Example
 from training.evaluation import evaluations
 from training.evaluation.calibration import wilson
 from training.evaluation.counts import CategoryCounts
@@ -14,7 +15,6 @@ from training.tests.factories import (
     make_trainable,
     make_trained,
 )
-from training.trainers.base import Example
 
 
 def example(category: str) -> Example:

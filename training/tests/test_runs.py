@@ -16,10 +16,10 @@ from predictions.models import ModelVersion
 from predictions.tests.factories import make_model_version, make_project, make_user
 from training import tasks  # noqa: F401 (tasks registers the handler)
 from training.data import datasets
+from training.errors import TrainingFailed
 from training.models import Evaluation, TrainingRun
 from training.runs import execution, submission
 from training.tests.factories import make_finished_run, make_labelled, make_run, make_trainable
-from training.trainers.base import TrainingFailed
 from training.trainers.dummy import DummyTrainer
 
 pytestmark = pytest.mark.django_db

@@ -16,6 +16,7 @@ from predictions.predictors.local.ood_detector import unit_rows
 from predictions.tests import tiny_model
 from training import backbones
 from training.backbones.base import Backbone
+from training.errors import TrainingFailed
 from training.features.cache import FeatureCache
 from training.tests.trainer_contract import (
     CLASS_NAMES,
@@ -24,7 +25,7 @@ from training.tests.trainer_contract import (
     make_task,
     servable,
 )
-from training.trainers.base import TrainingFailed, trainers
+from training.trainers.base import trainers
 from training.trainers.dummy import DummyTrainer
 from training.trainers.local import head, losses, parity, scope
 from training.trainers.local.head import Head

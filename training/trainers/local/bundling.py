@@ -15,7 +15,8 @@ from predictions.predictors.local import bundles, preprocessing
 from predictions.predictors.local.engine import LiteRtEngine
 from predictions.predictors.local.ood_detector import OutOfDistributionDetector
 from training.data import examples
-from training.trainers.base import Example, TrainingTask
+from training.data.examples import Example
+from training.trainers.base import TrainingTask
 from training.trainers.local import export, head, parity
 from training.trainers.local.extraction import FeatureSet
 

@@ -19,9 +19,9 @@ from predictions.predictors.local import bundles
 from predictions.predictors.local.engine import LiteRtEngine
 from training import backbones
 from training.data import examples
-from training.data.decoding import PictureReader
+from training.data.examples import Example, PictureReader
 from training.features import cache
-from training.trainers.base import Example, TrainingTask
+from training.trainers.base import TrainingTask
 from training.trainers.local import export, head
 
 if TYPE_CHECKING:
@@ -72,9 +72,12 @@ def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> Featur
 
     pixels, unread = examples.load_pixels(task.examples, scratch.INPUT_SIZE, stage(progress, 0, 15))
     usable = [example for example in task.examples if example.sha256 in pixels]
-    examples.check_categories(task, usable)
+    examples.check_categories(task.class_names, usable)
     train, validation = (
-        examples.split_arrays(task, usable, pixels, which) for which in ("train", "validation")
+        examples.split_arrays(
+            usable, pixels, which, class_names=task.class_names, multilabel=task.multilabel
+        )
+        for which in ("train", "validation")
     )
     export.reset_keras_session()
     learned = scratch.train_network(

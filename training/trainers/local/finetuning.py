@@ -22,8 +22,10 @@ from django.utils.translation import ngettext
 from common.progress import Progress, no_progress
 from common.stages import stage
 from training import backbones
+from training.data.examples import Example
+from training.errors import TrainingFailed
 from training.features import cache
-from training.trainers.base import Example, TrainingFailed, TrainingTask
+from training.trainers.base import TrainingTask
 from training.trainers.local import augmentation
 from training.trainers.local.augmentation import Labelled, PicturePixels
 from training.trainers.local.head import (

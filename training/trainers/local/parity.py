@@ -10,7 +10,7 @@ import numpy as np
 from django.utils.translation import gettext as _
 
 from predictions.predictors.local.engine import LiteRtEngine
-from training.trainers.base import TrainingFailed
+from training.errors import TrainingFailed
 
 if TYPE_CHECKING:
     import keras

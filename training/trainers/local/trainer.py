@@ -18,8 +18,9 @@ from predictions.predictors.base import ModelRef
 from predictions.predictors.local import bundles
 from predictions.predictors.local.ood_detector import MIN_REFERENCES, OutOfDistributionDetector
 from training import backbones
-from training.data.examples import ArraySplit, check_categories, split_arrays
-from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
+from training.data.examples import ArraySplit, Example, check_categories, split_arrays
+from training.errors import TrainingFailed
+from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask
 from training.trainers.local import extraction, finetuning, head, scope
 from training.trainers.local.bundling import export_bundle
 from training.trainers.local.extraction import FeatureSet
@@ -74,7 +75,7 @@ class LocalTrainer(BaseTrainer):
             example for example in task.examples if example.sha256 in seen.vectors
         ]
         left_out = len(task.examples) - len(usable)
-        check_categories(task, usable)
+        check_categories(task.class_names, usable)
         learned = _learn_head(task, seen, usable, stage(progress, looked, learnt))
         if tuning:
             seen, learned, usable = _fine_tune(
@@ -129,7 +130,7 @@ class LocalTrainer(BaseTrainer):
 
 def _check(task: TrainingTask, backbone: str, *, tuning: bool) -> None:
     """Raise TrainingFailed, before any work, for what this trainer cannot do."""
-    check_categories(task, task.examples)
+    check_categories(task.class_names, task.examples)
     if tuning:
         finetuning.check_can_fine_tune(task, backbone)
     if task.multilabel and (tuning or backbone == backbones.SCRATCH):
@@ -142,9 +143,17 @@ def _splits(
     task: TrainingTask, seen: FeatureSet, usable: Sequence[Example]
 ) -> tuple[ArraySplit, ArraySplit]:
     """Return vectors and labels to learn from, and those to validate with."""
-    return split_arrays(task, usable, seen.vectors, "train"), split_arrays(
-        task, usable, seen.vectors, "validation"
+    train, validation = (
+        split_arrays(
+            usable,
+            seen.vectors,
+            which,
+            class_names=task.class_names,
+            multilabel=task.multilabel,
+        )
+        for which in ("train", "validation")
     )
+    return train, validation
 
 
 def _learn_head(
