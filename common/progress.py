@@ -18,3 +18,20 @@ class Progress(Protocol):
 
 def no_progress(done: int, total: int, note: str = "") -> None:
     """A `Progress` for callers that do not watch."""
+
+
+def subrange(progress: Progress, start: int, end: int) -> Progress:
+    """Return a `Progress` whose 0 to total is `start` to `end` percent of a longer one.
+
+    It is silent while nothing changes.
+    """
+    told: tuple[int, str] | None = None
+
+    def tell(done: int, total: int, note: str = "") -> None:
+        nonlocal told
+        percent = start + (end - start) * done // max(total, 1)
+        if told != (percent, note):
+            told = percent, note
+            progress(percent, 100, note)
+
+    return tell

@@ -13,8 +13,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from common.processes import usable_core_count
-from common.progress import Progress
-from common.stages import stage
+from common.progress import Progress, subrange
 from predictions.predictors.local import bundles
 from predictions.predictors.local.engine import LiteRtEngine
 from training import backbones
@@ -70,7 +69,9 @@ def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> Featur
     """Train a network on the examples' own pictures, then have it look at them."""
     from training.backbones import scratch
 
-    pixels, unread = examples.load_pixels(task.examples, scratch.INPUT_SIZE, stage(progress, 0, 15))
+    pixels, unread = examples.load_pixels(
+        task.examples, scratch.INPUT_SIZE, subrange(progress, 0, 15)
+    )
     usable = [example for example in task.examples if example.sha256 in pixels]
     examples.check_categories(task.class_names, usable)
     train, validation = (
@@ -87,7 +88,7 @@ def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> Featur
         len(task.class_names),
         seed=task.seed,
         epochs=int(task.parameters.get("epochs") or scratch.EPOCHS),
-        watch=stage(progress, 15, 95),
+        watch=subrange(progress, 15, 95),
     )
     digest = hashlib.sha256(export.weights_bytes(learned.network)).hexdigest()[:32]
     rows = cache.extract_with_keras(learned.network, np.stack(list(pixels.values())))

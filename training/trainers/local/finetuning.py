@@ -19,8 +19,7 @@ import numpy as np
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from common.progress import Progress, no_progress
-from common.stages import stage
+from common.progress import Progress, no_progress, subrange
 from training import backbones
 from training.data.examples import Example
 from training.errors import TrainingFailed
@@ -132,7 +131,7 @@ def fine_tune_if_better(
         examples: of the train and the validation split; those without a picture are left out.
     """
     shown = augmentation.load_picture_pixels(
-        examples, int(network.input_shape[1]), stage(progress, 0, 10)
+        examples, int(network.input_shape[1]), subrange(progress, 0, 10)
     )
     _check_pictures(task.class_names, shown.examples)  # some may have turned out unreadable
     before = network.get_weights()
@@ -143,7 +142,7 @@ def fine_tune_if_better(
         shown.split("validation", task.class_names),
         seed=task.seed,
         epochs=int(task.parameters.get("epochs") or EPOCHS),
-        watch=stage(progress, 10, 100),
+        watch=subrange(progress, 10, 100),
     )
     found = tuned_vectors(network, shown)
     loss_before = _validation_loss(head, frozen, shown.examples, task.class_names)

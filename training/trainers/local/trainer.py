@@ -12,8 +12,7 @@ from django.core.checks import CheckMessage, Warning
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from common.progress import Progress, no_progress
-from common.stages import stage
+from common.progress import Progress, no_progress, subrange
 from predictions.predictors.base import ModelRef
 from predictions.predictors.local import bundles
 from predictions.predictors.local.ood_detector import MIN_REFERENCES, OutOfDistributionDetector
@@ -21,7 +20,7 @@ from training import backbones
 from training.data.examples import ArraySplit, Example, check_categories, split_arrays
 from training.errors import TrainingFailed
 from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask
-from training.trainers.local import extraction, finetuning, head, scope
+from training.trainers.local import extraction, finetuning, head
 from training.trainers.local.bundling import export_bundle
 from training.trainers.local.extraction import FeatureSet
 
@@ -70,21 +69,21 @@ class LocalTrainer(BaseTrainer):
         tuning = bool(task.parameters.get(finetuning.PARAMETER))
         _check(task, name, tuning=tuning)
         looked, learnt = (40, 45) if tuning else (70, 80)
-        seen = extraction.extract_features(name, task, stage(progress, 0, looked))
+        seen = extraction.extract_features(name, task, subrange(progress, 0, looked))
         usable: Sequence[Example] = [
             example for example in task.examples if example.sha256 in seen.vectors
         ]
         left_out = len(task.examples) - len(usable)
         check_categories(task.class_names, usable)
-        learned = _learn_head(task, seen, usable, stage(progress, looked, learnt))
+        learned = _learn_head(task, seen, usable, subrange(progress, looked, learnt))
         if tuning:
             seen, learned, usable = _fine_tune(
-                task, seen, learned, usable, stage(progress, learnt, 80)
+                task, seen, learned, usable, subrange(progress, learnt, 80)
             )
         train, validation = _splits(task, seen, usable)
-        known = scope.learn(train, validation[0])
+        known = OutOfDistributionDetector.fit(train, validation[0])
         reference, digest, manifest = export_bundle(
-            task, seen, learned, known, usable, stage(progress, 80, 100)
+            task, seen, learned, known, usable, subrange(progress, 80, 100)
         )
         curves = {"loss": learned.losses, "validation_loss": learned.validation_losses}
         return TrainedModel(
