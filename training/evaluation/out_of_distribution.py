@@ -8,7 +8,7 @@ from common.progress import Progress, no_progress
 from predictions.predictors.base import ModelRef
 from predictions.predictors.local.ood_detector import REJECTION_LEVEL
 from training.data import datasets
-from training.evaluation.calibration import wilson
+from training.evaluation.significance import wilson_interval
 from training.models import DatasetItem, DatasetVersion, TrainingRun
 from training.trainers.base import BaseTrainer
 
@@ -30,7 +30,7 @@ class RejectionShare:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        return wilson(self.unfamiliar, self.count)
+        return wilson_interval(self.unfamiliar, self.count)
 
 
 def count_rejected(

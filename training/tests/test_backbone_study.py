@@ -133,20 +133,6 @@ class TestHead:
             assert low <= right.mean() <= high
 
 
-class TestCalibrationError:
-    def test_is_the_distance_between_promise_and_truth(self):
-        """Ten answers at 0.9, of which six are right; ten at 0.6, of which six are right."""
-        probabilities = np.array([[0.9, 0.1]] * 10 + [[0.6, 0.4]] * 10)
-        labels = np.array(([0] * 6 + [1] * 4) * 2)
-        assert learning_curves.calibration_error(probabilities, labels) == pytest.approx(0.15)
-
-    def test_is_nothing_for_one_who_is_sure_and_right(self):
-        assert learning_curves.calibration_error(np.eye(3), np.arange(3)) == 0
-
-    def test_is_whole_for_one_who_is_sure_and_wrong(self):
-        assert learning_curves.calibration_error(np.eye(2), np.array([1, 0])) == 1
-
-
 class TestCommand:
     def call(self, *arguments) -> tuple[str, str]:
         out, errors = StringIO(), StringIO()

@@ -23,7 +23,8 @@ from common.progress import Progress, no_progress, subrange
 from training import backbones
 from training.data.examples import Example
 from training.errors import TrainingFailed
-from training.features import cache
+from training.features.cache import Vectors
+from training.features.vectors import extract_with_keras
 from training.trainers.base import TrainingTask
 from training.trainers.local import augmentation
 from training.trainers.local.augmentation import Labelled, PicturePixels
@@ -66,7 +67,7 @@ class FineTuningResult:
     better: bool
     head: Head
     validation_loss: float
-    vectors: cache.Vectors
+    vectors: Vectors
     examples: Sequence[Example]  # those that were used
     curves: Mapping[str, Sequence[float]]
     notes: Sequence[str]
@@ -116,7 +117,7 @@ def fine_tune_if_better(
     task: TrainingTask,
     network: "keras.Model",
     head: Head,
-    frozen: cache.Vectors,
+    frozen: Vectors,
     examples: Sequence[Example],
     progress: Progress = no_progress,
 ) -> FineTuningResult:
@@ -229,9 +230,9 @@ def unfreeze_top(network: "keras.Model") -> None:
         layer.trainable = id(layer) in top
 
 
-def tuned_vectors(network: "keras.Model", shown: PicturePixels) -> cache.Vectors:
+def tuned_vectors(network: "keras.Model", shown: PicturePixels) -> Vectors:
     """Return what the network makes of every picture, kept nowhere."""
-    rows = cache.extract_with_keras(network, shown.pixels)
+    rows = extract_with_keras(network, shown.pixels)
     return dict(zip((example.sha256 for example in shown.examples), rows, strict=True))
 
 
@@ -273,7 +274,7 @@ def tuned_digest(network: "keras.Model", backbone_digest: str) -> str:
 
 
 def _validation_loss(
-    head: Head, found: cache.Vectors, examples: Sequence[Example], class_names: Sequence[str]
+    head: Head, found: Vectors, examples: Sequence[Example], class_names: Sequence[str]
 ) -> float:
     chosen = [example for example in examples if example.split == "validation"]
     labels = np.array([class_names.index(example.category) for example in chosen])
