@@ -16,6 +16,25 @@ class Progress(Protocol):
         """
 
 
+class StageNote(str):
+    """A note whose text changes while one stage of the work goes on ("epoch 3 of 20").
+
+    The stage has a name in the code, so that who keeps one line per stage need not guess from
+    sentences in the reader's language. Of a plain `str` the text itself is the stage.
+    """
+
+    stage: str
+
+    def __new__(cls, text: str, *, stage: str) -> "StageNote":
+        note = super().__new__(cls, text)
+        note.stage = stage
+        return note
+
+
+def stage_of(note: str) -> str:
+    return note.stage if isinstance(note, StageNote) else note
+
+
 def no_progress(done: int, total: int, note: str = "") -> None:
     """A `Progress` for callers that do not watch."""
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from common.progress import Progress
+from common.progress import Progress, StageNote
 from customvision.client import encoding
 from customvision.client.client import CustomVisionClient
 from customvision.client.errors import RequestRejected, ResponseLost
@@ -234,11 +234,8 @@ def _upload(
     for _round in range(ROUNDS):
         waiting, again = again, []
         for batch in _batches(waiting, broken):
-            tell(
-                sent,
-                len(missing),
-                _("Sending picture %(done)d of %(total)d") % _share(sent, len(missing)),
-            )
+            note = _("Sending picture %(done)d of %(total)d") % _share(sent, len(missing))
+            tell(sent, len(missing), StageNote(note, stage="upload"))
             for one, status, image_id in _send(azure, batch):
                 if status in KEPT:
                     ledger.images[one.sha256] = image_id

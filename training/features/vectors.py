@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from django.utils.translation import gettext as _
 
-from common.progress import Progress, no_progress
+from common.progress import Progress, StageNote, no_progress
 from predictions.predictors.local.engine import LiteRtEngine
 from training.data.examples import PictureReader, iter_pixels
 from training.features.cache import SHARD, FeatureCache, Vectors
@@ -115,11 +115,8 @@ def extract_batches(
                 yield list(good), engine.run(np.stack(list(good.values())))["features"]
             done += len(batch)
             rate = done / max(time.monotonic() - started, 1e-6)
-            progress(
-                done,
-                len(pictures),
-                _("Looking at the pictures, %(rate)d per second") % {"rate": rate},
-            )
+            note = _("Looking at the pictures, %(rate)d per second") % {"rate": rate}
+            progress(done, len(pictures), StageNote(note, stage="features"))
 
 
 class _ShardBuffer:

@@ -19,7 +19,7 @@ import numpy as np
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from common.progress import Progress, no_progress, subrange
+from common.progress import Progress, StageNote, no_progress, subrange
 from training import backbones
 from training.data.examples import Example
 from training.errors import TrainingFailed
@@ -317,16 +317,18 @@ class _Watcher:
             "steps": self._steps,
         }
         if self._loss is None:
+            stage = "first_epoch"  # on its own, so that a log also has the first loss
             sentence = (
                 _("Fine-tuning, epoch %(epoch)d of at most %(epochs)d, step %(step)d of %(steps)d")
                 % values
             )
         else:
+            stage = "fine_tuning"
             sentence = _(
                 "Fine-tuning, epoch %(epoch)d of at most %(epochs)d, step %(step)d of %(steps)d, "
                 "validation loss %(loss).3f"
             ) % (values | {"loss": self._loss})
-        self._watch(self._done, self._epochs, sentence)
+        self._watch(self._done, self._epochs, StageNote(sentence, stage=stage))
 
     def epoch(self, number: int, logs: Mapping[str, float]) -> None:
         self._done, self._loss = number + 1, logs["val_loss"]
