@@ -27,7 +27,8 @@ django.setup()
 from common.media import images  # noqa: E402
 from predictions.predictors.local.engine import LiteRtEngine  # noqa: E402
 from training import backbones  # noqa: E402
-from training.features import cache  # noqa: E402
+from training.features.cache import Vectors  # noqa: E402
+from training.features.vectors import extract_batches  # noqa: E402
 from training.studies import learning_curves  # noqa: E402
 from training.studies.learning_curves import LabelledPictures, SampleDraw  # noqa: E402
 from training.trainers.local import export, head  # noqa: E402
@@ -41,8 +42,8 @@ def vectors(
         sample: (lambda sample=sample: change(collection.read(sample)()))
         for sample in collection.samples
     }
-    found: cache.Vectors = {}
-    for samples, rows in cache.extract_batches(pictures, engine, {}):
+    found: Vectors = {}
+    for samples, rows in extract_batches(pictures, engine, {}):
         found.update(zip(samples, rows, strict=True))
     return np.stack([found[sample] for sample in collection.samples])
 

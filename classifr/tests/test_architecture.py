@@ -5,7 +5,7 @@ in training.
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -89,6 +89,46 @@ def test_an_upward_import_would_be_noticed():
     assert [
         floor_of(name) for name in ("common/jobs.py", "review.queue", "training.data.datasets")
     ] == [0, 3, 4]
+
+
+def in_circles(trees: Mapping[str, ast.Module]) -> dict[str, set[str]]:
+    """Return the modules, by dotted name, that are imported only with each other: each with those
+    of them that it imports as soon as it is imported itself.
+    """
+    needs: dict[str, set[str]] = {}
+    for module, tree in trees.items():
+        names = [name for name, _line in imported_at_once(tree)]
+        homes = {name if name in trees else name.rpartition(".")[0] for name in names}
+        needs[module] = homes & trees.keys() - {module}
+    while True:  # whatever needs nothing that is left, or is needed by nothing, is in no circle
+        needed = set().union(*needs.values())
+        free = {module for module, others in needs.items() if not others or module not in needed}
+        if not free:
+            return needs
+        needs = {module: others - free for module, others in needs.items() if module not in free}
+
+
+def test_no_modules_import_each_other():
+    trees = {
+        path.removesuffix(".py").removesuffix("/__init__").replace("/", "."): tree
+        for path, tree in modules()
+    }
+    assert in_circles(trees) == {}
+
+
+def test_a_circle_of_imports_would_be_noticed():
+    trees = {
+        "review.a": ast.parse("from review import b"),
+        "review.b": ast.parse("from review.c import name"),
+        "review.c": ast.parse("import review.a, review.d"),
+        "review.d": ast.parse("def f():\n    from review import a"),
+        "review.e": ast.parse("from review import a"),
+    }
+    assert in_circles(trees) == {
+        "review.a": {"review.b"},
+        "review.b": {"review.c"},
+        "review.c": {"review.a"},
+    }
 
 
 def test_relative_imports_are_not_used():

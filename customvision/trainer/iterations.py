@@ -15,7 +15,7 @@ from customvision.predictor import PublishedModel
 from customvision.trainer.project_sync import ROUNDS, RemoteProjectClient
 from customvision.trainer.upload_ledger import UploadLedger
 from predictions.predictors.base import PredictorError
-from training.trainers.base import TrainingFailed
+from training.errors import TrainingFailed
 
 POLL_SECONDS = 3.0
 MAX_TRAINING_SECONDS = 6 * 3600

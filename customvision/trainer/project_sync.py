@@ -12,13 +12,14 @@ from typing import Any
 
 from django.utils.translation import gettext as _
 
-from common.progress import Progress
+from common.progress import Progress, StageNote
 from customvision.client import encoding
 from customvision.client.client import CustomVisionClient
 from customvision.client.errors import RequestRejected, ResponseLost
 from customvision.trainer.upload_ledger import UploadLedger
-from training.data import decoding
-from training.trainers.base import Example, TrainingFailed, TrainingTask
+from training.data.examples import Example, decode_full_picture
+from training.errors import TrainingFailed
+from training.trainers.base import TrainingTask
 
 logger = logging.getLogger(__name__)
 
@@ -233,11 +234,8 @@ def _upload(
     for _round in range(ROUNDS):
         waiting, again = again, []
         for batch in _batches(waiting, broken):
-            tell(
-                sent,
-                len(missing),
-                _("Sending picture %(done)d of %(total)d") % _share(sent, len(missing)),
-            )
+            note = _("Sending picture %(done)d of %(total)d") % _share(sent, len(missing))
+            tell(sent, len(missing), StageNote(note, stage="upload"))
             for one, status, image_id in _send(azure, batch):
                 if status in KEPT:
                     ledger.images[one.sha256] = image_id
@@ -296,7 +294,7 @@ def _batches(
     size = 0
     for one in waiting:
         assert one.example.read is not None  # noqa: S101 (only those with a picture are sent)
-        picture = decoding.decode_full_picture(one.example.read, one.sha256)
+        picture = decode_full_picture(one.example.read, one.sha256)
         if picture is None:
             broken.append(one)
             continue

@@ -16,8 +16,7 @@ from django.utils.translation import gettext as _
 
 from common.backends import NotTried, PermissionCheck, check_permission
 from common.parallel import parallel_map
-from common.progress import Progress, no_progress
-from common.stages import stage
+from common.progress import Progress, no_progress, subrange
 from customvision.client import rate_limits
 from customvision.client.client import CustomVisionClient
 from customvision.client.errors import CustomVisionError, ServiceBusy
@@ -32,8 +31,9 @@ from predictions.predictors.base import (
     Scores,
     predictors,
 )
-from training.data import decoding
-from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
+from training.data.examples import Example, decode_full_picture
+from training.errors import TrainingFailed
+from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask
 
 FEWEST_KEPT, MOST_KEPT = 2, iterations.MAX_ITERATIONS - 2
 PROBE_SECONDS = 20.0
@@ -96,11 +96,11 @@ class CustomVisionTrainer(BaseTrainer):
         ledger = UploadLedger.read(azure.id)
         tags = project_sync.ensure_tags(azure, task.class_names, ledger)
         examples = [example for example in task.examples if example.split != "test"]
-        refused = project_sync.sync_images(azure, examples, tags, ledger, stage(progress, 0, 50))
+        refused = project_sync.sync_images(azure, examples, tags, ledger, subrange(progress, 0, 50))
         removed = iterations.delete_old_iterations(
             azure, ledger, keep=self.keep_iterations, in_use=task.in_use
         )
-        iteration = iterations.train_iteration(azure, ledger, stage(progress, 50, 90))
+        iteration = iterations.train_iteration(azure, ledger, subrange(progress, 50, 90))
         progress(90, 100, _("Publishing the model"))
         performance = iterations.iteration_metrics(azure, iteration)
         reference = iterations.publish_iteration(azure, iteration, self.resource_id)
@@ -224,7 +224,7 @@ def _ask_patiently(predictor: BasePredictor, model: ModelRef, example: Example) 
     A service that is busy is waited for, because nobody sits in front of the screen.
     """
     assert example.read is not None  # noqa: S101 (only those with a picture are asked about)
-    picture = decoding.decode_full_picture(example.read, example.sha256)
+    picture = decode_full_picture(example.read, example.sha256)
     if picture is None:
         return None
     waited = 0.0

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 
 from training.backbones import imagenet
 from training.backbones.base import Backbone
-from training.trainers.base import TrainingFailed
+from training.errors import TrainingFailed
 
 SCRATCH = "scratch"
 

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from training.backbones.base import Backbone, weights_digest
 from training.backbones.keras_session import import_keras_quietly
-from training.trainers.base import TrainingFailed
+from training.errors import TrainingFailed
 
 if TYPE_CHECKING:
     import keras

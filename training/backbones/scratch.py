@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from common.progress import StageNote
+
 if TYPE_CHECKING:
     import keras
 
@@ -148,10 +150,11 @@ def augment_shift(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return result.clip(0, 255)
 
 
-def _note(logs: Mapping[str, Any]) -> str:
-    return ", ".join(
+def _note(logs: Mapping[str, Any]) -> StageNote:
+    metrics = (
         f"{_curve(name)} {value:.3f}" for name, value in logs.items() if name in TRACKED_METRICS
     )
+    return StageNote(", ".join(metrics), stage="network")
 
 
 def _curve(name: str) -> str:

@@ -23,6 +23,7 @@ from accounts.models import User
 from common.errors import Conflict
 from predictions.models import Category, Project, Sample
 from review import ground_truth
+from training.data.examples import Example, PictureReader
 from training.models import AdditionalLabel, DatasetItem, DatasetVersion
 
 MIN_PICTURES = 5
@@ -221,6 +222,44 @@ def additional_names(dataset: DatasetVersion) -> dict[int, tuple[str, ...]]:
     for item, name in rows.values_list("item_id", "category__name"):
         found[item] = (*found.get(item, ()), name)
     return found
+
+
+def load_examples(dataset: DatasetVersion, *splits: str) -> list[Example]:
+    """Return the samples of a data set, or of some of its splits, in the order of their digests."""
+    return [example for _sample, example in load_examples_by_sample(dataset, *splits)]
+
+
+def load_examples_by_sample(dataset: DatasetVersion, *splits: str) -> list[tuple[int, Example]]:
+    """Return the same as `load_examples`, each with the id of its sample."""
+    items = dataset.items.select_related("sample", "category").order_by("sample__sha256")
+    if splits:
+        items = items.filter(split__in=splits)
+    additional = additional_names(dataset)
+    return [
+        (
+            item.sample_id,
+            Example(
+                item.sample.sha256,
+                item.category.name,
+                item.split,
+                picture_reader(item.sample),
+                additional.get(item.pk, ()),
+            ),
+        )
+        for item in items
+    ]
+
+
+def dataset_class_names(dataset: DatasetVersion) -> tuple[str, ...]:
+    """Return the categories of a data set by their present names, sorted: the order of a new
+    model's outputs.
+    """
+    return tuple(category_counts(dataset))
+
+
+def picture_reader(sample: Sample) -> PictureReader | None:
+    """Return what reads the stored picture, or None where it was not kept."""
+    return sample.read if sample.has_picture else None
 
 
 def count_vectors_only(dataset: DatasetVersion) -> int:

@@ -1,32 +1,67 @@
-"""Examples as a trainer uses them: sorted into splits, their pixels, and whether there are
-enough.
+"""Examples as trainers see them: one sample with its labels, sorted into splits, and its picture
+decoded on every core.
+
+Nothing here knows a row of the database or what a trainer is.
 """
 
 import hashlib
-from collections.abc import Mapping, Sequence
+import logging
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from django.utils.translation import gettext as _
 
+from common.errors import DomainError
+from common.media import images
+from common.media.images import Picture
+from common.parallel import parallel_map
 from common.progress import Progress, no_progress
-from training.data import decoding
-from training.trainers.base import Example, TrainingFailed, TrainingTask
+from common.storages import StorageUnavailable
+from predictions.predictors.local import preprocessing
+from training.errors import TrainingFailed
+
+logger = logging.getLogger(__name__)
 
 ArraySplit = tuple[np.ndarray, np.ndarray]
+PictureReader = Callable[[], bytes]
+UNREADABLE = (OSError, DomainError)  # what reading one stored picture may raise; the others go on
 
 
-def check_categories(task: TrainingTask, examples: Sequence[Example]) -> None:
+@dataclass(frozen=True)
+class Example:
+    """One sample with its category, as a trainer sees it. `additional` are those that it shows as
+    well, if several can be.
+
+    `read` gives the stored picture, for `images.decode_stored` or `preprocessing.read_pixels`; it
+    is None where the picture was not kept, and then only a trainer that has the sample's feature
+    vector can use it.
+    """
+
+    sha256: str
+    category: str
+    split: str  # train, validation or test
+    read: PictureReader | None
+    additional: tuple[str, ...] = ()
+
+    @property
+    def categories(self) -> tuple[str, ...]:
+        """Return every category that the sample shows."""
+        return (self.category, *self.additional)
+
+
+def check_categories(class_names: Sequence[str], examples: Sequence[Example]) -> None:
     """Raise TrainingFailed unless there are categories to tell apart, and something to learn each
     of them from.
     """
-    if len(task.class_names) < 2:
+    if len(class_names) < 2:
         raise TrainingFailed(
             _("A model needs at least two categories to tell apart. Add another category.")
         )
     present = {
         name for example in examples if example.split == "train" for name in example.categories
     }
-    if missing := [name for name in task.class_names if name not in present]:
+    if missing := [name for name in class_names if name not in present]:
         raise TrainingFailed(
             _(
                 "These categories have no picture to learn from: %(names)s. Add pictures, or leave "
@@ -37,22 +72,27 @@ def check_categories(task: TrainingTask, examples: Sequence[Example]) -> None:
 
 
 def split_arrays(
-    task: TrainingTask, examples: Sequence[Example], values: Mapping[str, np.ndarray], which: str
+    examples: Sequence[Example],
+    values: Mapping[str, np.ndarray],
+    which: str,
+    *,
+    class_names: Sequence[str],
+    multilabel: bool,
 ) -> ArraySplit:
     """Return the values and the labels of one split, in an order that depends on nothing but the
     samples.
 
-    Labels are those of `likelihood`.
+    Labels are class numbers, shape (N,), or with `multilabel` 0 and 1 per class, shape (N, K).
     """
-    place = {name: index for index, name in enumerate(task.class_names)}
+    place = {name: index for index, name in enumerate(class_names)}
     chosen = sorted(
         (e for e in examples if e.split == which and e.category in place), key=lambda e: e.sha256
     )
     shape = next(iter(values.values())).shape
     dtype = next(iter(values.values())).dtype
     rows = np.stack([values[e.sha256] for e in chosen]) if chosen else np.empty((0, *shape), dtype)
-    if task.multilabel:
-        shown = [[name in e.categories for name in task.class_names] for e in chosen]
+    if multilabel:
+        shown = [[name in e.categories for name in class_names] for e in chosen]
         return rows, np.array(shown, dtype=np.int64).reshape(len(chosen), len(place))
     return rows, np.array([place[e.category] for e in chosen], dtype=np.int64)
 
@@ -66,7 +106,7 @@ def load_pixels(
     found: dict[str, np.ndarray] = {}
     unread: dict[str, str] = {}
     pictures = {example.sha256: example.read for example in examples if example.read is not None}
-    for done, (sample, decoded) in enumerate(decoding.pixels(pictures, size), start=1):
+    for done, (sample, decoded) in enumerate(iter_pixels(pictures, size), start=1):
         progress(done, len(pictures), _("Reading the pictures"))
         if isinstance(decoded, str):
             unread[sample] = decoded
@@ -89,3 +129,38 @@ def examples_digest(examples: Sequence[Example]) -> str:
         f"{one.sha256} {one.split} {name}" for one in examples for name in one.categories
     )
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+
+
+def iter_pixels(
+    pictures: Mapping[str, PictureReader], size: int, *, ahead: int | None = None
+) -> Generator[tuple[str, np.ndarray | str], None, None]:
+    """Yield each sample with its pixels, as `preprocessing.crop_and_scale`, or with why it cannot
+    be read; in their order.
+
+    Args:
+        ahead: how many are begun before their turn, as `parallel_map`.
+    """
+
+    def decoded(sample: str) -> tuple[str, np.ndarray | str]:
+        try:
+            return sample, preprocessing.read_pixels(pictures[sample](), size)
+        except UNREADABLE as error:
+            return sample, str(error) or type(error).__name__
+
+    return parallel_map(decoded, pictures, ahead=ahead)
+
+
+def decode_full_picture(read: PictureReader, sample: str) -> Picture | None:
+    """Return a stored picture with all its pixels; None if it is gone or damaged, which is logged.
+
+    Raises:
+        StorageUnavailable: the storage does not answer.
+    """
+    try:
+        data = read()
+        return Picture(images.decode_stored(data), data, "image/jpeg", sample)
+    except StorageUnavailable:
+        raise
+    except UNREADABLE as error:
+        logger.error("The stored picture of sample %s cannot be read: %s", sample, error)
+        return None

@@ -1,6 +1,4 @@
-"""Whether a model that says 80 % is right in 80 of 100 cases, and how far single figures can be
-trusted.
-"""
+"""Whether a model that says 80 % is right in 80 of 100 cases."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -9,7 +7,6 @@ from typing import Any
 import numpy as np
 
 BINS = 15  # equal widths, as Guo et al. use
-Z_95 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
 
 
 @dataclass(frozen=True)
@@ -21,26 +18,6 @@ class ReliabilityBin:
     count: int
     confidence: float  # mean top probability
     accuracy: float  # share of right answers
-
-
-def wilson(hits: int, count: int) -> tuple[float, float] | None:
-    """Return the Wilson score interval of a share: where the true one lies in 95 of 100 such
-    samples.
-
-    Unlike the textbook interval it stays within [0, 1] and is not empty for 0 or all hits. None
-    without a sample. Source: Wilson 1927, doi:10.1080/01621459.1927.10502953; recommended by Brown,
-    Cai & DasGupta 2001, doi:10.1214/ss/1009213286.
-    """
-    if not count:
-        return None
-    share, squared = hits / count, Z_95**2
-    centre = (share + squared / (2 * count)) / (1 + squared / count)
-    half = (
-        Z_95
-        / (1 + squared / count)
-        * float(np.sqrt(share * (1 - share) / count + squared / (4 * count**2)))
-    )
-    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def undo_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarray:

@@ -18,12 +18,13 @@ from common.progress import Progress, no_progress
 from predictions import registry
 from predictions.models import Category, ModelVersion
 from predictions.predictors.base import ModelRef
-from training.data import loading
+from training.data import datasets
+from training.data.examples import Example
 from training.evaluation import calibration, thresholds
-from training.evaluation import multilabel as multilabels
-from training.evaluation.counts import CategoryCounts
+from training.evaluation.counts import CategoryCounts, count_multilabel, label_matrix
+from training.evaluation.significance import wilson_interval
 from training.models import DatasetItem, DatasetVersion, Evaluation
-from training.trainers.base import BaseTrainer, Example, trainers
+from training.trainers.base import BaseTrainer, trainers
 
 
 class NoTestPictures(Conflict):
@@ -137,7 +138,7 @@ def measure_split(
     temperature: float | None = None,
 ) -> Measurement:
     """Ask a model about one split, and count; there may be nothing to count."""
-    asked = loading.load_examples_by_sample(dataset, split)
+    asked = datasets.load_examples_by_sample(dataset, split)
     scores = (
         trainer.predict_proba(model, [example for _pk, example in asked], progress)
         if asked
@@ -155,7 +156,7 @@ def tally_scores(
     multilabel: bool = False,
 ) -> Measurement:
     """Count answers, into a confusion matrix where categories exclude each other, else as
-    `multilabel.count_multilabel` does.
+    `count_multilabel` does.
 
     Args:
         scores: probabilities, shape (N, C); a row with a NaN could not be scored, is left out and
@@ -177,11 +178,11 @@ def tally_scores(
     matrix: np.ndarray | None = None
     if multilabel:
         shown = {pk: example.categories for pk, example in known}
-        counts, right = multilabels.count_multilabel(scores, model_names, shown, names)
+        counts, right = count_multilabel(scores, model_names, shown, names)
     else:
         matrix, right = _confusion(scores, model_names, known, names)
         counts = CategoryCounts.of_matrix(matrix)
-    is_true = multilabels.label_matrix([example.categories for _pk, example in known], model_names)
+    is_true = label_matrix([example.categories for _pk, example in known], model_names)
     answers = np.array(list(right.values()))
     return Measurement(
         names,
@@ -263,19 +264,19 @@ Interval = tuple[float, float] | None
 
 def metric_intervals(evaluation: Evaluation) -> tuple[dict[str, dict[str, Interval]], Interval]:
     """Return the 95 % intervals of precision and recall by category, and that of the accuracy; see
-    `wilson`.
+    `wilson_interval`.
     """
     stored, counts = evaluation.confusion, CategoryCounts.of_stored(evaluation.confusion)
     found = {
         name: {
-            "precision": calibration.wilson(int(counts.hits[i]), int(counts.named[i])),
-            "recall": calibration.wilson(int(counts.hits[i]), int(counts.support[i])),
+            "precision": wilson_interval(int(counts.hits[i]), int(counts.named[i])),
+            "recall": wilson_interval(int(counts.hits[i]), int(counts.support[i])),
         }
         for i, name in enumerate(stored["names"])
     }
     if evaluation.is_multilabel:
-        return found, calibration.wilson(stored["right"], stored["pictures"])
-    return found, calibration.wilson(int(counts.hits.sum()), int(counts.support.sum()))
+        return found, wilson_interval(stored["right"], stored["pictures"])
+    return found, wilson_interval(int(counts.hits.sum()), int(counts.support.sum()))
 
 
 def trainer_for(version: ModelVersion) -> BaseTrainer:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from common.progress import Progress, no_progress
 from predictions.predictors.base import ModelRef
 from predictions.predictors.local.ood_detector import REJECTION_LEVEL
-from training.data import loading
-from training.evaluation.calibration import wilson
+from training.data import datasets
+from training.evaluation.significance import wilson_interval
 from training.models import DatasetItem, DatasetVersion, TrainingRun
 from training.trainers.base import BaseTrainer
 
@@ -30,7 +30,7 @@ class RejectionShare:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        return wilson(self.unfamiliar, self.count)
+        return wilson_interval(self.unfamiliar, self.count)
 
 
 def count_rejected(
@@ -44,7 +44,7 @@ def count_rejected(
     """
     found = {}
     for split in SPLITS:
-        asked = [example for _pk, example in loading.load_examples_by_sample(dataset, split)]
+        asked = [example for _pk, example in datasets.load_examples_by_sample(dataset, split)]
         familiarity = trainer.ood_p_values(model, asked, progress)
         if familiarity is None:
             return {}

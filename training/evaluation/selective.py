@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from common.errors import Conflict, InvalidInput
 from predictions import registry
 from predictions.models import Project
-from training.evaluation.calibration import wilson
+from training.evaluation.significance import wilson_interval
 from training.models import TrainingRun
 
 TARGET_PRECISIONS = (0.9, 0.95, 0.99)  # precisions that a threshold is proposed for
@@ -54,7 +54,7 @@ class AnsweredSubset:
 
     @property
     def interval(self) -> tuple[float, float] | None:
-        return wilson(self.right, self.kept)
+        return wilson_interval(self.right, self.kept)
 
 
 @dataclass(frozen=True)

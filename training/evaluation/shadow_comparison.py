@@ -21,8 +21,12 @@ from common.errors import InvalidInput
 from common.numbers import natural_number
 from predictions.models import Feedback, ModelVersion, Project, ShadowPrediction
 from review import ground_truth
-from training.evaluation.calibration import wilson
-from training.evaluation.significance import PairedCorrectness, PairedOutcomes, count_outcomes
+from training.evaluation.significance import (
+    PairedCorrectness,
+    PairedOutcomes,
+    count_outcomes,
+    wilson_interval,
+)
 from training.models import DatasetItem
 
 WINDOW = 5000
@@ -68,7 +72,7 @@ class ShadowComparison:
 
     @property
     def agreement_between(self) -> tuple[float, float] | None:
-        return wilson(self.agreeing, self.compared)
+        return wilson_interval(self.agreeing, self.compared)
 
     @property
     def unanswered_count(self) -> int:

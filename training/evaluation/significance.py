@@ -1,12 +1,13 @@
-"""Two models asked about the same pictures whose truth is known: which was right, and whether that
-is chance.
+"""What is chance: how far a share of a sample can be trusted, and whether one of two models asked
+about the same pictures is better.
 """
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from math import comb
+from math import comb, sqrt
 
 ALPHA = 0.05
+Z_95 = 1.959963984540054  # 97.5 % quantile of the standard normal distribution
 
 PairedCorrectness = tuple[bool, bool]  # whether the first was right, and whether the second was
 
@@ -43,6 +44,24 @@ class PairedOutcomes:
     @property
     def is_first_better(self) -> bool:
         return self.p_value < ALPHA and self.first_alone > self.second_alone
+
+
+def wilson_interval(hits: int, count: int) -> tuple[float, float] | None:
+    """Return the Wilson score interval of a share: where the true one lies in 95 of 100 such
+    samples.
+
+    Unlike the textbook interval it stays within [0, 1] and is not empty for 0 or all hits. None
+    without a sample. Source: Wilson 1927, doi:10.1080/01621459.1927.10502953; recommended by Brown,
+    Cai & DasGupta 2001, doi:10.1214/ss/1009213286.
+    """
+    if not count:
+        return None
+    share, squared = hits / count, Z_95**2
+    centre = (share + squared / (2 * count)) / (1 + squared / count)
+    half = (
+        Z_95 / (1 + squared / count) * sqrt(share * (1 - share) / count + squared / (4 * count**2))
+    )
+    return max(0.0, centre - half), min(1.0, centre + half)
 
 
 def count_outcomes(marks: Iterable[PairedCorrectness]) -> PairedOutcomes:

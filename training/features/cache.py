@@ -1,4 +1,4 @@
-"""Feature vectors: what a frozen backbone says of a picture, computed once and kept.
+"""Where the feature vectors of frozen backbones are kept, so that each is computed once.
 
 The vectors of one backbone lie in `STORAGES["models"]` under `features/<backbone
 digest>/<preprocessing digest>/` as shards: files that never change, each named by the SHA-256 of
@@ -10,33 +10,19 @@ the merged one is there before the others go, so a crash in between costs some r
 import hashlib
 import io
 import logging
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import closing
-from dataclasses import dataclass, field
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING
 
 import numpy as np
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
-from django.utils.translation import gettext as _
 
-from common.progress import Progress, no_progress
 from predictions.predictors.local import preprocessing, verified_files
-from predictions.predictors.local.engine import LiteRtEngine
-from training.data import decoding
-from training.data.decoding import PictureReader
-
-if TYPE_CHECKING:
-    import keras
 
 logger = logging.getLogger(__name__)
 
 Vectors = dict[str, np.ndarray]
 
-BATCH = 64
 SHARD = 512  # vectors per shard while extracting: what a crash can cost
 SMALL_BYTES = 2**20  # shards below this are worth merging ...
 MIN_TO_MERGE = 8  # ... when there are so many of them
@@ -158,124 +144,3 @@ class FeatureCache:
             return
         if vectors is not None:
             yield from ((samples[row], vectors[row]) for row in rows)
-
-
-@dataclass
-class ExtractionResult:
-    """The vectors of some samples, and how they were come by."""
-
-    vectors: Vectors
-    extracted: int = 0
-    seconds: float = 0.0
-    unread: dict[str, str] = field(
-        default_factory=dict
-    )  # sample to the reason why its picture could not be read
-
-
-def load_or_extract(
-    cache: FeatureCache,
-    pictures: Mapping[str, PictureReader | None],
-    engine: Callable[[], LiteRtEngine],
-    progress: Progress = no_progress,
-) -> ExtractionResult:
-    """Return the vectors of samples: those that are kept, and new ones of the others, which are
-    kept then.
-
-    Args:
-        pictures: sample digest to what reads its picture; None where there is none.
-        engine: makes the engine whose output `features` is wanted; only called when something is to
-            be computed.
-        progress: told in pictures.
-    """
-    result = ExtractionResult(cache.get(list(pictures)))
-    waiting = {
-        sample: read
-        for sample, read in pictures.items()
-        if read is not None and sample not in result.vectors
-    }
-    if not waiting:
-        return result
-    started = time.monotonic()
-    shelf = _ShardBuffer(cache)
-    try:
-        for samples, matrix in extract_batches(waiting, engine(), result.unread, progress):
-            shelf.add(samples, matrix)
-            result.vectors.update(zip(samples, matrix, strict=True))
-            result.extracted += len(samples)
-    finally:
-        shelf.put()  # whatever stopped the work: what is computed is kept
-    _compact(cache)
-    result.seconds = time.monotonic() - started
-    return result
-
-
-def extract_with_keras(network: "keras.Model", pixels: np.ndarray) -> np.ndarray:
-    """Return the feature vectors that a Keras network gives, batch by batch and kept nowhere.
-
-    Args:
-        pixels: prepared, uint8, shape (N, S, S, 3); N is at least one.
-
-    Returns:
-        float32, shape (N, features).
-    """
-    starts = range(0, len(pixels), BATCH)
-    parts = (
-        network.predict_on_batch(pixels[start : start + BATCH].astype(np.float32))
-        for start in starts
-    )
-    return np.concatenate([np.asarray(part) for part in parts])
-
-
-def _compact(cache: FeatureCache) -> None:
-    """Tidy up; what cannot be done now is done after another extraction."""
-    try:
-        cache.compact()
-    except OSError as error:
-        logger.warning("The feature shards in %s were not merged: %r", cache.folder, error)
-
-
-class _ShardBuffer:
-    """Gathers vectors until they are worth a shard."""
-
-    def __init__(self, cache: FeatureCache) -> None:
-        self.cache = cache
-        self.samples: list[str] = []
-        self.parts: list[np.ndarray] = []
-
-    def add(self, samples: Sequence[str], matrix: np.ndarray) -> None:
-        self.samples.extend(samples)
-        self.parts.append(matrix)
-        if len(self.samples) >= SHARD:
-            self.put()
-
-    def put(self) -> None:
-        if self.samples:
-            self.cache.put(self.samples, np.concatenate(self.parts))
-        self.samples, self.parts = [], []
-
-
-def extract_batches(
-    pictures: Mapping[str, PictureReader],
-    engine: LiteRtEngine,
-    unread: dict[str, str],
-    progress: Progress = no_progress,
-) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Yield (samples, their feature vectors) batch by batch: the next pictures are decoded while
-    the engine works.
-
-    A picture that cannot be read is left out and noted in `unread`.
-    """
-    started, done = time.monotonic(), 0
-    with closing(decoding.pixels(pictures, engine.input_size, ahead=BATCH)) as decoded:
-        while batch := list(islice(decoded, BATCH)):
-            unread.update((sample, reason) for sample, reason in batch if isinstance(reason, str))
-            good = {sample: pixels for sample, pixels in batch if isinstance(pixels, np.ndarray)}
-            if good:
-                yield list(good), engine.run(np.stack(list(good.values())))["features"]
-            done += len(batch)
-            rate = done / max(time.monotonic() - started, 1e-6)
-            progress(
-                done,
-                len(pictures),
-                _("Looking at the pictures, %(rate)d per second") % {"rate": rate},
-            )

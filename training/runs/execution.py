@@ -7,14 +7,14 @@ but files nobody points at.
 """
 
 import logging
-import re
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from django.core.exceptions import ImproperlyConfigured
 from django.db import InterfaceError, OperationalError, transaction
-from django.db.models import F, Value
-from django.db.models.functions import Coalesce, Concat, Now
+from django.db.models import F
+from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -25,11 +25,13 @@ from common.progress import Cancelled, Progress, no_progress
 from predictions import registry
 from predictions.models import ModelVersion, Project
 from predictions.predictors.base import ModelRef
-from training.data import datasets, loading
+from training.data import datasets
+from training.errors import TrainingFailed
 from training.evaluation import evaluations, out_of_distribution, selective
 from training.models import DatasetItem, TrainingRun
 from training.runs import promotion
-from training.trainers.base import BaseTrainer, TrainedModel, TrainingFailed, TrainingTask, trainers
+from training.runs.run_log import RunLog
+from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask, trainers
 
 logger = logging.getLogger(__name__)
 
@@ -59,10 +61,11 @@ def execute_run(run: TrainingRun, progress: Progress = no_progress) -> None:
         OperationalError, InterfaceError: the database is gone; the run is still active and can be
             started again.
     """
-    if not _start(run):
+    log = RunLog(run, progress)
+    if not _start(run, log):
         return
     try:
-        _learn(run, _Diary(run, progress))
+        _train_and_register(run, log)
     except Cancelled as error:
         if isinstance(error, Interrupted) or _cancel_wanted(run):
             _end(run, Status.CANCELLED)
@@ -120,56 +123,81 @@ def end_abandoned_runs(project: Project | None = None) -> int:
     return settled
 
 
-def write_down(run: TrainingRun, line: str) -> None:
-    """Add a line to the run's log, with the time of day."""
-    stamped = f"{timezone.localtime():%H:%M:%S} {line}\n"
-    TrainingRun.objects.filter(pk=run.pk).update(log=Concat(F("log"), Value(stamped)))
+@dataclass(frozen=True)
+class CandidateReport:
+    """What was found out about a trained model before it is registered.
 
-
-class _Diary:
-    """The `Progress` of a run: passes on, and keeps every new stage as a line of the log.
-
-    Notes that differ in numbers only ("picture 3 of 50") are one stage.
+    `measurement` is None where no test picture could be asked about; `thresholds` and `rejected`
+    are stored as they are; `load_problem` says why it could not answer, if that was tried.
     """
 
-    def __init__(self, run: TrainingRun, progress: Progress) -> None:
-        self._run = run
-        self._progress = progress
-        self._stage = ""
-
-    def __call__(self, done: int, total: int, note: str = "") -> None:
-        stage = re.sub(r"\d+([.,]\d+)?", "0", note)
-        if note and stage != self._stage:
-            write_down(self._run, note)
-            self._stage = stage
-        self._progress(done, total, note)
+    measurement: evaluations.Measurement | None
+    thresholds: list[dict[str, Any]]
+    rejected: dict[str, dict[str, int]]
+    load_problem: str = ""
 
 
-def _learn(run: TrainingRun, diary: _Diary) -> None:
-    trainer = _trainer(run)
-    trained = trainer.train(_task(run), diary)
+def _train_and_register(run: TrainingRun, log: RunLog) -> None:
+    try:
+        trainer = trainers[run.trainer]
+    except ImproperlyConfigured as error:
+        raise TrainingFailed(str(error)) from error
+    trained = trainer.train(_task(run), log)
     for line in trained.notes:
-        write_down(run, line)
-    measured = _measure(run, trainer, trained, diary)
-    proposed = _propose(run, trainer, trained, measured, diary)
-    refused = out_of_distribution.count_rejected(trainer, _servable(trained), run.dataset, diary)
+        log.line(line)
+    report = _evaluate_candidate(run, trainer, trained, log)
     live = registry.live_version(run.project)
-    if live and (problem := promotion.try_evaluate(live, run.dataset, diary)):
-        write_down(run, _("The live model could not be measured: %(reason)s") % {"reason": problem})
-    broken = promotion.load_problem(trained.predictor, _servable(trained)) if run.promote else ""
-    diary(1, 1, _("Registering the model"))
-    _finish(run, trained, measured, proposed, refused, live, broken)
+    if live and (problem := promotion.try_evaluate(live, run.dataset, log)):
+        log.line(_("The live model could not be measured: %(reason)s") % {"reason": problem})
+    if run.promote:
+        problem = promotion.load_problem(trained.predictor, _model_ref(trained))
+        report = replace(report, load_problem=problem)
+    log(1, 1, _("Registering the model"))
+    _register(run, trained, report, live, log)
+
+
+def _evaluate_candidate(
+    run: TrainingRun, trainer: BaseTrainer, trained: TrainedModel, log: RunLog
+) -> CandidateReport:
+    """Ask the model about the test split, then about the validation split for thresholds: those
+    are found on the one and checked on the other.
+
+    There are none where categories do not exclude each other: there, no single answer is right or
+    wrong.
+    """
+    model, names = _model_ref(trained), list(trained.class_names)
+    measurement: evaluations.Measurement | None = None
+    try:
+        measurement = evaluations.measure_test_split(
+            trainer,
+            model,
+            names,
+            run.dataset,
+            log,
+            temperature=trained.manifest.get("temperature"),
+        )
+    except evaluations.NoTestPictures as error:
+        log.line(str(error))
+    thresholds: list[dict[str, Any]] = []
+    if not run.project.multilabel:
+        validated = evaluations.measure_split(
+            trainer, model, names, run.dataset, Split.VALIDATION, log
+        )
+        none = np.empty(0), np.empty(0, bool)
+        thresholds = selective.propose_thresholds(
+            validated.answers, measurement.answers if measurement else none
+        )
+    rejected = out_of_distribution.count_rejected(trainer, model, run.dataset, log)
+    return CandidateReport(measurement, thresholds, rejected)
 
 
 @transaction.atomic
-def _finish(
+def _register(
     run: TrainingRun,
     trained: TrainedModel,
-    measured: evaluations.Measurement | None,
-    proposed: list[dict[str, Any]],
-    refused: dict[str, dict[str, int]],
+    report: CandidateReport,
     live: ModelVersion | None,
-    broken: str,
+    log: RunLog,
 ) -> None:
     """Make the result known, whole or not at all; of two processes that did the same run the second
     changes nothing.
@@ -177,81 +205,47 @@ def _finish(
     Project.objects.select_for_update().get(pk=run.project_id)
     if not TrainingRun.objects.active().filter(pk=run.pk).exists():
         return
+    categories = list(run.project.categories.all())
+    manifest = {
+        **trained.manifest,
+        "category_uuids": evaluations.class_uuids(trained.class_names, categories),
+        "dataset": {"number": run.dataset.number, "digest": run.dataset.digest},
+    }
     version = registry.register_version(
         run.project,
         predictor=trained.predictor,
         reference=trained.reference,
         class_names=list(trained.class_names),
         digest=trained.digest,
-        manifest=_manifest(run, trained),
+        manifest=manifest,
         description=_("Run %(run)d on data set %(dataset)d")
         % {"run": run.pk, "dataset": run.dataset.number},
     )
-    if measured:
-        evaluations.store_evaluation(version, run.dataset, measured)
-    outcome = broken
-    if run.promote and not broken:
+    if report.measurement:
+        evaluations.store_evaluation(version, run.dataset, report.measurement)
+    outcome = report.load_problem
+    if run.promote and not outcome:
         outcome = promotion.promote_if_better(
             version, live, run.dataset, by=run.requested_by
         ).sentence
     if outcome:
-        write_down(run, outcome)
+        log.line(outcome)
     TrainingRun.objects.filter(pk=run.pk).update(
         status=Status.SUCCEEDED,
         model_version=version,
         curves={name: list(values) for name, values in trained.curves.items()},
         outcome=outcome,
-        abstaining=proposed,
-        unfamiliar=refused,
+        abstaining=report.thresholds,
+        unfamiliar=report.rejected,
         finished_at=timezone.now(),
-    )
-
-
-def _measure(
-    run: TrainingRun, trainer: BaseTrainer, trained: TrainedModel, diary: _Diary
-) -> evaluations.Measurement | None:
-    try:
-        return evaluations.measure_test_split(
-            trainer,
-            _servable(trained),
-            list(trained.class_names),
-            run.dataset,
-            diary,
-            temperature=trained.manifest.get("temperature"),
-        )
-    except evaluations.NoTestPictures as error:
-        write_down(run, str(error))
-        return None
-
-
-def _propose(
-    run: TrainingRun,
-    trainer: BaseTrainer,
-    trained: TrainedModel,
-    measured: evaluations.Measurement | None,
-    diary: _Diary,
-) -> list[dict[str, Any]]:
-    """Return abstain thresholds found on the validation split, checked on what was measured on the
-    test split.
-
-    None where categories do not exclude each other: there, no single answer is right or wrong.
-    """
-    if run.project.multilabel:
-        return []
-    names = list(trained.class_names)
-    validated = evaluations.measure_split(
-        trainer, _servable(trained), names, run.dataset, Split.VALIDATION, diary
-    )
-    return selective.propose_thresholds(
-        validated.answers, measured.answers if measured else (np.empty(0), np.empty(0, bool))
     )
 
 
 def _task(run: TrainingRun) -> TrainingTask:
     return TrainingTask(
         project=run.project.slug,
-        class_names=loading.dataset_class_names(run.dataset),
-        examples=loading.load_examples(run.dataset, Split.TRAIN, Split.VALIDATION),
+        class_names=datasets.dataset_class_names(run.dataset),
+        examples=datasets.load_examples(run.dataset, Split.TRAIN, Split.VALIDATION),
         parameters=run.parameters,
         seed=run.seed,
         project_id=str(run.project.uuid),
@@ -267,29 +261,13 @@ def _task(run: TrainingRun) -> TrainingTask:
     )
 
 
-def _manifest(run: TrainingRun, trained: TrainedModel) -> dict[str, Any]:
-    categories = list(run.project.categories.all())
-    return {
-        **trained.manifest,
-        "category_uuids": evaluations.class_uuids(trained.class_names, categories),
-        "dataset": {"number": run.dataset.number, "digest": run.dataset.digest},
-    }
-
-
-def _servable(trained: TrainedModel) -> ModelRef:
+def _model_ref(trained: TrainedModel) -> ModelRef:
     return ModelRef(
         reference=trained.reference, class_names=tuple(trained.class_names), digest=trained.digest
     )
 
 
-def _trainer(run: TrainingRun) -> BaseTrainer:
-    try:
-        return trainers[run.trainer]
-    except ImproperlyConfigured as error:
-        raise TrainingFailed(str(error)) from error
-
-
-def _start(run: TrainingRun) -> bool:
+def _start(run: TrainingRun, log: RunLog) -> bool:
     """Mark a run as under way; return False if it has ended."""
     run.refresh_from_db()
     again = run.started_at is not None
@@ -298,14 +276,13 @@ def _start(run: TrainingRun) -> bool:
         return False
     run.refresh_from_db()
     if again:
-        write_down(run, _("Started again: the process that had begun this run stopped."))
+        log.line(_("Started again: the process that had begun this run stopped."))
         return True
-    write_down(run, _("Data set version %(number)d") % {"number": run.dataset.number})
+    log.line(_("Data set version %(number)d") % {"number": run.dataset.number})
     for each in datasets.collect_labelled(run.project).left_out:
-        write_down(run, each.sentence)
+        log.line(each.sentence)
     for name in datasets.categories_without_test(run.dataset):
-        write_down(
-            run,
+        log.line(
             _("“%(category)s” has no test picture yet: how well it does will be unknown.")
             % {"category": name},
         )

@@ -24,12 +24,13 @@ from common.progress import Progress, no_progress
 from common.storages import DiskStorage
 from predictions.predictors.local.engine import LiteRtEngine
 from training.backbones.base import Backbone
-from training.data.decoding import PictureReader
-from training.features import cache
+from training.data.examples import PictureReader
+from training.evaluation import calibration
+from training.features.cache import FeatureCache
+from training.features.vectors import load_or_extract
 from training.trainers.local import export, head
 
 HELD_BACK = 5  # one in so many of a draw's pictures chooses and calibrates
-BINS = 15
 
 
 class StudyRefused(Exception):
@@ -215,35 +216,14 @@ def collection_vectors(
     """
     progress(0, 1, "Compiling the backbone")
     engine = LiteRtEngine(export.export_backbone(backbone), threads=usable_core_count())
-    vectors_here = cache.FeatureCache(backbone.digest)
+    vectors_here = FeatureCache(backbone.digest)
     vectors_here.storage = DiskStorage(location=collection.folder / "features")
     pictures = {sample: collection.read(sample) for sample in collection.samples}
     started = time.process_time()
-    extraction = cache.load_or_extract(vectors_here, pictures, lambda: engine, progress)
+    extraction = load_or_extract(vectors_here, pictures, lambda: engine, progress)
     milliseconds = 1000 * (time.process_time() - started) / max(extraction.extracted, 1)
     matrix = np.stack([extraction.vectors[sample] for sample in collection.samples])
     return CollectionVectors(matrix, milliseconds)
-
-
-def calibration_error(probabilities: np.ndarray, labels: np.ndarray, bins: int = BINS) -> float:
-    """Return the expected calibration error of the most probable class, in [0, 1].
-
-    The answers are sorted into bins of equal width by their probability; the mean, weighted by
-    their number, of the distance between the share of right answers in a bin and the mean
-    probability there.
-
-    Args:
-        probabilities: shape (N, K), rows summing to 1.
-        labels: (N,) true classes.
-
-    Source: Guo et al. 2017, "On Calibration of Modern Neural Networks", arXiv:1706.04599, equation
-    3.
-    """
-    confidence = probabilities.max(axis=1)
-    right = probabilities.argmax(axis=1) == labels
-    places = np.minimum((confidence * bins).astype(int), bins - 1)
-    distances = np.bincount(places, weights=right - confidence, minlength=bins)
-    return float(np.abs(distances).sum() / len(labels))
 
 
 def evaluate_draws(
@@ -276,9 +256,11 @@ def _answer(learned: DrawFeatures, collection: LabelledPictures, drawn: SampleDr
     )  # once more, to know what it takes
     calibration_seconds = time.process_time() - started
     probabilities, truth = found.probabilities(vectors[drawn.ask]), labels[drawn.ask]
+    right = probabilities.argmax(axis=1) == truth
+    bins = calibration.reliability_bins(probabilities.max(axis=1), right)
     return DrawResult(
-        accuracy=float((probabilities.argmax(axis=1) == truth).mean()),
-        calibration_error=calibration_error(probabilities, truth),
+        accuracy=float(right.mean()),
+        calibration_error=calibration.expected_calibration_error(bins),
         head_seconds=head_seconds,
         calibration_seconds=calibration_seconds,
         network_seconds=learned.seconds,

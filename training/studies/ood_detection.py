@@ -11,11 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.progress import Progress, no_progress
-from predictions.predictors.local.ood_detector import REJECTION_LEVEL
+from predictions.predictors.local.ood_detector import REJECTION_LEVEL, OutOfDistributionDetector
 from training.backbones.base import Backbone
 from training.studies import learning_curves
 from training.studies.learning_curves import LabelledPictures, SampleDraw
-from training.trainers.local import scope
 
 
 @dataclass(frozen=True)
@@ -78,8 +77,8 @@ def evaluate_ood_draw(
     learned_head = learning_curves.fit_draw_head(inside, labels, drawn, len(np.unique(labels)))
     first, asked = np.setdiff1d(drawn.learn, drawn.held), inside[drawn.ask]
     learned = inside[first], labels[first]
-    known = scope.learn(learned, inside[drawn.held])
-    nearness = (known or scope.without_references(*learned)).similarity
+    known = OutOfDistributionDetector.fit(learned, inside[drawn.held])
+    nearness = (known or OutOfDistributionDetector.fit_without_references(*learned)).similarity
 
     def area(score: Callable[[np.ndarray], np.ndarray]) -> float:
         return auroc(score(asked), score(outside))

@@ -10,7 +10,7 @@ import numpy as np
 from common.progress import Progress, no_progress
 from predictions.predictors.local import preprocessing
 from training.backbones.base import Backbone
-from training.features import cache
+from training.features.vectors import extract_with_keras
 from training.studies import learning_curves
 from training.studies.learning_curves import (
     HELD_BACK,
@@ -49,7 +49,7 @@ def scratch_curve(
             seed=seed,
         )
         seconds = time.process_time() - started
-        return DrawFeatures(cache.extract_with_keras(found.network, pixels), seconds)
+        return DrawFeatures(extract_with_keras(found.network, pixels), seconds)
 
     return LearningCurve(
         "scratch",
@@ -77,7 +77,7 @@ def fine_tuned_curve(
     network = backbone.build()
     before, labels = network.get_weights(), collection.labels
     pixels = _pixels(collection, backbone.input_size)
-    frozen = cache.extract_with_keras(network, pixels)
+    frozen = extract_with_keras(network, pixels)
 
     def learn(drawn: SampleDraw, seed: int) -> DrawFeatures:
         rows, held = np.setdiff1d(drawn.learn, drawn.held), labels[drawn.held]
@@ -88,7 +88,7 @@ def fine_tuned_curve(
             network, first, (pixels[rows], labels[rows]), (pixels[drawn.held], held), seed=seed
         )
         seconds = time.process_time() - started
-        vectors = cache.extract_with_keras(network, pixels)
+        vectors = extract_with_keras(network, pixels)
         after = head.cross_entropy(tuned.head, vectors[drawn.held], held)
         if after < head.cross_entropy(first, frozen[drawn.held], held):
             return DrawFeatures(vectors, seconds, tuned.head)

@@ -17,12 +17,12 @@ from predictions.tests.factories import make_picture_bytes
 from training import backbones
 from training.backbones import imagenet
 from training.backbones.base import Backbone
+from training.errors import TrainingFailed
 from training.management.commands import evaluate_backbones
 from training.studies import learning_curves, trained_networks
 from training.studies.learning_curves import DrawResult, LearningCurve, StudyRefused
 from training.tests.factories import make_folder
 from training.tests.test_finetuning import build_tiny
-from training.trainers.base import TrainingFailed
 from training.trainers.local import export, finetuning
 
 
@@ -131,20 +131,6 @@ class TestHead:
             head = learning_curves.fit_draw_head(vectors.astype(np.float32), labels, drawn, 2)
             right = head.probabilities(vectors[drawn.ask]).argmax(axis=1) == labels[drawn.ask]
             assert low <= right.mean() <= high
-
-
-class TestCalibrationError:
-    def test_is_the_distance_between_promise_and_truth(self):
-        """Ten answers at 0.9, of which six are right; ten at 0.6, of which six are right."""
-        probabilities = np.array([[0.9, 0.1]] * 10 + [[0.6, 0.4]] * 10)
-        labels = np.array(([0] * 6 + [1] * 4) * 2)
-        assert learning_curves.calibration_error(probabilities, labels) == pytest.approx(0.15)
-
-    def test_is_nothing_for_one_who_is_sure_and_right(self):
-        assert learning_curves.calibration_error(np.eye(3), np.arange(3)) == 0
-
-    def test_is_whole_for_one_who_is_sure_and_wrong(self):
-        assert learning_curves.calibration_error(np.eye(2), np.array([1, 0])) == 1
 
 
 class TestCommand:

@@ -15,7 +15,7 @@ from training import backbones
 from training.backbones import bundled, imagenet, scratch
 from training.backbones.base import weights_digest
 from training.checks import check_defaults, check_trainers, check_weights_folder
-from training.trainers.base import TrainingFailed
+from training.errors import TrainingFailed
 from training.trainers.local import export
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from training.evaluation import calibration
+from training.evaluation import calibration, significance
 from training.trainers.local.head import Head
 
 
@@ -17,12 +17,12 @@ from training.trainers.local.head import Head
     ],
 )
 def test_wilson_intervals_are_those_of_the_literature(hits, count, low, high):
-    assert calibration.wilson(hits, count) == pytest.approx((low, high), abs=5e-5)
+    assert significance.wilson_interval(hits, count) == pytest.approx((low, high), abs=5e-5)
 
 
 def test_no_sample_has_no_interval_and_all_hits_end_at_one():
-    assert calibration.wilson(0, 0) is None
-    assert calibration.wilson(10, 10) == pytest.approx((0.7225, 1.0), abs=5e-5)
+    assert significance.wilson_interval(0, 0) is None
+    assert significance.wilson_interval(10, 10) == pytest.approx((0.7225, 1.0), abs=5e-5)
 
 
 def test_the_temperature_can_be_taken_out_of_probabilities():
@@ -68,3 +68,23 @@ def test_a_report_says_what_the_temperature_did():
     assert report["error"] < report["error_before"]
     assert sum(each["count"] for each in report["bins"]) == 10
     assert "error_before" not in calibration.calibration_report(cooled, right, None)
+
+
+def calibration_error_of(probabilities, labels):
+    right = probabilities.argmax(axis=1) == labels
+    bins = calibration.reliability_bins(probabilities.max(axis=1), right)
+    return calibration.expected_calibration_error(bins)
+
+
+class TestCalibrationError:
+    def test_is_the_distance_between_promise_and_truth(self):
+        """Ten answers at 0.9, of which six are right; ten at 0.6, of which six are right."""
+        probabilities = np.array([[0.9, 0.1]] * 10 + [[0.6, 0.4]] * 10)
+        labels = np.array(([0] * 6 + [1] * 4) * 2)
+        assert calibration_error_of(probabilities, labels) == pytest.approx(0.15)
+
+    def test_is_nothing_for_one_who_is_sure_and_right(self):
+        assert calibration_error_of(np.eye(3), np.arange(3)) == 0
+
+    def test_is_whole_for_one_who_is_sure_and_wrong(self):
+        assert calibration_error_of(np.eye(2), np.array([1, 0])) == 1

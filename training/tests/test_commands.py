@@ -12,6 +12,7 @@ from common.models import Job
 from predictions import registry
 from predictions.models import ModelVersion, Project
 from predictions.tests.factories import make_model_version, make_project
+from training.errors import TrainingFailed
 from training.management.terminal import TerminalProgress, format_table
 from training.models import TrainingRun
 from training.tests.factories import (
@@ -21,7 +22,6 @@ from training.tests.factories import (
     make_trainable,
     make_trained,
 )
-from training.trainers.base import TrainingFailed
 from training.trainers.dummy import DummyTrainer
 
 pytestmark = pytest.mark.django_db

@@ -3,9 +3,10 @@ import pytest
 
 from predictions import registry
 from predictions.tests.factories import make_model_version
+from training.data.examples import Example
 from training.evaluation import evaluations
-from training.evaluation.calibration import wilson
 from training.evaluation.counts import CategoryCounts
+from training.evaluation.significance import wilson_interval
 from training.models import Evaluation
 from training.tests.factories import (
     make_dataset,
@@ -14,7 +15,6 @@ from training.tests.factories import (
     make_trainable,
     make_trained,
 )
-from training.trainers.base import Example
 
 
 def example(category: str) -> Example:
@@ -120,7 +120,10 @@ def test_where_categories_do_not_exclude_each_other_a_picture_is_right_if_all_of
     found = Evaluation(confusion=measured.confusion)
     assert found.is_multilabel and measured.calibration == {}
     by_category, overall = evaluations.metric_intervals(found)
-    assert (by_category["b"]["precision"], overall) == (wilson(1, 2), wilson(1, 3))
+    assert (by_category["b"]["precision"], overall) == (
+        wilson_interval(1, 2),
+        wilson_interval(1, 3),
+    )
 
 
 def test_intervals_follow_from_the_confusion_matrix():
@@ -128,10 +131,10 @@ def test_intervals_follow_from_the_confusion_matrix():
         confusion={"names": ["a", "b", "c"], "matrix": [[9, 1, 0], [0, 10, 0], [0, 0, 0]]}
     )
     by_category, accuracy = evaluations.metric_intervals(found)
-    assert by_category["a"]["recall"] == wilson(9, 10)
-    assert by_category["b"]["precision"] == wilson(10, 11)
+    assert by_category["a"]["recall"] == wilson_interval(9, 10)
+    assert by_category["b"]["precision"] == wilson_interval(10, 11)
     assert by_category["c"] == {"precision": None, "recall": None}
-    assert accuracy == wilson(19, 20)
+    assert accuracy == wilson_interval(19, 20)
 
 
 @pytest.mark.django_db

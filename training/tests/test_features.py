@@ -10,6 +10,7 @@ from common.progress import Cancelled
 from predictions.predictors.local.engine import LiteRtEngine
 from predictions.tests import tiny_model
 from training.features import cache as features
+from training.features import vectors
 from training.features.cache import FeatureCache
 from training.tests.trainer_contract import as_png
 
@@ -110,24 +111,24 @@ class TestFeatureCache:
 
 class TestExtract:
     def test_computes_what_is_missing_and_keeps_it(self, cache):
-        result = features.load_or_extract(cache, pictures(), engine)
+        result = vectors.load_or_extract(cache, pictures(), engine)
         assert result.extracted == len(COLOURS)
         assert result.vectors[digest("lime")] == pytest.approx([0, 1, 0], abs=1e-6)
         assert cache.get([digest("lime")])[digest("lime")] == pytest.approx([0, 1, 0], abs=1e-6)
 
     def test_the_second_time_nothing_is_extracted(self, cache):
-        first = features.load_or_extract(cache, pictures(), engine)
-        second = features.load_or_extract(cache, pictures(), never)
+        first = vectors.load_or_extract(cache, pictures(), engine)
+        second = vectors.load_or_extract(cache, pictures(), never)
         assert second.extracted == 0
         assert second.vectors.keys() == first.vectors.keys()
 
     def test_only_new_pictures_are_looked_at(self, cache):
-        features.load_or_extract(cache, pictures(("red", "blue")), engine)
-        assert features.load_or_extract(cache, pictures(), engine).extracted == 3
+        vectors.load_or_extract(cache, pictures(("red", "blue")), engine)
+        assert vectors.load_or_extract(cache, pictures(), engine).extracted == 3
 
     def test_a_sample_without_picture_is_found_by_its_vector_or_left_out(self, cache):
         cache.put([digest("seen")], np.ones((1, 3)))
-        result = features.load_or_extract(
+        result = vectors.load_or_extract(
             cache, {digest("seen"): None, digest("unseen"): None}, never
         )
         assert list(result.vectors) == [digest("seen")]
@@ -136,7 +137,7 @@ class TestExtract:
         def lost():
             raise FileNotFoundError("red.jpg is gone")
 
-        result = features.load_or_extract(cache, pictures() | {digest("red"): lost}, engine)
+        result = vectors.load_or_extract(cache, pictures() | {digest("red"): lost}, engine)
         assert result.unread == {digest("red"): "red.jpg is gone"}
         assert result.extracted == len(COLOURS) - 1
 
@@ -144,31 +145,31 @@ class TestExtract:
         def lost():
             raise OSError
 
-        assert features.load_or_extract(cache, {digest("red"): lost}, engine).vectors == {}
+        assert vectors.load_or_extract(cache, {digest("red"): lost}, engine).vectors == {}
 
     def test_a_cancelled_extraction_keeps_what_it_computed(self, cache, monkeypatch):
-        monkeypatch.setattr(features, "BATCH", 2)
+        monkeypatch.setattr(vectors, "BATCH", 2)
 
         def stop_at_once(done, total, note=""):
             raise Cancelled
 
         with pytest.raises(Cancelled):
-            features.load_or_extract(cache, pictures(), engine, stop_at_once)
-        assert features.load_or_extract(cache, pictures(), engine).extracted == len(COLOURS) - 2
+            vectors.load_or_extract(cache, pictures(), engine, stop_at_once)
+        assert vectors.load_or_extract(cache, pictures(), engine).extracted == len(COLOURS) - 2
 
     def test_progress_counts_pictures_and_tells_a_rate(self, cache, monkeypatch):
-        monkeypatch.setattr(features, "BATCH", 2)
+        monkeypatch.setattr(vectors, "BATCH", 2)
         told = []
-        features.load_or_extract(
+        vectors.load_or_extract(
             cache, pictures(), engine, lambda done, total, note="": told.append((done, total, note))
         )
         assert [(done, total) for done, total, _note in told] == [(2, 5), (4, 5), (5, 5)]
         assert "per second" in told[0][2]
 
     def test_long_work_is_kept_in_pieces(self, cache, monkeypatch):
-        monkeypatch.setattr(features, "BATCH", 2)
-        monkeypatch.setattr(features, "SHARD", 2)
-        features.load_or_extract(cache, pictures(), engine)
+        monkeypatch.setattr(vectors, "BATCH", 2)
+        monkeypatch.setattr(vectors, "SHARD", 2)
+        vectors.load_or_extract(cache, pictures(), engine)
         assert len(shards(cache)) == 3
 
 
@@ -225,7 +226,7 @@ class TestCompacting:
         self.assert_whole(scattered)
 
     def test_an_extraction_ends_with_it(self, scattered):
-        features.load_or_extract(scattered, pictures(), engine)
+        vectors.load_or_extract(scattered, pictures(), engine)
         assert len(shards(scattered)) == 1
         self.assert_whole(scattered)
         assert len(scattered.get([digest(colour) for colour in COLOURS])) == len(COLOURS)
@@ -272,7 +273,7 @@ class TestCompacting:
             raise OSError("read only")
 
         monkeypatch.setattr(type(scattered.storage), "delete", refuse)
-        assert features.load_or_extract(scattered, pictures(), engine).extracted == len(COLOURS)
+        assert vectors.load_or_extract(scattered, pictures(), engine).extracted == len(COLOURS)
         assert "were not merged" in caplog.text
 
     def test_a_damaged_shard_is_neither_merged_nor_deleted(self, scattered):

@@ -13,6 +13,7 @@ from common.progress import Cancelled
 from predictions.predictors.local import bundles
 from training import backbones, plots
 from training.backbones.base import Backbone
+from training.errors import TrainingFailed
 from training.features.cache import FeatureCache
 from training.forms import StartRunForm
 from training.runs import submission
@@ -24,7 +25,6 @@ from training.tests.trainer_contract import (
     make_task,
     servable,
 )
-from training.trainers.base import TrainingFailed
 from training.trainers.dummy import DummyTrainer
 from training.trainers.local import augmentation, finetuning
 from training.trainers.local.trainer import LocalTrainer

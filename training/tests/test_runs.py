@@ -10,16 +10,17 @@ from django.utils import timezone
 from common import jobs
 from common.errors import Conflict, InvalidInput
 from common.models import Job
-from common.progress import Cancelled
+from common.progress import Cancelled, StageNote
 from predictions import registry
 from predictions.models import ModelVersion
 from predictions.tests.factories import make_model_version, make_project, make_user
 from training import tasks  # noqa: F401 (tasks registers the handler)
 from training.data import datasets
+from training.errors import TrainingFailed
 from training.models import Evaluation, TrainingRun
 from training.runs import execution, submission
+from training.runs.run_log import RunLog
 from training.tests.factories import make_finished_run, make_labelled, make_run, make_trainable
-from training.trainers.base import TrainingFailed
 from training.trainers.dummy import DummyTrainer
 
 pytestmark = pytest.mark.django_db
@@ -62,6 +63,17 @@ def test_the_log_tells_the_stages():
     assert "Data set version 1" in log
     assert log.count("Pretending to learn") == 1
     assert "Registering the model" in log
+
+
+def test_a_stage_whose_note_changes_is_one_line_of_the_log():
+    run, told = make_run(), []
+    log = RunLog(run, lambda done, total, note="": told.append(note))
+    for epoch in (1, 2, 3):
+        log(epoch, 3, StageNote(f"epoch {epoch}", stage="epochs"))
+    log(3, 3, "Done")
+    run.refresh_from_db()
+    assert [line.partition(" ")[2] for line in run.log.splitlines()] == ["epoch 1", "Done"]
+    assert told == ["epoch 1", "epoch 2", "epoch 3", "Done"]
 
 
 def test_the_log_tells_what_was_left_out_and_what_cannot_be_measured():

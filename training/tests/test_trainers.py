@@ -9,13 +9,14 @@ from scipy.optimize import check_grad
 
 from common.media import images
 from common.media.images import Picture
-from common.stages import stage
+from common.progress import subrange
 from predictions.predictors.base import predictors
-from predictions.predictors.local import bundles
-from predictions.predictors.local.ood_detector import unit_rows
+from predictions.predictors.local import bundles, ood_detector
+from predictions.predictors.local.ood_detector import OutOfDistributionDetector, unit_rows
 from predictions.tests import tiny_model
 from training import backbones
 from training.backbones.base import Backbone
+from training.errors import TrainingFailed
 from training.features.cache import FeatureCache
 from training.tests.trainer_contract import (
     CLASS_NAMES,
@@ -24,9 +25,9 @@ from training.tests.trainer_contract import (
     make_task,
     servable,
 )
-from training.trainers.base import TrainingFailed, trainers
+from training.trainers.base import trainers
 from training.trainers.dummy import DummyTrainer
-from training.trainers.local import head, losses, parity, scope
+from training.trainers.local import bundling, head, losses
 from training.trainers.local.head import Head
 from training.trainers.local.trainer import LocalTrainer
 
@@ -218,22 +219,25 @@ class TestIndependentHead:
 
 class TestScope:
     def test_keeps_what_was_learned_from_and_how_near_others_come(self):
-        learned = scope.learn(make_blobs(1, 60), make_blobs(2, 30)[0])
+        learned = OutOfDistributionDetector.fit(make_blobs(1, 60), make_blobs(2, 30)[0])
         assert learned and (learned.learned.shape, learned.references.shape) == ((60, 5), (30,))
         assert (np.diff(learned.references) >= 0).all()
         assert np.linalg.norm(learned.learned, axis=1) == pytest.approx(1, abs=1e-3)
 
     def test_the_same_again_gives_the_same_bytes(self):
-        first, again = (scope.learn(make_blobs(1, 60), make_blobs(2, 30)[0]) for _time in range(2))
+        first, again = (
+            OutOfDistributionDetector.fit(make_blobs(1, 60), make_blobs(2, 30)[0])
+            for _time in range(2)
+        )
         assert first and again and first.to_bytes() == again.to_bytes()
 
     def test_too_few_held_out_samples_give_none(self):
-        assert scope.learn(make_blobs(1, 60), make_blobs(2, 18)[0]) is None
+        assert OutOfDistributionDetector.fit(make_blobs(1, 60), make_blobs(2, 18)[0]) is None
 
     def test_a_category_of_a_few_pictures_is_familiar_too(self):
         labels = np.repeat([0, 1, 2], [100, 100, 6])
         features = np.eye(3)[labels] + np.random.default_rng(0).normal(0, 0.05, (206, 3))
-        learned = scope.learn((features, labels), features[::6])
+        learned = OutOfDistributionDetector.fit((features, labels), features[::6])
         assert learned and learned.neighbours == 3
         rare = np.array([[0.0, 0.0, 1.0]])
         assert (
@@ -244,9 +248,9 @@ class TestScope:
         )
 
     def test_of_very_many_samples_some_spread_evenly_stay(self, monkeypatch):
-        monkeypatch.setattr(scope, "MOST", 7)
+        monkeypatch.setattr(ood_detector, "MAX_LEARNED", 7)
         features, labels = make_blobs(1, 60)
-        learned = scope.learn((features, labels), make_blobs(2, 30)[0])
+        learned = OutOfDistributionDetector.fit((features, labels), make_blobs(2, 30)[0])
         assert learned and len(learned.learned) == 7
         assert learned.learned[[0, -1]] == pytest.approx(unit_rows(features[[0, -1]]), abs=1e-3)
 
@@ -271,7 +275,9 @@ class TestParity:
         return [np.full((16, 16, 3), (200, 90, 20), np.uint8)] * 4
 
     def test_equal_models_agree(self, engine):
-        result = parity.check_parity(self.Model(engine, [0, 0, 0]), engine, self.pictures(), seed=0)
+        result = bundling.check_parity(
+            self.Model(engine, [0, 0, 0]), engine, self.pictures(), seed=0
+        )
         assert (result.pictures, result.drawn, result.same_top1, result.max_difference) == (
             4,
             0,
@@ -280,13 +286,13 @@ class TestParity:
         )
 
     def test_without_pictures_noise_is_compared_and_that_is_told(self, engine):
-        result = parity.check_parity(self.Model(engine, [0, 0, 0]), engine, [], seed=0)
-        assert (result.pictures, result.drawn) == (0, parity.PARITY_PICTURES)
+        result = bundling.check_parity(self.Model(engine, [0, 0, 0]), engine, [], seed=0)
+        assert (result.pictures, result.drawn) == (0, bundling.PARITY_PICTURES)
 
     @pytest.mark.parametrize("shift", [[2e-4, 0, 0], [-2, 0, 0], [np.nan, 0, 0]])
     def test_models_that_differ_are_not_kept(self, engine, shift):
         with pytest.raises(TrainingFailed, match="does not answer as the trained one"):
-            parity.check_parity(self.Model(engine, shift), engine, self.pictures(), seed=0)
+            bundling.check_parity(self.Model(engine, shift), engine, self.pictures(), seed=0)
 
     def test_of_several_sure_categories_any_may_be_first(self, engine):
         """Two categories that are both certain may change places by rounding; one that is less
@@ -305,13 +311,15 @@ class TestParity:
 
         swapped = self.Model(Sure(), [1e-5, -2e-5, 0])
         assert (
-            parity.check_parity(swapped, Sure(), self.pictures(), seed=0, exclusive=False).same_top1
+            bundling.check_parity(
+                swapped, Sure(), self.pictures(), seed=0, exclusive=False
+            ).same_top1
             == 4
         )
         with pytest.raises(TrainingFailed):
-            parity.check_parity(swapped, Sure(), self.pictures(), seed=0)
+            bundling.check_parity(swapped, Sure(), self.pictures(), seed=0)
         with pytest.raises(TrainingFailed):
-            parity.check_parity(
+            bundling.check_parity(
                 self.Model(Sure(), [0, 0, 0.9]), Sure(), self.pictures(), seed=0, exclusive=False
             )
 
@@ -416,7 +424,7 @@ class TestKerasTrainer(TrainerContract):
             "frozen": True,
             "features": 16,
         }
-        assert bundle.manifest["parity"]["max_difference"] <= parity.TOLERANCE
+        assert bundle.manifest["parity"]["max_difference"] <= bundling.TOLERANCE
         assert bundle.manifest["parity"]["pictures"] > 10
         assert bundle.manifest["data"]["splits"] == {"train": 63, "validation": 21}
         assert {"keras", "ai-edge-litert"} <= bundle.manifest["libraries"].keys()
@@ -498,7 +506,7 @@ class TestKerasTrainerFromScratch(TrainerContract):
 class TestStages:
     def test_a_stage_is_a_part_of_the_whole(self):
         told = []
-        part = stage(lambda done, total, note="": told.append((done, total, note)), 20, 60)
+        part = subrange(lambda done, total, note="": told.append((done, total, note)), 20, 60)
         part(0, 4, "a")
         part(1, 4, "b")
         part(4, 4, "c")
@@ -506,13 +514,13 @@ class TestStages:
 
     def test_is_silent_while_nothing_changes(self):
         told = []
-        part = stage(lambda done, total, note="": told.append(done), 0, 10)
+        part = subrange(lambda done, total, note="": told.append(done), 0, 10)
         for done in range(1001):
             part(done, 1000, "same")
         assert told == list(range(11))
 
     def test_an_empty_stage_is_no_trouble(self):
-        stage(lambda done, total, note="": None, 0, 10)(0, 0, "nothing to do")
+        subrange(lambda done, total, note="": None, 0, 10)(0, 0, "nothing to do")
 
 
 def test_the_settings_name_both_trainers():

@@ -20,7 +20,9 @@ from common.media import images
 from common.media.images import Picture
 from common.progress import Cancelled
 from predictions.predictors.base import ModelRef, predictors
-from training.trainers.base import Example, TrainedModel, TrainingFailed, TrainingTask
+from training.data.examples import Example
+from training.errors import TrainingFailed
+from training.trainers.base import TrainedModel, TrainingTask
 
 CLASS_NAMES = ("dark", "middle", "bright")
 SPLITS = ("train", "train", "train", "validation", "test")

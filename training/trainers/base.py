@@ -3,7 +3,7 @@ contract test.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -11,37 +11,9 @@ import numpy as np
 from django.core.checks import CheckMessage
 
 from common.backends import Backends, PermissionCheck
-from common.errors import DomainError
 from common.progress import Progress, no_progress
 from predictions.predictors.base import ModelRef
-
-
-class TrainingFailed(DomainError):
-    """This run cannot give a model, for a reason that the person who asked can understand."""
-
-    code = "training_failed"
-
-
-@dataclass(frozen=True)
-class Example:
-    """One sample with its category, as a trainer sees it. `additional` are those that it shows as
-    well, if several can be.
-
-    `read` gives the stored picture, for `images.decode_stored` or `preprocessing.read_pixels`; it
-    is None where the picture was not kept, and then only a trainer that has the sample's feature
-    vector can use it.
-    """
-
-    sha256: str
-    category: str
-    split: str  # train, validation or test
-    read: Callable[[], bytes] | None
-    additional: tuple[str, ...] = ()
-
-    @property
-    def categories(self) -> tuple[str, ...]:
-        """Return every category that the sample shows."""
-        return (self.category, *self.additional)
+from training.data.examples import Example
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from common.media.images import Picture
 from common.progress import Progress, no_progress
 from predictions.predictors.base import ModelRef
 from predictions.predictors.dummy import INDEPENDENT, DummyPredictor
-from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
+from training.data.examples import Example
+from training.errors import TrainingFailed
+from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask
 
 EPOCHS = 5
 

@@ -12,9 +12,9 @@ from customvision.trainer.trainer import CustomVisionTrainer
 from predictions.models import Project, Sample
 from predictions.predictors.base import PredictorError, predictors
 from review import ground_truth
+from training.errors import TrainingFailed
 from training.models import TrainingRun
 from training.tests.trainer_contract import make_task, servable
-from training.trainers.base import TrainingFailed
 
 pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
 

@@ -21,8 +21,8 @@ from customvision.trainer import iterations
 from customvision.trainer import trainer as azure_module
 from customvision.trainer.trainer import CustomVisionTrainer
 from predictions.predictors.base import predictors
+from training.errors import TrainingFailed
 from training.tests.trainer_contract import TrainerContract, make_example, make_task, servable
-from training.trainers.base import TrainingFailed
 
 pytestmark = pytest.mark.slow
 

@@ -6,7 +6,7 @@ feature vector tells more: what is unlike everything learned lies far from all o
 """
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +16,7 @@ NEIGHBOURS = 10
 REJECTION_LEVEL = 0.05
 # pictures; for so few, waking the threads of a BLAS costs more CPU than the products themselves
 ONE_BY_ONE = 8
+MAX_LEARNED = 4000  # vectors kept in a bundle: 4 MB at 512 features
 MIN_REFERENCES = 19  # below, not even the farthest picture could be told to be among the last 5 %
 
 
@@ -41,6 +42,49 @@ class OutOfDistributionDetector:
     references: np.ndarray
     neighbours: int = NEIGHBOURS
 
+    @classmethod
+    def fit(
+        cls, train: tuple[np.ndarray, np.ndarray], held_out: np.ndarray
+    ) -> "OutOfDistributionDetector | None":
+        """Return the detector of a model, or None where too few were held out to say what is usual.
+
+        The same vectors in the same order give the same bytes. Of more than MAX_LEARNED, evenly
+        spread ones stay: they come sorted by the digest of their picture, so that is as good as a
+        draw (Sun et al. 2022 lose little with one in a hundred).
+
+        Args:
+            train: feature vectors that the model learned from, shape (N, D), and their labels,
+                shape (N,), or (N, K) of 0 and 1.
+            held_out: those of the validation split, shape (M, D).
+        """
+        if len(held_out) < MIN_REFERENCES:
+            return None
+        fitted = cls.fit_without_references(*train)
+        references = np.sort(fitted.similarity(held_out)).astype(np.float32)
+        return replace(fitted, references=references)
+
+    @classmethod
+    def fit_without_references(
+        cls, features: np.ndarray, labels: np.ndarray
+    ) -> "OutOfDistributionDetector":
+        """Return a detector that knows similarities only; its numbers are rounded as they are
+        stored.
+
+        Half of the smallest category must be as near as that: with more neighbours than it has
+        pictures, a new category would itself be unlike all that was learned.
+        """
+        kept = np.linspace(0, len(features) - 1, min(len(features), MAX_LEARNED)).astype(int)
+        if labels.ndim == 2:
+            counts = labels[kept].sum(axis=0)
+        else:
+            _labels, counts = np.unique(labels[kept], return_counts=True)
+        neighbours = max(1, min(NEIGHBOURS, int(counts.min()) // 2))
+        return cls(
+            unit_rows(features[kept]).astype(np.float16).astype(np.float32),
+            np.empty(0, np.float32),
+            neighbours,
+        )
+
     def similarity(self, features: np.ndarray) -> np.ndarray:
         """Return the cosine to the `neighbours`-th nearest (with fewer, to the farthest), shape
         (N,), for (N, D).
@@ -52,8 +96,9 @@ class OutOfDistributionDetector:
         return np.partition(cosines, -neighbours, axis=1)[:, -neighbours]
 
     def p_values(self, features: np.ndarray) -> np.ndarray:
-        """Return numbers in (0, 1], shape (N,), for feature vectors of shape (N, D); up to FAR is
-        out of scope.
+        """Return numbers in (0, 1], shape (N,), for feature vectors of shape (N, D).
+
+        Up to REJECTION_LEVEL is out of distribution.
         """
         no_nearer = np.searchsorted(self.references, self.similarity(features), side="right")
         return (no_nearer + 1) / (len(self.references) + 1)

@@ -12,8 +12,7 @@ from django.utils.translation import gettext as _
 from PIL import Image
 
 from common.progress import Progress, no_progress
-from training.data import decoding
-from training.trainers.base import Example
+from training.data.examples import Example, iter_pixels
 
 BATCH = 16
 SMALLEST_CROP = 0.7  # of the picture's area
@@ -59,7 +58,7 @@ def load_picture_pixels(
         pixels = np.memmap(file, np.uint8, "w+", shape=(max(len(pictured), 1), size, size, 3))
     readable: list[Example] = []
     unread: dict[str, str] = {}
-    for example, (sample, decoded) in zip(pictured, decoding.pixels(reads, size), strict=True):
+    for example, (sample, decoded) in zip(pictured, iter_pixels(reads, size), strict=True):
         if isinstance(decoded, str):
             unread[sample] = decoded
         else:

@@ -13,15 +13,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from common.processes import usable_core_count
-from common.progress import Progress
-from common.stages import stage
+from common.progress import Progress, subrange
 from predictions.predictors.local import bundles
 from predictions.predictors.local.engine import LiteRtEngine
 from training import backbones
 from training.data import examples
-from training.data.decoding import PictureReader
-from training.features import cache
-from training.trainers.base import Example, TrainingTask
+from training.data.examples import Example, PictureReader
+from training.features.cache import FeatureCache, Vectors
+from training.features.vectors import extract_batches, extract_with_keras, load_or_extract
+from training.trainers.base import TrainingTask
 from training.trainers.local import export, head
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ class FeatureSet:
 
     network: "keras.Model"
     backbone: Mapping[str, Any]  # for the manifest
-    vectors: cache.Vectors
+    vectors: Vectors
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
@@ -50,8 +50,8 @@ def _look(name: str, task: TrainingTask, progress: Progress) -> FeatureSet:
     """Have a frozen backbone look at the examples that it has not seen before."""
     progress(0, 1, _("Preparing the backbone"))
     backbone = backbones.load(name, task.parameters)
-    extraction = cache.load_or_extract(
-        cache.FeatureCache(backbone.digest),
+    extraction = load_or_extract(
+        FeatureCache(backbone.digest),
         {example.sha256: example.read for example in task.examples},
         lambda: LiteRtEngine(export.export_backbone(backbone), threads=usable_core_count()),
         progress,
@@ -70,11 +70,16 @@ def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> Featur
     """Train a network on the examples' own pictures, then have it look at them."""
     from training.backbones import scratch
 
-    pixels, unread = examples.load_pixels(task.examples, scratch.INPUT_SIZE, stage(progress, 0, 15))
+    pixels, unread = examples.load_pixels(
+        task.examples, scratch.INPUT_SIZE, subrange(progress, 0, 15)
+    )
     usable = [example for example in task.examples if example.sha256 in pixels]
-    examples.check_categories(task, usable)
+    examples.check_categories(task.class_names, usable)
     train, validation = (
-        examples.split_arrays(task, usable, pixels, which) for which in ("train", "validation")
+        examples.split_arrays(
+            usable, pixels, which, class_names=task.class_names, multilabel=task.multilabel
+        )
+        for which in ("train", "validation")
     )
     export.reset_keras_session()
     learned = scratch.train_network(
@@ -84,10 +89,10 @@ def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> Featur
         len(task.class_names),
         seed=task.seed,
         epochs=int(task.parameters.get("epochs") or scratch.EPOCHS),
-        watch=stage(progress, 15, 95),
+        watch=subrange(progress, 15, 95),
     )
     digest = hashlib.sha256(export.weights_bytes(learned.network)).hexdigest()[:32]
-    rows = cache.extract_with_keras(learned.network, np.stack(list(pixels.values())))
+    rows = extract_with_keras(learned.network, np.stack(list(pixels.values())))
     backbone = {"name": name, "digest": digest, "frozen": False}
     return FeatureSet(
         learned.network,
@@ -100,7 +105,7 @@ def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> Featur
 
 def vectors_for_bundle(
     bundle: bundles.ModelBundle, shown: Sequence[Example], progress: Progress
-) -> cache.Vectors:
+) -> Vectors:
     """Return the feature vectors of those examples that have a picture or, with a frozen backbone,
     a kept vector.
     """
@@ -110,18 +115,16 @@ def vectors_for_bundle(
     pictures = {example.sha256: example.read for example in shown}
     backbone = bundle.manifest["backbone"]
     if backbone["frozen"]:
-        return cache.load_or_extract(
-            cache.FeatureCache(backbone["digest"]), pictures, engine, progress
-        ).vectors
+        return load_or_extract(FeatureCache(backbone["digest"]), pictures, engine, progress).vectors
     return _computed(pictures, engine(), progress)
 
 
 def _computed(
     pictures: Mapping[str, PictureReader | None], engine: LiteRtEngine, progress: Progress
-) -> cache.Vectors:
+) -> Vectors:
     readable = {sample: read for sample, read in pictures.items() if read is not None}
-    vectors: cache.Vectors = {}
-    for samples, rows in cache.extract_batches(readable, engine, {}, progress):
+    vectors: Vectors = {}
+    for samples, rows in extract_batches(readable, engine, {}, progress):
         vectors.update(zip(samples, rows, strict=True))
     return vectors
 

@@ -19,11 +19,13 @@ import numpy as np
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from common.progress import Progress, no_progress
-from common.stages import stage
+from common.progress import Progress, StageNote, no_progress, subrange
 from training import backbones
-from training.features import cache
-from training.trainers.base import Example, TrainingFailed, TrainingTask
+from training.data.examples import Example
+from training.errors import TrainingFailed
+from training.features.cache import Vectors
+from training.features.vectors import extract_with_keras
+from training.trainers.base import TrainingTask
 from training.trainers.local import augmentation
 from training.trainers.local.augmentation import Labelled, PicturePixels
 from training.trainers.local.head import (
@@ -65,7 +67,7 @@ class FineTuningResult:
     better: bool
     head: Head
     validation_loss: float
-    vectors: cache.Vectors
+    vectors: Vectors
     examples: Sequence[Example]  # those that were used
     curves: Mapping[str, Sequence[float]]
     notes: Sequence[str]
@@ -115,7 +117,7 @@ def fine_tune_if_better(
     task: TrainingTask,
     network: "keras.Model",
     head: Head,
-    frozen: cache.Vectors,
+    frozen: Vectors,
     examples: Sequence[Example],
     progress: Progress = no_progress,
 ) -> FineTuningResult:
@@ -130,7 +132,7 @@ def fine_tune_if_better(
         examples: of the train and the validation split; those without a picture are left out.
     """
     shown = augmentation.load_picture_pixels(
-        examples, int(network.input_shape[1]), stage(progress, 0, 10)
+        examples, int(network.input_shape[1]), subrange(progress, 0, 10)
     )
     _check_pictures(task.class_names, shown.examples)  # some may have turned out unreadable
     before = network.get_weights()
@@ -141,7 +143,7 @@ def fine_tune_if_better(
         shown.split("validation", task.class_names),
         seed=task.seed,
         epochs=int(task.parameters.get("epochs") or EPOCHS),
-        watch=stage(progress, 10, 100),
+        watch=subrange(progress, 10, 100),
     )
     found = tuned_vectors(network, shown)
     loss_before = _validation_loss(head, frozen, shown.examples, task.class_names)
@@ -228,9 +230,9 @@ def unfreeze_top(network: "keras.Model") -> None:
         layer.trainable = id(layer) in top
 
 
-def tuned_vectors(network: "keras.Model", shown: PicturePixels) -> cache.Vectors:
+def tuned_vectors(network: "keras.Model", shown: PicturePixels) -> Vectors:
     """Return what the network makes of every picture, kept nowhere."""
-    rows = cache.extract_with_keras(network, shown.pixels)
+    rows = extract_with_keras(network, shown.pixels)
     return dict(zip((example.sha256 for example in shown.examples), rows, strict=True))
 
 
@@ -272,7 +274,7 @@ def tuned_digest(network: "keras.Model", backbone_digest: str) -> str:
 
 
 def _validation_loss(
-    head: Head, found: cache.Vectors, examples: Sequence[Example], class_names: Sequence[str]
+    head: Head, found: Vectors, examples: Sequence[Example], class_names: Sequence[str]
 ) -> float:
     chosen = [example for example in examples if example.split == "validation"]
     labels = np.array([class_names.index(example.category) for example in chosen])
@@ -315,16 +317,18 @@ class _Watcher:
             "steps": self._steps,
         }
         if self._loss is None:
+            stage = "first_epoch"  # on its own, so that a log also has the first loss
             sentence = (
                 _("Fine-tuning, epoch %(epoch)d of at most %(epochs)d, step %(step)d of %(steps)d")
                 % values
             )
         else:
+            stage = "fine_tuning"
             sentence = _(
                 "Fine-tuning, epoch %(epoch)d of at most %(epochs)d, step %(step)d of %(steps)d, "
                 "validation loss %(loss).3f"
             ) % (values | {"loss": self._loss})
-        self._watch(self._done, self._epochs, sentence)
+        self._watch(self._done, self._epochs, StageNote(sentence, stage=stage))
 
     def epoch(self, number: int, logs: Mapping[str, float]) -> None:
         self._done, self._loss = number + 1, logs["val_loss"]

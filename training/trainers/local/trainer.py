@@ -12,15 +12,15 @@ from django.core.checks import CheckMessage, Warning
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from common.progress import Progress, no_progress
-from common.stages import stage
+from common.progress import Progress, no_progress, subrange
 from predictions.predictors.base import ModelRef
 from predictions.predictors.local import bundles
 from predictions.predictors.local.ood_detector import MIN_REFERENCES, OutOfDistributionDetector
 from training import backbones
-from training.data.examples import ArraySplit, check_categories, split_arrays
-from training.trainers.base import BaseTrainer, Example, TrainedModel, TrainingFailed, TrainingTask
-from training.trainers.local import extraction, finetuning, head, scope
+from training.data.examples import ArraySplit, Example, check_categories, split_arrays
+from training.errors import TrainingFailed
+from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask
+from training.trainers.local import extraction, finetuning, head
 from training.trainers.local.bundling import export_bundle
 from training.trainers.local.extraction import FeatureSet
 
@@ -69,21 +69,21 @@ class LocalTrainer(BaseTrainer):
         tuning = bool(task.parameters.get(finetuning.PARAMETER))
         _check(task, name, tuning=tuning)
         looked, learnt = (40, 45) if tuning else (70, 80)
-        seen = extraction.extract_features(name, task, stage(progress, 0, looked))
+        seen = extraction.extract_features(name, task, subrange(progress, 0, looked))
         usable: Sequence[Example] = [
             example for example in task.examples if example.sha256 in seen.vectors
         ]
         left_out = len(task.examples) - len(usable)
-        check_categories(task, usable)
-        learned = _learn_head(task, seen, usable, stage(progress, looked, learnt))
+        check_categories(task.class_names, usable)
+        learned = _learn_head(task, seen, usable, subrange(progress, looked, learnt))
         if tuning:
             seen, learned, usable = _fine_tune(
-                task, seen, learned, usable, stage(progress, learnt, 80)
+                task, seen, learned, usable, subrange(progress, learnt, 80)
             )
         train, validation = _splits(task, seen, usable)
-        known = scope.learn(train, validation[0])
+        known = OutOfDistributionDetector.fit(train, validation[0])
         reference, digest, manifest = export_bundle(
-            task, seen, learned, known, usable, stage(progress, 80, 100)
+            task, seen, learned, known, usable, subrange(progress, 80, 100)
         )
         curves = {"loss": learned.losses, "validation_loss": learned.validation_losses}
         return TrainedModel(
@@ -129,7 +129,7 @@ class LocalTrainer(BaseTrainer):
 
 def _check(task: TrainingTask, backbone: str, *, tuning: bool) -> None:
     """Raise TrainingFailed, before any work, for what this trainer cannot do."""
-    check_categories(task, task.examples)
+    check_categories(task.class_names, task.examples)
     if tuning:
         finetuning.check_can_fine_tune(task, backbone)
     if task.multilabel and (tuning or backbone == backbones.SCRATCH):
@@ -142,9 +142,17 @@ def _splits(
     task: TrainingTask, seen: FeatureSet, usable: Sequence[Example]
 ) -> tuple[ArraySplit, ArraySplit]:
     """Return vectors and labels to learn from, and those to validate with."""
-    return split_arrays(task, usable, seen.vectors, "train"), split_arrays(
-        task, usable, seen.vectors, "validation"
+    train, validation = (
+        split_arrays(
+            usable,
+            seen.vectors,
+            which,
+            class_names=task.class_names,
+            multilabel=task.multilabel,
+        )
+        for which in ("train", "validation")
     )
+    return train, validation
 
 
 def _learn_head(

@@ -1,0 +1,11 @@
+"""What ends a run with a sentence for the person who asked; any part of training
+may raise it.
+"""
+
+from common.errors import DomainError
+
+
+class TrainingFailed(DomainError):
+    """This run cannot give a model, for a reason that the person who asked can understand."""
+
+    code = "training_failed"

@@ -1,0 +1,139 @@
+"""The feature vectors of pictures: kept ones from the cache, new ones from an engine or a Keras
+network.
+"""
+
+import logging
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from itertools import islice
+from typing import TYPE_CHECKING
+
+import numpy as np
+from django.utils.translation import gettext as _
+
+from common.progress import Progress, StageNote, no_progress
+from predictions.predictors.local.engine import LiteRtEngine
+from training.data.examples import PictureReader, iter_pixels
+from training.features.cache import SHARD, FeatureCache, Vectors
+
+if TYPE_CHECKING:
+    import keras
+
+logger = logging.getLogger(__name__)
+
+BATCH = 64
+
+
+@dataclass
+class ExtractionResult:
+    """The vectors of some samples, and how they were come by."""
+
+    vectors: Vectors
+    extracted: int = 0
+    seconds: float = 0.0
+    unread: dict[str, str] = field(
+        default_factory=dict
+    )  # sample to the reason why its picture could not be read
+
+
+def load_or_extract(
+    cache: FeatureCache,
+    pictures: Mapping[str, PictureReader | None],
+    engine: Callable[[], LiteRtEngine],
+    progress: Progress = no_progress,
+) -> ExtractionResult:
+    """Return the vectors of samples: those that are kept, and new ones of the others, which are
+    kept then.
+
+    Args:
+        pictures: sample digest to what reads its picture; None where there is none.
+        engine: makes the engine whose output `features` is wanted; only called when something is to
+            be computed.
+        progress: told in pictures.
+    """
+    result = ExtractionResult(cache.get(list(pictures)))
+    waiting = {
+        sample: read
+        for sample, read in pictures.items()
+        if read is not None and sample not in result.vectors
+    }
+    if not waiting:
+        return result
+    started = time.monotonic()
+    buffer = _ShardBuffer(cache)
+    try:
+        for samples, matrix in extract_batches(waiting, engine(), result.unread, progress):
+            buffer.add(samples, matrix)
+            result.vectors.update(zip(samples, matrix, strict=True))
+            result.extracted += len(samples)
+    finally:
+        buffer.put()  # whatever stopped the work: what is computed is kept
+    try:
+        cache.compact()
+    except OSError as error:  # small shards cost time, no vector; the next extraction tries again
+        logger.warning("The feature shards in %s were not merged: %r", cache.folder, error)
+    result.seconds = time.monotonic() - started
+    return result
+
+
+def extract_with_keras(network: "keras.Model", pixels: np.ndarray) -> np.ndarray:
+    """Return the feature vectors that a Keras network gives, batch by batch and kept nowhere.
+
+    Args:
+        pixels: prepared, uint8, shape (N, S, S, 3); N is at least one.
+
+    Returns:
+        float32, shape (N, features).
+    """
+    starts = range(0, len(pixels), BATCH)
+    parts = (
+        network.predict_on_batch(pixels[start : start + BATCH].astype(np.float32))
+        for start in starts
+    )
+    return np.concatenate([np.asarray(part) for part in parts])
+
+
+def extract_batches(
+    pictures: Mapping[str, PictureReader],
+    engine: LiteRtEngine,
+    unread: dict[str, str],
+    progress: Progress = no_progress,
+) -> Iterator[tuple[list[str], np.ndarray]]:
+    """Yield (samples, their feature vectors) batch by batch: the next pictures are decoded while
+    the engine works.
+
+    A picture that cannot be read is left out and noted in `unread`.
+    """
+    started, done = time.monotonic(), 0
+    with closing(iter_pixels(pictures, engine.input_size, ahead=BATCH)) as decoded:
+        while batch := list(islice(decoded, BATCH)):
+            unread.update((sample, reason) for sample, reason in batch if isinstance(reason, str))
+            good = {sample: pixels for sample, pixels in batch if isinstance(pixels, np.ndarray)}
+            if good:
+                yield list(good), engine.run(np.stack(list(good.values())))["features"]
+            done += len(batch)
+            rate = done / max(time.monotonic() - started, 1e-6)
+            note = _("Looking at the pictures, %(rate)d per second") % {"rate": rate}
+            progress(done, len(pictures), StageNote(note, stage="features"))
+
+
+class _ShardBuffer:
+    """Gathers vectors until they are worth a shard."""
+
+    def __init__(self, cache: FeatureCache) -> None:
+        self.cache = cache
+        self.samples: list[str] = []
+        self.parts: list[np.ndarray] = []
+
+    def add(self, samples: Sequence[str], matrix: np.ndarray) -> None:
+        self.samples.extend(samples)
+        self.parts.append(matrix)
+        if len(self.samples) >= SHARD:
+            self.put()
+
+    def put(self) -> None:
+        if self.samples:
+            self.cache.put(self.samples, np.concatenate(self.parts))
+        self.samples, self.parts = [], []

@@ -1,0 +1,30 @@
+"""The log of a run: lines with the time of day, one for every stage that its progress comes to."""
+
+from django.db.models import F, Value
+from django.db.models.functions import Concat
+from django.utils import timezone
+
+from common.progress import Progress, no_progress, stage_of
+from training.models import TrainingRun
+
+
+class RunLog:
+    """Writes lines, and is the `Progress` of the run: it passes on, and every new stage becomes a
+    line.
+    """
+
+    def __init__(self, run: TrainingRun, progress: Progress = no_progress) -> None:
+        self._run = run
+        self._progress = progress
+        self._stage = ""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        if note and stage_of(note) != self._stage:
+            self.line(note)
+            self._stage = stage_of(note)
+        self._progress(done, total, note)
+
+    def line(self, text: str) -> None:
+        """Add a line. The database appends, so that two processes at one run lose none."""
+        stamped = f"{timezone.localtime():%H:%M:%S} {text}\n"
+        TrainingRun.objects.filter(pk=self._run.pk).update(log=Concat(F("log"), Value(stamped)))
