@@ -1,10 +1,27 @@
-"""The user of a request, for views behind a log-in."""
+"""Who may see a view, and who asks: for views behind a log-in."""
 
-from typing import cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
+from django.contrib.auth.decorators import login_required, permission_required
 from django.http import HttpRequest
 
 from accounts.models import User
+
+View = TypeVar("View", bound=Callable[..., Any])
+
+
+def may(permission: str) -> Callable[[View], View]:
+    """Demand a permission (see `accounts.roles`) of whoever asks for a view.
+
+    Visitors are sent to the log-in; users without the permission get a 403, since logging in again
+    would not help them.
+    """
+
+    def guard(view: View) -> View:
+        return login_required(permission_required(permission, raise_exception=True)(view))
+
+    return guard
 
 
 def authenticated_user(request: HttpRequest) -> User:

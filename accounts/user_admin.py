@@ -1,8 +1,5 @@
 """Users as maintainers see them: found, given a role, let out and let in again."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-
 from allauth.account.models import EmailAddress
 from django.contrib.auth.models import Group
 from django.contrib.auth.password_validation import validate_password
@@ -15,27 +12,18 @@ from accounts import roles
 from accounts.models import ApiToken, User
 from accounts.roles import Role
 from common.errors import Conflict
+from common.pagination import KeysetPage, keyset_page
 
 PAGE_SIZE = 50
 
 
-@dataclass(frozen=True)
-class UserPage:
-    """Some users in the order of their names; `next_after` is where the next page begins, or
-    empty.
+def list_users(*, search: str = "", after: str = "", size: int = PAGE_SIZE) -> KeysetPage[User]:
+    """Return a page of the users whose name or address contains the words, in the order of their
+    names.
     """
-
-    users: Sequence[User]
-    next_after: str
-
-
-def list_users(*, search: str = "", after: str = "", size: int = PAGE_SIZE) -> UserPage:
-    """Return the users whose name or address contains the words, a page at a time by key."""
-    users = User.objects.annotate(key=Lower("username")).order_by("key").prefetch_related("groups")
-    search, after = (
-        search.replace("\0", ""),
-        after.replace("\0", ""),
-    )  # which PostgreSQL cannot even look for
+    users = User.objects.annotate(key=Lower("username")).prefetch_related("groups")
+    # PostgreSQL cannot even look for a NUL
+    search, after = search.replace("\0", ""), after.replace("\0", "")
     for word in search.split()[:5]:
         users = users.filter(
             Q(username__icontains=word)
@@ -43,10 +31,7 @@ def list_users(*, search: str = "", after: str = "", size: int = PAGE_SIZE) -> U
             | Q(first_name__icontains=word)
             | Q(last_name__icontains=word)
         )
-    if after:
-        users = users.filter(key__gt=after.lower())
-    found = list(users[: size + 1])
-    return UserPage(found[:size], found[size - 1].username if len(found) > size else "")
+    return keyset_page(users, after=after.lower() or None, size=size, key="key")
 
 
 @transaction.atomic

@@ -3,7 +3,6 @@ tried again.
 """
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required, permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.functional import Promise
@@ -12,6 +11,7 @@ from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_POST, require_safe
 
 from accounts import roles
+from accounts.permissions import may
 from common import jobs
 from common.models import Job
 from customvision.api import deletion, exports
@@ -38,8 +38,7 @@ WHAT: dict[str, Promise] = {
 
 
 @require_safe
-@login_required
-@permission_required(roles.TRAIN, raise_exception=True)
+@may(roles.TRAIN)
 def show_trouble(request: HttpRequest) -> HttpResponse:
     """List what has failed, and what fails over and over, the newest first."""
     found = list(Job.objects.in_trouble()[: MAX_SHOWN + 1])
@@ -48,8 +47,7 @@ def show_trouble(request: HttpRequest) -> HttpResponse:
 
 
 @require_POST
-@login_required
-@permission_required(roles.TRAIN, raise_exception=True)
+@may(roles.TRAIN)
 def try_again(request: HttpRequest, pk: int) -> HttpResponse:
     """Put a failed job back into the queue."""
     job = get_object_or_404(Job, pk=pk)

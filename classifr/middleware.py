@@ -14,6 +14,7 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render, resolve_url
 
 from common.errors import DomainError
+from common.htmx import HtmxRequest
 
 Answer = Callable[[HttpRequest], HttpResponse]
 
@@ -52,9 +53,9 @@ class HtmxLoginMiddleware:
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
 
-    def __call__(self, request: HttpRequest) -> HttpResponse:
+    def __call__(self, request: HtmxRequest) -> HttpResponse:
         response = self.get_response(request)
-        if not request.headers.get("HX-Request") or response.status_code != 302:
+        if not request.htmx or response.status_code != 302:
             return response
         login = resolve_url(settings.LOGIN_URL)
         if urlsplit(response["Location"]).path != login:
@@ -76,10 +77,10 @@ class DomainErrorMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         return self.get_response(request)
 
-    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+    def process_exception(self, request: HtmxRequest, exception: Exception) -> HttpResponse | None:
         if not isinstance(exception, DomainError):
             return None
-        template = "_error.html" if request.headers.get("HX-Request") else "error.html"
+        template = "_error.html" if request.htmx else "error.html"
         response = render(request, template, {"error": exception}, status=exception.status)
         if exception.retry_after_seconds is not None:
             response["Retry-After"] = str(exception.retry_after_seconds)

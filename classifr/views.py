@@ -10,6 +10,7 @@ from django.shortcuts import render
 from django.template import loader
 from django.templatetags.static import static
 from django.utils.translation import gettext as _
+from django_htmx.middleware import HtmxDetails
 
 from common.media import upload_handlers
 from predictions import projects
@@ -98,7 +99,8 @@ def _problem(
 
 
 def _wants_part(request: HttpRequest) -> bool:
-    return request.path.startswith("/api/") or bool(request.headers.get("HX-Request"))
+    # Not `request.htmx`: what fails before that middleware is answered here, too
+    return request.path.startswith("/api/") or bool(HtmxDetails(request))
 
 
 def _part(request: HttpRequest, status: int, code: str, message: str) -> HttpResponse:

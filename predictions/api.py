@@ -138,9 +138,9 @@ class PredictionsView(PredictionsApiView):
             authenticated_user(request), prediction_history.parse_filters(parameters)
         )
         following = None
-        if page.older:
+        if page.next_key:
             following = request.build_absolute_uri(
-                f"?{urlencode(parameters | {'before': str(page.older)})}"
+                f"?{urlencode(parameters | {'before': str(page.next_key)})}"
             )
         return Response(
             {"next": following, "results": PredictionSerializer(page.rows, many=True).data}

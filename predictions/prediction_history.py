@@ -5,7 +5,7 @@ ten.
 """
 
 import unicodedata
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 
@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from common.errors import InvalidInput
 from common.numbers import MAX_KEY, natural_number
+from common.pagination import KeysetPage, keyset_page
 from predictions.models import Category, Feedback, Prediction, Project
 
 PAGE = 24
@@ -45,16 +46,6 @@ class HistoryFilters:
     since: date | None = None
     until: date | None = None
     before: int | None = None
-
-
-@dataclass(frozen=True)
-class Page:
-    """Some predictions, the newest first, each with `own_feedback` (a list); `older` is the next
-    page's `before`.
-    """
-
-    rows: Sequence[Prediction]
-    older: int | None
 
 
 def parse_filters(parameters: Mapping[str, str]) -> HistoryFilters:
@@ -89,21 +80,17 @@ def parse_filters(parameters: Mapping[str, str]) -> HistoryFilters:
     )
 
 
-def history_page(user: User, wanted: HistoryFilters, *, size: int = PAGE) -> Page:
-    """Return one page of a user's predictions."""
-    rows = _matching(user, wanted)
-    if wanted.before:
-        rows = rows.filter(pk__lt=wanted.before)
+def history_page(user: User, wanted: HistoryFilters, *, size: int = PAGE) -> KeysetPage[Prediction]:
+    """Return one page of a user's predictions, each with `own_feedback` (a list)."""
     own = Feedback.objects.filter(user=user).select_related("category")
     rows = (
-        rows.select_related("project", "sample", "top", "model_version", "stood_in_for")
+        _matching(user, wanted)
+        .select_related("project", "sample", "top", "model_version", "stood_in_for")
         .defer("model_version__manifest", "model_version__class_names", "sample__capture")
         .defer("stood_in_for__manifest", "stood_in_for__class_names")
         .prefetch_related(Prefetch("feedback", queryset=own, to_attr="own_feedback"))
-        .order_by("-pk")[: size + 1]
     )
-    found = list(rows)
-    return Page(rows=found[:size], older=found[size - 1].pk if len(found) > size else None)
+    return keyset_page(rows, after=wanted.before or None, size=size)
 
 
 def _matching(user: User, wanted: HistoryFilters) -> QuerySet[Prediction]:

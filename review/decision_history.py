@@ -1,19 +1,11 @@
-"""The rulings so far, newest first, in pages by key: no OFFSET and no COUNT."""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
+"""The rulings so far, newest first, in pages by key."""
 
 from accounts.models import User
+from common.pagination import KeysetPage, keyset_page
 from predictions.models import Project
 from review.models import Decision
 
 PAGE = 25
-
-
-@dataclass(frozen=True)
-class Page:
-    rows: Sequence[Decision]
-    older: int | None  # `before` of the next page
 
 
 def decision_page(
@@ -22,19 +14,15 @@ def decision_page(
     outcome: str = "",
     reviewer: User | None = None,
     before: int | None = None,
-) -> Page:
+) -> KeysetPage[Decision]:
     """Return one page of rulings, of anybody or of one reviewer."""
-    decisions = Decision.objects.order_by("-pk")
+    decisions = Decision.objects.select_related(
+        "sample__project", "category", "reviewer", "prediction__top"
+    ).defer("sample__capture", "prediction__scores")
     if project:
         decisions = decisions.filter(sample__project=project)
     if outcome:
         decisions = decisions.filter(outcome=outcome)
     if reviewer:
         decisions = decisions.filter(reviewer=reviewer)
-    if before:
-        decisions = decisions.filter(pk__lt=before)
-    decisions = decisions.select_related(
-        "sample__project", "category", "reviewer", "prediction__top"
-    )
-    found = list(decisions.defer("sample__capture", "prediction__scores")[: PAGE + 1])
-    return Page(found[:PAGE], found[PAGE - 1].pk if len(found) > PAGE else None)
+    return keyset_page(decisions, after=before, size=PAGE)

@@ -8,7 +8,7 @@ it.
 
 from collections.abc import Iterable, Sequence
 
-from django.db.models import Exists, OuterRef, QuerySet
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -37,12 +37,7 @@ class NothingToUndo(Conflict):
 
 def latest_decision(sample: Sample) -> Decision | None:
     """Return the ruling that holds for a sample (it may be REOPENED), or None."""
-    return (
-        Decision.objects.filter(sample=sample)
-        .select_related("category", "reviewer")
-        .order_by("-id")
-        .first()
-    )
+    return Decision.objects.newest_first(sample).select_related("category", "reviewer").first()
 
 
 def latest_decisions(samples: Iterable[Sample]) -> dict[int, Decision]:
@@ -54,9 +49,9 @@ def latest_decisions(samples: Iterable[Sample]) -> dict[int, Decision]:
     ids = [sample.pk for sample in samples]
     return {
         decision.sample_id: decision
-        for decision in Decision.objects.filter(sample__in=ids)
+        for decision in Decision.objects.in_force()
+        .filter(sample__in=ids)
         .select_related("category")
-        .order_by("id")
     }
 
 
@@ -168,13 +163,7 @@ def undo_latest(reviewer: User, *, ruling: int | None = None) -> Decision:
                 "minutes."
             )
         )
-    low_water_mark.lower_marks_for(sample)
-    return Decision.objects.create(
-        sample=sample,
-        prediction=decision.prediction,
-        outcome=Decision.Outcome.REOPENED,
-        reviewer=reviewer,
-    )
+    return reopen(sample, by=reviewer, prediction=decision.prediction)
 
 
 def undoable(reviewer: User) -> Decision | None:
@@ -182,16 +171,20 @@ def undoable(reviewer: User) -> Decision | None:
     None.
     """
     lately = _own_rulings(reviewer).order_by("-id").values("pk")[:MAX_UNDO_LOOKBACK]
-    newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
-    return Decision.objects.filter(~Exists(newer), pk__in=lately).order_by("-id").first()
+    return Decision.objects.in_force().filter(pk__in=lately).order_by("-id").first()
 
 
 @durable_transaction()
-def reopen(sample: Sample, *, by: User | None, reason: str = "") -> Decision:
-    """Take the ruling that holds back, whoever made it: its tag was removed."""
+def reopen(
+    sample: Sample, *, by: User | None, reason: str = "", prediction: Prediction | None = None
+) -> Decision:
+    """Take back the decision in force, whoever made it, so that the sample waits for review
+    again.
+    """
     low_water_mark.lower_marks_for(sample)
     return Decision.objects.create(
         sample=sample,
+        prediction=prediction,
         outcome=Decision.Outcome.REOPENED,
         reviewer=by,
         reason=normalize_reason(reason),
@@ -199,19 +192,24 @@ def reopen(sample: Sample, *, by: User | None, reason: str = "") -> Decision:
 
 
 @durable_transaction()
-def withdraw(sample: Sample, *, by: User, reason: str) -> Decision | None:
-    """Rule that an image which was deleted is of no use, where a ruling says otherwise; return the
-    new row or None.
+def discard_many(samples: Iterable[Sample], *, by: User, reason: str) -> list[Decision]:
+    """Decide that images which were deleted are of no use for training.
+
+    Samples that nobody decided about, or that are discarded already, get no new decision.
     """
-    Sample.objects.select_for_update().get(pk=sample.pk)
-    before = latest_decision(sample)
-    if before is None or before.outcome == Decision.Outcome.DISCARDED:
-        return None
-    return Decision.objects.create(
-        sample=sample,
-        outcome=Decision.Outcome.DISCARDED,
-        reviewer=by,
-        reason=normalize_reason(reason),
+    keys = [sample.pk for sample in samples]
+    # Locked in the order of their keys, so that two callers cannot wait for each other
+    locked = list(Sample.objects.filter(pk__in=keys).order_by("pk").select_for_update())
+    before = latest_decisions(locked)
+    return Decision.objects.bulk_create(
+        Decision(
+            sample=sample,
+            outcome=Decision.Outcome.DISCARDED,
+            reviewer=by,
+            reason=normalize_reason(reason),
+        )
+        for sample in locked
+        if sample.pk in before and before[sample.pk].outcome != Decision.Outcome.DISCARDED
     )
 
 

@@ -22,10 +22,10 @@ def labelled_samples(project: Project) -> QuerySet[Sample]:
     """Return the samples of a project whose true category is known, each once, annotated with
     `true_category_id`.
     """
-    newer = Decision.objects.filter(sample=OuterRef("pk"), pk__gt=OuterRef("decisions__pk"))
+    in_force = Decision.objects.in_force().filter(pk=OuterRef("decisions__pk"))
     # One call of filter(): conditions in two would be about two different rulings of the sample
     return Sample.objects.filter(
-        Q(decisions__outcome__in=LABELLING_OUTCOMES) & ~Exists(newer), project=project
+        Q(decisions__outcome__in=LABELLING_OUTCOMES) & Exists(in_force), project=project
     ).annotate(true_category_id=F("decisions__category"))
 
 
@@ -57,8 +57,6 @@ def samples_showing(category: Category) -> QuerySet[Sample]:
 
 
 def _holding(project: Project) -> QuerySet[AdditionalCategory]:
-    """Return the additional categories of those rulings that no newer one has replaced."""
-    newer = Decision.objects.filter(
-        sample=OuterRef("decision__sample"), pk__gt=OuterRef("decision")
-    )
-    return AdditionalCategory.objects.filter(~Exists(newer), decision__sample__project=project)
+    """Return the additional categories that the decisions in force name."""
+    in_force = Decision.objects.in_force().filter(pk=OuterRef("decision"))
+    return AdditionalCategory.objects.filter(Exists(in_force), decision__sample__project=project)

@@ -12,11 +12,8 @@ from review.models import Decision, Lease
 @holds.locks_feedback
 def has_decision_in_force() -> Exists:
     """A ruling holds: the newest one, unless it was undone."""
-    newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
-    rulings = Decision.objects.filter(sample=OuterRef("pk")).exclude(
-        outcome=Decision.Outcome.REOPENED
-    )
-    return Exists(rulings.filter(~Exists(newer)))
+    in_force = Decision.objects.in_force().filter(sample=OuterRef("pk"))
+    return Exists(in_force.exclude(outcome=Decision.Outcome.REOPENED))
 
 
 @holds.blocks_deletion

@@ -4,11 +4,29 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from predictions.models import Category, Prediction, Sample
+
+
+class DecisionQuerySet(models.QuerySet["Decision"]):
+    def in_force(self) -> "DecisionQuerySet":
+        """Keep the decisions that no newer one about the same sample has replaced.
+
+        At most one per sample is left. It may be REOPENED, which says that nothing is decided.
+        """
+        newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
+        return self.filter(~Exists(newer))
+
+    def newest_first(self, sample: Sample | OuterRef) -> "DecisionQuerySet":
+        """Return the decisions about one sample; the first is the one in force.
+
+        For questions about a sample whose newest decision is read by a subquery: a walk of one
+        step along the index.
+        """
+        return self.filter(sample=sample).order_by("-pk")
 
 
 class Decision(models.Model):
@@ -35,6 +53,8 @@ class Decision(models.Model):
     )
     reason = models.CharField(_("reason"), max_length=300, blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    objects = DecisionQuerySet.as_manager()
 
     class Meta:
         constraints: ClassVar = [

@@ -220,9 +220,7 @@ def _drawn() -> Q:
 
 def _open(filters: QueueFilters, reviewer: User | None = None) -> Q:
     """What must hold of an answer, its feedback and its sample so that the sample is given out."""
-    newest = (
-        Decision.objects.filter(sample=OuterRef("sample")).order_by("-id").values("outcome")[:1]
-    )
+    newest = Decision.objects.newest_first(OuterRef("sample")).values("outcome")[:1]
     reopened = Value(Decision.Outcome.REOPENED.value)
     asked = ~Q(sample__location=Sample.Location.NOWHERE) & Q(
         Exact(Coalesce(Subquery(newest), reopened), reopened)

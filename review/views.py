@@ -2,12 +2,10 @@
 htmx a part).
 """
 
-from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required, permission_required
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -17,8 +15,9 @@ from django.views.decorators.http import require_POST, require_safe
 
 from accounts import roles
 from accounts.models import User
-from accounts.permissions import authenticated_user
+from accounts.permissions import authenticated_user, may
 from common.errors import DomainError, InvalidInput
+from common.htmx import HtmxRequest
 from common.numbers import natural_number
 from predictions.models import Prediction, Sample
 from review import card, decision_history, decisions, leases, queue
@@ -26,18 +25,12 @@ from review.forms import HistoryFilterForm, QueueFilterForm
 from review.models import Skip
 from review.queue import QueueFilters
 
-View = Callable[..., HttpResponse]
 SHOWN_COUNT = 99  # beyond, the page says "99+"
 MAX_KEY = 18  # digits; what fits into a column of the database
 
 
-def for_reviewers(view: View) -> View:
-    return login_required(
-        permission_required(roles.REVIEW, raise_exception=True)(never_cache(view))
-    )
-
-
-@for_reviewers
+@may(roles.REVIEW)
+@never_cache
 @require_safe
 def queue_page(request: HttpRequest) -> HttpResponse:
     """Show the next sample that waits, leased to this reviewer."""
@@ -51,7 +44,8 @@ def queue_page(request: HttpRequest) -> HttpResponse:
     )
 
 
-@for_reviewers
+@may(roles.REVIEW)
+@never_cache
 @require_safe
 def sample_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Show one sample with its history, decided or not, to rule on it (again)."""
@@ -61,9 +55,10 @@ def sample_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return render(request, "review/sample.html", context)
 
 
-@for_reviewers
+@may(roles.REVIEW)
+@never_cache
 @require_POST
-def decide(request: HttpRequest, uuid: UUID) -> HttpResponse:
+def decide(request: HtmxRequest, uuid: UUID) -> HttpResponse:
     """Write a ruling down, and answer with the next sample (with the same one, when the ruling made
     no sense).
     """
@@ -78,9 +73,10 @@ def decide(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return _go_on(request, sentence)
 
 
-@for_reviewers
+@may(roles.REVIEW)
+@never_cache
 @require_POST
-def undo(request: HttpRequest) -> HttpResponse:
+def undo(request: HtmxRequest) -> HttpResponse:
     """Take the reviewer's newest ruling back, and bring its sample onto the screen."""
     reviewer = authenticated_user(request)
     try:
@@ -88,21 +84,23 @@ def undo(request: HttpRequest) -> HttpResponse:
     except DomainError as error:
         return _go_on(request, str(error), error=error)
     sample = decision.sample
-    if request.headers.get("HX-Request"):
+    if request.htmx:
         return _go_on(request, _("Undone. The picture is here again."), sample=sample)
     messages.success(request, _("Undone. The picture is here again."))
     return redirect("review:sample", sample.uuid)
 
 
-@for_reviewers
+@may(roles.REVIEW)
+@never_cache
 @require_POST
-def unskip(request: HttpRequest) -> HttpResponse:
+def unskip(request: HtmxRequest) -> HttpResponse:
     """Give the reviewer again what they skipped."""
     leases.clear_skips(authenticated_user(request))
     return _go_on(request, _("Here is what you skipped."))
 
 
-@for_reviewers
+@may(roles.REVIEW)
+@never_cache
 @require_POST
 def renew_lease(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Keep the lease while the page is shown: 204, or 409 when the sample is somebody else's by
@@ -113,7 +111,8 @@ def renew_lease(request: HttpRequest, uuid: UUID) -> HttpResponse:
     )
 
 
-@for_reviewers
+@may(roles.REVIEW)
+@never_cache
 @require_POST
 def release_lease(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Give the lease back: the page was closed."""
@@ -121,7 +120,8 @@ def release_lease(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return HttpResponse(status=204)
 
 
-@for_reviewers
+@may(roles.REVIEW)
+@never_cache
 @require_safe
 def history(request: HttpRequest) -> HttpResponse:
     """List the rulings, newest first."""
@@ -136,8 +136,8 @@ def history(request: HttpRequest) -> HttpResponse:
     parameters = request.GET.copy()
     parameters.pop("before", None)
     newest = parameters.urlencode()
-    if page.older:
-        parameters["before"] = str(page.older)
+    if page.next_key:
+        parameters["before"] = str(page.next_key)
     context = {"form": form, "page": page, "newest": newest, "older": parameters.urlencode()}
     return render(request, "review/history.html", context)
 
@@ -201,7 +201,7 @@ def _ruling_meant(request: HttpRequest) -> int | None:
 
 
 def _go_on(
-    request: HttpRequest,
+    request: HtmxRequest,
     sentence: str,
     *,
     error: DomainError | None = None,
@@ -210,7 +210,7 @@ def _go_on(
     """Say what happened and show a sample: this one, or the next."""
     query = filter_query(QueryDict(request.POST.get("filters", "")))
     here = reverse("review:queue") + (f"?{query}" if query else "")
-    if not request.headers.get("HX-Request"):
+    if not request.htmx:
         (messages.error if error else messages.success)(request, sentence)
         return redirect(here)
     filters = QueueFilterForm(QueryDict(query)).filters()

@@ -98,10 +98,10 @@ def test_users_are_found_by_words_and_paged_by_key():
         make_user(f"anna{number}", first_name="Anna")
     make_user("bert")
     first = user_admin.list_users(search="anna", size=3)
-    assert [user.username for user in first.users] == ["anna0", "anna1", "anna2"]
-    second = user_admin.list_users(search="anna", after=first.next_after, size=3)
-    assert [user.username for user in second.users] == ["anna3", "anna4"]
-    assert second.next_after == ""
+    assert [user.username for user in first.rows] == ["anna0", "anna1", "anna2"]
+    second = user_admin.list_users(search="anna", after=first.next_key, size=3)
+    assert [user.username for user in second.rows] == ["anna3", "anna4"]
+    assert second.next_key is None
 
 
 def test_the_users_page_asks_the_same_number_of_questions_for_more_users(

@@ -13,6 +13,7 @@ from accounts import invitations, roles, session_invitation, tokens
 from accounts.forms import ProfileForm, TokenForm
 from accounts.models import ApiToken, User
 from accounts.permissions import authenticated_user
+from common.htmx import HtmxRequest
 
 
 @login_required
@@ -36,7 +37,7 @@ def profile(request: HttpRequest) -> HttpResponse:
 @login_required
 @never_cache
 @require_POST
-def create_token(request: HttpRequest) -> HttpResponse:
+def create_token(request: HtmxRequest) -> HttpResponse:
     """Make an API token and show its text, this once."""
     form = TokenForm(request.POST)
     token, text = None, ""
@@ -56,10 +57,10 @@ def create_token(request: HttpRequest) -> HttpResponse:
 
 @login_required
 @require_POST
-def revoke_token(request: HttpRequest, token_key: str) -> HttpResponse:
+def revoke_token(request: HtmxRequest, token_key: str) -> HttpResponse:
     token = tokens.revoke_token(authenticated_user(request), token_key)
     messages.success(request, _("The token “%(name)s” is revoked.") % {"name": token.name})
-    if request.headers.get("HX-Request"):
+    if request.htmx:
         return _tokens(request, _about_tokens(request))
     return redirect("accounts:profile")
 
@@ -75,8 +76,8 @@ def _about_tokens(request: HttpRequest) -> dict[str, object]:
     }
 
 
-def _tokens(request: HttpRequest, context: dict[str, object]) -> HttpResponse:
-    if request.headers.get("HX-Request"):
+def _tokens(request: HtmxRequest, context: dict[str, object]) -> HttpResponse:
+    if request.htmx:
         return render(request, "accounts/_tokens.html", context)
     return render(
         request,

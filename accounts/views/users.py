@@ -1,7 +1,6 @@
 """The page of maintainers about users and invitations."""
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required, permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -12,21 +11,19 @@ from django.views.decorators.http import require_GET, require_POST
 from accounts import emails, invitations, roles, user_admin
 from accounts.forms import ROLE_NAMES, InvitationForm, RoleForm
 from accounts.models import Invitation, User
-from accounts.permissions import authenticated_user
+from accounts.permissions import authenticated_user, may
 from accounts.roles import Role
 from common.errors import InvalidInput
 
 
-@login_required
-@permission_required(roles.INVITE, raise_exception=True)
+@may(roles.INVITE)
 @require_GET
 def user_list(request: HttpRequest) -> HttpResponse:
     """List users, a page at a time, with a search; and the open invitations."""
     return render(request, "accounts/users.html", _about_users(request))
 
 
-@login_required
-@permission_required(roles.INVITE, raise_exception=True)
+@may(roles.INVITE)
 @require_POST
 def change_role(request: HttpRequest, pk: int) -> HttpResponse:
     user = get_object_or_404(User, pk=pk)
@@ -38,8 +35,7 @@ def change_role(request: HttpRequest, pk: int) -> HttpResponse:
     return _back_to_users(request)
 
 
-@login_required
-@permission_required(roles.INVITE, raise_exception=True)
+@may(roles.INVITE)
 @require_POST
 def deactivate(request: HttpRequest, pk: int) -> HttpResponse:
     user = get_object_or_404(User, pk=pk)
@@ -52,8 +48,7 @@ def deactivate(request: HttpRequest, pk: int) -> HttpResponse:
     return _back_to_users(request)
 
 
-@login_required
-@permission_required(roles.INVITE, raise_exception=True)
+@may(roles.INVITE)
 @require_POST
 def reactivate(request: HttpRequest, pk: int) -> HttpResponse:
     user = get_object_or_404(User, pk=pk)
@@ -62,8 +57,7 @@ def reactivate(request: HttpRequest, pk: int) -> HttpResponse:
     return _back_to_users(request)
 
 
-@login_required
-@permission_required(roles.INVITE, raise_exception=True)
+@may(roles.INVITE)
 @never_cache
 @require_POST
 def invite_user(request: HttpRequest) -> HttpResponse:
@@ -83,8 +77,7 @@ def invite_user(request: HttpRequest) -> HttpResponse:
     )
 
 
-@login_required
-@permission_required(roles.INVITE, raise_exception=True)
+@may(roles.INVITE)
 @never_cache
 @require_POST
 def resend_invitation(request: HttpRequest, pk: int) -> HttpResponse:
@@ -92,8 +85,7 @@ def resend_invitation(request: HttpRequest, pk: int) -> HttpResponse:
     return _send(request, *invitations.reissue(invitation, by=authenticated_user(request)))
 
 
-@login_required
-@permission_required(roles.INVITE, raise_exception=True)
+@may(roles.INVITE)
 @require_POST
 def revoke_invitation(request: HttpRequest, pk: int) -> HttpResponse:
     invitation = get_object_or_404(Invitation, pk=pk, accepted_at=None)
@@ -114,7 +106,7 @@ def _send(request: HttpRequest, invitation: Invitation, token: str) -> HttpRespo
 def _about_users(request: HttpRequest) -> dict[str, object]:
     search, after = request.GET.get("search", "").strip(), request.GET.get("after", "")
     page = user_admin.list_users(search=search, after=after)
-    for user in page.users:
+    for user in page.rows:
         # The groups are prefetched: asking `roles.role_of` would be a query for each user.
         roles = (group.name for group in user.groups.all() if group.name in list(Role))
         user.role = next(roles, "")  # type: ignore[attr-defined]

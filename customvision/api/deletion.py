@@ -181,10 +181,10 @@ def is_going(image: Any) -> bool:
     )
 
 
-def take_out(sample: Sample, *, by: User) -> None:
-    """Take an image out of what is learned from; its picture stays. Call it with its row locked."""
-    TrainingImage.objects.filter(sample=sample).delete()
-    decisions.withdraw(sample, by=by, reason="Deleted through the API")
+def take_out(samples: Sequence[Sample], *, by: User) -> None:
+    """Take images out of what is learned from; the pictures stay. Call it with the rows locked."""
+    TrainingImage.objects.filter(sample__in=samples).delete()
+    decisions.discard_many(samples, by=by, reason="Deleted through the API")
 
 
 def _as_old_as(payload: Mapping[str, Any], images: QuerySet) -> QuerySet:
@@ -195,8 +195,9 @@ def _as_old_as(payload: Mapping[str, Any], images: QuerySet) -> QuerySet:
 
 
 def _remove_images(samples: QuerySet[Sample], *, by: User) -> None:
-    for sample in samples.order_by("pk").select_for_update(of=("self",)):
-        take_out(sample, by=by)
+    images = list(samples.order_by("pk").select_for_update(of=("self",)))
+    take_out(images, by=by)
+    for sample in images:
         if not (_is_asked_about(sample) or _is_kept(sample, despite_rulings=True)):
             _let_go(sample)
 
@@ -291,11 +292,8 @@ def remove_tags(samples: QuerySet[Sample], categories: Iterable[Category], *, by
     to hold.
     """
     gone = list(categories)
-    newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
     also = Exists(AdditionalCategory.objects.filter(decision=OuterRef("pk"), category__in=gone))
-    held = Decision.objects.filter(
-        ~Exists(newer) & (Q(category__in=gone) | also), sample__in=samples
-    )
+    held = Decision.objects.in_force().filter(Q(category__in=gone) | also, sample__in=samples)
     list(
         samples.filter(pk__in=held.values("sample"))
         .select_for_update()

@@ -40,7 +40,7 @@ def current_images(project: Project, *, with_one_of: Sequence[UUID] = ()) -> Que
     With tag ids only those that have one of these tags. `place_id` is of the row that names the
     tags, see `tags_of`.
     """
-    newest = Decision.objects.filter(sample=OuterRef("pk")).order_by("-id")
+    newest = Decision.objects.newest_first(OuterRef("pk"))
     rows: QuerySet = Sample.objects.with_picture().filter(project=project)
     rows = rows.annotate(
         outcome=Subquery(newest.values("outcome")[:1]),
@@ -113,9 +113,8 @@ def count_by_tag(project: Project, dataset: DatasetVersion | None = None) -> Cou
     if dataset:
         also = AdditionalLabel.objects.filter(item__dataset=dataset)
         return _counted(dataset.items.all()) + _counted(also)
-    newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
-    held = Decision.objects.filter(
-        ~Exists(newer), sample__project=project, outcome__in=LABELLING_OUTCOMES
+    held = Decision.objects.in_force().filter(
+        sample__project=project, outcome__in=LABELLING_OUTCOMES
     )
     held = held.exclude(sample__location=Sample.Location.NOWHERE)
     also_held = AdditionalCategory.objects.filter(decision__in=held) if project.multilabel else None

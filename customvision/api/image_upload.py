@@ -108,7 +108,7 @@ def _take(
             )  # it was let go or deleted at this very moment: sent again, it is taken in
         known = image_queries.current_images(call.project).filter(pk=sample.pk).first()
         if known and deletion.is_going(known):
-            deletion.take_out(sample, by=call.user)
+            deletion.take_out([sample], by=call.user)
             known = None
         TrainingImage.objects.get_or_create(sample=sample)
         held = image_queries.tags_by_image([known]) if known else {}

@@ -3,7 +3,6 @@
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required, permission_required
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -12,7 +11,7 @@ from django.views.decorators.debug import sensitive_post_parameters
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import roles
-from accounts.permissions import authenticated_user
+from accounts.permissions import authenticated_user, may
 from common.errors import DomainError
 from customvision.importer import import_jobs
 from customvision.importer.forms import ChooseProjectsForm, ServiceAccessForm
@@ -24,8 +23,7 @@ IMPORTS_SHOWN = 50
 
 @sensitive_post_parameters("key")
 @require_http_methods(["GET", "HEAD", "POST"])
-@login_required
-@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+@may(roles.MANAGE_CATEGORIES)
 def import_start(request: HttpRequest) -> HttpResponse:
     """Take endpoint and key of a resource, once they have proved right; list what was imported."""
     form = ServiceAccessForm(request.POST or None)
@@ -50,8 +48,7 @@ def import_start(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@login_required
-@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+@may(roles.MANAGE_CATEGORIES)
 def choose_projects(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Show the projects of a resource to whoever gave its key; import those that are chosen."""
     access = get_object_or_404(ServiceAccess, uuid=uuid, given_by=authenticated_user(request))
@@ -91,8 +88,7 @@ def choose_projects(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 @require_GET
-@login_required
-@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+@may(roles.MANAGE_CATEGORIES)
 def import_detail(request: HttpRequest, pk: int) -> HttpResponse:
     """Show how far an import is, or what came of it."""
     return render(
@@ -103,8 +99,7 @@ def import_detail(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_GET
-@login_required
-@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+@may(roles.MANAGE_CATEGORIES)
 def import_progress(request: HttpRequest, pk: int) -> HttpResponse:
     """Answer the page's question how far an import is; once it has ended, have the page loaded
     again.
@@ -116,8 +111,7 @@ def import_progress(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@login_required
-@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+@may(roles.MANAGE_CATEGORIES)
 def cancel_import(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(_imports(), pk=pk)
     import_jobs.cancel_import(found)

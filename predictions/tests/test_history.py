@@ -36,13 +36,13 @@ def test_the_newest_come_first_and_pages_follow_one_another():
     make_prediction()
     first = prediction_history.history_page(user, prediction_history.parse_filters({}), size=2)
     second = prediction_history.history_page(
-        user, prediction_history.parse_filters({"before": str(first.older)}), size=2
+        user, prediction_history.parse_filters({"before": str(first.next_key)}), size=2
     )
     third = prediction_history.history_page(
-        user, prediction_history.parse_filters({"before": str(second.older)}), size=2
+        user, prediction_history.parse_filters({"before": str(second.next_key)}), size=2
     )
     assert [*first.rows, *second.rows, *third.rows] == predictions
-    assert third.older is None
+    assert third.next_key is None
 
 
 def test_a_page_asks_two_queries_and_neither_counts_nor_skips(django_assert_num_queries):

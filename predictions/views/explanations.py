@@ -9,17 +9,19 @@ from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotModif
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
 
-from accounts.permissions import authenticated_user
+from accounts import roles
+from accounts.permissions import authenticated_user, may
 from common.errors import DomainError
+from common.htmx import HtmxRequest
 from predictions import explanations
 from predictions.models import Prediction
 from predictions.views import pictures
-from predictions.views.pages import for_users, get_own_prediction, prediction_context
+from predictions.views.pages import get_own_prediction, prediction_context
 
 
-@for_users
+@may(roles.CLASSIFY)
 @require_safe
-def explanation(request: HttpRequest, uuid: UUID) -> HttpResponse:
+def explanation(request: HtmxRequest, uuid: UUID) -> HttpResponse:
     """Show where the picture spoke for `category` (without: for the answer); a refusal is shown in
     its place.
     """
@@ -31,7 +33,7 @@ def explanation(request: HttpRequest, uuid: UUID) -> HttpResponse:
     except DomainError as error:
         context["explanation_error"] = error
         status = error.status
-    if request.headers.get("HX-Request"):
+    if request.htmx:
         return render(
             request, "predictions/_explanation.html", context | {"swapped": True}, status=status
         )
@@ -39,7 +41,7 @@ def explanation(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return render(request, "predictions/detail.html", context, status=status)
 
 
-@for_users
+@may(roles.CLASSIFY)
 @require_safe
 def heatmap(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Serve the picture with the heat of one `category` over it."""

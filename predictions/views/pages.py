@@ -1,12 +1,10 @@
 """The pages of this room: send pictures, see the answers, say OK or NOK."""
 
-from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required, permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
@@ -15,22 +13,17 @@ from django_htmx.http import HttpResponseClientRedirect
 
 from accounts import roles
 from accounts.models import User
-from accounts.permissions import authenticated_user
+from accounts.permissions import authenticated_user, may
 from common.errors import DomainError, InvalidInput
+from common.htmx import HtmxRequest
 from predictions import batches, classification, feedback, prediction_history, projects, registry
 from predictions.forms import HistoryForm
 from predictions.models import Batch, Feedback, Prediction, Project
 
-View = Callable[..., HttpResponse]
 
-
-def for_users(view: View) -> View:
-    return login_required(permission_required(roles.CLASSIFY, raise_exception=True)(view))
-
-
-@for_users
+@may(roles.CLASSIFY)
 @require_http_methods(["GET", "HEAD", "POST"])
-def upload(request: HttpRequest, slug: str) -> HttpResponse:
+def upload(request: HtmxRequest, slug: str) -> HttpResponse:
     """Show the page to send pictures to a project, and take them: one is answered at once, several
     as a batch.
     """
@@ -40,25 +33,21 @@ def upload(request: HttpRequest, slug: str) -> HttpResponse:
     try:
         return _take(request, project)
     except DomainError as error:
-        if request.headers.get("HX-Request"):
+        if request.htmx:
             raise  # rendered as the sentence alone, next to the form
         return _upload_page(request, project, error)
 
 
-def _take(request: HttpRequest, project: Project) -> HttpResponse:
+def _take(request: HtmxRequest, project: Project) -> HttpResponse:
     user = authenticated_user(request)
     files = request.FILES.getlist("file")
     if not files:
         raise InvalidInput(_("Please choose a picture first."))
     if len(files) > 1:
         address = batches.create_batch(project, files, by=user).get_absolute_url()
-        return (
-            HttpResponseClientRedirect(address)
-            if request.headers.get("HX-Request")
-            else redirect(address)
-        )
+        return HttpResponseClientRedirect(address) if request.htmx else redirect(address)
     prediction = classification.classify_upload(project, files[0], by=user)
-    if request.headers.get("HX-Request"):
+    if request.htmx:
         return render(request, "predictions/_result.html", prediction_context(prediction, user))
     return redirect(prediction)
 
@@ -75,7 +64,7 @@ def _upload_page(
     return response
 
 
-@for_users
+@may(roles.CLASSIFY)
 @require_GET
 def prediction_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Show one prediction of one's own: the scores, the verdict and what became of it."""
@@ -86,12 +75,12 @@ def prediction_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     )
 
 
-@for_users
+@may(roles.CLASSIFY)
 @require_POST
-def give_feedback(request: HttpRequest, uuid: UUID) -> HttpResponse:
+def give_feedback(request: HtmxRequest, uuid: UUID) -> HttpResponse:
     """Take a verdict; a refusal is shown beside the buttons."""
     prediction, user = get_own_prediction(request, uuid), authenticated_user(request)
-    error, whole = None, not request.headers.get("HX-Request")
+    error, whole = None, not request.htmx
     try:
         feedback.give_feedback(
             prediction,
@@ -109,7 +98,7 @@ def give_feedback(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return render(request, template, context, status=error.status if error else 200)
 
 
-@for_users
+@may(roles.CLASSIFY)
 @require_GET
 def history(request: HttpRequest) -> HttpResponse:
     """Show one's own predictions, the newest first; unknown filters are refused."""
@@ -121,21 +110,19 @@ def history(request: HttpRequest) -> HttpResponse:
         "form": HistoryForm(wanted),
         "wanted": wanted,
         "newest": urlencode(parameters),
-        "older": urlencode(parameters | {"before": page.older}),
+        "older": urlencode(parameters | {"before": page.next_key}),
     }
     return render(request, "predictions/history.html", context)
 
 
-@for_users
+@may(roles.CLASSIFY)
 @require_GET
-def batch_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
+def batch_detail(request: HtmxRequest, uuid: UUID) -> HttpResponse:
     """Show how far a batch is; the page asks again for its grid until everything is answered."""
     mine = get_object_or_404(
         Batch.objects.select_related("project"), uuid=uuid, user=authenticated_user(request)
     )
-    template = (
-        "predictions/_batch.html" if request.headers.get("HX-Request") else "predictions/batch.html"
-    )
+    template = "predictions/_batch.html" if request.htmx else "predictions/batch.html"
     context = {
         "batch": mine,
         "state": batches.batch_progress(mine),
@@ -144,7 +131,7 @@ def batch_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return render(request, template, context)
 
 
-@for_users
+@may(roles.CLASSIFY)
 @require_POST
 def resume_batch(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Try the rest of a batch again that had stopped."""
@@ -153,8 +140,7 @@ def resume_batch(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return redirect(mine)
 
 
-@login_required
-@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+@may(roles.MANAGE_CATEGORIES)
 @require_POST
 def create_project(request: HttpRequest) -> HttpResponse:
     """Make a project from the start page."""

@@ -19,6 +19,7 @@ from django.utils.translation import ngettext
 
 from common.errors import InvalidInput
 from common.numbers import natural_number
+from common.pagination import KeysetPage, keyset_page
 from predictions.models import Feedback, ModelVersion, Project, ShadowPrediction
 from review import ground_truth
 from training.evaluation.significance import (
@@ -106,16 +107,6 @@ class ShadowComparison:
         return _("That is not enough evidence yet.")
 
 
-@dataclass(frozen=True)
-class DisagreementPage:
-    """Some answers in which the two differ, the newest first; `older` is the next page's
-    `before`.
-    """
-
-    rows: Sequence[ShadowPrediction]
-    older: int | None
-
-
 def live_version_during(shadow: ModelVersion) -> ModelVersion | None:
     """Return the version that was live when this one answered last in shadow, or None before its
     first answer.
@@ -178,24 +169,20 @@ def compare_shadow(shadow: ModelVersion, live: ModelVersion) -> ShadowComparison
 
 def disagreements(
     shadow: ModelVersion, live: ModelVersion, before: str = "", *, size: int = PAGE
-) -> DisagreementPage:
-    """Return a page of the answers in which the two differ. Raises InvalidInput if `before` is no
-    end of a page.
+) -> KeysetPage[ShadowPrediction]:
+    """Return a page of the answers in which the two differ, the newest first.
+
+    Raises:
+        InvalidInput: if `before` is no end of a page.
     """
+    last = natural_number(before)
+    if before and last is None:
+        raise InvalidInput(
+            _("This is not the end of a page. Please follow the links from page to page.")
+        )
     rows = shadow.shadow_predictions.filter(agrees=False, prediction__model_version=live)
-    if before:
-        last = natural_number(before)
-        if last is None:
-            raise InvalidInput(
-                _("This is not the end of a page. Please follow the links from page to page.")
-            )
-        rows = rows.filter(pk__lt=last)
-    found = list(
-        rows.select_related("top", "prediction__top", "prediction__sample").order_by("-pk")[
-            : size + 1
-        ],
-    )
-    return DisagreementPage(found[:size], found[size - 1].pk if len(found) > size else None)
+    rows = rows.select_related("top", "prediction__top", "prediction__sample")
+    return keyset_page(rows, after=last, size=size)
 
 
 TruthLookup = Callable[[PredictionPair], PairedCorrectness | None]

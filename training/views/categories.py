@@ -6,7 +6,6 @@ from collections import Counter
 
 from django.conf import settings
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required, permission_required
 from django.db.models import Count, F, Window
 from django.db.models.functions import RowNumber
 from django.http import HttpRequest, HttpResponse
@@ -16,7 +15,7 @@ from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST
 
 from accounts import roles
-from accounts.permissions import authenticated_user
+from accounts.permissions import authenticated_user, may
 from common.errors import DomainError, InvalidInput
 from predictions import categories as naming
 from predictions.models import Category, Project, Sample
@@ -30,8 +29,7 @@ THUMBNAILS = 6
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@login_required
-@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+@may(roles.MANAGE_CATEGORIES)
 def categories(request: HttpRequest, slug: str) -> HttpResponse:
     """List the categories with their pictures; add one."""
     project = get_object_or_404(Project, slug=slug)
@@ -56,8 +54,7 @@ def categories(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@login_required
-@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+@may(roles.MANAGE_CATEGORIES)
 def category_pictures(request: HttpRequest, pk: int) -> HttpResponse:
     """Take more pictures of a category, and tell what became of each."""
     category = get_object_or_404(Category.objects.select_related("project"), pk=pk)
@@ -72,8 +69,7 @@ def category_pictures(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@login_required
-@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+@may(roles.MANAGE_CATEGORIES)
 def rename_category(request: HttpRequest, pk: int) -> HttpResponse:
     category = get_object_or_404(Category.objects.select_related("project"), pk=pk)
     form = RenameForm(request.POST)

@@ -3,14 +3,13 @@ for maintainers.
 """
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required, permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts import roles
-from accounts.permissions import authenticated_user
+from accounts.permissions import authenticated_user, may
 from common.errors import DomainError
 from predictions import registry, shadow_deployment
 from predictions.models import ModelVersion, Project
@@ -22,8 +21,7 @@ SHOWN = 100
 
 
 @require_GET
-@login_required
-@permission_required(roles.PROMOTE, raise_exception=True)
+@may(roles.PROMOTE)
 def model_versions(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the model versions of a project with their figures, and who promoted what, and why."""
     project = get_object_or_404(Project, slug=slug)
@@ -42,8 +40,7 @@ def model_versions(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@login_required
-@permission_required(roles.PROMOTE, raise_exception=True)
+@may(roles.PROMOTE)
 def promote(request: HttpRequest, pk: int) -> HttpResponse:
     """Ask for the reason, then make this version live; going back to an earlier one is the same."""
     version = get_object_or_404(ModelVersion.objects.select_related("project"), pk=pk)

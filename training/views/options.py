@@ -1,21 +1,20 @@
 """The page with a project's options; for maintainers."""
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required, permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_http_methods
 
 from accounts import roles
+from accounts.permissions import may
 from predictions.models import Project
 from training.evaluation import selective
 from training.forms import OptionsForm
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@login_required
-@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+@may(roles.MANAGE_CATEGORIES)
 def options(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the options, and keep what was changed; the next prediction already follows them."""
     project = get_object_or_404(Project, slug=slug)

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required, permission_required
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -12,7 +11,7 @@ from django.views.decorators.http import require_GET, require_http_methods, requ
 
 from accounts import roles
 from accounts.models import User
-from accounts.permissions import authenticated_user
+from accounts.permissions import authenticated_user, may
 from common.errors import DomainError
 from common.models import Job
 from predictions import registry
@@ -29,8 +28,7 @@ RUNS_SHOWN = 50
 
 
 @require_GET
-@login_required
-@permission_required(roles.TRAIN, raise_exception=True)
+@may(roles.TRAIN)
 def overview(request: HttpRequest) -> HttpResponse:
     """Show every project with its live model and its newest run."""
     rows = [
@@ -46,8 +44,7 @@ def overview(request: HttpRequest) -> HttpResponse:
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
-@login_required
-@permission_required(roles.TRAIN, raise_exception=True)
+@may(roles.TRAIN)
 def project(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the runs of a project, the one under way first; start one."""
     found = get_object_or_404(Project, slug=slug)
@@ -79,8 +76,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @require_GET
-@login_required
-@permission_required(roles.TRAIN, raise_exception=True)
+@may(roles.TRAIN)
 def run(request: HttpRequest, pk: int) -> HttpResponse:
     """Show a run: how far it is, or what came of it, beside the live model on the same test
     pictures.
@@ -123,8 +119,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_GET
-@login_required
-@permission_required(roles.TRAIN, raise_exception=True)
+@may(roles.TRAIN)
 def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
     """Answer the page's question how far a run is; once it has ended, have the page loaded
     again.
@@ -136,8 +131,7 @@ def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@login_required
-@permission_required(roles.TRAIN, raise_exception=True)
+@may(roles.TRAIN)
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     found = get_object_or_404(_runs(), pk=pk)
     execution.cancel_run(found)
@@ -146,8 +140,7 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@login_required
-@permission_required(roles.MANAGE_CATEGORIES, raise_exception=True)
+@may(roles.MANAGE_CATEGORIES)
 def apply_threshold(request: HttpRequest, pk: int) -> HttpResponse:
     """Have the project abstain below the threshold that this run proposed."""
     found = get_object_or_404(_runs(), pk=pk)
@@ -160,8 +153,7 @@ def apply_threshold(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_GET
-@login_required
-@permission_required(roles.TRAIN, raise_exception=True)
+@may(roles.TRAIN)
 def dataset(request: HttpRequest, pk: int) -> HttpResponse:
     """Show what a data set version holds, and what changed since the one before."""
     found = get_object_or_404(DatasetVersion.objects.select_related("project", "created_by"), pk=pk)

@@ -5,14 +5,13 @@ switch.
 from typing import Any
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required, permission_required
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_POST
 
 from accounts import roles
-from accounts.permissions import authenticated_user
+from accounts.permissions import authenticated_user, may
 from common.errors import DomainError
 from predictions import registry, shadow_deployment
 from predictions.models import ModelVersion, Project
@@ -21,8 +20,7 @@ from training.evaluation import shadow_comparison
 
 
 @require_GET
-@login_required
-@permission_required(roles.PROMOTE, raise_exception=True)
+@may(roles.PROMOTE)
 def shadow(request: HttpRequest, slug: str) -> HttpResponse:
     """Show how the model in shadow, or the one that was there last, compares with the live one."""
     project = get_object_or_404(Project, slug=slug)
@@ -60,8 +58,7 @@ def shadow(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @require_POST
-@login_required
-@permission_required(roles.PROMOTE, raise_exception=True)
+@may(roles.PROMOTE)
 def start_shadow(request: HttpRequest, pk: int) -> HttpResponse:
     """Run this version in shadow from the next upload on, instead of any other."""
     version = get_object_or_404(ModelVersion.objects.select_related("project"), pk=pk)
@@ -76,8 +73,7 @@ def start_shadow(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
-@login_required
-@permission_required(roles.PROMOTE, raise_exception=True)
+@may(roles.PROMOTE)
 def stop_shadow(request: HttpRequest, slug: str) -> HttpResponse:
     project = get_object_or_404(Project, slug=slug)
     try:
