@@ -47,7 +47,9 @@ class ApiTokenAuthentication(TokenAuthentication):
 
 
 def _refusal() -> AuthenticationFailed:
-    return AuthenticationFailed(_("This token is not valid. Make a new one on your account page."))
+    return AuthenticationFailed(
+        _("This token is not valid. Create a new one on your account page.")
+    )
 
 
 class ApiTokenScheme(KnoxTokenScheme):

@@ -2,6 +2,7 @@
 
 from typing import Any, ClassVar
 
+from allauth.account.forms import LoginForm as AllauthLoginForm
 from allauth.account.forms import SignupForm as AllauthSignupForm
 from allauth.core import context
 from django import forms
@@ -17,6 +18,14 @@ ROLE_NAMES = [
     (Role.REVIEWER, _("Reviewer")),
     (Role.MAINTAINER, _("Maintainer")),
 ]
+
+
+class LoginForm(AllauthLoginForm):
+    """Log-in, with a label that says what to type in: allauth's is just “Login”."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["login"].label = _("Username or email")
 
 
 class SignupForm(AllauthSignupForm):

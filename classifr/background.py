@@ -26,7 +26,7 @@ WHAT: dict[str, Promise] = {
     batches.KIND: gettext_lazy("Classify several pictures at once"),
     shadow_inference.KIND: gettext_lazy("Ask the model in shadow"),
     submission.JOB: gettext_lazy("Train a model"),
-    "training.import_custom_vision": gettext_lazy("Bring a project home from Custom Vision"),
+    "training.import_custom_vision": gettext_lazy("Import a project from Custom Vision"),
     exports.JOB: gettext_lazy("Make an archive of a model for the Custom Vision API"),
     deletion.ERASE_PROJECT: gettext_lazy("Delete a project for the Custom Vision API"),
     deletion.REMOVE_IMAGES: gettext_lazy(

@@ -375,7 +375,10 @@ ACCOUNT_ADAPTER = "accounts.adapters.InvitedOnlyAdapter"
 SOCIALACCOUNT_ADAPTER = "accounts.adapters.InvitedOnlySocialAdapter"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
-ACCOUNT_FORMS = {"signup": "accounts.forms.SignupForm"}
+ACCOUNT_FORMS = {
+    "login": "accounts.forms.LoginForm",
+    "signup": "accounts.forms.SignupForm",
+}
 ACCOUNT_PREVENT_ENUMERATION = True
 ACCOUNT_CHANGE_EMAIL = True  # one address for each user; a new one counts once it is confirmed
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False  # this session goes on, all others end

@@ -37,7 +37,7 @@ def help_page(request: HttpRequest) -> HttpResponse:
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     return _problem(
-        request, 404, "not_found", _("There is nothing here. It may be gone, or not yours to see.")
+        request, 404, "not_found", _("Not found. It may have been deleted, or you may not see it.")
     )
 
 

@@ -152,7 +152,7 @@ class PredictionView(PredictionsApiView):
         operation_id="prediction", responses=documented_responses(PredictionSerializer, 404)
     )
     def get(self, request: Request, uuid: UUID) -> Response:
-        """Look one of your own predictions up."""
+        """Retrieve a prediction."""
         return Response(PredictionSerializer(_own(authenticated_user(request), uuid)).data)
 
 

@@ -106,36 +106,36 @@ def describe_location(heat: np.ndarray) -> str:
     rows, columns = heat.shape
     ninths = heat.reshape(3, rows // 3, 3, columns // 3).sum(axis=(1, 3))
     if not ninths.any():
-        return _("No single part of the picture spoke for it.")
+        return _("No single part of the picture was decisive.")
     strongest = int(ninths.argmax())
     return (_most if ninths.flat[strongest] >= ninths.sum() / 3 else _spread)()[strongest]
 
 
 def _most() -> list[str]:
     return [
-        _("What spoke for it is mostly at the top left."),
-        _("What spoke for it is mostly at the top."),
-        _("What spoke for it is mostly at the top right."),
-        _("What spoke for it is mostly at the left."),
-        _("What spoke for it is mostly in the middle."),
-        _("What spoke for it is mostly at the right."),
-        _("What spoke for it is mostly at the bottom left."),
-        _("What spoke for it is mostly at the bottom."),
-        _("What spoke for it is mostly at the bottom right."),
+        _("The evidence is mostly at the top left."),
+        _("The evidence is mostly at the top."),
+        _("The evidence is mostly at the top right."),
+        _("The evidence is mostly at the left."),
+        _("The evidence is mostly in the middle."),
+        _("The evidence is mostly at the right."),
+        _("The evidence is mostly at the bottom left."),
+        _("The evidence is mostly at the bottom."),
+        _("The evidence is mostly at the bottom right."),
     ]
 
 
 def _spread() -> list[str]:
     return [
-        _("What spoke for it is spread over the picture, most of it at the top left."),
-        _("What spoke for it is spread over the picture, most of it at the top."),
-        _("What spoke for it is spread over the picture, most of it at the top right."),
-        _("What spoke for it is spread over the picture, most of it at the left."),
-        _("What spoke for it is spread over the picture, most of it in the middle."),
-        _("What spoke for it is spread over the picture, most of it at the right."),
-        _("What spoke for it is spread over the picture, most of it at the bottom left."),
-        _("What spoke for it is spread over the picture, most of it at the bottom."),
-        _("What spoke for it is spread over the picture, most of it at the bottom right."),
+        _("The evidence is spread over the picture, most of it at the top left."),
+        _("The evidence is spread over the picture, most of it at the top."),
+        _("The evidence is spread over the picture, most of it at the top right."),
+        _("The evidence is spread over the picture, most of it at the left."),
+        _("The evidence is spread over the picture, most of it in the middle."),
+        _("The evidence is spread over the picture, most of it at the right."),
+        _("The evidence is spread over the picture, most of it at the bottom left."),
+        _("The evidence is spread over the picture, most of it at the bottom."),
+        _("The evidence is spread over the picture, most of it at the bottom right."),
     ]
 
 

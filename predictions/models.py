@@ -35,9 +35,9 @@ class Project(models.Model):
         IMAGE = "image", _("Pictures")
 
     class Retention(models.TextChoices):
-        DEFAULT = "", _("As the server is set")
-        NOK = "nok", _("Let pictures go after an OK")
-        ALL = "all", _("Keep every picture")
+        DEFAULT = "", _("Server default")
+        NOK = "nok", _("Delete after OK")
+        ALL = "all", _("Keep all pictures")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(_("name"), max_length=100)

@@ -107,7 +107,7 @@ class HistoryFilterForm(_Choices):
         empty_label=_("All projects"),
     )
     outcome = forms.ChoiceField(
-        choices=[("", _("Any ruling")), *Decision.Outcome.choices], label=_("Ruling")
+        choices=[("", _("Any decision")), *Decision.Outcome.choices], label=_("Decision")
     )
     whose = forms.ChoiceField(
         choices=[("", _("Everybody's")), ("mine", _("Only mine"))], label=_("Whose")

@@ -110,7 +110,7 @@ def test_pizza_is_taught(site, installation, pizzas, new_page, problems, tmp_pat
     reviewer.goto("/review/")
     expect(reviewer.locator("#review-card img")).to_be_visible()
     reviewer.get_by_role("button", name="Add “pizza”").click()
-    expect(reviewer.locator("#review-card")).to_contain_text("Nothing waits")
+    expect(reviewer.locator("#review-card")).to_contain_text("All caught up")
 
     # Photos and a new model, from the command line, while the site is up.
     folder = tmp_path / "photos"

@@ -64,7 +64,7 @@ def test_the_help_page_names_every_key_of_the_review_page(client):
 
 
 def test_a_wrong_address_gets_a_page_a_part_or_json_as_it_asked(client):
-    assert "There is nothing here" in client.get("/nothing").content.decode()
+    assert "Page not found" in client.get("/nothing").content.decode()
     part = client.get("/nothing", headers={"HX-Request": "true"})
     assert (part.status_code, "<html" in part.content.decode()) == (404, False)
     answer = client.get("/api/nothing")

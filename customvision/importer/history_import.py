@@ -26,7 +26,7 @@ def import_iterations(errand: ImportContext) -> int:
     are.
     """
     found = errand.remote.iterations(errand.imported.remote_id)
-    errand.progress(0, len(found), _("Bringing iterations home"))
+    errand.progress(0, len(found), _("Importing iterations"))
     for number, one in enumerate(found, start=1):
         facts: dict[str, Any] = {
             "name": one.name[:200],
@@ -39,7 +39,7 @@ def import_iterations(errand: ImportContext) -> int:
         ImportedIteration.objects.update_or_create(
             imported=errand.imported, remote_id=one.id, defaults=facts
         )
-        errand.progress(number, len(found), _("Bringing iterations home"))
+        errand.progress(number, len(found), _("Importing iterations"))
     return len(found)
 
 
@@ -49,12 +49,12 @@ def import_predictions(errand: ImportContext) -> set[UUID]:
     """
     listed: set[UUID] = set()
     iterations = {one.remote_id: one for one in errand.imported.iterations.all()}
-    errand.progress(0, 0, _("Bringing stored predictions home"))
+    errand.progress(0, 0, _("Importing stored predictions"))
     for page, token in errand.remote.predictions(errand.imported.remote_id):
         for some in batched(page, AT_ONCE):
             _take_some(errand, some, token, iterations)
         listed.update(one.id for one in page)
-        errand.progress(len(listed), len(listed), _("Bringing stored predictions home"))
+        errand.progress(len(listed), len(listed), _("Importing stored predictions"))
     return listed
 
 

@@ -91,7 +91,7 @@ def import_images(errand: ImportContext) -> ImportTotals:
 def _pass(errand: ImportContext, seen: ImportTotals) -> set[UUID]:
     """Read the whole list once; return the ids on it."""
     listed: set[UUID] = set()
-    note = _("Bringing images home")
+    note = _("Importing images")
     total = errand.remote.image_count(errand.imported.remote_id)
     errand.progress(0, total, note)
     for page in errand.remote.images(errand.imported.remote_id):

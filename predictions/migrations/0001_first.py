@@ -50,9 +50,9 @@ class Migration(migrations.Migration):
                     models.CharField(
                         blank=True,
                         choices=[
-                            ("", "As the server is set"),
-                            ("nok", "Let pictures go after an OK"),
-                            ("all", "Keep every picture"),
+                            ("", "Server default"),
+                            ("nok", "Delete after OK"),
+                            ("all", "Keep all pictures"),
                         ],
                         max_length=3,
                         verbose_name="retention",

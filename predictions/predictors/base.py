@@ -122,9 +122,7 @@ class BasePredictor(ABC):
             NotExplainable: this predictor cannot tell.
             PredictorUnavailable, PredictorError: as `predict`.
         """
-        raise NotExplainable(
-            _("The model that gave this answer cannot show what in the picture spoke for it.")
-        )
+        raise NotExplainable(_("The model that gave this answer cannot explain it."))
 
     def warm_up(self, model: ModelRef) -> None:
         """Make the first answer of this model quick. Raises as `predict` does."""

@@ -140,7 +140,7 @@ class TestPage:
         prediction = make_asked(grey_with(("red", CORNERS[corner])))
         client.force_login(prediction.user)
         page = client.get(url(prediction), **HTMX).content.decode()
-        assert f"What spoke for it is mostly at the {corner}." in page
+        assert f"The evidence is mostly at the {corner}." in page
 
     def test_another_category_has_its_own_place(self, client):
         prediction = make_asked(grey_with(("red", (0, 0)), ("blue", (60, 60))))
@@ -211,7 +211,7 @@ class TestPage:
         client.force_login(prediction.user)
         response = client.get(url(prediction))
         assert response.status_code == 409
-        assert "cannot show what in the picture spoke for it" in response.content.decode()
+        assert "cannot explain it" in response.content.decode()
 
     def test_nobody_else_sees_it(self, client):
         prediction = make_asked(grey_with(("red", (60, 0))))

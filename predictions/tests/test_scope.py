@@ -141,7 +141,7 @@ class TestAnswering:
         page = client.get(prediction.get_absolute_url()).content.decode()
         assert "does not look like anything that the model has learned" in page
         assert "none of its answers is probable enough" not in page
-        assert "like nothing learned" in client.get("/predictions/").content.decode()
+        assert "unfamiliar" in client.get("/predictions/").content.decode()
 
     def test_a_project_may_want_an_answer_all_the_same(self, unfamiliar):
         prediction = self.ask(abstain_when_unfamiliar=False)

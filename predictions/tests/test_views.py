@@ -229,7 +229,7 @@ def test_the_start_page_tells_a_user_whom_to_ask(client, alice):
     assert client.post(reverse("predictions:create_project"), {"name": "Dishes"}).status_code == 403
     version = make_live_model()
     page = client.get(reverse("home")).content.decode()
-    assert f"Model version {version.number} answers." in page
+    assert f"Live: version {version.number}" in page
     assert "New project" not in page
 
 

@@ -63,7 +63,7 @@ def test_five_pictures_are_reviewed_by_keyboard_only(page, reviewer, project, as
     page.keyboard.type("TIRAMISU")
     press(page, "Enter", "Labelled as tiramisu.")
     press(page, "g", "Labelled as pizza.")
-    page.get_by_role("heading", name="Nothing waits for review").wait_for()
+    page.get_by_role("heading", name="All caught up").wait_for()
     assert_accessible(page)
 
     newest = {
@@ -131,7 +131,7 @@ def test_filters_apply_at_once_and_the_page_fits_a_phone(
     page.get_by_text("Filters", exact=True).click()
     with page.expect_navigation():
         page.get_by_label("Reason").select_option("unsure")
-    page.get_by_role("heading", name="Nothing waits that fits these filters").wait_for()
+    page.get_by_role("heading", name="Nothing to review matches these filters").wait_for()
     for path in ["/review/", "/review/history/", f"/review/samples/{Sample.objects.get().uuid}/"]:
         page.goto(path)
         assert page.evaluate("document.documentElement.scrollWidth") == 360

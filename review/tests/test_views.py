@@ -70,7 +70,7 @@ def test_the_number_of_queries_does_not_depend_on_what_waits(
 
 
 def test_an_empty_queue_says_so(client, alice):
-    assert "Nothing waits for review" in client.get(QUEUE).content.decode()
+    assert "All caught up" in client.get(QUEUE).content.decode()
 
 
 def test_users_without_the_right_are_refused(client, project):
@@ -243,7 +243,7 @@ def test_filters_are_kept_from_picture_to_picture(client, alice, project):
     sample = make_nok(project)
     make_nok(project, "UNSURE")
     answer = decide(client, sample, "confirm", filters="reason=nok")
-    assert "Nothing waits that fits these filters" in answer.content.decode()
+    assert "Nothing to review matches these filters" in answer.content.decode()
     assert answer["HX-Replace-Url"] == "/review/?reason=nok"
 
 

@@ -60,6 +60,12 @@ def two_places(value: float) -> str:
 
 
 @register.filter
+def axis_number(label: str) -> str:
+    """Write the number at a tick of an axis with the decimal sign of the language."""
+    return number_format(label)
+
+
+@register.filter
 def curve_name(name: str) -> str:
     """Write the name of a curve, or of what a chart shows; one that only its trainer knows stays as
     it is.

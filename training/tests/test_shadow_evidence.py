@@ -254,7 +254,7 @@ class TestPage:
         assert "not enough evidence yet" in page
         assert reverse("training:promote", args=[candidate.pk]) in page
         assert reverse("predictions:thumbnail", args=[Sample.objects.get().uuid]) in page
-        assert "Cross table as a table" in page
+        assert "Show as table" in page
 
     def test_a_picture_that_was_let_go_is_not_asked_for(self, client, candidate):
         make_pair(candidate, GNOCCHI, RISOTTO)

@@ -290,7 +290,7 @@ class TestCategories:
     def test_of_the_demo_it_says_that_only_feature_vectors_are_kept(self, client, maintainer):
         """On the list, beside the form for more pictures, and of a data set."""
         project = make_trainable()
-        sentence = "only the feature vectors are kept"
+        sentence = "stored as features only"
         places = [("categories", project.slug), ("dataset", make_dataset(project).pk)]
         places.append(("pictures", project.categories.get(name="dark").pk))
         for place in places:
@@ -302,7 +302,7 @@ class TestCategories:
             location=Sample.Location.NOWHERE, file_name="", origin=Sample.Origin.DEMO
         )
         for place in places:
-            assert page(client, *place).count(f"Of 7 of these pictures {sentence}") == 1
+            assert page(client, *place).count(f"7 are {sentence}") == 1
 
     def test_add_one(self, client, maintainer):
         project = make_project()
@@ -325,7 +325,7 @@ class TestCategories:
             {"name": "pizza", "pictures": files},
         )
         shown = response.content.decode()
-        assert "1 picture was taken." in shown
+        assert "1 picture added" in shown
         assert "The same picture as a.jpg." in shown
         assert "c.jpg" in shown
         assert Sample.objects.get().uploaded_by == maintainer
@@ -344,7 +344,7 @@ class TestCategories:
         address = reverse("training:pictures", args=[category.pk])
         assert "has 0 pictures: the next run" in page(client, "pictures", category.pk)
         response = client.post(address, {"pictures": [make_upload(), make_upload()]})
-        assert "2 pictures were taken." in response.content.decode()
+        assert "2 pictures added." in response.content.decode()
 
     def test_no_pictures_are_refused(self, client, maintainer):
         response = client.post(reverse("training:pictures", args=[make_category().pk]))

@@ -122,9 +122,7 @@ def _import(request: HttpRequest, category: Category, form: PicturesForm) -> Imp
     report = picture_import.import_files(
         category.project, category, form.files_sent, by=authenticated_user(request)
     )
-    sentence = ngettext(
-        "%(count)d picture was taken.", "%(count)d pictures were taken.", report.total_added
-    )
+    sentence = ngettext("%(count)d picture added.", "%(count)d pictures added.", report.total_added)
     tell = messages.success if report.total_added else messages.warning
     tell(request, sentence % {"count": report.total_added})
     return report

@@ -54,7 +54,7 @@ def there(live_server):
 
 def test_a_project_of_another_classifr_comes_home_and_learns(live_server, there):
     told = bring_home(live_server, there, with_predictions=True)
-    assert "Complete: everything that was there is here." in told
+    assert "Complete: everything was imported." in told
     imported = ImportedProject.objects.get()
     here = imported.project
     assert here != there and here.uuid != there.uuid  # that id is taken on this server

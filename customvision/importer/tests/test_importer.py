@@ -65,7 +65,7 @@ def test_a_project_comes_home_with_its_categories_pictures_and_labels(custom_vis
         one.sha256 for one in there.images.values()
     }
     assert set(project.samples.values_list("origin", flat=True)) == {Sample.Origin.IMPORT}
-    assert "Complete: everything that was there is here." in told
+    assert "Complete: everything was imported." in told
 
 
 def test_links_are_followed_without_the_key(custom_vision):

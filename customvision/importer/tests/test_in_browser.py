@@ -87,7 +87,7 @@ def test_a_project_comes_home_by_keyboard_alone(phone, custom_vision, assert_acc
     finally:
         go_on.set()
         worker.join()
-    expect(phone.get_by_text("Complete: everything that was there is here.")).to_be_visible()
+    expect(phone.get_by_text("Complete: everything was imported.")).to_be_visible()
     expect(phone.get_by_role("rowheader", name="The best one")).to_be_visible()
     assert_accessible(phone)
     assert_fits(phone)

@@ -95,7 +95,7 @@ def test_three_hundred_images_and_two_kills(install, custom_vision):
     last = start(installation, custom_vision)
     told = last.communicate(timeout=240)[0].decode()
     assert last.returncode == 0, told
-    assert "Complete: everything that was there is here." in told
+    assert "Complete: everything was imported." in told
     assert installation.rows(
         "SELECT count(*), count(DISTINCT sample_id) FROM training_importedimage"
     ) == [(300, 300)]

@@ -57,7 +57,7 @@ def test_endpoint_and_key_then_a_choice_then_an_import(client, maintainer, custo
     assert "waits for a worker" in client.get(page.url).content.decode()
     assert jobs.run_due_jobs(import_jobs.QUEUE) == 1
     told = client.get(page.url).content.decode()
-    assert "Complete: everything that was there is here." in told
+    assert "Complete: everything was imported." in told
     sample = Sample.objects.first()
     assert sample.uploaded_by == maintainer and sample.decisions.get().reviewer == maintainer
 

@@ -153,11 +153,7 @@ class Command(BaseCommand):
             [f"{one['id']}: {one['here']}" for one in report["conflicts"]],
         )
         self._list("Came with other bytes than before:", report["differing"])
-        verdict = (
-            "Complete: everything that was there is here."
-            if report["complete"]
-            else "Not complete."
-        )
+        verdict = "Complete: everything was imported." if report["complete"] else "Not complete."
         self.stdout.write((self.style.SUCCESS if report["complete"] else self.style.ERROR)(verdict))
 
     def _list(self, title: str, lines: list[str]) -> None:
