@@ -43,7 +43,7 @@ def section(wall: str) -> Iterator[str]:
 
 
 def modules(wall: str) -> list[Path]:
-    """Return the modules of a wall without tests, migrations and empty packages, folder by folder."""
+    """Return the modules of a wall, folder by folder, without tests, migrations, empty packages."""
     found = [
         path
         for path in (ROOT / wall).rglob("*.py")

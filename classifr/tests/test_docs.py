@@ -102,7 +102,9 @@ def test_every_module_that_the_architecture_names_is_there():
     text = (ROOT / "ARCHITECTURE.md").read_text()
     named = set(
         re.findall(
-            r"`((?:common|classifr|accounts|predictions|review|training|customvision|scripts|bench)/[\w/]+\.py)", text
+            r"`((?:common|accounts|predictions|review|training|customvision|classifr|scripts|bench)"
+            r"/[\w/]+\.py)",
+            text,
         )
     )
     assert named
