@@ -52,11 +52,13 @@ class TrainingCommand(ProjectCommand):
         try:
             run, job = submission.submit_and_claim_run(
                 project,
-                backbone=options["backbone"],
-                trainer=options["trainer"],
-                seed=options["seed"],
-                fine_tune=options["fine_tune"],
-                promote=options["promote"],
+                submission.RunOptions(
+                    backbone=options["backbone"],
+                    trainer=options["trainer"],
+                    seed=options["seed"],
+                    fine_tune=options["fine_tune"],
+                    promote=options["promote"],
+                ),
             )
         except DomainError as error:
             raise CommandError(str(error)) from error

@@ -3,6 +3,7 @@ project.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from django.conf import settings
@@ -34,52 +35,46 @@ class RunActive(Conflict):
     code = "run_active"
 
 
-def submit_run(
-    project: Project,
-    *,
-    backbone: str = "",
-    seed: int = 0,
-    promote: bool = False,
-    fine_tune: bool = False,
-    by: User | None,
-    trainer: str = "",
-) -> TrainingRun:
+@dataclass(frozen=True)
+class RunOptions:
+    """What somebody may choose for a run; "" is the default of the trainer or of the project."""
+
+    backbone: str = ""
+    trainer: str = ""  # alias in TRAINERS
+    seed: int = 0
+    fine_tune: bool = False
+    promote: bool = False
+
+
+DEFAULTS = RunOptions()
+
+
+def submit_run(project: Project, options: RunOptions = DEFAULTS, *, by: User | None) -> TrainingRun:
     """Freeze a data set version and ask a worker to train on it.
 
     Raises:
         InvalidInput: for an unknown trainer or backbone, or one that cannot be fine-tuned, or that
             cannot learn categories that do not exclude each other where the project has such.
-        TooLittleToLearn: if there are not enough labelled pictures.
+        NotEnoughData: if there are not enough labelled pictures.
         RunActive: if a run of this project has not ended.
     """
-    trainer = trainer or project_trainer_alias(project)
-    parameters = _parameters(project, trainer_named(trainer), backbone, fine_tune)
-    _give_up_dead_runs(project)
+    parameters = _check_options(project, options)
     with transaction.atomic():
-        run, _job = _prepare(project, parameters, trainer, seed, promote, by, attempts=ATTEMPTS)
+        run, _job = _create_run(project, options, parameters, by, attempts=ATTEMPTS)
     return run
 
 
 def submit_and_claim_run(
-    project: Project,
-    *,
-    backbone: str = "",
-    seed: int = 0,
-    promote: bool = False,
-    fine_tune: bool = False,
-    by: User | None = None,
-    trainer: str = "",
+    project: Project, options: RunOptions = DEFAULTS, *, by: User | None = None
 ) -> tuple[TrainingRun, Job]:
-    """Prepare a run that this very process does, with `jobs.run_job`. Raises as `request` does.
+    """Prepare a run that this very process does, with `jobs.run_job`. Raises as `submit_run` does.
 
     Its job has the heartbeat of any other, so a killed command is noticed; but it has one attempt,
     because nobody at a terminal expects a run that they killed to go on elsewhere.
     """
-    trainer = trainer or project_trainer_alias(project)
-    parameters = _parameters(project, trainer_named(trainer), backbone, fine_tune)
-    _give_up_dead_runs(project)
+    parameters = _check_options(project, options)
     with transaction.atomic():
-        run, job = _prepare(project, parameters, trainer, seed, promote, by, attempts=1)
+        run, job = _create_run(project, options, parameters, by, attempts=1)
         claimed = jobs.claim_job(job.pk, jobs.new_worker_name())
     if claimed is None:
         raise RunActive(_("Another process has taken this run."))
@@ -109,17 +104,15 @@ def trainer_named(alias: str) -> BaseTrainer:
         raise InvalidInput(str(error)) from error
 
 
-def _prepare(
+def _create_run(
     project: Project,
+    options: RunOptions,
     parameters: Mapping[str, Any],
-    trainer: str,
-    seed: int,
-    promote: bool,
     by: User | None,
     *,
     attempts: int,
 ) -> tuple[TrainingRun, Job]:
-    if not 0 <= seed <= MAX_SEED:
+    if not 0 <= options.seed <= MAX_SEED:
         raise InvalidInput(_("The seed must be between 0 and %(largest)d.") % {"largest": MAX_SEED})
     _refuse_second(project)
     dataset = datasets.freeze_dataset(project, by=by)
@@ -128,10 +121,10 @@ def _prepare(
             run = TrainingRun.objects.create(
                 project=project,
                 dataset=dataset,
-                trainer=trainer,
+                trainer=options.trainer or project_trainer_alias(project),
                 parameters=parameters,
-                seed=seed,
-                promote=promote,
+                seed=options.seed,
+                promote=options.promote,
                 requested_by=by,
             )
     except IntegrityError:
@@ -144,16 +137,20 @@ def _prepare(
     return run, run.job
 
 
-def _give_up_dead_runs(project: Project) -> None:
-    """Do what a worker does every few seconds, in case none is running."""
+def _check_options(project: Project, options: RunOptions) -> dict[str, Any]:
+    """Return the parameters of a run, or refuse what the trainer cannot do; and end dead runs, as
+    a worker does every few seconds, in case none is running.
+    """
+    trainer = trainer_named(options.trainer or project_trainer_alias(project))
+    parameters = _parameters(project, trainer, options)
     jobs.requeue_stalled()
     execution.end_abandoned_runs(project)
+    return parameters
 
 
-def _parameters(
-    project: Project, trainer: BaseTrainer, backbone: str, fine_tune: bool
-) -> dict[str, Any]:
-    backbone = backbone or default_backbone(trainer)
+def _parameters(project: Project, trainer: BaseTrainer, options: RunOptions) -> dict[str, Any]:
+    fine_tune = options.fine_tune
+    backbone = options.backbone or default_backbone(trainer)
     if backbone and backbone not in trainer.backbone_names():
         sentence = _("There is no backbone “%(name)s” here. There are: %(known)s.")
         known = ", ".join(trainer.backbone_names()) or _("none")

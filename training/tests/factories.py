@@ -4,6 +4,7 @@ from functools import cache
 from itertools import count
 from pathlib import Path
 
+from accounts.models import User
 from predictions.models import Category, ModelVersion, Project, Sample
 from predictions.tests.factories import make_picture_bytes, make_project, make_sample
 from review.models import Decision
@@ -80,10 +81,10 @@ def make_dataset(project: Project | None = None) -> DatasetVersion:
     return datasets.freeze_dataset(project or make_trainable())
 
 
-def make_run(project: Project | None = None, **fields) -> TrainingRun:
+def make_run(project: Project | None = None, *, by: User | None = None, **options) -> TrainingRun:
     """Ask for a run, which waits for a worker."""
-    fields.setdefault("by", None)
-    return submission.submit_run(project or make_trainable(), **fields)
+    wanted = submission.RunOptions(**options)
+    return submission.submit_run(project or make_trainable(), wanted, by=by)
 
 
 def make_finished_run(project: Project | None = None, **fields) -> TrainingRun:

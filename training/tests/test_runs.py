@@ -336,5 +336,5 @@ def test_what_cannot_learn_several_categories_of_a_picture_is_refused(trainer, o
     project.multilabel = True
     project.save()
     with pytest.raises(InvalidInput, match=sentence):
-        submission.submit_run(project, trainer=trainer, by=None, **options)
+        make_run(project, trainer=trainer, **options)
     assert not project.runs.exists()

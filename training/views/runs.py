@@ -197,14 +197,13 @@ def metric_rows(own: Evaluation, beside: Evaluation | None) -> list[dict[str, An
 def _start(project: Project, wanted: dict[str, Any], by: User) -> TrainingRun:
     if wanted["promote"] and not by.has_perm(roles.PROMOTE):
         raise PermissionDenied
-    return submission.submit_run(
-        project,
+    options = submission.RunOptions(
         backbone=wanted["backbone"],
         seed=wanted["seed"],
         fine_tune=wanted.get("fine_tune", False),
         promote=wanted["promote"],
-        by=by,
     )
+    return submission.submit_run(project, options, by=by)
 
 
 def _runs() -> TrainingRunQuerySet:

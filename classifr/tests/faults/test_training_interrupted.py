@@ -22,7 +22,8 @@ for name, colour in (("gnocchi", "black"), ("risotto", "grey"), ("tiramisu", "wh
 ASK = """
 from predictions.models import Project
 from training.runs import submission
-submission.submit_run(Project.objects.get(slug="dishes"), promote=True, by=None)
+promote = submission.RunOptions(promote=True)
+submission.submit_run(Project.objects.get(slug="dishes"), promote, by=None)
 """
 BUNDLE = """
 from predictions.tests.factories import make_live_model, make_project

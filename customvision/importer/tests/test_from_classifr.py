@@ -67,7 +67,7 @@ def test_a_project_of_another_classifr_comes_home_and_learns(live_server, there)
         "recall",
         "average_precision",
     }
-    run = submission.submit_run(here, by=None, trainer="dummy")
+    run = submission.submit_run(here, submission.RunOptions(trainer="dummy"), by=None)
     jobs.run_due_jobs("training")
     run.refresh_from_db()
     beside = service_comparison.compare_with_service(run.model_version.evaluations.get())
