@@ -60,7 +60,7 @@ class InvitedOnlyAdapter(DefaultAccountAdapter):
                 return super().confirm_email(request, email_address)
         except IntegrityError:
             self.add_message(
-                request, messages.ERROR, message=_("This address cannot be used for your account.")
+                request, messages.ERROR, message=_("You cannot use this address for your account.")
             )
             return False
 

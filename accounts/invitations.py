@@ -31,9 +31,9 @@ def invite(email: str, role: Role, *, by: User) -> tuple[Invitation, str]:
     try:
         validate_email(email)
     except ValidationError as error:
-        message = _("%(email)s is no e-mail address. It looks like name@example.com.") % {
-            "email": email
-        }
+        message = _(
+            "%(email)s is not an e-mail address. An address looks like name@example.com."
+        ) % {"email": email}
         raise InvalidInput(message, fields={"email": [message]}) from error
     if User.objects.filter(email__iexact=email).exists():
         raise Conflict(_("A user with the address %(email)s exists already.") % {"email": email})

@@ -17,7 +17,9 @@ def create_token(user: User, *, name: str) -> tuple[ApiToken, str]:
     """
     name = " ".join(name.split())
     if not name or len(name) > 100:
-        message = _("Give the token a name of at most 100 characters, so that you know it again.")
+        message = _(
+            "Give the token a name of at most 100 characters, so that you can recognise it later."
+        )
         raise InvalidInput(message, fields={"name": [message]})
     if not user.is_active:
         raise Conflict(

@@ -40,7 +40,7 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
             answer, wait = _of_rest_framework(error), getattr(error, "wait", None)
         case Http404():
             answer, wait = (
-                _answer(404, "not_found", _("There is no such thing, or it is somebody else's.")),
+                _answer(404, "not_found", _("Not found, or you may not access it.")),
                 None,
             )
         case PermissionDenied():

@@ -20,9 +20,9 @@ from training.runs import submission
 
 MAX_SHOWN = 100
 WHAT: dict[str, Promise] = {
-    outbox.STORE: gettext_lazy("Keep a picture that a user called wrong"),
-    outbox.SETTLE: gettext_lazy("Look whether a picture that was moved has arrived"),
-    retention.DELETE_FILE: gettext_lazy("Delete the file of a picture that was let go"),
+    outbox.STORE: gettext_lazy("Keep a picture whose prediction a user marked as wrong"),
+    outbox.SETTLE: gettext_lazy("Check that a moved picture has arrived"),
+    retention.DELETE_FILE: gettext_lazy("Delete the file of a picture that is no longer kept"),
     batches.KIND: gettext_lazy("Classify several pictures at once"),
     shadow_inference.KIND: gettext_lazy("Ask the model in shadow"),
     submission.JOB: gettext_lazy("Train a model"),
@@ -56,9 +56,7 @@ def try_again(request: HttpRequest, pk: int) -> HttpResponse:
     except jobs.AlreadyActive:
         is_waiting = False
     if is_waiting:
-        messages.success(request, _("It is tried again as soon as a worker is free."))
+        messages.success(request, _("It is retried as soon as a worker is free."))
     else:
-        messages.error(
-            request, _("It was tried again already. Look here in a minute for how it ended.")
-        )
+        messages.error(request, _("It was retried already. Check here in a minute for the result."))
     return redirect("background")

@@ -78,8 +78,8 @@ def server_error(request: HttpRequest) -> HttpResponse:
     else:
         status, code = 500, "broken"
         message = _(
-            "That was our fault, not yours. It has been written down. Please try again in a few "
-            "minutes."
+            "Something went wrong on our side. The error was logged. Please try again in "
+            "a few minutes."
         )
     if _wants_part(request):
         return _part(request, status, code, message)

@@ -198,8 +198,7 @@ class CustomVisionPredictor(BasePredictor):
         except AccessDenied as error:
             logger.error("Model %s cannot be asked: %s", model.reference, error)
             sentence = _(
-                "The prediction service does not let us in. A maintainer has to look at its key "
-                "and quota."
+                "The prediction service denies access. A maintainer has to check its key and quota."
             )
             raise PredictorUnavailable(sentence) from None
         except RequestRejected as error:

@@ -56,7 +56,7 @@ def documented_responses(ok: Any, *refused: int) -> dict[int, Any]:
         400: "What was sent cannot be used.",
         401: "No valid token.",
         403: "The account may not do this.",
-        404: "There is no such thing, or it is somebody else's.",
+        404: "Not found, or you may not access it.",
         406: "The API answers in JSON only.",
         409: "Not in this state: no model yet, already decided, or the picture is gone.",
         413: "Too large.",

@@ -67,7 +67,7 @@ def create_batch(project: Project, files: Sequence[Any], *, by: User) -> Batch:
     """
     if len(files) > settings.UPLOAD_BATCH_MAX_FILES:
         raise InvalidInput(
-            _("These are too many pictures: at most %(limit)d at once.")
+            _("Too many pictures: at most %(limit)d at once.")
             % {"limit": settings.UPLOAD_BATCH_MAX_FILES}
         )
     registry.require_live_version(project)
@@ -239,4 +239,4 @@ def _why_stopped(batch: Batch) -> str:
     failed = (
         mine.filter(status__in=[Job.Status.FAILED, Job.Status.CANCELLED]).order_by("-pk").first()
     )
-    return (failed.error if failed else "") or _("The work on these pictures was stopped.")
+    return (failed.error if failed else "") or _("Processing of these pictures was stopped.")

@@ -151,8 +151,7 @@ def _ask(project: Project, pictures: Sequence[Picture], version: ModelVersion) -
         _are_probabilities(one.scores, version) for one in answers
     ):
         raise PredictorError(
-            _("The model (version %(number)d) gave an answer that makes no sense.")
-            % {"number": version.number}
+            _("The model (version %(number)d) gave an invalid answer.") % {"number": version.number}
         )
     current = registry.class_categories_now(version)
     names = dict(zip(version.class_names, (name for name, _key in current), strict=True))

@@ -182,5 +182,5 @@ def _picture(sample: Sample, *, least_side: int | None) -> Picture:
         return uploads.load_picture(sample, least_side=least_side)
     except FileNotFoundError as error:
         raise PictureDeleted(
-            _("The picture was not kept, so nobody can look at it again.")
+            _("The picture was not kept, so it can no longer be reviewed.")
         ) from error

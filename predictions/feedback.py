@@ -93,7 +93,7 @@ def _checked(prediction: Prediction, verdict: str, name: str) -> tuple[Category 
         and not prediction.abstained
     ):
         sentence = _(
-            "That is what the model said. Answer OK if it is right, or name another category."
+            "That is what the model predicted. Answer OK if it is right, or name another category."
         )
     if sentence:
         raise InvalidInput(sentence, fields={"category": [sentence]})
@@ -111,8 +111,8 @@ def _refuse_if_too_late(sample: Sample, verdict: str, before: Feedback | None) -
     if not sample.has_picture and (before or verdict != Verdict.OK):
         raise Conflict(
             _(
-                "This picture was already let go, so nobody could look at it again. Please upload "
-                "it once more."
+                "This picture was already deleted, so it can no longer be reviewed. Please "
+                "upload it again."
             ),
             code="picture_gone",
         )

@@ -22,7 +22,7 @@ class HistoryForm(forms.Form):
         required=False,
         choices=[("", _("Any")), *Feedback.Verdict.choices, (UNANSWERED, _("None yet"))],
     )
-    category = forms.ChoiceField(label=_("The model said"), required=False)
+    category = forms.ChoiceField(label=_("Prediction"), required=False)
     since = forms.DateField(
         label=_("From"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d")
     )

@@ -66,9 +66,7 @@ class Project(models.Model):
     abstain_when_unfamiliar = models.BooleanField(
         _("abstain when unfamiliar"),
         default=True,
-        help_text=_(
-            "Give no answer to pictures that look like nothing that the model has learned."
-        ),
+        help_text=_("Give no answer for pictures that look unlike anything in the training data."),
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     removed_at = models.DateTimeField(null=True, editable=False)

@@ -158,9 +158,9 @@ def _read(sample: Sample, name: str) -> tuple[bytes | None, str]:
 def _lost(sample: Sample) -> PictureLost:
     return PictureLost(
         _(
-            "A picture that a user called wrong is gone or damaged: %(location)s/%(name)s. What "
-            "was said about it is"
-            " kept. Bring the file back from a backup, then try again."
+            "A picture whose prediction a user marked as wrong is missing or damaged: "
+            "%(location)s/%(name)s. Its feedback is kept. Restore the file from a "
+            "backup, then try again."
         )
         % {"location": sample.location, "name": sample.file_name}
     )

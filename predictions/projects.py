@@ -38,7 +38,7 @@ def create_project(name: str, slug: str = "") -> Project:
             _("There is already a project “%(slug)s”. Please choose another name.")
             % {"slug": slug},
             code="slug_taken",
-            fields={"slug": [_("This is taken.")]},
+            fields={"slug": [_("This name is already in use.")]},
         ) from error
 
 

@@ -91,16 +91,15 @@ def _refusal(user: User, now: datetime, pictures: int) -> QuotaReached:
     until_midnight = int((midnight - now).total_seconds()) + 1
     if meter.day == now.date() and meter.pictures + pictures > settings.UPLOAD_QUOTA:
         message = _(
-            "You have sent %(count)s pictures today, which is the limit. Go on tomorrow, or ask a "
-            "maintainer."
+            "You have sent %(count)s pictures today, which is the limit. Continue "
+            "tomorrow, or ask a maintainer."
         )
         return QuotaReached(
             message % {"count": settings.UPLOAD_QUOTA}, retry_after_seconds=until_midnight
         )
     if meter.day == now.date() and meter.megapixels >= _megapixels_in_day():
         message = _(
-            "Your pictures took all of a day's work for one user. Go on tomorrow, or ask a "
-            "maintainer."
+            "You have used up today's processing quota. Continue tomorrow, or ask a maintainer."
         )
         return QuotaReached(message, retry_after_seconds=until_midnight)
     wait = int(_window_seconds() - now.timestamp() % _window_seconds()) + 1
@@ -109,8 +108,7 @@ def _refusal(user: User, now: datetime, pictures: int) -> QuotaReached:
         and meter.in_window + pictures > _most_in_window()
     ):
         message = _(
-            "These were more than %(count)s pictures in a short time. Try again in %(seconds)s "
-            "seconds."
+            "More than %(count)s pictures in a short time. Try again in %(seconds)s seconds."
         )
         return QuotaReached(
             message % {"count": _most_in_window(), "seconds": wait}, retry_after_seconds=wait
@@ -119,8 +117,8 @@ def _refusal(user: User, now: datetime, pictures: int) -> QuotaReached:
     further = max(0, int(meter.megapixels_in_window // _megapixels_in_window()) - passed - 1)
     wait += further * _window_seconds()
     message = _(
-        "Your pictures took much work in a short time. Try again in %(seconds)s seconds, or send "
-        "smaller ones."
+        "Your pictures needed too much processing in a short time. Try again in "
+        "%(seconds)s seconds, or send smaller ones."
     )
     return QuotaReached(message % {"seconds": wait}, retry_after_seconds=wait)
 

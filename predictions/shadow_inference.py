@@ -140,7 +140,7 @@ def _reason(error: Exception) -> str:
     if isinstance(error, DomainError):
         return str(error)
     logger.error("The model in shadow broke", exc_info=error)
-    return _("The model broke: %(kind)s") % {"kind": type(error).__name__}
+    return _("The model failed: %(kind)s") % {"kind": type(error).__name__}
 
 
 def _picture_of(
@@ -158,7 +158,9 @@ def _picture_of(
         _write(
             [
                 _silence(
-                    version, prediction, _("The picture was let go before the model could see it.")
+                    version,
+                    prediction,
+                    _("The picture was deleted before the model could process it."),
                 )
             ]
         )

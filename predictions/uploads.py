@@ -151,7 +151,7 @@ def load_picture(sample: Sample, *, least_side: int | None = None) -> Picture:
         raise
     except Exception as error:  # every storage raises its SDK's own errors
         raise Unavailable(
-            _("The store of pictures does not answer. Please try again in a moment.")
+            _("The picture storage does not answer. Please try again in a moment.")
         ) from error
     try:
         image = images.decode_stored(data, least_side=least_side)
@@ -186,8 +186,7 @@ def _store(project: Project, picture: Picture, sample: Sample) -> str:
     except OSError as error:
         logger.exception("A picture could not be stored")
         message = _(
-            "The picture could not be stored just now, so nothing was kept of it. Try again in a "
-            "minute."
+            "The picture could not be stored, so nothing was kept of it. Try again in a minute."
         )
         raise Unavailable(message, retry_after_seconds=60) from error
 

@@ -155,7 +155,7 @@ def undo_latest(reviewer: User, *, ruling: int | None = None) -> Decision:
             leases.acquire(sample, reviewer)
             return undone
     else:
-        raise NothingToUndo(_("There is nothing of yours left to undo."))
+        raise NothingToUndo(_("You have nothing left to undo."))
     if not leases.acquire(sample, reviewer):
         raise Conflict(
             _(

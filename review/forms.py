@@ -35,7 +35,7 @@ class _Choices(forms.Form):
                 for name, messages in self.errors.items()
             }
             raise InvalidInput(
-                _("One of the filters is none of the choices. Open the page without it."),
+                _("A filter has an invalid value. Open the page without it."),
                 fields=fields,
             )
         return self.cleaned_data
@@ -54,9 +54,9 @@ class QueueFilterForm(_Choices):
     version = forms.ModelChoiceField(
         ModelVersion.objects.none(), label=_("Model version"), empty_label=_("Any version")
     )
-    predicted = forms.ChoiceField(label=_("The model said"))
+    predicted = forms.ChoiceField(label=_("Prediction"))
     suggested = forms.CharField(
-        label=_("The user said"),
+        label=_("User's answer"),
         max_length=100,
         widget=forms.TextInput(attrs={"list": "known-categories"}),
     )
@@ -110,6 +110,6 @@ class HistoryFilterForm(_Choices):
         choices=[("", _("Any decision")), *Decision.Outcome.choices], label=_("Decision")
     )
     whose = forms.ChoiceField(
-        choices=[("", _("Everybody's")), ("mine", _("Only mine"))], label=_("Whose")
+        choices=[("", _("Everyone")), ("mine", _("Only me"))], label=_("Decided by")
     )
     before = forms.IntegerField(min_value=1, max_value=MAX_KEY, widget=forms.HiddenInput)

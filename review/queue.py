@@ -40,7 +40,7 @@ class Reason(models.TextChoices):
 
     NOK = "nok", _("A user said NOK")
     UNSURE = "unsure", _("A user was not sure")
-    UNFAMILIAR = "unfamiliar", _("It looks like nothing that the model has learned")
+    UNFAMILIAR = "unfamiliar", _("Unlike anything in the training data")
     ABSTAINED = "abstained", _("The model abstained")
     LOW_CONFIDENCE = "low_confidence", _("The model had little confidence")
     AUDIT = "audit", _("Drawn at random, as an audit of the model")

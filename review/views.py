@@ -166,7 +166,7 @@ def _rule(request: HttpRequest, sample: Sample, reviewer: User) -> str:
     match kind:
         case "skip":
             leases.skip_sample(sample, reviewer)
-            return _("Skipped. Others will see it; you will not be given it again.")
+            return _("Skipped. Others will see it; you will not be shown it again.")
         case "discard":
             decisions.discard_sample(sample, **details)
             return _("Discarded.")

@@ -133,7 +133,7 @@ def test_who_has_an_account_cannot_be_invited():
 
 
 def test_what_is_no_address_cannot_be_invited():
-    with pytest.raises(InvalidInput, match="no e-mail address"):
+    with pytest.raises(InvalidInput, match="not an e-mail address"):
         make_invitation("alice")
 
 

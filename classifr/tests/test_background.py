@@ -36,9 +36,14 @@ def test_a_nok_whose_picture_is_lost_is_seen_and_can_be_tried_again(client, main
     feedback.give_feedback(prediction, "NOK", by=prediction.user)
     jobs.discover()
     jobs.run_due_jobs()
-    assert "background work has failed" in client.get(reverse("training:overview")).content.decode()
+    assert (
+        "background jobs have failed" in client.get(reverse("training:overview")).content.decode()
+    )
     page = client.get(ADDRESS).content.decode()
-    assert "Keep a picture that a user called wrong" in page and prediction.sample.file_name in page
+    assert (
+        "Keep a picture whose prediction a user marked as wrong" in page
+        and prediction.sample.file_name in page
+    )
     job = Job.objects.get()
     assert client.post(reverse("background_again", args=[job.pk])).status_code == 302
     job.refresh_from_db()
@@ -49,7 +54,7 @@ def test_when_nothing_has_failed_it_says_so(client, maintainer):
     make_job(status="succeeded", error="")
     make_job(status="waiting", attempts=TROUBLE_FROM_ATTEMPT - 1)
     assert "Nothing has failed." in client.get(ADDRESS).content.decode()
-    assert "has failed" not in client.get(reverse("training:overview")).content.decode()
+    assert "have failed" not in client.get(reverse("training:overview")).content.decode()
 
 
 def test_what_fails_over_and_over_is_seen_before_it_has_failed(client, maintainer):
@@ -57,7 +62,7 @@ def test_what_fails_over_and_over_is_seen_before_it_has_failed(client, maintaine
         status="waiting", attempts=TROUBLE_FROM_ATTEMPT, due_at=timezone.now() + timedelta(hours=1)
     )
     page = client.get(ADDRESS).content.decode()
-    assert "The disk is full." in page and "Tried again by itself" in page and "/again/" not in page
+    assert "The disk is full." in page and "Retried automatically" in page and "/again/" not in page
 
 
 def test_only_the_newest_are_shown(client, maintainer, monkeypatch):
@@ -72,7 +77,7 @@ def test_only_the_newest_are_shown(client, maintainer, monkeypatch):
 def test_what_has_not_failed_is_not_tried_again(client, maintainer, status):
     job = make_job(status=status)
     page = client.post(reverse("background_again", args=[job.pk]), follow=True).content.decode()
-    assert "tried again already" in page
+    assert "retried already" in page
     job.refresh_from_db()
     assert job.status == status
 
@@ -81,7 +86,7 @@ def test_what_was_asked_for_anew_meanwhile_is_not_tried_again(client, maintainer
     job = make_job(key="a")
     make_job(key="a", status="waiting")
     page = client.post(reverse("background_again", args=[job.pk]), follow=True).content.decode()
-    assert "tried again already" in page
+    assert "retried already" in page
 
 
 def test_a_job_that_is_not_there_is_404(client, maintainer):

@@ -83,7 +83,7 @@ def test_a_broken_page_says_so_without_the_database(careful_client, django_asser
         careful_client.force_login(make_user())
         response = careful_client.get(reverse("help"))
     assert response.status_code == 500
-    assert "our fault" in response.content.decode()
+    assert "on our side" in response.content.decode()
 
 
 def test_a_database_that_is_gone_is_told_as_a_pause(careful_client):

@@ -71,4 +71,4 @@ def test_an_upload_and_its_verdict_become_evidence(client):
     client.post(reverse("predictions:feedback", args=[prediction.uuid]), data)
     work()
     page = client.get(reverse("training:shadow", args=[slug])).content.decode()
-    assert "Of 1 picture whose truth is known, the shadow is right on 1, the live one on 0" in page
+    assert "Of 1 picture with a known label, the shadow is right on 1, the live model on 0" in page

@@ -66,4 +66,4 @@ def test_an_upgraded_installation_goes_on(upgraded):
     assert [(kind, status) for kind, status, _error in unfinished] == [
         ("training.import_custom_vision", "failed")
     ]
-    assert "key is not kept any more" in unfinished[0][2]
+    assert "key is no longer kept" in unfinished[0][2]

@@ -220,8 +220,7 @@ def invalid_picture(reason: str, accepted: Sequence[str] | None = None) -> Inval
     translated sentences.
     """
     limits = _(
-        "Accepted are pictures as %(formats)s, up to %(megabytes)s MB and %(megapixels)s "
-        "megapixels."
+        "Accepted formats: %(formats)s, up to %(megabytes)s MB and %(megapixels)s megapixels."
     ) % {
         "formats": ", ".join(accepted or _names(settings.UPLOAD_FORMATS)),
         "megabytes": f"{settings.UPLOAD_MAX_BYTES / 1e6:g}",
@@ -245,7 +244,7 @@ def _accepted_format(data: bytes, accepted: Sequence[str], most_bytes: int) -> s
         raise file_too_large(accepted)
     format = containers.detect_format(data)
     if not format:
-        raise invalid_picture(_("This file is not a picture that can be read here."), accepted)
+        raise invalid_picture(_("This file is not a readable picture."), accepted)
     if format not in accepted:
         raise invalid_picture(
             _("This is a %(format)s picture, which is not accepted.") % {"format": format}, accepted

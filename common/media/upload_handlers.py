@@ -111,15 +111,9 @@ def rejection_message(exception: Exception) -> InvalidInput | None:
     other exceptions.
     """
     if isinstance(exception, TooManyFilesSent):
-        message = _(
-            "These are more files than can be sent at once. Send at most %(count)s, and the others "
-            "after them."
-        )
+        message = _("Too many files at once. Send at most %(count)s, then the rest.")
     elif isinstance(exception, RequestDataTooBig):
-        message = _(
-            "This is more than can be sent at once. Send at most %(count)s pictures, and the "
-            "others after them."
-        )
+        message = _("Too much at once. Send at most %(count)s pictures, then the rest.")
     else:
         return None
     return InvalidInput(message % {"count": settings.UPLOAD_BATCH_MAX_FILES}, code="too_large")
@@ -127,7 +121,8 @@ def rejection_message(exception: Exception) -> InvalidInput | None:
 
 def _no_space() -> Unavailable:
     return Unavailable(
-        _("The server has no room for the file now. Try again in a minute."), retry_after_seconds=60
+        _("The server has no space for the file right now. Try again in a minute."),
+        retry_after_seconds=60,
     )
 
 

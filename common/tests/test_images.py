@@ -297,13 +297,13 @@ def test_only_the_formats_of_the_setting_are_accepted(settings):
     images.decode_upload(encoded("JPEG"))
     for format in ("PNG", "WEBP", "BMP", "GIF", "HEIF"):
         with pytest.raises(
-            InvalidPicture, match="which is not accepted. Accepted are pictures as JPEG, up to 4 MB"
+            InvalidPicture, match="which is not accepted. Accepted formats: JPEG, up to 4 MB"
         ):
             images.decode_upload(encoded(format))
 
 
 def test_a_caller_may_accept_less(settings):
-    with pytest.raises(InvalidPicture, match="Accepted are pictures as PNG,"):
+    with pytest.raises(InvalidPicture, match="Accepted formats: PNG,"):
         images.decode_upload(encoded("JPEG"), formats=["PNG"])
 
 

@@ -157,7 +157,7 @@ def test_a_full_temporary_folder_is_told(monkeypatch):
 
     monkeypatch.setattr(upload_handlers.tempfile, "SpooledTemporaryFile", lambda size: Full())
     file = request_with(b"bytes").FILES["file"]
-    with pytest.raises(Unavailable, match="no room"):
+    with pytest.raises(Unavailable, match="no space"):
         read_upload(file)
 
 

@@ -68,7 +68,7 @@ def open_service(
     except encryption.DecryptionFailed:
         pass
     raise KeyExpired(
-        _("The key is not kept any more. Type it in again: the import goes on where it stopped.")
+        _("The key is no longer kept. Enter it again: the import continues where it stopped.")
     )
 
 
@@ -130,7 +130,7 @@ def execute_import(
         _bring(imported, progress, with_predictions=with_predictions, checks_bytes=checks_bytes)
     except RequestRejected as error:
         if error.answered == NOT_FOUND:
-            sentence = _("“%(name)s” is not there any more. What came until then is kept.")
+            sentence = _("“%(name)s” no longer exists. What was imported until then is kept.")
             raise InvalidInput(sentence % {"name": imported.name}) from error
         raise
     except AccessDenied:

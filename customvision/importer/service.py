@@ -88,7 +88,8 @@ class TrainingService:
             raise InvalidInput(sentence)
         if resource.problem():
             sentence = _(
-                "“%(endpoint)s” is no address of a Custom Vision resource: it begins with https://."
+                "“%(endpoint)s” is not the address of a Custom Vision resource: such an "
+                "address begins with https://."
             )
             raise InvalidInput(sentence % {"endpoint": endpoint})
         self.host = urlsplit(endpoint).hostname or ""

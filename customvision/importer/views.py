@@ -117,7 +117,7 @@ def cancel_import(request: HttpRequest, pk: int) -> HttpResponse:
     import_jobs.cancel_import(found)
     messages.info(
         request,
-        _("The import of “%(name)s” is being cancelled. What has come stays.")
+        _("The import of “%(name)s” is being cancelled. What was imported stays.")
         % {"name": found.name},
     )
     return redirect("importer:import_detail", found.pk)

@@ -30,7 +30,7 @@ class Migration(migrations.Migration):
             name="abstain_when_unfamiliar",
             field=models.BooleanField(
                 default=True,
-                help_text="Give no answer to pictures that look like nothing that the model has learned.",
+                help_text="Give no answer for pictures that look unlike anything in the training data.",
                 verbose_name="abstain when unfamiliar",
             ),
         ),

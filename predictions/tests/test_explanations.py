@@ -203,7 +203,7 @@ class TestPage:
         client.force_login(prediction.user)
         response = client.get(url(prediction), **HTMX)
         assert response.status_code == 409
-        assert "nobody can look at it again" in response.content.decode()
+        assert "can no longer be reviewed" in response.content.decode()
         assert client.get(url(prediction, "heat")).status_code == 404
 
     def test_a_model_that_cannot_tell_says_so(self, client):

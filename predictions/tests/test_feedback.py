@@ -109,7 +109,7 @@ def test_an_ok_with_another_category_is_refused():
 
 def test_a_nok_that_names_what_the_model_said_is_refused():
     prediction = make_prediction()
-    with pytest.raises(InvalidInput, match="what the model said"):
+    with pytest.raises(InvalidInput, match="what the model predicted"):
         feedback.give_feedback(prediction, "NOK", by=prediction.user, category=prediction.top.name)
     unsure = make_prediction(abstained=True)
     assert (
@@ -133,7 +133,7 @@ def test_nobody_answers_for_somebody_else():
 def test_a_nok_on_a_picture_that_is_gone_is_refused():
     prediction = make_prediction()
     Sample.objects.update(location=Sample.Location.NOWHERE, file_name="")
-    with pytest.raises(Conflict, match="let go"):
+    with pytest.raises(Conflict, match="already deleted"):
         feedback.give_feedback(prediction, "NOK", by=prediction.user)
     assert not Feedback.objects.exists()
     assert feedback.give_feedback(prediction, "OK", by=prediction.user).verdict == "OK"

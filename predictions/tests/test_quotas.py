@@ -49,14 +49,14 @@ def dear() -> bytes:
 def test_small_pictures_are_counted_by_their_number_alone(alice):
     for _ in range(10):
         uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
-    with pytest.raises(QuotaReached, match="more than 10 pictures"):
+    with pytest.raises(QuotaReached, match="More than 10 pictures"):
         uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
 
 
 def test_pixels_times_scans_are_counted_before_any_is_decoded(alice, monkeypatch):
     uploads.decode_user_upload(make_upload(dear()), by=alice)
     monkeypatch.setattr(images, "decode_upload", lambda *args, **options: pytest.fail("decoded"))
-    with pytest.raises(QuotaReached, match="much work in a short time") as refused:
+    with pytest.raises(QuotaReached, match="too much processing in a short time") as refused:
         uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
     assert 3600 < refused.value.retry_after_seconds <= 7201, (
         "what was too much is taken off the next hour"
@@ -76,7 +76,7 @@ def test_there_is_a_limit_for_the_day_which_ends_with_it(alice, settings):
     settings.UPLOAD_QUOTA = 20
     uploads.decode_user_upload(make_upload(dear()), by=alice)
     DailyUploads.objects.update(window=F("window") - 24)
-    with pytest.raises(QuotaReached, match="all of a day's work"):
+    with pytest.raises(QuotaReached, match="today's processing quota"):
         uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
     DailyUploads.objects.update(
         day=timezone.now().date() - timedelta(days=1), window=F("window") - 24

@@ -139,7 +139,7 @@ class TestAnswering:
         )
         client.force_login(prediction.user)
         page = client.get(prediction.get_absolute_url()).content.decode()
-        assert "does not look like anything that the model has learned" in page
+        assert "does not look like anything in the training data" in page
         assert "none of its answers is probable enough" not in page
         assert "unfamiliar" in client.get("/predictions/").content.decode()
 

@@ -291,7 +291,7 @@ class TestFailing:
             ShadowPrediction.objects.order_by("prediction").values_list("error", flat=True)
         ) == [
             "",
-            "The model broke: ZeroDivisionError",
+            "The model failed: ZeroDivisionError",
             "",
         ]
 
@@ -340,7 +340,7 @@ class TestPictures:
         feedback.give_feedback(prediction, "OK", by=prediction.user)
         assert not Sample.objects.get().has_picture
         work()
-        assert "let go" in ShadowPrediction.objects.get().error
+        assert "deleted before" in ShadowPrediction.objects.get().error
 
     def test_after_an_ok_one_that_is_in_question_stays(self, candidate):
         prediction = send(candidate, colour="black")

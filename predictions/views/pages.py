@@ -150,7 +150,7 @@ def create_project(request: HttpRequest) -> HttpResponse:
         messages.error(request, str(error))
     else:
         sentence = _(
-            "The project “%(name)s” is there. Add its categories next, then train a model."
+            "The project “%(name)s” was created. Add its categories next, then train a model."
         )
         messages.success(request, sentence % {"name": project.name})
     return redirect("home")

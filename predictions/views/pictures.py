@@ -112,7 +112,7 @@ def thumbnail_bytes(sample: Sample, side: int) -> bytes:
 
 
 def _unavailable() -> Unavailable:
-    return Unavailable(_("The store of pictures does not answer. Please try again in a moment."))
+    return Unavailable(_("The picture storage does not answer. Please try again in a moment."))
 
 
 def _file_name(sample: Sample, media_type: str) -> str:

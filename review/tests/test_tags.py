@@ -23,7 +23,7 @@ def test_what_nobody_decided_is_in_review(django_assert_num_queries):
 def test_a_label_is_told_with_its_date():
     sample = make_sample()
     decision = make_decision(sample, make_category(sample.project, "<b>pizza"))
-    assert "A reviewer says: &lt;b&gt;pizza" in outcome(sample)
+    assert "Reviewer's decision: &lt;b&gt;pizza" in outcome(sample)
     assert decision.created_at.isoformat()[:10] in outcome(sample)
 
 

@@ -173,7 +173,7 @@ def test_an_undo_of_what_is_no_ruling_is_refused(client, alice, project, meant):
 def test_undo_without_a_ruling_is_refused(client, alice, project):
     answer = client.post("/review/undo/", headers=HTMX)
     assert answer.status_code == 409
-    assert "nothing of yours" in answer.content.decode()
+    assert "nothing left to undo" in answer.content.decode()
 
 
 def test_what_somebody_else_decided_first_is_told_and_the_next_one_shown(client, alice, project):

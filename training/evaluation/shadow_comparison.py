@@ -85,14 +85,14 @@ class ShadowComparison:
         counts = self.together
         if not counts.count:
             return _(
-                "Of no picture the truth is known yet: it needs users' verdicts or reviewers' "
+                "No picture has a known label yet: that takes users' verdicts or reviewers' "
                 "decisions."
             )
         sentence = ngettext(
-            "Of %(count)d picture whose truth is known, the shadow is right on %(shadow)d, the "
-            "live one on %(live)d.",
-            "Of %(count)d pictures whose truth is known, the shadow is right on %(shadow)d, the "
-            "live one on %(live)d.",
+            "Of %(count)d picture with a known label, the shadow is right on %(shadow)d, "
+            "the live model on %(live)d.",
+            "Of %(count)d pictures with a known label, the shadow is right on "
+            "%(shadow)d, the live model on %(live)d.",
             counts.count,
         )
         figures = {"count": counts.count, "shadow": counts.second_right, "live": counts.first_right}

@@ -196,9 +196,9 @@ def _check_multilabel(trainer: BaseTrainer, backbone: str, fine_tune: bool) -> N
 def _refuse_second(project: Project) -> None:
     if run := project.runs.active().first():
         sentence = _(
-            "Run %(number)d of this project, asked for at %(time)s, has not ended. Wait for it, or "
-            "cancel it on its"
-            " page. A run whose process was killed is given up after about a minute."
+            "Run %(number)d of this project, requested at %(time)s, has not ended. Wait "
+            "for it, or cancel it on its page. A run whose process was killed is given "
+            "up after about a minute."
         )
         asked = date_format(timezone.localtime(run.created_at), "SHORT_DATETIME_FORMAT")
         raise RunActive(sentence % {"number": run.pk, "time": asked})

@@ -180,7 +180,7 @@ class TestRetrain:
     def test_a_second_run_is_refused(self):
         run = make_run()
         with pytest.raises(
-            CommandError, match=f"Run {run.pk} of this project, asked for at .*, has not ended"
+            CommandError, match=f"Run {run.pk} of this project, requested at .*, has not ended"
         ):
             call("retrain")
 

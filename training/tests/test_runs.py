@@ -185,7 +185,7 @@ def test_an_unexpected_error_is_told_without_a_traceback():
         work_off()
     run.refresh_from_db()
     assert run.status == Status.FAILED
-    assert run.error.startswith("The run broke: an unexpected error (KeyError)")
+    assert run.error.startswith("The run failed with an unexpected error (KeyError)")
     assert "secret" not in run.error + run.log + run.job.error
     assert not ModelVersion.objects.exists()
 

@@ -206,13 +206,13 @@ class TestWhatWasLearnedFrom:
 class TestSentence:
     def test_without_any_truth(self, candidate):
         make_pair(candidate, GNOCCHI, RISOTTO)
-        assert "no picture the truth is known" in found(candidate).sentence
+        assert "No picture has a known label" in found(candidate).sentence
 
     def test_five_to_none_is_not_enough(self, candidate):
         for _number in range(5):
             rule(make_pair(candidate, GNOCCHI, RISOTTO), RISOTTO)
         assert found(candidate).sentence == (
-            "Of 5 pictures whose truth is known, the shadow is right on 5, the live one on 0."
+            "Of 5 pictures with a known label, the shadow is right on 5, the live model on 0."
             " That is not enough evidence yet."
         )
 

@@ -32,11 +32,11 @@ def test_a_run_counts_them_in_both_splits_and_its_page_shows_the_shares(maintain
     }
     page = page_of(maintainer, run)
     assert '<td class="text-end">3</td><td class="text-end">12</td>' in page
-    assert "This model cannot tell" not in page
+    assert "Not available for this model" not in page
 
 
 @pytest.mark.django_db
 def test_a_trainer_that_does_not_measure_it_leaves_it_open(maintainer):
     run = make_finished_run()
     assert run.unfamiliar == {}
-    assert "This model cannot tell" in page_of(maintainer, run)
+    assert "Not available for this model" in page_of(maintainer, run)

@@ -79,7 +79,7 @@ def rename_category(request: HttpRequest, pk: int) -> HttpResponse:
     naming.rename_category(category, form.cleaned_data["name"])
     messages.success(
         request,
-        _("“%(before)s” is called “%(now)s” now.") % {"before": before, "now": category.name},
+        _("“%(before)s” was renamed to “%(now)s”.") % {"before": before, "now": category.name},
     )
     return redirect("training:categories", category.project.slug)
 
@@ -91,7 +91,7 @@ def _add(request: HttpRequest, project: Project, form: AddCategoryForm) -> HttpR
         messages.success(request, _("The category “%(name)s” was added.") % {"name": category.name})
     else:
         messages.info(
-            request, _("The category “%(name)s” was there already.") % {"name": category.name}
+            request, _("The category “%(name)s” already exists.") % {"name": category.name}
         )
     if not form.files_sent:
         return redirect("training:categories", project.slug)

@@ -387,7 +387,7 @@ def test_what_is_no_picture_is_told_and_tried_again_next_time(custom_vision):
         with pytest.raises(CommandError, match="Something is missing"):
             bring_home(custom_vision)
     row = ImportedImage.objects.get(sample=None)
-    assert str(row.remote_id) == broken.id and "not a picture" in row.problem
+    assert str(row.remote_id) == broken.id and "not a readable picture" in row.problem
     report = ImportedProject.objects.get().report
     assert {one["name"]: (one["there"], one["here"], one["failed"]) for one in report["tags"]} == {
         "dark": (6, 5, 1),
@@ -434,7 +434,9 @@ def test_a_project_deleted_meanwhile_ends_the_import_and_loses_nothing(custom_vi
         yield from pages
 
     monkeypatch.setattr(service.TrainingService, "images", deleted_after_a_page)
-    with pytest.raises(CommandError, match="not there any more. What came until then is kept"):
+    with pytest.raises(
+        CommandError, match="no longer exists. What was imported until then is kept"
+    ):
         bring_home(custom_vision)
     assert Sample.objects.count() == 4
 

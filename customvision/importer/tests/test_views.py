@@ -120,7 +120,7 @@ def test_an_import_goes_on_while_the_service_is_away_and_says_so(
     custom_vision.fail("get_images", faults.unavailable("60"), always=True)
     jobs.run_due_jobs(import_jobs.QUEUE)
     assert Job.objects.get().status == Job.Status.WAITING
-    assert "It is tried again by itself" in client.get(page.url).content.decode()
+    assert "It is retried automatically" in client.get(page.url).content.decode()
     custom_vision.heal()
     Job.objects.update(due_at=timezone.now())
     jobs.run_due_jobs(import_jobs.QUEUE)

@@ -426,7 +426,7 @@ class TestFaults:
     def test_a_predictor_that_is_let_in_no_more_ends_the_scoring(self, service, trainer, task):
         model = trainer.train(task)
         service.fail("classify_image_with_no_store", faults.wrong_key(), always=True)
-        with pytest.raises(Exception, match="let us in"):
+        with pytest.raises(Exception, match="denies access"):
             trainer.predict_proba(servable(model), task.examples[:6])
 
 

@@ -45,7 +45,7 @@ class _Loaded:
         except (RuntimeError, ValueError) as error:
             logger.exception("Model %s failed while it answered", self.engine.path)
             raise PredictorError(
-                _("The model failed while it looked at the picture. Promote another one.")
+                _("The model failed while processing the picture. Promote another one.")
             ) from error
 
 
