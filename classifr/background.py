@@ -16,24 +16,27 @@ from common import jobs
 from common.models import Job
 from customvision.api import deletion, exports
 from predictions import batches, outbox, retention, shadow_inference
-from training.runs import submission
+from training.runs import execution
 
 MAX_SHOWN = 100
 WHAT: dict[str, Promise] = {
-    outbox.STORE: gettext_lazy("Keep a picture whose prediction a user marked as wrong"),
-    outbox.SETTLE: gettext_lazy("Check that a moved picture has arrived"),
-    retention.DELETE_FILE: gettext_lazy("Delete the file of a picture that is no longer kept"),
-    batches.KIND: gettext_lazy("Classify several pictures at once"),
-    shadow_inference.KIND: gettext_lazy("Ask the model in shadow"),
-    submission.JOB: gettext_lazy("Train a model"),
+    outbox.store_misclassified.kind: gettext_lazy(
+        "Keep a picture whose prediction a user marked as wrong"
+    ),
+    outbox.delete_moved_upload.kind: gettext_lazy("Check that a moved picture has arrived"),
+    retention.delete_file.kind: gettext_lazy("Delete the file of a picture that is no longer kept"),
+    batches.classify_batch.kind: gettext_lazy("Classify several pictures at once"),
+    shadow_inference.answer_pending.kind: gettext_lazy("Ask the model in shadow"),
+    execution.train_in_background.kind: gettext_lazy("Train a model"),
+    # By name, as the importer may be deleted when the service has ended
     "training.import_custom_vision": gettext_lazy("Import a project from Custom Vision"),
-    exports.JOB: gettext_lazy("Make an archive of a model for the Custom Vision API"),
-    deletion.ERASE_PROJECT: gettext_lazy("Delete a project for the Custom Vision API"),
-    deletion.REMOVE_IMAGES: gettext_lazy(
+    exports.build_export.kind: gettext_lazy("Make an archive of a model for the Custom Vision API"),
+    deletion.erase_project.kind: gettext_lazy("Delete a project for the Custom Vision API"),
+    deletion.remove_all_images.kind: gettext_lazy(
         "Delete the images of a project for the Custom Vision API"
     ),
-    deletion.ERASE_TAG: gettext_lazy("Delete a tag for the Custom Vision API"),
-    deletion.DELETE_FILES: gettext_lazy("Delete files for the Custom Vision API"),
+    deletion.erase_tag.kind: gettext_lazy("Delete a tag for the Custom Vision API"),
+    deletion.delete_stored_files.kind: gettext_lazy("Delete files for the Custom Vision API"),
 }
 
 
@@ -53,7 +56,7 @@ def try_again(request: HttpRequest, pk: int) -> HttpResponse:
     job = get_object_or_404(Job, pk=pk)
     try:
         is_waiting = jobs.try_again(job)
-    except jobs.AlreadyActive:
+    except jobs.AlreadyEnqueued:
         is_waiting = False
     if is_waiting:
         messages.success(request, _("It is retried as soon as a worker is free."))

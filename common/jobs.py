@@ -1,12 +1,8 @@
-"""Durable background work: ask for it in a transaction, do it in a worker, survive any crash.
-
-    @jobs.handler("review.warm_up")                 in a room's tasks.py
-    def warm_up(payload, progress): ...
-
-    jobs.enqueue("review.warm_up", {"sample": 7})   in the transaction that needs it
+"""The rows of background work: inserted, claimed, run, tried again, cancelled; `common.tasks` says
+what is done.
 
 Delivery is at least once: a worker that dies is noticed by its silent heartbeat and the job is
-taken up again, so a handler must be safe to run twice. Why not a queue library: the row has to be
+taken up again, so a task must be safe to run twice. Why not a queue library: the row has to be
 ours anyway, to be written together with the fact that asks for it and to be seen on a page, and a
 second queue beside it would add a way to lose track.
 """
@@ -19,15 +15,12 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import timedelta
-from importlib import import_module
 from typing import Any
 from uuid import uuid4
 
-from django.apps import apps
 from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
-from django.utils.module_loading import module_has_submodule
 
 from common.errors import DomainError
 from common.models import Job, JobQuerySet
@@ -42,56 +35,25 @@ MAX_RETRY_SECONDS = 300
 KEEP_FINISHED_DAYS = 7
 KEEP_FAILED_DAYS = 30
 
-Handler = Callable[[Mapping[str, Any], Progress], None]
-Chore = Callable[[], object]
+Runner = Callable[[Job, Progress], None]
 
-_handlers: dict[str, Handler] = {}
-_chores: dict[str, tuple[float, Chore]] = {}
+_runners: dict[str, Runner] = {}  # by kind
 
 
-class AlreadyActive(Exception):
+class AlreadyEnqueued(Exception):
     """A job with this key is already waiting or running."""
 
 
-class Later(Exception):
-    """Raised by a handler: not now, try again; the message says why."""
+class RetryLater(Exception):
+    """Raised by a task: not now, try again; the message says why."""
 
 
-def handler(kind: str) -> Callable[[Handler], Handler]:
-    """Register a function as the one that does jobs of this kind."""
-
-    def register(function: Handler) -> Handler:
-        _handlers[kind] = function
-        return function
-
-    return register
+def register_runner(kind: str, runner: Runner) -> None:
+    """Say what does the jobs of a kind."""
+    _runners[kind] = runner
 
 
-def every(seconds: float) -> Callable[[Chore], Chore]:
-    """Register a function that each worker calls about this often; it must be safe to run in
-    several at once.
-    """
-
-    def register(function: Chore) -> Chore:
-        _chores[f"{function.__module__}.{function.__qualname__}"] = (seconds, function)
-        return function
-
-    return register
-
-
-def discover() -> None:
-    """Import every room's `tasks` module, which registers its handlers and chores."""
-    for config in apps.get_app_configs():
-        if config.module and module_has_submodule(config.module, "tasks"):
-            import_module(f"{config.name}.tasks")
-
-
-def chores() -> Iterator[tuple[str, float, Chore]]:
-    for name, (seconds, function) in _chores.items():
-        yield name, seconds, function
-
-
-def enqueue(
+def insert(
     kind: str,
     payload: Mapping[str, Any] | None = None,
     *,
@@ -100,10 +62,10 @@ def enqueue(
     delay_seconds: float = 0,
     max_attempts: int = 10,
 ) -> Job:
-    """Ask for background work; it becomes visible to workers when the caller's transaction commits.
+    """Write the row of a job; it becomes visible to workers when the caller's transaction commits.
 
     Raises:
-        AlreadyActive: if `key` is given and a job with it is waiting or running.
+        AlreadyEnqueued: if `key` is given and a job with it is waiting or running.
     """
     due_at = timezone.now() + timedelta(seconds=delay_seconds)
     try:
@@ -119,7 +81,7 @@ def enqueue(
     except IntegrityError as error:
         if not key:
             raise
-        raise AlreadyActive(key) from error
+        raise AlreadyEnqueued(key) from error
 
 
 def request_cancel(job: Job) -> None:
@@ -139,7 +101,7 @@ def try_again(job: Job) -> bool:
     failed.
 
     Raises:
-        AlreadyActive: if another with its key is waiting or running.
+        AlreadyEnqueued: if another with its key is waiting or running.
     """
     failed = Job.objects.filter(pk=job.pk, status=Job.Status.FAILED)
     try:
@@ -154,7 +116,7 @@ def try_again(job: Job) -> bool:
                 )
             )
     except IntegrityError as error:
-        raise AlreadyActive(job.key) from error
+        raise AlreadyEnqueued(job.key) from error
 
 
 def new_worker_name() -> str:
@@ -212,12 +174,12 @@ def requeue_stalled() -> int:
 def run_job(job: Job, *, watcher: Progress = no_progress) -> None:
     """Do a job that was taken, and write down how it ended; `watcher` is told the progress too.
 
-    Never raises for what the handler does. Where the end cannot be written down because the
+    Never raises for what the task does. Where the end cannot be written down because the
     database is gone, it raises the database's error, and the job is done again when its heartbeat
     has been silent for long enough. `watcher` is told of the progress too, and may raise Cancelled.
     """
-    function = _handlers.get(job.kind)
-    if function is None:
+    runner = _runners.get(job.kind)
+    if runner is None:
         logger.error("job %s: nothing here knows how to do %s", job.pk, job.kind)
         _finish(
             job,
@@ -227,10 +189,10 @@ def run_job(job: Job, *, watcher: Progress = no_progress) -> None:
         return
     try:
         with _heartbeat(job):
-            function(job.payload, _Reporter(job, watcher))
+            runner(job, _Reporter(job, watcher))
     except Cancelled:
         _finish(job, Job.Status.CANCELLED)
-    except Later as error:
+    except RetryLater as error:
         _retry(job, str(error))
     except DomainError as error:
         logger.warning("job %s (%s) failed: %s", job.pk, job.kind, error)
@@ -313,7 +275,7 @@ class _Reporter:
 
 @contextmanager
 def _heartbeat(job: Job) -> Iterator[None]:
-    """Keep a job's heartbeat fresh while its handler is busy."""
+    """Keep a job's heartbeat fresh while its task is busy."""
     ended = threading.Event()
 
     def beat() -> None:
@@ -355,7 +317,7 @@ def _retry(job: Job, error: str) -> None:
 
 
 def retry_delay_seconds(attempts: int) -> float:
-    """Return how long to wait after so many attempts: doubling up to LONGEST_RETRY_SECONDS, spread
+    """Return how long to wait after so many attempts: doubling up to MAX_RETRY_SECONDS, spread
     by a fifth.
     """
     wait = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 20), MAX_RETRY_SECONDS)

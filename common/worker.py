@@ -1,5 +1,5 @@
-"""The process that does the background work: a thread for each queue, one for chores, and one eye
-on stalled jobs.
+"""The process that does the background work: a thread for each queue, one for periodic tasks, and
+one eye on stalled jobs.
 """
 
 import logging
@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connection
 
-from common import jobs
+from common import jobs, tasks
 from common.models import Job
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ class Worker:
     def start(self) -> None:
         for place, queue in enumerate(self.queues):
             self._start_thread(f"{queue}-{place}", self._work_on, f"{self.name}/{place}", queue)
-        self._start_thread("chores", self._do_chores)
+        self._start_thread("periodic", self._call_periodic_tasks)
         self._start_thread("stalled", self._reclaim)
 
     def _start_thread(self, name: str, target: Callable[..., None], *arguments: str) -> None:
@@ -48,7 +48,7 @@ class Worker:
         """Take nothing new, wait so long for what is in hand, and put back what has not ended by
         then.
 
-        A handler that was put back may still be at work: the process has to end now.
+        A task that was put back may still be at work: the process has to end now.
         """
         self.stopping.set()
         give_up_at = time.monotonic() + grace_seconds
@@ -82,13 +82,13 @@ class Worker:
             del self._in_hand[name]
         return True
 
-    def _do_chores(self) -> None:
+    def _call_periodic_tasks(self) -> None:
         due: dict[str, float] = {}
         while not self.stopping.wait(1):
-            for name, seconds, chore in jobs.chores():
+            for name, seconds, function in tasks.periodic_tasks():
                 if self.stopping.is_set() or due.get(name, 0) > time.monotonic():
                     continue
-                self._patiently(chore, attempts=1)
+                self._patiently(function, attempts=1)
                 due[name] = time.monotonic() + seconds
         connection.close()
 

@@ -5,7 +5,7 @@ by two workers: an answer is written only for an item that has none yet.
 """
 
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,17 +15,17 @@ from django.db.models import Prefetch, QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from common import jobs, languages
+from common import jobs
 from common.errors import DomainError, InvalidInput, Unavailable
 from common.media.images import Picture
 from common.models import Job
 from common.parallel import parallel_map
 from common.progress import Progress
+from common.tasks import task
 from predictions import classification, registry, uploads
 from predictions.models import Batch, BatchItem, Feedback, ModelVersion, Prediction, Project
 from predictions.predictors.base import PredictorError
 
-KIND = "predictions.classify_batch"
 CHUNK = 16
 
 
@@ -83,10 +83,8 @@ def create_batch(project: Project, files: Sequence[Any], *, by: User) -> Batch:
 
 def enqueue_batch(batch: Batch) -> None:
     """Have a worker answer what is left, unless one is at it already."""
-    try:
-        jobs.enqueue(KIND, languages.kept_in({"batch": batch.pk}), key=_key(batch))
-    except jobs.AlreadyActive:
-        return
+    with suppress(jobs.AlreadyEnqueued):
+        classify_batch.using(key=_key(batch)).enqueue(batch_key=batch.pk)
 
 
 def batch_progress(batch: Batch) -> BatchProgress:
@@ -105,11 +103,12 @@ def batch_progress(batch: Batch) -> BatchProgress:
     )
 
 
-def classify_batch(batch_key: int, progress: Progress) -> None:
+@task("predictions.classify_batch", stored_as={"batch_key": "batch"}, keeps_language=True)
+def classify_batch(progress: Progress, batch_key: int) -> None:
     """Answer what is left of a batch.
 
     Raises:
-        jobs.Later: if the model cannot answer now.
+        jobs.RetryLater: if the model cannot answer now.
     """
     batch = Batch.objects.select_related("project", "user").filter(pk=batch_key).first()
     if batch is None:
@@ -119,7 +118,7 @@ def classify_batch(batch_key: int, progress: Progress) -> None:
         try:
             _answer(batch, chunk)
         except Unavailable as error:
-            raise jobs.Later(str(error)) from error
+            raise jobs.RetryLater(str(error)) from error
         progress(total - _waiting(batch).count(), total)
 
 
@@ -233,7 +232,7 @@ def _key(batch: Batch) -> str:
 
 def _why_stopped(batch: Batch) -> str:
     """Return why nobody works on a batch any more, or nothing while somebody does or will."""
-    mine = Job.objects.filter(kind=KIND, key=_key(batch))
+    mine = Job.objects.filter(kind=classify_batch.kind, key=_key(batch))
     if mine.active().exists():
         return ""
     failed = (

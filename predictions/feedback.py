@@ -54,7 +54,7 @@ def give_feedback(
         },
     )
     if verdict == Verdict.NOK:
-        outbox.enqueue_store(feedback)
+        outbox.store_misclassified.enqueue(feedback_key=feedback.pk)
     elif verdict == Verdict.OK:
         retention.delete_picture_after_ok(prediction)
     return feedback

@@ -16,6 +16,7 @@ from django.core.files.storage import Storage, storages
 from django.utils import timezone
 
 from common.models import Job
+from common.tasks import periodic
 from predictions.models import Sample
 
 logger = logging.getLogger(__name__)
@@ -25,6 +26,7 @@ NAMES_PER_QUERY = 500
 OURS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(_\w+)?\.(jpg|png)|\.writing-\w+")
 
 
+@periodic(seconds=86_400)
 def delete_orphaned_files() -> int:
     """Delete files of `uploads` older than `AGE` that no sample and no job knows. Safe to repeat;
     returns how many.
@@ -48,6 +50,7 @@ def _listed(storage: Storage) -> Iterator[list[str]]:
 def _sweep(storage: Storage, names: Sequence[str]) -> int:
     # Asked after the listing: a row that came meanwhile counts
     known = set(Sample.objects.filter(file_name__in=names).values_list("file_name", flat=True))
+    # Of whatever task: each that still needs a file stores its name as `file_name`
     wanted = set(
         Job.objects.active()
         .filter(payload__file_name__in=names)

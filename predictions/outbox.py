@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 
 from common import jobs
 from common.errors import DomainError
-from common.models import Job
+from common.tasks import task
 from common.transactions import durable_transaction
 from predictions.models import Feedback, Sample
 from predictions.retention import (
@@ -35,8 +35,6 @@ from predictions.retention import (
 
 logger = logging.getLogger(__name__)
 
-STORE = "predictions.store_misclassified"
-SETTLE = "predictions.settle_misclassified"
 # How long the copy in `uploads` stays; more than a blob service keeps a write in memory
 SETTLE_SECONDS = 60
 WHOLE, MISSING, DAMAGED = "whole", "missing", "damaged"  # in the JSON
@@ -51,23 +49,21 @@ class PictureLost(DomainError):
     code = "picture_lost"
 
 
-def enqueue_store(feedback: Feedback) -> None:
-    """Ask for a NOK's picture to be brought to safety; call it in the transaction that writes the
-    NOK.
-    """
-    jobs.enqueue(STORE, {"feedback": feedback.pk}, max_attempts=UNLIMITED_ATTEMPTS)
-
-
+@task(
+    "predictions.store_misclassified",
+    max_attempts=UNLIMITED_ATTEMPTS,
+    stored_as={"feedback_key": "feedback"},
+)
 def store_misclassified(feedback_key: int) -> None:
     """Move the picture of a NOK to `misclassified`, with all that was said about it. Safe to
-    repeat.
+    repeat; enqueue it in the transaction that writes the NOK.
 
     Raises whatever the storage raises when it cannot be reached; then nothing is lost and it is to
     be tried again.
 
     Raises:
         PictureLost: the picture is gone or damaged; what was said about it has been written.
-        Later: it is being moved again just now.
+        RetryLater: it is being moved again just now.
     """
     feedback = (
         Feedback.objects.filter(pk=feedback_key)
@@ -83,8 +79,8 @@ def store_misclassified(feedback_key: int) -> None:
     sample = feedback.prediction.sample
     name = f"{sample.project.slug}/{sample.uuid}.{EXTENSIONS.get(sample.media_type, 'bin')}"
     data, state = _read(sample, name)
-    if state != WHOLE and _is_settling(sample):
-        raise jobs.Later(
+    if state != WHOLE and delete_moved_upload.active_jobs(sample_key=sample.pk).exists():
+        raise jobs.RetryLater(
             "The storage of misclassified pictures has lost it, and a copy is left in the uploads"
         )
     while True:
@@ -99,6 +95,11 @@ def store_misclassified(feedback_key: int) -> None:
     _point_at(sample, name)
 
 
+@task(
+    "predictions.settle_misclassified",
+    max_attempts=UNLIMITED_ATTEMPTS,
+    stored_as={"sample_key": "sample"},  # `file_name` stays: `orphaned_files` asks for it
+)
 def delete_moved_upload(sample_key: int, file_name: str) -> None:
     """Delete the copy in `uploads` of a picture that was moved; move it again if `misclassified`
     has lost it.
@@ -110,7 +111,7 @@ def delete_moved_upload(sample_key: int, file_name: str) -> None:
     """
     sample = Sample.objects.filter(pk=sample_key).select_related("project").first()
     if sample is None or sample.location != Sample.Location.MISCLASSIFIED or _is_whole(sample):
-        delete_file(Sample.Location.UPLOADS, file_name, sample=sample_key)
+        delete_file(Sample.Location.UPLOADS, file_name, sample_key)
     elif _has_size(sample, Sample.Location.UPLOADS, file_name):
         _move_again(sample, file_name)
     elif _has_size(sample, sample.location, sample.file_name):
@@ -166,10 +167,6 @@ def _lost(sample: Sample) -> PictureLost:
     )
 
 
-def _is_settling(sample: Sample) -> bool:
-    return Job.objects.active().filter(kind=SETTLE, payload__sample=sample.pk).exists()
-
-
 @durable_transaction()
 def _move_again(sample: Sample, file_name: str) -> None:
     logger.warning(
@@ -185,16 +182,7 @@ def _move_again(sample: Sample, file_name: str) -> None:
 def _put_newest(sample: Sample) -> None:
     noks = Feedback.objects.filter(prediction__sample=sample, verdict=Feedback.Verdict.NOK)
     if newest := noks.order_by("-pk").first():
-        enqueue_store(newest)
-
-
-def _ask_to_settle(sample: Sample) -> None:
-    jobs.enqueue(
-        SETTLE,
-        {"sample": sample.pk, "file_name": sample.file_name},
-        delay_seconds=SETTLE_SECONDS,
-        max_attempts=UNLIMITED_ATTEMPTS,
-    )
+        store_misclassified.enqueue(feedback_key=newest.pk)
 
 
 def _complaints(sample: Sample) -> list[dict[str, Any]]:
@@ -288,6 +276,8 @@ def _point_at(sample: Sample, name: str) -> None:
         pk=sample.pk, location=Sample.Location.UPLOADS, file_name=sample.file_name
     ).update(location=Sample.Location.MISCLASSIFIED, file_name=name)
     if moved:
-        _ask_to_settle(sample)
+        delete_moved_upload.using(delay_seconds=SETTLE_SECONDS).enqueue(
+            sample_key=sample.pk, file_name=sample.file_name
+        )
     else:  # moved before, or let go meanwhile: then what was just written is to go too
         enqueue_file_deletion(sample, Sample.Location.MISCLASSIFIED, name)

@@ -12,11 +12,10 @@ from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 
-from common import jobs
+from common.tasks import periodic, task
 from predictions import holds, shadow_deployment
 from predictions.models import Feedback, Prediction, Project, Sample
 
-DELETE_FILE = "predictions.delete_file"
 SAMPLES_PER_ROUND = 500
 UNLIMITED_ATTEMPTS = 1_000_000  # attempts; at five minutes each no outage lasts as long
 
@@ -33,6 +32,7 @@ def delete_picture_after_ok(prediction: Prediction) -> bool:
     return _let_go(prediction.sample_id, unless=_needed() | Q(_unanswered_since(_oldest_kept())))
 
 
+@periodic(seconds=300)
 def delete_unanswered_pictures() -> int:
     """Remove pictures that were sent longer than `UNANSWERED_TTL` ago and that nobody asked to look
     at.
@@ -53,14 +53,19 @@ def delete_unanswered_pictures() -> int:
     return sum(_let_go(key, unless=_needed() | Q(asked_lately)) for key in keys)
 
 
-def delete_file(location: str, file_name: str, *, sample: int) -> None:
+@task(
+    "predictions.delete_file",
+    max_attempts=UNLIMITED_ATTEMPTS,
+    stored_as={"sample_key": "sample"},  # `file_name` stays: `orphaned_files` asks for it
+)
+def delete_file(location: str, file_name: str, sample_key: int) -> None:
     """Delete a file that its sample does not use any more. Safe to repeat.
 
     The sample's row is locked meanwhile: nobody can give it a picture of the same name before the
     old one is gone.
     """
     with transaction.atomic():
-        row = Sample.objects.select_for_update().filter(pk=sample).first()
+        row = Sample.objects.select_for_update().filter(pk=sample_key).first()
         if row and row.location == location and row.file_name == file_name:
             return
         if row and row.has_picture and location == Sample.Location.MISCLASSIFIED:
@@ -78,11 +83,7 @@ def facts_file_name(file_name: str) -> str:
 
 def enqueue_file_deletion(sample: Sample, location: str, file_name: str) -> None:
     """Have a worker delete a file, once the caller's transaction has committed."""
-    jobs.enqueue(
-        DELETE_FILE,
-        {"sample": sample.pk, "location": str(location), "file_name": file_name},
-        max_attempts=UNLIMITED_ATTEMPTS,
-    )
+    delete_file.enqueue(location=str(location), file_name=file_name, sample_key=sample.pk)
 
 
 def _oldest_kept() -> datetime:

@@ -8,6 +8,7 @@ answer.
 
 import logging
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import timedelta
 
 from django.db import DatabaseError, transaction
@@ -19,11 +20,10 @@ from common import jobs
 from common.errors import DomainError, Unavailable
 from common.media.images import Picture
 from common.progress import Progress
+from common.tasks import periodic, task
 from predictions import classification, retention, shadow_deployment, uploads
 from predictions.models import Feedback, ModelVersion, Prediction, Sample, Shadow, ShadowPrediction
 
-KIND = "predictions.answer_in_shadow"
-QUEUE = "shadow"
 CHUNK = 16
 SETTLES_AFTER = timedelta(
     minutes=1
@@ -34,6 +34,7 @@ logger = logging.getLogger(__name__)
 Pair = tuple[Prediction, Picture]
 
 
+@periodic(seconds=2)
 def enqueue_pending() -> int:
     """Have a worker answer what waits in each project; return in how many something does."""
     later = Shadow.objects.filter(project=OuterRef("project"), pk__gt=OuterRef("pk"))
@@ -43,15 +44,19 @@ def enqueue_pending() -> int:
         _shorten_search(choice, oldest)
         if oldest:
             found += 1
-            _enqueue(choice.project_id)
+            with suppress(jobs.AlreadyEnqueued):
+                answer_pending.using(key=f"shadow:{choice.project_id}").enqueue(
+                    project_key=choice.project_id
+                )
     return found
 
 
-def answer_pending(project_key: int, progress: Progress) -> None:
+@task("predictions.answer_in_shadow", queue="shadow", stored_as={"project_key": "project"})
+def answer_pending(progress: Progress, project_key: int) -> None:
     """Answer what waits in a project.
 
     Raises:
-        jobs.Later: if the model or the store of pictures cannot answer now.
+        jobs.RetryLater: if the model or the store of pictures cannot answer now.
     """
     choice = Shadow.objects.filter(project=project_key).order_by("-pk").first()
     last, done = 0, 0
@@ -67,16 +72,9 @@ def answer_pending(project_key: int, progress: Progress) -> None:
         try:
             _answer(_version_of(chunk[0]), chunk)
         except Unavailable as error:
-            raise jobs.Later(str(error)) from error
+            raise jobs.RetryLater(str(error)) from error
         last, done = chunk[-1].pk, done + len(chunk)
         progress(done, done)
-
-
-def _enqueue(project_key: int) -> None:
-    try:
-        jobs.enqueue(KIND, {"project": project_key}, queue=QUEUE, key=f"shadow:{project_key}")
-    except jobs.AlreadyActive:
-        return
 
 
 def _shorten_search(choice: Shadow, oldest: int | None) -> None:

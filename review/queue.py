@@ -27,6 +27,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from common.tasks import periodic
 from predictions.models import Feedback, Prediction, Project, Sample
 from review import leases, low_water_mark
 from review.models import Decision, Lease, Skip
@@ -166,7 +167,9 @@ def _asked_for(verdict: str, condition: Q) -> Iterator[list[int]]:
     yield list(rest.order_by("feedback__pk").values_list("sample_id", flat=True)[:MAX_CANDIDATES])
 
 
+@periodic(seconds=600)
 def advance_marks() -> None:
+    """Keep the search for waiting samples short, see `review.low_water_mark`."""
     for verdict in VERDICTS.values():
         low_water_mark.advance_mark(verdict, _open(NO_FILTERS))
 

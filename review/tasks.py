@@ -1,10 +1,3 @@
-"""What the review room does in the background."""
+"""What this app does in the background: the modules that define its tasks."""
 
-from common import jobs
-from review import queue
-
-
-@jobs.every(600)
-def look_for_the_horizon() -> None:
-    """Keep the search for waiting samples short, see `review.low_water_mark`."""
-    queue.advance_marks()
+from review import queue  # noqa: F401

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from accounts.tests.factories import make_maintainer
 from classifr import background
-from common import jobs
+from common import jobs, tasks
 from common.models import TROUBLE_FROM_ATTEMPT, Job
 from predictions import feedback
 from predictions.tests.factories import make_prediction
@@ -34,7 +34,7 @@ def test_a_nok_whose_picture_is_lost_is_seen_and_can_be_tried_again(client, main
     prediction = make_prediction()
     storages["uploads"].delete(prediction.sample.file_name)
     feedback.give_feedback(prediction, "NOK", by=prediction.user)
-    jobs.discover()
+    tasks.autodiscover()
     jobs.run_due_jobs()
     assert (
         "background jobs have failed" in client.get(reverse("training:overview")).content.decode()
@@ -94,10 +94,10 @@ def test_a_job_that_is_not_there_is_404(client, maintainer):
 
 
 def test_every_kind_of_work_is_told_in_words():
-    jobs.discover()
+    tasks.autodiscover()
     own = {
         kind
-        for kind in jobs._handlers
+        for kind in jobs._runners
         if kind.split(".")[0] in {"predictions", "review", "training", "customvision"}
     }
     assert own <= set(background.WHAT)

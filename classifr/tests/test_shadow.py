@@ -6,7 +6,7 @@ import pytest
 from django.urls import reverse
 from django.utils import timezone
 
-from common import jobs
+from common import jobs, tasks
 from common.models import Job
 from customvision.api.tests.factories import make_caller, make_published
 from predictions import shadow_deployment, shadow_inference
@@ -23,10 +23,10 @@ pytestmark = pytest.mark.django_db
 
 
 def work() -> None:
-    jobs.discover()
+    tasks.autodiscover()
     shadow_inference.enqueue_pending()
-    Job.objects.filter(queue=shadow_inference.QUEUE).update(due_at=timezone.now())
-    jobs.run_due_jobs(shadow_inference.QUEUE)
+    Job.objects.filter(queue="shadow").update(due_at=timezone.now())
+    jobs.run_due_jobs("shadow")
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@
 around them may move.
 """
 
-from common import encryption, jobs
+from common import encryption, jobs, tasks
 from customvision.api import exports, picture_links
 from customvision.importer import import_jobs
 from predictions.predictors.local import bundles, preprocessing
@@ -22,8 +22,8 @@ KINDS = {
 
 
 def test_every_kind_of_job_that_may_be_waiting_is_still_understood():
-    jobs.discover()
-    assert set(jobs._handlers) >= KINDS
+    tasks.autodiscover()
+    assert set(jobs._runners) >= KINDS
 
 
 def test_kept_vectors_and_bundles_are_found_again():

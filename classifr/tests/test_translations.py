@@ -18,7 +18,7 @@ from django.urls import reverse
 from django.utils import translation
 
 from accounts.tests.factories import make_maintainer
-from common import jobs, languages
+from common import jobs, tasks
 from predictions import batches
 from predictions.tests.factories import make_live_model, make_upload
 from training.tests.factories import make_run, make_trainable
@@ -129,7 +129,7 @@ def test_a_language_that_is_not_spoken_here_gets_english(client):
 
 @pytest.fixture
 def _tasks() -> None:
-    jobs.discover()
+    tasks.autodiscover()
 
 
 @pytest.mark.usefixtures("_tasks")
@@ -153,18 +153,29 @@ def test_a_batch_of_pictures_is_answered_in_the_language_of_who_sent_it():
     with translation.override("fr"):
         batches.create_batch(make_live_model().project, [make_upload()], by=make_maintainer())
     heard = []
-    with patch(
-        "predictions.batches.classify_batch",
-        side_effect=lambda *_: heard.append(translation.get_language()),
-    ):
+
+    def answer(batch, chunk):
+        heard.append(translation.get_language())
+        batch.items.update(error="heard")
+
+    with patch("predictions.batches._answer", side_effect=answer):
         jobs.run_due_jobs()
     assert heard == ["fr"]
 
 
+@pytest.mark.usefixtures("_tasks")
+@pytest.mark.django_db
 def test_work_that_nobody_asked_for_speaks_the_servers_language(settings):
     settings.LANGUAGE_CODE = "fr"
-    with translation.override("ja"), languages.spoken_in({}):
-        assert translation.get_language() == "fr"
+    heard = []
+    with translation.override("ja"):
+        jobs.insert("predictions.answer_in_shadow", {"project": 0}, queue="shadow")
+        with patch(
+            "predictions.models.Shadow.objects.filter",
+            side_effect=lambda **_: heard.append(translation.get_language()),
+        ):
+            jobs.run_due_jobs("shadow")
+    assert heard == ["fr"]
 
 
 @pytest.mark.outer

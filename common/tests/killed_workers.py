@@ -13,7 +13,6 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 import django
@@ -28,18 +27,18 @@ def work_until_killed() -> None:
     """Be a worker that knows one kind of job: it makes a category, in several steps that take their
     time.
     """
-    from common import jobs
     from common.progress import Progress
+    from common.tasks import task
     from common.worker import Worker
     from predictions.models import Category, Project
 
-    @jobs.handler("test.add")
-    def add(payload: Mapping[str, Any], progress: Progress) -> None:
+    @task("test.add")
+    def add(progress: Progress, name: str) -> None:
         for step in range(3):
             progress(step, 3)
             time.sleep(0.01)
         with transaction.atomic():
-            Category.objects.get_or_create(project=Project.objects.get(), name=payload["name"])
+            Category.objects.get_or_create(project=Project.objects.get(), name=name)
             time.sleep(0.01)
 
     Worker(QUEUES).start()
@@ -71,7 +70,7 @@ def main(number_of_jobs: int, kills: int) -> dict[str, Any]:
     def ask_for(more: int) -> None:
         asked = Job.objects.count()
         for number in range(asked, asked + more):
-            jobs.enqueue("test.add", {"name": f"dish {number}"}, max_attempts=1000)
+            jobs.insert("test.add", {"name": f"dish {number}"}, max_attempts=1000)
 
     ask_for(number_of_jobs)
     killed = 0

@@ -19,15 +19,15 @@ Status = Job.Status
 
 
 @pytest.fixture
-def handlers(monkeypatch) -> dict:
-    """The handlers of this test alone, by kind."""
+def runners(monkeypatch) -> dict:
+    """What does the jobs of this test alone, by kind."""
     registered: dict = {}
-    monkeypatch.setattr(jobs, "_handlers", registered)
+    monkeypatch.setattr(jobs, "_runners", registered)
     return registered
 
 
 def taken(kind: str = "kitchen.cook", worker: str = "ann", **options) -> Job:
-    jobs.enqueue(kind, **options)
+    jobs.insert(kind, **options)
     job = jobs.claim_next(worker, options.get("queue", "default"))
     assert job is not None
     return job
@@ -42,10 +42,10 @@ def silence(job: Job, seconds: float = jobs.STALLED_AFTER_SECONDS + 1) -> None:
     Job.objects.filter(pk=job.pk).update(heartbeat_at=timezone.now() - timedelta(seconds=seconds))
 
 
-def test_a_job_is_done_with_its_payload(handlers):
+def test_a_job_is_done_with_its_payload(runners):
     seen = []
-    handlers["kitchen.cook"] = lambda payload, progress: seen.append(payload["dish"])
-    job = jobs.enqueue("kitchen.cook", {"dish": "soup"})
+    runners["kitchen.cook"] = lambda job, progress: seen.append(job.payload["dish"])
+    job = jobs.insert("kitchen.cook", {"dish": "soup"})
     assert jobs.run_due_jobs() == 1
     assert seen == ["soup"]
     assert reloaded(job).status == Status.SUCCEEDED
@@ -54,44 +54,44 @@ def test_a_job_is_done_with_its_payload(handlers):
 
 def test_a_job_asked_for_in_a_transaction_that_fails_was_never_asked_for():
     with pytest.raises(ZeroDivisionError), transaction.atomic():
-        jobs.enqueue("kitchen.cook")
+        jobs.insert("kitchen.cook")
         _ = 1 / 0
     assert not Job.objects.exists()
 
 
 def test_of_two_workers_one_gets_the_job():
-    jobs.enqueue("kitchen.cook")
+    jobs.insert("kitchen.cook")
     first, second = jobs.claim_next("ann", "default"), jobs.claim_next("bob", "default")
     assert first is not None and first.taken_by == "ann"
     assert second is None
 
 
 def test_a_worker_that_saw_the_job_waiting_does_not_get_it_after_another_took_it():
-    job = jobs.enqueue("kitchen.cook")
+    job = jobs.insert("kitchen.cook")
     assert jobs.claim_job(job.pk, "ann") is not None
     assert jobs.claim_job(job.pk, "bob") is None
 
 
 def test_a_job_of_another_queue_or_of_tomorrow_is_left_alone():
-    jobs.enqueue("kitchen.cook", queue="training")
-    jobs.enqueue("kitchen.cook", delay_seconds=3600)
+    jobs.insert("kitchen.cook", queue="training")
+    jobs.insert("kitchen.cook", delay_seconds=3600)
     assert jobs.claim_next("ann", "default") is None
 
 
-def test_a_key_has_one_active_job_and_is_free_again_afterwards(handlers):
-    handlers["kitchen.cook"] = lambda payload, progress: None
-    jobs.enqueue("kitchen.cook", key="stove")
-    with pytest.raises(jobs.AlreadyActive):
-        jobs.enqueue("kitchen.cook", key="stove")
+def test_a_key_has_one_active_job_and_is_free_again_afterwards(runners):
+    runners["kitchen.cook"] = lambda job, progress: None
+    jobs.insert("kitchen.cook", key="stove")
+    with pytest.raises(jobs.AlreadyEnqueued):
+        jobs.insert("kitchen.cook", key="stove")
     jobs.run_due_jobs()
-    jobs.enqueue("kitchen.cook", key="stove")
+    jobs.insert("kitchen.cook", key="stove")
 
 
-def test_a_job_that_breaks_is_tried_again_later_and_later(handlers):
-    def burn(payload, progress):
+def test_a_job_that_breaks_is_tried_again_later_and_later(runners):
+    def burn(_job, progress):
         raise ValueError("burnt")
 
-    handlers["kitchen.cook"] = burn
+    runners["kitchen.cook"] = burn
     job = taken()
     jobs.run_job(job)
     again = reloaded(job)
@@ -102,45 +102,45 @@ def test_a_job_that_breaks_is_tried_again_later_and_later(handlers):
     assert waits[-1] <= jobs.MAX_RETRY_SECONDS * 1.2
 
 
-def test_not_now_is_tried_again(handlers):
-    def wait(payload, progress):
-        raise jobs.Later("the oven is cold")
+def test_not_now_is_tried_again(runners):
+    def wait(_job, progress):
+        raise jobs.RetryLater("the oven is cold")
 
-    handlers["kitchen.cook"] = wait
+    runners["kitchen.cook"] = wait
     job = taken()
     jobs.run_job(job)
     assert (reloaded(job).status, reloaded(job).error) == (Status.WAITING, "the oven is cold")
 
 
-def test_a_job_out_of_attempts_has_failed(handlers):
-    def burn(payload, progress):
+def test_a_job_out_of_attempts_has_failed(runners):
+    def burn(_job, progress):
         raise ValueError("burnt")
 
-    handlers["kitchen.cook"] = burn
+    runners["kitchen.cook"] = burn
     job = taken(max_attempts=1)
     jobs.run_job(job)
     assert (reloaded(job).status, reloaded(job).error) == (Status.FAILED, "ValueError: burnt")
 
 
-def test_a_foreseen_failure_is_not_tried_again(handlers):
-    def refuse(payload, progress):
+def test_a_foreseen_failure_is_not_tried_again(runners):
+    def refuse(_job, progress):
         raise InvalidInput("There is no such dish.")
 
-    handlers["kitchen.cook"] = refuse
+    runners["kitchen.cook"] = refuse
     job = taken()
     jobs.run_job(job)
     assert (reloaded(job).status, reloaded(job).error) == (Status.FAILED, "There is no such dish.")
 
 
-def test_a_job_that_nothing_knows_how_to_do_says_so(handlers):
+def test_a_job_that_nothing_knows_how_to_do_says_so(runners):
     job = taken("kitchen.levitate")
     jobs.run_job(job)
     assert reloaded(job).status == Status.FAILED
     assert "kitchen.levitate" in reloaded(job).error
 
 
-def test_progress_is_written_down_and_told_to_who_watches(handlers):
-    handlers["kitchen.cook"] = lambda payload, progress: progress(3, 4, "stirring")
+def test_progress_is_written_down_and_told_to_who_watches(runners):
+    runners["kitchen.cook"] = lambda job, progress: progress(3, 4, "stirring")
     told = []
     job = taken()
     jobs.run_job(job, watcher=lambda *step: told.append(step))
@@ -149,42 +149,42 @@ def test_progress_is_written_down_and_told_to_who_watches(handlers):
 
 
 def test_a_waiting_job_is_cancelled_at_once():
-    job = jobs.enqueue("kitchen.cook")
+    job = jobs.insert("kitchen.cook")
     jobs.request_cancel(job)
     assert reloaded(job).status == Status.CANCELLED
     assert jobs.claim_next("ann", "default") is None
 
 
-def test_a_running_job_is_cancelled_at_its_next_progress(handlers):
+def test_a_running_job_is_cancelled_at_its_next_progress(runners):
     steps = []
 
-    def cook(payload, progress):
+    def cook(_job, progress):
         for step in range(3):
             steps.append(step)
             if step == 1:
                 jobs.request_cancel(job)
             progress(step, 3)
 
-    handlers["kitchen.cook"] = cook
+    runners["kitchen.cook"] = cook
     job = taken()
     jobs.run_job(job)
     assert steps == [0, 1]
     assert reloaded(job).status == Status.CANCELLED
 
 
-def test_a_job_that_breaks_after_it_was_cancelled_is_not_tried_again(handlers):
-    def burn(payload, progress):
+def test_a_job_that_breaks_after_it_was_cancelled_is_not_tried_again(runners):
+    def burn(_job, progress):
         jobs.request_cancel(job)
         raise ValueError("burnt")
 
-    handlers["kitchen.cook"] = burn
+    runners["kitchen.cook"] = burn
     job = taken()
     jobs.run_job(job)
     assert reloaded(job).status == Status.CANCELLED
 
 
-def test_a_finished_job_cannot_be_cancelled(handlers):
-    handlers["kitchen.cook"] = lambda payload, progress: None
+def test_a_finished_job_cannot_be_cancelled(runners):
+    runners["kitchen.cook"] = lambda job, progress: None
     job = taken()
     jobs.run_job(job)
     jobs.request_cancel(job)
@@ -230,23 +230,23 @@ def test_a_stalled_job_that_was_cancelled_is_not_taken_up_again():
 
 
 @pytest.mark.parametrize("next_worker", ["ann", "bob"])
-def test_a_worker_that_lost_its_job_cannot_end_it(handlers, next_worker):
-    def sleep_through(payload, progress):
+def test_a_worker_that_lost_its_job_cannot_end_it(runners, next_worker):
+    def sleep_through(_job, progress):
         silence(job)
         jobs.requeue_stalled()
         jobs.claim_next(next_worker, "default")
 
-    handlers["kitchen.cook"] = sleep_through
+    runners["kitchen.cook"] = sleep_through
     job = taken()
     jobs.run_job(job)
     now = reloaded(job)
     assert (now.status, now.taken_by, now.attempts) == (Status.RUNNING, next_worker, 2)
 
 
-def test_a_worker_that_lost_its_job_is_stopped_at_its_next_progress(handlers):
+def test_a_worker_that_lost_its_job_is_stopped_at_its_next_progress(runners):
     reached: list[str] = []
 
-    def sleep_through(payload, progress):
+    def sleep_through(_job, progress):
         silence(job)
         jobs.requeue_stalled()
         try:
@@ -255,7 +255,7 @@ def test_a_worker_that_lost_its_job_is_stopped_at_its_next_progress(handlers):
             reached.append("stopped")
             raise
 
-    handlers["kitchen.cook"] = sleep_through
+    runners["kitchen.cook"] = sleep_through
     job = taken()
     jobs.run_job(job)
     assert reached == ["stopped"]
@@ -282,11 +282,6 @@ def test_old_finished_jobs_are_forgotten_and_failed_ones_later():
         Job.objects.create(
             kind=f"{status} {days}", status=status, finished_at=now - timedelta(days=days)
         )
-    jobs.enqueue("waiting")
+    jobs.insert("waiting")
     assert jobs.delete_finished_jobs() == 3
     assert set(Job.objects.values_list("kind", flat=True)) == {"succeeded 1", "failed 8", "waiting"}
-
-
-def test_every_rooms_tasks_are_found():
-    jobs.discover()
-    assert all(seconds > 0 for _name, seconds, _chore in jobs.chores())

@@ -8,17 +8,17 @@ import pytest
 from django.core.management import call_command
 from django.db import OperationalError
 
-from common import jobs, worker
+from common import jobs, tasks, worker
 from common.models import Job
 from common.worker import Worker
 from scripts.services import wait_until
 
 
 @pytest.fixture
-def handlers(monkeypatch) -> dict:
+def runners(monkeypatch) -> dict:
     registered: dict = {}
-    monkeypatch.setattr(jobs, "_handlers", registered)
-    monkeypatch.setattr(jobs, "discover", lambda: None)
+    monkeypatch.setattr(jobs, "_runners", registered)
+    monkeypatch.setattr(tasks, "autodiscover", lambda: None)
     return registered
 
 
@@ -29,21 +29,21 @@ def no_pauses(monkeypatch) -> None:
 
 
 @pytest.mark.django_db
-def test_once_does_what_is_due_and_ends(handlers, capsys):
+def test_once_does_what_is_due_and_ends(runners, capsys):
     done = []
-    handlers["kitchen.cook"] = lambda payload, progress: done.append(payload["dish"])
-    jobs.enqueue("kitchen.cook", {"dish": "soup"})
-    jobs.enqueue("kitchen.cook", {"dish": "cake"}, queue="training")
-    jobs.enqueue("kitchen.cook", {"dish": "tea"}, delay_seconds=3600)
+    runners["kitchen.cook"] = lambda job, progress: done.append(job.payload["dish"])
+    jobs.insert("kitchen.cook", {"dish": "soup"})
+    jobs.insert("kitchen.cook", {"dish": "cake"}, queue="training")
+    jobs.insert("kitchen.cook", {"dish": "tea"}, delay_seconds=3600)
     call_command("worker", "--once")
     assert sorted(done) == ["cake", "soup"]
     assert "2 jobs done." in capsys.readouterr().out
 
 
 @pytest.mark.django_db
-def test_a_queue_that_is_not_named_is_left_alone(handlers):
-    handlers["kitchen.cook"] = lambda payload, progress: None
-    job = jobs.enqueue("kitchen.cook", queue="training")
+def test_a_queue_that_is_not_named_is_left_alone(runners):
+    runners["kitchen.cook"] = lambda job, progress: None
+    job = jobs.insert("kitchen.cook", queue="training")
     call_command("worker", "--once", "--queues", "default")
     assert Job.objects.get(pk=job.pk).status == Job.Status.WAITING
 
@@ -71,10 +71,10 @@ def test_a_worker_that_is_stopped_does_not_wait_for_the_database():
     assert one._patiently(fail) is None
 
 
-def test_a_chore_that_breaks_stops_neither_the_others_nor_the_worker(monkeypatch):
+def test_a_periodic_task_that_breaks_stops_neither_the_others_nor_the_worker(monkeypatch):
     called = threading.Event()
     done = {"broken": (0.0, lambda: 1 / 0), "good": (0.0, called.set)}
-    monkeypatch.setattr(jobs, "_chores", done)
+    monkeypatch.setattr(tasks, "_periodic_tasks", done)
     one = Worker([])
     one.start()
     try:
@@ -86,12 +86,12 @@ def test_a_chore_that_breaks_stops_neither_the_others_nor_the_worker(monkeypatch
 
 @pytest.mark.outer
 @pytest.mark.django_db(transaction=True)
-def test_threads_do_jobs_and_put_back_what_does_not_end_in_time(handlers):
+def test_threads_do_jobs_and_put_back_what_does_not_end_in_time(runners):
     release = threading.Event()
-    handlers["kitchen.cook"] = lambda payload, progress: None
-    handlers["kitchen.bake"] = lambda payload, progress: release.wait(30)
-    quick = jobs.enqueue("kitchen.cook")
-    slow = jobs.enqueue("kitchen.bake", queue="training")
+    runners["kitchen.cook"] = lambda job, progress: None
+    runners["kitchen.bake"] = lambda job, progress: release.wait(30)
+    quick = jobs.insert("kitchen.cook")
+    slow = jobs.insert("kitchen.bake", queue="training")
     one = Worker(["default", "training"])
     one.start()
     try:

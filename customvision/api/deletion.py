@@ -1,6 +1,6 @@
 """Deleting what clients delete, as far as nothing that Classifr must keep depends on it."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import Any
 from uuid import uuid4
@@ -11,9 +11,8 @@ from django.db.models import Exists, OuterRef, ProtectedError, Q, QuerySet
 from django.utils import timezone
 
 from accounts.models import User
-from common import jobs
-from common.models import Job
-from common.progress import Progress, no_progress
+from common.progress import Progress
+from common.tasks import task
 from common.transactions import durable_transaction
 from customvision.api import image_queries
 from customvision.api.errors import ApiError
@@ -41,10 +40,6 @@ from review import decisions, ground_truth
 from review.models import AdditionalCategory, Decision
 from training.models import AdditionalLabel, DatasetItem, DatasetVersion, TrainingRun
 
-DELETE_FILES = "customvision.delete_files"
-ERASE_PROJECT = "customvision.erase_project"
-ERASE_TAG = "customvision.erase_tag"
-REMOVE_IMAGES = "customvision.remove_images"
 FILES_PER_JOB = 500
 ROWS_AT_ONCE = 100  # in one transaction, which on SQLite nobody else writes beside
 IMAGES_AT_ONCE = 20  # each takes a dozen statements
@@ -80,17 +75,18 @@ def delete_project(project: Project) -> None:
             "The project is being imported. Wait for that, or cancel it.",
         )
     brought_home.update(remote_id=uuid4())
-    jobs.enqueue(ERASE_PROJECT, {"project": project.pk, "slug": project.slug})
+    erase_project.enqueue(project_key=project.pk, slug=project.slug)
     Project.objects.filter(pk=project.pk).update(
         removed_at=timezone.now(), uuid=uuid4(), slug=f"removed-{uuid4().hex[:16]}"
     )
 
 
-def erase_project(key: int, slug: str, progress: Progress = no_progress) -> None:
+@task("customvision.erase_project", stored_as={"project_key": "project"})
+def erase_project(progress: Progress, project_key: int, slug: str) -> None:
     """Delete a project that was removed with everything in it, some rows in a transaction. Safe to
     repeat.
     """
-    project = Project.everywhere.filter(pk=key).exclude(removed_at=None).first()
+    project = Project.everywhere.filter(pk=project_key).exclude(removed_at=None).first()
     if project is None:
         return
     delete_files(
@@ -141,19 +137,37 @@ def ask_to_remove_all_images(project: Project, *, by: User) -> None:
     """
     newest_image = TrainingImage.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
     newest_ruling = Decision.objects.order_by("-pk").values_list("pk", flat=True).first() or 0
-    payload = {"project": project.pk, "by": by.pk, "images": newest_image, "rulings": newest_ruling}
-    jobs.enqueue(REMOVE_IMAGES, payload)
+    remove_all_images.enqueue(
+        project_key=project.pk,
+        by_key=by.pk,
+        newest_image=newest_image,
+        newest_ruling=newest_ruling,
+    )
 
 
-def remove_all_images(payload: Mapping[str, Any], progress: Progress = no_progress) -> None:
+@task(
+    "customvision.remove_images",
+    stored_as={
+        "project_key": "project",
+        "by_key": "by",
+        "newest_image": "images",
+        "newest_ruling": "rulings",
+    },
+)
+def remove_all_images(
+    progress: Progress, project_key: int, by_key: int, newest_image: int, newest_ruling: int
+) -> None:
     """Do what `ask_to_remove_all_images` asked for. Safe to repeat."""
-    by = User.objects.filter(pk=payload["by"]).first()
-    project = Project.objects.filter(pk=payload["project"]).first()
+    by = User.objects.filter(pk=by_key).first()
+    project = Project.objects.filter(pk=project_key).first()
     reached = 0
     while by and project:
         progress(0, 0)
         with durable_transaction():
-            images = _as_old_as(payload, image_queries.current_images(project))
+            images = image_queries.current_images(project).filter(
+                Q(place_id=None) | Q(place_id__lte=newest_ruling),
+                Q(training_image=None) | Q(training_image__pk__lte=newest_image),
+            )
             following = images.filter(pk__gt=reached).order_by("pk").values_list("pk", flat=True)
             keys = list(following[:IMAGES_AT_ONCE])
             if not keys:
@@ -173,11 +187,14 @@ def is_going(image: Any) -> bool:
     """Say whether an image, a row of `image_rows`, is one of those that are being removed; its row
     must be locked.
     """
-    asked = Job.objects.active().filter(kind=REMOVE_IMAGES, payload__project=image.project_id)
+    removals = [
+        remove_all_images.arguments(job)
+        for job in remove_all_images.active_jobs(project_key=image.project_id)
+    ]
     image_key = TrainingImage.objects.filter(sample=image).values_list("pk", flat=True).first() or 0
     return any(
-        (image.place_id or 0) <= job.payload["rulings"] and image_key <= job.payload["images"]
-        for job in asked
+        (image.place_id or 0) <= removal["newest_ruling"] and image_key <= removal["newest_image"]
+        for removal in removals
     )
 
 
@@ -185,13 +202,6 @@ def take_out(samples: Sequence[Sample], *, by: User) -> None:
     """Take images out of what is learned from; the pictures stay. Call it with the rows locked."""
     TrainingImage.objects.filter(sample__in=samples).delete()
     decisions.discard_many(samples, by=by, reason="Deleted through the API")
-
-
-def _as_old_as(payload: Mapping[str, Any], images: QuerySet) -> QuerySet:
-    is_old = Q(place_id=None) | Q(place_id__lte=payload["rulings"])
-    return images.filter(
-        is_old & (Q(training_image=None) | Q(training_image__pk__lte=payload["images"]))
-    )
 
 
 def _remove_images(samples: QuerySet[Sample], *, by: User) -> None:
@@ -211,15 +221,16 @@ def remove_tag(category: Category, *, by: User) -> None:
     """
     RetiredTag.objects.get_or_create(category=category)
     if _untag_some(category, by=by) or _forget_some(category):
-        jobs.enqueue(ERASE_TAG, {"category": category.pk, "by": by.pk}, key=tag_key(category))
+        erase_tag.using(key=tag_key(category)).enqueue(category_key=category.pk, by_key=by.pk)
     else:
         _forget(category)
 
 
-def erase_tag(payload: Mapping[str, Any], progress: Progress = no_progress) -> None:
+@task("customvision.erase_tag", stored_as={"category_key": "category", "by_key": "by"})
+def erase_tag(progress: Progress, category_key: int, by_key: int) -> None:
     """Do the rest of `remove_tag`, some rows in a transaction. Safe to repeat."""
-    by = User.objects.filter(pk=payload["by"]).first()
-    category = Category.objects.filter(pk=payload["category"]).exclude(retired=None).first()
+    by = User.objects.filter(pk=by_key).first()
+    category = Category.objects.filter(pk=category_key).exclude(retired=None).first()
     if by is None or category is None:
         return
     while _untag_some(category, by=by) or _forget_some(category):
@@ -229,7 +240,7 @@ def erase_tag(payload: Mapping[str, Any], progress: Progress = no_progress) -> N
 
 def tag_key(category: Category) -> str:
     """Return the key of the job that does the rest of `remove_tag`."""
-    return f"{ERASE_TAG}:{category.pk}"
+    return f"{erase_tag.kind}:{category.pk}"
 
 
 def _untag_some(category: Category, *, by: User) -> bool:
@@ -345,7 +356,14 @@ def remove_exports(iteration: Iteration) -> None:
 def delete_files(files: Sequence[tuple[str, str]]) -> None:
     """Have files deleted, by storage and name, once the caller's transaction has committed."""
     for start in range(0, len(files), FILES_PER_JOB):
-        jobs.enqueue(DELETE_FILES, {"files": files[start : start + FILES_PER_JOB]})
+        delete_stored_files.enqueue(files=files[start : start + FILES_PER_JOB])
+
+
+@task("customvision.delete_files")
+def delete_stored_files(files: Sequence[tuple[str, str]]) -> None:
+    """Delete files by storage and name. Safe to repeat."""
+    for alias, name in files:
+        storages[alias].delete(name)
 
 
 def _is_asked_about(sample: Sample) -> bool:

@@ -16,7 +16,7 @@ from django.views.decorators.http import require_safe
 from accounts import roles
 from common import jobs
 from common.errors import DomainError, Unavailable
-from common.models import Job
+from common.tasks import task
 from customvision.api import iterations
 from customvision.api.api_request import ApiRequest
 from customvision.api.errors import ApiError, not_implemented
@@ -27,7 +27,6 @@ from training import exports
 
 logger = logging.getLogger(__name__)
 
-JOB = "customvision.export"
 SALT = "customvision.api.exports"
 SECONDS = 24 * 3600
 STORAGE = "models"
@@ -47,7 +46,7 @@ KINDS = {
 @register_operation("GetExports", "GET", f"{iterations.ONE}/export", roles.TRAIN)
 def get_exports(call: ApiRequest) -> Reply:
     one = iterations.iteration_from_path(call)
-    active = set(Job.objects.active().filter(kind=JOB).values_list("key", flat=True))
+    active = set(build_export.active_jobs().values_list("key", flat=True))
     return Reply(
         [_answer(call, export, is_active=export.job_key in active) for export in one.exports.all()]
     )
@@ -71,8 +70,8 @@ def request_export(call: ApiRequest) -> Reply:
     found, _created = Export.objects.get_or_create(iteration=one, platform=platform, flavor=flavor)
     if not found.file_name:
         try:
-            jobs.enqueue(JOB, {"export": found.pk}, queue="training", key=found.job_key)
-        except jobs.AlreadyActive as error:
+            build_export.using(key=found.job_key).enqueue(export_key=found.pk)
+        except jobs.AlreadyEnqueued as error:
             raise ApiError(
                 "BadRequestExportAlreadyInProgress", "This export is already in progress."
             ) from error
@@ -80,12 +79,13 @@ def request_export(call: ApiRequest) -> Reply:
     return Reply(_answer(call, found, is_active=True))
 
 
-def build_export(export_id: int) -> None:
+@task("customvision.export", queue="training", stored_as={"export_key": "export"})
+def build_export(export_key: int) -> None:
     """Make the archive, in a worker. Safe to repeat."""
     found = Export.objects.select_related(
         "iteration__run__model_version", "iteration__own_version__project"
     )
-    one = found.filter(pk=export_id, file_name="").first()
+    one = found.filter(pk=export_key, file_name="").first()
     if one is None or (version := one.iteration.version) is None:
         return
     try:
@@ -94,7 +94,7 @@ def build_export(export_id: int) -> None:
             registry.model_ref(version), labels, KINDS[one.platform, one.flavor]
         )
     except Unavailable as error:
-        raise jobs.Later(str(error)) from error
+        raise jobs.RetryLater(str(error)) from error
     except DomainError as error:
         Export.objects.filter(pk=one.pk).update(error=str(error)[:500])
         return

@@ -14,20 +14,18 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from common import encryption, jobs, languages
+from common import encryption, jobs
 from common.errors import Conflict, InvalidInput, Unavailable
 from common.models import Job
 from common.progress import Progress, no_progress
+from common.tasks import periodic, task
 from customvision.client.errors import AccessDenied, RequestRejected
 from customvision.importer import history_import, image_import, import_report, project_mapping
 from customvision.importer.image_import import ImportContext
 from customvision.importer.service import RemoteProject, TrainingService
 from customvision.models import ImportedProject, ServiceAccess
 
-JOB = "training.import_custom_vision"
-QUEUE = "imports"
 PURPOSE = "custom vision training key"
-ATTEMPTS = 20  # at up to five minutes apart: an outage of an hour passes
 UNUSED_FOR = timedelta(hours=1)
 NOT_FOUND = 404
 
@@ -87,9 +85,7 @@ def request_import(
         ImportActive: if an import of it has not ended.
     """
     with transaction.atomic():
-        imported, _job = _prepare(
-            access, found, with_predictions, checks_bytes, by, attempts=ATTEMPTS
-        )
+        imported, _job = _prepare(access, found, with_predictions, checks_bytes, by)
     return imported
 
 
@@ -105,11 +101,31 @@ def begin_import(
     """
     jobs.requeue_stalled()
     with transaction.atomic():
-        imported, job = _prepare(access, found, with_predictions, checks_bytes, None, attempts=1)
+        imported, job = _prepare(
+            access, found, with_predictions, checks_bytes, None, max_attempts=1
+        )
         claimed = jobs.claim_job(job.pk, jobs.new_worker_name())
     if claimed is None:
         raise ImportActive(_("Another process has taken this import."))
     return imported, claimed
+
+
+@task(
+    "training.import_custom_vision",
+    queue="imports",
+    max_attempts=20,  # at up to five minutes apart: an outage of an hour passes
+    stored_as={"imported_key": "imported"},
+    keeps_language=True,
+)
+def import_custom_vision(
+    progress: Progress, imported_key: int, with_predictions: bool, checks_bytes: bool
+) -> None:
+    """Bring a project home. Delivered again after a crash it goes on with what is not here yet."""
+    rows = ImportedProject.objects.select_related("project", "access", "requested_by")
+    if imported := rows.filter(pk=imported_key).first():
+        execute_import(
+            imported, progress, with_predictions=with_predictions, checks_bytes=checks_bytes
+        )
 
 
 def execute_import(
@@ -123,7 +139,7 @@ def execute_import(
 
     Raises:
         Cancelled: it was asked to stop.
-        Later: the service does not answer now.
+        RetryLater: the service does not answer now.
         DomainError: it cannot go on, with a sentence that says why.
     """
     try:
@@ -136,7 +152,7 @@ def execute_import(
     except AccessDenied:
         raise
     except Unavailable as error:
-        raise jobs.Later(str(error)) from error
+        raise jobs.RetryLater(str(error)) from error
 
 
 def cancel_import(imported: ImportedProject) -> None:
@@ -147,6 +163,7 @@ def cancel_import(imported: ImportedProject) -> None:
     delete_unneeded_keys()
 
 
+@periodic(seconds=20)
 def delete_unneeded_keys() -> int:
     """Delete the keys that no import needs any more; return how many."""
     now = timezone.now()
@@ -185,23 +202,15 @@ def _prepare(
     checks_bytes: bool,
     by: User | None,
     *,
-    attempts: int,
+    max_attempts: int | None = None,
 ) -> tuple[ImportedProject, Job]:
     imported = project_mapping.map_project(found, endpoint=access.endpoint, by=by)
-    payload = {
-        "imported": imported.pk,
-        "with_predictions": with_predictions,
-        "checks_bytes": checks_bytes,
-    }
+    key = f"{import_custom_vision.kind}:{imported.pk}"
     try:
-        job = jobs.enqueue(
-            JOB,
-            languages.kept_in(payload),
-            queue=QUEUE,
-            key=f"{JOB}:{imported.pk}",
-            max_attempts=attempts,
+        job = import_custom_vision.using(key=key, max_attempts=max_attempts).enqueue(
+            imported_key=imported.pk, with_predictions=with_predictions, checks_bytes=checks_bytes
         )
-    except jobs.AlreadyActive as error:
+    except jobs.AlreadyEnqueued as error:
         sentence = _(
             "“%(name)s” is being imported already. Wait for it, or cancel it on its page. An "
             "import whose process was"

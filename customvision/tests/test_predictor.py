@@ -12,7 +12,7 @@ from django.utils import timezone
 from PIL import Image
 
 from accounts.tests.factories import make_token
-from common import jobs
+from common import jobs, tasks
 from common.errors import DomainError
 from common.media.images import Picture
 from common.models import Job
@@ -308,7 +308,7 @@ class TestDoors:
     def test_a_batch_asks_about_each_picture_once_however_often_azure_fails(
         self, azure, custom_vision, pauses
     ):
-        jobs.discover()
+        tasks.autodiscover()
         batch = batches.create_batch(
             azure.project, [make_upload() for _ in range(4)], by=make_user()
         )

@@ -1,7 +1,7 @@
 import pytest
 from django.core.files.base import ContentFile
 
-from common import jobs
+from common import jobs, tasks
 from common.errors import InvalidInput, Unavailable
 from common.models import Job
 from common.progress import no_progress
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def handlers():
-    jobs.discover()
+    tasks.autodiscover()
 
 
 def make_batch(count: int = 3, **extra) -> Batch:
@@ -95,8 +95,8 @@ def test_pictures_are_read_no_larger_than_the_model_needs_them(monkeypatch):
 
 def test_doing_the_work_twice_answers_once():
     batch = make_batch(2)
-    batches.classify_batch(batch.pk, no_progress)
-    batches.classify_batch(batch.pk, no_progress)
+    batches.classify_batch(no_progress, batch.pk)
+    batches.classify_batch(no_progress, batch.pk)
     assert Prediction.objects.count() == 2
 
 
@@ -107,11 +107,11 @@ def test_two_workers_at_the_same_chunk_answer_once(monkeypatch):
     def overtaken(self, pictures, model, *, augment=False):
         calls.append(1)
         if len(calls) == 1:
-            batches.classify_batch(batch.pk, no_progress)
+            batches.classify_batch(no_progress, batch.pk)
         return predict(self, pictures, model, augment=augment)
 
     monkeypatch.setattr(DummyPredictor, "predict", overtaken)
-    batches.classify_batch(batch.pk, no_progress)
+    batches.classify_batch(no_progress, batch.pk)
     assert Prediction.objects.count() == 2
 
 

@@ -56,7 +56,7 @@ def test_a_verdict_without_its_job_is_not_kept_either(monkeypatch):
     def fail(*args, **kwargs):
         raise RuntimeError("the database went away")
 
-    monkeypatch.setattr("common.jobs.enqueue", fail)
+    monkeypatch.setattr("common.jobs.insert", fail)
     prediction = make_prediction()
     with pytest.raises(RuntimeError):
         feedback.give_feedback(prediction, "NOK", by=prediction.user)

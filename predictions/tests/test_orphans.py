@@ -8,7 +8,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 
 from accounts.tests.factories import make_user
-from common import jobs
+from common import jobs, tasks
 from common.media import images
 from common.models import Job
 from predictions import feedback, orphaned_files, uploads
@@ -32,7 +32,7 @@ def uploads_of_this_test(settings, tmp_path):
         "OPTIONS": {"location": str(tmp_path / "uploads")},
     }
     settings.STORAGES = settings.STORAGES | {"uploads": disk}
-    jobs.discover()
+    tasks.autodiscover()
 
 
 def path(name: str) -> Path:
@@ -130,11 +130,11 @@ def test_without_any_upload_there_is_nothing_to_do():
     assert orphaned_files.delete_orphaned_files() == 0
 
 
-def test_is_a_daily_chore():
+def test_is_done_daily():
     assert [
         seconds
-        for name, seconds, _chore in jobs.chores()
-        if name == "predictions.tasks.sweep_uploads"
+        for name, seconds, _function in tasks.periodic_tasks()
+        if name == "predictions.orphaned_files.delete_orphaned_files"
     ] == [DAY]
 
 

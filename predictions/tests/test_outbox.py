@@ -4,7 +4,7 @@ import pytest
 from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 
-from common import jobs
+from common import jobs, tasks
 from common.models import Job
 from predictions import feedback, outbox
 from predictions.models import Sample
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def handlers():
-    jobs.discover()
+    tasks.autodiscover()
 
 
 def facts_of(sample: Sample) -> dict:
@@ -91,18 +91,20 @@ def test_while_the_store_is_down_nothing_is_lost_and_it_is_tried_again(monkeypat
     assert Sample.objects.get().location == Sample.Location.MISCLASSIFIED
 
 
-@pytest.mark.parametrize("step", ["_write", "_point_at", "_ask_to_settle"])
-def test_a_crash_after_any_step_loses_nothing(monkeypatch, step):
+@pytest.mark.parametrize(
+    ("module", "step"), [(outbox, "_write"), (outbox, "_point_at"), (jobs, "insert")]
+)
+def test_a_crash_after_any_step_loses_nothing(monkeypatch, module, step):
     prediction = make_prediction()
     given = feedback.give_feedback(prediction, "NOK", by=prediction.user)
     with monkeypatch.context() as broken:
-        done = getattr(outbox, step)
+        done = getattr(module, step)
 
-        def do_and_die(*args):
-            done(*args)
+        def do_and_die(*args, **kwargs):
+            done(*args, **kwargs)
             raise KeyboardInterrupt
 
-        broken.setattr(outbox, step, do_and_die)
+        broken.setattr(module, step, do_and_die)
         with pytest.raises(KeyboardInterrupt):
             outbox.store_misclassified(given.pk)
     assert Sample.objects.get().read()
@@ -142,7 +144,7 @@ def test_a_loss_that_comes_after_all_copies_are_gone_is_told_and_not_tried_for_e
     run_everything_due()
     sample = Sample.objects.get()
     storages["misclassified"].delete(sample.file_name)
-    settle = jobs.enqueue(outbox.SETTLE, {"sample": sample.pk, "file_name": before})
+    settle = outbox.delete_moved_upload.enqueue(sample_key=sample.pk, file_name=before)
     run_everything_due()
     settle.refresh_from_db()
     assert settle.status == Job.Status.FAILED
@@ -156,7 +158,7 @@ def test_facts_that_are_lost_after_the_copy_are_written_again():
     run_everything_due()
     sample = Sample.objects.get()
     storages["misclassified"].delete(f"{sample.project.slug}/{sample.uuid}.json")
-    jobs.enqueue(outbox.SETTLE, {"sample": sample.pk, "file_name": prediction.sample.file_name})
+    outbox.delete_moved_upload.enqueue(sample_key=sample.pk, file_name=prediction.sample.file_name)
     run_everything_due()
     assert len(facts_of(sample)["noks"]) == 1 and sample.read()
     assert not Job.objects.active().exists()
@@ -231,7 +233,8 @@ def test_a_copy_that_is_damaged_does_not_go_round_for_ever_when_the_other_is_los
     for _round in range(4):
         run_everything_due()
     assert not Job.objects.active().exists()
-    assert Job.objects.filter(status=Job.Status.FAILED, kind=outbox.SETTLE).count() == 1
+    settling = Job.objects.filter(kind=outbox.delete_moved_upload.kind)
+    assert settling.filter(status=Job.Status.FAILED).count() == 1
     assert storages["uploads"].exists(before), "what is left may be of use to somebody"
 
 
@@ -243,7 +246,7 @@ def test_a_second_nok_waits_while_a_lost_picture_is_being_moved_again():
         make_user(), sample=Sample.objects.get(), model_version=first.model_version
     )
     given = feedback.give_feedback(second, "NOK", by=second.user)
-    with pytest.raises(jobs.Later):
+    with pytest.raises(jobs.RetryLater):
         outbox.store_misclassified(given.pk)
     for _round in range(3):
         run_everything_due()

@@ -7,7 +7,7 @@ import base64
 import numpy as np
 import pytest
 
-from common import jobs
+from common import jobs, tasks
 from predictions.models import Feedback, Prediction
 from predictions.predictors.dummy import DummyPredictor
 from predictions.tests.factories import (
@@ -100,7 +100,7 @@ def test_what_is_too_large_is_told_before_it_is_sent(page, sign_in, settings, di
 def test_several_pictures_are_answered_on_a_page_that_follows_the_work(
     page, sign_in, assert_accessible, dishes
 ):
-    jobs.discover()
+    tasks.autodiscover()
     sign_in(page, make_user())
     page.goto(dishes.get_absolute_url())
     page.set_input_files("#file", [picture(f"{number}.jpg") for number in range(3)])

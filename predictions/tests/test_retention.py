@@ -4,7 +4,7 @@ import pytest
 from django.core.files.storage import storages
 from django.utils import timezone
 
-from common import jobs
+from common import jobs, tasks
 from common.models import Job
 from predictions import feedback, holds, retention
 from predictions.models import Prediction, Sample
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def handlers():
-    jobs.discover()
+    tasks.autodiscover()
 
 
 def age(*rows) -> None:
@@ -121,7 +121,7 @@ def test_a_reason_of_a_room_above_keeps_a_picture(monkeypatch):
 
 def test_a_late_deletion_spares_a_picture_that_came_back_under_the_same_name():
     sample = make_sample()
-    retention.delete_file("uploads", sample.file_name, sample=sample.pk)
+    retention.delete_file("uploads", sample.file_name, sample_key=sample.pk)
     assert sample.read()
 
 
@@ -130,7 +130,7 @@ def test_a_late_deletion_spares_a_picture_on_its_way_to_misclassified():
     name = storages["misclassified"].save(
         f"dishes/{sample.uuid}.jpg", sample.storage.open(sample.file_name)
     )
-    retention.delete_file("misclassified", name, sample=sample.pk)
+    retention.delete_file("misclassified", name, sample_key=sample.pk)
     assert storages["misclassified"].exists(name)
 
 

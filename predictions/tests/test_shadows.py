@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
-from common import jobs
+from common import jobs, tasks
 from common.models import Job
 from common.progress import no_progress
 from predictions import (
@@ -38,7 +38,7 @@ TURNED = ("tiramisu", "risotto", "gnocchi")  # the dummy model by these names sa
 
 @pytest.fixture(autouse=True)
 def handlers():
-    jobs.discover()
+    tasks.autodiscover()
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def work() -> None:
     """What a worker does within a few seconds."""
     Job.objects.update(due_at=timezone.now())
     shadow_inference.enqueue_pending()
-    jobs.run_due_jobs(shadow_inference.QUEUE)
+    jobs.run_due_jobs("shadow")
     jobs.run_due_jobs()
 
 
@@ -208,7 +208,7 @@ class TestAnswering:
     def test_other_queues_do_not_wait_for_it(self, candidate):
         send(candidate)
         shadow_inference.enqueue_pending()
-        assert Job.objects.get(kind=shadow_inference.KIND).queue == "shadow"
+        assert Job.objects.get(kind=shadow_inference.answer_pending.kind).queue == "shadow"
 
 
 class TestSafeToDoTwice:
@@ -216,7 +216,7 @@ class TestSafeToDoTwice:
         send(candidate)
         shadow_inference.enqueue_pending()
         shadow_inference.enqueue_pending()
-        assert Job.objects.filter(kind=shadow_inference.KIND).count() == 1
+        assert Job.objects.filter(kind=shadow_inference.answer_pending.kind).count() == 1
 
     def test_a_killed_workers_job_goes_on_where_it_ended(self, candidate, monkeypatch):
         for _number in range(shadow_inference.CHUNK + 2):
@@ -231,13 +231,13 @@ class TestSafeToDoTwice:
 
         predict_with(monkeypatch, candidate, die_at_the_second)
         shadow_inference.enqueue_pending()
-        job = jobs.claim_next("the one that dies", shadow_inference.QUEUE)
+        job = jobs.claim_next("the one that dies", "shadow")
         with pytest.raises(KeyboardInterrupt):
-            shadow_inference.answer_pending(job.payload["project"], no_progress)
+            shadow_inference.answer_pending(no_progress, job.payload["project"])
         assert ShadowPrediction.objects.count() == shadow_inference.CHUNK
         Job.objects.filter(pk=job.pk).update(heartbeat_at=timezone.now() - timedelta(hours=1))
         jobs.requeue_stalled()
-        jobs.run_due_jobs(shadow_inference.QUEUE)
+        jobs.run_due_jobs("shadow")
         assert asked == [shadow_inference.CHUNK, 2, 2]
         assert ShadowPrediction.objects.count() == shadow_inference.CHUNK + 2
 
@@ -246,11 +246,11 @@ class TestSafeToDoTwice:
 
         def be_overtaken(answer, pictures):
             monkeypatch.undo()
-            shadow_inference.answer_pending(candidate.project_id, no_progress)
+            shadow_inference.answer_pending(no_progress, candidate.project_id)
             return answer()
 
         predict_with(monkeypatch, candidate, be_overtaken)
-        shadow_inference.answer_pending(candidate.project_id, no_progress)
+        shadow_inference.answer_pending(no_progress, candidate.project_id)
         assert ShadowPrediction.objects.count() == 1
 
     def test_the_database_takes_one_answer_only(self, candidate):

@@ -1,7 +1,7 @@
 import pytest
 from django.urls import reverse
 
-from common import jobs
+from common import jobs, tasks
 from predictions.models import Batch, Feedback, Prediction, Project, Sample
 from predictions.tests.factories import (
     make_category,
@@ -109,7 +109,7 @@ def test_several_pictures_become_a_batch_with_a_page(client, alice, headers):
     assert response.headers.get("HX-Redirect" if headers else "Location") == url
     waiting = client.get(url, **HTMX).content.decode()
     assert 'hx-trigger="every 1s"' in waiting and "1 of 2 done" in waiting
-    jobs.discover()
+    tasks.autodiscover()
     jobs.run_due_jobs()
     done = client.get(url).content.decode()
     assert "hx-trigger" not in done

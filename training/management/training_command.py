@@ -4,7 +4,7 @@ from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
 
-from common import jobs
+from common import jobs, tasks
 from common.errors import DomainError
 from predictions import registry
 from predictions.models import Project
@@ -47,7 +47,7 @@ class TrainingCommand(ProjectCommand):
             CommandError: if it is refused, fails or is cancelled. A model that is not promoted is
                 no error.
         """
-        jobs.discover()
+        tasks.autodiscover()
         live = registry.live_version(project)
         try:
             run, job = submission.submit_and_claim_run(

@@ -22,6 +22,7 @@ from common import jobs
 from common.errors import Conflict, DomainError
 from common.models import Job
 from common.progress import Cancelled, Progress, no_progress
+from common.tasks import periodic, task
 from predictions import registry
 from predictions.models import ModelVersion, Project
 from predictions.predictors.base import ModelRef
@@ -50,6 +51,21 @@ class RunFailed(DomainError):
 
     code = "run_broke"
     status = 500
+
+
+@task(
+    "training.run",
+    queue="training",
+    max_attempts=3,  # how often a worker may die over a run before it is given up
+    stored_as={"run_key": "run"},
+    keeps_language=True,
+)
+def train_in_background(progress: Progress, run_key: int) -> None:
+    """Do a training run. Delivered again after a crash it starts over, after its end it does
+    nothing.
+    """
+    if run := TrainingRun.objects.filter(pk=run_key).first():
+        execute_run(run, progress)
 
 
 def execute_run(run: TrainingRun, progress: Progress = no_progress) -> None:
@@ -100,6 +116,7 @@ def cancel_run(run: TrainingRun) -> None:
     end_abandoned_runs(run.project)
 
 
+@periodic(seconds=15)
 def end_abandoned_runs(project: Project | None = None) -> int:
     """End the runs whose job has ended without them: its process died too often, or it was
     cancelled while it waited.

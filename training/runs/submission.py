@@ -14,7 +14,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from common import jobs, languages
+from common import jobs
 from common.errors import Conflict, InvalidInput
 from common.models import Job
 from predictions.models import Project
@@ -23,9 +23,6 @@ from training.models import TrainingRun
 from training.runs import execution
 from training.trainers.base import BaseTrainer, trainers
 
-JOB = "training.run"
-QUEUE = "training"
-ATTEMPTS = 3  # how often a worker may die over a run before it is given up
 MAX_SEED = 2**31 - 1
 
 
@@ -60,7 +57,7 @@ def submit_run(project: Project, options: RunOptions = DEFAULTS, *, by: User | N
     """
     parameters = _check_options(project, options)
     with transaction.atomic():
-        run, _job = _create_run(project, options, parameters, by, attempts=ATTEMPTS)
+        run, _job = _create_run(project, options, parameters, by)
     return run
 
 
@@ -74,7 +71,7 @@ def submit_and_claim_run(
     """
     parameters = _check_options(project, options)
     with transaction.atomic():
-        run, job = _create_run(project, options, parameters, by, attempts=1)
+        run, job = _create_run(project, options, parameters, by, max_attempts=1)
         claimed = jobs.claim_job(job.pk, jobs.new_worker_name())
     if claimed is None:
         raise RunActive(_("Another process has taken this run."))
@@ -110,7 +107,7 @@ def _create_run(
     parameters: Mapping[str, Any],
     by: User | None,
     *,
-    attempts: int,
+    max_attempts: int | None = None,
 ) -> tuple[TrainingRun, Job]:
     if not 0 <= options.seed <= MAX_SEED:
         raise InvalidInput(_("The seed must be between 0 and %(largest)d.") % {"largest": MAX_SEED})
@@ -130,9 +127,8 @@ def _create_run(
     except IntegrityError:
         _refuse_second(project)
         raise
-    run.job = jobs.enqueue(
-        JOB, languages.kept_in({"run": run.pk}), queue=QUEUE, max_attempts=attempts
-    )
+    training = execution.train_in_background.using(max_attempts=max_attempts)
+    run.job = training.enqueue(run_key=run.pk)
     run.save(update_fields=["job"])
     return run, run.job
 

@@ -14,7 +14,6 @@ from common.progress import Cancelled, StageNote
 from predictions import registry
 from predictions.models import ModelVersion
 from predictions.tests.factories import make_model_version, make_project, make_user
-from training import tasks  # noqa: F401 (tasks registers the handler)
 from training.data import datasets
 from training.errors import TrainingFailed
 from training.models import Evaluation, TrainingRun
@@ -29,7 +28,7 @@ Status = TrainingRun.Status
 
 
 def work_off() -> None:
-    jobs.run_due_jobs(submission.QUEUE)
+    jobs.run_due_jobs("training")
 
 
 def trainer_that(raises: BaseException):
@@ -220,7 +219,7 @@ def test_what_has_ended_cannot_be_cancelled():
 class TestWhenProcessesDie:
     def test_a_run_whose_worker_was_killed_is_done_by_another(self):
         run = make_run(promote=True)
-        job = jobs.claim_next("killed", submission.QUEUE)
+        job = jobs.claim_next("killed", "training")
         with trainer_that(SystemExit()), pytest.raises(SystemExit):
             execution.execute_run(run)
         silence(job)
@@ -278,10 +277,10 @@ class TestWhenProcessesDie:
 
     def test_a_run_that_kills_every_worker_is_given_up(self):
         run = make_run()
-        for _attempt in range(submission.ATTEMPTS):
-            silence(jobs.claim_next("killed", submission.QUEUE))
+        for _attempt in range(run.job.max_attempts):
+            silence(jobs.claim_next("killed", "training"))
             jobs.requeue_stalled()
-        tasks.settle_abandoned_runs()
+        execution.end_abandoned_runs()
         run.refresh_from_db()
         assert run.status == Status.FAILED
         assert "died" in run.error
@@ -299,7 +298,7 @@ class TestWhenProcessesDie:
 
     def test_a_busy_run_is_not_given_up(self):
         run = make_run()
-        jobs.claim_next("busy", submission.QUEUE)
+        jobs.claim_next("busy", "training")
         assert execution.end_abandoned_runs() == 0
         run.refresh_from_db()
         assert run.is_active

@@ -15,10 +15,9 @@ from predictions.tests.factories import (
     make_user,
 )
 from review import ground_truth
-from training import tasks  # noqa: F401 (tasks registers the handler)
+from training import tasks  # noqa: F401 (defines the task)
 from training.data import datasets
 from training.models import TrainingRun
-from training.runs import submission
 from training.tests.factories import (
     make_dataset,
     make_finished_run,
@@ -112,7 +111,7 @@ class TestRuns:
         run = TrainingRun.objects.get()
         assert response["Location"] == reverse("training:run", args=[run.pk])
         assert (run.seed, run.promote, run.requested_by) == (3, True, maintainer)
-        assert run.job.queue == submission.QUEUE
+        assert run.job.queue == "training"
 
     @pytest.mark.parametrize(
         ("wanted", "sentence"),
@@ -145,7 +144,7 @@ class TestRuns:
         address = reverse("training:run_progress", args=[run.pk])
         for shown in (page(client, "project", run.project.slug), page(client, "run", run.pk)):
             assert f'hx-get="{address}" hx-trigger="every 2s"' in shown
-        job = jobs.claim_next("worker", submission.QUEUE)
+        job = jobs.claim_next("worker", "training")
         type(job).objects.update(
             progress_done=1, progress_total=4, progress_note="Reading <pictures>"
         )

@@ -15,7 +15,7 @@ from django.core.files.storage import storages
 from django.db import OperationalError, connection
 from django.utils import timezone
 
-from common import jobs
+from common import jobs, tasks
 from common.models import Job
 from common.storages import DiskStorage, StorageUnavailable
 from predictions import feedback
@@ -96,7 +96,7 @@ def faults(request, monkeypatch) -> Iterator[Faults]:
         return found.pass_through("write", lambda: write(self, name, data, metadata), 0.25)
 
     monkeypatch.setattr(DiskStorage, "save_with_metadata", faulty_write)
-    jobs.discover()
+    tasks.autodiscover()
     with connection.execute_wrapper(found.around_sql):
         yield found
 

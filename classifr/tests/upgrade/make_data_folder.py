@@ -60,7 +60,7 @@ def fill() -> dict[str, object]:
     from django.utils import timezone
 
     from classifr.tests.access_world import make_world
-    from common import encryption, jobs
+    from common import encryption, jobs, tasks
     from common.models import Job
     from customvision.importer import import_jobs
     from customvision.models import Export, ImportedProject, Iteration, ServiceAccess
@@ -83,7 +83,7 @@ def fill() -> dict[str, object]:
     from training.tests.factories import make_finished_run, make_run, make_trainable
 
     call_command("migrate", verbosity=0)
-    jobs.discover()
+    tasks.autodiscover()
     world = make_world()
 
     # A project with a local model, whose categories do not exclude each other: what the model says,
@@ -163,30 +163,30 @@ def fill() -> dict[str, object]:
     )
     stray = storages["uploads"].save("colours/stray.jpg", ContentFile(make_picture_bytes()))
     retention.enqueue_file_deletion(second.sample, "uploads", stray)
-    shadows_due = jobs.enqueue(
+    shadows_due = jobs.insert(
         "predictions.answer_in_shadow", {"project": trained.pk, "language": "fr"}, queue="shadow"
     )
     make_run(make_trainable(slug="waiting"))
-    jobs.enqueue(
-        import_jobs.JOB,
+    jobs.insert(
+        import_jobs.import_custom_vision.kind,
         {
             "imported": world.imported.pk,
             "with_predictions": False,
             "checks_bytes": False,
             "language": "en",
         },
-        queue=import_jobs.QUEUE,
-        key=f"{import_jobs.JOB}:{world.imported.pk}",
+        queue="imports",
+        key=f"{import_jobs.import_custom_vision.kind}:{world.imported.pk}",
     )
     gone = storages["models"].save("colours/gone.zip", ContentFile(b"an archive"))
-    jobs.enqueue("customvision.delete_files", {"files": [["models", gone]]})
+    jobs.insert("customvision.delete_files", {"files": [["models", gone]]})
     iteration = Iteration.objects.create(
         project=colours, own_version=version, name="Iteration 1", publish_name="first"
     )
     export = Export.objects.create(
         iteration=iteration, platform="TensorFlow", flavor="TensorFlowLite"
     )
-    jobs.enqueue("customvision.export", {"export": export.pk}, queue="training", key=export.job_key)
+    jobs.insert("customvision.export", {"export": export.pk}, queue="training", key=export.job_key)
     assert shadows_due
     Job.objects.active().update(due_at=timezone.now())
 

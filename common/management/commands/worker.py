@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from common import jobs, processes
+from common import jobs, processes, tasks
 from common.worker import Worker
 
 
@@ -33,7 +33,7 @@ class Command(BaseCommand):
 
     def handle(self, *, queues: str, once: bool, grace_seconds: float, **options: Any) -> None:
         names = [name.strip() for name in queues.split(",") if name.strip()]
-        jobs.discover()
+        tasks.autodiscover()
         if once:
             jobs.requeue_stalled()
             done = sum(jobs.run_due_jobs(name) for name in names)

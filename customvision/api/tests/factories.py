@@ -10,7 +10,7 @@ from django.test import Client
 
 from accounts.models import User
 from accounts.tests.factories import make_maintainer, make_token
-from common import jobs
+from common import jobs, tasks
 from predictions.models import Project
 from predictions.tests.factories import make_picture_bytes
 
@@ -106,7 +106,7 @@ def make_published(
     """Train and publish what `make_tagged` made; return the iteration's id as well."""
     project, ids = make_tagged(caller, pictures=pictures)
     iteration = caller.training("POST", f"projects/{project.uuid}/train").json()
-    jobs.discover()
+    tasks.autodiscover()
     jobs.run_due_jobs("training")
     path = f"projects/{project.uuid}/iterations/{iteration['id']}/publish?publishName={name}&predictionId=/x"  # noqa: E501
     assert caller.training("POST", path).json() is True

@@ -8,8 +8,9 @@ from django.db import connection
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from common import jobs
+from common import jobs, tasks
 from common.models import Job
+from common.progress import no_progress
 from customvision.api import deletion, stored_predictions
 from customvision.api.tests.factories import make_caller, make_published, make_tagged
 from customvision.models import ImportedImage, ImportedProject, RetiredTag
@@ -25,7 +26,7 @@ pytestmark = pytest.mark.django_db
 
 @pytest.fixture(autouse=True)
 def handlers():
-    jobs.discover()
+    tasks.autodiscover()
 
 
 @pytest.fixture
@@ -226,20 +227,20 @@ def test_a_project_whose_removal_was_interrupted_goes_when_it_is_taken_up_again(
         killed.setattr(deletion, "_some_keys", look_until_killed)
         jobs.run_due_jobs()
     assert Project.everywhere.filter(pk=project.pk).exists()
-    deletion.erase_project(project.pk, project.slug)
-    deletion.erase_project(project.pk, project.slug)
+    deletion.erase_project(no_progress, project.pk, project.slug)
+    deletion.erase_project(no_progress, project.pk, project.slug)
     assert not Project.everywhere.filter(pk=project.pk).exists() and not Sample.objects.exists()
 
 
 def test_a_project_that_was_not_removed_is_not_erased(caller):
     project, _tags = make_tagged(caller, pictures=1)
-    deletion.erase_project(project.pk, project.slug)
+    deletion.erase_project(no_progress, project.pk, project.slug)
     assert count(caller, project) == 2
 
 
 def test_a_project_that_is_being_imported_is_not_deleted(caller):
     project, _tags = make_tagged(caller, pictures=1)
-    make_imported(project, finished_at=None, job=jobs.enqueue("training.import_custom_vision"))
+    make_imported(project, finished_at=None, job=jobs.insert("training.import_custom_vision"))
     answer = caller.training("DELETE", f"projects/{project.uuid}")
     assert (answer.status_code, answer.json()["code"]) == (400, "BadRequestWorkspaceNotDeletable")
 

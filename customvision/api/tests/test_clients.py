@@ -13,7 +13,7 @@ import pytest
 from django.conf import settings as django_settings
 
 from accounts.tests.factories import make_maintainer, make_token, make_user
-from common import jobs
+from common import jobs, tasks
 from predictions.models import Project, Sample
 from predictions.tests.factories import make_picture_bytes
 
@@ -33,7 +33,7 @@ def environment(live_server, settings, tmp_path):
         "127.0.0.0/8",
         "::1/128",
     ]  # the pictures' own addresses on the test server
-    jobs.discover()
+    tasks.autodiscover()
     for name, shades in (("dark", range(5, 14)), ("light", range(230, 239))):
         (tmp_path / name).mkdir()
         for shade in shades:
@@ -74,7 +74,7 @@ def run(command: list[str], environment: dict[str, str]) -> str:
 def check(printed: str, sdk: str, *, retagged: tuple[str, ...] = ("dark",)) -> None:
     assert json.loads(printed) == {"sdk": sdk, "answers": ["dark"] * 4, "retagged": list(retagged)}
     assert not Project.objects.exists()
-    jobs.run_due()
+    jobs.run_due_jobs()
     assert not Project.everywhere.exists() and not Sample.objects.exists()
 
 

@@ -12,7 +12,7 @@ import pytest
 from django.core.files.storage import storages
 from django.utils import timezone
 
-from common import jobs
+from common import jobs, tasks
 from common.errors import DomainError
 from common.media import images
 from customvision.api.tests.factories import make_caller, make_published, make_tagged
@@ -29,7 +29,7 @@ SHADES = (3, 60, 128, 200, 240)
 
 @pytest.fixture
 def caller():
-    jobs.discover()
+    tasks.autodiscover()
     return make_caller()
 
 

@@ -5,7 +5,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.tests.factories import make_maintainer, make_reviewer, make_user
-from common import jobs
+from common import jobs, tasks
 from customvision.api import dispatch
 from customvision.api.routing import operations
 from customvision.api.tests.factories import make_caller, make_published, make_tagged
@@ -140,7 +140,7 @@ def test_the_files_of_a_deleted_project_go_too():
     storage = Sample.objects.first().storage
     assert len(names) == 2 and all(storage.exists(name) for name in names)
     assert caller.training("DELETE", f"projects/{project.uuid}").status_code == 204
-    jobs.discover()
+    tasks.autodiscover()
     jobs.run_due_jobs()
     assert not any(storage.exists(name) for name in names)
 

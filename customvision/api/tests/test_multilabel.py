@@ -9,7 +9,7 @@ from django.test import Client
 from django.urls import reverse
 from PIL import Image, ImageDraw
 
-from common import jobs
+from common import jobs, tasks
 from customvision.api.tests.factories import Caller, make_caller, make_tagged
 from predictions.models import Category, Prediction, Project, Sample
 from predictions.tests.factories import make_picture_bytes
@@ -23,7 +23,7 @@ SHADES = {"dark": range(0, 50, 4), "light": range(205, 255, 4), "dark,light": ra
 
 @pytest.fixture
 def caller():
-    jobs.discover()
+    tasks.autodiscover()
     return make_caller()
 
 

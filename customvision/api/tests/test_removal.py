@@ -4,7 +4,7 @@ import pytest
 from django.urls import reverse
 
 from accounts.tests.factories import make_reviewer
-from common import jobs
+from common import jobs, tasks
 from customvision.api import image_upload
 from customvision.api.tests.factories import make_caller, make_published, make_tagged
 from customvision.models import ImportedImage, ImportedPrediction, StoredPrediction, TrainingImage
@@ -57,7 +57,7 @@ def make_images(caller, project, ids, **entry):
 def delete(caller, project, ids):
     answer = caller.training("DELETE", f"projects/{project.uuid}/predictions?ids={','.join(ids)}")
     assert answer.status_code == 204
-    jobs.discover()
+    tasks.autodiscover()
     jobs.run_due_jobs()
 
 

@@ -21,7 +21,7 @@ from msrest.authentication import ApiKeyCredentials
 from msrest.exceptions import HttpOperationError
 
 from accounts.tests.factories import make_maintainer, make_token, make_user
-from common import jobs
+from common import jobs, tasks
 from predictions.models import Project, Sample
 from predictions.tests.factories import make_picture_bytes
 
@@ -31,7 +31,7 @@ pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
 @pytest.fixture
 def trainer(live_server, settings):
     settings.DEFAULT_TRAINER = "dummy"
-    jobs.discover()
+    tasks.autodiscover()
     credentials = ApiKeyCredentials(in_headers={"Training-key": make_token(make_maintainer())})
     with CustomVisionTrainingClient(live_server.url, credentials) as client:
         yield client

@@ -11,7 +11,7 @@ from playwright.sync_api import expect
 from common import jobs
 from customvision.importer import (
     import_jobs,
-    tasks,  # noqa: F401 (registers the handler)
+    tasks,  # noqa: F401 (defines the task)
 )
 from customvision.importer.tests.remote_factories import make_iteration, make_remote
 from predictions.models import Project
@@ -37,7 +37,7 @@ def assert_fits(page):
 
 def work_in_the_background() -> threading.Thread:
     def work() -> None:
-        jobs.run_due_jobs(import_jobs.QUEUE)
+        jobs.run_due_jobs("imports")
         connections.close_all()
 
     worker = threading.Thread(target=work)
@@ -99,7 +99,7 @@ def test_a_runs_page_draws_both_models_side_by_side(phone, custom_vision, assert
     import_jobs.request_import(
         access, import_jobs.open_service(access).projects()[0], with_predictions=False, by=None
     )
-    jobs.run_due_jobs(import_jobs.QUEUE)
+    jobs.run_due_jobs("imports")
     Project.objects.update(trainer="dummy")
     run = make_finished_run(Project.objects.get())
     phone.goto(f"/training/runs/{run.pk}/")

@@ -13,7 +13,6 @@ from customvision.client.tests import faults
 from customvision.importer import (
     import_jobs,
     service,
-    tasks,  # noqa: F401 (tasks registers the handler)
     views,
 )
 from customvision.importer.tests.remote_factories import bring_home, make_iteration, make_remote
@@ -55,7 +54,7 @@ def test_endpoint_and_key_then_a_choice_then_an_import(client, maintainer, custo
     assert there.name in client.get(choice.url).content.decode()
     page = client.post(choice.url, {"projects": [there.id]})
     assert "waits for a worker" in client.get(page.url).content.decode()
-    assert jobs.run_due_jobs(import_jobs.QUEUE) == 1
+    assert jobs.run_due_jobs("imports") == 1
     told = client.get(page.url).content.decode()
     assert "Complete: everything was imported." in told
     sample = Sample.objects.first()
@@ -73,19 +72,19 @@ def test_the_key_is_in_no_page_row_or_job_and_forgotten_at_the_end(
     assert key not in client.get(choice.url).content.decode()
     page = client.post(choice.url, {"projects": [there.id]})
     assert key not in f"{Job.objects.get().payload}" + client.get(page.url).content.decode()
-    tasks.forget_keys()
+    import_jobs.delete_unneeded_keys()
     assert ServiceAccess.objects.exists()  # the import still needs it
-    jobs.run_due_jobs(import_jobs.QUEUE)
-    tasks.forget_keys()
+    jobs.run_due_jobs("imports")
+    import_jobs.delete_unneeded_keys()
     assert not ServiceAccess.objects.exists() and ImportedProject.objects.exists()
 
 
 def test_a_key_that_no_import_uses_is_forgotten_after_a_while(client, maintainer, custom_vision):
     give_key(client, custom_vision)
-    tasks.forget_keys()
+    import_jobs.delete_unneeded_keys()
     assert ServiceAccess.objects.exists()
     ServiceAccess.objects.update(created_at=timezone.now() - timedelta(hours=2))
-    tasks.forget_keys()
+    import_jobs.delete_unneeded_keys()
     assert not ServiceAccess.objects.exists()
 
 
@@ -118,12 +117,12 @@ def test_an_import_goes_on_while_the_service_is_away_and_says_so(
     there = make_remote(custom_vision)
     page = ask_for_import(client, custom_vision, there)
     custom_vision.fail("get_images", faults.unavailable("60"), always=True)
-    jobs.run_due_jobs(import_jobs.QUEUE)
+    jobs.run_due_jobs("imports")
     assert Job.objects.get().status == Job.Status.WAITING
     assert "It is retried automatically" in client.get(page.url).content.decode()
     custom_vision.heal()
     Job.objects.update(due_at=timezone.now())
-    jobs.run_due_jobs(import_jobs.QUEUE)
+    jobs.run_due_jobs("imports")
     assert ImportedProject.objects.get().report["complete"]
 
 
@@ -149,13 +148,13 @@ def test_progress_is_asked_for_until_the_end(client, maintainer, custom_vision):
     ask_for_import(client, custom_vision, make_remote(custom_vision))
     address = reverse("importer:import_progress", args=[ImportedProject.objects.get().pk])
     assert b"hx-get" in client.get(address).content
-    jobs.run_due_jobs(import_jobs.QUEUE)
+    jobs.run_due_jobs("imports")
     assert client.get(address).headers["HX-Refresh"] == "true"
 
 
 def test_stored_predictions_come_when_chosen(client, maintainer, custom_vision):
     ask_for_import(client, custom_vision, make_remote(custom_vision), with_predictions="on")
-    jobs.run_due_jobs(import_jobs.QUEUE)
+    jobs.run_due_jobs("imports")
     assert ImportedProject.objects.get().report["predictions"] == {
         "there": 0,
         "here": 0,

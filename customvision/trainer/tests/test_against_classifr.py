@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from accounts.tests.factories import make_maintainer, make_token, make_user
-from common import jobs
+from common import jobs, tasks
 from customvision.trainer import iterations
 from customvision.trainer.tests.test_trainer import without_waiting
 from customvision.trainer.trainer import CustomVisionTrainer
@@ -25,7 +25,7 @@ def trainer(live_server, settings, monkeypatch) -> CustomVisionTrainer:
     wait.
     """
     without_waiting(monkeypatch)
-    jobs.discover()
+    tasks.autodiscover()
     settings.DEFAULT_TRAINER = "dummy"
     monkeypatch.setattr(iterations.time, "sleep", lambda seconds: jobs.run_due_jobs("training"))
     options = {"endpoint": live_server.url, "key": make_token(make_user())}

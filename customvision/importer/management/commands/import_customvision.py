@@ -4,7 +4,7 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError, CommandParser
 
-from common import jobs
+from common import jobs, tasks
 from common.errors import DomainError
 from common.models import Job
 from customvision.importer import import_jobs
@@ -57,7 +57,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         if not (options["projects"] or options["all"] or options["list"]):
             raise CommandError("Name projects, or say --all; --list shows which there are.")
-        jobs.discover()
+        tasks.autodiscover()
         key = options["training_key"] or settings.AZURE_CUSTOM_VISION_TRAINING_KEY
         try:
             access = import_jobs.store_access(options["endpoint"], key, by=None)
