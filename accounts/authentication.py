@@ -10,15 +10,10 @@ from knox.auth import TokenAuthentication
 from knox.crypto import hash_token
 from rest_framework.exceptions import AuthenticationFailed
 
+from accounts import queries
 from accounts.models import ApiToken, User
-from common.prepared import Prepared
 
 NOTE_USE_EVERY = timedelta(hours=1)
-_token = Prepared(
-    lambda digest: ApiToken.objects.select_related("user").filter(
-        digest=digest, user__is_active=True
-    )
-)
 
 
 class ApiTokenAuthentication(TokenAuthentication):
@@ -35,7 +30,7 @@ class ApiTokenAuthentication(TokenAuthentication):
             digest = hash_token(token.decode("ascii"))
         except (UnicodeDecodeError, binascii.Error) as error:
             raise _refusal() from error
-        found = _token.first(digest)
+        found = queries.find_token(digest)
         now = timezone.now()
         if found is None or (found.expiry and found.expiry <= now):
             raise _refusal()

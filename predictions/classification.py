@@ -17,8 +17,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from common.media.images import Picture
-from common.prepared import PreparedInsert
-from predictions import registry, uploads
+from predictions import queries, registry, uploads
 from predictions.models import ModelVersion, Prediction, Project, Sample
 from predictions.predictors import base
 from predictions.predictors.base import (
@@ -31,7 +30,6 @@ from predictions.predictors.base import (
 
 logger = logging.getLogger(__name__)
 
-_insert = PreparedInsert(Prediction)
 Question = tuple[Sample, Picture, str]  # the sample, its picture, the name to show it under
 
 
@@ -194,7 +192,7 @@ def record_predictions(
     """Write a model's answer down, one prediction per question."""
     ranked = [sorted(scores.items(), key=lambda item: -item[1]) for scores in answer.scores]
     return [
-        _insert(
+        queries.insert_prediction(
             Prediction(
                 project=project,
                 sample=sample,

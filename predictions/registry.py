@@ -3,32 +3,14 @@
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
 from django.db import transaction
-from django.db.models import CharField, Max
-from django.db.models.functions import Cast
+from django.db.models import Max
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from common.errors import Conflict
-from common.prepared import Prepared
-from predictions.models import Category, ModelVersion, Project, Promotion
+from predictions import queries
+from predictions.models import ModelVersion, Project, Promotion
 from predictions.predictors.base import ModelRef
-
-_promotions = Promotion.objects.order_by("-id")
-_newest_of = Prepared(
-    lambda project: _promotions.filter(project=project).select_related("model_version")[:1]
-)
-_newest_by_slug = Prepared(
-    lambda slug: _promotions.filter(project__slug=slug).select_related("model_version", "project")[
-        :1
-    ]
-)
-# The ids as text, with or without hyphens: to make a UUID of each takes longer than the query
-_id = Cast("uuid", CharField())
-_categories = Prepared(
-    lambda project: (
-        Category.objects.filter(project=project).order_by().values_list("pk", _id, "name")
-    )
-)
 
 
 class NoLiveModel(Conflict):
@@ -49,8 +31,7 @@ def live_version(project: Project) -> ModelVersion | None:
     One indexed query, asked anew for every prediction: so a promotion reaches every process at
     once.
     """
-    newest = _newest_of.first(project.pk)
-    return newest.model_version if newest else None
+    return queries.find_live_version(project)
 
 
 def require_live_version(project: Project) -> ModelVersion:
@@ -67,11 +48,7 @@ def live_version_by_slug(slug: str) -> ModelVersion | None:
     """Return the live model version of a project, its project with it, in one query; None without
     project or model.
     """
-    newest = _newest_by_slug.first(slug)
-    if newest is None:
-        return None
-    newest.model_version.project = newest.project
-    return newest.model_version
+    return queries.find_live_version_by_slug(slug)
 
 
 def fallback_version(version: ModelVersion) -> ModelVersion | None:
@@ -107,7 +84,7 @@ def class_categories_now(version: ModelVersion) -> list[tuple[str, int | None]]:
     """Return the present name of each class of a model, as `current_names`, and the category's key
     if there is one.
     """
-    found = _categories.rows(version.project_id)
+    found = queries.category_rows(version.project_id)
     names = {id_.replace("-", ""): name for _key, id_, name in found}
     keys = {name: key for key, _id, name in found}
     ids = version.manifest.get("category_uuids") or [""] * len(version.class_names)

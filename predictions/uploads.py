@@ -20,7 +20,7 @@ from common.errors import DomainError, Unavailable
 from common.media import cost, images
 from common.media.images import Picture
 from common.media.upload_handlers import read_upload
-from common.prepared import Prepared, PreparedInsert
+from predictions import queries
 from predictions.models import Project, Sample
 from predictions.quotas import count_upload
 
@@ -29,8 +29,6 @@ logger = logging.getLogger(__name__)
 T = TypeVar("T")
 _SUFFIX = {"image/jpeg": "jpg", "image/png": "png"}
 _SHOWN_CHARACTERS = 200
-_known = Prepared(lambda project, sha256: Sample.objects.filter(project=project, sha256=sha256))
-_insert = PreparedInsert(Sample)
 
 
 def store_upload(
@@ -108,7 +106,7 @@ def keep_and(
     """Store a picture as `keep` does, write something about its sample in the same transaction, and
     return that too.
     """
-    sample = _known.first(project.pk, picture.sha256)
+    sample = queries.find_sample(project, picture.sha256)
     if sample is not None and sample.has_picture:
         return sample, False, write(sample)
     fresh = Sample(
@@ -121,11 +119,11 @@ def keep_and(
     _describe(fresh, picture, file_name=_store(project, picture, fresh))
     try:
         with transaction.atomic():
-            kept = _give_back(sample, fresh) if sample else _insert(fresh)
+            kept = _give_back(sample, fresh) if sample else queries.insert_sample(fresh)
             return kept, sample is None, write(kept)
     except IntegrityError:
         _remove(fresh.file_name)
-        quicker = _known.first(project.pk, picture.sha256)
+        quicker = queries.find_sample(project, picture.sha256)
         if quicker is None:
             raise
         return quicker, False, write(quicker)

@@ -56,7 +56,7 @@ class Killed(BaseException):
 def test_what_an_upload_leaves_that_is_killed_before_its_row_is_deleted_a_day_later(monkeypatch):
     project = make_project()
     with monkeypatch.context() as dying:
-        dying.setattr(uploads, "_insert", _die)
+        dying.setattr(uploads.queries, "insert_sample", _die)
         dying.setattr(uploads, "_remove", lambda name: None)
         with pytest.raises(Killed):
             uploads.keep(project, images.decode_upload(make_picture_bytes()), by=make_user())

@@ -166,7 +166,7 @@ def test_without_a_row_the_stored_picture_is_removed_again(project, alice, monke
     def broken(*args, **kwargs):
         raise RuntimeError("database gone")
 
-    monkeypatch.setattr(uploads, "_insert", broken)
+    monkeypatch.setattr(uploads.queries, "insert_sample", broken)
     with pytest.raises(RuntimeError):
         uploads.store_upload(project, make_upload(), by=alice)
     assert stored_names(project) == []

@@ -1,0 +1,95 @@
+"""SQL for the few statements that every picture needs, through Django's public interface.
+
+Django takes five to ten times as long to put such a statement together as the database takes to
+answer it, and `Manager.raw()` still twice as long. The statements of a room stand together in its
+module `queries`; everything else is a queryset.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from django.db import connection, models
+from django.db.models import Field, Model
+from django.utils import timezone
+
+# What every database gives, and takes, as it is
+_PLAIN = (models.CharField, models.FloatField, models.ForeignKey, models.IntegerField)
+
+
+def columns(model: type[Model], table: str) -> str:
+    """Return all columns of a model for a SELECT, in the order in which `fetch_objects` reads
+    them; `table` is the name that the statement gives to the model's table.
+    """
+    return ", ".join(f'{table}."{field.column}"' for field in model._meta.concrete_fields)
+
+
+def fetch_objects(
+    kinds: Sequence[type[Model]], sql: str, values: Sequence[Any]
+) -> list[tuple[Any, ...]]:
+    """Return the objects of each row: a statement that selects the `columns` of several models
+    gives one of each.
+    """
+    found = []
+    for row in fetch_rows(sql, values):
+        objects, position = [], 0
+        for kind in kinds:
+            fields = kind._meta.concrete_fields
+            own = list(row[position : position + len(fields)])
+            position += len(fields)
+            for place in _places_to_convert(kind):
+                own[place] = _to_python(fields[place], own[place])
+            names = [field.attname for field in fields]
+            objects.append(kind.from_db(connection.alias, names, own))
+        found.append(tuple(objects))
+    return found
+
+
+def fetch_rows(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return what a SELECT gives, as the database gives it: for keys and texts, which need no
+    conversion.
+    """
+    with connection.cursor() as cursor:
+        cursor.execute(sql, values)
+        return cursor.fetchall()
+
+
+def insert_object(fresh: Model) -> None:
+    """Write a new object as a row, and give it the key that the database chose.
+
+    For models without parents, signals and database expressions as values.
+
+    Raises:
+        IntegrityError: if the database has a constraint against it.
+    """
+    fields = [field for field in fresh._meta.concrete_fields if not field.primary_key]
+    values = [field.get_db_prep_save(field.pre_save(fresh, True), connection) for field in fields]
+    with connection.cursor() as cursor:
+        cursor.execute(_insert_statement(type(fresh)), values)
+        (fresh.pk,) = cursor.fetchone()
+    fresh._state.adding, fresh._state.db = False, connection.alias
+
+
+@cache
+def _insert_statement(model: type[Model]) -> str:
+    fields = [field for field in model._meta.concrete_fields if not field.primary_key]
+    names = ", ".join(f'"{field.column}"' for field in fields)
+    places = ", ".join(["%s"] * len(fields))
+    table, key = model._meta.db_table, model._meta.pk.column
+    return f'INSERT INTO "{table}" ({names}) VALUES ({places}) RETURNING "{key}"'  # noqa: S608
+
+
+@cache
+def _places_to_convert(model: type[Model]) -> list[int]:
+    fields = model._meta.concrete_fields
+    return [place for place, field in enumerate(fields) if not isinstance(field, _PLAIN)]
+
+
+def _to_python(field: Field, value: Any) -> Any:
+    """Return the value of a field, given what the database gave."""
+    if isinstance(value, datetime) and timezone.is_naive(value):
+        return timezone.make_aware(value, connection.timezone)  # SQLite knows no time zones
+    if hasattr(field, "from_db_value"):
+        return field.from_db_value(value, None, connection)
+    return field.to_python(value)
