@@ -19,7 +19,7 @@ pytestmark = pytest.mark.django_db
 
 DOORS = ["page", "form", "body"]
 REFUSALS = (
-    b"Accepted are",
+    b"Accepted formats",
     b"choose a picture",
     b"Send one picture",
     b"cannot be understood",
