@@ -81,7 +81,7 @@ def test_a_refusal_stands_beside_the_form_and_the_next_picture_works(
     page.goto(dishes.get_absolute_url())
     page.set_input_files("#file", picture("letter.jpg", b"no picture"))
     page.click("#classify")
-    page.wait_for_selector("#result [role=alert]:has-text('Accepted are')")
+    page.wait_for_selector("#result [role=alert]:has-text('Accepted formats')")
     page.set_input_files("#file", picture())
     page.click("#classify")
     page.wait_for_selector("#result meter")
