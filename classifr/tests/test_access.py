@@ -47,9 +47,8 @@ def ask(client: Client, row: Row, address: str, world: World) -> int | str:
     """Return the status, or LOGIN; and undo whatever the request did."""
     cache.clear()
     cookies = deepcopy(client.cookies)
-    before = (
-        transaction.savepoint()
-    )  # no `atomic`, within which what people say could not be flushed
+    # No `atomic`: what people say could not be flushed within it
+    before = transaction.savepoint()
     if row.method == "GET":
         response = client.get(address)
     elif row.is_json:

@@ -43,7 +43,7 @@ def picture(request: HttpRequest, uuid: UUID) -> HttpResponse:
     media_type = (
         sample.media_type if sample.media_type in SAFE_TYPES else "application/octet-stream"
     )
-    if settings.AZURE_STORAGE_LINKS and hasattr(sample.storage, "temporary_link"):
+    if settings.AZURE_STORAGE_LINKS and hasattr(sample.storage, "signed_url"):
         return _link(sample, media_type)
     return inert_response(read_or_404(sample), media_type, tag, sample)
 
