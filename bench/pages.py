@@ -77,26 +77,32 @@ def _fill(size: int) -> None:
 
 
 FACTS = (
-    """INSERT INTO predictions_sample (uuid, project_id, sha256, location, file_name, media_type, width, height,
-        size_bytes, capture, origin, created_at) SELECT gen_random_uuid(), p.id, encode(sha256(i::text::bytea), 'hex'),
+    """INSERT INTO predictions_sample (uuid, project_id, sha256, location, file_name, media_type,
+        width, height, size_bytes, capture, origin, created_at)
+        SELECT gen_random_uuid(), p.id, encode(sha256(i::text::bytea), 'hex'),
         CASE WHEN i %% 50 = 0 THEN 'misclassified' ELSE 'nowhere' END,
         CASE WHEN i %% 50 = 0 THEN 'dishes/' || i || '.jpg' ELSE '' END,
         'image/jpeg', 640, 480, 50000, '{}', 'upload', now()
-        FROM predictions_project p, generate_series(1, %(size)s) i""",  # noqa: E501
-    """INSERT INTO predictions_prediction (uuid, project_id, sample_id, model_version_id, user_id, scores, top_id,
-        confidence, abstained, is_unfamiliar, latency_ms, shown_name, created_at)
+        FROM predictions_project p, generate_series(1, %(size)s) i""",
+    """INSERT INTO predictions_prediction (uuid, project_id, sample_id, model_version_id, user_id,
+        scores, top_id, confidence, abstained, is_unfamiliar, latency_ms, shown_name, created_at)
         SELECT gen_random_uuid(), s.project_id, s.id, v.id,
         (SELECT min(id) FROM accounts_user) + s.id %% 10, '{"dish 1": 0.9, "dish 2": 0.1}',
         (SELECT min(id) FROM predictions_category) + s.id %% 10,
-        0.5 + (s.id %% 1000) / 2000.0, false, false, 12, s.id || '.jpg', now() - (%(size)s - s.id) * interval '1 second'
-        FROM predictions_sample s, predictions_modelversion v ORDER BY s.id""",  # noqa: E501
-    """INSERT INTO predictions_feedback (prediction_id, user_id, verdict, category_id, suggestion, created_at)
-        SELECT p.id, p.user_id, CASE WHEN s.location = 'misclassified' THEN 'NOK' ELSE 'OK' END, NULL, '', p.created_at
-        FROM predictions_prediction p JOIN predictions_sample s ON s.id = p.sample_id ORDER BY p.id""",  # noqa: E501
-    """INSERT INTO review_decision (sample_id, prediction_id, outcome, category_id, reviewer_id, reason, created_at)
+        0.5 + (s.id %% 1000) / 2000.0, false, false, 12, s.id || '.jpg',
+        now() - (%(size)s - s.id) * interval '1 second'
+        FROM predictions_sample s, predictions_modelversion v ORDER BY s.id""",
+    """INSERT INTO predictions_feedback (prediction_id, user_id, verdict, category_id, suggestion,
+        created_at)
+        SELECT p.id, p.user_id, CASE WHEN s.location = 'misclassified' THEN 'NOK' ELSE 'OK' END,
+        NULL, '', p.created_at
+        FROM predictions_prediction p JOIN predictions_sample s ON s.id = p.sample_id
+        ORDER BY p.id""",
+    """INSERT INTO review_decision (sample_id, prediction_id, outcome, category_id, reviewer_id,
+        reason, created_at)
         SELECT p.sample_id, p.id, 'labelled', p.top_id, p.user_id, '', p.created_at
         FROM predictions_prediction p JOIN predictions_sample s ON s.id = p.sample_id
-        WHERE s.location = 'misclassified' AND p.id %% 100 = 0 ORDER BY p.id""",  # noqa: E501
+        WHERE s.location = 'misclassified' AND p.id %% 100 = 0 ORDER BY p.id""",
 )
 
 

@@ -29,13 +29,15 @@ REST = "Django, REST framework, our Python"
 # What is timed: a name for the table, and the function. Nested ones are taken out of the outer
 # ones.
 STAGES = {
-    "rewriting the JPEG": "common.media.jpeg:rewrite",
-    "taking the container apart": "common.media.containers:take_apart",
+    "rewriting the JPEG": "common.media.jpeg:strip_metadata",
+    "taking the container apart": "common.media.containers:split_container",
     "decoding": "PIL.ImageFile:ImageFile.load",
     "encoding": "common.media.images:_encode",
-    "other work on the picture": "common.media.images:receive",
-    "crop and scale to the model's input": "predictions.predictors.local.preprocessing:prepare_batch",  # noqa: E501
-    "model": "predictions.predictors.local.engine:Engine.run",
+    "other work on the picture": "common.media.images:decode_upload",
+    "crop and scale to the model's input": (
+        "predictions.predictors.local.preprocessing:crop_batch"
+    ),
+    "model": "predictions.predictors.local.engine:LiteRtEngine.run",
     "storing the file": "predictions.uploads:_store",
     "flushing to the disk": "os:fsync",
 }
@@ -70,9 +72,7 @@ class Clock:
 
     def watch(self, name: str, target: str) -> None:
         """Time every call of `module:attribute` from now on."""
-        module, _colon, path = target.partition(":")
-        *owners, attribute = path.split(".")
-        owner = functools.reduce(getattr, owners, importlib.import_module(module))
+        owner, attribute = find(target)
         setattr(owner, attribute, self._timed(name, getattr(owner, attribute)))
 
     def _timed(self, name: str, function: Callable) -> Callable:
@@ -86,6 +86,13 @@ class Clock:
     def query(self, execute: Callable, sql: str, params: Any, many: bool, context: Any) -> Any:
         with self.stage("SQL"):
             return execute(sql, params, many, context)
+
+
+def find(target: str) -> tuple[Any, str]:
+    """Return the module or class that has what `module:attribute` names, and the attribute."""
+    module, _colon, path = target.partition(":")
+    *owners, attribute = path.split(".")
+    return functools.reduce(getattr, owners, importlib.import_module(module)), attribute
 
 
 def measure(folder: Path) -> None:
