@@ -232,9 +232,8 @@ class WebWorker(ThreadWorker):
         if chosen is not None:
             self._end(chosen)
         else:
-            time.sleep(
-                0.05
-            )  # all are with threads; not to ask for a connection again and again meanwhile
+            # All are with threads; not to ask for a connection again and again meanwhile
+            time.sleep(0.05)
 
     def _cap_keepalive(self, deadline: float) -> None:
         for connection in self.waiting:

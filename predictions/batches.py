@@ -126,9 +126,8 @@ def _received(project: Project, file: Any, *, by: User) -> BatchItem:
     """Keep one picture of a batch, or the sentence that says why not."""
     item = BatchItem(shown_name=uploads.display_name(file.name or ""))
     try:
-        item.sample, _picture = uploads.store_upload(
-            project, file, by=by, least_side=1
-        )  # nobody looks at it yet
+        # Nobody looks at it yet
+        item.sample, _picture = uploads.store_upload(project, file, by=by, least_side=1)
     except Unavailable:
         # asking for each of a hundred files would keep the sender waiting for a hundred time-outs
         raise

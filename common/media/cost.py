@@ -145,6 +145,5 @@ def _scans(data: bytes, format: str) -> int:
     try:
         return max(1, containers.split_container(data, format).scans)
     except containers.MalformedFile:
-        return data.count(
-            _JPEG_SCAN
-        )  # it will be refused; until that is known, the dearest that it can be
+        # It will be refused; until that is known, the dearest that it can be
+        return data.count(_JPEG_SCAN)

@@ -103,9 +103,8 @@ def _take(
     sample = entry.take()
     with durable_transaction():
         if not lock_samples(Sample.objects.with_picture().filter(pk=sample.pk)):
-            raise EntryRejected(
-                "ErrorStorage"
-            )  # it was let go or deleted at this very moment: sent again, it is taken in
+            # It was let go or deleted at this very moment: sent again, it is taken in
+            raise EntryRejected("ErrorStorage")
         known = image_queries.current_images(call.project).filter(pk=sample.pk).first()
         if known and deletion.is_going(known):
             deletion.take_out([sample], by=call.user)

@@ -42,9 +42,8 @@ def query_predictions(call: ApiRequest) -> Reply:
     limits, last = _limits(token), 0
     for number, one in enumerate(_wanted(project, token, ids)):
         if len(results) == most or number == MAX_LOOKED_AT:
-            following = str(
-                last
-            )  # a page may have fewer than were asked for, as long as it names the next
+            # A page may have fewer than were asked for, as long as it names the next
+            following = str(last)
             break
         if _is_within(one, limits, ids[one.model_version_id]):
             results.append(one)

@@ -36,9 +36,8 @@ class RateLimiter:
         self.per_second = per_second
         self._clock = clock
         self._sleep = sleep
-        self._begun: deque[float] = deque(
-            maxlen=per_second
-        )  # when the last ones were allowed to begin
+        # When the last ones were allowed to begin
+        self._begun: deque[float] = deque(maxlen=per_second)
         self._lock = threading.Lock()
         self._under_way = threading.BoundedSemaphore(per_second)
 

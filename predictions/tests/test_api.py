@@ -56,9 +56,8 @@ def test_projects_are_listed_with_their_model_and_categories(
 
 
 def test_a_prediction_asks_the_database_little(api, project, django_assert_max_num_queries):
-    api.post(
-        PREDICT, make_picture_bytes(), content_type="image/jpeg"
-    )  # notes that the token is used, makes the meter
+    # Notes that the token is used, makes the meter
+    api.post(PREDICT, make_picture_bytes(), content_type="image/jpeg")
     # Token and user, permissions, live model and project, meter, known sample, categories; and
     # between the two ends of a transaction the sample and the prediction
     with django_assert_max_num_queries(10):

@@ -168,9 +168,8 @@ def test_augmentation_decodes_a_picture_once_and_asks_the_model_once(monkeypatch
     (asked,) = run.call_args_list
     assert asked.args[0].shape == (3, 16, 16, 3)
     (decoding,) = getdecoder.call_args_list
-    assert (
-        decoding.args[3][0] == 8
-    )  # of 480 pixels 60 are left, and the smallest of the three crops needs 50
+    # Of 480 pixels 60 are left, and the smallest of the three crops needs 50
+    assert decoding.args[3][0] == 8
 
 
 def test_a_model_of_an_unknown_predictor_is_explained():

@@ -94,9 +94,8 @@ def test_the_same_verdict_again_changes_nothing():
     assert len(jobs_of("predictions.store_misclassified")) == 1
     again = make_prediction()
     first = feedback.give_feedback(again, "OK", by=again.user)
-    assert (
-        feedback.give_feedback(again, "OK", by=again.user) == first
-    )  # though the picture is gone by now
+    # Though the picture is gone by now
+    assert feedback.give_feedback(again, "OK", by=again.user) == first
 
 
 def test_an_ok_with_another_category_is_refused():

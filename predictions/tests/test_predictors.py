@@ -110,11 +110,12 @@ class TestKerasPredictor(PredictorContract):
         image = Image.new("RGB", (100, 100), "red")
         image.paste("blue", (20, 20, 80, 80))
         picture = replace(picture_of("red"), image=image)
+        # 0.65: one pixel more is left at the right
         boxes = (
             (0, 0, 100, 100),
             (10, 10, 90, 90),
             (17, 17, 82, 82),
-        )  # 0.65: one pixel more is left at the right
+        )
         crops = [replace(picture, image=image.crop(box)) for box in boxes]
         single = predictor.predict(crops, model)
         (averaged,) = predictor.predict([picture], model, augment=True)
@@ -410,9 +411,8 @@ class TestPreprocessing:
         )
         pixels = preprocessing.crop_batch([image], 16, crops=preprocessing.CROPS)
         assert preprocessing.DIGEST == "c1660d05984438cc"
-        assert (
-            preprocessing.min_side_for(100) == 200
-        )  # vectors that are kept were read from so many pixels
+        # Vectors that are kept were read from so many pixels
+        assert preprocessing.min_side_for(100) == 200
         assert hashlib.sha256(pixels.tobytes()).hexdigest()[:16] == "64e2d7f96f90a808"
 
 

@@ -63,9 +63,8 @@ class ShadowComparison:
     is_cut: bool  # there are older answers that are not counted
     # Pictures that one of them was trained on, which say nothing about who is better
     learned_from: int = 0
-    silent: list[tuple[str, int]] = field(
-        default_factory=list
-    )  # why there was no answer, and how often
+    # Why there was no answer, and how often
+    silent: list[tuple[str, int]] = field(default_factory=list)
 
     @property
     def agreement(self) -> float | None:

@@ -33,9 +33,8 @@ class ExtractionResult:
     vectors: Vectors
     extracted: int = 0
     seconds: float = 0.0
-    unread: dict[str, str] = field(
-        default_factory=dict
-    )  # sample to the reason why its picture could not be read
+    # Sample to the reason why its picture could not be read
+    unread: dict[str, str] = field(default_factory=dict)
 
 
 def load_or_extract(

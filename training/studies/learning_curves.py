@@ -251,9 +251,8 @@ def _answer(learned: DrawFeatures, collection: LabelledPictures, drawn: SampleDr
     found = learned.own_head or fit_draw_head(vectors, labels, drawn, len(collection.names))
     head_seconds = time.process_time() - started
     started = time.process_time()
-    head.fit_temperature(
-        found.logits(vectors[drawn.held]), labels[drawn.held]
-    )  # once more, to know what it takes
+    # Once more, to know what it takes
+    head.fit_temperature(found.logits(vectors[drawn.held]), labels[drawn.held])
     calibration_seconds = time.process_time() - started
     probabilities, truth = found.probabilities(vectors[drawn.ask]), labels[drawn.ask]
     right = probabilities.argmax(axis=1) == truth

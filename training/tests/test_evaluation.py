@@ -88,9 +88,8 @@ def test_counting_keeps_top_probabilities_and_what_the_temperature_did():
     assert (confidences.tolist(), right.tolist()) == ([0.9, 0.8], [True, False])
     assert measured.average_precision == {"a": 1.0, "b": None}
     assert measured.calibration["error"] == pytest.approx((0.1 + 0.8) / 2)
-    assert measured.calibration["error_before"] == pytest.approx(
-        (81 / 82 + 64 / 68) / 2 - 1 / 2
-    )  # one bin
+    # One bin
+    assert measured.calibration["error_before"] == pytest.approx((81 / 82 + 64 / 68) / 2 - 1 / 2)
 
 
 def test_nothing_to_count_is_counted_as_nothing():

@@ -124,9 +124,8 @@ def test_what_was_ruled_while_the_picture_was_kept_is_told_and_stands(
         if Sample.objects.count() == 1:
             decisions.label_sample(sample, cake, by=make_user("reviewer"))
         else:
-            decisions.label_many(
-                project, [(sample, pizza)], by=by, reason="Imported"
-            )  # by the same form, sent twice
+            # By the same form, sent twice
+            decisions.label_many(project, [(sample, pizza)], by=by, reason="Imported")
         return sample
 
     monkeypatch.setattr(uploads, "keep_to_learn_from", keep_and_rule)

@@ -92,9 +92,8 @@ class TestTheGate:
     def test_a_better_model_goes_live_and_says_why(self):
         project = make_trainable()
         maintainer = make_user("maintainer")
-        registry.promote_version(
-            make_model_version(project, ("light", "dark")), by=None
-        )  # has them the wrong way round
+        # Has them the wrong way round
+        registry.promote_version(make_model_version(project, ("light", "dark")), by=None)
         better = make_model_version(project, ("dark", "light"))
         assert decide(better, make_dataset(project), by=maintainer).promoted
         newest = Promotion.objects.latest("pk")

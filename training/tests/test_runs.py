@@ -111,9 +111,8 @@ def test_a_run_does_not_promote_what_is_worse():
     project = make_trainable()
     live = make_model_version(project, ("dark", "light"))
     registry.promote_version(live, by=None)
-    make_labelled(
-        project, "night", colour="white"
-    )  # the dummy takes it for "night" or "light", by name
+    # The dummy takes it for "night" or "light", by name
+    make_labelled(project, "night", colour="white")
     with patch.object(DummyTrainer, "train", autospec=True) as train:
         train.side_effect = lambda self, task, progress: _model(("light", "dark"))
         run = make_finished_run(project, promote=True)

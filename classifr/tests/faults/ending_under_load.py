@@ -72,9 +72,8 @@ class EndingUnderLoad:
             database.execute("BEGIN IMMEDIATE")
             let_go.start()
             uploads = [people.submit(self._upload) for _number in range(UPLOADS_AT_ONCE)]
-            time.sleep(
-                self.random.uniform(0.2, 1)
-            )  # a random moment of the work is the point of it
+            # A random moment of the work is the point of it
+            time.sleep(self.random.uniform(0.2, 1))
             web.kill()
             web.wait()
             for upload in uploads:

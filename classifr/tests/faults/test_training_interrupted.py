@@ -99,9 +99,8 @@ def test_a_run_that_kills_every_worker_is_given_up_and_the_next_one_works(kitche
 
 
 def test_a_tampered_model_is_refused_with_a_sentence_and_the_server_stays_up(install):
-    installation: Installation = install(
-        WEB_CONCURRENCY="1"
-    )  # each process finds out for itself, within ten seconds
+    # Each process finds out for itself, within ten seconds
+    installation: Installation = install(WEB_CONCURRENCY="1")
     reference = shell(installation, BUNDLE).splitlines()[-1]
     model: Path = installation.folder / "models" / reference / "model.tflite"
     whole = model.read_bytes()

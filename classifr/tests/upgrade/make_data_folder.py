@@ -114,9 +114,8 @@ def fill() -> dict[str, object]:
     )
     feedback.give_feedback(first, Feedback.Verdict.NOK, by=world.user, category="orange")
     feedback.give_feedback(second, Feedback.Verdict.NOK, by=world.user, category="blue")
-    jobs.run_due_jobs(
-        "default"
-    )  # both pictures move to `misclassified`; the deletion of the first copies is not due yet
+    # Both pictures move to `misclassified`; the deletion of the first copies is not due yet
+    jobs.run_due_jobs("default")
     categories = {each.name: each for each in colours.categories.all()}
     decisions.label_many_multilabel(
         colours,

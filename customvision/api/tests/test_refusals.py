@@ -123,9 +123,8 @@ class World:
 
 @contextmanager
 def undone() -> Iterator[None]:
-    before = (
-        transaction.savepoint()
-    )  # no `atomic`, within which what people say could not be flushed
+    # No `atomic`, within which what people say could not be flushed
+    before = transaction.savepoint()
     yield
     transaction.savepoint_rollback(before)
 

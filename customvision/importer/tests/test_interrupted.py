@@ -105,8 +105,7 @@ def test_three_hundred_images_and_two_kills(install, custom_vision):
     digests = {sha256 for (sha256,) in installation.rows("SELECT sha256 FROM predictions_sample")}
     assert digests == {image.sha256 for image in there.images.values()}
     sent = Counter(one.path for one in custom_vision.calls("link") if one.took_effect)
-    assert (
-        sum(sent.values()) <= IMAGES + 2 * 2 * 16
-    )  # at most what was under way when the process was killed
+    # At most what was under way when the process was killed
+    assert sum(sent.values()) <= IMAGES + 2 * 2 * 16
     assert installation.rows("SELECT count(*) FROM training_serviceaccess") == [(0,)]
     assert custom_vision.leaked_keys == 0

@@ -196,9 +196,8 @@ def _open(model: ModelRef) -> _Loaded:
         )
     try:
         engine = LiteRtEngine(bundle.paths[bundles.COMPILED_MODEL])
-        first = engine.run(
-            np.zeros((1, engine.input_size, engine.input_size, 3), np.uint8)
-        )  # sets memory up, too
+        # Sets memory up, too
+        first = engine.run(np.zeros((1, engine.input_size, engine.input_size, 3), np.uint8))
         if first["probabilities"].shape != (1, len(model.class_names)):
             raise ValueError("The model's output does not fit its categories.")
         known = (
