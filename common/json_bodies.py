@@ -66,7 +66,7 @@ def loads(data: bytes, *, most_bytes: int = MAX_BYTES) -> Any:
     """Return the value of a JSON text of at most `most_bytes`.
 
     Raises:
-        TooMuchJson: it is longer, nested deeper than `MOST_DEPTH`, or of more values than so many
+        TooMuchJson: it is longer, nested deeper than `MAX_DEPTH`, or of more values than so many
             bytes need.
         NotJson: it is no JSON.
     """

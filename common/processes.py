@@ -21,14 +21,14 @@ CPU_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
 def child_environment() -> dict[str, str]:
-    """Return the environment to start a child with that calls `end_with_parent`."""
+    """Return the environment to start a child with that calls `terminate_with_parent`."""
     return {**os.environ, PARENT_VARIABLE: str(os.getpid())}
 
 
 def terminate_with_parent() -> None:
     """Have this process get a SIGTERM when its parent is gone, even after a kill -9 of the parent.
 
-    Does nothing in a process that was not started with `environment_for_child`.
+    Does nothing in a process that was not started with `child_environment`.
     """
     parent = int(os.environ.get(PARENT_VARIABLE, "0"))
     if not parent:

@@ -23,7 +23,7 @@ def durable_transaction() -> Iterator[None]:
     Raises:
         RuntimeError: within `transaction.atomic`, on every database. That one would decide how it
             is written, so the promise could not be kept: the outermost transaction has to be
-            `on_disk`.
+            `durable_transaction`.
     """
     if _is_within.get():
         with transaction.atomic():

@@ -1,8 +1,6 @@
-"""Answers programs written for Azure Custom Vision: they change the endpoint and the keys, and
-nothing else.
+"""Everything about Azure Custom Vision.
 
-`docs/customvision.md` says which operations there are and what is different. A request goes through
-`views` (key, form of errors) to the operation that `operations` finds for it; those are in
-`projects`, `tags`, `images`, `iterations`, `serving` and `stored`, which speak to the rooms as any
-page does.
+`api` answers programs written for it: they change the endpoint and the keys, and nothing else.
+`client`, `trainer`, `importer` and `predictor` ask the service itself; when it has ended, they can
+be deleted with their lines in the settings.
 """

@@ -174,7 +174,7 @@ def min_side(project: Project, version: ModelVersion) -> int | None:
     are.
 
     Raises:
-        PredictorUnavailable, PredictorError: as `ask`.
+        PredictorUnavailable, PredictorError: as `predict_with`.
     """
     return _predictor(version).least_side(
         registry.model_ref(version), augment=project.test_time_augmentation

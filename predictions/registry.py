@@ -81,8 +81,8 @@ def class_names_now(version: ModelVersion) -> list[str]:
 
 
 def class_categories_now(version: ModelVersion) -> list[tuple[str, int | None]]:
-    """Return the present name of each class of a model, as `current_names`, and the category's key
-    if there is one.
+    """Return the present name of each class of a model, as `class_names_now`, and the category's
+    key if there is one.
     """
     found = queries.category_rows(version.project_id)
     names = {id_.replace("-", ""): name for _key, id_, name in found}

@@ -51,7 +51,7 @@ def decode_user_upload(file: File, *, by: User, least_side: int | None = None) -
     """Count one upload of a user, and what decoding it costs, and make a picture of it, which is
     not stored yet.
 
-    Raises as `receive` does.
+    Raises as `store_upload` does.
 
     Args:
         least_side: as many pixels of its shorter side are needed now; all of them unless given.

@@ -90,7 +90,7 @@ def label_by_name(
 
     Raises:
         InvalidInput: if the name is no good.
-        Conflict: as `label`.
+        Conflict: as `label_sample`.
     """
     category, _created = categories.add_category(sample.project, name)
     return label_sample(sample, category, by=by, reason=reason, prediction=prediction)
@@ -102,7 +102,7 @@ def confirm_prediction(
     """Rule that the model was right: the sample shows the category it found most probable.
 
     Raises:
-        Conflict: if the model said nothing, its category no longer exists, or as `label`.
+        Conflict: if the model said nothing, its category no longer exists, or as `label_sample`.
     """
     prediction = prediction or sample.predictions.select_related("top").order_by("-id").first()
     if prediction is None:
@@ -122,7 +122,7 @@ def confirm_prediction(
 def discard_sample(
     sample: Sample, *, by: User, reason: str = "", prediction: Prediction | None = None
 ) -> Decision:
-    """Rule that the sample is of no use for training. Raises Conflict as `label`."""
+    """Rule that the sample is of no use for training. Raises Conflict as `label_sample`."""
     return _append(
         sample, Decision.Outcome.DISCARDED, None, by=by, reason=reason, prediction=prediction
     )
@@ -167,7 +167,7 @@ def undo_latest(reviewer: User, *, ruling: int | None = None) -> Decision:
 
 
 def undoable(reviewer: User) -> Decision | None:
-    """Return what `undo` would take back: this reviewer's newest ruling that still holds, or
+    """Return what `undo_latest` would take back: this reviewer's newest ruling that still holds, or
     None.
     """
     lately = _own_rulings(reviewer).order_by("-id").values("pk")[:MAX_UNDO_LOOKBACK]

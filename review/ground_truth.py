@@ -47,7 +47,7 @@ def additional_categories(project: Project) -> dict[int, list[int]]:
 
 def samples_showing(category: Category) -> QuerySet[Sample]:
     """Return the samples that are known to show a category, perhaps among others; annotated as
-    `labelled` does.
+    `labelled_samples` does.
     """
     also = _holding(category.project).filter(category=category).values("decision__sample_id")
     is_it = Q(true_category_id=category.pk)

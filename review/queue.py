@@ -6,8 +6,8 @@ has learned; the model abstained otherwise; it answered with little confidence; 
 People who asked are served in turn, the oldest first, so that nobody waits for ever. Of what nobody
 asked for the newest comes first: what people send today is what the next model must know.
 
-Cost: `waiting` reads candidates along one index, a few hundred at first, and stops where one
-qualifies; the plans of these steps do not depend on the size of the tables. NOK and "not sure"
+Cost: `waiting_samples` reads candidates along one index, a few hundred at first, and stops where
+one qualifies; the plans of these steps do not depend on the size of the tables. NOK and "not sure"
 never drop out, however old, but what was decided lies behind the horizon (see
 `review.low_water_mark`). The other reasons are sought among the newest `REVIEW_RECENT` answers
 only, so that neither a million confident answers nor those whose picture was let go long ago are

@@ -1,7 +1,7 @@
 """A local model as an archive that runs elsewhere: SavedModel, TensorFlow Lite or ONNX, with its
 labels.
 
-Only a worker calls `build`: it loads the Keras model, and with it TensorFlow.
+Only a worker calls `build_archive`: it loads the Keras model, and with it TensorFlow.
 """
 
 import importlib.util

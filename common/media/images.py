@@ -188,8 +188,8 @@ def _encoded_anew(data: bytes, format: str, accepted: Sequence[str], sender: obj
 
 
 def decode_stored(data: bytes, *, least_side: int | None = None) -> Image.Image:
-    """Return a stored picture of ours as RGB; of as many pixels as `receive` gives for the same
-    `least_side`.
+    """Return a stored picture of ours as RGB; of as many pixels as `decode_upload` gives for the
+    same `least_side`.
 
     Raises:
         OSError: the bytes were damaged since.

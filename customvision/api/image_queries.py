@@ -38,7 +38,7 @@ def current_images(project: Project, *, with_one_of: Sequence[UUID] = ()) -> Que
     or None.
 
     With tag ids only those that have one of these tags. `place_id` is of the row that names the
-    tags, see `tags_of`.
+    tags, see `tags_by_image`.
     """
     newest = Decision.objects.newest_first(OuterRef("pk"))
     rows: QuerySet = Sample.objects.with_picture().filter(project=project)
@@ -93,7 +93,9 @@ def no_images() -> QuerySet:
 
 
 def tags_by_image(rows: Sequence[Any]) -> dict[int, list[Category]]:
-    """Return the tags of these images, rows of `images` or of `images_in`, by the image's key."""
+    """Return the tags of these images, rows of `images` or of `dataset_images`, by the image's
+    key.
+    """
     tagged = [row for row in rows if row.tag_id]
     ids: dict[int, list[int]] = {row.pk: [row.tag_id] for row in tagged}
     if tagged and tagged[0].project.multilabel:

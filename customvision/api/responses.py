@@ -90,8 +90,8 @@ def tag(one: Category, image_count: int) -> dict[str, Any]:
 
 
 def image(call: ApiRequest, row: Any, tags: Iterable[Category]) -> dict[str, Any]:
-    """Return an image: a sample with the annotations of `images`. Without a tag it has no member
-    `tags`.
+    """Return an image: a sample with the annotations of `current_images`. Without a tag it has no
+    member `tags`.
     """
     answer = {
         "id": str(row.uuid),

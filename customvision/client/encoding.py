@@ -18,7 +18,7 @@ MAX_BYTES = 4_000_000
 
 
 def encode_picture(image: Image.Image) -> bytes:
-    """Return a picture as a JPEG of at most `MOST_BYTES`.
+    """Return a picture as a JPEG of at most `MAX_BYTES`.
 
     One that is too long and narrow gets a black border along its long sides, so that nothing of it
     is cut off.

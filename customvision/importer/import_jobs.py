@@ -96,8 +96,8 @@ def begin_import(
     with_predictions: bool,
     checks_bytes: bool = False,
 ) -> tuple[ImportedProject, Job]:
-    """Prepare an import that this very process does, with `jobs.run_job`. Raises as `request`
-    does.
+    """Prepare an import that this very process does, with `jobs.run_job`. Raises as
+    `request_import` does.
     """
     jobs.requeue_stalled()
     with transaction.atomic():

@@ -91,8 +91,8 @@ class BaseTrainer(ABC):
         return []
 
     def multilabel_backbone_names(self) -> Sequence[str]:
-        """Return those `backbones` with which categories can be learned that do not exclude each
-        other.
+        """Return those `backbone_names` with which categories can be learned that do not exclude
+        each other.
         """
         return []
 

@@ -57,7 +57,7 @@ def write_bundle(
             times or machine names, the same model gets the same digest.
 
     Returns:
-        The reference and the digest that a `Servable` needs.
+        The reference and the digest that a `ModelRef` needs.
     """
     if unknown := set(files) - FILE_NAMES:
         raise ValueError(

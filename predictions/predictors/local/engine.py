@@ -1,7 +1,7 @@
 """Running a compiled model: pixels in, named arrays out.
 
 The only module that knows which runtime does it (LiteRT). Another one, such as OpenVINO or ONNX
-Runtime, would stand in by offering the same `Engine`.
+Runtime, would stand in by offering the same `LiteRtEngine`.
 """
 
 import threading

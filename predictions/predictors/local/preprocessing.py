@@ -68,8 +68,8 @@ def crop_and_scale(image: Image.Image, size: int, *, crop: float = 1.0) -> np.nd
 
 
 def read_pixels(data: bytes, size: int) -> np.ndarray:
-    """Return what a model sees of a stored picture, as `prepare`. Raises OSError if the bytes are
-    damaged.
+    """Return what a model sees of a stored picture, as `crop_and_scale`. Raises OSError if the
+    bytes are damaged.
     """
     return crop_and_scale(images.decode_stored(data, least_side=min_side_for(size)), size)
 

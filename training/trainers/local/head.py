@@ -166,7 +166,7 @@ def fit_head(
     """Fit a head for every strength of the grid, keep the one that does best on the validation
     split, calibrate it.
 
-    With fewer than `FEWEST_TO_CHOOSE` validation samples one fit of default strength is made
+    With fewer than `MIN_TO_CHOOSE` validation samples one fit of default strength is made
     instead. The grid is left when two weaker strengths in a row did worse than the best so far.
 
     Args:

@@ -41,8 +41,8 @@ def sample_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
 
 
 def losses_and_residuals(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return `losses` and their derivative by the logits, shape (N, K): probabilities minus what is
-    true.
+    """Return `sample_losses` and their derivative by the logits, shape (N, K): probabilities minus
+    what is true.
     """
     if activation_for(labels) == SIGMOID:
         return sample_losses(logits, labels), sigmoid(logits) - labels
