@@ -146,8 +146,8 @@ class Supervisor:
                 everything.
 
         Raises:
-            NeverCameUp: if the web server cannot be started. One that others kill is started again,
-                for ever.
+            StartupFailed: if the web server cannot be started. One that others kill is started
+                again, for ever.
         """
         answered = False
         try:

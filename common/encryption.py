@@ -24,7 +24,7 @@ def encrypt_secret(secret: str, *, purpose: str) -> str:
 
 
 def decrypt_secret(sealed: str, *, purpose: str) -> str:
-    """Return the secret. Raises Unreadable; never says anything of what is inside."""
+    """Return the secret. Raises DecryptionFailed; never says anything of what is inside."""
     try:
         return _box(purpose).decrypt(sealed.encode(), ttl=SECONDS).decode()
     except InvalidToken:

@@ -88,8 +88,8 @@ def fetch_url(url: str, *, most_bytes: int, trusted_host: str = "") -> bytes:
             anyway.
 
     Raises:
-        TooLarge: it is longer than `most_bytes`.
-        CannotFetch: for everything else.
+        ResponseTooLarge: it is longer than `most_bytes`.
+        FetchRefused: for everything else.
     """
     with _time_limit(SECONDS) as watch:
         try:

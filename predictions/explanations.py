@@ -70,7 +70,7 @@ def explain_prediction(prediction: Prediction) -> Explanation:
     """Have the model that gave an answer look at its picture again, part by part.
 
     Raises:
-        PictureGone: the picture was let go.
+        PictureDeleted: the picture was let go.
         QuotaReached: the user had this done too often; says when again.
         NotExplainable: the predictor cannot tell.
         PredictorUnavailable, PredictorError: the model does not answer.

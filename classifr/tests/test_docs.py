@@ -3,6 +3,7 @@ described.
 """
 
 import ast
+import builtins
 import re
 from pathlib import Path
 
@@ -125,3 +126,50 @@ def test_every_make_target_is_explained():
     declared = " ".join(re.findall(r"^\.PHONY:(.*)$", text, re.MULTILINE)).split()
     explained = set(re.findall(r"^([a-z-]+):.*##", text, re.MULTILINE))
     assert set(declared) <= explained
+
+
+def test_every_error_that_a_docstring_says_is_raised_exists():
+    trees = {
+        path: ast.parse((ROOT / path).read_text())
+        for app in OWN_APPS - {"customvision.importer"}
+        for path in (ROOT / app).rglob("*.py")
+        if not {"tests", "migrations"} & set(path.parts)
+    }
+    known = {*vars(builtins), "InvalidStorageError"}  # Django's, which nobody here needs to import
+    for tree in trees.values():
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ClassDef):
+                known.add(node.name)
+            elif isinstance(node, ast.ImportFrom):
+                known |= {alias.name for alias in node.names}
+            elif isinstance(node, ast.Attribute):
+                known.add(node.attr)
+    unknown = [
+        f"{path.relative_to(ROOT)}: {name}"
+        for path, tree in trees.items()
+        for name in raised_by_docstrings(tree)
+        if name.split(".")[-1] not in known
+    ]
+    assert unknown == []
+
+
+def raised_by_docstrings(tree: ast.Module) -> set[str]:
+    """The errors that the docstrings of a module name: in a section `Raises:`, or after the
+    word.
+    """
+    found: set[str] = set()
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):
+            text = ast.get_docstring(node) or ""
+            for section in re.findall(r"^Raises:\n((?: +.*\n?)+)", text, re.MULTILINE):
+                for names in re.findall(r"^ {4}([A-Z][\w., ]*?):", section, re.MULTILINE):
+                    found |= set(names.split(", "))
+            found |= set(re.findall(r"\bRaises ([A-Z]\w+)", text))
+    return found
+
+
+def test_an_error_that_is_gone_would_be_noticed():
+    tree = ast.parse(
+        'def f():\n    """Do it.\n\n    Raises:\n        Gone, Lost: never.\n    """\n'
+    )
+    assert raised_by_docstrings(tree) == {"Gone", "Lost"}

@@ -80,7 +80,7 @@ def detect_format(data: bytes) -> str:
 
 
 def split_container(data: bytes, format: str) -> Container:
-    """Return the parts of a file of this format. Raises Broken."""
+    """Return the parts of a file of this format. Raises MalformedFile."""
     match format:
         case "JPEG":
             return _jpeg(data)

@@ -44,7 +44,7 @@ class ApiRequest:
 
     @cached_property
     def project(self) -> Project:
-        """Return the project that the path names. Raises Fault."""
+        """Return the project that the path names. Raises ApiError."""
         project = Project.objects.filter(uuid=self.uuid("projectId", "NotFoundProject")).first()
         if project is None:
             raise ApiError("NotFoundProject", "Invalid project")

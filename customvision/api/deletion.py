@@ -52,8 +52,8 @@ def delete_project(project: Project) -> None:
     Its name, its slug and its ids are free from now on.
 
     Raises:
-        Fault: if an iteration is published, a model is live in Classifr, or a run or an import has
-            not ended.
+        ApiError: if an iteration is published, a model is live in Classifr, or a run or an import
+            has not ended.
     """
     Project.objects.select_for_update().get(pk=project.pk)
     if Iteration.objects.filter(project=project, deleted_at=None).exclude(publish_name="").exists():

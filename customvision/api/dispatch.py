@@ -99,7 +99,7 @@ def _answer(request: HttpRequest, version: str, area: str, path: str, id_: Any) 
 
 
 def _user(request: HttpRequest, area: str) -> User:
-    """Return whose key it is. Raises GatewayFault."""
+    """Return whose key it is. Raises GatewayError."""
     key = request.headers.get(_KEYS[area]) or request.headers.get(_ANY_KEY) or ""
     try:
         user, _token = ApiTokenAuthentication().authenticate_credentials(key.strip().encode())

@@ -219,7 +219,7 @@ def default_iteration(project: Project) -> Iteration:
 
 
 def iteration_from_path(call: ApiRequest) -> Iteration:
-    """Return the iteration that the path names. Raises Fault."""
+    """Return the iteration that the path names. Raises ApiError."""
     return get_iteration_by_id(call.project, call.uuid("iterationId", "NotFoundIteration"))
 
 

@@ -42,7 +42,9 @@ class UploadedPart:
 
 
 def read_body(request: HttpRequest, most: int) -> bytes:
-    """Return the body. Raises Fault if it is longer than `most` bytes, of which no more is kept."""
+    """Return the body. Raises ApiError if it is longer than `most` bytes, of which no more is
+    kept.
+    """
     source = _source(request)
     data = b"" if _length(request) > most else source.read(most + 1)
     if len(data) > most or _length(request) > most:
@@ -149,7 +151,7 @@ def _kept(chunks: Iterator[bytes], most: int) -> bytes:
 
 
 def _limited(source: Any, most: int) -> Callable[[int], bytes]:
-    """Return how to read from a body of at most `most` bytes; Fault is raised beyond."""
+    """Return how to read from a body of at most `most` bytes; ApiError is raised beyond."""
     left = most
 
     def read_some(size: int) -> bytes:

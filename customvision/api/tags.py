@@ -85,7 +85,7 @@ def project_tags(project: Project) -> QuerySet[Category]:
 
 
 def get_tags_by_id(project: Project, ids: list[UUID]) -> list[Category]:
-    """Return these tags of a project. Raises Fault if one is not there."""
+    """Return these tags of a project. Raises ApiError if one is not there."""
     found = list(project_tags(project).filter(uuid__in=ids))
     if len(found) != len(set(ids)):
         raise ApiError("NotFoundTag", "Invalid tag")

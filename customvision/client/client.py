@@ -65,10 +65,10 @@ class CustomVisionClient:
                 service said that it did nothing.
 
         Raises:
-            Busy: it could not be done in time, with the seconds to wait.
-            AnswerLost: the same, and it may have been done.
-            NotAllowed: the key, the rights or the quota do not suffice.
-            Refused: the service says no.
+            ServiceBusy: it could not be done in time, with the seconds to wait.
+            ResponseLost: the same, and it may have been done.
+            AccessDenied: the key, the rights or the quota do not suffice.
+            RequestRejected: the service says no.
         """
         deadline = time.monotonic() + within
         tries = 0

@@ -43,7 +43,7 @@ class RateLimiter:
 
     @contextmanager
     def one(self, most_seconds: float) -> Iterator[None]:
-        """Wait until a call may begin. Raises TooManyCalls if that would take longer than
+        """Wait until a call may begin. Raises RateLimitExceeded if that would take longer than
         `most_seconds`.
         """
         started = self._clock()

@@ -64,7 +64,7 @@ def download_pictures(
         host: of the service, which may be asked for pictures even where it is on a private network.
 
     Raises:
-        NoPictures: none came, and none was refused for good; worth another try later.
+        DownloadsFailed: none came, and none was refused for good; worth another try later.
     """
     waiting: Mapping[UUID, RemotePicture] = {one.id: one for one in pictures}
     found: dict[UUID, Download] = {}

@@ -76,7 +76,8 @@ def import_images(errand: ImportContext) -> ImportTotals:
 
     Raises:
         Cancelled: asked to stop; what is here stays.
-        CustomVisionError, NoPictures: the service does not answer; the same call goes on from here.
+        CustomVisionError, DownloadsFailed: the service does not answer; the same call goes on from
+            here.
     """
     seen = ImportTotals()
     for _pass_number in range(MAX_PASSES):

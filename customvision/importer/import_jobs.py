@@ -55,7 +55,7 @@ def store_access(endpoint: str, key: str, *, by: User | None) -> ServiceAccess:
 def open_service(
     access: ServiceAccess | None, *, patience_seconds: float | None = None
 ) -> TrainingService:
-    """Return the resource. Raises KeyForgotten where the key was deleted or is too old."""
+    """Return the resource. Raises KeyExpired where the key was deleted or is too old."""
     try:
         if access is not None:
             return TrainingService(

@@ -157,7 +157,7 @@ def freeze_dataset(project: Project, *, by: User | None = None) -> DatasetVersio
     exists.
 
     Raises:
-        TooLittleToLearn: if fewer than two categories have enough pictures.
+        NotEnoughData: if fewer than two categories have enough pictures.
     """
     Project.objects.select_for_update().get(pk=project.pk)
     content = collect_labelled(project)

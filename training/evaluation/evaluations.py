@@ -85,8 +85,8 @@ def evaluate_version(
     what was found.
 
     Raises:
-        NothingToMeasure: if the data set has no test picture that this model can be asked about.
-        CannotMeasure: if no trainer can ask it.
+        NoTestPictures: if the data set has no test picture that this model can be asked about.
+        NoTrainerForModel: if no trainer can ask it.
         DomainError: what its trainer raises.
     """
     if known := Evaluation.objects.filter(model_version=version, dataset=dataset).first():

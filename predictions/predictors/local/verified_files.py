@@ -23,7 +23,7 @@ def verified_path(storage: Storage, name: str, sha256: str) -> Path:
 
     Raises:
         FileNotFoundError: the storage has no such file.
-        Tampered: what the storage has is something else.
+        DigestMismatch: what the storage has is something else.
     """
     if not isinstance(storage, FileSystemStorage):
         return _cached(storage, name, sha256)
