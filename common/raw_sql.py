@@ -55,10 +55,16 @@ def fetch_rows(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
         return cursor.fetchall()
 
 
-def insert_object(fresh: Model) -> None:
+def insert_object(fresh: Model, *, unless_there: bool = False) -> bool:
     """Write a new object as a row, and give it the key that the database chose.
 
     For models without parents, signals and database expressions as values.
+
+    Args:
+        unless_there: write nothing, instead of an error, where a unique row is there already.
+
+    Returns:
+        Whether it was written.
 
     Raises:
         IntegrityError: if the database has a constraint against it.
@@ -66,18 +72,26 @@ def insert_object(fresh: Model) -> None:
     fields = [field for field in fresh._meta.concrete_fields if not field.primary_key]
     values = [field.get_db_prep_save(field.pre_save(fresh, True), connection) for field in fields]
     with connection.cursor() as cursor:
-        cursor.execute(_insert_statement(type(fresh)), values)
-        (fresh.pk,) = cursor.fetchone()
+        cursor.execute(_insert_statement(type(fresh), unless_there), values)
+        row = cursor.fetchone()
+    if row is None:
+        return False
+    fresh.pk = row[0]
     fresh._state.adding, fresh._state.db = False, connection.alias
+    return True
 
 
 @cache
-def _insert_statement(model: type[Model]) -> str:
+def _insert_statement(model: type[Model], unless_there: bool) -> str:
     fields = [field for field in model._meta.concrete_fields if not field.primary_key]
     names = ", ".join(f'"{field.column}"' for field in fields)
     places = ", ".join(["%s"] * len(fields))
     table, key = model._meta.db_table, model._meta.pk.column
-    return f'INSERT INTO "{table}" ({names}) VALUES ({places}) RETURNING "{key}"'  # noqa: S608
+    unless = "ON CONFLICT DO NOTHING " if unless_there else ""
+    return (
+        f'INSERT INTO "{table}" ({names}) VALUES ({places}) '  # noqa: S608
+        f'{unless}RETURNING "{key}"'
+    )
 
 
 @cache

@@ -76,25 +76,17 @@ def classify_upload(
     picture = uploads.decode_user_upload(file, by=by, least_side=min_side(project, live))
     answer = predict_live(project, [picture], live)
     name = uploads.display_name(file.name or "")
-    try:
-        return _keep(project, picture, answer, by=by, shown_name=name)
-    except IntegrityError:  # a category was removed since the model answered
-        return _keep(
-            project,
-            picture,
-            replace(answer, categories=_categories(answer.version)),
-            by=by,
-            shown_name=name,
-        )
-
-
-def _keep(
-    project: Project, picture: Picture, answer: BatchAnswer, *, by: User, shown_name: str
-) -> Prediction:
-    def write(sample: Sample) -> Prediction:
-        return record_predictions(project, [(sample, picture, shown_name)], answer, by=by)[0]
-
-    _sample, _created, prediction = uploads.keep_and(write, project, picture, by=by)
+    for is_last in (False, True):
+        try:
+            with uploads.kept(project, picture, by=by) as (sample, _is_new):
+                (prediction,) = record_predictions(
+                    project, [(sample, picture, name)], answer, by=by
+                )
+            break
+        except IntegrityError:  # a category was removed since the model answered
+            if is_last:
+                raise
+            answer = replace(answer, categories=_categories(answer.version))
     return prediction
 
 

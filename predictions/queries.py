@@ -61,10 +61,9 @@ def category_rows(project_id: int) -> list[tuple[int, str, str]]:
     return fetch_rows(_CATEGORIES, [project_id])
 
 
-def insert_sample(sample: Sample) -> Sample:
-    """Write a new sample and return it. Raises IntegrityError where the project has its bytes."""
-    insert_object(sample)
-    return sample
+def insert_sample(sample: Sample) -> bool:
+    """Write a new sample; return False, and write nothing, where the project has its bytes."""
+    return insert_object(sample, unless_there=True)
 
 
 def insert_prediction(prediction: Prediction) -> Prediction:

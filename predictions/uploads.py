@@ -7,8 +7,8 @@ again.
 
 import logging
 import unicodedata
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import storages
@@ -26,7 +26,6 @@ from predictions.quotas import count_upload
 
 logger = logging.getLogger(__name__)
 
-T = TypeVar("T")
 _SUFFIX = {"image/jpeg": "jpg", "image/png": "png"}
 _SHOWN_CHARACTERS = 200
 
@@ -43,15 +42,15 @@ def store_upload(
         Unavailable: it cannot be stored now; nothing of it was kept.
     """
     picture = decode_user_upload(file, by=by, least_side=least_side)
-    sample, _created = keep(project, picture, by=by)
-    return sample, picture
+    with kept(project, picture, by=by) as (sample, _is_new):
+        return sample, picture
 
 
 def decode_user_upload(file: File, *, by: User, least_side: int | None = None) -> Picture:
     """Count one upload of a user, and what decoding it costs, and make a picture of it, which is
     not stored yet.
 
-    Raises as `store_upload` does.
+    Raises as `store_upload` does, except Unavailable.
 
     Args:
         least_side: as many pixels of its shorter side are needed now; all of them unless given.
@@ -65,50 +64,21 @@ def decode_user_upload(file: File, *, by: User, least_side: int | None = None) -
     return images.decode_upload(data, least_side=least_side, sender=by.pk)
 
 
-def keep(
+@contextmanager
+def kept(
     project: Project, picture: Picture, *, by: User | None, origin: str = Sample.Origin.UPLOAD
-) -> tuple[Sample, bool]:
-    """Store a picture and return its sample, and whether that is new.
+) -> Iterator[tuple[Sample, bool]]:
+    """Store a picture and give its sample, and whether that is new; what is done meanwhile belongs
+    to the transaction that writes the row. If that fails, neither row nor picture is kept.
 
     The same bytes are the same sample; one whose picture was let go gets it back. Of two uploads of
     the same bytes at once, one makes the sample and both get it.
     """
-    sample, created, _nothing = keep_and(
-        lambda sample: None, project, picture, by=by, origin=origin
-    )
-    return sample, created
-
-
-def keep_to_learn_from(project: Project, picture: Picture, *, by: User | None) -> Sample:
-    """Store a picture that is to be learned from: retention lets it alone, also where users sent it
-    before.
-    """
-    sample, created = keep(project, picture, by=by, origin=Sample.Origin.IMPORT)
-    if not created:
-        Sample.objects.filter(pk=sample.pk, origin=Sample.Origin.UPLOAD).update(
-            origin=Sample.Origin.IMPORT
-        )
-        if (
-            not Sample.objects.with_picture().filter(pk=sample.pk).exists()
-        ):  # let go a moment before that
-            sample, _created = keep(project, picture, by=by, origin=Sample.Origin.IMPORT)
-    return sample
-
-
-def keep_and(
-    write: Callable[[Sample], T],
-    project: Project,
-    picture: Picture,
-    *,
-    by: User | None,
-    origin: str = Sample.Origin.UPLOAD,
-) -> tuple[Sample, bool, T]:
-    """Store a picture as `keep` does, write something about its sample in the same transaction, and
-    return that too.
-    """
-    sample = queries.find_sample(project, picture.sha256)
-    if sample is not None and sample.has_picture:
-        return sample, False, write(sample)
+    known = queries.find_sample(project, picture.sha256)
+    if known is not None and known.has_picture:
+        with transaction.atomic():
+            yield known, False
+        return
     fresh = Sample(
         project=project,
         sha256=picture.sha256,
@@ -116,20 +86,34 @@ def keep_and(
         origin=origin,
         capture=dict(picture.capture),
     )
+    # Before the transaction: none waits for a disk or a blob service
     _describe(fresh, picture, file_name=_store(project, picture, fresh))
     try:
         with transaction.atomic():
-            kept = _give_back(sample, fresh) if sample else queries.insert_sample(fresh)
-            return kept, sample is None, write(kept)
-    except IntegrityError:
-        _remove(fresh.file_name)
-        quicker = queries.find_sample(project, picture.sha256)
-        if quicker is None:
-            raise
-        return quicker, False, write(quicker)
+            sample = _give_back(known, fresh) if known else _insert_or_find(fresh)
+            yield sample, sample is fresh
     except BaseException:
         _remove(fresh.file_name)
         raise
+    if sample.file_name != fresh.file_name:  # another upload of the same bytes was quicker
+        _remove(fresh.file_name)
+
+
+def keep_to_learn_from(project: Project, picture: Picture, *, by: User | None) -> Sample:
+    """Store a picture that is to be learned from: retention lets it alone, also where users sent it
+    before.
+    """
+    with kept(project, picture, by=by, origin=Sample.Origin.IMPORT) as (sample, is_new):
+        pass
+    if not is_new:
+        Sample.objects.filter(pk=sample.pk, origin=Sample.Origin.UPLOAD).update(
+            origin=Sample.Origin.IMPORT
+        )
+        if not Sample.objects.with_picture().filter(pk=sample.pk).exists():
+            # Let go a moment before that
+            with kept(project, picture, by=by, origin=Sample.Origin.IMPORT) as (sample, _is_new):
+                pass
+    return sample
 
 
 def load_picture(sample: Sample, *, least_side: int | None = None) -> Picture:
@@ -199,14 +183,22 @@ def _describe(sample: Sample, picture: Picture, *, file_name: str) -> None:
     sample.size_bytes = len(picture.data)
 
 
+def _insert_or_find(fresh: Sample) -> Sample:
+    """Write the row of a sample; where another upload of the same bytes was quicker, return its."""
+    if queries.insert_sample(fresh):
+        return fresh
+    quicker = queries.find_sample(fresh.project, fresh.sha256)
+    if quicker is None:
+        raise IntegrityError(f"The row of {fresh.file_name} was not written.")
+    return quicker
+
+
 def _give_back(sample: Sample, fresh: Sample) -> Sample:
     """Give a sample its picture again, unless somebody else did so in the meantime."""
     fields = ("location", "file_name", "media_type", "width", "height", "size_bytes")
-    changed = Sample.objects.filter(pk=sample.pk, location=Sample.Location.NOWHERE).update(
+    Sample.objects.filter(pk=sample.pk, location=Sample.Location.NOWHERE).update(
         **{name: getattr(fresh, name) for name in fields}
     )
-    if not changed:
-        _remove(fresh.file_name)
     sample.refresh_from_db()
     return sample
 

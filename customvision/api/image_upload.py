@@ -166,7 +166,11 @@ def store_from(call: ApiRequest, read: Callable[[], bytes]) -> Callable[[], Samp
             picture = door.decode_upload(
                 data, most_bytes=MAX_BYTES, least_side=1, sender=call.user.pk
             )
-            return uploads.keep(call.project, picture, by=call.user, origin=Sample.Origin.IMPORT)[0]
+            with uploads.kept(call.project, picture, by=call.user, origin=Sample.Origin.IMPORT) as (
+                sample,
+                _is_new,
+            ):
+                return sample
         except InvalidPicture as error:
             raise EntryRejected("ErrorImageFormat") from error
         except Unavailable as error:

@@ -3,7 +3,6 @@
 from typing import Any
 
 from django.conf import settings
-from django.db import transaction
 from django.utils import timezone
 
 from accounts import roles
@@ -178,9 +177,8 @@ def _store(
     """Keep picture and answer, under the id that the client is told; return the time that it is
     told.
     """
-    sample, _created = uploads.keep(call.project, picture, by=call.user)
     name = uploads.display_name(part.file_name.strip('"'))
-    with transaction.atomic():
+    with uploads.kept(call.project, picture, by=call.user) as (sample, _is_new):
         prediction = classification.record_predictions(
             call.project, [(sample, picture, name)], answer, by=call.user
         )[0]

@@ -13,7 +13,7 @@ from PIL import Image
 
 from accounts import roles
 from accounts.models import User
-from predictions import registry
+from predictions import registry, uploads
 from predictions.models import Category, Feedback, ModelVersion, Prediction, Project, Sample
 
 PASSWORD = "correct horse battery staple"
@@ -193,3 +193,9 @@ def make_feedback(
     return Feedback.objects.create(
         prediction=prediction, user=user or prediction.user, verdict=verdict, **fields
     )
+
+
+def keep_picture(project, picture, **options) -> tuple[Sample, bool]:
+    """Store a picture with nothing beside it."""
+    with uploads.kept(project, picture, **options) as found:
+        return found

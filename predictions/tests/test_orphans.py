@@ -14,6 +14,7 @@ from common.models import Job
 from predictions import feedback, orphaned_files, uploads
 from predictions.models import Sample
 from predictions.tests.factories import (
+    keep_picture,
     make_picture_bytes,
     make_prediction,
     make_project,
@@ -59,7 +60,7 @@ def test_what_an_upload_leaves_that_is_killed_before_its_row_is_deleted_a_day_la
         dying.setattr(uploads.queries, "insert_sample", _die)
         dying.setattr(uploads, "_remove", lambda name: None)
         with pytest.raises(Killed):
-            uploads.keep(project, images.decode_upload(make_picture_bytes()), by=make_user())
+            keep_picture(project, images.decode_upload(make_picture_bytes()), by=make_user())
     (left,) = path(project.slug).iterdir()
     assert orphaned_files.delete_orphaned_files() == 0
     age(f"{project.slug}/{left.name}")

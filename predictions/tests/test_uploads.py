@@ -2,6 +2,7 @@
 
 import hashlib
 import threading
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,7 @@ from common.media.images import InvalidPicture
 from predictions import uploads
 from predictions.models import DailyUploads, Sample
 from predictions.tests.factories import (
+    keep_picture,
     make_picture_bytes,
     make_project,
     make_sample,
@@ -126,11 +128,11 @@ def test_a_picture_given_back_by_another_in_the_meantime_is_kept_once(project, a
 
     def store_after_another(*args):
         monkeypatch.setattr(uploads, "_store", store)
-        uploads.keep(project, picture, by=None)
+        keep_picture(project, picture, by=None)
         return store(*args)
 
     monkeypatch.setattr(uploads, "_store", store_after_another)
-    sample, created = uploads.keep(project, picture, by=alice)
+    sample, created = keep_picture(project, picture, by=alice)
     assert (sample, created) == (gone, False)
     assert stored_names(project) == [sample.file_name.rpartition("/")[2]]
 
@@ -140,11 +142,11 @@ def test_of_two_uploads_at_once_one_makes_the_sample(project, alice, monkeypatch
 
     def store_after_another(*args):
         monkeypatch.setattr(uploads, "_store", store)
-        uploads.keep(project, picture, by=None)
+        keep_picture(project, picture, by=None)
         return store(*args)
 
     monkeypatch.setattr(uploads, "_store", store_after_another)
-    sample, created = uploads.keep(project, picture, by=alice)
+    sample, created = keep_picture(project, picture, by=alice)
     assert not created
     assert Sample.objects.get() == sample
     assert stored_names(project) == [sample.file_name.rpartition("/")[2]]
@@ -219,7 +221,7 @@ def test_the_quota_begins_anew_with_the_day(project, alice, settings):
 
 def test_imports_are_not_counted(project, settings):
     settings.UPLOAD_QUOTA = 0
-    sample, created = uploads.keep(
+    sample, created = keep_picture(
         project, images.decode_upload(make_picture_bytes()), by=None, origin="import"
     )
     assert created
@@ -233,7 +235,7 @@ def test_many_uploads_of_the_same_bytes_at_once_make_one_sample(settings):
 
     def upload(user):
         try:
-            samples.append(uploads.keep(project, picture, by=user)[0].pk)
+            samples.append(keep_picture(project, picture, by=user)[0].pk)
         except Exception as error:
             errors.append(error)
         finally:
@@ -278,7 +280,7 @@ def test_a_long_name_keeps_its_ending():
 
 def test_what_is_to_be_learned_from_is_let_alone_from_then_on_whoever_sent_it_before():
     project, picture = make_project(), images.decode_upload(make_picture_bytes())
-    sent, _created = uploads.keep(project, picture, by=make_user())
+    sent, _created = keep_picture(project, picture, by=make_user())
     assert uploads.keep_to_learn_from(project, picture, by=None) == sent
     sent.refresh_from_db()
     assert sent.origin == Sample.Origin.IMPORT and sent.storage.exists(sent.file_name)
@@ -286,15 +288,17 @@ def test_what_is_to_be_learned_from_is_let_alone_from_then_on_whoever_sent_it_be
 
 def test_what_was_let_go_a_moment_before_is_stored_again_to_learn_from(monkeypatch):
     project, picture = make_project(), images.decode_upload(make_picture_bytes())
-    sent, _created = uploads.keep(project, picture, by=make_user())
-    keep, kept = uploads.keep, []
+    sent, _created = keep_picture(project, picture, by=make_user())
+    keep, kept = uploads.kept, []
 
+    @contextmanager
     def keep_and_let_go(*arguments, **options):
-        kept.append(keep(*arguments, **options))
+        with keep(*arguments, **options) as found:
+            yield found
+        kept.append(found)
         if len(kept) == 1:
             Sample.objects.filter(pk=sent.pk).update(location=Sample.Location.NOWHERE, file_name="")
-        return kept[-1]
 
-    monkeypatch.setattr(uploads, "keep", keep_and_let_go)
+    monkeypatch.setattr(uploads, "kept", keep_and_let_go)
     sample = uploads.keep_to_learn_from(project, picture, by=None)
     assert sample == sent and sample.has_picture and sample.storage.exists(sample.file_name)

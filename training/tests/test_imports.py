@@ -8,7 +8,7 @@ from common.media import images
 from common.progress import Cancelled
 from predictions import uploads
 from predictions.models import Category, Sample
-from predictions.tests.factories import make_picture_bytes, make_project, make_user
+from predictions.tests.factories import keep_picture, make_picture_bytes, make_project, make_user
 from review import decisions, ground_truth
 from review.models import Decision
 from training.data import picture_import
@@ -150,7 +150,7 @@ def test_an_upload_that_nobody_has_ruled_about_is_labelled(project, pizza, tmp_p
     from common.media import images
 
     data = make_picture_bytes()
-    sample, _new = uploads.keep(project, images.decode_upload(data), by=None)
+    sample, _new = keep_picture(project, images.decode_upload(data), by=None)
     (tmp_path / "a.jpg").write_bytes(data)
     assert picture_import.import_folder(project, pizza, tmp_path).total_added == 1
     assert ground_truth.labelled_samples(project).get() == sample
