@@ -140,7 +140,7 @@ def _cost(name: str, data: bytes) -> bytes:
     costs = {
         "name": name,
         "bytes": len(data),
-        "megapixels": round(cost.megapixels(data), 2),  # times scans, as the quota counts them
+        "megapixels": round(cost.megapixels(data), 4),  # times scans, as the quota counts them
         "seconds": round(time.perf_counter() - wall, 2),
         "cpu_seconds": round(time.process_time() - cpu, 2),
         "megabytes": _peak_mb() - before,
