@@ -39,7 +39,7 @@ test: lint tools setup ## everything: also PostgreSQL, Azurite, Redis, Chromium 
 	@echo "The fast tests on PostgreSQL"
 	@$(BIN)/python -m scripts.services postgres -- $(BIN)/pytest -q -n 2 -m "not outer"
 	@echo "All tests, on SQLite and with real servers"
-	@$(BIN)/pytest
+	@$(BIN)/pytest -q -n 2 --dist loadscope
 
 tools: $(DONE)/installed-dev ## install what the outer tests need beside Python
 	@scripts/install-tools
