@@ -1,10 +1,8 @@
-"""From what was learned to a bundle that the local predictor serves: exported, compared with Keras,
-written.
-"""
+"""What was learned becomes a bundle that the local predictor serves: exported, checked, written."""
 
 import tempfile
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,7 +15,6 @@ from predictions.predictors.local import bundles, preprocessing
 from predictions.predictors.local.engine import LiteRtEngine
 from predictions.predictors.local.ood_detector import OutOfDistributionDetector
 from training.data import examples
-from training.data.examples import Example
 from training.errors import TrainingFailed
 from training.trainers.base import TrainingTask
 from training.trainers.local import export, head
@@ -32,9 +29,7 @@ PARITY_PICTURES = 32
 
 @dataclass(frozen=True)
 class ParityReport:
-    """How far Keras and the engine were apart: `drawn` pictures are noise, for lack of real
-    ones.
-    """
+    """How far Keras and the compiled model were apart; `drawn` pictures are noise."""
 
     pictures: int
     drawn: int
@@ -46,68 +41,57 @@ class ParityReport:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class StoredBundle:
+    """What finds a bundle again and proves that it is the same, and its facts."""
+
+    reference: str
+    digest: str
+    manifest: Mapping[str, Any]
+
+
 def export_bundle(
     task: TrainingTask,
-    seen: FeatureSet,
-    learned: head.FittedHead,
-    known: OutOfDistributionDetector | None,
-    usable: Sequence[Example],
+    features: FeatureSet,
+    fitted: head.FittedHead,
+    detector: OutOfDistributionDetector | None,
     progress: Progress,
-) -> tuple[str, str, dict[str, Any]]:
-    """Export the model, check the export, write the bundle; return its reference, digest and
-    manifest.
+) -> StoredBundle:
+    """Compile the model, compare it with the one in Keras, and write the bundle.
+
+    Raises:
+        TrainingFailed: the compiled model answers differently; nothing is kept then.
     """
     progress(0, 4, _("Compiling the model"))
-    size = int(seen.network.input_shape[1])
-    model = export.build_serving_model(seen.network, learned.head, size)
+    size = int(features.network.input_shape[1])
+    model = export.build_serving_model(features.network, fitted.head, size)
     compiled = export.export_litert(model)
     progress(2, 4, _("Comparing the compiled model with the trained one"))
-    pictures, _unreadable = examples.load_pixels(
-        examples.evenly_spaced(usable, PARITY_PICTURES), size
+    pixels, _unread = examples.load_pixels(
+        examples.evenly_spaced(features.examples, PARITY_PICTURES), size
     )
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / bundles.COMPILED_MODEL
         path.write_bytes(compiled)
-        agreement = check_parity(
+        parity = check_parity(
             model,
             LiteRtEngine(path),
-            list(pictures.values()),
+            list(pixels.values()),
             seed=task.seed,
             exclusive=not task.multilabel,
         )
     progress(3, 4, _("Keeping the model"))
-    manifest = {
-        "class_names": list(task.class_names),
-        "input_size": size,
-        "preprocessing": {"name": preprocessing.NAME, "digest": preprocessing.DIGEST},
-        "activation": learned.head.activation,
-        "temperature": learned.head.temperature,
-        "backbone": dict(seen.backbone) | {"features": int(seen.network.output_shape[-1])},
-        "head": {
-            "l2": learned.l2,
-            "validation_loss": learned.validation_loss,
-            "tried": [
-                {"l2": fit.l2, "validation_loss": fit.validation_loss} for fit in learned.fits
-            ],
-        },
-        "data": {
-            "digest": examples.examples_digest(usable),
-            "splits": dict(Counter(example.split for example in usable)),
-        },
-        "seed": task.seed,
-        "libraries": export.library_versions(),
-        "parity": agreement.as_manifest(),
-    }
+    manifest = _manifest(task, features, fitted, parity)
     files = {
         bundles.KERAS_MODEL: export.save_reproducibly(model),
         bundles.COMPILED_MODEL: compiled,
-        bundles.HEAD: learned.head.to_bytes(),
+        bundles.HEAD: fitted.head.to_bytes(),
     }
-    if known:
-        files[bundles.SCOPE] = known.to_bytes()
+    if detector:
+        files[bundles.SCOPE] = detector.to_bytes()
     reference, digest = bundles.write_bundle(task.project, files, manifest)
     progress(4, 4, _("Model kept"))
-    return reference, digest, manifest
+    return StoredBundle(reference, digest, manifest)
 
 
 def check_parity(
@@ -118,7 +102,7 @@ def check_parity(
     seed: int,
     exclusive: bool = True,
 ) -> ParityReport:
-    """Compare the two on these pictures, or on random ones where there are none.
+    """Compare the two on these pictures, or on random ones if there are none.
 
     Where the categories are not `exclusive`, several may be first: one as probable, within
     TOLERANCE, is the same.
@@ -126,40 +110,64 @@ def check_parity(
     Raises:
         TrainingFailed: a first choice differs, or a probability by more than `TOLERANCE`.
     """
-    real = (
-        np.stack(pixels)
-        if pixels
-        else np.empty((0, engine.input_size, engine.input_size, 3), np.uint8)
-    )
-    noise = np.random.default_rng(seed).integers(
-        0,
-        256,
-        (0 if len(real) else PARITY_PICTURES, engine.input_size, engine.input_size, 3),
-        dtype=np.uint8,
-    )
-    asked = np.concatenate([real, noise])
+    if pixels:
+        asked = np.stack(pixels)
+    else:
+        # Of the demo only vectors are kept. Noise also shows a wrong conversion
+        shape = (PARITY_PICTURES, engine.input_size, engine.input_size, 3)
+        asked = np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
     keras_answers = np.asarray(model.predict_on_batch(asked)["probabilities"])
     engine_answers = engine.run(asked)["probabilities"]
+    # How probable the engine finds what Keras puts first: of equals, argmax may name another
     picked = np.take_along_axis(engine_answers, keras_answers.argmax(1)[:, None], axis=1)[:, 0]
-    result = ParityReport(
-        pictures=len(real),
-        drawn=len(noise),
+    report = ParityReport(
+        pictures=len(pixels),
+        drawn=0 if pixels else len(asked),
         same_top1=int((picked >= engine_answers.max(1) - (0 if exclusive else TOLERANCE)).sum()),
         max_difference=float(np.abs(keras_answers - engine_answers).max()),
     )
-    if result.same_top1 < len(asked) or not result.max_difference <= TOLERANCE:
+    # `not <=` and not `>`: a difference that is NaN fails as well
+    if report.same_top1 < len(asked) or not report.max_difference <= TOLERANCE:
         raise TrainingFailed(
             _(
                 "The compiled model does not answer as the trained one does: the first choice is "
-                "the same for "
-                "%(same)d of %(all)d pictures, and probabilities differ by up to %(difference).2g "
-                "(%(tolerance).0e is allowed). The model was not kept. Please report this."
+                "the same for %(same)d of %(all)d pictures, and probabilities differ by up to "
+                "%(difference).2g (%(tolerance).0e is allowed). The model was not kept. Please "
+                "report this."
             )
             % {
-                "same": result.same_top1,
+                "same": report.same_top1,
                 "all": len(asked),
-                "difference": result.max_difference,
+                "difference": report.max_difference,
                 "tolerance": TOLERANCE,
             }
         )
-    return result
+    return report
+
+
+def _manifest(
+    task: TrainingTask, features: FeatureSet, fitted: head.FittedHead, parity: ParityReport
+) -> dict[str, Any]:
+    """Return the facts that belong to a model. No time and no machine: the same gets the same."""
+    return {
+        "class_names": list(task.class_names),
+        "input_size": int(features.network.input_shape[1]),
+        "preprocessing": {"name": preprocessing.NAME, "digest": preprocessing.DIGEST},
+        "activation": fitted.head.activation,
+        "temperature": fitted.head.temperature,
+        "backbone": {**features.backbone, "features": int(features.network.output_shape[-1])},
+        "head": {
+            "l2": fitted.l2,
+            "validation_loss": fitted.validation_loss,
+            "tried": [
+                {"l2": fit.l2, "validation_loss": fit.validation_loss} for fit in fitted.fits
+            ],
+        },
+        "data": {
+            "digest": examples.examples_digest(features.examples),
+            "splits": dict(Counter(example.split for example in features.examples)),
+        },
+        "seed": task.seed,
+        "libraries": export.library_versions(),
+        "parity": parity.as_manifest(),
+    }

@@ -1,6 +1,4 @@
-"""Having a backbone look at examples: from pictures to feature vectors, by a network that is there
-or learned now.
-"""
+"""From pictures to feature vectors, by a frozen backbone or by a network that learns first."""
 
 import hashlib
 from collections.abc import Mapping, Sequence
@@ -18,7 +16,7 @@ from predictions.predictors.local import bundles
 from predictions.predictors.local.engine import LiteRtEngine
 from training import backbones
 from training.data import examples
-from training.data.examples import Example, PictureReader
+from training.data.examples import ArraySplit, Example
 from training.features.cache import FeatureCache, Vectors
 from training.features.vectors import extract_batches, extract_with_keras, load_or_extract
 from training.trainers.base import TrainingTask
@@ -30,24 +28,22 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """What the backbone made of the examples."""
+    """The feature vectors that a network made of a task's examples, and the network itself."""
 
     network: "keras.Model"
     backbone: Mapping[str, Any]  # for the manifest
     vectors: Vectors
+    examples: Sequence[Example]  # those that have a vector
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     notes: Sequence[str] = ()
 
-
-def extract_features(name: str, task: TrainingTask, progress: Progress) -> FeatureSet:
-    """Return what a backbone makes of a task's examples; `scratch` learns on their pictures
-    first.
-    """
-    return (_learn_and_look if name == backbones.SCRATCH else _look)(name, task, progress)
+    def splits(self, task: TrainingTask) -> tuple[ArraySplit, ArraySplit]:
+        """Return vectors and labels to learn from, and those to validate with."""
+        return _train_and_validation(task, self.examples, self.vectors)
 
 
-def _look(name: str, task: TrainingTask, progress: Progress) -> FeatureSet:
-    """Have a frozen backbone look at the examples that it has not seen before."""
+def extract_frozen(name: str, task: TrainingTask, progress: Progress) -> FeatureSet:
+    """Return the vectors of a frozen backbone: cached ones, and new ones of all other pictures."""
     progress(0, 1, _("Preparing the backbone"))
     backbone = backbones.load(name, task.parameters)
     extraction = load_or_extract(
@@ -62,12 +58,13 @@ def _look(name: str, task: TrainingTask, progress: Progress) -> FeatureSet:
         network=backbone.build(),
         backbone={"name": name, "digest": backbone.digest, "frozen": True},
         vectors=extraction.vectors,
+        examples=[each for each in task.examples if each.sha256 in extraction.vectors],
         notes=_unread(extraction.unread),
     )
 
 
-def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> FeatureSet:
-    """Train a network on the examples' own pictures, then have it look at them."""
+def train_and_extract(task: TrainingTask, progress: Progress) -> FeatureSet:
+    """Train a whole network on the examples' own pictures, and return their vectors by it."""
     from training.backbones import scratch
 
     pixels, unread = examples.load_pixels(
@@ -75,14 +72,9 @@ def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> Featur
     )
     usable = [example for example in task.examples if example.sha256 in pixels]
     examples.check_categories(task.class_names, usable)
-    train, validation = (
-        examples.split_arrays(
-            usable, pixels, which, class_names=task.class_names, multilabel=task.multilabel
-        )
-        for which in ("train", "validation")
-    )
+    train, validation = _train_and_validation(task, usable, pixels)
     export.reset_keras_session()
-    learned = scratch.train_network(
+    trained = scratch.train_network(
         train,
         validation,
         head.balanced_weights(train[1], len(task.class_names)),
@@ -91,42 +83,50 @@ def _learn_and_look(name: str, task: TrainingTask, progress: Progress) -> Featur
         epochs=int(task.parameters.get("epochs") or scratch.EPOCHS),
         watch=subrange(progress, 15, 95),
     )
-    digest = hashlib.sha256(export.weights_bytes(learned.network)).hexdigest()[:32]
-    rows = extract_with_keras(learned.network, np.stack(list(pixels.values())))
-    backbone = {"name": name, "digest": digest, "frozen": False}
+    digest = hashlib.sha256(export.weights_bytes(trained.network)).hexdigest()[:32]
+    rows = extract_with_keras(trained.network, np.stack(list(pixels.values())))
     return FeatureSet(
-        learned.network,
-        backbone,
-        dict(zip(pixels, rows, strict=True)),
-        learned.curves,
-        _unread(unread),
+        network=trained.network,
+        backbone={"name": backbones.SCRATCH, "digest": digest, "frozen": False},
+        vectors=dict(zip(pixels, rows, strict=True)),
+        examples=usable,
+        curves=trained.curves,
+        notes=_unread(unread),
     )
 
 
 def vectors_for_bundle(
-    bundle: bundles.ModelBundle, shown: Sequence[Example], progress: Progress
+    bundle: bundles.ModelBundle, wanted: Sequence[Example], progress: Progress
 ) -> Vectors:
-    """Return the feature vectors of those examples that have a picture or, with a frozen backbone,
-    a kept vector.
+    """Return the vectors of those examples that have a picture, or a cached vector.
+
+    Only a frozen backbone has cached ones.
     """
     engine = partial(
         LiteRtEngine, bundle.paths[bundles.COMPILED_MODEL], threads=usable_core_count()
     )
-    pictures = {example.sha256: example.read for example in shown}
     backbone = bundle.manifest["backbone"]
     if backbone["frozen"]:
+        pictures = {example.sha256: example.read for example in wanted}
         return load_or_extract(FeatureCache(backbone["digest"]), pictures, engine, progress).vectors
-    return _computed(pictures, engine(), progress)
-
-
-def _computed(
-    pictures: Mapping[str, PictureReader | None], engine: LiteRtEngine, progress: Progress
-) -> Vectors:
-    readable = {sample: read for sample, read in pictures.items() if read is not None}
+    # No other model shares a network that has learned, so its vectors are not worth keeping
+    readable = {example.sha256: example.read for example in wanted if example.read is not None}
     vectors: Vectors = {}
-    for samples, rows in extract_batches(readable, engine, {}, progress):
+    for samples, rows in extract_batches(readable, engine(), {}, progress):
         vectors.update(zip(samples, rows, strict=True))
     return vectors
+
+
+def _train_and_validation(
+    task: TrainingTask, usable: Sequence[Example], values: Mapping[str, np.ndarray]
+) -> tuple[ArraySplit, ArraySplit]:
+    train, validation = (
+        examples.split_arrays(
+            usable, values, which, class_names=task.class_names, multilabel=task.multilabel
+        )
+        for which in ("train", "validation")
+    )
+    return train, validation
 
 
 def _unread(unread: Mapping[str, str]) -> list[str]:

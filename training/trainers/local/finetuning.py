@@ -12,7 +12,7 @@ Source of the recipe: Keras guide "Transfer learning & fine-tuning", section "Fi
 
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,10 +26,12 @@ from training.errors import TrainingFailed
 from training.features.cache import Vectors
 from training.features.vectors import extract_with_keras
 from training.trainers.base import TrainingTask
-from training.trainers.local import augmentation
-from training.trainers.local.augmentation import Labelled, PicturePixels
+from training.trainers.local import augmentation, export
+from training.trainers.local.augmentation import Labelled
+from training.trainers.local.extraction import FeatureSet
 from training.trainers.local.head import (
     MIN_TO_CHOOSE,
+    FittedHead,
     Head,
     balanced_weights,
     cross_entropy,
@@ -44,6 +46,12 @@ TOP_SHARE = 1 / 3  # of the layers that can learn: the last stage of the network
 EPOCHS = 20
 PATIENCE = 4
 LEARNING_RATE = 1e-4
+CURVES = {  # what Keras calls each, and what the run does
+    "loss": "fine_tuning_loss",
+    "val_loss": "validation_fine_tuning_loss",
+    "accuracy": "fine_tuning_accuracy",
+    "val_accuracy": "validation_fine_tuning_accuracy",
+}
 
 Watch = Callable[[int, int, str], None]
 
@@ -58,19 +66,6 @@ class FineTunedNetwork:
     curves: Mapping[str, list[float]]
     best_epoch: int
     epochs: int
-
-
-@dataclass(frozen=True)
-class FineTuningResult:
-    """What came of fine-tuning. Unless it was better, only curves and notes mean anything."""
-
-    better: bool
-    head: Head
-    validation_loss: float
-    vectors: Vectors
-    examples: Sequence[Example]  # those that were used
-    curves: Mapping[str, Sequence[float]]
-    notes: Sequence[str]
 
 
 def check_can_fine_tune(task: TrainingTask, backbone: str) -> None:
@@ -114,47 +109,54 @@ def _check_pictures(class_names: Sequence[str], pictured: Sequence[Example]) -> 
 
 
 def fine_tune_if_better(
-    task: TrainingTask,
-    network: "keras.Model",
-    head: Head,
-    frozen: Vectors,
-    examples: Sequence[Example],
-    progress: Progress = no_progress,
-) -> FineTuningResult:
-    """Fine-tune a network, and give it its weights back unless that lowered the loss on the same
-    validation pictures.
+    task: TrainingTask, features: FeatureSet, fitted: FittedHead, progress: Progress = no_progress
+) -> tuple[FeatureSet, FittedHead]:
+    """Fine-tune, and return the better of both: what came of it, or what was given.
+
+    Better is the lower loss on the same validation pictures. Curves and notes of the attempt are
+    added either way.
 
     Args:
-        task: whose seed, class names and parameter `epochs` hold.
-        network: pixels 0 to 255 to feature vectors; changed in place if that is better.
-        head: what was learned on its feature vectors, calibrated.
-        frozen: the network's feature vectors of the examples as it is.
-        examples: of the train and the validation split; those without a picture are left out.
+        features: by the frozen network, which is changed in place if that is better. Examples
+            without a picture are left out then.
+        fitted: the head that was learned on them, calibrated.
     """
-    shown = augmentation.load_picture_pixels(
-        examples, int(network.input_shape[1]), subrange(progress, 0, 10)
+    network, class_names = features.network, task.class_names
+    pictures = augmentation.load_picture_pixels(
+        features.examples, int(network.input_shape[1]), subrange(progress, 0, 10)
     )
-    _check_pictures(task.class_names, shown.examples)  # some may have turned out unreadable
-    before = network.get_weights()
+    _check_pictures(class_names, pictures.examples)  # some may have turned out unreadable
+    frozen_weights = network.get_weights()
     tuned = fine_tune(
         network,
-        head,
-        shown.split("train", task.class_names),
-        shown.split("validation", task.class_names),
+        fitted.head,
+        pictures.split("train", class_names),
+        pictures.split("validation", class_names),
         seed=task.seed,
         epochs=int(task.parameters.get("epochs") or EPOCHS),
         watch=subrange(progress, 10, 100),
     )
-    found = tuned_vectors(network, shown)
-    loss_before = _validation_loss(head, frozen, shown.examples, task.class_names)
-    loss_after = _validation_loss(tuned.head, found, shown.examples, task.class_names)
-    better = loss_after < loss_before
-    if not better:
-        network.set_weights(before)
-    told = _notes(tuned, loss_before, loss_after, without=len(examples) - len(shown.examples))
-    return FineTuningResult(
-        better, tuned.head, loss_after, found, shown.examples, tuned.curves, told
+    rows = extract_with_keras(network, pictures.pixels)
+    vectors = dict(zip((each.sha256 for each in pictures.examples), rows, strict=True))
+    # Both on the pictures that could be read, or the two losses would not be comparable
+    before = _validation_loss(fitted.head, features.vectors, pictures.examples, class_names)
+    after = _validation_loss(tuned.head, vectors, pictures.examples, class_names)
+    without = len(features.examples) - len(pictures.examples)
+    features = replace(
+        features,
+        curves={**features.curves, **tuned.curves},
+        notes=[*features.notes, *_notes(tuned, before, after, without=without)],
     )
+    if not after < before:
+        network.set_weights(frozen_weights)
+        return features, fitted
+    features = replace(
+        features,
+        backbone=_tuned_backbone(network, features.backbone),
+        vectors=vectors,
+        examples=pictures.examples,
+    )
+    return features, replace(fitted, head=tuned.head, validation_loss=after)
 
 
 def fine_tune(
@@ -182,40 +184,50 @@ def fine_tune(
 
     keras.utils.set_random_seed(seed % 2**32)
     tf.config.experimental.enable_op_determinism()
-    model = _with_head(network, head)
+    model = _trainable_model(network, head)
+    batches = augmentation.shuffled_batches(train, balanced_weights(train[1], len(head.bias)), seed)
+    held_out = augmentation.plain_batches(validation)
+    watcher = _Watcher(watch, epochs, len(batches))
+    telling = keras.callbacks.LambdaCallback(
+        on_train_batch_end=watcher.batch, on_epoch_end=watcher.epoch
+    )
+    stopping = keras.callbacks.EarlyStopping(
+        "val_loss", patience=PATIENCE, restore_best_weights=True
+    )
+    history = model.fit(
+        batches,
+        validation_data=held_out,
+        epochs=epochs,
+        verbose=0,
+        callbacks=[telling, stopping],
+    ).history
+    network.trainable = False
+    kernel, bias = model.get_layer("tuned_head").get_weights()
+    logits = np.concatenate(
+        [np.asarray(model.predict_on_batch(held_out[place][0])) for place in range(len(held_out))]
+    )
+    temperature = fit_temperature(logits.astype(np.float64), validation[1])
+    curves = {name: list(map(float, history[key])) for key, name in CURVES.items()}
+    best_epoch = int(stopping.best_epoch) + 1  # Keras counts from 0
+    return FineTunedNetwork(
+        Head(kernel, bias, temperature), curves, best_epoch, len(history["loss"])
+    )
+
+
+def _trainable_model(network: "keras.Model", head: Head) -> "keras.Model":
+    """Return the network with the head on top, of which the last layers learn, compiled."""
+    import keras
+
+    logits = keras.layers.Dense(len(head.bias), name="tuned_head")(network.output)
+    model = keras.Model(network.input, logits, name="tuned")
+    model.get_layer("tuned_head").set_weights([head.kernel, head.bias])
     unfreeze_top(network)
     model.compile(
         optimizer=keras.optimizers.AdamW(LEARNING_RATE, weight_decay=1e-4),
         loss=keras.losses.SparseCategoricalCrossentropy(from_logits=True),
         weighted_metrics=[keras.metrics.SparseCategoricalAccuracy(name="accuracy")],
     )
-    batches = augmentation.shuffled_batches(train, balanced_weights(train[1], len(head.bias)), seed)
-    watcher = _Watcher(watch, epochs, len(batches))
-    stopping = keras.callbacks.EarlyStopping(
-        "val_loss", patience=PATIENCE, restore_best_weights=True
-    )
-    history = model.fit(
-        batches,
-        validation_data=augmentation.plain_batches(validation),
-        epochs=epochs,
-        verbose=0,
-        callbacks=[
-            keras.callbacks.LambdaCallback(
-                on_train_batch_end=watcher.batch, on_epoch_end=watcher.epoch
-            ),
-            stopping,
-        ],
-    ).history
-    network.trainable = False
-    kernel, bias = model.get_layer("tuned_head").get_weights()
-    held = augmentation.plain_batches(validation)
-    logits = np.concatenate(
-        [np.asarray(model.predict_on_batch(held[place][0])) for place in range(len(held))]
-    )
-    found = Head(kernel, bias, fit_temperature(logits.astype(np.float64), validation[1]))
-    return FineTunedNetwork(
-        found, _curves(history), int(stopping.best_epoch) + 1, len(history["loss"])
-    )
+    return model
 
 
 def unfreeze_top(network: "keras.Model") -> None:
@@ -228,12 +240,6 @@ def unfreeze_top(network: "keras.Model") -> None:
     top = {id(layer) for layer in able[-max(1, round(len(able) * TOP_SHARE)) :]}
     for layer in layers:
         layer.trainable = id(layer) in top
-
-
-def tuned_vectors(network: "keras.Model", shown: PicturePixels) -> Vectors:
-    """Return what the network makes of every picture, kept nowhere."""
-    rows = extract_with_keras(network, shown.pixels)
-    return dict(zip((example.sha256 for example in shown.examples), rows, strict=True))
 
 
 def _notes(tuned: FineTunedNetwork, before: float, after: float, *, without: int) -> list[str]:
@@ -265,12 +271,13 @@ def _notes(tuned: FineTunedNetwork, before: float, after: float, *, without: int
     return lines
 
 
-def tuned_digest(network: "keras.Model", backbone_digest: str) -> str:
-    """Return the digest of a tuned network: never that of the frozen one that it came from."""
-    found = hashlib.sha256(f"fine-tuned from {backbone_digest}\n".encode())
-    for array in network.get_weights():
-        found.update(np.ascontiguousarray(array).tobytes())
-    return found.hexdigest()[:32]
+def _tuned_backbone(network: "keras.Model", frozen: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what the manifest says of a tuned network."""
+    # With the origin in it, the digest is never the frozen network's, not even where no weight
+    # moved: under that one other runs would be given cached vectors
+    origin = f"fine-tuned from {frozen['digest']}\n".encode()
+    digest = hashlib.sha256(origin + export.weights_bytes(network)).hexdigest()[:32]
+    return {**frozen, "digest": digest, "frozen": False, "tuned_from": frozen["digest"]}
 
 
 def _validation_loss(
@@ -279,15 +286,6 @@ def _validation_loss(
     chosen = [example for example in examples if example.split == "validation"]
     labels = np.array([class_names.index(example.category) for example in chosen])
     return cross_entropy(head, np.stack([found[example.sha256] for example in chosen]), labels)
-
-
-def _with_head(network: "keras.Model", head: Head) -> "keras.Model":
-    import keras
-
-    logits = keras.layers.Dense(len(head.bias), name="tuned_head")(network.output)
-    model = keras.Model(network.input, logits, name="tuned")
-    model.get_layer("tuned_head").set_weights([head.kernel, head.bias])
-    return model
 
 
 def _leaves(model: "keras.Model") -> Iterator["keras.layers.Layer"]:
@@ -332,13 +330,3 @@ class _Watcher:
 
     def epoch(self, number: int, logs: Mapping[str, float]) -> None:
         self._done, self._loss = number + 1, logs["val_loss"]
-
-
-def _curves(history: Mapping[str, Sequence[float]]) -> dict[str, list[float]]:
-    names = {
-        "loss": "fine_tuning_loss",
-        "val_loss": "validation_fine_tuning_loss",
-        "accuracy": "fine_tuning_accuracy",
-        "val_accuracy": "validation_fine_tuning_accuracy",
-    }
-    return {name: list(map(float, history[key])) for key, name in names.items() if key in history}

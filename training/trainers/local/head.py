@@ -10,15 +10,17 @@ raw feature vectors.
 """
 
 import io
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from django.utils.translation import gettext as _
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from common.processes import usable_core_count
+from common.progress import Progress, no_progress
 from training.trainers.local import losses
 from training.trainers.local.losses import SOFTMAX
 
@@ -39,8 +41,6 @@ MIN_TO_CHOOSE = 10  # validation samples below which choosing would be guessing
 # products per pass; smaller ones lose more by handing work to threads than they gain
 ONE_THREAD_BELOW = 50_000_000
 TEMPERATURES = (0.25, 8.0)
-
-Watch = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -161,7 +161,7 @@ def fit_head(
     *,
     grid: Sequence[float] = L2_GRID,
     iterations: int = ITERATIONS,
-    watch: Watch = lambda done, total, note: None,
+    progress: Progress = no_progress,
 ) -> FittedHead:
     """Fit a head for every strength of the grid, keep the one that does best on the validation
     split, calibrate it.
@@ -184,7 +184,7 @@ def fit_head(
     threads = 1 if features.size * classes < ONE_THREAD_BELOW else usable_core_count()
     with threadpool_limits(threads, user_api="blas"):
         for place, l2 in enumerate(strengths):
-            watch(place, len(strengths), f"{l2:g}")
+            progress(place, len(strengths), _("Learning the categories"))
             fit, parameters = _fit(
                 parameters, (features, train[1]), validation, classes, l2, iterations, scaler
             )
@@ -195,7 +195,7 @@ def fit_head(
         temperature = fit_temperature(best.head.logits(validation[0]), validation[1])
         head = replace(best.head, temperature=temperature)
         after = cross_entropy(head, *validation) if len(validation[1]) else None
-    watch(len(strengths), len(strengths), "")
+    progress(len(strengths), len(strengths), _("Learning the categories"))
     return FittedHead(head, best.l2, fits, best.losses, best.validation_losses, after)
 
 
