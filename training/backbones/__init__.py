@@ -6,42 +6,25 @@ function that takes the parameters of a run and returns a `Backbone`, and a line
 """
 
 from collections.abc import Callable, Mapping
-from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from training.backbones import imagenet
+from training.backbones import bundled, imagenet
 from training.backbones.base import Backbone
 from training.errors import TrainingFailed
 
 SCRATCH = "scratch"
 
 
-def _bundled(parameters: Mapping[str, Any]) -> Backbone:
-    from training.backbones import bundled
-    from training.backbones.base import weights_digest
-
-    if not bundled.WEIGHTS.exists():
-        raise TrainingFailed(
-            _(
-                "The bundled backbone's file %(path)s is missing. Restore it, or choose another "
-                "backbone."
-            )
-            % {"path": bundled.WEIGHTS}
-        )
-    digest = weights_digest(bundled.WEIGHTS, "bundled", bundled.INPUT_SIZE)
-    return Backbone("bundled", digest, bundled.INPUT_SIZE, bundled.FEATURES, bundled.load_network)
-
-
-def _imagenet(name: str, parameters: Mapping[str, Any]) -> Backbone:
-    return imagenet.find_backbone(name, str(parameters.get("weights", "")))
+def _from_imagenet(name: str) -> Callable[[Mapping[str, Any]], Backbone]:
+    return lambda parameters: imagenet.find_backbone(name, str(parameters.get("weights", "")))
 
 
 FROZEN: dict[str, Callable[[Mapping[str, Any]], Backbone]] = {
-    "bundled": _bundled,
-    **{name: partial(_imagenet, name) for name in imagenet.NETWORKS},
+    "bundled": lambda parameters: bundled.find_backbone(),
+    **{name: _from_imagenet(name) for name in imagenet.NETWORKS},
 }
 
 

@@ -11,6 +11,11 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from django.utils.translation import gettext as _
+
+from training.backbones.base import Backbone, weights_digest
+from training.errors import TrainingFailed
+
 if TYPE_CHECKING:
     import keras
 
@@ -21,6 +26,20 @@ WEIGHTS = Path(__file__).with_suffix("") / "weights.npz"
 # resolution first.
 STAGES = ((64, 32, 2), (160, 64, 3), (320, 128, 3))
 STEM = 24
+
+
+def find_backbone() -> Backbone:
+    """Return the bundled backbone. Raises TrainingFailed if its file is missing."""
+    if not WEIGHTS.exists():
+        raise TrainingFailed(
+            _(
+                "The bundled backbone's file %(path)s is missing. Restore it, or choose another "
+                "backbone."
+            )
+            % {"path": WEIGHTS}
+        )
+    digest = weights_digest(WEIGHTS, "bundled", INPUT_SIZE)
+    return Backbone("bundled", digest, INPUT_SIZE, FEATURES, load_network)
 
 
 def build_network() -> keras.Model:
@@ -42,7 +61,7 @@ def build_network() -> keras.Model:
     x = conv(layers.Rescaling(1 / 127.5, -1.0)(inputs), STEM, 3, 2)
     for channels, width, blocks in STAGES:
         x = conv(x, channels, 3, 2)
-        for _ in range(blocks):
+        for _block in range(blocks):
             y = conv(conv(x, width, 1), width, 3)
             x = layers.ReLU()(layers.Add()([x, conv(y, channels, 1, activate=False)]))
     x = conv(x, FEATURES, 1)

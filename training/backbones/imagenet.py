@@ -6,8 +6,6 @@ How to add one: a row in `NETWORKS`.
 
 import logging
 import socket
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -102,7 +100,12 @@ def find_backbone(name: str, weights: str = "") -> Backbone:
         TrainingFailed: none of these has them; the message names the file that is wanted.
     """
     network = NETWORKS[name]
-    path = _given(weights) if weights else _kept(network) or _fetched(network)
+    if weights:
+        path = Path(weights)
+        if not path.is_file():
+            raise TrainingFailed(_("There is no file of weights at %(path)s.") % {"path": path})
+    else:
+        path = _kept(network) or _fetched(network)
     digest = weights_digest(path, network.architecture, network.input_size)
     return Backbone(
         name, digest, network.input_size, network.features, partial(load_network, name, path)
@@ -154,13 +157,6 @@ def untrained_network(name: str) -> "keras.Model":
     return make(input_shape=shape, include_top=False, pooling="avg", weights=None, **words)
 
 
-def _given(weights: str) -> Path:
-    path = Path(weights)
-    if not path.is_file():
-        raise TrainingFailed(_("There is no file of weights at %(path)s.") % {"path": path})
-    return path
-
-
 def _kept(network: NetworkSpec) -> Path | None:
     if not settings.CLASSIFR_WEIGHTS_DIR:
         return None
@@ -176,12 +172,13 @@ def _fetched(network: NetworkSpec) -> Path:
     import_keras_quietly()
     import keras
 
+    before = socket.getdefaulttimeout()
+    # Keras sets no timeout, and a server that does not answer must not hold a run for ever
+    socket.setdefaulttimeout(FETCH_TIMEOUT_SECONDS)
     try:
-        with _network_timeout(FETCH_TIMEOUT_SECONDS):
-            path = keras.utils.get_file(
-                network.file, network.address, cache_subdir="models", file_hash=network.md5
-            )
-            return Path(path)
+        path = keras.utils.get_file(
+            network.file, network.address, cache_subdir="models", file_hash=network.md5
+        )
     except Exception as error:  # get_file raises bare Exception for what the network did
         logger.warning("Keras could not fetch %s: %s", network.address, error)
         raise TrainingFailed(
@@ -192,14 +189,6 @@ def _fetched(network: NetworkSpec) -> Path:
             )
             % {"address": network.address, "name": network.file}
         ) from error
-
-
-@contextmanager
-def _network_timeout(seconds: float) -> Iterator[None]:
-    """Keras sets none of its own, and a silent network must not hold a run for ever."""
-    before = socket.getdefaulttimeout()
-    socket.setdefaulttimeout(seconds)
-    try:
-        yield
     finally:
         socket.setdefaulttimeout(before)
+    return Path(path)

@@ -74,6 +74,30 @@ def label_matrix(shown: Sequence[Collection[str]], names: Sequence[str]) -> np.n
     return np.array(found, dtype=bool).reshape(len(shown), len(names))
 
 
+def confusion_matrix(
+    scores: np.ndarray,
+    model_names: Sequence[str],
+    shown: Mapping[int, Sequence[str]],
+    names: Sequence[str],
+) -> tuple[np.ndarray, dict[int, bool]]:
+    """Return how often each category was taken for each, and whether each picture was right.
+
+    Args:
+        scores: probabilities, shape (N, C).
+        model_names: the C names of the model's classes.
+        shown: the one category that each of the N pictures shows, by its id.
+        names: the K categories of the matrix: row = true, column = predicted.
+    """
+    place = {name: i for i, name in enumerate(names)}
+    matrix = np.zeros((len(names), len(names)), dtype=int)
+    right = {}
+    for (pk, (category, *_others)), row in zip(shown.items(), scores, strict=True):
+        predicted = model_names[int(row.argmax())]
+        matrix[place[category], place[predicted]] += 1
+        right[pk] = predicted == category
+    return matrix, right
+
+
 def count_multilabel(
     scores: np.ndarray,
     model_names: Sequence[str],

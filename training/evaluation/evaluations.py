@@ -21,7 +21,12 @@ from predictions.predictors.base import ModelRef
 from training.data import datasets
 from training.data.examples import Example
 from training.evaluation import calibration, thresholds
-from training.evaluation.counts import CategoryCounts, count_multilabel, label_matrix
+from training.evaluation.counts import (
+    CategoryCounts,
+    confusion_matrix,
+    count_multilabel,
+    label_matrix,
+)
 from training.evaluation.significance import wilson_interval
 from training.models import DatasetItem, DatasetVersion, Evaluation
 from training.trainers.base import BaseTrainer, trainers
@@ -174,16 +179,16 @@ def tally_scores(
         {name for _pk, example in asked for name in example.categories} | set(model_names)
     )
     scored = ~np.isnan(scores).any(axis=1)
-    known, scores = [pair for pair, ok in zip(asked, scored, strict=True) if ok], scores[scored]
+    scores = scores[scored]
+    shown = {pk: example.categories for (pk, example), ok in zip(asked, scored, strict=True) if ok}
     matrix: np.ndarray | None = None
     if multilabel:
-        shown = {pk: example.categories for pk, example in known}
         counts, right = count_multilabel(scores, model_names, shown, names)
     else:
-        matrix, right = _confusion(scores, model_names, known, names)
+        matrix, right = confusion_matrix(scores, model_names, shown, names)
         counts = CategoryCounts.of_matrix(matrix)
-    is_true = label_matrix([example.categories for _pk, example in known], model_names)
-    answers = np.array(list(right.values()))
+    is_true = label_matrix(list(shown.values()), model_names)
+    calibrated = bool(right) and not multilabel
     return Measurement(
         names,
         counts,
@@ -195,27 +200,13 @@ def tally_scores(
             name: thresholds.average_precision(scores[:, i], is_true[:, i])
             for i, name in enumerate(model_names)
         },
-        calibration=calibration.calibration_report(scores, answers, temperature)
-        if right and not multilabel
+        calibration=calibration.calibration_report(
+            scores, np.array(list(right.values())), temperature
+        )
+        if calibrated
         else {},
         thresholds=thresholds.count_at_thresholds(scores, model_names, is_true),
     )
-
-
-def _confusion(
-    scores: np.ndarray,
-    model_names: Sequence[str],
-    known: Sequence[tuple[int, Example]],
-    names: Sequence[str],
-) -> tuple[np.ndarray, dict[int, bool]]:
-    place = {name: i for i, name in enumerate(names)}
-    matrix = np.zeros((len(names), len(names)), dtype=int)
-    right = {}
-    for (pk, example), row in zip(known, scores, strict=True):
-        predicted = model_names[int(row.argmax())]
-        matrix[place[example.category], place[predicted]] += 1
-        right[pk] = predicted == example.category
-    return matrix, right
 
 
 @transaction.atomic

@@ -84,7 +84,13 @@ def metrics_at(evaluation: Evaluation, threshold: float) -> ThresholdMetrics:
     """
     counts = evaluation.thresholds
     if not counts:
-        return _of_top_answers(evaluation)
+        return ThresholdMetrics(
+            PrecisionRecall(evaluation.accuracy, evaluation.accuracy, None),
+            {
+                name: PrecisionRecall(figures["precision"] or 0.0, figures["recall"] or 0.0, None)
+                for name, figures in evaluation.per_category.items()
+            },
+        )
     step = round(threshold * STEPS)
     named = [row[step] for row in counts["named"]]
     right = [row[step] for row in counts["right"]]
@@ -101,16 +107,6 @@ def metrics_at(evaluation: Evaluation, threshold: float) -> ThresholdMetrics:
                 _share(right[i], named[i]), _share(right[i], counts["support"][i]), average[i]
             )
             for i, name in enumerate(counts["names"])
-        },
-    )
-
-
-def _of_top_answers(evaluation: Evaluation) -> ThresholdMetrics:
-    return ThresholdMetrics(
-        PrecisionRecall(evaluation.accuracy, evaluation.accuracy, None),
-        {
-            name: PrecisionRecall(figures["precision"] or 0.0, figures["recall"] or 0.0, None)
-            for name, figures in evaluation.per_category.items()
         },
     )
 

@@ -79,14 +79,20 @@ class FeatureCache:
         """Merge small shards, if there are many. Safe to repeat, at any time, in several processes
         at once.
         """
-        sizes = {name: self._size(name) for name in self._shards()}
-        small = [name for name, size in sizes.items() if size < SMALL_BYTES]
+        small: dict[str, int] = {}
+        for name in self._shards():
+            try:
+                size = self.storage.size(f"{self.folder}/{name}")
+            except FileNotFoundError:
+                continue  # merged by another process
+            if size < SMALL_BYTES:
+                small[name] = size
         if len(small) < MIN_TO_MERGE:
             return
         group: list[str] = []
         for name in small:
             group.append(name)
-            if sum(sizes[each] for each in group) >= MERGED_BYTES:
+            if sum(small[each] for each in group) >= MERGED_BYTES:
                 self._merge(group)
                 group = []
         self._merge(group)
@@ -106,12 +112,6 @@ class FeatureCache:
         for name in merged:
             if name != kept:
                 self.storage.delete(f"{self.folder}/{name}")
-
-    def _size(self, name: str) -> int:
-        try:
-            return self.storage.size(f"{self.folder}/{name}")
-        except FileNotFoundError:
-            return SMALL_BYTES  # merged by another process
 
     def _shards(self) -> list[str]:
         try:

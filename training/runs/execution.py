@@ -83,7 +83,12 @@ def execute_run(run: TrainingRun, progress: Progress = no_progress) -> None:
     try:
         _train_and_register(run, log)
     except Cancelled as error:
-        if isinstance(error, Interrupted) or _cancel_wanted(run):
+        # Cancelled also says that another process has taken over the job and goes on with the run
+        if (
+            isinstance(error, Interrupted)
+            or run.job_id is None
+            or Job.objects.filter(pk=run.job_id, cancel_requested=True).exists()
+        ):
             _end(run, Status.CANCELLED)
         raise
     except DomainError as error:
@@ -159,7 +164,7 @@ def _train_and_register(run: TrainingRun, log: RunLog) -> None:
         trainer = trainers[run.trainer]
     except ImproperlyConfigured as error:
         raise TrainingFailed(str(error)) from error
-    trained = trainer.train(_task(run), log)
+    trained = trainer.train(_training_task(run), log)
     for line in trained.notes:
         log.line(line)
     report = _evaluate_candidate(run, trainer, trained, log)
@@ -258,7 +263,7 @@ def _register(
     )
 
 
-def _task(run: TrainingRun) -> TrainingTask:
+def _training_task(run: TrainingRun) -> TrainingTask:
     return TrainingTask(
         project=run.project.slug,
         class_names=datasets.dataset_class_names(run.dataset),
@@ -312,10 +317,3 @@ def _end(run: TrainingRun, status: str, *, error: str = "") -> int:
         .filter(pk=run.pk)
         .update(status=status, error=error, finished_at=timezone.now())
     )
-
-
-def _cancel_wanted(run: TrainingRun) -> bool:
-    """Tell a person's wish from the loss of the job to another process, which goes on with the
-    run.
-    """
-    return not run.job_id or Job.objects.filter(pk=run.job_id, cancel_requested=True).exists()

@@ -73,31 +73,25 @@ def augment_batch(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     changed; float32.
     """
     result = np.empty(pixels.shape, np.float32)
+    size = pixels.shape[1]
     for place, picture in enumerate(pixels):
-        cropped = _crop(picture, rng)
-        mirrored = cropped[:, ::-1] if rng.random() < 0.5 else cropped
-        result[place] = _recoloured(mirrored, *rng.uniform(1 - COLOUR, 1 + COLOUR, 3))
+        side = size * float(np.sqrt(rng.uniform(SMALLEST_CROP, 1.0)))
+        left, top = rng.uniform(0, size - side, 2)
+        # Pillow takes a box of fractions, so a crop need not snap to whole pixels
+        cropped = Image.fromarray(picture).resize(
+            (size, size), Image.Resampling.BILINEAR, box=(left, top, left + side, top + side)
+        )
+        values = np.asarray(cropped, np.float32)
+        if rng.random() < 0.5:
+            values = values[:, ::-1]
+
+        brightness, contrast, saturation = rng.uniform(1 - COLOUR, 1 + COLOUR, 3)
+        values = values * brightness
+        mean = values.mean()
+        values = (values - mean) * contrast + mean
+        grey = values.mean(axis=2, keepdims=True)
+        result[place] = ((values - grey) * saturation + grey).clip(0, 255)
     return result
-
-
-def _crop(picture: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    size = picture.shape[0]
-    side = size * float(np.sqrt(rng.uniform(SMALLEST_CROP, 1.0)))
-    left, top = rng.uniform(0, size - side, 2)
-    box = (left, top, left + side, top + side)
-    return np.asarray(
-        Image.fromarray(picture).resize((size, size), Image.Resampling.BILINEAR, box=box)
-    )
-
-
-def _recoloured(
-    picture: np.ndarray, brightness: float, contrast: float, saturation: float
-) -> np.ndarray:
-    values = picture.astype(np.float32) * brightness
-    mean = values.mean()
-    values = (values - mean) * contrast + mean
-    grey = values.mean(axis=2, keepdims=True)
-    return ((values - grey) * saturation + grey).clip(0, 255)
 
 
 def shuffled_batches(train: Labelled, weights: np.ndarray, seed: int) -> "keras.utils.PyDataset":

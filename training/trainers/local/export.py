@@ -78,16 +78,21 @@ def save_reproducibly(model: "keras.Model") -> bytes:
 
     Keras writes the time of saving and memory addresses into it; both are replaced.
     """
+    buffer = io.BytesIO()
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.keras"
         model.save(path)
-        source = zipfile.ZipFile(path)
-        buffer = io.BytesIO()
-        with source, zipfile.ZipFile(buffer, "w") as target:
+        with zipfile.ZipFile(path) as source, zipfile.ZipFile(buffer, "w") as target:
             for name in sorted(source.namelist()):
+                data = source.read(name)
+                if name == "metadata.json":
+                    facts = json.loads(data) | {"date_saved": "1980-01-01@00:00:00"}
+                    data = json.dumps(facts).encode()
+                elif name == "config.json":
+                    data = json.dumps(_renumbered(json.loads(data), {})).encode()
                 entry = zipfile.ZipInfo(name, NO_TIME)
-                entry.external_attr = 0o600 << 16
-                target.writestr(entry, _steady(name, source.read(name)))
+                entry.external_attr = 0o600 << 16  # without it, the file has no permissions at all
+                target.writestr(entry, data)
     return buffer.getvalue()
 
 
@@ -113,14 +118,6 @@ def reset_keras_session() -> None:
 def weights_bytes(network: "keras.Model") -> bytes:
     """Return all weights of a network in order, for a digest."""
     return b"".join(np.ascontiguousarray(array).tobytes() for array in network.get_weights())
-
-
-def _steady(name: str, data: bytes) -> bytes:
-    if name == "metadata.json":
-        return json.dumps(json.loads(data) | {"date_saved": "1980-01-01@00:00:00"}).encode()
-    if name == "config.json":
-        return json.dumps(_renumbered(json.loads(data), {})).encode()
-    return data
 
 
 def _renumbered(part: Any, numbers: dict[int, int]) -> Any:
