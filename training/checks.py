@@ -1,6 +1,5 @@
 """System checks of the training room: a wrong setting is explained before it hurts."""
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -65,20 +64,22 @@ def check_backends_in_use(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
             f"DEFAULT_TRAINER is '{settings.DEFAULT_TRAINER}', which needs: {', '.join(missing)}."
         )
         messages.append(Error(needs, hint=hint, id="training.E005"))
-    for user, alias, missing in _incomplete_projects():
-        needs = f"{user} is '{alias}', which needs: {', '.join(missing)}."
-        messages.append(Warning(needs, hint=hint, id="training.W001"))
+    try:
+        projects = list(Project.objects.all())
+    except (DatabaseError, RuntimeError):
+        projects = []  # before the first migration, or where a test has no database
+    for project in projects:
+        used: list[tuple[str, Any, str]] = [
+            (f"The trainer of the project '{project.slug}'", trainers, project.trainer)
+        ]
+        if live := registry.live_version(project):
+            who = f"The predictor of the live model of '{project.slug}'"
+            used.append((who, predictors, live.predictor))
+        for who, backends, alias in used:
+            if alias and (missing := _missing(backends, alias)):
+                needs = f"{who} is '{alias}', which needs: {', '.join(missing)}."
+                messages.append(Warning(needs, hint=hint, id="training.W001"))
     return messages
-
-
-def _incomplete_projects() -> Iterator[tuple[str, str, list[str]]]:
-    """Yield what lacks settings: whose part it is in a sentence, its alias and the settings."""
-    for project in _projects():
-        if project.trainer and (missing := _missing(trainers, project.trainer)):
-            yield f"The trainer of the project '{project.slug}'", project.trainer, missing
-        live = registry.live_version(project)
-        if live and (missing := _missing(predictors, live.predictor)):
-            yield f"The predictor of the live model of '{project.slug}'", live.predictor, missing
 
 
 def _missing(backends: Any, alias: str) -> list[str]:
@@ -86,10 +87,3 @@ def _missing(backends: Any, alias: str) -> list[str]:
         return backends[alias].missing_settings()
     except ImproperlyConfigured:
         return []  # training.E001 and predictions.E001 tell
-
-
-def _projects() -> list[Project]:
-    try:
-        return list(Project.objects.all())
-    except (DatabaseError, RuntimeError):
-        return []  # before the first migration, or where a test has no database

@@ -10,7 +10,6 @@ import json
 import logging
 import tempfile
 import zipfile
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,7 +28,6 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PREDICTOR = "keras"  # whose models are bundles with a Keras model inside
-ONNX_NEEDS = ("onnx", "tf2onnx")
 LABELS, README, MANIFEST = "labels.txt", "README.txt", "cvexport.manifest"
 
 
@@ -41,13 +39,35 @@ class CannotExport(DomainError):
 
 @dataclass(frozen=True)
 class ArchiveFormat:
-    """One kind of archive. `write` puts the model into a folder; `model` is what it is called
-    there.
-    """
+    """One kind of archive: how Keras calls it, and how its model is called in the folder."""
 
     name: str
+    keras_format: str
     model: str
-    write: Callable[["keras.Model", Path], None]
+    target: str  # what Keras is given to write, in the folder; "": the folder itself
+    needs: tuple[str, ...] = ()  # modules without which Keras cannot write it
+
+    def write(self, model: "keras.Model", folder: Path) -> None:
+        """Put the model into a folder. Raises CannotExport if a module is missing."""
+        if missing := [name for name in self.needs if importlib.util.find_spec(name) is None]:
+            raise CannotExport(
+                _(
+                    "ONNX needs %(names)s, which the worker does not have: install "
+                    "requirements.txt there."
+                )
+                % {"names": ", ".join(missing)}
+            )
+        model.export(folder / self.target, format=self.keras_format, verbose=False)
+
+
+FORMATS = {
+    each.name: each
+    for each in (
+        ArchiveFormat("saved_model", "tf_saved_model", "saved_model.pb", ""),
+        ArchiveFormat("lite", "litert", "model.tflite", "model.tflite"),
+        ArchiveFormat("onnx", "onnx", "model.onnx", "model.onnx", needs=("onnx", "tf2onnx")),
+    )
+}
 
 
 def build_archive(model: ModelRef, labels: list[str], of: str) -> bytes:
@@ -65,73 +85,7 @@ def build_archive(model: ModelRef, labels: list[str], of: str) -> bytes:
     format_ = FORMATS[of]
     bundle = bundles.open_bundle(model, bundles.KERAS_MODEL)
     size = int(bundle.manifest["input_size"])
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        _convert(format_, bundle.paths[bundles.KERAS_MODEL], folder)
-        (folder / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
-        (folder / README).write_text(_readme(format_, size), encoding="utf-8")
-        (folder / MANIFEST).write_text(
-            json.dumps(_facts(format_, model, size), indent=1), encoding="utf-8"
-        )
-        return _zipped(folder)
-
-
-def _convert(format_: ArchiveFormat, model: Path, folder: Path) -> None:
-    try:
-        format_.write(_answering(model), folder)
-    except CannotExport:
-        raise
-    except Exception as error:  # converters raise what they like, and trying again changes nothing
-        logger.exception("A model could not be written as %s", format_.name)
-        raise CannotExport(
-            _("The model could not be written in this format: %(reason)s") % {"reason": error}
-        ) from error
-
-
-def _answering(path: Path) -> "keras.Model":
-    """Return the Keras model with the probabilities as its only output."""
-    import_keras_quietly()
-    import keras
-
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
-    answering = keras.Model(model.input, model.output["probabilities"], name="classifr")
-    # The export to ONNX takes no model that was never called
-    answering(np.zeros((1, *model.input_shape[1:]), np.uint8))
-    return answering
-
-
-def _write_saved_model(model: "keras.Model", folder: Path) -> None:
-    model.export(folder, format="tf_saved_model", verbose=False)
-
-
-def _write_lite(model: "keras.Model", folder: Path) -> None:
-    model.export(folder / "model.tflite", format="litert", verbose=False)
-
-
-def _write_onnx(model: "keras.Model", folder: Path) -> None:
-    if missing := [name for name in ONNX_NEEDS if importlib.util.find_spec(name) is None]:
-        raise CannotExport(
-            _(
-                "ONNX needs %(names)s, which the worker does not have: install requirements.txt "
-                "there."
-            )
-            % {"names": ", ".join(missing)}
-        )
-    model.export(folder / "model.onnx", format="onnx", verbose=False)
-
-
-FORMATS = {
-    one.name: one
-    for one in (
-        ArchiveFormat("saved_model", "saved_model.pb", _write_saved_model),
-        ArchiveFormat("lite", "model.tflite", _write_lite),
-        ArchiveFormat("onnx", "model.onnx", _write_onnx),
-    )
-}
-
-
-def _facts(format_: ArchiveFormat, model: ModelRef, size: int) -> dict[str, object]:
-    return {
+    facts = {
         "DomainType": "Classification",
         "ModelFileName": format_.model,
         "LabelFileName": LABELS,
@@ -139,6 +93,33 @@ def _facts(format_: ArchiveFormat, model: ModelRef, size: int) -> dict[str, obje
         "Preprocessing": preprocessing.NAME,
         "ModelDigest": model.digest,
     }
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        try:
+            format_.write(_probability_model(bundle.paths[bundles.KERAS_MODEL]), folder)
+        except CannotExport:
+            raise
+        except Exception as error:  # converters raise what they like; trying again changes nothing
+            logger.exception("A model could not be written as %s", format_.name)
+            raise CannotExport(
+                _("The model could not be written in this format: %(reason)s") % {"reason": error}
+            ) from error
+        (folder / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
+        (folder / README).write_text(_readme(format_, size), encoding="utf-8")
+        (folder / MANIFEST).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        return _zipped(folder)
+
+
+def _probability_model(path: Path) -> "keras.Model":
+    """Return the Keras model with the probabilities as its only output."""
+    import_keras_quietly()
+    import keras
+
+    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    served = keras.Model(model.input, model.output["probabilities"], name="classifr")
+    # The export to ONNX takes no model that was never called
+    served(np.zeros((1, *model.input_shape[1:]), np.uint8))
+    return served
 
 
 def _readme(format_: ArchiveFormat, size: int) -> str:

@@ -6,6 +6,7 @@ function that takes the parameters of a run and returns a `Backbone`, and a line
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from django.conf import settings
@@ -18,13 +19,9 @@ from training.errors import TrainingFailed
 SCRATCH = "scratch"
 
 
-def _from_imagenet(name: str) -> Callable[[Mapping[str, Any]], Backbone]:
-    return lambda parameters: imagenet.find_backbone(name, str(parameters.get("weights", "")))
-
-
 FROZEN: dict[str, Callable[[Mapping[str, Any]], Backbone]] = {
     "bundled": lambda parameters: bundled.find_backbone(),
-    **{name: _from_imagenet(name) for name in imagenet.NETWORKS},
+    **{name: partial(imagenet.find_backbone, name) for name in imagenet.NETWORKS},
 }
 
 

@@ -6,10 +6,11 @@ How to add one: a row in `NETWORKS`.
 
 import logging
 import socket
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.utils.translation import gettext as _
@@ -92,16 +93,17 @@ NETWORKS = {
 }
 
 
-def find_backbone(name: str, weights: str = "") -> Backbone:
-    """Return the backbone with the weights of this path, or of `CLASSIFR_WEIGHTS_DIR`, or as Keras
-    fetches them.
+def find_backbone(name: str, parameters: Mapping[str, Any]) -> Backbone:
+    """Return the backbone with the weights that a run names, that are kept here, or are fetched.
+
+    In this order: a path as the parameter `weights`, a file in `CLASSIFR_WEIGHTS_DIR`, Keras.
 
     Raises:
         TrainingFailed: none of these has them; the message names the file that is wanted.
     """
     network = NETWORKS[name]
-    if weights:
-        path = Path(weights)
+    if parameters.get("weights"):
+        path = Path(str(parameters["weights"]))
         if not path.is_file():
             raise TrainingFailed(_("There is no file of weights at %(path)s.") % {"path": path})
     else:

@@ -174,11 +174,20 @@ def _take(
         return None
     first = seen.setdefault(picture.sha256, source)
     if first is not source:
-        _tell_same(source, first, report)
+        if first.category == source.category:
+            sentence = _("The same picture as %(name)s.")
+            report.duplicates.append(SkippedFile(source.name, sentence % {"name": first.name}))
+        else:
+            sentence = _(
+                "The same picture as %(name)s, which is under “%(category)s”. Decide which is "
+                "right; remove one."
+            )
+            names = {"name": first.name, "category": first.category.name}
+            report.refused.append(SkippedFile(source.name, sentence % names))
         return None
-    known = Sample.objects.filter(project=project, sha256=picture.sha256).first()
-    if known and (ruling := _that_holds(decisions.latest_decision(known))):
-        _tell_known(source, ruling, report)
+    existing = Sample.objects.filter(project=project, sha256=picture.sha256).first()
+    if existing and (decision := _in_force(decisions.latest_decision(existing))):
+        _report_decided(source, decision, report)
         return None
     return source, uploads.keep_to_learn_from(project, picture, by=by)
 
@@ -191,47 +200,30 @@ def _label(
     *,
     by: User | None,
 ) -> None:
-    """Label what was kept, but where somebody has ruled since the look: a reviewer, or the same
-    import sent twice.
-    """
+    """Label what was kept, unless a reviewer or a second such import has decided meanwhile."""
     keys = [sample.pk for _source, sample in taken]
+    # Locked in the order of their keys, so that two imports of the same folder cannot deadlock
     list(Sample.objects.filter(pk__in=keys).select_for_update().order_by("pk").values_list("pk"))
-    ruled = decisions.latest_decisions(sample for _source, sample in taken)
+    latest = decisions.latest_decisions(sample for _source, sample in taken)
     new: list[tuple[Sample, Category]] = []
     for source, sample in taken:
-        if ruling := _that_holds(ruled.get(sample.pk)):
-            _tell_known(source, ruling, report)
+        if decision := _in_force(latest.get(sample.pk)):
+            _report_decided(source, decision, report)
             continue
         report.taken[source.category.name] = report.taken.get(source.category.name, 0) + 1
         new.append((sample, source.category))
     decisions.label_many(project, new, by=by, reason=_("Imported"))
 
 
-def _that_holds(ruling: Decision | None) -> Decision | None:
-    return ruling if ruling and ruling.outcome != Decision.Outcome.REOPENED else None
+def _in_force(decision: Decision | None) -> Decision | None:
+    """Return the newest decision about a sample, unless it took back the one before."""
+    return decision if decision and decision.outcome != Decision.Outcome.REOPENED else None
 
 
-def _tell_same(source: ImportFile, first: ImportFile, report: ImportReport) -> None:
-    if first.category == source.category:
-        report.duplicates.append(
-            SkippedFile(source.name, _("The same picture as %(name)s.") % {"name": first.name})
-        )
-    else:
-        sentence = _(
-            "The same picture as %(name)s, which is under “%(category)s”. Decide which is right; "
-            "remove one."
-        )
-        report.refused.append(
-            SkippedFile(
-                source.name, sentence % {"name": first.name, "category": first.category.name}
-            )
-        )
-
-
-def _tell_known(source: ImportFile, ruling: Decision, report: ImportReport) -> None:
-    if ruling.category is None:
+def _report_decided(source: ImportFile, decision: Decision, report: ImportReport) -> None:
+    if decision.category is None:
         report.refused.append(SkippedFile(source.name, _("A reviewer has discarded this picture.")))
-    elif ruling.category == source.category:
+    elif decision.category == source.category:
         report.duplicates.append(SkippedFile(source.name, _("It is in the project already.")))
     else:
         sentence = _(
@@ -239,7 +231,7 @@ def _tell_known(source: ImportFile, ruling: Decision, report: ImportReport) -> N
             "it out."
         )
         report.refused.append(
-            SkippedFile(source.name, sentence % {"category": ruling.category.name})
+            SkippedFile(source.name, sentence % {"category": decision.category.name})
         )
 
 

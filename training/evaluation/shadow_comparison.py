@@ -8,12 +8,11 @@ evidence, as on such a picture anybody would be right.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import NamedTuple
 
-from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -33,7 +32,8 @@ from training.models import DatasetItem
 WINDOW = 5000
 PAGE = 24
 AT_ONCE = 500  # keys in one query
-NO_CATEGORY = 0  # what is no category of the project (any more): never right
+NO_CATEGORY = 0  # an answer that is no category of the project (any more)
+UNKNOWN_CATEGORY = -1  # a suggestion that is none: no answer is equal to it
 
 
 class PredictionPair(NamedTuple):
@@ -43,6 +43,7 @@ class PredictionPair(NamedTuple):
     sample: int
     live: int
     shadow: int
+    agrees: bool
 
 
 @dataclass(frozen=True)
@@ -95,15 +96,13 @@ class ShadowComparison:
             counts.count,
         )
         figures = {"count": counts.count, "shadow": counts.second_right, "live": counts.first_right}
-        return f"{sentence % figures} {self._conclusion}"
-
-    @property
-    def _conclusion(self) -> str:
-        if self.together.is_second_better:
-            return _("That is enough evidence to switch.")
-        if self.together.is_first_better:
-            return _("That is enough evidence to stay with the live model.")
-        return _("That is not enough evidence yet.")
+        if counts.is_second_better:
+            conclusion = _("That is enough evidence to switch.")
+        elif counts.is_first_better:
+            conclusion = _("That is enough evidence to stay with the live model.")
+        else:
+            conclusion = _("That is not enough evidence yet.")
+        return f"{sentence % figures} {conclusion}"
 
 
 def live_version_during(shadow: ModelVersion) -> ModelVersion | None:
@@ -119,45 +118,48 @@ def live_version_during(shadow: ModelVersion) -> ModelVersion | None:
 
 
 def compare_shadow(shadow: ModelVersion, live: ModelVersion) -> ShadowComparison:
-    answers = _window(shadow, live)
+    """Compare the newest answers of a model in shadow with those of the live one."""
+    own = ShadowPrediction.objects.filter(model_version=shadow)
+    # Cut by key: a COUNT, or a walk to the oldest answer, would take longer with every upload
+    just_too_old = own.order_by("-pk").values_list("pk", flat=True)[WINDOW:].first()
+    answers = own.filter(pk__gt=just_too_old or 0, prediction__model_version=live).order_by("-pk")
     fields = ("prediction", "prediction__sample", "prediction__top", "top", "agrees", "error")
-    rows = list(answers.values_list(*fields, "prediction__latency_ms", "latency_ms"))
+    times = ("prediction__latency_ms", "latency_ms")
+    rows = list(answers.values_list(*fields, *times))
     answered = [row for row in rows if not row[5]]
     names = dict(shadow.project.categories.values_list("pk", "name"))
-    verdicts = _verdicts([row[0] for row in answered], {name: pk for pk, name in names.items()})
-    decisions = _decisions(shadow.project, [row[1] for row in answered])
-    pairs: dict[int, tuple[PredictionPair, bool]] = {}
-    for prediction, sample, live_top, top, agrees, *_rest in answered:
-        pair = PredictionPair(prediction, sample, live_top or NO_CATEGORY, top or NO_CATEGORY)
+    verdicts = _verdicts({row[0]: row[2] or NO_CATEGORY for row in answered}, names)
+
+    pairs: dict[int, PredictionPair] = {}
+    for prediction, sample, *tops, agrees, _error, _live_ms, _shadow_ms in answered:
+        # Of a picture that was sent several times the newest counts, or the one with a verdict
         if sample not in pairs or (
-            pairs[sample][0].prediction not in verdicts and prediction in verdicts
+            pairs[sample].prediction not in verdicts and prediction in verdicts
         ):
-            pairs[sample] = pair, agrees
-    kept = [pair for pair, _agrees in pairs.values()]
-    shown = _named(kept, names)
-    learned = _learned_from([pair.sample for pair in kept], (shadow, live))
-    judged = [pair for pair in kept if pair.sample not in learned]
+            live_top, shadow_top = (top or NO_CATEGORY for top in tops)
+            pairs[sample] = PredictionPair(prediction, sample, live_top, shadow_top, agrees)
+    kept = list(pairs.values())
+    learned = _learned_from(list(pairs), (shadow, live))
+    evidence = [pair for pair in kept if pair.sample not in learned]
+    decided = _decided_categories(shadow.project, list(pairs))
+    by_verdict, by_decision = _judge(evidence, verdicts, decided)
+
+    def name(category: int) -> str:
+        return names.get(category) or _("no category any more")
+
+    shown = sorted({name(each) for pair in kept for each in (pair.live, pair.shadow)})
+    cells = Counter((name(pair.live), name(pair.shadow)) for pair in kept)
     return ShadowComparison(
         shadow=shadow,
         live=live,
         compared=len(kept),
-        agreeing=sum(agrees for _pair, agrees in pairs.values()),
+        agreeing=sum(pair.agrees for pair in kept),
         names=shown,
-        counts=_cross(kept, names, shown),
-        by_verdicts=count_outcomes(
-            _marked(judged, lambda pair: verdicts.get(pair.prediction, _unknown)(pair))
-        ),
-        by_decisions=count_outcomes(
-            _marked(judged, lambda pair: decisions.get(pair.sample, _unknown)(pair))
-        ),
-        together=count_outcomes(
-            _marked(
-                judged,
-                lambda pair: (
-                    decisions.get(pair.sample) or verdicts.get(pair.prediction, _unknown)
-                )(pair),
-            )
-        ),
+        counts=[[cells[row, column] for column in shown] for row in shown],
+        by_verdicts=count_outcomes(by_verdict.values()),
+        by_decisions=count_outcomes(by_decision.values()),
+        # A reviewer's decision outweighs a user's verdict
+        together=count_outcomes((by_verdict | by_decision).values()),
         live_ms=median([row[6] for row in answered]) if answered else None,
         shadow_ms=median([row[7] for row in answered]) if answered else None,
         learned_from=len(learned),
@@ -184,36 +186,18 @@ def disagreements(
     return keyset_page(rows, after=last, size=size)
 
 
-TruthLookup = Callable[[PredictionPair], PairedCorrectness | None]
+def _verdicts(live_answers: Mapping[int, int], names: Mapping[int, str]) -> dict[int, int | None]:
+    """Return the category that is right by the user's verdict, by prediction.
 
+    None: the user only said that the live model is wrong. "Not sure" says nothing.
 
-def _unknown(pair: PredictionPair) -> None:
-    return None
-
-
-def _it_is(*categories: int) -> TruthLookup:
-    """Judge by what the picture shows: the first answer is right if that is among it."""
-    known = {one for one in categories if one != NO_CATEGORY}
-    return lambda pair: (pair.live in known, pair.shadow in known)
-
-
-def _live_is_right(pair: PredictionPair) -> PairedCorrectness:
-    return True, pair.shadow == pair.live
-
-
-def _live_is_wrong(pair: PredictionPair) -> PairedCorrectness | None:
-    """A NOK without a category: who said the same is wrong too, and of who did not nothing is
-    known.
+    Args:
+        live_answers: what the live model answered, by prediction.
+        names: those of the project's categories, by id.
     """
-    return (False, False) if pair.shadow == pair.live else None
-
-
-def _verdicts(predictions: Sequence[int], categories: dict[str, int]) -> dict[int, TruthLookup]:
-    """Return, by prediction, what the users' verdicts say about an answer; "not sure" says
-    nothing.
-    """
-    judges: dict[int, TruthLookup] = {}
-    for keys in _in_parts(predictions):
+    ids = {name: pk for pk, name in names.items()}
+    found: dict[int, int | None] = {}
+    for keys in _in_parts(list(live_answers)):
         given = Feedback.objects.filter(prediction__in=keys).exclude(
             verdict=Feedback.Verdict.UNSURE
         )
@@ -221,67 +205,56 @@ def _verdicts(predictions: Sequence[int], categories: dict[str, int]) -> dict[in
             "prediction", "verdict", "category", "suggestion"
         ):
             if verdict == Feedback.Verdict.OK:
-                judges[key] = _live_is_right
+                found[key] = live_answers[key]
             elif category or name:
-                judges[key] = _it_is(category or categories.get(name, NO_CATEGORY))
+                found[key] = category or ids.get(name, UNKNOWN_CATEGORY)
             else:
-                judges[key] = _live_is_wrong
-    return judges
+                found[key] = None
+    return found
 
 
-def _decisions(project: Project, samples: Sequence[int]) -> dict[int, TruthLookup]:
-    """Return, by sample, what the reviewers' decisions say about an answer."""
+def _decided_categories(project: Project, samples: Sequence[int]) -> dict[int, set[int]]:
+    """Return the categories that are right by the reviewers' decisions, by sample."""
     labelled = ground_truth.labelled_samples(project)
     rows = (row for keys in _in_parts(samples) for row in labelled.filter(pk__in=keys))
     additional = ground_truth.additional_categories(project)
     return {
-        row.pk: _it_is(row.true_category_id, *additional.get(row.pk, ()))  # type: ignore[attr-defined]  # annotated
+        row.pk: {row.true_category_id, *additional.get(row.pk, ())}  # type: ignore[attr-defined]  # annotated
         for row in rows
     }
 
 
+def _judge(
+    pairs: Iterable[PredictionPair],
+    verdicts: Mapping[int, int | None],
+    decided: Mapping[int, set[int]],
+) -> tuple[dict[int, PairedCorrectness], dict[int, PairedCorrectness]]:
+    """Return who was right by the verdicts, and who by the decisions; both by sample."""
+    by_verdict: dict[int, PairedCorrectness] = {}
+    by_decision: dict[int, PairedCorrectness] = {}
+    for pair in pairs:
+        if pair.prediction in verdicts:
+            right = verdicts[pair.prediction]
+            if right is not None:
+                by_verdict[pair.sample] = pair.live == right, pair.shadow == right
+            elif pair.shadow == pair.live:
+                by_verdict[pair.sample] = False, False
+            # else the live model was wrong, and whether the other answer is right nobody knows
+        if pair.sample in decided:
+            categories = decided[pair.sample]
+            by_decision[pair.sample] = pair.live in categories, pair.shadow in categories
+    return by_verdict, by_decision
+
+
 def _learned_from(samples: Sequence[int], versions: Iterable[ModelVersion]) -> set[int]:
     """Return which samples one of these versions was trained or tuned on."""
-    seen = DatasetItem.objects.filter(dataset__runs__model_version__in=list(versions))
-    seen = seen.exclude(split=DatasetItem.Split.TEST)
+    items = DatasetItem.objects.filter(dataset__runs__model_version__in=list(versions))
+    items = items.exclude(split=DatasetItem.Split.TEST)
     return {
         key
         for keys in _in_parts(samples)
-        for key in seen.filter(sample__in=keys).values_list("sample", flat=True)
+        for key in items.filter(sample__in=keys).values_list("sample", flat=True)
     }
-
-
-def _marked(pairs: Iterable[PredictionPair], judge: TruthLookup) -> Iterator[PairedCorrectness]:
-    for pair in pairs:
-        if (marks := judge(pair)) is not None:
-            yield marks
-
-
-def _window(shadow: ModelVersion, live: ModelVersion) -> QuerySet[ShadowPrediction]:
-    """Return the newest answers, cut by key, so that neither a COUNT nor a long walk is ever
-    needed.
-    """
-    own = ShadowPrediction.objects.filter(model_version=shadow)
-    just_too_old = own.order_by("-pk").values_list("pk", flat=True)[WINDOW:].first()
-    return own.filter(pk__gt=just_too_old or 0, prediction__model_version=live).order_by("-pk")
-
-
-def _named(pairs: Iterable[PredictionPair], names: dict[int, str]) -> list[str]:
-    return sorted({_name(each, names) for pair in pairs for each in (pair.live, pair.shadow)})
-
-
-def _name(category: int, names: dict[int, str]) -> str:
-    return names.get(category) or _("no category any more")
-
-
-def _cross(
-    pairs: Iterable[PredictionPair], names: dict[int, str], shown: Sequence[str]
-) -> list[list[int]]:
-    place = {name: i for i, name in enumerate(shown)}
-    counts = [[0] * len(shown) for _name_ in shown]
-    for pair in pairs:
-        counts[place[_name(pair.live, names)]][place[_name(pair.shadow, names)]] += 1
-    return counts
 
 
 def _in_parts(keys: Sequence[int]) -> Iterator[Sequence[int]]:

@@ -19,6 +19,7 @@ from training.models import Evaluation
 from training.runs.execution import Interrupted
 
 BAR_WIDTH = 24
+MAX_LINE = 110
 SECONDS_BETWEEN_LINES = 5
 MAX_ROWS = 50
 
@@ -39,9 +40,12 @@ class TerminalProgress:
         percent = round(100 * done / total) if total else 0
         self.told.add(note)
         if self._out.isatty():
-            self._draw(
-                f"{'█' * (BAR_WIDTH * percent // 100):░<{BAR_WIDTH}} {percent:3d} %  {note}"[:110]
-            )
+            bar = "█" * (BAR_WIDTH * percent // 100)
+            line = f"{bar:░<{BAR_WIDTH}} {percent:3d} %  {note}"[:MAX_LINE]
+            # Padded to the length of the line before, or its end would stay on the screen
+            self._out.write(f"\r{line:<{self._drawn}}", ending="")
+            self._out.flush()
+            self._drawn = len(line)
         elif (
             note != self._stage
             or time.monotonic() - self._written_at > SECONDS_BETWEEN_LINES
@@ -55,11 +59,6 @@ class TerminalProgress:
         if self._drawn:
             self._out.write("")
             self._drawn = 0
-
-    def _draw(self, line: str) -> None:
-        self._out.write(f"\r{line:<{self._drawn}}", ending="")
-        self._out.flush()
-        self._drawn = len(line)
 
 
 class ProjectCommand(BaseCommand):

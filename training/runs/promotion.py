@@ -122,7 +122,18 @@ def promote_if_better(
                 "promote."
             ),
         )
-    comparison = _judge_measured(candidate, live, dataset)
+    if live is None:
+        comparison = EvaluationComparison(
+            ComparisonVerdict.FIRST, _("It is the first model of this project.")
+        )
+    else:
+        measured = {
+            each.model_version_id: each
+            for each in dataset.evaluations.filter(model_version__in=[candidate, live])
+        }
+        comparison = compare_evaluations(
+            measured.get(candidate.pk), measured.get(live.pk), _noks(dataset)
+        )
     if comparison.passes:
         registry.promote_version(candidate, by=by, reason=comparison.sentence)
         sentence = _("Version %(number)d is live now. %(reason)s")
@@ -170,20 +181,6 @@ def try_evaluate(
     except DomainError as error:
         return str(error)
     return ""
-
-
-def _judge_measured(
-    candidate: ModelVersion, live: ModelVersion | None, dataset: DatasetVersion
-) -> EvaluationComparison:
-    if live is None:
-        return EvaluationComparison(
-            ComparisonVerdict.FIRST, _("It is the first model of this project.")
-        )
-    known = {
-        each.model_version_id: each
-        for each in dataset.evaluations.filter(model_version__in=[candidate, live])
-    }
-    return compare_evaluations(known.get(candidate.pk), known.get(live.pk), _noks(dataset))
 
 
 def _noks(dataset: DatasetVersion) -> list[int]:

@@ -134,17 +134,8 @@ def _create_run(
 
 
 def _check_options(project: Project, options: RunOptions) -> dict[str, Any]:
-    """Return the parameters of a run, or refuse what the trainer cannot do; and end dead runs, as
-    a worker does every few seconds, in case none is running.
-    """
+    """Return the parameters of a run, or refuse what the trainer cannot do; end dead runs."""
     trainer = trainer_named(options.trainer or project_trainer_alias(project))
-    parameters = _parameters(project, trainer, options)
-    jobs.requeue_stalled()
-    execution.end_abandoned_runs(project)
-    return parameters
-
-
-def _parameters(project: Project, trainer: BaseTrainer, options: RunOptions) -> dict[str, Any]:
     fine_tune = options.fine_tune
     backbone = options.backbone or default_backbone(trainer)
     if backbone and backbone not in trainer.backbone_names():
@@ -162,6 +153,9 @@ def _parameters(project: Project, trainer: BaseTrainer, options: RunOptions) -> 
             "fine-tuning out."
         )
         raise InvalidInput(sentence % {"able": able})
+    # As a worker does every few seconds: without any, a dead run would block the project for ever
+    jobs.requeue_stalled()
+    execution.end_abandoned_runs(project)
     return ({"backbone": backbone} if backbone else {}) | ({"fine_tune": True} if fine_tune else {})
 
 

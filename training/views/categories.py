@@ -38,8 +38,21 @@ def categories(request: HttpRequest, slug: str) -> HttpResponse:
     if request.method == "POST":
         status = 400
         if form.is_valid():
+            wanted = form.cleaned_data
             try:
-                return _add(request, project, form)
+                category, is_new = naming.add_category(
+                    project, wanted["name"], wanted["description"]
+                )
+                if is_new:
+                    sentence = _("The category “%(name)s” was added.")
+                    messages.success(request, sentence % {"name": category.name})
+                else:
+                    sentence = _("The category “%(name)s” already exists.")
+                    messages.info(request, sentence % {"name": category.name})
+                if form.files_sent:
+                    report = _import(request, category, form)
+                    return _show_pictures(request, category, PicturesForm(), report)
+                return redirect("training:categories", project.slug)
             except DomainError as error:
                 form.add_error(None, str(error))
                 status = error.status
@@ -82,20 +95,6 @@ def rename_category(request: HttpRequest, pk: int) -> HttpResponse:
         _("“%(before)s” was renamed to “%(now)s”.") % {"before": before, "now": category.name},
     )
     return redirect("training:categories", category.project.slug)
-
-
-def _add(request: HttpRequest, project: Project, form: AddCategoryForm) -> HttpResponse:
-    wanted = form.cleaned_data
-    category, is_new = naming.add_category(project, wanted["name"], wanted["description"])
-    if is_new:
-        messages.success(request, _("The category “%(name)s” was added.") % {"name": category.name})
-    else:
-        messages.info(
-            request, _("The category “%(name)s” already exists.") % {"name": category.name}
-        )
-    if not form.files_sent:
-        return redirect("training:categories", project.slug)
-    return _show_pictures(request, category, PicturesForm(), _import(request, category, form))
 
 
 def _show_pictures(

@@ -26,12 +26,20 @@ def model_versions(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the model versions of a project with their figures, and who promoted what, and why."""
     project = get_object_or_404(Project, slug=slug)
     versions = list(project.model_versions.select_related("run__dataset")[:SHOWN])
+    # By version; of several evaluations the one on the newest data set comes last, and stays
+    evaluations = {
+        evaluation.model_version_id: evaluation
+        for evaluation in Evaluation.objects.filter(model_version__in=versions)
+        .select_related("dataset")
+        .defer("answers", "confusion", "per_category", "calibration")
+        .order_by("dataset__number")
+    }
     context = {
         "project": project,
         "live": registry.live_version(project),
         "shadow": shadow_deployment.shadow_version(project),
         "previous": registry.previous_version(project),
-        "rows": _with_figures(versions),
+        "rows": [(version, evaluations.get(version.pk)) for version in versions],
         "promotions": project.promotions.select_related("model_version", "promoted_by").order_by(
             "-id"
         )[:SHOWN],
@@ -70,17 +78,3 @@ def promote(request: HttpRequest, pk: int) -> HttpResponse:
         "is_older": bool(live and version.number < live.number),
     }
     return render(request, "training/promote.html", context, status=status)
-
-
-def _with_figures(versions: list[ModelVersion]) -> list[tuple[ModelVersion, Evaluation | None]]:
-    """Return each version with how it did on the newest data set version that it was measured
-    on.
-    """
-    newest = {
-        evaluation.model_version_id: evaluation
-        for evaluation in Evaluation.objects.filter(model_version__in=versions)
-        .select_related("dataset")
-        .defer("answers", "confusion", "per_category", "calibration")
-        .order_by("dataset__number")
-    }
-    return [(version, newest.get(version.pk)) for version in versions]

@@ -10,7 +10,6 @@ from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import roles
-from accounts.models import User
 from accounts.permissions import authenticated_user, may
 from common.errors import DomainError
 from common.models import Job
@@ -53,8 +52,17 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
     if request.method == "POST":
         status = 400
         if form.is_valid():
+            wanted, user = form.cleaned_data, authenticated_user(request)
+            if wanted["promote"] and not user.has_perm(roles.PROMOTE):
+                raise PermissionDenied
+            options = submission.RunOptions(
+                backbone=wanted["backbone"],
+                seed=wanted["seed"],
+                fine_tune=wanted.get("fine_tune", False),  # not every trainer offers it
+                promote=wanted["promote"],
+            )
             try:
-                started = _start(found, form.cleaned_data, authenticated_user(request))
+                started = submission.submit_run(found, options, by=user)
             except DomainError as error:
                 form.add_error(None, str(error))
                 status = error.status
@@ -85,7 +93,12 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
     """
     found = get_object_or_404(_runs(), pk=pk)
     live = registry.live_version(found.project)
-    measured = _measured(found.dataset)
+    measured = {
+        each.model_version_id: each
+        for each in found.dataset.evaluations.select_related("model_version", "dataset").defer(
+            "answers"
+        )
+    }
     own = measured.get(found.model_version_id or 0)
     other = (
         registry.previous_version(found.project)
@@ -194,24 +207,7 @@ def metric_rows(own: Evaluation, beside: Evaluation | None) -> list[dict[str, An
     return rows
 
 
-def _start(project: Project, wanted: dict[str, Any], by: User) -> TrainingRun:
-    if wanted["promote"] and not by.has_perm(roles.PROMOTE):
-        raise PermissionDenied
-    options = submission.RunOptions(
-        backbone=wanted["backbone"],
-        seed=wanted["seed"],
-        fine_tune=wanted.get("fine_tune", False),
-        promote=wanted["promote"],
-    )
-    return submission.submit_run(project, options, by=by)
-
-
 def _runs() -> TrainingRunQuerySet:
     return TrainingRun.objects.select_related(
         "project", "dataset", "model_version", "job", "requested_by"
     )
-
-
-def _measured(dataset: DatasetVersion) -> dict[int, Evaluation]:
-    evaluations = dataset.evaluations.select_related("model_version", "dataset").defer("answers")
-    return {each.model_version_id: each for each in evaluations}

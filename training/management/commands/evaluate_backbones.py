@@ -15,7 +15,6 @@ from training.backbones.base import Backbone
 from training.management.terminal import MAX_ROWS, TerminalProgress
 from training.studies import learning_curves, ood_detection, trained_networks
 from training.studies.learning_curves import (
-    DrawResult,
     LabelledPictures,
     LearningCurve,
     StudyRefused,
@@ -252,30 +251,23 @@ def _mean(values: Sequence[float | None]) -> str:
 
 
 def _cells(curve: LearningCurve, numbers: Sequence[int]) -> list[str]:
+    """Return the row of a backbone: accuracies, then the times for the largest number."""
     cells = [curve.backbone, str(curve.features)]
-    cells += [
-        _accuracy(curve.answers[number]) if number in curve.answers else ABSENT
-        for number in numbers
-    ]
-    return cells + _times(curve, curve.answers.get(numbers[-1], []))
-
-
-def _accuracy(answers: Sequence[DrawResult]) -> str:
-    accuracies = [answer.accuracy for answer in answers]
-    spread = f" ± {statistics.stdev(accuracies):.3f}" if len(accuracies) > 1 else ""
-    error = statistics.mean(answer.calibration_error for answer in answers)
-    return f"{statistics.mean(accuracies):.3f}{spread} ({error:.3f})"
-
-
-def _times(curve: LearningCurve, answers: Sequence[DrawResult]) -> list[str]:
-    looking = ABSENT if curve.milliseconds is None else f"{curve.milliseconds:.1f} ms"
-    if not answers:
-        return [looking, *[ABSENT] * (len(STEPS) - 1)]
-    network = statistics.mean(answer.network_seconds for answer in answers)
-    learning = statistics.mean(answer.head_seconds for answer in answers)
-    calibrating = statistics.mean(answer.calibration_seconds for answer in answers)
+    for number in numbers:
+        answers = curve.answers.get(number, [])
+        if answers:
+            error = statistics.mean(answer.calibration_error for answer in answers)
+            cells.append(f"{_mean([answer.accuracy for answer in answers])} ({error:.3f})")
+        else:
+            cells.append(ABSENT)
+    cells.append(ABSENT if curve.milliseconds is None else f"{curve.milliseconds:.1f} ms")
+    if not (largest := curve.answers.get(numbers[-1], [])):
+        return cells + [ABSENT] * (len(STEPS) - 1)
+    network = statistics.mean(answer.network_seconds for answer in largest)
+    learning = statistics.mean(answer.head_seconds for answer in largest)
+    calibrating = statistics.mean(answer.calibration_seconds for answer in largest)
     return [
-        looking,
+        *cells,
         f"{network:.0f} s" if network else ABSENT,
         f"{learning:.2f} s",
         f"{1000 * calibrating:.1f} ms",

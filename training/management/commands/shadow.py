@@ -40,7 +40,13 @@ class Command(ProjectCommand):
                     self.style.SUCCESS(f"No model of {project.slug} runs in shadow any more.")
                 )
             elif options["number"] is not None:
-                version = self._version(project, options["number"])
+                version = project.model_versions.filter(number=options["number"]).first()
+                if version is None:
+                    numbers = (str(each.number) for each in project.model_versions.all())
+                    raise CommandError(
+                        f"There is no version {options['number']} in {project.slug}. There are: "
+                        f"{', '.join(numbers) or 'none'}"
+                    )
                 shadow_deployment.start_shadow(version, by=None)
                 self.stdout.write(
                     self.style.SUCCESS(
@@ -51,15 +57,6 @@ class Command(ProjectCommand):
                 self._report(project)
         except DomainError as error:
             raise CommandError(str(error)) from error
-
-    def _version(self, project: Project, number: int) -> ModelVersion:
-        version = project.model_versions.filter(number=number).first()
-        if version is None:
-            known = ", ".join(str(each.number) for each in project.model_versions.all()) or "none"
-            raise CommandError(
-                f"There is no version {number} in {project.slug}. There are: {known}"
-            )
-        return version
 
     def _report(self, project: Project) -> None:
         current, live = shadow_deployment.shadow_version(project), registry.live_version(project)
