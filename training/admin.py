@@ -1,6 +1,4 @@
-"""The admin pages of this room: for looking, never for changing. What they show is written by runs
-alone.
-"""
+"""The admin pages of training, for looking only: what they show is written by runs alone."""
 
 from django.contrib import admin
 

@@ -1,4 +1,4 @@
-"""System checks of the training room: a wrong setting is explained before it hurts."""
+"""System checks of training: a wrong setting is explained before it hurts."""
 
 from pathlib import Path
 from typing import Any
@@ -51,8 +51,7 @@ def check_weights_folder(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register
 def check_backends_in_use(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    """Name the settings that are missing for the default trainer, and for what a project trains or
-    is answered with.
+    """Name the settings that are missing for trainers and predictors in use.
 
     Of projects it only warns: one of them must not keep the server from starting for all the
     others.

@@ -1,6 +1,4 @@
-"""What ends a run with a sentence for the person who asked; any part of training
-may raise it.
-"""
+"""The error that ends a run with a sentence for the person who asked."""
 
 from common.errors import DomainError
 

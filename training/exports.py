@@ -1,5 +1,4 @@
-"""A local model as an archive that runs elsewhere: SavedModel, TensorFlow Lite or ONNX, with its
-labels.
+"""A local model as an archive that runs elsewhere: SavedModel, TensorFlow Lite or ONNX.
 
 Only a worker calls `build_archive`: it loads the Keras model, and with it TensorFlow.
 """

@@ -1,4 +1,4 @@
-"""What this room asks of the rooms below: pictures in a data set are kept."""
+"""What training has the lower apps keep: pictures in a data set."""
 
 from django.db.models import Exists, OuterRef
 

@@ -1,6 +1,4 @@
-"""Making a better model: frozen data sets, attempts to learn from them, and how well the results
-did.
-"""
+"""Making a better model: frozen data sets, training runs, and how well their models do."""
 
 from typing import ClassVar
 
@@ -63,9 +61,7 @@ class DatasetItem(models.Model):
 
 
 class AdditionalLabel(models.Model):
-    """One more category of a sample in a data set, where the categories do not exclude each
-    other.
-    """
+    """One more category of a sample in a data set whose categories do not exclude each other."""
 
     item = models.ForeignKey(DatasetItem, models.CASCADE, related_name="additional_labels")
     category = models.ForeignKey(Category, models.PROTECT, related_name="+")
@@ -198,7 +194,5 @@ class Evaluation(models.Model):
 
     @property
     def is_multilabel(self) -> bool:
-        """Return whether `accuracy` is the share of pictures of which every category was told
-        rightly.
-        """
+        """Return whether `accuracy` is the share of pictures whose categories were all right."""
         return "matrix" not in self.confusion

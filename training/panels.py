@@ -1,10 +1,11 @@
-"""Places on the training pages that walls above this one may fill.
+"""Places on the training pages that upper apps may fill.
 
 A panel registers itself when its app is ready; the page prints what it gives and knows none by
 name, just as `predictions.holds` asks conditions that it does not know.
 
-    @panels.run_panel                     in customvision/importer/panels.py, imported by the app's
-    ready() def comparison(request: HttpRequest, run: TrainingRun) -> str: ...
+    # customvision/importer/panels.py, which the app's ready() imports
+    @panels.run_panel
+    def comparison(request: HttpRequest, run: TrainingRun) -> str: ...
 """
 
 from collections.abc import Callable, Iterable
@@ -25,9 +26,7 @@ _run: list[RunPanel] = []
 
 
 def overview_panel(panel: OverviewPanel) -> OverviewPanel:
-    """Register what stands above the list of projects; a panel with nothing to show gives an empty
-    string.
-    """
+    """Register what stands above the list of projects; "" shows nothing."""
     _overview.append(panel)
     return panel
 

@@ -1,5 +1,4 @@
-"""Pictures of numbers, as geometry that the SVG templates draw: no plotting library in a web
-process.
+"""Charts as geometry that the SVG templates draw: a web process needs no plotting library.
 
 Everything shown is beside it in a table too, for whoever does not see the picture.
 """
@@ -20,9 +19,7 @@ MAX_CLASSES_WITH_NUMBERS = 30
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: its name, its corners as an SVG `points` attribute, and where its last value
-    stands.
-    """
+    """One curve: its name, an SVG `points` attribute, and values that its legend tells."""
 
     name: str
     points: str
@@ -91,9 +88,7 @@ class Matrix:
 
 @dataclass(frozen=True)
 class ReliabilityBar:
-    """The answers of one bin of confidence, as geometry and, for the table beside it, in
-    numbers.
-    """
+    """The answers of one bin of confidence: geometry, and the numbers for the table beside it."""
 
     x: float
     y: float
@@ -109,9 +104,7 @@ class ReliabilityBar:
 
 @dataclass(frozen=True)
 class Reliability:
-    """How often answers of a confidence were right: a bar per bin, and a diagonal where bars of
-    honest answers end.
-    """
+    """A bar per bin of confidence, and the diagonal where bars of a calibrated model end."""
 
     bars: list[ReliabilityBar]
     x_ticks: list[Tick]
@@ -153,9 +146,7 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> Reliability:
 
 
 def training_charts(curves: Mapping[str, Sequence[float]]) -> list[Chart]:
-    """Return a chart for the losses and one for each other kind of curve, with train and validation
-    side by side.
-    """
+    """Return a chart per kind of curve (losses, accuracies), with train and validation in one."""
     kinds: dict[str, dict[str, Sequence[float]]] = {}
     for name, values in curves.items():
         finite = [
@@ -168,9 +159,7 @@ def training_charts(curves: Mapping[str, Sequence[float]]) -> list[Chart]:
 
 
 def learning_curves(title: str, curves: Mapping[str, Mapping[int, float]]) -> Chart:
-    """Return a chart of shares in [0, 1] over the number of pictures per category, on a logarithmic
-    axis.
-    """
+    """Return a chart of shares in [0, 1] over the pictures per category, on a logarithmic axis."""
     numbers = sorted({number for points in curves.values() for number in points})
     shares = [step / 5 for step in range(6)]
     return Chart(
@@ -196,9 +185,7 @@ def learning_curves(title: str, curves: Mapping[str, Mapping[int, float]]) -> Ch
 
 
 def confusion_matrix_chart(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Matrix:
-    """Return a square per pair of classes: row = true, column = predicted, darkness = share of the
-    row.
-    """
+    """Return a cell per pair of classes: row = true, column = predicted; dark is a large share."""
     cells = []
     for i, row in enumerate(counts):
         total = sum(row)
@@ -261,9 +248,7 @@ def _x(step: int, steps: int) -> float:
 
 
 def _x_of(number: int, numbers: Sequence[int]) -> float:
-    """Return where a number stands between the smallest and the largest, logarithmically; a lone
-    one in the middle.
-    """
+    """Return where a number stands on a logarithmic axis; a lone one stands in the middle."""
     low, high = math.log(numbers[0]), math.log(numbers[-1])
     return _along((math.log(number) - low) / (high - low) if high > low else 0.5)
 

@@ -1,5 +1,4 @@
-"""The image backbone that ships with the product: a small residual network, pictures in, feature
-vectors out.
+"""The backbone that ships with the product: a small residual network.
 
 Input: upright RGB pictures, cropped to the centred square and resized to INPUT_SIZE with an
 antialiased bilinear filter, values 0 to 255. The scaling to -1..1 is part of the network. Output:

@@ -1,5 +1,4 @@
-"""Networks of `keras.applications` trained on ImageNet: strong backbones that are fetched, not
-shipped.
+"""Networks of `keras.applications`, trained on ImageNet: fetched, not shipped.
 
 How to add one: a row in `NETWORKS`.
 """
@@ -30,8 +29,9 @@ FETCH_TIMEOUT_SECONDS = 20.0
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """One architecture and where its weights are; all take squares of `input_size` and are pooled
-    by averaging.
+    """One architecture, and where its weights are.
+
+    Each takes squares of `input_size` and is pooled by averaging.
 
     `function` is its name in `keras.applications`. `folder` and `file` are the published weights
     without the classifier, `md5` is what Keras expects of them; `own_file` is how we call the same
@@ -115,15 +115,14 @@ def find_backbone(name: str, parameters: Mapping[str, Any]) -> Backbone:
 
 
 def available_offline() -> list[str]:
-    """Return the names of the networks whose weights lie in `CLASSIFR_WEIGHTS_DIR`: nothing is
-    fetched for them.
-    """
+    """Return the networks whose weights lie in `CLASSIFR_WEIGHTS_DIR`, so nothing is fetched."""
     return [name for name, network in NETWORKS.items() if _kept(network)]
 
 
 def load_network(name: str, weights: Path) -> "keras.Model":
-    """Return the network without its classifier. Raises TrainingFailed if the file holds other
-    weights.
+    """Return the network without its classifier.
+
+    Raises: TrainingFailed: the file holds other weights.
     """
     import keras
 

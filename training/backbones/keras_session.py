@@ -1,6 +1,4 @@
-"""TensorFlow without its start-up chatter. Only for processes that train: importing it takes
-seconds and memory.
-"""
+"""TensorFlow without its start-up chatter; for processes that train, and only for them."""
 
 import logging
 import os
@@ -27,9 +25,7 @@ def import_keras_quietly() -> None:
 
 @contextmanager
 def _chatter_held_back() -> Iterator[None]:
-    """Pass on what is written to stderr meanwhile, but for the lines that TensorFlow's C++ parts
-    always write.
-    """
+    """Pass on what is written to stderr, without the lines that TensorFlow always writes."""
     sys.stderr.flush()
     console = os.dup(2)
     with tempfile.TemporaryFile() as held:

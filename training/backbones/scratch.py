@@ -63,8 +63,7 @@ def train_network(
     epochs: int = EPOCHS,
     watch: Watch = lambda done, total, note: None,
 ) -> TrainedNetwork:
-    """Train the network; stop when the validation loss (without one, the training loss) no longer
-    falls.
+    """Train the network until the validation loss (without one, the training loss) stops falling.
 
     Args:
         train: pixels uint8 (N, S, S, 3) and labels (N,).
@@ -109,9 +108,7 @@ def train_network(
 
 
 def _batches(train: Labelled, weights: np.ndarray, seed: int) -> "keras.utils.PyDataset":
-    """Return shuffled, augmented batches: mirrored, shifted, brighter or darker; the same for the
-    same seed.
-    """
+    """Return shuffled, augmented batches: mirrored, shifted, brighter or darker, by the seed."""
     import keras
 
     pixels, labels = train
@@ -136,9 +133,7 @@ def _batches(train: Labelled, weights: np.ndarray, seed: int) -> "keras.utils.Py
 
 
 def augment_shift(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return a batch with every picture mirrored or not, shifted and its contrast changed, as
-    float32.
-    """
+    """Return a batch, float32: each picture mirrored or not, shifted, its contrast changed."""
     result = np.empty(pixels.shape, np.float32)
     size = pixels.shape[1]
     for place, picture in enumerate(pixels):

@@ -1,9 +1,9 @@
-"""Frozen data sets: what was known to be true at one moment, and which part each picture plays.
+"""Frozen data sets: what was true at one moment, and which split each picture is in.
 
 Two wishes pull at the split: a picture must never wander from test to train, and a small category
 would like to be in all three splits. The first wins: the split is a function of the picture's
 digest and nothing else, so it holds across data set versions, relabelling, new servers and new
-databases, and a test result stays honest for ever. The price is told instead of hidden: a category
+databases, and a test result stays honest for ever. The price is shown, not hidden: a category
 none of whose pictures are for training is left out, one without test pictures is trained but its
 recall is unknown until more pictures come.
 """
@@ -49,7 +49,7 @@ class ExcludedCategory:
 
     category: str
     pictures: int
-    reason: str  # few: fewer than FEWEST_PICTURES; untrainable: none of them is in the train split
+    reason: str  # few: fewer than MIN_PICTURES; untrainable: none of them is in the train split
 
     @property
     def sentence(self) -> str:
@@ -79,9 +79,7 @@ class DatasetContent:
 
     @property
     def digest(self) -> str:
-        """Return what is the same exactly when samples, categories and splits are the same. Names
-        do not matter.
-        """
+        """Return a digest of samples, categories and splits; names do not matter."""
         lines = sorted(
             f"{sha256} {category.uuid} {split_of(sha256)}\n"
             for _pk, sha256, categories in self.items
@@ -111,9 +109,7 @@ class DatasetDiff:
 
 
 def split_of(sha256: str) -> str:
-    """Return the part that this picture plays in every data set, for ever: 70 % train, 15 %
-    validation, 15 % test.
-    """
+    """Return the split of a picture in every data set: 70 % train, 15 % validation, 15 % test."""
     place = int(sha256[:8], 16) % 100
     if place < TRAIN_PERCENT:
         return Split.TRAIN
@@ -121,10 +117,11 @@ def split_of(sha256: str) -> str:
 
 
 def collect_labelled(project: Project) -> DatasetContent:
-    """Look up what is true now, and which categories have enough of it.
+    """Return what is true now, and which categories have enough of it.
 
-    Pictures that were let go cannot be learned from; those of the demo never were here, but their
-    feature vectors are.
+    Deleted pictures cannot be learned from. Those of the demo never were here, but their feature
+    vectors are.
+
     """
     by_category: dict[int, list[tuple[int, str]]] = defaultdict(list)
     usable = ~Q(location=Sample.Location.NOWHERE) | VECTORS_ONLY
@@ -153,8 +150,7 @@ def collect_labelled(project: Project) -> DatasetContent:
 
 @transaction.atomic
 def freeze_dataset(project: Project, *, by: User | None = None) -> DatasetVersion:
-    """Write down what is true now as the next version; the same content again is the version that
-    exists.
+    """Freeze what is true now as the next version, or return the version that holds just that.
 
     Raises:
         NotEnoughData: if fewer than two categories have enough pictures.
@@ -191,9 +187,7 @@ def freeze_dataset(project: Project, *, by: User | None = None) -> DatasetVersio
 
 
 def category_counts(dataset: DatasetVersion) -> dict[str, Counter[str]]:
-    """Return how many pictures show each category in each split, under the category's present
-    name.
-    """
+    """Return how many pictures show each category in each split, by its present name."""
     found: dict[str, Counter[str]] = defaultdict(Counter)
     for name, split, pictures in dataset.items.values_list("category__name", "split").annotate(
         pictures=Count("pk")
@@ -214,9 +208,7 @@ def split_totals(dataset: DatasetVersion) -> list[int]:
 
 
 def additional_names(dataset: DatasetVersion) -> dict[int, tuple[str, ...]]:
-    """Return the present names of the additional categories by item; of items with one category
-    nothing.
-    """
+    """Return the present names of additional categories by item, where there are any."""
     found: dict[int, tuple[str, ...]] = {}
     rows = AdditionalLabel.objects.filter(item__dataset=dataset).order_by("category__name")
     for item, name in rows.values_list("item_id", "category__name"):
@@ -251,9 +243,7 @@ def load_examples_by_sample(dataset: DatasetVersion, *splits: str) -> list[tuple
 
 
 def dataset_class_names(dataset: DatasetVersion) -> tuple[str, ...]:
-    """Return the categories of a data set by their present names, sorted: the order of a new
-    model's outputs.
-    """
+    """Return the sorted present names of the categories: the order of a new model's outputs."""
     return tuple(category_counts(dataset))
 
 
@@ -268,9 +258,7 @@ def count_vectors_only(dataset: DatasetVersion) -> int:
 
 
 def categories_without_test(dataset: DatasetVersion) -> list[str]:
-    """Return the categories that cannot be measured, because no picture of theirs is in the test
-    split.
-    """
+    """Return the categories that cannot be measured, with no picture in the test split."""
     return [name for name, splits in category_counts(dataset).items() if not splits[Split.TEST]]
 
 

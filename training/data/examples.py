@@ -1,5 +1,4 @@
-"""Examples as trainers see them: one sample with its labels, sorted into splits, and its picture
-decoded on every core.
+"""Examples as trainers see them: labels, split, and a picture that is decoded on every core.
 
 Nothing here knows a row of the database or what a trainer is.
 """
@@ -30,8 +29,7 @@ UNREADABLE = (OSError, DomainError)  # what reading one stored picture may raise
 
 @dataclass(frozen=True)
 class Example:
-    """One sample with its category, as a trainer sees it. `additional` are those that it shows as
-    well, if several can be.
+    """One sample with its category and, if several can be, the `additional` ones it shows.
 
     `read` gives the stored picture, for `images.decode_stored` or `preprocessing.read_pixels`; it
     is None where the picture was not kept, and then only a trainer that has the sample's feature
@@ -51,9 +49,7 @@ class Example:
 
 
 def check_categories(class_names: Sequence[str], examples: Sequence[Example]) -> None:
-    """Raise TrainingFailed unless there are categories to tell apart, and something to learn each
-    of them from.
-    """
+    """Raise TrainingFailed unless there are two categories, each with something to learn from."""
     if len(class_names) < 2:
         raise TrainingFailed(
             _("A model needs at least two categories to tell apart. Add another category.")
@@ -79,8 +75,7 @@ def split_arrays(
     class_names: Sequence[str],
     multilabel: bool,
 ) -> ArraySplit:
-    """Return the values and the labels of one split, in an order that depends on nothing but the
-    samples.
+    """Return the values and the labels of one split, in an order that only the samples decide.
 
     Labels are class numbers, shape (N,), or with `multilabel` 0 and 1 per class, shape (N, K).
     """
@@ -100,9 +95,7 @@ def split_arrays(
 def load_pixels(
     examples: Sequence[Example], size: int, progress: Progress = no_progress
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
-    """Return the prepared pixels of the examples that have a picture, and why others could not be
-    read.
-    """
+    """Return the prepared pixels of examples by sample, and why others could not be read."""
     found: dict[str, np.ndarray] = {}
     unread: dict[str, str] = {}
     pictures = {example.sha256: example.read for example in examples if example.read is not None}
@@ -134,8 +127,7 @@ def examples_digest(examples: Sequence[Example]) -> str:
 def iter_pixels(
     pictures: Mapping[str, PictureReader], size: int, *, ahead: int | None = None
 ) -> Generator[tuple[str, np.ndarray | str], None, None]:
-    """Yield each sample with its pixels, as `preprocessing.crop_and_scale`, or with why it cannot
-    be read; in their order.
+    """Yield each sample, in order, with its prepared pixels or with why it cannot be read.
 
     Args:
         ahead: how many are begun before their turn, as `parallel_map`.

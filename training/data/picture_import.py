@@ -1,6 +1,4 @@
-"""Labelled pictures from a folder or a form: checked as uploads are, labelled, and only what is
-new.
-"""
+"""Labelled pictures from a folder or a form: checked like uploads; only new ones are taken."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -53,9 +51,7 @@ class ImportReport:
 
 @dataclass(frozen=True)
 class ImportFile:
-    """One file to import: a name to tell it by, its category, and how to get at its bytes (at most
-    so many).
-    """
+    """One file to import: its name, its category, and how to read so many of its bytes."""
 
     name: str
     category: Category
@@ -148,8 +144,9 @@ def _import(
 
 
 def _checked(source: ImportFile) -> tuple[ImportFile, Picture | str]:
-    """Return the picture of one file, or why there is none. On any core: the database is not
-    asked.
+    """Return the picture of one file, or why there is none.
+
+    It runs in several threads, so it asks no database.
     """
     try:
         picture = images.decode_upload(source.read(settings.UPLOAD_MAX_BYTES + 1), least_side=1)

@@ -59,8 +59,7 @@ def reliability_bins(
 
 
 def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
-    """Return the expected calibration error: how far confidence and accuracy lie apart, weighted by
-    answers per bin.
+    """Return the mean distance of confidence and accuracy, weighted by the answers per bin.
 
     Source: Naeini et al. 2015, doi:10.1609/aaai.v29i1.9602; as in Guo et al. 2017,
     arXiv:1706.04599, equation 3.
@@ -76,8 +75,9 @@ def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
 def calibration_report(
     probabilities: np.ndarray, right: np.ndarray, temperature: float | None
 ) -> dict[str, Any]:
-    """Return the calibration of some answers as plain data: `bins`, `error`, and with a temperature
-    `error_before`.
+    """Return the calibration of some answers, as plain data to be stored.
+
+    That is `bins`, `error`, and with a temperature `error_before`.
     """
     bins = reliability_bins(probabilities.max(axis=1), right)
     found: dict[str, Any] = {

@@ -16,9 +16,7 @@ MULTILABEL_THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class CategoryCounts:
-    """Integers of shape (K,): answers that named a category rightly, that named it, and pictures
-    that show it.
-    """
+    """How often each category was named rightly, named, and true: integers of shape (K,)."""
 
     hits: np.ndarray
     named: np.ndarray
@@ -50,8 +48,7 @@ class CategoryCounts:
 
     @property
     def macro_f1(self) -> float:
-        """Return the mean F1 over the categories that have examples; each counts the same, however
-        small.
+        """Return the mean F1 of the categories that have examples; each counts the same.
 
         F1 of one is 2 tp / (2 tp + fp + fn), the harmonic mean of precision and recall, 0 where no
         answer was right. Source: Opitz & Burst 2019, arXiv:1911.03347, "averaged F1" (the mean of
@@ -70,7 +67,7 @@ class CategoryCounts:
 
 def label_matrix(shown: Sequence[Collection[str]], names: Sequence[str]) -> np.ndarray:
     """Return which of the K names each of N pictures shows, bool, shape (N, K)."""
-    found = [[name in those for name in names] for those in shown]
+    found = [[name in categories for name in names] for categories in shown]
     return np.array(found, dtype=bool).reshape(len(shown), len(names))
 
 
@@ -80,7 +77,7 @@ def confusion_matrix(
     shown: Mapping[int, Sequence[str]],
     names: Sequence[str],
 ) -> tuple[np.ndarray, dict[int, bool]]:
-    """Return how often each category was taken for each, and whether each picture was right.
+    """Return the confusion matrix of some answers, and which pictures were right.
 
     Args:
         scores: probabilities, shape (N, C).
@@ -104,8 +101,7 @@ def count_multilabel(
     shown: Mapping[int, Collection[str]],
     names: Sequence[str],
 ) -> tuple[CategoryCounts, dict[int, bool]]:
-    """Return how often each of `names` was named, rightly, and true; and of each picture whether
-    all was right.
+    """Return the counts if pictures show several categories, and which pictures were all right.
 
     Args:
         scores: probabilities, shape (N, C).
@@ -113,7 +109,7 @@ def count_multilabel(
         shown: what each of the N pictures shows, by its id.
         names: of what to count, the model's classes and perhaps others: a model never names those.
     """
-    told = [
+    answered = [
         {
             name
             for name, value in zip(model_names, row, strict=True)
@@ -121,6 +117,9 @@ def count_multilabel(
         }
         for row in scores
     ]
-    truth, named = label_matrix(list(shown.values()), names), label_matrix(told, names)
-    right = {pk: said == set(those) for (pk, those), said in zip(shown.items(), told, strict=True)}
+    truth, named = label_matrix(list(shown.values()), names), label_matrix(answered, names)
+    right = {
+        pk: given == set(categories)
+        for (pk, categories), given in zip(shown.items(), answered, strict=True)
+    }
     return CategoryCounts((truth & named).sum(axis=0), named.sum(axis=0), truth.sum(axis=0)), right

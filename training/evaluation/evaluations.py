@@ -86,16 +86,17 @@ class Measurement:
 def evaluate_version(
     version: ModelVersion, dataset: DatasetVersion, progress: Progress = no_progress
 ) -> Evaluation:
-    """Measure a model version on the test split of a data set version, once; asked again, return
-    what was found.
+    """Measure a model version on the test split of a data set version, once.
+
+    Asked again, it returns what was found.
 
     Raises:
         NoTestPictures: if the data set has no test picture that this model can be asked about.
         NoTrainerForModel: if no trainer can ask it.
         DomainError: what its trainer raises.
     """
-    if known := Evaluation.objects.filter(model_version=version, dataset=dataset).first():
-        return known
+    if existing := Evaluation.objects.filter(model_version=version, dataset=dataset).first():
+        return existing
     names = registry.class_names_now(version)
     measured = measure_test_split(
         trainer_for(version),
@@ -117,8 +118,9 @@ def measure_test_split(
     *,
     temperature: float | None = None,
 ) -> Measurement:
-    """Ask a model, registered or not, about the test split; `names` are what its classes are called
-    now.
+    """Ask a model, registered or not, about the test split.
+
+    `names` are what its classes are called now.
 
     With the temperature that its probabilities were divided by, their calibration without it is
     found too.
@@ -160,8 +162,7 @@ def tally_scores(
     *,
     multilabel: bool = False,
 ) -> Measurement:
-    """Count answers, into a confusion matrix where categories exclude each other, else as
-    `count_multilabel` does.
+    """Count a model's answers: a confusion matrix, or with `multilabel` each category by itself.
 
     Args:
         scores: probabilities, shape (N, C); a row with a NaN could not be scored, is left out and
@@ -235,9 +236,7 @@ def store_evaluation(
 def category_metrics(
     names: Sequence[str], counts: CategoryCounts, average_precisions: Mapping[str, float | None]
 ) -> dict[str, dict[str, Any]]:
-    """Return precision, recall, average precision (None where undefined) and support for each
-    name.
-    """
+    """Return precision, recall, average precision (None where undefined) and support by name."""
     precision, recall = counts.precision_and_recall
     return {
         name: {
@@ -254,8 +253,9 @@ Interval = tuple[float, float] | None
 
 
 def metric_intervals(evaluation: Evaluation) -> tuple[dict[str, dict[str, Interval]], Interval]:
-    """Return the 95 % intervals of precision and recall by category, and that of the accuracy; see
-    `wilson_interval`.
+    """Return 95 % intervals: of precision and recall by category, and of the accuracy.
+
+    See `wilson_interval`.
     """
     stored, counts = evaluation.confusion, CategoryCounts.of_stored(evaluation.confusion)
     found = {
@@ -271,9 +271,7 @@ def metric_intervals(evaluation: Evaluation) -> tuple[dict[str, dict[str, Interv
 
 
 def trainer_for(version: ModelVersion) -> BaseTrainer:
-    """Return the trainer that can ask this model: the one that made it, else the one named as its
-    predictor.
-    """
+    """Return the trainer that can ask this model: the one that made it, or its predictor's."""
     run = getattr(version, "run", None)
     for alias in (run.trainer if run else "", version.predictor):
         if alias in trainers:
@@ -291,9 +289,7 @@ def trainer_for(version: ModelVersion) -> BaseTrainer:
 
 
 def class_uuids(version_names: Sequence[str], categories: Sequence[Category]) -> list[str]:
-    """Return the stable ids of a model's classes, so that its answers keep their meaning after a
-    renaming.
-    """
+    """Return the stable ids of a model's classes, which outlast a renaming."""
     by_name = {category.name: str(category.uuid) for category in categories}
     return [by_name.get(name, "") for name in version_names]
 

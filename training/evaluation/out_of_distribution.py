@@ -1,6 +1,4 @@
-"""How many pictures that a model is made for it would refuse as unlike anything that it has
-learned.
-"""
+"""How many pictures of its own kind a model would refuse as out of distribution."""
 
 from dataclasses import dataclass
 
@@ -36,8 +34,7 @@ class RejectionShare:
 def count_rejected(
     trainer: BaseTrainer, model: ModelRef, dataset: DatasetVersion, progress: Progress = no_progress
 ) -> dict[str, dict[str, int]]:
-    """Return `count` and `unfamiliar` by split, as plain data to be stored; nothing where the model
-    cannot tell.
+    """Return `count` and `unfamiliar` by split, as plain data; nothing if the model cannot tell.
 
     The validation pictures are the ones that the model measures others by, so the test pictures are
     the check.
@@ -56,9 +53,7 @@ def count_rejected(
 
 
 def rejection_shares(run: TrainingRun) -> list[RejectionShare]:
-    """Return what was counted at the end of a run: validation, then test; nothing where the model
-    cannot tell.
-    """
+    """Return what was counted at the end of a run: of validation, then of test."""
     return [
         RejectionShare(split.value, **run.unfamiliar[split])
         for split in SPLITS

@@ -1,5 +1,4 @@
-"""From which top probability on a model's answers are right often enough; below it, it had better
-abstain.
+"""Selective classification: below which top probability a model had better abstain.
 
 A threshold is proposed from the validation split and checked on the test split, which had no say in
 it.
@@ -77,10 +76,9 @@ Answers = tuple[
 
 
 def lowest_threshold(confidences: np.ndarray, right: np.ndarray, wanted: float) -> float | None:
-    """Return the lowest whole per cent whose kept answers are right often enough; None if there is
-    none.
+    """Return the lowest whole per cent whose kept answers are right often enough, or None.
 
-    Kept is an answer whose top probability is not below the threshold. At least FEWEST_KEPT must be
+    Kept is an answer whose top probability is not below the threshold. At least MIN_KEPT must be
     kept.
 
     Source: the selective classifier of Geifman & El-Yaniv 2017, arXiv:1705.08500, with the softmax
@@ -104,9 +102,7 @@ def answered_at(threshold: float, confidences: np.ndarray, right: np.ndarray) ->
 def propose_thresholds(
     validation: Answers, test: Answers, wanted: Sequence[float] = TARGET_PRECISIONS
 ) -> list[dict[str, Any]]:
-    """Return a proposal per wanted precision, as plain data to be stored; none from too few
-    validation answers.
-    """
+    """Return a proposal per wanted precision, as plain data; none from too few answers."""
     if len(validation[0]) < MIN_KEPT:
         return []
     found = []
@@ -153,8 +149,7 @@ def run_of_live_version(project: Project) -> TrainingRun | None:
 
 @transaction.atomic
 def apply_threshold(run: TrainingRun, wanted: str) -> float:
-    """Have the project abstain below the threshold that this run proposed for a precision; return
-    the threshold.
+    """Have the project abstain below the threshold proposed for a precision, and return it.
 
     Raises:
         NoSuchProposal: if no threshold was proposed for it.

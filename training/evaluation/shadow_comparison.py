@@ -1,5 +1,4 @@
-"""How a model in shadow compares with the live one: how often they agree, and who was right where
-that is known.
+"""How a model in shadow compares with the live one: agreement, and who was right if known.
 
 Counted are the newest `WINDOW` answers, each picture once. The truth about one is a reviewer's
 decision, or else the verdict of the user who sent it: OK says that the live model is right, NOK
@@ -106,9 +105,7 @@ class ShadowComparison:
 
 
 def live_version_during(shadow: ModelVersion) -> ModelVersion | None:
-    """Return the version that was live when this one answered last in shadow, or None before its
-    first answer.
-    """
+    """Return the version that was live at the newest answer of this one in shadow, or None."""
     newest = (
         shadow.shadow_predictions.select_related("prediction__model_version")
         .order_by("-pk")

@@ -1,6 +1,4 @@
-"""What is chance: how far a share of a sample can be trusted, and whether one of two models asked
-about the same pictures is better.
-"""
+"""What chance explains: the interval of a share, and a test of two models on the same pictures."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -47,8 +45,7 @@ class PairedOutcomes:
 
 
 def wilson_interval(hits: int, count: int) -> tuple[float, float] | None:
-    """Return the Wilson score interval of a share: where the true one lies in 95 of 100 such
-    samples.
+    """Return the 95 % Wilson score interval of a share, or None without a sample.
 
     Unlike the textbook interval it stays within [0, 1] and is not empty for 0 or all hits. None
     without a sample. Source: Wilson 1927, doi:10.1080/01621459.1927.10502953; recommended by Brown,
@@ -72,8 +69,7 @@ def count_outcomes(marks: Iterable[PairedCorrectness]) -> PairedOutcomes:
 
 
 def mcnemar_p_value(first_alone: int, second_alone: int) -> float:
-    """Return the probability of a difference at least this large between two models that are
-    equally good.
+    """Return how likely so large a difference is between two models that are equally good.
 
     Only the pictures that one model alone had right tell them apart: of equal models each has half
     of those, by chance. The exact two-sided test, 1 without any such picture. It holds for one

@@ -33,8 +33,7 @@ class ThresholdMetrics:
 def count_at_thresholds(
     scores: np.ndarray, names: Sequence[str], is_true: np.ndarray
 ) -> dict[str, Any]:
-    """Count, for each category and threshold, how many pictures were given it, and how many of
-    those rightly.
+    """Count by category and threshold: the pictures that were given it, and how many rightly.
 
     Args:
         scores: probabilities, shape (N, K).
@@ -61,8 +60,9 @@ def count_at_thresholds(
 
 
 def average_precision(scores: np.ndarray, is_true: np.ndarray) -> float | None:
-    """Return the area under precision over recall as steps, sum of (R_n - R_{n-1}) P_n; None if
-    nothing is true.
+    """Return the area under the steps of precision over recall; None if nothing is true.
+
+    The sum of (R_n - R_{n-1}) P_n.
 
     Source: Manning, Raghavan & Schütze 2008, Introduction to Information Retrieval, section 8.4
     (average precision); pictures of equal score count together, so their order does not matter.
@@ -72,8 +72,9 @@ def average_precision(scores: np.ndarray, is_true: np.ndarray) -> float | None:
     order = np.argsort(-scores, kind="stable")
     hits = np.cumsum(is_true[order])
     last_of_equals = np.append(np.diff(scores[order]) != 0, True)
-    found, looked_at = hits[last_of_equals], np.flatnonzero(last_of_equals) + 1
-    return float((np.diff(found, prepend=0) * found / looked_at).sum() / hits[-1])
+    # Pictures of equal score come in together: precision is taken after the last of them
+    found, retrieved = hits[last_of_equals], np.flatnonzero(last_of_equals) + 1
+    return float((np.diff(found, prepend=0) * found / retrieved).sum() / hits[-1])
 
 
 def metrics_at(evaluation: Evaluation, threshold: float) -> ThresholdMetrics:

@@ -3,8 +3,8 @@
 The vectors of one backbone lie in `STORAGES["models"]` under `features/<backbone
 digest>/<preprocessing digest>/` as shards: files that never change, each named by the SHA-256 of
 its bytes. So processes may add at the same time, a crash leaves whole shards behind, and a damaged
-one is noticed, told and computed again. Many small shards are merged at the end of an extraction:
-the merged one is there before the others go, so a crash in between costs some room, no vector.
+one is noticed, logged and computed again. Many small shards are merged at the end of an extraction:
+the merged one is there before the others go, so a crash in between costs some space, no vector.
 """
 
 import hashlib
@@ -30,9 +30,7 @@ MERGED_BYTES = 2**23
 
 
 class FeatureCache:
-    """The kept vectors of one backbone (and of the one preprocessing), by the SHA-256 of the
-    sample.
-    """
+    """The cached vectors of one backbone, by the SHA-256 of the sample."""
 
     def __init__(self, backbone_digest: str) -> None:
         self.folder = f"features/{backbone_digest}/{preprocessing.DIGEST}"
@@ -42,19 +40,18 @@ class FeatureCache:
         """Return the vectors that are kept, float32; a sample without one is left out."""
         missing = set(samples)
         found: Vectors = {}
-        looked_at: set[str] = set()
+        read: set[str] = set()
         # Again until nothing is new: another process may merge the shards of a listing before they
         # are read
-        while missing and (names := [name for name in self._shards() if name not in looked_at]):
+        while missing and (names := [name for name in self._shards() if name not in read]):
             for name in names:
                 found.update(self._read(name, missing))
             missing -= found.keys()
-            looked_at.update(names)
+            read.update(names)
         return found
 
     def put(self, samples: Sequence[str], matrix: np.ndarray) -> str:
-        """Keep vectors, shape (N, features), for N samples, and return the name of their shard; ""
-        for none.
+        """Keep the vectors of N samples, shape (N, features); return their shard's name, or "".
 
         Keeping the same ones again changes nothing.
 
@@ -76,9 +73,7 @@ class FeatureCache:
         return name
 
     def compact(self) -> None:
-        """Merge small shards, if there are many. Safe to repeat, at any time, in several processes
-        at once.
-        """
+        """Merge small shards, if there are many; safe to repeat, in several processes at once."""
         small: dict[str, int] = {}
         for name in self._shards():
             try:
@@ -102,8 +97,8 @@ class FeatureCache:
         vectors: Vectors = {}
         merged = []
         for name in names:
-            if read := dict(self._read(name)):
-                vectors = read | vectors
+            if shard := dict(self._read(name)):
+                vectors = shard | vectors
                 merged.append(name)
         if len(merged) < 2:
             return
@@ -122,9 +117,7 @@ class FeatureCache:
         return [name for name in stems if name.endswith(".npz") and not name.startswith(".")]
 
     def _read(self, name: str, wanted: set[str] | None = None) -> Iterator[tuple[str, np.ndarray]]:
-        """Yield the vectors of a shard, or those that are wanted; none of one that is gone or
-        damaged.
-        """
+        """Yield the (wanted) vectors of a shard; none of one that is gone or damaged."""
         try:
             path = verified_files.verified_path(
                 self.storage, f"{self.folder}/{name}", PurePosixPath(name).stem

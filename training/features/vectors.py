@@ -1,6 +1,4 @@
-"""The feature vectors of pictures: kept ones from the cache, new ones from an engine or a Keras
-network.
-"""
+"""The feature vectors of pictures: from the cache, from an engine or from a Keras network."""
 
 import logging
 import time
@@ -28,7 +26,7 @@ BATCH = 64
 
 @dataclass
 class ExtractionResult:
-    """The vectors of some samples, and how they were come by."""
+    """The vectors of some samples, and what it took to get them."""
 
     vectors: Vectors
     extracted: int = 0
@@ -43,14 +41,13 @@ def load_or_extract(
     engine: Callable[[], LiteRtEngine],
     progress: Progress = no_progress,
 ) -> ExtractionResult:
-    """Return the vectors of samples: those that are kept, and new ones of the others, which are
-    kept then.
+    """Return the vectors of samples: cached ones, and new ones, which are cached then.
 
     Args:
         pictures: sample digest to what reads its picture; None where there is none.
         engine: makes the engine whose output `features` is wanted; only called when something is to
             be computed.
-        progress: told in pictures.
+        progress: counts pictures.
     """
     result = ExtractionResult(cache.get(list(pictures)))
     waiting = {
@@ -100,8 +97,7 @@ def extract_batches(
     unread: dict[str, str],
     progress: Progress = no_progress,
 ) -> Iterator[tuple[list[str], np.ndarray]]:
-    """Yield (samples, their feature vectors) batch by batch: the next pictures are decoded while
-    the engine works.
+    """Yield samples and their vectors in batches; the next pictures are decoded meanwhile.
 
     A picture that cannot be read is left out and noted in `unread`.
     """

@@ -1,6 +1,4 @@
-"""What the commands of this room share: finding the project, a bar of progress, tables, and
-stopping cleanly.
-"""
+"""What the commands of training share: project, progress bar, tables, and stopping cleanly."""
 
 import signal
 import threading
@@ -25,20 +23,18 @@ MAX_ROWS = 50
 
 
 class TerminalProgress:
-    """A `Progress` for people: a bar on a terminal; elsewhere a line for every stage and every few
-    seconds.
-    """
+    """A `Progress` for people: a bar on a terminal, elsewhere a line every few seconds."""
 
     def __init__(self, out: OutputWrapper) -> None:
         self._out = out
-        self.told: set[str] = set()
+        self.printed: set[str] = set()
         self._drawn = 0
         self._stage = ""
         self._written_at = 0.0
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         percent = round(100 * done / total) if total else 0
-        self.told.add(note)
+        self.printed.add(note)
         if self._out.isatty():
             bar = "█" * (BAR_WIDTH * percent // 100)
             line = f"{bar:░<{BAR_WIDTH}} {percent:3d} %  {note}"[:MAX_LINE]
@@ -89,20 +85,18 @@ class ProjectCommand(BaseCommand):
         rows.append(("there already", str(len(report.duplicates))))
         rows.append(("refused", str(len(report.refused))))
         self.stdout.write(format_table(("", "pictures"), rows))
-        for title, told in (("There already:", report.duplicates), ("Refused:", report.refused)):
-            if told:
+        for title, skipped in (("There already:", report.duplicates), ("Refused:", report.refused)):
+            if skipped:
                 self.stdout.write(title)
-            for each in told[:MAX_ROWS]:
+            for each in skipped[:MAX_ROWS]:
                 self.stdout.write(f"  {each.name}: {each.reason}")
-            if len(told) > MAX_ROWS:
-                self.stdout.write(f"  ... and {len(told) - MAX_ROWS} more")
+            if len(skipped) > MAX_ROWS:
+                self.stdout.write(f"  ... and {len(skipped) - MAX_ROWS} more")
 
     def print_metrics(
         self, new: Evaluation | None, live: Evaluation | None, version: ModelVersion
     ) -> None:
-        """Print the figures per category with 95 % intervals, beside the live model's on the same
-        test pictures.
-        """
+        """Print the figures per category, beside the live model's on the same test pictures."""
         if new is None:
             self.stdout.write(
                 self.style.WARNING("There was no test picture: how well the model does is unknown.")
@@ -154,8 +148,9 @@ def format_table(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
 
 @contextmanager
 def cancel_on_signal() -> Iterator[None]:
-    """Turn the first Ctrl-C or SIGTERM into Interrupted, which ends a run as cancelled; a second
-    Ctrl-C is as usual.
+    """Turn the first Ctrl-C or SIGTERM into Interrupted, which ends a run as cancelled.
+
+    A second Ctrl-C is handled as it was before.
     """
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -1,4 +1,4 @@
-"""The part of a command that trains in its own process and tells what came of it."""
+"""The part of a command that trains in its own process and prints what came of it."""
 
 from typing import Any
 
@@ -73,9 +73,9 @@ class TrainingCommand(ProjectCommand):
             bar.close()
         execution.end_abandoned_runs(project)
         run.refresh_from_db()
-        self._tell(run, live.pk if live else 0, told=bar.told)
+        self._print_outcome(run, live.pk if live else 0, printed=bar.printed)
 
-    def _tell(self, run: TrainingRun, live: int, told: set[str]) -> None:
+    def _print_outcome(self, run: TrainingRun, live: int, printed: set[str]) -> None:
         if run.status == TrainingRun.Status.CANCELLED:
             raise CommandError("Cancelled. Nothing was changed.", returncode=INTERRUPTED)
         if run.model_version is None:
@@ -90,21 +90,19 @@ class TrainingCommand(ProjectCommand):
         }
         for line in run.log.splitlines():
             _time, _space, text = line.partition(" ")
-            if text not in told | {run.outcome}:
+            if text not in printed | {run.outcome}:
                 self.stdout.write(f"  {text}")
         self.print_metrics(
             measured.get(run.model_version.pk), measured.get(live), run.model_version
         )
-        self._tell_threshold(run)
+        self._print_threshold(run)
         self.stdout.write(self.style.SUCCESS(f"Registered version {run.model_version.number}."))
         if run.outcome:
             promoted = registry.live_version(run.project) == run.model_version
             self.stdout.write((self.style.SUCCESS if promoted else self.style.WARNING)(run.outcome))
 
-    def _tell_threshold(self, run: TrainingRun) -> None:
-        """Print the threshold proposed for the lowest wanted precision; the page of the run has
-        them all.
-        """
+    def _print_threshold(self, run: TrainingRun) -> None:
+        """Print the threshold for the lowest wanted precision; the page of the run has them all."""
         first = next(iter(selective.stored_proposals(run)), None)
         if first is None:
             self.stdout.write("No abstain threshold proposed: too few validation pictures.")

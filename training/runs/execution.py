@@ -1,9 +1,8 @@
-"""Doing a training run: train, measure, register and, if asked, promote. Safe to be started again
-after any crash.
+"""Doing a training run: train, measure, register and, if asked, promote.
 
 Nothing of a run can be seen before its last transaction, which registers the model, keeps its
 figures, ends the run and promotes, all at once. A process that dies earlier leaves nothing behind
-but files nobody points at.
+but files nobody points at, so a run can be started again after any crash.
 """
 
 import logging
@@ -45,9 +44,7 @@ class Interrupted(Cancelled):
 
 
 class RunFailed(DomainError):
-    """An error that nobody foresaw ended the run. The log of the server has it, the page only says
-    so.
-    """
+    """An error that nobody foresaw ended the run; only the log of the server says which."""
 
     code = "run_broke"
     status = 500
@@ -61,9 +58,7 @@ class RunFailed(DomainError):
     keeps_language=True,
 )
 def train_in_background(progress: Progress, run_key: int) -> None:
-    """Do a training run. Delivered again after a crash it starts over, after its end it does
-    nothing.
-    """
+    """Do a training run; delivered again, it starts over, or does nothing after the run's end."""
     if run := TrainingRun.objects.filter(pk=run_key).first():
         execute_run(run, progress)
 
@@ -123,26 +118,27 @@ def cancel_run(run: TrainingRun) -> None:
 
 @periodic(seconds=15)
 def end_abandoned_runs(project: Project | None = None) -> int:
-    """End the runs whose job has ended without them: its process died too often, or it was
-    cancelled while it waited.
+    """End the runs whose job has ended without them, so that none blocks its project.
+
+    Its process died too often, or it was cancelled while it waited.
 
     So no dead run blocks its project. Returns how many were ended.
     """
     active = TrainingRun.objects.active().select_related("job")
-    settled = 0
+    ended = 0
     for run in active.filter(project=project) if project else active:
         job = run.job
         if job and job.status in (Job.Status.WAITING, Job.Status.RUNNING):
             continue
         if job and job.status == Job.Status.CANCELLED:
-            settled += _end(run, Status.CANCELLED)
+            ended += _end(run, Status.CANCELLED)
         else:
-            settled += _end(
+            ended += _end(
                 run,
                 Status.FAILED,
                 error=_("The process that trained died. Nothing was changed; start again."),
             )
-    return settled
+    return ended
 
 
 @dataclass(frozen=True)
@@ -181,8 +177,9 @@ def _train_and_register(run: TrainingRun, log: RunLog) -> None:
 def _evaluate_candidate(
     run: TrainingRun, trainer: BaseTrainer, trained: TrainedModel, log: RunLog
 ) -> CandidateReport:
-    """Ask the model about the test split, then about the validation split for thresholds: those
-    are found on the one and checked on the other.
+    """Measure a model that is not registered yet.
+
+    Thresholds are found on the validation split and checked on the test split.
 
     There are none where categories do not exclude each other: there, no single answer is right or
     wrong.
@@ -221,9 +218,7 @@ def _register(
     live: ModelVersion | None,
     log: RunLog,
 ) -> None:
-    """Make the result known, whole or not at all; of two processes that did the same run the second
-    changes nothing.
-    """
+    """Make the result known, whole or not at all, and once if two processes did the run."""
     Project.objects.select_for_update().get(pk=run.project_id)
     if not TrainingRun.objects.active().filter(pk=run.pk).exists():
         return

@@ -60,7 +60,7 @@ def compare_evaluations(
     The rule: among the test pictures that both models could be asked about, the candidate gets at
     least as many right as the live model; and the same among those of them that a user had said NOK
     to (`noks`, sample ids), whose label is a reviewer's. A picture of a category that the live
-    model does not know counts as its miss. With fewer than FEWEST_TEST_PICTURES such pictures one
+    model does not know counts as its miss. With fewer than MIN_TEST_PICTURES such pictures one
     picture more or less would decide: then the evidence is not enough.
     """
     if candidate is None or live is None:
@@ -108,8 +108,7 @@ def compare_evaluations(
 def promote_if_better(
     candidate: ModelVersion, live: ModelVersion | None, dataset: DatasetVersion, *, by: User | None
 ) -> PromotionOutcome:
-    """Promote the candidate if it passes against `live`, by what was measured before; no model is
-    asked here.
+    """Promote the candidate if its figures pass against those of `live`; no model is asked here.
 
     The promotion is one row: whatever dies here, either the old model serves or the new one.
     """
@@ -162,9 +161,7 @@ def promote_version(version: ModelVersion, *, by: User | None, reason: str = "")
 
 
 def load_problem(predictor: str, model: ModelRef) -> str:
-    """Return why this model could not answer, or "": a model that does not load must not replace
-    one that does.
-    """
+    """Return why this model could not answer, or ""."""
     try:
         predictors[predictor].warm_up(model)
     except (DomainError, ImproperlyConfigured) as error:
@@ -184,9 +181,7 @@ def try_evaluate(
 
 
 def _noks(dataset: DatasetVersion) -> list[int]:
-    """Return the ids of the test samples that a user said NOK to; in a data set are only decided
-    ones.
-    """
+    """Return the ids of the test samples that a user said NOK to."""
     in_test = DatasetItem.objects.filter(dataset=dataset, split=DatasetItem.Split.TEST).values(
         "sample"
     )

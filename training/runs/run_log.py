@@ -9,9 +9,7 @@ from training.models import TrainingRun
 
 
 class RunLog:
-    """Writes lines, and is the `Progress` of the run: it passes on, and every new stage becomes a
-    line.
-    """
+    """The log and the `Progress` of a run: it passes on, and writes a line for every new stage."""
 
     def __init__(self, run: TrainingRun, progress: Progress = no_progress) -> None:
         self._run = run

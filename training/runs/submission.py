@@ -1,6 +1,4 @@
-"""Asking for a training run: what is to be learned, how, and that only one at a time learns for a
-project.
-"""
+"""Asking for a training run: what is learned, how, and only one at a time per project."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -80,10 +78,10 @@ def submit_and_claim_run(
 
 def default_backbone(trainer: BaseTrainer) -> str:
     """Return the backbone that a run gets when none is named."""
-    known = trainer.backbone_names()
-    if not known:
+    names = trainer.backbone_names()
+    if not names:
         return ""
-    return settings.DEFAULT_BACKBONE if settings.DEFAULT_BACKBONE in known else known[0]
+    return settings.DEFAULT_BACKBONE if settings.DEFAULT_BACKBONE in names else names[0]
 
 
 def project_trainer_alias(project: Project) -> str:

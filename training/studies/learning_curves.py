@@ -1,5 +1,4 @@
-"""What the backbones are worth on somebody's pictures: learning curves of a head on each one's
-feature vectors.
+"""What the backbones are worth on somebody's pictures: learning curves of a head on each.
 
 A draw takes N pictures of every category to learn from and asks about all the others. Draws of the
 same number are the same for every backbone, and the pictures of a smaller N are among those of a
@@ -34,16 +33,12 @@ HELD_BACK = 5  # one in so many of a draw's pictures chooses and calibrates
 
 
 class StudyRefused(Exception):
-    """These pictures cannot answer the question; the message says why, for the one who runs the
-    command.
-    """
+    """These pictures cannot answer the question; the message says why."""
 
 
 @dataclass(frozen=True)
 class LabelledPictures:
-    """Pictures that passed the door, kept as uploads are, each under the SHA-256 of what was
-    received.
-    """
+    """Pictures that were checked and kept as uploads are, each under its SHA-256."""
 
     names: tuple[str, ...]
     samples: tuple[str, ...]
@@ -84,8 +79,7 @@ class DrawFeatures:
 
 @dataclass(frozen=True)
 class DrawResult:
-    """How the head of one draw did: share of right answers, calibration error, and the CPU seconds
-    of the steps.
+    """How the head of one draw did: accuracy, calibration error, and CPU seconds of the steps.
 
     `network_seconds` is what a network took to learn for this draw alone; 0 where it is frozen.
     """
@@ -113,9 +107,7 @@ class LearningCurve:
 
 @dataclass(frozen=True)
 class CollectionVectors:
-    """The feature vectors of a collection, shape (N, features) in its order, and what a new one
-    took.
-    """
+    """The feature vectors of a collection, (N, features) in its order, and the time of each."""
 
     matrix: np.ndarray
     milliseconds: float
@@ -124,10 +116,9 @@ class CollectionVectors:
 def collect_pictures(
     directory: Path, folder: Path, progress: Progress = no_progress, *, fewest: int = 2
 ) -> LabelledPictures:
-    """Check the pictures of a folder that holds one folder per category, and keep them in another
-    folder.
+    """Check the pictures of a folder of categories, and keep them in another folder.
 
-    What is no picture, and a picture that was there before, is left out and told.
+    What is no picture, and a picture that was there before, is left out and listed.
 
     Raises:
         StudyRefused: there is no such folder, or it has fewer than `fewest` categories with
@@ -200,27 +191,25 @@ def frozen_curve(
     seeds: int,
     progress: Progress = no_progress,
 ) -> LearningCurve:
-    """Return the learning curve of a backbone that looks at every picture once."""
-    seen = collection_vectors(backbone, collection, progress)
+    """Return the learning curve of a frozen backbone."""
+    vectors = collection_vectors(backbone, collection, progress)
     found = evaluate_draws(
-        lambda drawn, seed: DrawFeatures(seen.matrix), collection, per_class, seeds, progress
+        lambda drawn, seed: DrawFeatures(vectors.matrix), collection, per_class, seeds, progress
     )
-    return LearningCurve(backbone.name, seen.matrix.shape[1], seen.milliseconds, found)
+    return LearningCurve(backbone.name, vectors.matrix.shape[1], vectors.milliseconds, found)
 
 
 def collection_vectors(
     backbone: Backbone, collection: LabelledPictures, progress: Progress = no_progress
 ) -> CollectionVectors:
-    """Have a backbone look at every picture of a collection, once; its vectors are kept beside the
-    pictures.
-    """
+    """Return the vectors of a collection by a backbone; they are cached beside the pictures."""
     progress(0, 1, "Compiling the backbone")
     engine = LiteRtEngine(export.export_backbone(backbone), threads=usable_core_count())
-    vectors_here = FeatureCache(backbone.digest)
-    vectors_here.storage = DiskStorage(location=collection.folder / "features")
+    cache = FeatureCache(backbone.digest)
+    cache.storage = DiskStorage(location=collection.folder / "features")
     pictures = {sample: collection.read(sample) for sample in collection.samples}
     started = time.process_time()
-    extraction = load_or_extract(vectors_here, pictures, lambda: engine, progress)
+    extraction = load_or_extract(cache, pictures, lambda: engine, progress)
     milliseconds = 1000 * (time.process_time() - started) / max(extraction.extracted, 1)
     matrix = np.stack([extraction.vectors[sample] for sample in collection.samples])
     return CollectionVectors(matrix, milliseconds)
@@ -233,7 +222,7 @@ def evaluate_draws(
     seeds: int,
     progress: Progress,
 ) -> dict[int, list[DrawResult]]:
-    """Learn and ask, draw by draw; `learn` looks at all pictures for a draw and a seed."""
+    """Learn and measure, draw by draw; `learn` gives the features for a draw and a seed."""
     found: dict[int, list[DrawResult]] = {}
     total = len(per_class) * seeds
     for number in per_class:
@@ -269,9 +258,7 @@ def _answer(learned: DrawFeatures, collection: LabelledPictures, drawn: SampleDr
 def fit_draw_head(
     vectors: np.ndarray, labels: np.ndarray, drawn: SampleDraw, classes: int
 ) -> head.Head:
-    """Return the head of one draw: strength and temperature from the held-back part, weights from
-    all of it.
-    """
+    """Return a draw's head: all of it learns, what is held back regularises and calibrates."""
     chosen = fit_first_head(vectors, labels, drawn, classes)
     held = vectors[drawn.held], labels[drawn.held]
     whole = head.fit_head(
@@ -283,9 +270,7 @@ def fit_draw_head(
 def fit_first_head(
     vectors: np.ndarray, labels: np.ndarray, drawn: SampleDraw, classes: int
 ) -> head.FittedHead:
-    """Return what is learned from a draw without the part that is held back, as a run does without
-    its validation.
-    """
+    """Return what is learned from a draw without what is held back to validate."""
     first = np.setdiff1d(drawn.learn, drawn.held)
     return head.fit_head(
         (vectors[first], labels[first]), (vectors[drawn.held], labels[drawn.held]), classes
@@ -293,9 +278,7 @@ def fit_first_head(
 
 
 def _files(directory: Path) -> Iterator[Path]:
-    """Yield the files of every category's folder, and of folders in it, by name, without what is
-    hidden.
-    """
+    """Yield the files in every category's folder and below, by name, without hidden ones."""
     for folder in sorted(directory.iterdir()):
         if not folder.is_dir() or folder.name.startswith("."):
             continue

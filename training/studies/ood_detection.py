@@ -1,8 +1,8 @@
 """How well a backbone tells pictures of other things from those of the categories learned.
 
-The draws are those of `backbone_study`, of the largest number of pictures per category: the head
-and the scope learn from the same ones, and all others are asked about, together with every picture
-of the other folder.
+The draws are those of `learning_curves`, of the largest number of pictures per category: head and
+detector learn from the same ones, and all others are scored, together with every picture of the
+other folder.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -48,9 +48,7 @@ def measure_ood(
     seeds: int,
     progress: Progress = no_progress,
 ) -> list[OodFigures]:
-    """Return the figures of a backbone against every one of the other collections, by their
-    names.
-    """
+    """Return the figures of a backbone against each of the other collections, by name."""
     inside = learning_curves.collection_vectors(backbone, collection, progress).matrix
     found = []
     for name, other in others.items():
@@ -71,14 +69,13 @@ def measure_ood(
 def evaluate_ood_draw(
     inside: np.ndarray, labels: np.ndarray, outside: np.ndarray, drawn: SampleDraw
 ) -> OodResult:
-    """Learn from one draw and look at the others of the collection and at all of the outside;
-    vectors (N, D).
-    """
+    """Learn from one draw, and score the rest of the collection against all of the outside."""
     learned_head = learning_curves.fit_draw_head(inside, labels, drawn, len(np.unique(labels)))
     first, asked = np.setdiff1d(drawn.learn, drawn.held), inside[drawn.ask]
     learned = inside[first], labels[first]
-    known = OutOfDistributionDetector.fit(learned, inside[drawn.held])
-    nearness = (known or OutOfDistributionDetector.fit_without_references(*learned)).similarity
+    detector = OutOfDistributionDetector.fit(learned, inside[drawn.held])
+    # The area under the curve needs an order only, so it is measured even without a threshold
+    nearness = (detector or OutOfDistributionDetector.fit_without_references(*learned)).similarity
 
     def area(score: Callable[[np.ndarray], np.ndarray]) -> float:
         return auroc(score(asked), score(outside))
@@ -86,18 +83,17 @@ def evaluate_ood_draw(
     return OodResult(
         area(nearness),
         area(lambda vectors: learned_head.probabilities(vectors).max(axis=1)),
-        float((known.p_values(outside) <= REJECTION_LEVEL).mean()) if known else None,
-        float((known.p_values(asked) <= REJECTION_LEVEL).mean()) if known else None,
+        float((detector.p_values(outside) <= REJECTION_LEVEL).mean()) if detector else None,
+        float((detector.p_values(asked) <= REJECTION_LEVEL).mean()) if detector else None,
     )
 
 
 def auroc(inside: Sequence[float] | np.ndarray, outside: Sequence[float] | np.ndarray) -> float:
-    """Return the area under the ROC curve of a score that should be higher inside, in [0, 1]; 0.5
-    is chance.
+    """Return the area under the ROC curve of a score that should be higher inside.
 
-    The share of pairs of one from inside and one from outside that are in the right order, ties
-    counting one half. Source: Hanley & McNeil 1982, doi:10.1148/radiology.143.1.7063747 (it equals
-    the Mann-Whitney statistic).
+    In [0, 1], 0.5 is chance. It is the share of pairs of one from inside and one from outside that
+    are in the right order, ties counting one half. Source: Hanley & McNeil 1982,
+    doi:10.1148/radiology.143.1.7063747 (it equals the Mann-Whitney statistic).
     """
     ordered = np.sort(np.asarray(outside))
     below = np.searchsorted(ordered, inside, side="left")

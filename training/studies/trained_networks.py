@@ -1,6 +1,4 @@
-"""The backbone study of networks that learn anew for every draw, which is slow: `scratch`, and
-fine-tuned ones.
-"""
+"""The study of networks that learn anew for every draw: `scratch`, and fine-tuned backbones."""
 
 import time
 from collections.abc import Sequence

@@ -67,9 +67,7 @@ def axis_number(label: str) -> str:
 
 @register.filter
 def curve_name(name: str) -> str:
-    """Write the name of a curve, or of what a chart shows; one that only its trainer knows stays as
-    it is.
-    """
+    """Write the name of a curve or chart; one that only its trainer knows stays as it is."""
     return str(CURVES.get(name.replace(" ", "_"), name))
 
 

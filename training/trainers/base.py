@@ -1,5 +1,6 @@
-"""What every trainer promises. How to add one: subclass here, name it in `TRAINERS`, inherit its
-contract test.
+"""What every trainer promises.
+
+How to add one: subclass here, name it in `TRAINERS`, inherit its contract test.
 """
 
 from abc import ABC, abstractmethod
@@ -49,8 +50,9 @@ class TrainedModel:
 
 
 class BaseTrainer(ABC):
-    """Learns a model from examples. Knows bytes and dataclasses, no rows; may import heavy
-    libraries when it works.
+    """Learns a model from examples.
+
+    It knows bytes and dataclasses, no rows, and may import heavy libraries when it works.
     """
 
     def __init__(self, *, alias: str) -> None:
@@ -69,8 +71,7 @@ class BaseTrainer(ABC):
     def predict_proba(
         self, model: ModelRef, examples: Sequence[Example], progress: Progress = no_progress
     ) -> np.ndarray:
-        """Return the model's probabilities, shape (N, K) in the order of `model.class_names`, for N
-        examples.
+        """Return the probabilities of N examples, shape (N, K), in the order of `class_names`.
 
         A row of NaN says that this example cannot be scored by this model (its picture was not
         kept).
@@ -79,8 +80,7 @@ class BaseTrainer(ABC):
     def ood_p_values(
         self, model: ModelRef, examples: Sequence[Example], progress: Progress = no_progress
     ) -> np.ndarray | None:
-        """Return how familiar the examples look to the model, in [0, 1], without those that cannot
-        be asked about.
+        """Return the OOD p-value, in [0, 1], of each example that can be scored.
 
         None where the model cannot tell. See `predictions.predictors.local.ood_detector`.
         """
@@ -91,9 +91,7 @@ class BaseTrainer(ABC):
         return []
 
     def multilabel_backbone_names(self) -> Sequence[str]:
-        """Return those `backbone_names` with which categories can be learned that do not exclude
-        each other.
-        """
+        """Return the `backbone_names` that can learn categories which do not exclude each other."""
         return []
 
     def supports_fine_tuning(self, backbone: str) -> bool:
@@ -101,21 +99,15 @@ class BaseTrainer(ABC):
         return False
 
     def missing_settings(self) -> list[str]:
-        """Return the settings that this trainer needs and has not got. Only who uses it has to
-        care.
-        """
+        """Return the settings that this trainer needs and has not got."""
         return []
 
     def probe(self) -> Iterable[PermissionCheck]:
-        """Try what this trainer may do at its service, one permission after the other, and change
-        nothing there.
-        """
+        """Try each permission of this trainer at its service, and change nothing there."""
         return ()
 
     def check(self) -> list[CheckMessage]:
-        """Say what is wrong with this trainer's configuration, used or not, for `manage.py
-        check`.
-        """
+        """Say what is wrong with this trainer's configuration, for `manage.py check`."""
         return []
 
 

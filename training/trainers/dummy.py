@@ -18,9 +18,7 @@ EPOCHS = 5
 
 
 class DummyTrainer(BaseTrainer):
-    """Makes models for the dummy predictor, which needs none: their class names are all there is to
-    them.
-    """
+    """Makes models for the dummy predictor, which are nothing but class names."""
 
     def __init__(self, *, alias: str, predictor: str = "dummy") -> None:
         super().__init__(alias=alias)

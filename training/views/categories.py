@@ -1,6 +1,4 @@
-"""The pages about categories: what there is to learn from, a new category, pictures, names; for
-maintainers.
-"""
+"""The pages about categories, for maintainers: what there is to learn from; add, rename."""
 
 from collections import Counter
 
@@ -128,9 +126,7 @@ def _import(request: HttpRequest, category: Category, form: PicturesForm) -> Imp
 
 
 def _rows(project: Project) -> list[dict[str, object]]:
-    """Return each category with how many pictures are known to show it, and the newest of them:
-    three queries.
-    """
+    """Return each category with how many pictures show it, and the newest ones: three queries."""
     labelled = ground_truth.labelled_samples(project)
     by_category = labelled.order_by().values_list("true_category_id")  # type: ignore[misc]
     counted = by_category.annotate(count=Count("pk"), vectors_only=Count("pk", filter=VECTORS_ONLY))

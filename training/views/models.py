@@ -1,6 +1,4 @@
-"""The pages about model versions: their figures, which one is live, and making another one live;
-for maintainers.
-"""
+"""The pages about model versions, for maintainers: figures, and which version is live."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse

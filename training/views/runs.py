@@ -86,8 +86,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
 @require_GET
 @may(roles.TRAIN)
 def run(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show a run: how far it is, or what came of it, beside the live model on the same test
-    pictures.
+    """Show a run: how far it is, or its figures beside the live model's on the same pictures.
 
     The model that is live itself stands beside the one that was live before.
     """
@@ -134,9 +133,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 @may(roles.TRAIN)
 def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
-    """Answer the page's question how far a run is; once it has ended, have the page loaded
-    again.
-    """
+    """Answer how far a run is; once it has ended, have the page loaded again."""
     found = get_object_or_404(_runs(), pk=pk)
     if not found.is_active:
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
@@ -192,9 +189,7 @@ def dataset(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def metric_rows(own: Evaluation, beside: Evaluation | None) -> list[dict[str, Any]]:
-    """Return a row per category: this model's figures and their intervals, and the other
-    model's.
-    """
+    """Return a row per category: this model's figures with intervals, and the other model's."""
     rows = []
     known = [
         (each.per_category, evaluations.metric_intervals(each)[0]) for each in (own, beside) if each

@@ -1,6 +1,4 @@
-"""The page about the model in shadow: who it is, how it compares with the live one, and the way to
-switch.
-"""
+"""The page about the model in shadow: how it compares with the live one, and the switch."""
 
 from typing import Any
 

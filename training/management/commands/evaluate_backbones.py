@@ -90,7 +90,7 @@ class Command(BaseCommand):
             dict.fromkeys(options["backbone"] or ["bundled", *imagenet.available_offline()])
         )
         bar = TerminalProgress(self.stderr)
-        told: list[ood_detection.OodFigures] = []
+        ood_figures: list[ood_detection.OodFigures] = []
         try:
             found = [backbones.load(name) for name in names if name != backbones.SCRATCH]
             with tempfile.TemporaryDirectory(prefix="classifr-study-") as folder:
@@ -98,13 +98,13 @@ class Command(BaseCommand):
                     options["directory"], Path(folder), bar
                 )
                 numbers = learning_curves.usable_sizes(collection, options["per_class"])
-                self._tell(collection, set(options["per_class"]) - set(numbers))
+                self._print_left_out(collection, set(options["per_class"]) - set(numbers))
                 curves = []
                 for backbone in found:
                     curves += self._curves(backbone, collection, numbers, options, bar)
                 others = self._others(options["out_of_scope"], Path(folder), bar)
                 for backbone in found if others else []:
-                    told += ood_detection.measure_ood(
+                    ood_figures += ood_detection.measure_ood(
                         backbone, collection, others, max(numbers), options["seeds"], bar
                     )
                 if backbones.SCRATCH in names:
@@ -119,8 +119,8 @@ class Command(BaseCommand):
         self.stdout.write(curves_as_markdown(collection, curves, options["seeds"]))
         if plot:
             self._draw(plot, options["directory"].name, curves)
-        if told:
-            self.stdout.write("\n" + ood_as_markdown(told, max(numbers)))
+        if ood_figures:
+            self.stdout.write("\n" + ood_as_markdown(ood_figures, max(numbers)))
 
     def _others(
         self, directories: Sequence[Path], folder: Path, bar: TerminalProgress
@@ -176,7 +176,7 @@ class Command(BaseCommand):
         )
         self.stderr.write(f"Drawn: {file}")
 
-    def _tell(self, collection: LabelledPictures, impossible: set[int]) -> None:
+    def _print_left_out(self, collection: LabelledPictures, impossible: set[int]) -> None:
         """Say what is not measured, and why."""
         for line in collection.left_out[:MAX_ROWS]:
             self.stderr.write(f"Left out: {line}")
@@ -193,9 +193,7 @@ class Command(BaseCommand):
 def curves_as_markdown(
     collection: LabelledPictures, curves: Sequence[LearningCurve], seeds: int
 ) -> str:
-    """Return the figures as Markdown: a row per backbone, a column per number of pictures, then the
-    time per step.
-    """
+    """Return the figures as Markdown: a row per backbone, a column per number, then times."""
     numbers = list(curves[0].answers)
     headings = ["backbone", "features", *(f"{number} per category" for number in numbers), *STEPS]
     draws = "1 draw" if seeds == 1 else f"mean ± standard deviation of {seeds} draws"
@@ -213,10 +211,8 @@ def curves_as_markdown(
     return "\n".join(lines)
 
 
-def ood_as_markdown(told: Sequence[ood_detection.OodFigures], per_class: int) -> str:
-    """Return as Markdown how well pictures of other things are told: a row per backbone and
-    folder.
-    """
+def ood_as_markdown(ood_figures: Sequence[ood_detection.OodFigures], per_class: int) -> str:
+    """Return the figures of other things as Markdown: a row per backbone and folder."""
     headings = [
         "backbone",
         "out of scope",
@@ -226,7 +222,7 @@ def ood_as_markdown(told: Sequence[ood_detection.OodFigures], per_class: int) ->
         "refused of its own",
     ]
     lines = [_row(headings), _row(["---", "---", *["--:"] * (len(headings) - 2)])]
-    for figures in told:
+    for figures in ood_figures:
         parts: list[list[float | None]] = [
             [draw.by_nearness for draw in figures.draws],
             [draw.by_probability for draw in figures.draws],

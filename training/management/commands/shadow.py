@@ -66,9 +66,9 @@ class Command(ProjectCommand):
         if version is None or against is None:
             self.stdout.write("Nothing was compared yet.")
             return
-        self._tell(shadow_comparison.compare_shadow(version, against))
+        self._print_comparison(shadow_comparison.compare_shadow(version, against))
 
-    def _tell(self, found: ShadowComparison) -> None:
+    def _print_comparison(self, found: ShadowComparison) -> None:
         self.stdout.write(
             f"Version {found.shadow.number} in shadow of version {found.live.number}:"
         )

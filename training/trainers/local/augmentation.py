@@ -1,6 +1,4 @@
-"""Pictures that a network itself learns from: their pixels, and these mirrored, cropped and
-coloured.
-"""
+"""Pictures that a network itself learns from, augmented: mirrored, cropped, recoloured."""
 
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -26,8 +24,7 @@ Labelled = tuple[np.ndarray, np.ndarray]
 
 @dataclass(frozen=True)
 class PicturePixels:
-    """Prepared pixels of the examples that have a picture, uint8 (N, S, S, 3), one split after the
-    other.
+    """Prepared pixels of the examples that have a picture, uint8 (N, S, S, 3), by split.
 
     They lie in a temporary file, not in memory: 10,000 pictures of 224 pixels are 1.5 GB.
     """
@@ -69,9 +66,7 @@ def load_picture_pixels(
 
 
 def augment_batch(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Return a batch with every picture mirrored or not, cropped and scaled back, its colours
-    changed; float32.
-    """
+    """Return a batch, float32: each picture cropped, scaled back, perhaps mirrored, recoloured."""
     result = np.empty(pixels.shape, np.float32)
     size = pixels.shape[1]
     for place, picture in enumerate(pixels):
@@ -95,9 +90,7 @@ def augment_batch(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def shuffled_batches(train: Labelled, weights: np.ndarray, seed: int) -> "keras.utils.PyDataset":
-    """Return shuffled, augmented batches. Each depends on seed, epoch and place only, however often
-    it is asked for.
-    """
+    """Return shuffled, augmented batches; each depends on seed, epoch and place only."""
     import keras
 
     pixels, labels = train

@@ -42,9 +42,7 @@ def library_versions() -> dict[str, str]:
 def build_serving_model(
     backbone: "keras.Model", head: Head | None, input_size: int
 ) -> "keras.Model":
-    """Return the model that is served: uint8 pixels in, `features` and (with a head)
-    `probabilities` out.
-    """
+    """Return the model that is served: uint8 pixels to `features` and, by a head, probabilities."""
     import keras
     from keras import layers
 

@@ -1,5 +1,4 @@
-"""Fine-tuning: the top of a backbone and the head learn on from where the head alone ended, on the
-pictures themselves.
+"""Fine-tuning: the top of a backbone and the head go on learning, on the pictures themselves.
 
 What a frozen backbone cannot tell apart, no head on its features can. So its topmost layers are
 freed and move by small steps, while the pictures are mirrored, cropped and coloured anew in every
@@ -58,9 +57,7 @@ Watch = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class FineTunedNetwork:
-    """A head that fits the network as it is now, calibrated; and a value per epoch for each
-    curve.
-    """
+    """The calibrated head of a network that was changed in place, and how its epochs went."""
 
     head: Head
     curves: Mapping[str, list[float]]
@@ -243,9 +240,7 @@ def unfreeze_top(network: "keras.Model") -> None:
 
 
 def _notes(tuned: FineTunedNetwork, before: float, after: float, *, without: int) -> list[str]:
-    """Return what the run says of it: the validation losses of the head alone and after, and what
-    was not used.
-    """
+    """Return what the run says of it: both validation losses, and what was not used."""
     values = {"before": before, "after": after, "best": tuned.best_epoch, "epochs": tuned.epochs}
     if not after < before:
         sentence = _(
@@ -298,9 +293,7 @@ def _leaves(model: "keras.Model") -> Iterator["keras.layers.Layer"]:
 
 
 class _Watcher:
-    """Tells after every batch how far it is and what the last epoch reached, so that any batch can
-    be the last.
-    """
+    """Tells after every batch how far it is, so that a cancelled run stops at any of them."""
 
     def __init__(self, watch: Watch, epochs: int, steps: int) -> None:
         self._watch, self._epochs, self._steps = watch, epochs, steps

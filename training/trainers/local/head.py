@@ -1,5 +1,4 @@
-"""The head: softmax regression on feature vectors, and its temperature. Plain numbers, no deep
-learning library.
+"""The head: softmax regression on feature vectors, and its temperature; by SciPy alone.
 
 Where categories do not exclude each other (labels of shape (N, K), see `likelihood`) each has a
 logistic regression.
@@ -110,8 +109,7 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 
 
 def sample_weights(labels: np.ndarray, classes: int) -> np.ndarray:
-    """Return the weight of each example: balanced among classes that exclude each other, the same
-    for all others.
+    """Return the weight of each sample: balanced among exclusive classes, else the same for all.
 
     Independent probabilities are to be honest one by one, and weights would shift them all.
     """
@@ -126,8 +124,7 @@ def loss_and_gradient(
     classes: int,
     l2: float,
 ) -> tuple[float, np.ndarray]:
-    """Return the penalised cross-entropy of a softmax regression, or of a logistic one for each
-    class; its gradient.
+    """Return the penalised cross-entropy of softmax (or logistic) regression, and its gradient.
 
     Args:
         parameters: kernel (D, K) then bias (K,), flattened.
@@ -148,9 +145,7 @@ def loss_and_gradient(
 
 
 def cross_entropy(head: Head, features: np.ndarray, labels: np.ndarray) -> float:
-    """Return the mean negative logarithm of the probability of the true class (of independent ones:
-    of every class).
-    """
+    """Return the mean negative log-likelihood of the true classes."""
     return float(losses.sample_losses(head.logits(features) / head.temperature, labels).mean())
 
 
@@ -163,8 +158,7 @@ def fit_head(
     iterations: int = ITERATIONS,
     progress: Progress = no_progress,
 ) -> FittedHead:
-    """Fit a head for every strength of the grid, keep the one that does best on the validation
-    split, calibrate it.
+    """Fit a head per regularisation strength, keep the best in validation, and calibrate it.
 
     With fewer than `MIN_TO_CHOOSE` validation samples one fit of default strength is made
     instead. The grid is left when two weaker strengths in a row did worse than the best so far.

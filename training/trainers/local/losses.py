@@ -32,18 +32,14 @@ def activation_for(labels: np.ndarray) -> str:
 
 
 def sample_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
-    """Return the negative log-likelihood of every sample, shape (N,): cross-entropy, with SIGMOID
-    summed over K.
-    """
+    """Return the negative log-likelihood of every sample, shape (N,); of SIGMOID, summed over K."""
     if activation_for(labels) == SIGMOID:
         return (np.logaddexp(0, logits) - labels * logits).sum(axis=1)
     return -log_softmax(logits)[np.arange(len(labels)), labels]
 
 
 def losses_and_residuals(logits: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return `sample_losses` and their derivative by the logits, shape (N, K): probabilities minus
-    what is true.
-    """
+    """Return `sample_losses` and their derivative by the logits: probability minus truth."""
     if activation_for(labels) == SIGMOID:
         return sample_losses(logits, labels), sigmoid(logits) - labels
     log_probabilities = log_softmax(logits)
