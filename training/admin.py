@@ -24,4 +24,5 @@ class DatasetVersionAdmin(ReadOnlyAdmin):
 class EvaluationAdmin(ReadOnlyAdmin):
     list_display = ("model_version", "dataset", "accuracy", "macro_f1", "skipped", "created_at")
     list_select_related = ("model_version__project", "dataset__project")
+    # One entry per test picture: too long for a page
     exclude = ("answers",)

@@ -30,6 +30,7 @@ def check_defaults(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         known = list(trainers[settings.DEFAULT_TRAINER].backbone_names())
     except ImproperlyConfigured:
         return []  # training.E001 tells
+    # DEFAULT_BACKBONE is one of the local trainer; others have backbones of their own
     if not known or settings.DEFAULT_BACKBONE in known or settings.DEFAULT_TRAINER != "keras":
         return []
     message = f"DEFAULT_BACKBONE names '{settings.DEFAULT_BACKBONE}', which no backbone is called."

@@ -114,6 +114,7 @@ def _probability_model(path: Path) -> "keras.Model":
     import_keras_quietly()
     import keras
 
+    # The digest was checked already; safe_mode also refuses code that the file might hold
     model = keras.saving.load_model(path, compile=False, safe_mode=True)
     served = keras.Model(model.input, model.output["probabilities"], name="classifr")
     # The export to ONNX takes no model that was never called
@@ -138,6 +139,7 @@ resize it with PIL.Image.Resampling.BILINEAR to {size} x {size}.
 def _zipped(folder: Path) -> bytes:
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+        # SavedModel is a folder of files, the others are one file
         for path in sorted(folder.rglob("*")):
             if path.is_file():
                 archive.write(path, path.relative_to(folder))

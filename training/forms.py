@@ -63,6 +63,7 @@ class MultipleFileField(forms.FileField):
     widget = MultipleFileInput(attrs={"accept": "image/*"})
 
     def clean(self, data: Any, initial: Any = None) -> Any:
+        # Django's own field cleans one file, so each goes through it alone
         files = data if isinstance(data, list | tuple) else [data]
         return [
             super(MultipleFileField, self).clean(file, initial)

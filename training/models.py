@@ -47,6 +47,7 @@ class DatasetItem(models.Model):
         TEST = "test"
 
     dataset = models.ForeignKey(DatasetVersion, models.CASCADE, related_name="items")
+    # Kept as long as the data set: a model can be measured on it again
     sample = models.ForeignKey(Sample, models.PROTECT, related_name="+")
     category = models.ForeignKey(Category, models.PROTECT, related_name="+")
     split = models.CharField(max_length=10, choices=Split)
@@ -105,6 +106,7 @@ class TrainingRun(models.Model):
     model_version = models.OneToOneField(
         ModelVersion, models.PROTECT, null=True, related_name="run"
     )
+    # Old jobs are deleted; the run says itself how it ended
     job = models.ForeignKey(Job, models.SET_NULL, null=True, related_name="+")
     curves = models.JSONField(default=dict, help_text="Name to one value per epoch.")
     log = models.TextField(blank=True)

@@ -8,12 +8,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+# In user units of the SVG, which scales with the page
 WIDTH, HEIGHT = 480, 240
 LEFT, RIGHT, TOP, BOTTOM = 48, 12, 12, 28
 CELL = 34
 LABELS = 110
 LEAN = 60  # how far the last slanted label reaches to the right
-MAX_LABEL = 14
+MAX_LABEL = 14  # characters
 MAX_CLASSES_WITH_NUMBERS = 30
 
 
@@ -224,6 +225,7 @@ def _chart(kind: str, curves: Mapping[str, Sequence[float]]) -> Chart:
             points=" ".join(
                 f"{_x(i, steps):.1f},{_y(value, bottom, top):.1f}" for i, value in enumerate(values)
             ),
+            # The curve without a prefix is that of the train split
             dashed=name != kind,
             first=values[0],
             last=values[-1],
@@ -231,6 +233,7 @@ def _chart(kind: str, curves: Mapping[str, Sequence[float]]) -> Chart:
         )
         for name, values in curves.items()
     ]
+    # At most eight numbers below the axis, or they would touch
     every = max(1, math.ceil(steps / 8))
     return Chart(
         title=kind.replace("_", " "),
@@ -266,6 +269,7 @@ def _round_up(value: float) -> float:
     if value <= 0:
         return 1.0
     power = 10.0 ** math.floor(math.log10(value))
+    # 0.999, as rounding in the power must not push an exact 5 up to 10
     return next(step * power for step in (1, 2, 5, 10) if step * power >= value * 0.999)
 
 

@@ -28,6 +28,7 @@ FROZEN: dict[str, Callable[[Mapping[str, Any]], Backbone]] = {
 def backbone_names() -> list[str]:
     """Return the names of all backbones, the default one first."""
     every = [*FROZEN, SCRATCH]
+    # The sort is stable: all others keep their order
     return sorted(every, key=lambda name: name != settings.DEFAULT_BACKBONE)
 
 

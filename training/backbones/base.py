@@ -28,6 +28,7 @@ class Backbone:
 
 def weights_digest(path: Path, architecture: str, input_size: int) -> str:
     """Return a backbone's digest from its file of weights."""
+    # The same weights in another architecture, or at another size, give other vectors
     digest = hashlib.sha256(f"{architecture} {input_size}\n".encode())
     digest.update(path.read_bytes())
     return digest.hexdigest()[:32]

@@ -61,6 +61,7 @@ def build_network() -> keras.Model:
     for channels, width, blocks in STAGES:
         x = conv(x, channels, 3, 2)
         for _block in range(blocks):
+            # A bottleneck: narrow, convolved, wide again, and added to what came in
             y = conv(conv(x, width, 1), width, 3)
             x = layers.ReLU()(layers.Add()([x, conv(y, channels, 1, activate=False)]))
     x = conv(x, FEATURES, 1)
@@ -73,6 +74,7 @@ def load_network(weights: Path = WEIGHTS) -> keras.Model:
 
     model = build_network()
     with np.load(weights) as stored:
+        # Stored as float16: the file comes with every installation
         model.set_weights([stored[name].astype("float32") for name in stored.files])
     model.trainable = False
     return model

@@ -152,6 +152,7 @@ def untrained_network(name: str) -> "keras.Model":
     import keras
 
     network = NETWORKS[name]
+    # The newer networks scale pixels themselves; MobileNetV2 has no such option
     words = {"include_preprocessing": True} if network.scales else {}
     shape = (network.input_size, network.input_size, 3)
     make = getattr(keras.applications, network.function)
@@ -162,6 +163,7 @@ def _kept(network: NetworkSpec) -> Path | None:
     if not settings.CLASSIFR_WEIGHTS_DIR:
         return None
     folder = Path(settings.CLASSIFR_WEIGHTS_DIR)
+    # Under the name of the published file, or under ours, for one that Keras 3 saved
     return next(
         (folder / name for name in (network.file, network.own_file) if (folder / name).is_file()),
         None,

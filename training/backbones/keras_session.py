@@ -14,6 +14,7 @@ def import_keras_quietly() -> None:
     """Import TensorFlow for work on the CPU, and keep its start-up chatter off the console."""
     if "tensorflow" in sys.modules:
         return
+    # Read when TensorFlow is imported, so they are set before; an operator's own values stay
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
     with _chatter_held_back():
@@ -27,6 +28,7 @@ def import_keras_quietly() -> None:
 def _chatter_held_back() -> Iterator[None]:
     """Pass on what is written to stderr, without the lines that TensorFlow always writes."""
     sys.stderr.flush()
+    # C++ writes to the descriptor itself, so replacing sys.stderr would hold nothing back
     console = os.dup(2)
     with tempfile.TemporaryFile() as held:
         os.dup2(held.fileno(), 2)

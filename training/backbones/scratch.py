@@ -45,6 +45,7 @@ def build_network(classes: int, size: int = INPUT_SIZE) -> "keras.Model":
     x = layers.Rescaling(1 / 127.5, -1.0, name="scaled")(pixels)
     for place, filters in enumerate((24, 48, 96, FEATURES)):
         x = layers.Conv2D(filters, 3, padding="same", use_bias=False, name=f"conv_{place}")(x)
+        # The default of 0.99 needs more steps than a few dozen pictures give
         x = layers.BatchNormalization(momentum=0.9, name=f"norm_{place}")(x)
         x = layers.ReLU(name=f"relu_{place}")(x)
         x = layers.MaxPooling2D(name=f"pool_{place}")(x)
@@ -75,6 +76,7 @@ def train_network(
     import keras
     import tensorflow as tf
 
+    # The seeds of Python, NumPy and TensorFlow at once; NumPy's has 32 bits
     keras.utils.set_random_seed(seed % 2**32)
     tf.config.experimental.enable_op_determinism()
     model = build_network(classes, train[0].shape[1])
@@ -97,6 +99,7 @@ def train_network(
             keras.callbacks.EarlyStopping(watched, patience=PATIENCE, restore_best_weights=True),
         ],
     )
+    # Without the classifier: as with any backbone, a calibrated head is learned on the features
     trained = keras.Model(model.input, model.get_layer("features").output, name="scratch")
     trained.trainable = False
     curves = {
@@ -138,9 +141,11 @@ def augment_shift(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     size = pixels.shape[1]
     for place, picture in enumerate(pixels):
         left, top = rng.integers(0, 2 * MARGIN + 1, size=2)
+        # Reflected, as black borders would be something to learn
         wide = np.pad(picture, ((MARGIN, MARGIN), (MARGIN, MARGIN), (0, 0)), mode="reflect")
         shifted = wide[top : top + size, left : left + size]
         mirrored = shifted[:, ::-1] if rng.random() < 0.5 else shifted
+        # Contrast around the middle of the scale, then brightness
         result[place] = (mirrored - 127.5) * rng.uniform(0.8, 1.2) + 127.5 + rng.uniform(-20, 20)
     return result.clip(0, 255)
 

@@ -29,12 +29,11 @@ from training.models import AdditionalLabel, DatasetItem, DatasetVersion
 MIN_PICTURES = 5
 MIN_CATEGORIES = 2
 TRAIN_PERCENT = 70
-VALIDATION_PERCENT = 15
+VALIDATION_PERCENT = 15  # the rest is the test split
 
 Split = DatasetItem.Split
-VECTORS_ONLY = Q(
-    location=Sample.Location.NOWHERE, origin=Sample.Origin.DEMO
-)  # the demo comes without its pictures
+# The demo comes without its pictures
+VECTORS_ONLY = Q(location=Sample.Location.NOWHERE, origin=Sample.Origin.DEMO)
 
 
 class NotEnoughData(Conflict):
@@ -71,9 +70,8 @@ class ExcludedCategory:
 class DatasetContent:
     """What a data set frozen now would hold."""
 
-    items: list[
-        tuple[int, str, list[Category]]
-    ]  # sample id, its sha256, its categories: one, or more if multilabel
+    # Sample id, its SHA-256, its categories: one, or more if multilabel
+    items: list[tuple[int, str, list[Category]]]
     counts: dict[str, Counter[str]]  # category name -> split -> pictures that show it
     left_out: list[ExcludedCategory] = field(default_factory=list)
 
@@ -81,6 +79,7 @@ class DatasetContent:
     def digest(self) -> str:
         """Return a digest of samples, categories and splits; names do not matter."""
         lines = sorted(
+            # The UUID, as a renamed category is still the same
             f"{sha256} {category.uuid} {split_of(sha256)}\n"
             for _pk, sha256, categories in self.items
             for category in categories
@@ -91,6 +90,7 @@ class DatasetContent:
     def report(self) -> dict[str, Any]:
         return {
             "counts": {name: dict(counts) for name, counts in sorted(self.counts.items())},
+            # Read again as ExcludedCategory(**each): its fields are a stored format
             "left_out": [vars(each) for each in self.left_out],
         }
 
@@ -110,6 +110,7 @@ class DatasetDiff:
 
 def split_of(sha256: str) -> str:
     """Return the split of a picture in every data set: 70 % train, 15 % validation, 15 % test."""
+    # Digits of a SHA-256 are as good as random, and stay the same for ever
     place = int(sha256[:8], 16) % 100
     if place < TRAIN_PERCENT:
         return Split.TRAIN
@@ -125,6 +126,7 @@ def collect_labelled(project: Project) -> DatasetContent:
     """
     by_category: dict[int, list[tuple[int, str]]] = defaultdict(list)
     usable = ~Q(location=Sample.Location.NOWHERE) | VECTORS_ONLY
+    # By digest: the order of items must not depend on that of uploads
     rows = ground_truth.labelled_samples(project).filter(usable).order_by("sha256")
     additional = ground_truth.additional_categories(project)
     for pk, sha256, category in rows.values_list("pk", "sha256", "true_category_id").iterator(5000):  # type: ignore[misc]
@@ -138,6 +140,7 @@ def collect_labelled(project: Project) -> DatasetContent:
         if len(samples) < MIN_PICTURES:
             left_out.append(ExcludedCategory(category.name, len(samples), "few"))
         elif not splits[Split.TRAIN]:
+            # The digests decide, so all of a few pictures may fall into the other splits
             left_out.append(ExcludedCategory(category.name, len(samples), "untrainable"))
         else:
             for sample in samples:
@@ -155,6 +158,7 @@ def freeze_dataset(project: Project, *, by: User | None = None) -> DatasetVersio
     Raises:
         NotEnoughData: if fewer than two categories have enough pictures.
     """
+    # Two at once would take the same number, and of the same content make two versions
     Project.objects.select_for_update().get(pk=project.pk)
     content = collect_labelled(project)
     if len(content.counts) < MIN_CATEGORIES:
@@ -178,6 +182,7 @@ def freeze_dataset(project: Project, *, by: User | None = None) -> DatasetVersio
     AdditionalLabel.objects.bulk_create(
         (
             AdditionalLabel(item=item, category=category)
+            # The first category stands on the item itself; bulk_create keeps the order
             for item, (_pk, _sha256, categories) in zip(items, content.items, strict=True)
             for category in categories[1:]
         ),

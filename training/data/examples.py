@@ -85,6 +85,7 @@ def split_arrays(
     )
     shape = next(iter(values.values())).shape
     dtype = next(iter(values.values())).dtype
+    # A split may be empty, but its arrays have the shape of the others
     rows = np.stack([values[e.sha256] for e in chosen]) if chosen else np.empty((0, *shape), dtype)
     if multilabel:
         shown = [[name in e.categories for name in class_names] for e in chosen]
@@ -113,6 +114,7 @@ def evenly_spaced(examples: Sequence[Example], count: int) -> list[Example]:
     readable = sorted(
         (example for example in examples if example.read is not None), key=lambda e: e.sha256
     )
+    # Rounded up, so that there are never more than `count`
     return readable[:: max(1, -(-len(readable) // count))]
 
 
@@ -137,6 +139,7 @@ def iter_pixels(
         try:
             return sample, preprocessing.read_pixels(pictures[sample](), size)
         except UNREADABLE as error:
+            # Some OSErrors have no text
             return sample, str(error) or type(error).__name__
 
     return parallel_map(decoded, pictures, ahead=ahead)
@@ -152,6 +155,7 @@ def decode_full_picture(read: PictureReader, sample: str) -> Picture | None:
         data = read()
         return Picture(images.decode_stored(data), data, "image/jpeg", sample)
     except StorageUnavailable:
+        # An OSError as well, but nothing is wrong with this picture: later it may be read
         raise
     except UNREADABLE as error:
         logger.error("The stored picture of sample %s cannot be read: %s", sample, error)

@@ -130,6 +130,7 @@ def _import(
     seen: dict[str, ImportFile] = {}
     done = 0
     progress(done, len(sources), _("Importing pictures"))
+    # Other threads decode; the database is asked in this one, for a few pictures at a time
     with closing(parallel_map(_checked, sources)) as checked:
         while some := list(islice(checked, AT_ONCE)):
             taken = [
@@ -149,11 +150,14 @@ def _checked(source: ImportFile) -> tuple[ImportFile, Picture | str]:
     It runs in several threads, so it asks no database.
     """
     try:
+        # One byte more than allowed tells that a file is too large. Nobody looks at the pixels yet,
+        # so a JPEG is decoded at its smallest scale
         picture = images.decode_upload(source.read(settings.UPLOAD_MAX_BYTES + 1), least_side=1)
     except OSError as error:
         return source, _("It cannot be read: %(reason)s") % {"reason": error.strerror or error}
     except DomainError as error:
         return source, str(error)
+    # What waits for its turn must not fill the memory with pixels
     return source, picture.without_pixels()
 
 
@@ -234,6 +238,7 @@ def _report_decided(source: ImportFile, decision: Decision, report: ImportReport
 
 def _flat(root: Path, category: Category, report: ImportReport) -> list[ImportFile]:
     entries = _entries(root)
+    # Links are reported on the way
     files = [entry for entry in entries if _is_own_file(entry, _shown(entry.name), report)]
     folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
     if folders and not files:
@@ -320,6 +325,7 @@ def _shown(name: str) -> str:
 
 def _opener(path: str) -> Callable[[int], bytes]:
     def read(limit: int) -> bytes:
+        # The file may have become a link since the folder was listed
         descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
         with os.fdopen(descriptor, "rb") as file:
             return file.read(limit)

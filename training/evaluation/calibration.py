@@ -29,8 +29,10 @@ def undo_temperature(probabilities: np.ndarray, temperature: float) -> np.ndarra
         probabilities: shape (N, K), rows summing to 1.
         temperature: above 0.
     """
+    # log(0) is minus infinity, which exp() turns back into 0
     with np.errstate(divide="ignore"):
         logarithms = temperature * np.log(probabilities)
+    # Shifted by the maximum, so that exp() overflows nowhere
     raised = np.exp(logarithms - logarithms.max(axis=1, keepdims=True))
     return raised / raised.sum(axis=1, keepdims=True)
 
@@ -44,6 +46,7 @@ def reliability_bins(
         confidences: top probabilities, shape (N,), in (0, 1].
         right: whether each answer was right, shape (N,).
     """
+    # A bin includes its upper edge; clipped, as rounding may lead beyond the last one
     places = np.clip(np.ceil(confidences * bins).astype(int) - 1, 0, bins - 1)
     found = []
     for place in range(bins):

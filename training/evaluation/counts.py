@@ -43,6 +43,7 @@ class CategoryCounts:
         Source: Sokolova & Lapalme 2009, doi:10.1016/j.ipm.2009.03.002, table 3 (per class: tp / (tp
         + fp), tp / (tp + fn)).
         """
+        # 0 / 0 is the NaN that is promised
         with np.errstate(invalid="ignore", divide="ignore"):
             return self.hits / self.named, self.hits / self.support
 
@@ -54,6 +55,7 @@ class CategoryCounts:
         answer was right. Source: Opitz & Burst 2019, arXiv:1911.03347, "averaged F1" (the mean of
         F1 scores, not the F1 of means).
         """
+        # A category without pictures has no F1; counted as 0 it would lower the mean
         there = self.support > 0
         return float((2 * self.hits[there] / (self.named + self.support)[there]).mean())
 

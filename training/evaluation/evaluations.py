@@ -97,6 +97,7 @@ def evaluate_version(
     """
     if existing := Evaluation.objects.filter(model_version=version, dataset=dataset).first():
         return existing
+    # A class that was renamed since is counted under its present name
     names = registry.class_names_now(version)
     measured = measure_test_split(
         trainer_for(version),
@@ -176,6 +177,7 @@ def tally_scores(
     A category that the model does not know can only be missed; one that the data set does not have,
     only be wrong.
     """
+    # Both sides: a category that the model lacks is a row, one that only it has is a column
     names = sorted(
         {name for _pk, example in asked for name in example.categories} | set(model_names)
     )
@@ -189,6 +191,7 @@ def tally_scores(
         matrix, right = confusion_matrix(scores, model_names, shown, names)
         counts = CategoryCounts.of_matrix(matrix)
     is_true = label_matrix(list(shown.values()), model_names)
+    # With several right categories the top probability alone says little
     calibrated = bool(right) and not multilabel
     return Measurement(
         names,
@@ -266,12 +269,14 @@ def metric_intervals(evaluation: Evaluation) -> tuple[dict[str, dict[str, Interv
         for i, name in enumerate(stored["names"])
     }
     if evaluation.is_multilabel:
+        # Counts are by category here; how many pictures were all right is stored beside them
         return found, wilson_interval(stored["right"], stored["pictures"])
     return found, wilson_interval(int(counts.hits.sum()), int(counts.support.sum()))
 
 
 def trainer_for(version: ModelVersion) -> BaseTrainer:
     """Return the trainer that can ask this model: the one that made it, or its predictor's."""
+    # Without a row, a reverse one-to-one raises an AttributeError of its own kind
     run = getattr(version, "run", None)
     for alias in (run.trainer if run else "", version.predictor):
         if alias in trainers:

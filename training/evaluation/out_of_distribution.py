@@ -47,6 +47,7 @@ def count_rejected(
             return {}
         found[split.value] = {
             "count": len(familiarity),
+            # As serving decides: up to this level is refused
             "unfamiliar": int((familiarity <= REJECTION_LEVEL).sum()),
         }
     return found

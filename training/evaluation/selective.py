@@ -70,9 +70,8 @@ class ThresholdProposal:
         return [self.validation, self.test]
 
 
-Answers = tuple[
-    np.ndarray, np.ndarray
-]  # top probabilities and whether each answer was right, shape (N,) both
+# Top probabilities, and whether each answer was right, both of shape (N,)
+Answers = tuple[np.ndarray, np.ndarray]
 
 
 def lowest_threshold(confidences: np.ndarray, right: np.ndarray, wanted: float) -> float | None:
@@ -87,6 +86,7 @@ def lowest_threshold(confidences: np.ndarray, right: np.ndarray, wanted: float) 
     """
     for step in range(STEPS):
         found = answered_at(step / STEPS, confidences, right)
+        # From here on only fewer are kept
         if found.kept < MIN_KEPT:
             return None
         if found.right >= wanted * found.kept - 1e-9:  # 0.9 has no exact binary form
@@ -155,10 +155,12 @@ def apply_threshold(run: TrainingRun, wanted: str) -> float:
         NoSuchProposal: if no threshold was proposed for it.
         NotTheLiveModel: if another model answers than the one of this run.
     """
+    # Promotions lock the project too: the threshold must not meet another model
     project = Project.objects.select_for_update().get(pk=run.project_id)
     found = [
         each.threshold
         for each in usable_proposals(run)
+        # Compared as it was written into the page: no number from outside is parsed
         if str(each.wanted) == wanted and each.threshold is not None
     ]
     if not found:

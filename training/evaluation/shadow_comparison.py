@@ -195,6 +195,7 @@ def _verdicts(live_answers: Mapping[int, int], names: Mapping[int, str]) -> dict
     ids = {name: pk for pk, name in names.items()}
     found: dict[int, int | None] = {}
     for keys in _in_parts(list(live_answers)):
+        # In parts: SQLite takes a limited number of parameters
         given = Feedback.objects.filter(prediction__in=keys).exclude(
             verdict=Feedback.Verdict.UNSURE
         )
@@ -204,6 +205,7 @@ def _verdicts(live_answers: Mapping[int, int], names: Mapping[int, str]) -> dict
             if verdict == Feedback.Verdict.OK:
                 found[key] = live_answers[key]
             elif category or name:
+                # Words that were no category's name when they were written may be one by now
                 found[key] = category or ids.get(name, UNKNOWN_CATEGORY)
             else:
                 found[key] = None
@@ -246,6 +248,7 @@ def _judge(
 def _learned_from(samples: Sequence[int], versions: Iterable[ModelVersion]) -> set[int]:
     """Return which samples one of these versions was trained or tuned on."""
     items = DatasetItem.objects.filter(dataset__runs__model_version__in=list(versions))
+    # The test split is as new to a model as any upload
     items = items.exclude(split=DatasetItem.Split.TEST)
     return {
         key

@@ -62,6 +62,7 @@ def wilson_interval(hits: int, count: int) -> tuple[float, float] | None:
 
 
 def count_outcomes(marks: Iterable[PairedCorrectness]) -> PairedOutcomes:
+    # In the order of the fields of PairedOutcomes
     counts = {(True, True): 0, (True, False): 0, (False, True): 0, (False, False): 0}
     for each in marks:
         counts[each] += 1
@@ -81,4 +82,5 @@ def mcnemar_p_value(first_alone: int, second_alone: int) -> float:
     """
     count = first_alone + second_alone
     tail = sum(comb(count, hits) for hits in range(min(first_alone, second_alone) + 1))
+    # Both tails; at an even split the middle is in both
     return min(1.0, 2 * tail / 2**count)

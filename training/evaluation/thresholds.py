@@ -42,12 +42,14 @@ def count_at_thresholds(
 
     A picture is given every category whose probability reaches the threshold.
     """
+    # Divided, not added up: 0.01 a hundred times is not 1.00
     thresholds = np.arange(STEPS + 1) / STEPS
     named: list[list[int]] = []
     right: list[list[int]] = []
     average: list[float | None] = []
     for column, of_it in zip(scores.T, is_true.T, strict=True):
         for counts, values in ((named, column), (right, column[of_it])):
+            # From one sort: how many values are not below each threshold
             counts.append((len(values) - np.searchsorted(np.sort(values), thresholds)).tolist())
         average.append(average_precision(column, of_it))
     return {

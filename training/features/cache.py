@@ -64,10 +64,12 @@ class FeatureCache:
             )
         if not samples:
             return ""
+        # Digests as bytes: as text, NumPy would take four times the space
         buffer = io.BytesIO()
         np.savez(buffer, samples=np.array(samples, dtype="S64"), vectors=matrix.astype(np.float32))
         data = buffer.getvalue()
         name = f"{hashlib.sha256(data).hexdigest()}.npz"
+        # The name says what is in it, so a file of that name holds the same
         if not self.storage.exists(f"{self.folder}/{name}"):
             self.storage.save(f"{self.folder}/{name}", ContentFile(data))
         return name
@@ -100,16 +102,20 @@ class FeatureCache:
             if shard := dict(self._read(name)):
                 vectors = shard | vectors
                 merged.append(name)
+        # Nothing to merge: the others are gone, or damaged
         if len(merged) < 2:
             return
+        # Sorted, so that two processes that merge the same shards write the same file
         samples = sorted(vectors)
         kept = self.put(samples, np.stack([vectors[sample] for sample in samples]))
         for name in merged:
+            # One of them may have held all the vectors, and then that is the merged one
             if name != kept:
                 self.storage.delete(f"{self.folder}/{name}")
 
     def _shards(self) -> list[str]:
         try:
+            # Before the first shard, a disk has no such folder
             _folders, names = self.storage.listdir(self.folder)
         except FileNotFoundError:
             return []

@@ -102,6 +102,7 @@ def extract_batches(
     A picture that cannot be read is left out and noted in `unread`.
     """
     started, done = time.monotonic(), 0
+    # Closed also when the run is cancelled, so that no picture is decoded for nobody
     with closing(iter_pixels(pictures, engine.input_size, ahead=BATCH)) as decoded:
         while batch := list(islice(decoded, BATCH)):
             unread.update((sample, reason) for sample, reason in batch if isinstance(reason, str))
@@ -109,6 +110,7 @@ def extract_batches(
             if good:
                 yield list(good), engine.run(np.stack(list(good.values())))["features"]
             done += len(batch)
+            # No division by zero on a clock that has not moved
             rate = done / max(time.monotonic() - started, 1e-6)
             note = _("Looking at the pictures, %(rate)d per second") % {"rate": rate}
             progress(done, len(pictures), StageNote(note, stage="features"))

@@ -152,11 +152,13 @@ def cancel_on_signal() -> Iterator[None]:
 
     A second Ctrl-C is handled as it was before.
     """
+    # Python lets the main thread alone set signal handlers
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
     def stop(number: int, frame: FrameType | None) -> None:
+        # So that a second Ctrl-C stops even what does not react to the first
         for each, handler in before.items():
             signal.signal(each, handler)
         raise Interrupted

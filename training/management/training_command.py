@@ -47,7 +47,9 @@ class TrainingCommand(ProjectCommand):
             CommandError: if it is refused, fails or is cancelled. A model that is not promoted is
                 no error.
         """
+        # Or the job that this process does itself would be of an unknown kind
         tasks.autodiscover()
+        # Asked before: a promoted model would be compared with itself
         live = registry.live_version(project)
         try:
             run, job = submission.submit_and_claim_run(
@@ -71,6 +73,7 @@ class TrainingCommand(ProjectCommand):
             execution.cancel_run(run)
         finally:
             bar.close()
+        # A run whose job broke is still active; there may be no worker that would end it
         execution.end_abandoned_runs(project)
         run.refresh_from_db()
         self._print_outcome(run, live.pk if live else 0, printed=bar.printed)
@@ -89,6 +92,7 @@ class TrainingCommand(ProjectCommand):
             )
         }
         for line in run.log.splitlines():
+            # What the bar has shown is not printed twice
             _time, _space, text = line.partition(" ")
             if text not in printed | {run.outcome}:
                 self.stdout.write(f"  {text}")

@@ -90,6 +90,7 @@ def execute_run(run: TrainingRun, progress: Progress = no_progress) -> None:
         _end(run, Status.FAILED, error=str(error))
         raise
     except (OperationalError, InterfaceError):
+        # Nothing can be written down now; the job is delivered again
         raise
     except Exception as error:
         logger.exception("run %s broke", run.pk)
@@ -128,6 +129,7 @@ def end_abandoned_runs(project: Project | None = None) -> int:
     ended = 0
     for run in active.filter(project=project) if project else active:
         job = run.job
+        # Where the row of the job is gone, nobody is left to do the run
         if job and job.status in (Job.Status.WAITING, Job.Status.RUNNING):
             continue
         if job and job.status == Job.Status.CANCELLED:
@@ -164,10 +166,12 @@ def _train_and_register(run: TrainingRun, log: RunLog) -> None:
     for line in trained.notes:
         log.line(line)
     report = _evaluate_candidate(run, trainer, trained, log)
+    # Measured on this data set too, or there is nothing to compare the candidate with
     live = registry.live_version(run.project)
     if live and (problem := promotion.try_evaluate(live, run.dataset, log)):
         log.line(_("The live model could not be measured: %(reason)s") % {"reason": problem})
     if run.promote:
+        # Tried before the transaction, which would hold its locks while a model is loaded
         problem = promotion.load_problem(trained.predictor, _model_ref(trained))
         report = replace(report, load_problem=problem)
     log(1, 1, _("Registering the model"))
@@ -219,12 +223,14 @@ def _register(
     log: RunLog,
 ) -> None:
     """Make the result known, whole or not at all, and once if two processes did the run."""
+    # Of two processes with the same run, one waits here and then finds the run ended
     Project.objects.select_for_update().get(pk=run.project_id)
     if not TrainingRun.objects.active().filter(pk=run.pk).exists():
         return
     categories = list(run.project.categories.all())
     manifest = {
         **trained.manifest,
+        # Names change; by these the answers keep their meaning
         "category_uuids": evaluations.class_uuids(trained.class_names, categories),
         "dataset": {"number": run.dataset.number, "digest": run.dataset.digest},
     }
@@ -267,6 +273,7 @@ def _training_task(run: TrainingRun) -> TrainingTask:
         seed=run.seed,
         project_id=str(run.project.uuid),
         multilabel=run.project.multilabel,
+        # What answers now, and what would after going back
         in_use=[
             version.reference
             for version in (
@@ -287,7 +294,9 @@ def _model_ref(trained: TrainedModel) -> ModelRef:
 def _start(run: TrainingRun, log: RunLog) -> bool:
     """Mark a run as under way; return False if it has ended."""
     run.refresh_from_db()
+    # Asked before the UPDATE, which sets it
     again = run.started_at is not None
+    # An UPDATE that filters on the old state: a run that was cancelled meanwhile stays so
     started = TrainingRun.objects.active().filter(pk=run.pk)
     if not started.update(status=Status.RUNNING, started_at=Coalesce(F("started_at"), Now())):
         return False
@@ -307,6 +316,7 @@ def _start(run: TrainingRun, log: RunLog) -> bool:
 
 
 def _end(run: TrainingRun, status: str, *, error: str = "") -> int:
+    # Only an active run can end: who comes second changes nothing
     return (
         TrainingRun.objects.active()
         .filter(pk=run.pk)

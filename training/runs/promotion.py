@@ -68,6 +68,7 @@ def compare_evaluations(
             ComparisonVerdict.UNCLEAR,
             _("Not enough evidence: the two models could not both be measured."),
         )
+    # Either may be unable to score some pictures, such as those of which only vectors are kept
     both = candidate.answers.keys() & live.answers.keys()
     if len(both) < MIN_TEST_PICTURES:
         sentence = ngettext(
@@ -80,6 +81,7 @@ def compare_evaluations(
         return EvaluationComparison(
             ComparisonVerdict.UNCLEAR, sentence % {"count": len(both), "fewest": MIN_TEST_PICTURES}
         )
+    # JSON has text as keys only
     doubted = {str(pk) for pk in noks} & both
     figures = {"candidate": _right(candidate, both), "live": _right(live, both), "count": len(both)}
     if figures["candidate"] < figures["live"]:
@@ -113,6 +115,7 @@ def promote_if_better(
     The promotion is one row: whatever dies here, either the old model serves or the new one.
     """
     Project.objects.select_for_update().get(pk=candidate.project_id)
+    # The candidate was measured against `live`, and that is not what it would replace now
     if registry.live_version(candidate.project) != live:
         return PromotionOutcome(
             False,
@@ -149,6 +152,7 @@ def promote_version(version: ModelVersion, *, by: User | None, reason: str = "")
     Raises:
         NotPromotable: if it is live already, or its predictor cannot load it.
     """
+    # A model that does not load must not replace one that does
     if problem := load_problem(version.predictor, registry.model_ref(version)):
         raise NotPromotable(problem)
     with transaction.atomic():

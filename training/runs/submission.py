@@ -111,6 +111,7 @@ def _create_run(
         raise InvalidInput(_("The seed must be between 0 and %(largest)d.") % {"largest": MAX_SEED})
     _refuse_second(project)
     dataset = datasets.freeze_dataset(project, by=by)
+    # In a savepoint of its own: a refused INSERT would spoil the whole transaction
     try:
         with transaction.atomic():
             run = TrainingRun.objects.create(
@@ -123,6 +124,7 @@ def _create_run(
                 requested_by=by,
             )
     except IntegrityError:
+        # Somebody else was quicker: name their run instead of a constraint
         _refuse_second(project)
         raise
     training = execution.train_in_background.using(max_attempts=max_attempts)

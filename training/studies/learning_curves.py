@@ -132,6 +132,7 @@ def collect_pictures(
     files = list(_files(directory))
     owners: dict[str, str] = {}
     left_out = []
+    # In their order: which of two equal pictures is the duplicate must not depend on threads
     kept_files = parallel_map(partial(_keep, folder=folder), files)
     for done, (path, kept) in enumerate(zip(files, kept_files, strict=True), start=1):
         progress(done, len(files), "Checking the pictures")
@@ -175,6 +176,7 @@ def usable_sizes(collection: LabelledPictures, per_class: Sequence[int]) -> list
 def draw_sample(labels: np.ndarray, per_class: int, seed: int) -> SampleDraw:
     """Return the rows of one draw; the same for the same seed."""
     rng = np.random.default_rng(seed)
+    # One order per category: every number takes its beginning, so small draws lie in large ones
     orders = [rng.permutation(np.flatnonzero(labels == label)) for label in np.unique(labels)]
     held = per_class // HELD_BACK
     return SampleDraw(
@@ -206,6 +208,7 @@ def collection_vectors(
     progress(0, 1, "Compiling the backbone")
     engine = LiteRtEngine(export.export_backbone(backbone), threads=usable_core_count())
     cache = FeatureCache(backbone.digest)
+    # Not among the server's models: it goes with the temporary folder
     cache.storage = DiskStorage(location=collection.folder / "features")
     pictures = {sample: collection.read(sample) for sample in collection.samples}
     started = time.process_time()
@@ -236,6 +239,7 @@ def evaluate_draws(
 
 def _answer(learned: DrawFeatures, collection: LabelledPictures, drawn: SampleDraw) -> DrawResult:
     labels, vectors = collection.labels, learned.vectors
+    # CPU time: wall time says more about what else the machine does
     started = time.process_time()
     found = learned.own_head or fit_draw_head(vectors, labels, drawn, len(collection.names))
     head_seconds = time.process_time() - started
@@ -264,6 +268,7 @@ def fit_draw_head(
     whole = head.fit_head(
         (vectors[drawn.learn], labels[drawn.learn]), held, classes, grid=[chosen.l2]
     )
+    # With the first temperature: the second was fitted on samples that the weights learned from
     return head.Head(whole.head.kernel, whole.head.bias, chosen.head.temperature)
 
 

@@ -79,6 +79,7 @@ def fine_tuned_curve(
 
     def learn(drawn: SampleDraw, seed: int) -> DrawFeatures:
         rows, held = np.setdiff1d(drawn.learn, drawn.held), labels[drawn.held]
+        # Every draw starts from the frozen network; the one before has changed it in place
         network.set_weights(before)
         first = learning_curves.fit_first_head(frozen, labels, drawn, len(collection.names)).head
         started = time.process_time()
@@ -92,6 +93,7 @@ def fine_tuned_curve(
             return DrawFeatures(vectors, seconds, tuned.head)
         return DrawFeatures(frozen, seconds)
 
+    # As many as a run asks for before it fine-tunes
     enough = [
         each
         for each in per_class

@@ -35,6 +35,7 @@ class DummyTrainer(BaseTrainer):
             raise TrainingFailed(
                 _("A model needs at least two categories to tell apart. Add another category.")
             )
+        # Step by step, as a real trainer, so that pages and cancelling can be tried
         for epoch in range(EPOCHS + 1):
             progress(epoch, EPOCHS, _("Pretending to learn"))
         losses = [1 / epoch for epoch in range(1, EPOCHS + 1)]

@@ -134,6 +134,7 @@ def _rows(project: Project) -> list[dict[str, object]]:
     also = Counter(
         key for keys in ground_truth.additional_categories(project).values() for key in keys
     )
+    # The newest few of every category in one query, however many there are
     rank = Window(RowNumber(), partition_by=F("true_category_id"), order_by=F("pk").desc())
     newest: dict[int, list[Sample]] = {}
     for sample in (
@@ -145,6 +146,7 @@ def _rows(project: Project) -> list[dict[str, object]]:
     rows = []
     for category in project.categories.all():
         count, vectors_only = counts.get(category.pk, (0, 0))
+        # Those that show it beside their first category
         count += also[category.pk]
         row = {
             "category": category,

@@ -53,6 +53,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         status = 400
         if form.is_valid():
             wanted, user = form.cleaned_data, authenticated_user(request)
+            # The permission to train is none to promote
             if wanted["promote"] and not user.has_perm(roles.PROMOTE):
                 raise PermissionDenied
             options = submission.RunOptions(
@@ -99,6 +100,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         )
     }
     own = measured.get(found.model_version_id or 0)
+    # The live model is compared with its predecessor, not with itself
     other = (
         registry.previous_version(found.project)
         if live and live.pk == found.model_version_id
@@ -136,6 +138,7 @@ def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
     """Answer how far a run is; once it has ended, have the page loaded again."""
     found = get_object_or_404(_runs(), pk=pk)
     if not found.is_active:
+        # With 204 htmx swaps nothing; the header has it load the page again
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     return render(request, "training/_progress.html", {"run": found})
 

@@ -92,6 +92,7 @@ class Command(BaseCommand):
         bar = TerminalProgress(self.stderr)
         ood_figures: list[ood_detection.OodFigures] = []
         try:
+            # All before the first one is measured: a missing file should not show after an hour
             found = [backbones.load(name) for name in names if name != backbones.SCRATCH]
             with tempfile.TemporaryDirectory(prefix="classifr-study-") as folder:
                 collection = learning_curves.collect_pictures(

@@ -46,12 +46,16 @@ def load_picture_pixels(
     examples: Sequence[Example], size: int, progress: Progress = no_progress
 ) -> PicturePixels:
     """Return the prepared pixels of the examples whose picture is kept and can be read."""
+    # By split, so that each split is one slice of the file; then by digest, so that the order of
+    # batches does not depend on that of the examples
     pictured = sorted(
         (each for each in examples if each.read is not None),
         key=lambda each: (each.split, each.sha256),
     )
     reads = {each.sha256: each.read for each in pictured if each.read is not None}
+    # The file is gone at once; its space on the disk lives as long as the mapping
     with tempfile.TemporaryFile() as file:
+        # At least one row, as an empty file cannot be mapped
         pixels = np.memmap(file, np.uint8, "w+", shape=(max(len(pictured), 1), size, size, 3))
     readable: list[Example] = []
     unread: dict[str, str] = {}
@@ -82,6 +86,7 @@ def augment_batch(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
         brightness, contrast, saturation = rng.uniform(1 - COLOUR, 1 + COLOUR, 3)
         values = values * brightness
+        # Contrast spreads around the picture's mean, saturation around each pixel's grey
         mean = values.mean()
         values = (values - mean) * contrast + mean
         grey = values.mean(axis=2, keepdims=True)
@@ -101,9 +106,11 @@ def shuffled_batches(train: Labelled, weights: np.ndarray, seed: int) -> "keras.
             self.number = 0
 
         def __len__(self) -> int:
+            # Rounded up: the last batch may be a small one
             return -(-len(labels) // BATCH)
 
         def __getitem__(self, place: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+            # Drawn for each call and kept nowhere: Keras may ask for a batch twice, or ahead
             order = np.random.default_rng([seed, self.number]).permutation(len(labels))
             rows = order[place * BATCH : (place + 1) * BATCH]
             rng = np.random.default_rng([seed, self.number, place])

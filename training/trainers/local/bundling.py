@@ -70,6 +70,7 @@ def export_bundle(
     pixels, _unread = examples.load_pixels(
         examples.evenly_spaced(features.examples, PARITY_PICTURES), size
     )
+    # The engine reads a file; what it is given are the very bytes that will be served
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / bundles.COMPILED_MODEL
         path.write_bytes(compiled)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import keras
 
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert", "numpy", "scipy", "pillow")
-NO_TIME = (1980, 1, 1, 0, 0, 0)
+NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a ZIP archive can hold
 
 
 def library_versions() -> dict[str, str]:
@@ -35,6 +35,7 @@ def library_versions() -> dict[str, str]:
         try:
             found[name] = version(name)
         except PackageNotFoundError:
+            # `tensorflow` and `tensorflow-cpu` are alternatives
             continue
     return found
 
@@ -47,6 +48,7 @@ def build_serving_model(
     from keras import layers
 
     pixels = layers.Input((input_size, input_size, 3), dtype="uint8", name="pixels")
+    # A scaling by one only casts: pixels come as uint8, and the backbone scales floats itself
     features = backbone(layers.Rescaling(1.0, name="as_numbers")(pixels))
     outputs = {"features": features}
     if head is not None:
@@ -99,6 +101,7 @@ def export_backbone(backbone: Backbone) -> Path:
     path = verified_files.cache_directory("backbones") / f"{backbone.digest}.tflite"
     if not path.exists():
         reset_keras_session()
+        # In one step: another worker may compile the same backbone meanwhile
         verified_files.write_atomically(
             path, export_litert(build_serving_model(backbone.build(), None, backbone.input_size))
         )
@@ -125,6 +128,7 @@ def _renumbered(part: Any, numbers: dict[int, int]) -> Any:
     if not isinstance(part, dict):
         return part
     return {
+        # The same object keeps the same number wherever it appears
         key: numbers.setdefault(value, len(numbers) + 1)
         if key == "shared_object_id"
         else _renumbered(value, numbers)

@@ -49,10 +49,13 @@ def extract_frozen(name: str, task: TrainingTask, progress: Progress) -> Feature
     extraction = load_or_extract(
         FeatureCache(backbone.digest),
         {example.sha256: example.read for example in task.examples},
+        # Called only if a picture is new, so that nothing is compiled for cached vectors
         lambda: LiteRtEngine(export.export_backbone(backbone), threads=usable_core_count()),
         progress,
     )
     progress(1, 1, _("Preparing the model"))
+    # Layers are numbered from the start again, or the saved model, and with it the digest of the
+    # bundle, would depend on what this process built before
     export.reset_keras_session()
     return FeatureSet(
         network=backbone.build(),
@@ -71,6 +74,7 @@ def train_and_extract(task: TrainingTask, progress: Progress) -> FeatureSet:
         task.examples, scratch.INPUT_SIZE, subrange(progress, 0, 15)
     )
     usable = [example for example in task.examples if example.sha256 in pixels]
+    # Before minutes of training: a category may have lost its only picture to a damaged file
     examples.check_categories(task.class_names, usable)
     train, validation = _train_and_validation(task, usable, pixels)
     export.reset_keras_session()
@@ -83,6 +87,7 @@ def train_and_extract(task: TrainingTask, progress: Progress) -> FeatureSet:
         epochs=int(task.parameters.get("epochs") or scratch.EPOCHS),
         watch=subrange(progress, 15, 95),
     )
+    # There is no file of weights to tell this network by
     digest = hashlib.sha256(export.weights_bytes(trained.network)).hexdigest()[:32]
     rows = extract_with_keras(trained.network, np.stack(list(pixels.values())))
     return FeatureSet(
@@ -138,4 +143,5 @@ def _unread(unread: Mapping[str, str]) -> list[str]:
         "%(count)d pictures could not be read (the first, %(sample)s: %(reason)s).",
         len(unread),
     )
+    # The first 12 digits are enough to find the sample, and fit into a line of the log
     return [text % {"count": len(unread), "sample": sample[:12], "reason": reason}]

@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 PARAMETER = "fine_tune"
 TOP_SHARE = 1 / 3  # of the layers that can learn: the last stage of the networks that we know
 EPOCHS = 20
-PATIENCE = 4
-LEARNING_RATE = 1e-4
+PATIENCE = 4  # epochs without a lower validation loss
+LEARNING_RATE = 1e-4  # a tenth of what scratch takes: these weights are good already
 CURVES = {  # what Keras calls each, and what the run does
     "loss": "fine_tuning_loss",
     "val_loss": "validation_fine_tuning_loss",
@@ -123,6 +123,7 @@ def fine_tune_if_better(
         features.examples, int(network.input_shape[1]), subrange(progress, 0, 10)
     )
     _check_pictures(class_names, pictures.examples)  # some may have turned out unreadable
+    # A copy: Keras changes the network in place
     frozen_weights = network.get_weights()
     tuned = fine_tune(
         network,
@@ -179,6 +180,7 @@ def fine_tune(
     import keras
     import tensorflow as tf
 
+    # The seeds of Python, NumPy and TensorFlow at once; NumPy's has 32 bits
     keras.utils.set_random_seed(seed % 2**32)
     tf.config.experimental.enable_op_determinism()
     model = _trainable_model(network, head)
@@ -198,11 +200,13 @@ def fine_tune(
         verbose=0,
         callbacks=[telling, stopping],
     ).history
+    # As it came, so that nothing built on it learns by accident
     network.trainable = False
     kernel, bias = model.get_layer("tuned_head").get_weights()
     logits = np.concatenate(
         [np.asarray(model.predict_on_batch(held_out[place][0])) for place in range(len(held_out))]
     )
+    # Anew: the head has learned on, so the temperature that it came with fits no more
     temperature = fit_temperature(logits.astype(np.float64), validation[1])
     curves = {name: list(map(float, history[key])) for key, name in CURVES.items()}
     best_epoch = int(stopping.best_epoch) + 1  # Keras counts from 0
@@ -217,6 +221,7 @@ def _trainable_model(network: "keras.Model", head: Head) -> "keras.Model":
 
     logits = keras.layers.Dense(len(head.bias), name="tuned_head")(network.output)
     model = keras.Model(network.input, logits, name="tuned")
+    # From where the head alone ended: random weights would first undo the backbone
     model.get_layer("tuned_head").set_weights([head.kernel, head.bias])
     unfreeze_top(network)
     model.compile(
@@ -233,6 +238,7 @@ def unfreeze_top(network: "keras.Model") -> None:
 
     layers = [layer for layer in _leaves(network) if layer.weights]
     able = [layer for layer in layers if not isinstance(layer, keras.layers.BatchNormalization)]
+    # Keras hands the flag down to every layer, so the network's comes before theirs
     network.trainable = True
     top = {id(layer) for layer in able[-max(1, round(len(able) * TOP_SHARE)) :]}
     for layer in layers:
@@ -279,6 +285,7 @@ def _validation_loss(
     head: Head, found: Vectors, examples: Sequence[Example], class_names: Sequence[str]
 ) -> float:
     chosen = [example for example in examples if example.split == "validation"]
+    # Fine-tuning is for exclusive categories, so there is no other than this one
     labels = np.array([class_names.index(example.category) for example in chosen])
     return cross_entropy(head, np.stack([found[example.sha256] for example in chosen]), labels)
 
@@ -301,6 +308,8 @@ class _Watcher:
         self._loss: float | None = None
 
     def batch(self, number: int, logs: Any = None) -> None:
+        # Every batch has a sentence of its own: `subrange` passes on only what has changed, and
+        # passing it on is how a cancelled run finds out
         values = {
             "epoch": self._done + 1,
             "epochs": self._epochs,

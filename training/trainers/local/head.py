@@ -23,23 +23,14 @@ from common.progress import Progress, no_progress
 from training.trainers.local import losses
 from training.trainers.local.losses import SOFTMAX
 
-L2_GRID = (
-    1.0,
-    3e-1,
-    1e-1,
-    3e-2,
-    1e-2,
-    3e-3,
-    1e-3,
-    3e-4,
-    1e-4,
-)  # strong to weak: each fit starts from the one before
+# Strong to weak: each fit starts from the one before
+L2_GRID = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
 L2_DEFAULT = 1e-2
 ITERATIONS = 200
 MIN_TO_CHOOSE = 10  # validation samples below which choosing would be guessing
-# products per pass; smaller ones lose more by handing work to threads than they gain
+# Products per pass; with fewer, handing work to threads costs more than it saves
 ONE_THREAD_BELOW = 50_000_000
-TEMPERATURES = (0.25, 8.0)
+TEMPERATURES = (0.25, 8.0)  # the bounds of the search
 
 
 @dataclass(frozen=True)
@@ -66,6 +57,8 @@ class Head:
             "bias": self.bias,
             "temperature": np.float64(self.temperature),
         }
+        # Left out for the softmax: its files, and so the digests of their bundles, are those of
+        # the time before there was another activation
         if self.activation != SOFTMAX:
             arrays["activation"] = np.array(self.activation)
         np.savez(buffer, **arrays)
@@ -73,6 +66,7 @@ class Head:
 
     @classmethod
     def from_file(cls, path: Path) -> "Head":
+        # A pickle could run code while it is read
         with np.load(path, allow_pickle=False) as stored:
             activation = str(stored["activation"]) if "activation" in stored else SOFTMAX
             return cls(stored["kernel"], stored["bias"], float(stored["temperature"]), activation)
@@ -134,11 +128,13 @@ def loss_and_gradient(
         l2: strength; the penalty is l2 / 2 times the squared kernel, the bias goes free.
     """
     count, width = features.shape
+    # SciPy optimises one flat vector: the kernel, then the bias
     kernel = parameters[: width * classes].reshape(width, classes)
     sample_losses, residual = losses.losses_and_residuals(
         features @ kernel + parameters[width * classes :], labels
     )
     loss = (weights * sample_losses).sum() / count + l2 / 2 * np.square(kernel).sum()
+    # In place, as this runs in every step of every fit
     residual *= (weights / count)[:, None]
     gradient = np.concatenate([(features.T @ residual + l2 * kernel).ravel(), residual.sum(axis=0)])
     return float(loss), gradient
@@ -169,10 +165,12 @@ def fit_head(
     """
     import scipy.optimize  # noqa: F401 (brings a BLAS of its own, which must be there before it can be limited)
 
+    # A handful of samples would choose the strength by luck
     choosing = len(validation[1]) >= MIN_TO_CHOOSE
     strengths = sorted(grid, reverse=True) if choosing else [L2_DEFAULT]
     scaler = _Scaler.of(train[0])
     features = scaler.apply(train[0])
+    # From zeros, under which every class is equally probable: no seed is needed
     parameters = np.zeros((features.shape[1] + 1) * classes)
     fits = []
     threads = 1 if features.size * classes < ONE_THREAD_BELOW else usable_core_count()
@@ -183,9 +181,11 @@ def fit_head(
                 parameters, (features, train[1]), validation, classes, l2, iterations, scaler
             )
             fits.append(fit)
+            # Weaker penalties only fit the training split more closely from here on
             if choosing and len(fits) - 1 - _best(fits) >= 2:
                 break
         best = fits[_best(fits)] if choosing else fits[0]
+        # Fitted on held-out samples: on those that it has learned from any head looks too sure
         temperature = fit_temperature(best.head.logits(validation[0]), validation[1])
         head = replace(best.head, temperature=temperature)
         after = cross_entropy(head, *validation) if len(validation[1]) else None
@@ -215,6 +215,7 @@ def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
             + log_temperature**2 / 2
         )
 
+    # Searched in the logarithm, in which halving is as far as doubling
     low, high = np.log(TEMPERATURES)
     from scipy.optimize import minimize_scalar  # a second to import, and every command would pay it
 
@@ -257,6 +258,7 @@ def _fit(
     validation_losses: list[float] = []
     activation = losses.activation_for(train[1])
 
+    # SciPy passes the loss only to a callback whose parameter has exactly this name
     def note(intermediate_result: object) -> None:
         train_losses.append(float(intermediate_result.fun))  # type: ignore[attr-defined]
         if len(validation[1]):

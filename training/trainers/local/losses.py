@@ -12,12 +12,14 @@ SOFTMAX, SIGMOID = "softmax", "sigmoid"
 
 def log_softmax(logits: np.ndarray) -> np.ndarray:
     """Return the logarithm of the softmax of every row, without overflow."""
+    # A shift changes no softmax, and with it exp() gives 1 at most
     shifted = logits - logits.max(axis=1, keepdims=True)
     return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
 
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """Return 1 / (1 + exp(-logits)), without overflow."""
+    # exp() of negative numbers only: of large positive ones it overflows
     small = np.exp(-np.abs(logits))
     return np.where(logits >= 0, 1, small) / (1 + small)
 
@@ -34,6 +36,7 @@ def activation_for(labels: np.ndarray) -> str:
 def sample_losses(logits: np.ndarray, labels: np.ndarray) -> np.ndarray:
     """Return the negative log-likelihood of every sample, shape (N,); of SIGMOID, summed over K."""
     if activation_for(labels) == SIGMOID:
+        # Minus log(sigmoid(z)) where y is 1, minus log(1 - sigmoid(z)) where it is 0
         return (np.logaddexp(0, logits) - labels * logits).sum(axis=1)
     return -log_softmax(logits)[np.arange(len(labels)), labels]
 
@@ -45,5 +48,6 @@ def losses_and_residuals(logits: np.ndarray, labels: np.ndarray) -> tuple[np.nda
     log_probabilities = log_softmax(logits)
     rows = np.arange(len(labels))
     residuals = np.exp(log_probabilities)
+    # The derivative of the cross-entropy: the softmax, minus one at the true class
     residuals[rows, labels] -= 1
     return -log_probabilities[rows, labels], residuals

@@ -38,6 +38,7 @@ class LocalTrainer(BaseTrainer):
         return backbones.backbone_names()
 
     def multilabel_backbone_names(self) -> Sequence[str]:
+        # `scratch` learns with a softmax, under which categories exclude each other
         return [name for name in backbones.backbone_names() if name in backbones.FROZEN]
 
     def supports_fine_tuning(self, backbone: str) -> bool:
@@ -73,6 +74,7 @@ class LocalTrainer(BaseTrainer):
         else:
             features = extraction.extract_frozen(backbone, task, subrange(progress, 0, extracted))
         left_out = len(task.examples) - len(features.examples)
+        # Again: the only picture of a category may have turned out unreadable
         check_categories(task.class_names, features.examples)
 
         fitted = head.fit_head(
@@ -84,10 +86,12 @@ class LocalTrainer(BaseTrainer):
             features, fitted = finetuning.fine_tune_if_better(
                 task, features, fitted, subrange(progress, fitted_at, 80)
             )
+        # Split anew: fine-tuning may have changed the vectors, and left examples out
         train, validation = features.splits(task)
         detector = OutOfDistributionDetector.fit(train, validation[0])
         bundle = export_bundle(task, features, fitted, detector, subrange(progress, 80, 100))
 
+        # Without validation samples there is no validation loss, and an empty curve is no curve
         curves = {"loss": fitted.losses, "validation_loss": fitted.validation_losses}
         return TrainedModel(
             predictor=self.predictor,
@@ -105,6 +109,7 @@ class LocalTrainer(BaseTrainer):
         """See the base. Uses cached feature vectors and the plain head; needs no TensorFlow."""
         bundle = bundles.open_bundle(model, bundles.HEAD, bundles.COMPILED_MODEL)
         vectors = extraction.vectors_for_bundle(bundle, examples, progress)
+        # NaN says that this example cannot be scored, see the base
         scores = np.full((len(examples), len(model.class_names)), np.nan)
         rows = [row for row, example in enumerate(examples) if example.sha256 in vectors]
         if rows:
@@ -132,6 +137,7 @@ def _check_task(task: TrainingTask, backbone: str, *, fine_tune: bool) -> None:
     check_categories(task.class_names, task.examples)
     if fine_tune:
         finetuning.check_can_fine_tune(task, backbone)
+    # Both learn with the softmax's loss
     if task.multilabel and (fine_tune or backbone == backbones.SCRATCH):
         raise TrainingFailed(
             _("Only a head on a frozen backbone learns categories that do not exclude each other.")
