@@ -27,14 +27,14 @@ def check_defaults(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
         )
         return [Error(message, hint=f"Choose one of: {', '.join(trainers)}.", id="training.E002")]
     try:
-        known = list(trainers[settings.DEFAULT_TRAINER].backbone_names())
+        names = list(trainers[settings.DEFAULT_TRAINER].backbone_names())
     except ImproperlyConfigured:
         return []  # training.E001 tells
     # DEFAULT_BACKBONE is one of the local trainer; others have backbones of their own
-    if not known or settings.DEFAULT_BACKBONE in known or settings.DEFAULT_TRAINER != "keras":
+    if not names or settings.DEFAULT_BACKBONE in names or settings.DEFAULT_TRAINER != "keras":
         return []
     message = f"DEFAULT_BACKBONE names '{settings.DEFAULT_BACKBONE}', which no backbone is called."
-    return [Error(message, hint=f"Choose one of: {', '.join(known)}.", id="training.E003")]
+    return [Error(message, hint=f"Choose one of: {', '.join(names)}.", id="training.E003")]
 
 
 @register

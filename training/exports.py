@@ -28,6 +28,17 @@ logger = logging.getLogger(__name__)
 
 PREDICTOR = "keras"  # whose models are bundles with a Keras model inside
 LABELS, README, MANIFEST = "labels.txt", "README.txt", "cvexport.manifest"
+README_TEXT = """A model of Classifr: {model}
+
+Input:  "pixels", uint8, shape (N, {size}, {size}, 3): red, green, blue from 0 to 255. Nothing is subtracted or scaled.
+Output: probabilities, float32, one for each line of {labels}, in its order.
+
+A picture is made into pixels in this way, or the answers differ from those of the server:
+{preprocessing}.
+
+In Python: turn the picture upright with PIL.ImageOps.exif_transpose, convert it to RGB, crop the centred square, and
+resize it with PIL.Image.Resampling.BILINEAR to {size} x {size}.
+"""  # noqa: E501
 
 
 class CannotExport(DomainError):
@@ -92,6 +103,9 @@ def build_archive(model: ModelRef, labels: list[str], of: str) -> bytes:
         "Preprocessing": preprocessing.NAME,
         "ModelDigest": model.digest,
     }
+    readme = README_TEXT.format(
+        model=format_.model, size=size, labels=LABELS, preprocessing=preprocessing.DEFINITION
+    )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
@@ -104,7 +118,7 @@ def build_archive(model: ModelRef, labels: list[str], of: str) -> bytes:
                 _("The model could not be written in this format: %(reason)s") % {"reason": error}
             ) from error
         (folder / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
-        (folder / README).write_text(_readme(format_, size), encoding="utf-8")
+        (folder / README).write_text(readme, encoding="utf-8")
         (folder / MANIFEST).write_text(json.dumps(facts, indent=1), encoding="utf-8")
         return _zipped(folder)
 
@@ -120,20 +134,6 @@ def _probability_model(path: Path) -> "keras.Model":
     # The export to ONNX takes no model that was never called
     served(np.zeros((1, *model.input_shape[1:]), np.uint8))
     return served
-
-
-def _readme(format_: ArchiveFormat, size: int) -> str:
-    return f"""A model of Classifr: {format_.model}
-
-Input:  "pixels", uint8, shape (N, {size}, {size}, 3): red, green, blue from 0 to 255. Nothing is subtracted or scaled.
-Output: probabilities, float32, one for each line of {LABELS}, in its order.
-
-A picture is made into pixels in this way, or the answers differ from those of the server:
-{preprocessing.DEFINITION}.
-
-In Python: turn the picture upright with PIL.ImageOps.exif_transpose, convert it to RGB, crop the centred square, and
-resize it with PIL.Image.Resampling.BILINEAR to {size} x {size}.
-"""  # noqa: E501
 
 
 def _zipped(folder: Path) -> bytes:

@@ -39,5 +39,5 @@ def _chatter_held_back() -> Iterator[None]:
             os.dup2(console, 2)
             os.close(console)
             held.seek(0)
-            said = [line for line in held if not any(mark in line for mark in CHATTER)]
-            os.write(2, b"".join(said))
+            lines = [line for line in held if not any(mark in line for mark in CHATTER)]
+            os.write(2, b"".join(lines))

@@ -21,7 +21,12 @@ EPOCHS = 60
 PATIENCE = 12
 BATCH = 32
 LEARNING_RATE = 1e-3
-TRACKED_METRICS = ("loss", "val_loss", "accuracy", "val_accuracy")
+CURVES = {  # what Keras calls each, and what the run does
+    "loss": "network_loss",
+    "val_loss": "network_validation_loss",
+    "accuracy": "network_accuracy",
+    "val_accuracy": "network_validation_accuracy",
+}
 MARGIN = 8  # pixels by which a training picture is shifted at most
 
 Labelled = tuple[np.ndarray, np.ndarray]
@@ -103,9 +108,9 @@ def train_network(
     trained = keras.Model(model.input, model.get_layer("features").output, name="scratch")
     trained.trainable = False
     curves = {
-        _curve(name): list(map(float, values))
-        for name, values in history.history.items()
-        if name in TRACKED_METRICS
+        CURVES[key]: list(map(float, values))
+        for key, values in history.history.items()
+        if key in CURVES
     }
     return TrainedNetwork(trained, curves)
 
@@ -151,11 +156,5 @@ def augment_shift(pixels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
 
 
 def _note(logs: Mapping[str, Any]) -> StageNote:
-    metrics = (
-        f"{_curve(name)} {value:.3f}" for name, value in logs.items() if name in TRACKED_METRICS
-    )
+    metrics = (f"{CURVES[key]} {value:.3f}" for key, value in logs.items() if key in CURVES)
     return StageNote(", ".join(metrics), stage="network")
-
-
-def _curve(name: str) -> str:
-    return "network_" + name.replace("val_", "validation_")

@@ -193,32 +193,32 @@ def freeze_dataset(project: Project, *, by: User | None = None) -> DatasetVersio
 
 def category_counts(dataset: DatasetVersion) -> dict[str, Counter[str]]:
     """Return how many pictures show each category in each split, by its present name."""
-    found: dict[str, Counter[str]] = defaultdict(Counter)
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
     for name, split, pictures in dataset.items.values_list("category__name", "split").annotate(
         pictures=Count("pk")
     ):
-        found[name][split] += pictures
+        counts[name][split] += pictures
     also = AdditionalLabel.objects.filter(item__dataset=dataset).values_list(
         "category__name", "item__split"
     )
     for name, split, pictures in also.annotate(pictures=Count("pk")):
-        found[name][split] += pictures
-    return dict(sorted(found.items()))
+        counts[name][split] += pictures
+    return dict(sorted(counts.items()))
 
 
 def split_totals(dataset: DatasetVersion) -> list[int]:
     """Return how many pictures each split has; one that shows several categories counts once."""
-    found = dict(dataset.items.values_list("split").annotate(pictures=Count("pk")))
-    return [found.get(split, 0) for split in Split.values]
+    counts = dict(dataset.items.values_list("split").annotate(pictures=Count("pk")))
+    return [counts.get(split, 0) for split in Split.values]
 
 
 def additional_names(dataset: DatasetVersion) -> dict[int, tuple[str, ...]]:
     """Return the present names of additional categories by item, where there are any."""
-    found: dict[int, tuple[str, ...]] = {}
+    names: dict[int, tuple[str, ...]] = {}
     rows = AdditionalLabel.objects.filter(item__dataset=dataset).order_by("category__name")
     for item, name in rows.values_list("item_id", "category__name"):
-        found[item] = (*found.get(item, ()), name)
-    return found
+        names[item] = (*names.get(item, ()), name)
+    return names
 
 
 def load_examples(dataset: DatasetVersion, *splits: str) -> list[Example]:
@@ -283,14 +283,14 @@ def diff_versions(older: DatasetVersion, newer: DatasetVersion) -> DatasetDiff:
 
 def _labels(dataset: DatasetVersion) -> dict[int, set[int]]:
     """Return the categories of every sample."""
-    found = {
+    labels = {
         sample: {category}
         for sample, category in dataset.items.values_list("sample_id", "category_id")
     }
     also = AdditionalLabel.objects.filter(item__dataset=dataset)
     for sample, category in also.values_list("item__sample_id", "category_id"):
-        found[sample].add(category)
-    return found
+        labels[sample].add(category)
+    return labels
 
 
 def _too_little(left_out: Iterable[ExcludedCategory]) -> str:

@@ -97,7 +97,7 @@ def load_pixels(
     examples: Sequence[Example], size: int, progress: Progress = no_progress
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return the prepared pixels of examples by sample, and why others could not be read."""
-    found: dict[str, np.ndarray] = {}
+    pixels: dict[str, np.ndarray] = {}
     unread: dict[str, str] = {}
     pictures = {example.sha256: example.read for example in examples if example.read is not None}
     for done, (sample, decoded) in enumerate(iter_pixels(pictures, size), start=1):
@@ -105,8 +105,8 @@ def load_pixels(
         if isinstance(decoded, str):
             unread[sample] = decoded
         else:
-            found[sample] = decoded
-    return found, unread
+            pixels[sample] = decoded
+    return pixels, unread
 
 
 def evenly_spaced(examples: Sequence[Example], count: int) -> list[Example]:

@@ -80,8 +80,8 @@ def import_folder(
     """
     report = ImportReport()
     root = Path(directory)
-    found = _flat(root, category, report) if category else _by_category(project, root, report)
-    return _import(project, found, report, by=by, progress=progress)
+    sources = _flat(root, category, report) if category else _by_category(project, root, report)
+    return _import(project, sources, report, by=by, progress=progress)
 
 
 def import_files(
@@ -127,19 +127,19 @@ def _import(
     Stopped anywhere, it is run again: what was labelled is there already, what was only kept is
     labelled then.
     """
-    seen: dict[str, ImportFile] = {}
+    first_by_digest: dict[str, ImportFile] = {}
     done = 0
     progress(done, len(sources), _("Importing pictures"))
     # Other threads decode; the database is asked in this one, for a few pictures at a time
     with closing(parallel_map(_checked, sources)) as checked:
-        while some := list(islice(checked, AT_ONCE)):
+        while batch := list(islice(checked, AT_ONCE)):
             taken = [
                 new
-                for source, picture in some
-                if (new := _take(project, source, picture, seen, report, by))
+                for source, picture in batch
+                if (new := _take(project, source, picture, first_by_digest, report, by))
             ]
             _label(project, taken, report, by=by)
-            done += len(some)
+            done += len(batch)
             progress(done, len(sources), _("Importing pictures"))
     return report
 
@@ -165,7 +165,7 @@ def _take(
     project: Project,
     source: ImportFile,
     picture: Picture | str,
-    seen: dict[str, ImportFile],
+    first_by_digest: dict[str, ImportFile],
     report: ImportReport,
     by: User | None,
 ) -> tuple[ImportFile, Sample] | None:
@@ -173,7 +173,7 @@ def _take(
     if isinstance(picture, str):
         report.refused.append(SkippedFile(source.name, picture))
         return None
-    first = seen.setdefault(picture.sha256, source)
+    first = first_by_digest.setdefault(picture.sha256, source)
     if first is not source:
         if first.category == source.category:
             sentence = _("The same picture as %(name)s.")
@@ -286,14 +286,14 @@ def _by_category(project: Project, root: Path, report: ImportReport) -> list[Imp
 
 def _files_below(folder: Path, shown: str, report: ImportReport) -> list[tuple[str, str]]:
     """Return the name and path of every file in a category's folder and the folders in it."""
-    found: list[tuple[str, str]] = []
+    files: list[tuple[str, str]] = []
     for entry in _entries(folder):
         name = f"{shown}/{_shown(entry.name)}"
         if entry.is_dir(follow_symlinks=False):
-            found += _files_below(Path(entry.path), name, report)
+            files += _files_below(Path(entry.path), name, report)
         elif _is_own_file(entry, name, report):
-            found.append((name, entry.path))
-    return found
+            files.append((name, entry.path))
+    return files
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:

@@ -48,7 +48,7 @@ def reliability_bins(
     """
     # A bin includes its upper edge; clipped, as rounding may lead beyond the last one
     places = np.clip(np.ceil(confidences * bins).astype(int) - 1, 0, bins - 1)
-    found = []
+    result = []
     for place in range(bins):
         inside = places == place
         count = int(inside.sum())
@@ -57,8 +57,8 @@ def reliability_bins(
             if count
             else (0.0, 0.0)
         )
-        found.append(ReliabilityBin(place / bins, (place + 1) / bins, count, confidence, accuracy))
-    return found
+        result.append(ReliabilityBin(place / bins, (place + 1) / bins, count, confidence, accuracy))
+    return result
 
 
 def expected_calibration_error(bins: Sequence[ReliabilityBin]) -> float:
@@ -83,11 +83,11 @@ def calibration_report(
     That is `bins`, `error`, and with a temperature `error_before`.
     """
     bins = reliability_bins(probabilities.max(axis=1), right)
-    found: dict[str, Any] = {
+    report: dict[str, Any] = {
         "bins": [asdict(each) for each in bins],
         "error": expected_calibration_error(bins),
     }
     if temperature is not None:
         before = reliability_bins(undo_temperature(probabilities, temperature).max(axis=1), right)
-        found |= {"error_before": expected_calibration_error(before), "temperature": temperature}
-    return found
+        report |= {"error_before": expected_calibration_error(before), "temperature": temperature}
+    return report

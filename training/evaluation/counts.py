@@ -69,8 +69,8 @@ class CategoryCounts:
 
 def label_matrix(shown: Sequence[Collection[str]], names: Sequence[str]) -> np.ndarray:
     """Return which of the K names each of N pictures shows, bool, shape (N, K)."""
-    found = [[name in categories for name in names] for categories in shown]
-    return np.array(found, dtype=bool).reshape(len(shown), len(names))
+    rows = [[name in categories for name in names] for categories in shown]
+    return np.array(rows, dtype=bool).reshape(len(shown), len(names))
 
 
 def confusion_matrix(

@@ -192,7 +192,10 @@ def tally_scores(
         counts = CategoryCounts.of_matrix(matrix)
     is_true = label_matrix(list(shown.values()), model_names)
     # With several right categories the top probability alone says little
-    calibrated = bool(right) and not multilabel
+    report = {}
+    if right and not multilabel:
+        answers = np.array(list(right.values()))
+        report = calibration.calibration_report(scores, answers, temperature)
     return Measurement(
         names,
         counts,
@@ -204,11 +207,7 @@ def tally_scores(
             name: thresholds.average_precision(scores[:, i], is_true[:, i])
             for i, name in enumerate(model_names)
         },
-        calibration=calibration.calibration_report(
-            scores, np.array(list(right.values())), temperature
-        )
-        if calibrated
-        else {},
+        calibration=report,
         thresholds=thresholds.count_at_thresholds(scores, model_names, is_true),
     )
 
@@ -261,7 +260,7 @@ def metric_intervals(evaluation: Evaluation) -> tuple[dict[str, dict[str, Interv
     See `wilson_interval`.
     """
     stored, counts = evaluation.confusion, CategoryCounts.of_stored(evaluation.confusion)
-    found = {
+    intervals = {
         name: {
             "precision": wilson_interval(int(counts.hits[i]), int(counts.named[i])),
             "recall": wilson_interval(int(counts.hits[i]), int(counts.support[i])),
@@ -270,8 +269,8 @@ def metric_intervals(evaluation: Evaluation) -> tuple[dict[str, dict[str, Interv
     }
     if evaluation.is_multilabel:
         # Counts are by category here; how many pictures were all right is stored beside them
-        return found, wilson_interval(stored["right"], stored["pictures"])
-    return found, wilson_interval(int(counts.hits.sum()), int(counts.support.sum()))
+        return intervals, wilson_interval(stored["right"], stored["pictures"])
+    return intervals, wilson_interval(int(counts.hits.sum()), int(counts.support.sum()))
 
 
 def trainer_for(version: ModelVersion) -> BaseTrainer:

@@ -39,18 +39,18 @@ def count_rejected(
     The validation pictures are the ones that the model measures others by, so the test pictures are
     the check.
     """
-    found = {}
+    counts = {}
     for split in SPLITS:
         asked = [example for _pk, example in datasets.load_examples_by_sample(dataset, split)]
-        familiarity = trainer.ood_p_values(model, asked, progress)
-        if familiarity is None:
+        p_values = trainer.ood_p_values(model, asked, progress)
+        if p_values is None:
             return {}
-        found[split.value] = {
-            "count": len(familiarity),
+        counts[split.value] = {
+            "count": len(p_values),
             # As serving decides: up to this level is refused
-            "unfamiliar": int((familiarity <= REJECTION_LEVEL).sum()),
+            "unfamiliar": int((p_values <= REJECTION_LEVEL).sum()),
         }
-    return found
+    return counts
 
 
 def rejection_shares(run: TrainingRun) -> list[RejectionShare]:

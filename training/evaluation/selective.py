@@ -85,11 +85,11 @@ def lowest_threshold(confidences: np.ndarray, right: np.ndarray, wanted: float) 
     small.
     """
     for step in range(STEPS):
-        found = answered_at(step / STEPS, confidences, right)
+        subset = answered_at(step / STEPS, confidences, right)
         # From here on only fewer are kept
-        if found.kept < MIN_KEPT:
+        if subset.kept < MIN_KEPT:
             return None
-        if found.right >= wanted * found.kept - 1e-9:  # 0.9 has no exact binary form
+        if subset.right >= wanted * subset.kept - 1e-9:  # 0.9 has no exact binary form
             return step / STEPS
     return None
 
@@ -105,13 +105,13 @@ def propose_thresholds(
     """Return a proposal per wanted precision, as plain data; none from too few answers."""
     if len(validation[0]) < MIN_KEPT:
         return []
-    found = []
+    proposals = []
     for precision in wanted:
         threshold = lowest_threshold(*validation, precision)
         if threshold is None:
-            found.append(ThresholdProposal(precision, None))
+            proposals.append(ThresholdProposal(precision, None))
         else:
-            found.append(
+            proposals.append(
                 ThresholdProposal(
                     precision,
                     threshold,
@@ -119,7 +119,7 @@ def propose_thresholds(
                     answered_at(threshold, *test),
                 )
             )
-    return [asdict(each) for each in found]
+    return [asdict(each) for each in proposals]
 
 
 def stored_proposals(run: TrainingRun | None) -> list[ThresholdProposal]:
@@ -157,13 +157,13 @@ def apply_threshold(run: TrainingRun, wanted: str) -> float:
     """
     # Promotions lock the project too: the threshold must not meet another model
     project = Project.objects.select_for_update().get(pk=run.project_id)
-    found = [
+    thresholds = [
         each.threshold
         for each in usable_proposals(run)
         # Compared as it was written into the page: no number from outside is parsed
         if str(each.wanted) == wanted and each.threshold is not None
     ]
-    if not found:
+    if not thresholds:
         raise NoSuchProposal(
             _("This run proposed no threshold for that precision. Choose one from its table.")
         )
@@ -175,6 +175,6 @@ def apply_threshold(run: TrainingRun, wanted: str) -> float:
                 "it first."
             )
         )
-    project.abstain_below = found[0]
+    project.abstain_below = thresholds[0]
     project.save(update_fields=["abstain_below"])
-    return found[0]
+    return thresholds[0]

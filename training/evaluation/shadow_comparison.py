@@ -136,8 +136,8 @@ def compare_shadow(shadow: ModelVersion, live: ModelVersion) -> ShadowComparison
             live_top, shadow_top = (top or NO_CATEGORY for top in tops)
             pairs[sample] = PredictionPair(prediction, sample, live_top, shadow_top, agrees)
     kept = list(pairs.values())
-    learned = _learned_from(list(pairs), (shadow, live))
-    evidence = [pair for pair in kept if pair.sample not in learned]
+    learned_from = _learned_from(list(pairs), (shadow, live))
+    evidence = [pair for pair in kept if pair.sample not in learned_from]
     decided = _decided_categories(shadow.project, list(pairs))
     by_verdict, by_decision = _judge(evidence, verdicts, decided)
 
@@ -159,7 +159,7 @@ def compare_shadow(shadow: ModelVersion, live: ModelVersion) -> ShadowComparison
         together=count_outcomes((by_verdict | by_decision).values()),
         live_ms=median([row[6] for row in answered]) if answered else None,
         shadow_ms=median([row[7] for row in answered]) if answered else None,
-        learned_from=len(learned),
+        learned_from=len(learned_from),
         is_cut=len(rows) == WINDOW,
         silent=Counter(row[5] for row in rows if row[5]).most_common(),
     )
@@ -193,7 +193,7 @@ def _verdicts(live_answers: Mapping[int, int], names: Mapping[int, str]) -> dict
         names: those of the project's categories, by id.
     """
     ids = {name: pk for pk, name in names.items()}
-    found: dict[int, int | None] = {}
+    right: dict[int, int | None] = {}
     for keys in _in_parts(list(live_answers)):
         # In parts: SQLite takes a limited number of parameters
         given = Feedback.objects.filter(prediction__in=keys).exclude(
@@ -203,13 +203,13 @@ def _verdicts(live_answers: Mapping[int, int], names: Mapping[int, str]) -> dict
             "prediction", "verdict", "category", "suggestion"
         ):
             if verdict == Feedback.Verdict.OK:
-                found[key] = live_answers[key]
+                right[key] = live_answers[key]
             elif category or name:
                 # Words that were no category's name when they were written may be one by now
-                found[key] = category or ids.get(name, UNKNOWN_CATEGORY)
+                right[key] = category or ids.get(name, UNKNOWN_CATEGORY)
             else:
-                found[key] = None
-    return found
+                right[key] = None
+    return right
 
 
 def _decided_categories(project: Project, samples: Sequence[int]) -> dict[int, set[int]]:

@@ -98,12 +98,12 @@ def metrics_at(evaluation: Evaluation, threshold: float) -> ThresholdMetrics:
     named = [row[step] for row in counts["named"]]
     right = [row[step] for row in counts["right"]]
     average = counts["average_precision"]
-    known = [value for value in average if value is not None]
+    defined = [value for value in average if value is not None]
     return ThresholdMetrics(
         PrecisionRecall(
             _share(sum(right), sum(named)),
             _share(sum(right), sum(counts["support"])),
-            sum(known) / len(known) if known else None,
+            sum(defined) / len(defined) if defined else None,
         ),
         {
             name: PrecisionRecall(

@@ -39,16 +39,16 @@ class FeatureCache:
     def get(self, samples: Sequence[str]) -> Vectors:
         """Return the vectors that are kept, float32; a sample without one is left out."""
         missing = set(samples)
-        found: Vectors = {}
+        vectors: Vectors = {}
         read: set[str] = set()
         # Again until nothing is new: another process may merge the shards of a listing before they
         # are read
         while missing and (names := [name for name in self._shards() if name not in read]):
             for name in names:
-                found.update(self._read(name, missing))
-            missing -= found.keys()
+                vectors.update(self._read(name, missing))
+            missing -= vectors.keys()
             read.update(names)
-        return found
+        return vectors
 
     def put(self, samples: Sequence[str], matrix: np.ndarray) -> str:
         """Keep the vectors of N samples, shape (N, features); return their shard's name, or "".

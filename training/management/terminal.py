@@ -67,15 +67,15 @@ class ProjectCommand(BaseCommand):
 
     def project(self, slug: str | None) -> Project:
         projects = {project.slug: project for project in Project.objects.order_by("slug")}
-        known = ", ".join(projects)
+        slugs = ", ".join(projects)
         if not projects:
             raise CommandError("There is no project yet. Make one: manage.py create_project NAME")
         if slug is None and len(projects) == 1:
             return next(iter(projects.values()))
         if slug is None:
-            raise CommandError(f"There are several projects. Name one with --project: {known}")
+            raise CommandError(f"There are several projects. Name one with --project: {slugs}")
         if slug not in projects:
-            raise CommandError(f"There is no project '{slug}'. There are: {known}")
+            raise CommandError(f"There is no project '{slug}'. There are: {slugs}")
         return projects[slug]
 
     def print_import_report(self, report: ImportReport) -> None:
@@ -112,17 +112,17 @@ class ProjectCommand(BaseCommand):
                 *(
                     cell
                     for key in ("precision", "recall")
-                    for cell in (_number(one[key]), _between(between[name][key]))
+                    for cell in (_number(figures[key]), _between(between[name][key]))
                 ),
-                _number(one.get("average_precision")),
-                str(one["support"]),
+                _number(figures.get("average_precision")),
+                str(figures["support"]),
             ]
             + (
                 [_number(beside.get(name, {}).get(key)) for key in ("precision", "recall")]
                 if live
                 else []
             )
-            for name, one in new.per_category.items()
+            for name, figures in new.per_category.items()
         ]
         self.stdout.write(
             f"Version {version.number} on the test split of data set {new.dataset.number}:"
@@ -181,17 +181,17 @@ def _between(interval: tuple[float, float] | None) -> str:
     return "-" if interval is None else f"{interval[0]:.2f}-{interval[1]:.2f}"
 
 
-def _summary(who: str, found: Evaluation) -> str:
-    skipped = f", {found.skipped} not asked" if found.skipped else ""
-    _by_category, between = evaluations.metric_intervals(found)
-    measure = "all categories right" if found.is_multilabel else "accuracy"
+def _summary(who: str, evaluation: Evaluation) -> str:
+    skipped = f", {evaluation.skipped} not asked" if evaluation.skipped else ""
+    _by_category, between = evaluations.metric_intervals(evaluation)
+    measure = "all categories right" if evaluation.is_multilabel else "accuracy"
     line = (
-        f"{who}: {measure} {found.accuracy:.3f} ({_between(between)}), macro F1 "
-        f"{found.macro_f1:.3f}"
-        f" ({len(found.answers)} pictures{skipped})"
+        f"{who}: {measure} {evaluation.accuracy:.3f} ({_between(between)}), macro F1 "
+        f"{evaluation.macro_f1:.3f}"
+        f" ({len(evaluation.answers)} pictures{skipped})"
     )
-    if not found.calibration:
+    if not evaluation.calibration:
         return line
-    line += f", calibration error {found.calibration['error']:.3f}"
-    before = found.calibration.get("error_before")
+    line += f", calibration error {evaluation.calibration['error']:.3f}"
+    before = evaluation.calibration.get("error_before")
     return line if before is None else f"{line} ({before:.3f} before temperature scaling)"

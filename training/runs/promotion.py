@@ -84,26 +84,26 @@ def compare_evaluations(
     # JSON has text as keys only
     doubted = {str(pk) for pk in noks} & both
     figures = {"candidate": _right(candidate, both), "live": _right(live, both), "count": len(both)}
+    on_noks = {"candidate": _right(candidate, doubted), "live": _right(live, doubted)}
+    verdict = ComparisonVerdict.WORSE
     if figures["candidate"] < figures["live"]:
         sentence = _(
             "Worse than the live model: %(candidate)d of %(count)d test pictures right, the live "
             "one %(live)d."
         )
-        return EvaluationComparison(ComparisonVerdict.WORSE, sentence % figures)
-    if _right(candidate, doubted) < _right(live, doubted):
+    elif on_noks["candidate"] < on_noks["live"]:
+        figures = on_noks
         sentence = _(
             "Worse than the live model on pictures that users had said NOK to: %(candidate)d "
             "right, not %(live)d."
         )
-        return EvaluationComparison(
-            ComparisonVerdict.WORSE,
-            sentence % {"candidate": _right(candidate, doubted), "live": _right(live, doubted)},
+    else:
+        verdict = ComparisonVerdict.NOT_WORSE
+        sentence = _(
+            "Not worse than the live model: %(candidate)d of %(count)d test pictures right, the "
+            "live one %(live)d."
         )
-    sentence = _(
-        "Not worse than the live model: %(candidate)d of %(count)d test pictures right, the live "
-        "one %(live)d."
-    )
-    return EvaluationComparison(ComparisonVerdict.NOT_WORSE, sentence % figures)
+    return EvaluationComparison(verdict, sentence % figures)
 
 
 @transaction.atomic
@@ -134,7 +134,7 @@ def promote_if_better(
             for each in dataset.evaluations.filter(model_version__in=[candidate, live])
         }
         comparison = compare_evaluations(
-            measured.get(candidate.pk), measured.get(live.pk), _noks(dataset)
+            measured.get(candidate.pk), measured.get(live.pk), nok_samples(dataset)
         )
     if comparison.passes:
         registry.promote_version(candidate, by=by, reason=comparison.sentence)
@@ -184,7 +184,7 @@ def try_evaluate(
     return ""
 
 
-def _noks(dataset: DatasetVersion) -> list[int]:
+def nok_samples(dataset: DatasetVersion) -> list[int]:
     """Return the ids of the test samples that a user said NOK to."""
     in_test = DatasetItem.objects.filter(dataset=dataset, split=DatasetItem.Split.TEST).values(
         "sample"

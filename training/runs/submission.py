@@ -140,8 +140,8 @@ def _check_options(project: Project, options: RunOptions) -> dict[str, Any]:
     backbone = options.backbone or default_backbone(trainer)
     if backbone and backbone not in trainer.backbone_names():
         sentence = _("There is no backbone “%(name)s” here. There are: %(known)s.")
-        known = ", ".join(trainer.backbone_names()) or _("none")
-        raise InvalidInput(sentence % {"name": backbone, "known": known})
+        names = ", ".join(trainer.backbone_names()) or _("none")
+        raise InvalidInput(sentence % {"name": backbone, "known": names})
     if project.multilabel:
         _check_multilabel(trainer, backbone, fine_tune)
     if fine_tune and not trainer.supports_fine_tuning(backbone):

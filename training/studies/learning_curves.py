@@ -163,8 +163,8 @@ def usable_sizes(collection: LabelledPictures, per_class: Sequence[int]) -> list
         StudyRefused: none does.
     """
     name, size = collection.smallest()
-    if found := sorted({number for number in per_class if number < size}):
-        return found
+    if usable := sorted({number for number in per_class if number < size}):
+        return usable
     raise StudyRefused(
         f"There are too few pictures: the smallest category, {name}, has {size}, and one must be "
         f"left to ask about. "
@@ -195,10 +195,10 @@ def frozen_curve(
 ) -> LearningCurve:
     """Return the learning curve of a frozen backbone."""
     vectors = collection_vectors(backbone, collection, progress)
-    found = evaluate_draws(
+    results = evaluate_draws(
         lambda drawn, seed: DrawFeatures(vectors.matrix), collection, per_class, seeds, progress
     )
-    return LearningCurve(backbone.name, vectors.matrix.shape[1], vectors.milliseconds, found)
+    return LearningCurve(backbone.name, vectors.matrix.shape[1], vectors.milliseconds, results)
 
 
 def collection_vectors(
@@ -226,28 +226,28 @@ def evaluate_draws(
     progress: Progress,
 ) -> dict[int, list[DrawResult]]:
     """Learn and measure, draw by draw; `learn` gives the features for a draw and a seed."""
-    found: dict[int, list[DrawResult]] = {}
+    results: dict[int, list[DrawResult]] = {}
     total = len(per_class) * seeds
     for number in per_class:
         for seed in range(seeds):
-            progress(sum(map(len, found.values())), total, f"Learning from {number} per category")
+            progress(sum(map(len, results.values())), total, f"Learning from {number} per category")
             drawn = draw_sample(collection.labels, number, seed)
-            found.setdefault(number, []).append(_answer(learn(drawn, seed), collection, drawn))
+            results.setdefault(number, []).append(_answer(learn(drawn, seed), collection, drawn))
     progress(total, total, "Learned")
-    return found
+    return results
 
 
-def _answer(learned: DrawFeatures, collection: LabelledPictures, drawn: SampleDraw) -> DrawResult:
-    labels, vectors = collection.labels, learned.vectors
+def _answer(features: DrawFeatures, collection: LabelledPictures, drawn: SampleDraw) -> DrawResult:
+    labels, vectors = collection.labels, features.vectors
     # CPU time: wall time says more about what else the machine does
     started = time.process_time()
-    found = learned.own_head or fit_draw_head(vectors, labels, drawn, len(collection.names))
+    fitted = features.own_head or fit_draw_head(vectors, labels, drawn, len(collection.names))
     head_seconds = time.process_time() - started
     started = time.process_time()
     # Once more, to know what it takes
-    head.fit_temperature(found.logits(vectors[drawn.held]), labels[drawn.held])
+    head.fit_temperature(fitted.logits(vectors[drawn.held]), labels[drawn.held])
     calibration_seconds = time.process_time() - started
-    probabilities, truth = found.probabilities(vectors[drawn.ask]), labels[drawn.ask]
+    probabilities, truth = fitted.probabilities(vectors[drawn.ask]), labels[drawn.ask]
     right = probabilities.argmax(axis=1) == truth
     bins = calibration.reliability_bins(probabilities.max(axis=1), right)
     return DrawResult(
@@ -255,7 +255,7 @@ def _answer(learned: DrawFeatures, collection: LabelledPictures, drawn: SampleDr
         calibration_error=calibration.expected_calibration_error(bins),
         head_seconds=head_seconds,
         calibration_seconds=calibration_seconds,
-        network_seconds=learned.seconds,
+        network_seconds=features.seconds,
     )
 
 

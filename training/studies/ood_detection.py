@@ -50,20 +50,20 @@ def measure_ood(
 ) -> list[OodFigures]:
     """Return the figures of a backbone against each of the other collections, by name."""
     inside = learning_curves.collection_vectors(backbone, collection, progress).matrix
-    found = []
+    figures = []
     for name, other in others.items():
         outside = learning_curves.collection_vectors(backbone, other, progress).matrix
         draws = [
             learning_curves.draw_sample(collection.labels, per_class, seed) for seed in range(seeds)
         ]
-        found.append(
+        figures.append(
             OodFigures(
                 backbone.name,
                 name,
                 [evaluate_ood_draw(inside, collection.labels, outside, each) for each in draws],
             )
         )
-    return found
+    return figures
 
 
 def evaluate_ood_draw(
@@ -72,10 +72,10 @@ def evaluate_ood_draw(
     """Learn from one draw, and score the rest of the collection against all of the outside."""
     learned_head = learning_curves.fit_draw_head(inside, labels, drawn, len(np.unique(labels)))
     first, asked = np.setdiff1d(drawn.learn, drawn.held), inside[drawn.ask]
-    learned = inside[first], labels[first]
-    detector = OutOfDistributionDetector.fit(learned, inside[drawn.held])
+    train = inside[first], labels[first]
+    detector = OutOfDistributionDetector.fit(train, inside[drawn.held])
     # The area under the curve needs an order only, so it is measured even without a threshold
-    nearness = (detector or OutOfDistributionDetector.fit_without_references(*learned)).similarity
+    nearness = (detector or OutOfDistributionDetector.fit_without_references(*train)).similarity
 
     def area(score: Callable[[np.ndarray], np.ndarray]) -> float:
         return auroc(score(asked), score(outside))

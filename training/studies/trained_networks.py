@@ -39,7 +39,7 @@ def scratch_curve(
         rows = np.setdiff1d(drawn.learn, drawn.held)
         export.reset_keras_session()
         started = time.process_time()
-        found = network.train_network(
+        trained = network.train_network(
             (pixels[rows], labels[rows]),
             (pixels[drawn.held], labels[drawn.held]),
             head.balanced_weights(labels[rows], classes),
@@ -47,7 +47,7 @@ def scratch_curve(
             seed=seed,
         )
         seconds = time.process_time() - started
-        return DrawFeatures(extract_with_keras(found.network, pixels), seconds)
+        return DrawFeatures(extract_with_keras(trained.network, pixels), seconds)
 
     return LearningCurve(
         "scratch",
@@ -99,8 +99,8 @@ def fine_tuned_curve(
         for each in per_class
         if each // HELD_BACK * len(collection.names) >= head.MIN_TO_CHOOSE
     ]
-    found = learning_curves.evaluate_draws(learn, collection, enough, seeds, progress)
-    return LearningCurve(f"{backbone.name}, fine-tuned", backbone.features, None, found)
+    results = learning_curves.evaluate_draws(learn, collection, enough, seeds, progress)
+    return LearningCurve(f"{backbone.name}, fine-tuned", backbone.features, None, results)
 
 
 def _pixels(collection: LabelledPictures, size: int) -> np.ndarray:

@@ -147,7 +147,7 @@ class TestTheGate:
         in_train = dataset.items.filter(split="train").first().sample
         for sample in (in_test, in_train):
             make_feedback(make_prediction(sample=sample, model_version=version), "NOK")
-        assert promotion._noks(dataset) == [in_test.pk]
+        assert promotion.nok_samples(dataset) == [in_test.pk]
 
 
 @pytest.mark.django_db

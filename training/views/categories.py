@@ -102,13 +102,13 @@ def _show_pictures(
     report: ImportReport | None,
     status: int = 200,
 ) -> HttpResponse:
-    known = ground_truth.samples_showing(category).filter(VECTORS_ONLY)
+    vectors_only = ground_truth.samples_showing(category).filter(VECTORS_ONLY)
     context = {
         "category": category,
         "project": category.project,
         "form": form,
         "report": report,
-        "vectors_only": known.count(),
+        "vectors_only": vectors_only.count(),
         "warning": picture_import.few_pictures_warning(category),
         "most_files": settings.UPLOAD_BATCH_MAX_FILES,
     }

@@ -91,40 +91,40 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 
     The model that is live itself stands beside the one that was live before.
     """
-    found = get_object_or_404(_runs(), pk=pk)
-    live = registry.live_version(found.project)
+    training_run = get_object_or_404(_runs(), pk=pk)
+    live = registry.live_version(training_run.project)
     measured = {
         each.model_version_id: each
-        for each in found.dataset.evaluations.select_related("model_version", "dataset").defer(
-            "answers"
-        )
+        for each in training_run.dataset.evaluations.select_related(
+            "model_version", "dataset"
+        ).defer("answers")
     }
-    own = measured.get(found.model_version_id or 0)
+    own = measured.get(training_run.model_version_id or 0)
     # The live model is compared with its predecessor, not with itself
     other = (
-        registry.previous_version(found.project)
-        if live and live.pk == found.model_version_id
+        registry.previous_version(training_run.project)
+        if live and live.pk == training_run.model_version_id
         else live
     )
     beside = measured.get(other.pk) if other else None
     context: dict[str, Any] = {
-        "run": found,
-        "project": found.project,
+        "run": training_run,
+        "project": training_run.project,
         "live": live,
         "own": own,
         "beside": beside,
         "beside_is_live": other == live,
         "rows": metric_rows(own, beside) if own else [],
-        "panels": panels.render_run_panels(request, found),
+        "panels": panels.render_run_panels(request, training_run),
         "accuracy": [
             evaluations.metric_intervals(each)[1] if each else None for each in (own, beside)
         ],
-        "charts": plots.training_charts(found.curves),
+        "charts": plots.training_charts(training_run.curves),
         "reliability": plots.reliability_diagram(own.calibration["bins"])
         if own and own.calibration
         else None,
-        "proposals": selective.stored_proposals(found),
-        "unfamiliar": out_of_distribution.rejection_shares(found),
+        "proposals": selective.stored_proposals(training_run),
+        "unfamiliar": out_of_distribution.rejection_shares(training_run),
         "matrix": plots.confusion_matrix_chart(own.confusion["names"], own.confusion["matrix"])
         if own and not own.is_multilabel
         else None,
@@ -136,57 +136,61 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 @may(roles.TRAIN)
 def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
     """Answer how far a run is; once it has ended, have the page loaded again."""
-    found = get_object_or_404(_runs(), pk=pk)
-    if not found.is_active:
+    training_run = get_object_or_404(_runs(), pk=pk)
+    if not training_run.is_active:
         # With 204 htmx swaps nothing; the header has it load the page again
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
-    return render(request, "training/_progress.html", {"run": found})
+    return render(request, "training/_progress.html", {"run": training_run})
 
 
 @require_POST
 @may(roles.TRAIN)
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
-    found = get_object_or_404(_runs(), pk=pk)
-    execution.cancel_run(found)
-    messages.info(request, _("Run %(number)d is being cancelled.") % {"number": found.pk})
-    return redirect("training:run", found.pk)
+    training_run = get_object_or_404(_runs(), pk=pk)
+    execution.cancel_run(training_run)
+    messages.info(request, _("Run %(number)d is being cancelled.") % {"number": training_run.pk})
+    return redirect("training:run", training_run.pk)
 
 
 @require_POST
 @may(roles.MANAGE_CATEGORIES)
 def apply_threshold(request: HttpRequest, pk: int) -> HttpResponse:
     """Have the project abstain below the threshold that this run proposed."""
-    found = get_object_or_404(_runs(), pk=pk)
-    threshold = selective.apply_threshold(found, request.POST.get("wanted", ""))
+    training_run = get_object_or_404(_runs(), pk=pk)
+    threshold = selective.apply_threshold(training_run, request.POST.get("wanted", ""))
     sentence = _("“%(project)s” abstains below %(threshold)s from now on.")
     messages.success(
-        request, sentence % {"project": found.project.name, "threshold": two_places(threshold)}
+        request,
+        sentence % {"project": training_run.project.name, "threshold": two_places(threshold)},
     )
-    return redirect("training:run", found.pk)
+    return redirect("training:run", training_run.pk)
 
 
 @require_GET
 @may(roles.TRAIN)
 def dataset(request: HttpRequest, pk: int) -> HttpResponse:
     """Show what a data set version holds, and what changed since the one before."""
-    found = get_object_or_404(DatasetVersion.objects.select_related("project", "created_by"), pk=pk)
-    earlier = datasets.previous_version(found)
-    counts = datasets.category_counts(found)
+    version = get_object_or_404(
+        DatasetVersion.objects.select_related("project", "created_by"), pk=pk
+    )
+    earlier = datasets.previous_version(version)
+    counts = datasets.category_counts(version)
     context = {
-        "dataset": found,
-        "project": found.project,
+        "dataset": version,
+        "project": version.project,
         "rows": [
             (name, [splits[split] for split in datasets.Split.values])
             for name, splits in counts.items()
         ],
-        "totals": datasets.split_totals(found),
-        "vectors_only": datasets.count_vectors_only(found),
+        "totals": datasets.split_totals(version),
+        "vectors_only": datasets.count_vectors_only(version),
         "left_out": [
-            datasets.ExcludedCategory(**each).sentence for each in found.report.get("left_out", [])
+            datasets.ExcludedCategory(**each).sentence
+            for each in version.report.get("left_out", [])
         ],
         "earlier": earlier,
-        "diff": datasets.diff_versions(earlier, found) if earlier else None,
-        "runs": found.runs.select_related("model_version"),
+        "diff": datasets.diff_versions(earlier, version) if earlier else None,
+        "runs": version.runs.select_related("model_version"),
     }
     return render(request, "training/dataset.html", context)
 
@@ -194,12 +198,13 @@ def dataset(request: HttpRequest, pk: int) -> HttpResponse:
 def metric_rows(own: Evaluation, beside: Evaluation | None) -> list[dict[str, Any]]:
     """Return a row per category: this model's figures with intervals, and the other model's."""
     rows = []
-    known = [
+    figures = [
         (each.per_category, evaluations.metric_intervals(each)[0]) for each in (own, beside) if each
     ]
     for name in own.per_category:
         models = [
-            {**stored.get(name, {}), "between": between.get(name, {})} for stored, between in known
+            {**stored.get(name, {}), "between": between.get(name, {})}
+            for stored, between in figures
         ]
         rows.append({"name": name, "own": models[0], "beside": models[1] if beside else None})
     return rows

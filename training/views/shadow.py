@@ -36,16 +36,16 @@ def shadow(request: HttpRequest, slug: str) -> HttpResponse:
         )[:20],
     }
     if version and against:
-        found = shadow_comparison.compare_shadow(version, against)
+        comparison = shadow_comparison.compare_shadow(version, against)
         context |= {
-            "found": found,
+            "found": comparison,
             "tallies": [
-                (_("Users' verdicts"), found.by_verdicts),
-                (_("Reviewers' decisions"), found.by_decisions),
-                (_("Both together"), found.together),
+                (_("Users' verdicts"), comparison.by_verdicts),
+                (_("Reviewers' decisions"), comparison.by_decisions),
+                (_("Both together"), comparison.together),
             ],
-            "matrix": plots.confusion_matrix_chart(found.names, found.counts)
-            if found.compared
+            "matrix": plots.confusion_matrix_chart(comparison.names, comparison.counts)
+            if comparison.compared
             else None,
             "differences": shadow_comparison.disagreements(
                 version, against, request.GET.get("before", "")

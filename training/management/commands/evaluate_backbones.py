@@ -93,7 +93,7 @@ class Command(BaseCommand):
         ood_figures: list[ood_detection.OodFigures] = []
         try:
             # All before the first one is measured: a missing file should not show after an hour
-            found = [backbones.load(name) for name in names if name != backbones.SCRATCH]
+            frozen = [backbones.load(name) for name in names if name != backbones.SCRATCH]
             with tempfile.TemporaryDirectory(prefix="classifr-study-") as folder:
                 collection = learning_curves.collect_pictures(
                     options["directory"], Path(folder), bar
@@ -101,10 +101,10 @@ class Command(BaseCommand):
                 numbers = learning_curves.usable_sizes(collection, options["per_class"])
                 self._print_left_out(collection, set(options["per_class"]) - set(numbers))
                 curves = []
-                for backbone in found:
+                for backbone in frozen:
                     curves += self._curves(backbone, collection, numbers, options, bar)
                 others = self._others(options["out_of_scope"], Path(folder), bar)
-                for backbone in found if others else []:
+                for backbone in frozen if others else []:
                     ood_figures += ood_detection.measure_ood(
                         backbone, collection, others, max(numbers), options["seeds"], bar
                     )
@@ -127,12 +127,14 @@ class Command(BaseCommand):
         self, directories: Sequence[Path], folder: Path, bar: TerminalProgress
     ) -> dict[str, LabelledPictures]:
         """Gather the folders of other things, each under its name."""
-        found = {}
+        collections = {}
         for place, directory in enumerate(directories):
             own = folder / f"outside-{place}"
             own.mkdir()
-            found[directory.name] = learning_curves.collect_pictures(directory, own, bar, fewest=1)
-        return found
+            collections[directory.name] = learning_curves.collect_pictures(
+                directory, own, bar, fewest=1
+            )
+        return collections
 
     def _curves(
         self,
@@ -240,11 +242,11 @@ def ood_as_markdown(ood_figures: Sequence[ood_detection.OodFigures], per_class: 
 
 
 def _mean(values: Sequence[float | None]) -> str:
-    known = [value for value in values if value is not None]
-    if not known:
+    defined = [value for value in values if value is not None]
+    if not defined:
         return ABSENT
-    spread = f" ± {statistics.stdev(known):.3f}" if len(known) > 1 else ""
-    return f"{statistics.mean(known):.3f}{spread}"
+    spread = f" ± {statistics.stdev(defined):.3f}" if len(defined) > 1 else ""
+    return f"{statistics.mean(defined):.3f}{spread}"
 
 
 def _cells(curve: LearningCurve, numbers: Sequence[int]) -> list[str]:

@@ -21,9 +21,9 @@ class Command(ProjectCommand):
         project = self.project(options["project"])
         version = project.model_versions.filter(number=options["number"]).first()
         if version is None:
-            known = ", ".join(str(each.number) for each in project.model_versions.all()) or "none"
+            numbers = ", ".join(str(each.number) for each in project.model_versions.all()) or "none"
             raise CommandError(
-                f"There is no version {options['number']} in {project.slug}. There are: {known}"
+                f"There is no version {options['number']} in {project.slug}. There are: {numbers}"
             )
         try:
             promotion.promote_version(version, by=None, reason=options["reason"])

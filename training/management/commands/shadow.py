@@ -4,7 +4,7 @@ from django.core.management.base import CommandError, CommandParser
 
 from common.errors import DomainError
 from predictions import registry, shadow_deployment
-from predictions.models import ModelVersion, Project
+from predictions.models import ModelVersion
 from training.evaluation import shadow_comparison
 from training.evaluation.shadow_comparison import ShadowComparison
 from training.evaluation.significance import PairedOutcomes
@@ -13,8 +13,7 @@ from training.management.terminal import ProjectCommand, format_table
 
 class Command(ProjectCommand):
     help = (
-        "Run a model version in shadow: it is asked about every upload too, and its answers "
-        "are "
+        "Run a model version in shadow: it is asked about every upload too, and its answers are "
         "only compared."
     )
 
@@ -54,33 +53,31 @@ class Command(ProjectCommand):
                     )
                 )
             else:
-                self._report(project)
+                live = registry.live_version(project)
+                current = shadow_deployment.shadow_version(project)
+                self.stdout.write(f"Live: {_named(live)}. In shadow: {_named(current)}.")
+                last = shadow_deployment.last_shadow_version(project)
+                against = shadow_comparison.live_version_during(last) if last else None
+                if last and against:
+                    self._print_comparison(shadow_comparison.compare_shadow(last, against))
+                else:
+                    self.stdout.write("Nothing was compared yet.")
         except DomainError as error:
             raise CommandError(str(error)) from error
 
-    def _report(self, project: Project) -> None:
-        current, live = shadow_deployment.shadow_version(project), registry.live_version(project)
-        self.stdout.write(f"Live: {_named(live)}. In shadow: {_named(current)}.")
-        version = shadow_deployment.last_shadow_version(project)
-        against = shadow_comparison.live_version_during(version) if version else None
-        if version is None or against is None:
-            self.stdout.write("Nothing was compared yet.")
-            return
-        self._print_comparison(shadow_comparison.compare_shadow(version, against))
-
-    def _print_comparison(self, found: ShadowComparison) -> None:
+    def _print_comparison(self, comparison: ShadowComparison) -> None:
         self.stdout.write(
-            f"Version {found.shadow.number} in shadow of version {found.live.number}:"
+            f"Version {comparison.shadow.number} in shadow of version {comparison.live.number}:"
         )
-        if found.agreement is not None and found.agreement_between is not None:
-            low, high = found.agreement_between
+        agreement, interval = comparison.agreement, comparison.agreement_between
+        if agreement is not None and interval is not None:
             self.stdout.write(
-                f"{found.compared} pictures compared, the same answer on {found.agreement:.1%}"
-                f" (95 %: {low:.1%} to {high:.1%})"
+                f"{comparison.compared} pictures compared, the same answer on {agreement:.1%}"
+                f" (95 %: {interval[0]:.1%} to {interval[1]:.1%})"
             )
             self.stdout.write(
-                f"Median time: live {found.live_ms:.1f} ms, shadow {found.shadow_ms:.1f} ms a "
-                f"picture"
+                f"Median time: live {comparison.live_ms:.1f} ms, "
+                f"shadow {comparison.shadow_ms:.1f} ms a picture"
             )
             headings = (
                 "right by",
@@ -94,19 +91,19 @@ class Command(ProjectCommand):
                 "p",
             )
             rows = [
-                _row("users' verdicts", found.by_verdicts),
-                _row("reviewers' decisions", found.by_decisions),
-                _row("both together", found.together),
+                _row("users' verdicts", comparison.by_verdicts),
+                _row("reviewers' decisions", comparison.by_decisions),
+                _row("both together", comparison.together),
             ]
             self.stdout.write(format_table(headings, rows))
-        if found.learned_from:
+        if comparison.learned_from:
             self.stdout.write(
-                f"Left out, because one of the two has learned from them: {found.learned_from} "
-                f"pictures"
+                f"Left out, because one of the two has learned from them: "
+                f"{comparison.learned_from} pictures"
             )
-        for reason, count in found.silent:
+        for reason, count in comparison.silent:
             self.stdout.write(self.style.WARNING(f"Did not answer {count} times: {reason}"))
-        self.stdout.write(found.sentence)
+        self.stdout.write(comparison.sentence)
 
 
 def _named(version: ModelVersion | None) -> str:

@@ -30,14 +30,14 @@ NO_TIME = (1980, 1, 1, 0, 0, 0)  # the earliest that a ZIP archive can hold
 
 def library_versions() -> dict[str, str]:
     """Return the versions of the libraries that make a model what it is."""
-    found = {}
+    versions = {}
     for name in LIBRARIES:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             # `tensorflow` and `tensorflow-cpu` are alternatives
             continue
-    return found
+    return versions
 
 
 def build_serving_model(

@@ -282,12 +282,12 @@ def _tuned_backbone(network: "keras.Model", frozen: Mapping[str, Any]) -> dict[s
 
 
 def _validation_loss(
-    head: Head, found: Vectors, examples: Sequence[Example], class_names: Sequence[str]
+    head: Head, vectors: Vectors, examples: Sequence[Example], class_names: Sequence[str]
 ) -> float:
     chosen = [example for example in examples if example.split == "validation"]
     # Fine-tuning is for exclusive categories, so there is no other than this one
     labels = np.array([class_names.index(example.category) for example in chosen])
-    return cross_entropy(head, np.stack([found[example.sha256] for example in chosen]), labels)
+    return cross_entropy(head, np.stack([vectors[example.sha256] for example in chosen]), labels)
 
 
 def _leaves(model: "keras.Model") -> Iterator["keras.layers.Layer"]:

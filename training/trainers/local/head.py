@@ -267,7 +267,7 @@ def _fit(
 
     from scipy.optimize import minimize
 
-    found = minimize(
+    optimum = minimize(
         loss_and_gradient,
         start,
         args=(*train, sample_weights(train[1], classes), classes, l2),
@@ -276,6 +276,6 @@ def _fit(
         callback=note,
         options={"maxiter": iterations, "maxcor": 20, "ftol": 1e-9, "gtol": 1e-5},
     )
-    head = scaler.head(found.x, classes, activation)
+    head = scaler.head(optimum.x, classes, activation)
     loss = cross_entropy(head, *validation) if len(validation[1]) else None
-    return RegularisationFit(head, l2, loss, train_losses, validation_losses), found.x
+    return RegularisationFit(head, l2, loss, train_losses, validation_losses), optimum.x
