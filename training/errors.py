@@ -4,6 +4,6 @@ from common.errors import DomainError
 
 
 class TrainingFailed(DomainError):
-    """This run cannot give a model, for a reason that the person who asked can understand."""
+    """This run cannot give a model; the message is for the person who asked."""
 
     code = "training_failed"

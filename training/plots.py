@@ -1,6 +1,6 @@
 """Charts as geometry that the SVG templates draw: a web process needs no plotting library.
 
-Everything shown is beside it in a table too, for whoever does not see the picture.
+Everything shown is in a table beside it as well, for those who cannot see the picture.
 """
 
 import math

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Backbone:
-    """A network with fixed weights, ready to be built where Keras is at hand.
+    """A network with fixed weights, to be built where Keras is installed.
 
     `digest` tells its feature vectors from those of any other network: it covers the weights, the
     architecture's name and the input size. `build` gives a model that maps float pixels 0 to 255,

@@ -94,7 +94,7 @@ NETWORKS = {
 
 
 def find_backbone(name: str, parameters: Mapping[str, Any]) -> Backbone:
-    """Return the backbone with the weights that a run names, that are kept here, or are fetched.
+    """Return a backbone, with weights that the run names, that are kept here, or that are fetched.
 
     In this order: a path as the parameter `weights`, a file in `CLASSIFR_WEIGHTS_DIR`, Keras.
 

@@ -1,7 +1,7 @@
 """A plain convolutional network, learned from random weights on the project's own pictures.
 
-For projects whose pictures look like nothing that other backbones have seen (X-rays, spectra,
-surfaces), and as the yardstick that a pretrained backbone has to beat.
+For projects whose pictures are unlike all that other backbones were trained on (X-rays, spectra,
+surfaces), and as the baseline that a pretrained backbone has to beat.
 """
 
 from collections.abc import Callable, Mapping

@@ -253,12 +253,12 @@ def dataset_class_names(dataset: DatasetVersion) -> tuple[str, ...]:
 
 
 def picture_reader(sample: Sample) -> PictureReader | None:
-    """Return what reads the stored picture, or None where it was not kept."""
+    """Return a reader of the stored picture, or None if it was not kept."""
     return sample.read if sample.has_picture else None
 
 
 def count_vectors_only(dataset: DatasetVersion) -> int:
-    """Return of how many samples only the feature vector is kept, not the picture."""
+    """Return the number of samples whose feature vector alone is kept, not the picture."""
     return dataset.items.filter(sample__in=Sample.objects.filter(VECTORS_ONLY)).count()
 
 

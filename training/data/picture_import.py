@@ -100,7 +100,7 @@ def import_files(
 
 
 def few_pictures_warning(category: Category) -> str:
-    """Return what to tell when the next run will leave this category out, or ""."""
+    """Return a warning if the next run will leave this category out, or ""."""
     count = ground_truth.samples_showing(category).count()
     if count >= MIN_PICTURES:
         return ""
@@ -122,10 +122,10 @@ def _import(
     by: User | None,
     progress: Progress,
 ) -> ImportReport:
-    """Keep some pictures, label them, and so on; no transaction waits for a disk.
+    """Store a few pictures, label them, and go on; no transaction waits for a disk.
 
-    Stopped anywhere, it is run again: what was labelled is there already, what was only kept is
-    labelled then.
+    Stopped anywhere, it can be run again: what was labelled is there already, what was only stored
+    is labelled then.
     """
     first_by_digest: dict[str, ImportFile] = {}
     done = 0
@@ -169,7 +169,7 @@ def _take(
     report: ImportReport,
     by: User | None,
 ) -> tuple[ImportFile, Sample] | None:
-    """Keep one picture; return what to label, or None when the report says why not."""
+    """Store one picture; return what to label, or None where the report has the reason."""
     if isinstance(picture, str):
         report.refused.append(SkippedFile(source.name, picture))
         return None
@@ -201,7 +201,7 @@ def _label(
     *,
     by: User | None,
 ) -> None:
-    """Label what was kept, unless a reviewer or a second such import has decided meanwhile."""
+    """Label what was stored, unless a reviewer or a second import has decided meanwhile."""
     keys = [sample.pk for _source, sample in taken]
     # Locked in the order of their keys, so that two imports of the same folder cannot deadlock
     list(Sample.objects.filter(pk__in=keys).select_for_update().order_by("pk").values_list("pk"))
@@ -297,7 +297,7 @@ def _files_below(folder: Path, shown: str, report: ImportReport) -> list[tuple[s
 
 
 def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return what a folder holds, by name, without what is hidden."""
+    """Return the entries of a folder by name, without hidden ones."""
     try:
         with os.scandir(folder) as entries:
             return sorted(

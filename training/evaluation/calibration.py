@@ -1,4 +1,4 @@
-"""Whether a model that says 80 % is right in 80 of 100 cases."""
+"""Calibration: whether a model that is 80 % sure is right in 80 of 100 cases."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -33,13 +33,13 @@ from training.trainers.base import BaseTrainer, trainers
 
 
 class NoTestPictures(Conflict):
-    """No test picture that this model can be asked about."""
+    """The model can score no picture of the test split."""
 
     code = "nothing_to_measure"
 
 
 class NoTrainerForModel(Conflict):
-    """No trainer of this server can ask this model."""
+    """No trainer of this server can score pictures with this model."""
 
     code = "cannot_measure"
 
@@ -86,13 +86,11 @@ class Measurement:
 def evaluate_version(
     version: ModelVersion, dataset: DatasetVersion, progress: Progress = no_progress
 ) -> Evaluation:
-    """Measure a model version on the test split of a data set version, once.
-
-    Asked again, it returns what was found.
+    """Return the evaluation of a version on the test split of a data set; it is measured once.
 
     Raises:
-        NoTestPictures: if the data set has no test picture that this model can be asked about.
-        NoTrainerForModel: if no trainer can ask it.
+        NoTestPictures: if the data set has no test picture that this model can score.
+        NoTrainerForModel: if no trainer can score pictures with it.
         DomainError: what its trainer raises.
     """
     if existing := Evaluation.objects.filter(model_version=version, dataset=dataset).first():
@@ -119,12 +117,15 @@ def measure_test_split(
     *,
     temperature: float | None = None,
 ) -> Measurement:
-    """Ask a model, registered or not, about the test split.
+    """Measure a model, registered or not, on the test split.
 
-    `names` are what its classes are called now.
+    Args:
+        names: what its classes are called now.
+        temperature: what the logits of its probabilities were divided by. With it, the calibration
+            before the scaling is measured too.
 
-    With the temperature that its probabilities were divided by, their calibration without it is
-    found too.
+    Raises:
+        NoTestPictures: if it can score none of them.
     """
     measured = measure_split(
         trainer, model, names, dataset, DatasetItem.Split.TEST, progress, temperature
@@ -145,20 +146,20 @@ def measure_split(
     progress: Progress = no_progress,
     temperature: float | None = None,
 ) -> Measurement:
-    """Ask a model about one split, and count; there may be nothing to count."""
-    asked = datasets.load_examples_by_sample(dataset, split)
+    """Measure a model on one split, which may be empty."""
+    examples = datasets.load_examples_by_sample(dataset, split)
     scores = (
-        trainer.predict_proba(model, [example for _pk, example in asked], progress)
-        if asked
+        trainer.predict_proba(model, [example for _pk, example in examples], progress)
+        if examples
         else np.empty((0, len(names)))
     )
-    return tally_scores(scores, names, asked, temperature, multilabel=dataset.project.multilabel)
+    return tally_scores(scores, names, examples, temperature, multilabel=dataset.project.multilabel)
 
 
 def tally_scores(
     scores: np.ndarray,
     model_names: Sequence[str],
-    asked: Sequence[tuple[int, Example]],
+    examples: Sequence[tuple[int, Example]],
     temperature: float | None = None,
     *,
     multilabel: bool = False,
@@ -169,7 +170,7 @@ def tally_scores(
         scores: probabilities, shape (N, C); a row with a NaN could not be scored, is left out and
             counted.
         model_names: the C names of the model's classes.
-        asked: N pairs of sample id and example.
+        examples: N pairs of sample id and example.
         temperature: what the logits of the scores were divided by, where that is known.
         multilabel: whether a picture may show several categories; the calibration of top answers is
             left out then.
@@ -179,11 +180,13 @@ def tally_scores(
     """
     # Both sides: a category that the model lacks is a row, one that only it has is a column
     names = sorted(
-        {name for _pk, example in asked for name in example.categories} | set(model_names)
+        {name for _pk, example in examples for name in example.categories} | set(model_names)
     )
     scored = ~np.isnan(scores).any(axis=1)
     scores = scores[scored]
-    shown = {pk: example.categories for (pk, example), ok in zip(asked, scored, strict=True) if ok}
+    shown = {
+        pk: example.categories for (pk, example), ok in zip(examples, scored, strict=True) if ok
+    }
     matrix: np.ndarray | None = None
     if multilabel:
         counts, right = count_multilabel(scores, model_names, shown, names)
@@ -216,7 +219,7 @@ def tally_scores(
 def store_evaluation(
     version: ModelVersion, dataset: DatasetVersion, measured: Measurement
 ) -> Evaluation:
-    """Keep what was measured; who comes second gets what the first has kept."""
+    """Store a measurement; of two processes the second gets what the first has stored."""
     return Evaluation.objects.get_or_create(
         model_version=version,
         dataset=dataset,
@@ -274,7 +277,7 @@ def metric_intervals(evaluation: Evaluation) -> tuple[dict[str, dict[str, Interv
 
 
 def trainer_for(version: ModelVersion) -> BaseTrainer:
-    """Return the trainer that can ask this model: the one that made it, or its predictor's."""
+    """Return the trainer to score with this model: the one that made it, or its predictor's."""
     # Without a row, a reverse one-to-one raises an AttributeError of its own kind
     run = getattr(version, "run", None)
     for alias in (run.trainer if run else "", version.predictor):

@@ -34,10 +34,9 @@ class RejectionShare:
 def count_rejected(
     trainer: BaseTrainer, model: ModelRef, dataset: DatasetVersion, progress: Progress = no_progress
 ) -> dict[str, dict[str, int]]:
-    """Return `count` and `unfamiliar` by split, as plain data; nothing if the model cannot tell.
+    """Return `count` and `unfamiliar` by split, as plain data; nothing without an OOD detector.
 
-    The validation pictures are the ones that the model measures others by, so the test pictures are
-    the check.
+    The detector's references are the validation pictures, so the test pictures are the check.
     """
     counts = {}
     for split in SPLITS:

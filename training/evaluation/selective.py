@@ -1,7 +1,6 @@
 """Selective classification: below which top probability a model had better abstain.
 
-A threshold is proposed from the validation split and checked on the test split, which had no say in
-it.
+A threshold is proposed from the validation split and checked on the test split.
 """
 
 from collections.abc import Sequence

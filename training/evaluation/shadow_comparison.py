@@ -36,7 +36,7 @@ UNKNOWN_CATEGORY = -1  # a suggestion that is none: no answer is equal to it
 
 
 class PredictionPair(NamedTuple):
-    """What two models said of one picture, as ids of categories."""
+    """The answers of two models to one picture, as ids of categories."""
 
     prediction: int
     sample: int
@@ -54,7 +54,7 @@ class ShadowComparison:
     compared: int
     agreeing: int
     names: list[str]
-    counts: list[list[int]]  # row = what the live model said, column = what the shadow said
+    counts: list[list[int]]  # row = the live model's answer, column = the shadow's
     by_verdicts: PairedOutcomes
     by_decisions: PairedOutcomes
     together: PairedOutcomes
@@ -80,7 +80,7 @@ class ShadowComparison:
 
     @property
     def sentence(self) -> str:
-        """Say in plain words whether that is enough to switch."""
+        """Return in plain words whether that is enough to switch."""
         counts = self.together
         if not counts.count:
             return _(

@@ -1,7 +1,7 @@
 """Precision and recall at a threshold, each category counted by itself, and average precision.
 
-Kept with an evaluation as counts at the thresholds 0.00, 0.01, ... 1.00: small, however many
-pictures were measured.
+An evaluation stores counts at the thresholds 0.00, 0.01, ... 1.00: small, however many pictures
+were measured.
 """
 
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Where the feature vectors of frozen backbones are kept, so that each is computed once.
+"""The cache of feature vectors of frozen backbones: each is computed once.
 
 The vectors of one backbone lie in `STORAGES["models"]` under `features/<backbone
 digest>/<preprocessing digest>/` as shards: files that never change, each named by the SHA-256 of
@@ -37,7 +37,7 @@ class FeatureCache:
         self.storage = storages["models"]
 
     def get(self, samples: Sequence[str]) -> Vectors:
-        """Return the vectors that are kept, float32; a sample without one is left out."""
+        """Return the cached vectors, float32, of those samples that have one."""
         missing = set(samples)
         vectors: Vectors = {}
         read: set[str] = set()

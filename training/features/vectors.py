@@ -45,8 +45,8 @@ def load_or_extract(
 
     Args:
         pictures: sample digest to what reads its picture; None where there is none.
-        engine: makes the engine whose output `features` is wanted; only called when something is to
-            be computed.
+        engine: makes the engine, which has an output `features`; only called if a vector has to be
+            computed.
         progress: counts pictures.
     """
     result = ExtractionResult(cache.get(list(pictures)))

@@ -1,4 +1,4 @@
-"""The part of a command that trains in its own process and prints what came of it."""
+"""What commands share that train in their own process and print the outcome."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
-"""Doing a training run: train, measure, register and, if asked, promote.
+"""Executing a training run: train, evaluate, register and, if asked, promote.
 
-Nothing of a run can be seen before its last transaction, which registers the model, keeps its
+Nothing of a run can be seen before its last transaction, which registers the model, stores its
 figures, ends the run and promotes, all at once. A process that dies earlier leaves nothing behind
 but files nobody points at, so a run can be started again after any crash.
 """
@@ -58,13 +58,13 @@ class RunFailed(DomainError):
     keeps_language=True,
 )
 def train_in_background(progress: Progress, run_key: int) -> None:
-    """Do a training run; delivered again, it starts over, or does nothing after the run's end."""
+    """Execute a training run; delivered again, it starts over, unless the run has ended."""
     if run := TrainingRun.objects.filter(pk=run_key).first():
         execute_run(run, progress)
 
 
 def execute_run(run: TrainingRun, progress: Progress = no_progress) -> None:
-    """Do a run and write down how it ended; one that has ended already is left as it is.
+    """Execute a run and record how it ended; one that has ended already is left as it is.
 
     Raises:
         Cancelled: if it was asked to stop.
@@ -147,7 +147,7 @@ def end_abandoned_runs(project: Project | None = None) -> int:
 class CandidateReport:
     """What was found out about a trained model before it is registered.
 
-    `measurement` is None where no test picture could be asked about; `thresholds` and `rejected`
+    `measurement` is None where no test picture could be scored; `thresholds` and `rejected`
     are stored as they are; `load_problem` says why it could not answer, if that was tried.
     """
 

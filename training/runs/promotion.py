@@ -1,4 +1,4 @@
-"""When a model is good enough to answer, and who said so."""
+"""Promotion: when a model is good enough to go live, and making it so."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -57,8 +57,8 @@ def compare_evaluations(
 ) -> EvaluationComparison:
     """Say whether the candidate is not worse than the live model.
 
-    The rule: among the test pictures that both models could be asked about, the candidate gets at
-    least as many right as the live model; and the same among those of them that a user had said NOK
+    The rule: among the test pictures that both models could score, the candidate gets at least as
+    many right as the live model; and the same among those of them that a user had said NOK
     to (`noks`, sample ids), whose label is a reviewer's. A picture of a category that the live
     model does not know counts as its miss. With fewer than MIN_TEST_PICTURES such pictures one
     picture more or less would decide: then the evidence is not enough.
@@ -110,7 +110,7 @@ def compare_evaluations(
 def promote_if_better(
     candidate: ModelVersion, live: ModelVersion | None, dataset: DatasetVersion, *, by: User | None
 ) -> PromotionOutcome:
-    """Promote the candidate if its figures pass against those of `live`; no model is asked here.
+    """Promote the candidate if its stored figures are not worse than those of `live`.
 
     The promotion is one row: whatever dies here, either the old model serves or the new one.
     """
@@ -147,7 +147,7 @@ def promote_if_better(
 
 
 def promote_version(version: ModelVersion, *, by: User | None, reason: str = "") -> Promotion:
-    """Make a version live because somebody says so; going back to an older one is the same.
+    """Make a version live on a person's word; rolling back to an older one is the same.
 
     Raises:
         NotPromotable: if it is live already, or its predictor cannot load it.

@@ -1,4 +1,4 @@
-"""Asking for a training run: what is learned, how, and only one at a time per project."""
+"""Submitting a training run: checked options, a frozen data set, one active run per project."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -48,8 +48,7 @@ def submit_run(project: Project, options: RunOptions = DEFAULTS, *, by: User | N
     """Freeze a data set version and ask a worker to train on it.
 
     Raises:
-        InvalidInput: for an unknown trainer or backbone, or one that cannot be fine-tuned, or that
-            cannot learn categories that do not exclude each other where the project has such.
+        InvalidInput: for an unknown trainer or backbone, or for an option that it does not support.
         NotEnoughData: if there are not enough labelled pictures.
         RunActive: if a run of this project has not ended.
     """

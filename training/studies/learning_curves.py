@@ -1,6 +1,6 @@
 """What the backbones are worth on somebody's pictures: learning curves of a head on each.
 
-A draw takes N pictures of every category to learn from and asks about all the others. Draws of the
+A draw takes N pictures of every category to learn from and measures on all the others. Draws of the
 same number are the same for every backbone, and the pictures of a smaller N are among those of a
 larger one. Of the N, a fifth chooses the strength of the regularisation and the temperature; then
 the head learns from all N with that strength.
@@ -58,7 +58,7 @@ class LabelledPictures:
 
 @dataclass(frozen=True)
 class SampleDraw:
-    """Rows to learn from, those among them that are held back at first, and rows to ask about."""
+    """Rows to learn from, those of them that are held back at first, and rows to measure on."""
 
     learn: np.ndarray
     held: np.ndarray
@@ -157,7 +157,7 @@ def collect_pictures(
 
 
 def usable_sizes(collection: LabelledPictures, per_class: Sequence[int]) -> list[int]:
-    """Return those numbers of pictures that leave every category at least one to be asked about.
+    """Return those numbers of pictures that leave every category at least one to measure on.
 
     Raises:
         StudyRefused: none does.
@@ -293,7 +293,7 @@ def _files(directory: Path) -> Iterator[Path]:
 
 
 def _keep(path: Path, folder: Path) -> str | DomainError | OSError:
-    """Keep one picture as an upload is kept; return its digest, or why it was not taken."""
+    """Store one picture as an upload is stored; return its digest, or why it was refused."""
     try:
         with path.open("rb") as file:
             picture = images.decode_upload(file.read(settings.UPLOAD_MAX_BYTES + 1), least_side=1)

@@ -55,7 +55,7 @@ def between(interval: tuple[float, float] | None) -> str:
 
 @register.filter
 def two_places(value: float) -> str:
-    """Write a threshold as people say it, 0.62."""
+    """Write a threshold with two decimals, 0.62."""
     return number_format(round(value, 2), 2)
 
 

@@ -73,8 +73,7 @@ class BaseTrainer(ABC):
     ) -> np.ndarray:
         """Return the probabilities of N examples, shape (N, K), in the order of `class_names`.
 
-        A row of NaN says that this example cannot be scored by this model (its picture was not
-        kept).
+        A row of NaN is an example that this model cannot score: its picture was not kept.
         """
 
     def ood_p_values(
@@ -82,7 +81,7 @@ class BaseTrainer(ABC):
     ) -> np.ndarray | None:
         """Return the OOD p-value, in [0, 1], of each example that can be scored.
 
-        None where the model cannot tell. See `predictions.predictors.local.ood_detector`.
+        None if the model has no OOD detector, see `predictions.predictors.local.ood_detector`.
         """
         return None
 
@@ -107,7 +106,7 @@ class BaseTrainer(ABC):
         return ()
 
     def check(self) -> list[CheckMessage]:
-        """Say what is wrong with this trainer's configuration, for `manage.py check`."""
+        """Return what is wrong with this trainer's configuration, for `manage.py check`."""
         return []
 
 

@@ -1,4 +1,4 @@
-"""A trainer for tests and for trying pages out: it learns nothing, at once."""
+"""A trainer for tests and demonstrations: it learns nothing, in no time."""
 
 from collections.abc import Sequence
 

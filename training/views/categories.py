@@ -67,7 +67,7 @@ def categories(request: HttpRequest, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @may(roles.MANAGE_CATEGORIES)
 def category_pictures(request: HttpRequest, pk: int) -> HttpResponse:
-    """Take more pictures of a category, and tell what became of each."""
+    """Import more pictures of a category, and show what became of each."""
     category = get_object_or_404(Category.objects.select_related("project"), pk=pk)
     form = PicturesForm(request.POST or None, request.FILES or None)
     report, status = None, 200

@@ -48,7 +48,7 @@ def model_versions(request: HttpRequest, slug: str) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @may(roles.PROMOTE)
 def promote(request: HttpRequest, pk: int) -> HttpResponse:
-    """Ask for the reason, then make this version live; going back to an earlier one is the same."""
+    """Ask for the reason, then make this version live; rolling back is the same."""
     version = get_object_or_404(ModelVersion.objects.select_related("project"), pk=pk)
     form = PromoteForm(request.POST or None)
     status = 200

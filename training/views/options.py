@@ -16,7 +16,7 @@ from training.forms import OptionsForm
 @require_http_methods(["GET", "HEAD", "POST"])
 @may(roles.MANAGE_CATEGORIES)
 def options(request: HttpRequest, slug: str) -> HttpResponse:
-    """Show the options, and keep what was changed; the next prediction already follows them."""
+    """Show and save the options; the next prediction follows them already."""
     project = get_object_or_404(Project, slug=slug)
     form = OptionsForm(request.POST or None, instance=project)
     if request.method == "POST" and form.is_valid():

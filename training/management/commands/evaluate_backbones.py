@@ -180,7 +180,7 @@ class Command(BaseCommand):
         self.stderr.write(f"Drawn: {file}")
 
     def _print_left_out(self, collection: LabelledPictures, impossible: set[int]) -> None:
-        """Say what is not measured, and why."""
+        """Print what is not measured, and why."""
         for line in collection.left_out[:MAX_ROWS]:
             self.stderr.write(f"Left out: {line}")
         if (more := len(collection.left_out) - MAX_ROWS) > 0:

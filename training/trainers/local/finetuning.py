@@ -246,7 +246,7 @@ def unfreeze_top(network: "keras.Model") -> None:
 
 
 def _notes(tuned: FineTunedNetwork, before: float, after: float, *, without: int) -> list[str]:
-    """Return what the run says of it: both validation losses, and what was not used."""
+    """Return lines for the log of the run: both validation losses, and what was not used."""
     values = {"before": before, "after": after, "best": tuned.best_epoch, "epochs": tuned.epochs}
     if not after < before:
         sentence = _(
@@ -273,7 +273,7 @@ def _notes(tuned: FineTunedNetwork, before: float, after: float, *, without: int
 
 
 def _tuned_backbone(network: "keras.Model", frozen: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what the manifest says of a tuned network."""
+    """Return the manifest's entry for a tuned network."""
     # With the origin in it, the digest is never the frozen network's, not even where no weight
     # moved: under that one other runs would be given cached vectors
     origin = f"fine-tuned from {frozen['digest']}\n".encode()
@@ -300,7 +300,7 @@ def _leaves(model: "keras.Model") -> Iterator["keras.layers.Layer"]:
 
 
 class _Watcher:
-    """Tells after every batch how far it is, so that a cancelled run stops at any of them."""
+    """Reports progress after every batch, so that a cancelled run stops at any of them."""
 
     def __init__(self, watch: Watch, epochs: int, steps: int) -> None:
         self._watch, self._epochs, self._steps = watch, epochs, steps

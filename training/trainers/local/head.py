@@ -105,7 +105,7 @@ def balanced_weights(labels: np.ndarray, classes: int) -> np.ndarray:
 def sample_weights(labels: np.ndarray, classes: int) -> np.ndarray:
     """Return the weight of each sample: balanced among exclusive classes, else the same for all.
 
-    Independent probabilities are to be honest one by one, and weights would shift them all.
+    Independent probabilities are calibrated one by one, and weights would shift them all.
     """
     return np.ones(len(labels)) if labels.ndim == 2 else balanced_weights(labels, classes)
 
@@ -156,8 +156,8 @@ def fit_head(
 ) -> FittedHead:
     """Fit a head per regularisation strength, keep the best in validation, and calibrate it.
 
-    With fewer than `MIN_TO_CHOOSE` validation samples one fit of default strength is made
-    instead. The grid is left when two weaker strengths in a row did worse than the best so far.
+    With fewer than `MIN_TO_CHOOSE` validation samples it is one fit of the default strength. The
+    grid is left when two weaker strengths in a row did worse than the best so far.
 
     Args:
         train: features (N, D) and labels (N,) or (N, K); at least one sample of every class.
@@ -198,7 +198,7 @@ def _best(fits: Sequence[RegularisationFit]) -> int:
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Return the temperature that makes the probabilities honest on held-out samples.
+    """Return the temperature that calibrates the probabilities, fitted on held-out samples.
 
     One number that divides the logits; the order of the classes stays. A prior worth one sample
     holds it near 1, so that a handful of samples cannot make a model sure of everything.

@@ -147,7 +147,7 @@ def _check_task(task: TrainingTask, backbone: str, *, fine_tune: bool) -> None:
 def _notes(
     left_out: int, validation_count: int, detector: OutOfDistributionDetector | None
 ) -> list[str]:
-    """Return what the log of the run says of samples and abilities that the model lacks."""
+    """Return lines for the log of the run: samples and abilities that the model lacks."""
     notes = []
     if left_out:
         text = ngettext(
