@@ -186,9 +186,9 @@ def _fetched(network: NetworkSpec) -> Path:
         logger.warning("Keras could not fetch %s: %s", network.address, error)
         raise TrainingFailed(
             _(
-                "The ImageNet weights could not be fetched from %(address)s. "
-                "Put the file %(name)s into a folder and name that folder in CLASSIFR_WEIGHTS_DIR, "
-                "or choose the bundled backbone."
+                "The ImageNet weights could not be fetched from %(address)s. Put the file %(name)s "
+                "into a folder and name that folder in CLASSIFR_WEIGHTS_DIR, or choose the bundled "
+                "backbone."
             )
             % {"address": network.address, "name": network.file}
         ) from error

@@ -296,7 +296,6 @@ def _labels(dataset: DatasetVersion) -> dict[int, set[int]]:
 def _too_little(left_out: Iterable[ExcludedCategory]) -> str:
     sentence = _(
         "There is too little to learn from: at least %(categories)d categories need %(pictures)d "
-        "labelled pictures"
-        " each. Add pictures, or decide what waits for review."
+        "labelled pictures each. Add pictures, or decide what waits for review."
     ) % {"categories": MIN_CATEGORIES, "pictures": MIN_PICTURES}
     return " ".join([sentence, *(each.sentence for each in left_out)])

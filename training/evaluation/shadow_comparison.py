@@ -7,10 +7,10 @@ evidence, as on such a picture anybody would be right.
 """
 
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -88,10 +88,10 @@ class ShadowComparison:
                 "decisions."
             )
         sentence = ngettext(
-            "Of %(count)d picture with a known label, the shadow is right on %(shadow)d, "
-            "the live model on %(live)d.",
-            "Of %(count)d pictures with a known label, the shadow is right on "
-            "%(shadow)d, the live model on %(live)d.",
+            "Of %(count)d picture with a known label, the shadow is right on %(shadow)d, the live "
+            "model on %(live)d.",
+            "Of %(count)d pictures with a known label, the shadow is right on %(shadow)d, the "
+            "live model on %(live)d.",
             counts.count,
         )
         figures = {"count": counts.count, "shadow": counts.second_right, "live": counts.first_right}
@@ -116,52 +116,52 @@ def live_version_during(shadow: ModelVersion) -> ModelVersion | None:
 
 def compare_shadow(shadow: ModelVersion, live: ModelVersion) -> ShadowComparison:
     """Compare the newest answers of a model in shadow with those of the live one."""
-    own = ShadowPrediction.objects.filter(model_version=shadow)
-    # Cut by key: a COUNT, or a walk to the oldest answer, would take longer with every upload
-    just_too_old = own.order_by("-pk").values_list("pk", flat=True)[WINDOW:].first()
-    answers = own.filter(pk__gt=just_too_old or 0, prediction__model_version=live).order_by("-pk")
-    fields = ("prediction", "prediction__sample", "prediction__top", "top", "agrees", "error")
-    times = ("prediction__latency_ms", "latency_ms")
-    rows = list(answers.values_list(*fields, *times))
-    answered = [row for row in rows if not row[5]]
+    rows = _newest_answers(shadow, live)
+    answered = [row for row in rows if not row.error]
     names = dict(shadow.project.categories.values_list("pk", "name"))
-    verdicts = _verdicts({row[0]: row[2] or NO_CATEGORY for row in answered}, names)
+    live_answers = {row.prediction: row.prediction__top or NO_CATEGORY for row in answered}
+    verdicts = _verdicts(live_answers, names)
 
-    pairs: dict[int, PredictionPair] = {}
-    for prediction, sample, *tops, agrees, _error, _live_ms, _shadow_ms in answered:
-        # Of a picture that was sent several times the newest counts, or the one with a verdict
-        if sample not in pairs or (
-            pairs[sample].prediction not in verdicts and prediction in verdicts
-        ):
-            live_top, shadow_top = (top or NO_CATEGORY for top in tops)
-            pairs[sample] = PredictionPair(prediction, sample, live_top, shadow_top, agrees)
-    kept = list(pairs.values())
-    learned_from = _learned_from(list(pairs), (shadow, live))
-    evidence = [pair for pair in kept if pair.sample not in learned_from]
-    decided = _decided_categories(shadow.project, list(pairs))
+    pairs = _one_per_picture(
+        (
+            PredictionPair(
+                row.prediction,
+                row.prediction__sample,
+                live_answers[row.prediction],
+                row.top or NO_CATEGORY,
+                row.agrees,
+            )
+            for row in answered
+        ),
+        verdicts,
+    )
+    samples = [pair.sample for pair in pairs]
+    learned_from = _learned_from(samples, (shadow, live))
+    evidence = [pair for pair in pairs if pair.sample not in learned_from]
+    decided = _decided_categories(shadow.project, samples)
     by_verdict, by_decision = _judge(evidence, verdicts, decided)
 
     def name(category: int) -> str:
         return names.get(category) or _("no category any more")
 
-    shown = sorted({name(each) for pair in kept for each in (pair.live, pair.shadow)})
-    cells = Counter((name(pair.live), name(pair.shadow)) for pair in kept)
+    shown = sorted({name(each) for pair in pairs for each in (pair.live, pair.shadow)})
+    cells = Counter((name(pair.live), name(pair.shadow)) for pair in pairs)
     return ShadowComparison(
         shadow=shadow,
         live=live,
-        compared=len(kept),
-        agreeing=sum(pair.agrees for pair in kept),
+        compared=len(pairs),
+        agreeing=sum(pair.agrees for pair in pairs),
         names=shown,
         counts=[[cells[row, column] for column in shown] for row in shown],
         by_verdicts=count_outcomes(by_verdict.values()),
         by_decisions=count_outcomes(by_decision.values()),
         # A reviewer's decision outweighs a user's verdict
         together=count_outcomes((by_verdict | by_decision).values()),
-        live_ms=median([row[6] for row in answered]) if answered else None,
-        shadow_ms=median([row[7] for row in answered]) if answered else None,
+        live_ms=median([row.prediction__latency_ms for row in answered]) if answered else None,
+        shadow_ms=median([row.latency_ms for row in answered]) if answered else None,
         learned_from=len(learned_from),
         is_cut=len(rows) == WINDOW,
-        silent=Counter(row[5] for row in rows if row[5]).most_common(),
+        silent=Counter(row.error for row in rows if row.error).most_common(),
     )
 
 
@@ -181,6 +181,17 @@ def disagreements(
     rows = shadow.shadow_predictions.filter(agrees=False, prediction__model_version=live)
     rows = rows.select_related("top", "prediction__top", "prediction__sample")
     return keyset_page(rows, after=last, size=size)
+
+
+def _newest_answers(shadow: ModelVersion, live: ModelVersion) -> list[Any]:
+    """Return the newest answers of a model in shadow, beside those of the live one, as rows."""
+    own = ShadowPrediction.objects.filter(model_version=shadow)
+    # Cut by key: a COUNT, or a walk to the oldest answer, would take longer with every upload
+    just_too_old = own.order_by("-pk").values_list("pk", flat=True)[WINDOW:].first()
+    answers = own.filter(pk__gt=just_too_old or 0, prediction__model_version=live).order_by("-pk")
+    fields = ("prediction", "prediction__sample", "prediction__top", "top", "agrees", "error")
+    times = ("prediction__latency_ms", "latency_ms")
+    return list(answers.values_list(*fields, *times, named=True))
 
 
 def _verdicts(live_answers: Mapping[int, int], names: Mapping[int, str]) -> dict[int, int | None]:
@@ -210,6 +221,18 @@ def _verdicts(live_answers: Mapping[int, int], names: Mapping[int, str]) -> dict
             else:
                 right[key] = None
     return right
+
+
+def _one_per_picture(
+    pairs: Iterable[PredictionPair], verdicts: Container[int]
+) -> list[PredictionPair]:
+    """Return for each picture its newest pair with a verdict, or without any its newest one."""
+    found: dict[int, PredictionPair] = {}
+    for pair in pairs:
+        newest = found.setdefault(pair.sample, pair)
+        if newest.prediction not in verdicts and pair.prediction in verdicts:
+            found[pair.sample] = pair
+    return list(found.values())
 
 
 def _decided_categories(project: Project, samples: Sequence[int]) -> dict[int, set[int]]:

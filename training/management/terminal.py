@@ -187,8 +187,7 @@ def _summary(who: str, evaluation: Evaluation) -> str:
     measure = "all categories right" if evaluation.is_multilabel else "accuracy"
     line = (
         f"{who}: {measure} {evaluation.accuracy:.3f} ({_between(between)}), macro F1 "
-        f"{evaluation.macro_f1:.3f}"
-        f" ({len(evaluation.answers)} pictures{skipped})"
+        f"{evaluation.macro_f1:.3f} ({len(evaluation.answers)} pictures{skipped})"
     )
     if not evaluation.calibration:
         return line

@@ -113,12 +113,11 @@ class TrainingCommand(ProjectCommand):
         elif first.threshold is None or first.validation is None:
             self.stdout.write(
                 f"No abstain threshold reaches a precision of {first.wanted:g} on the validation "
-                f"split."
+                "split."
             )
         else:
             self.stdout.write(
                 f"Proposed abstain threshold for a precision of {first.wanted:g}: "
-                f"{first.threshold:.2f}"
-                f" (keeps {first.validation.kept} of {first.validation.count} validation answers,"
-                f" {first.validation.right} of them right)"
+                f"{first.threshold:.2f} (keeps {first.validation.kept} of {first.validation.count} "
+                f"validation answers, {first.validation.right} of them right)"
             )

@@ -95,8 +95,8 @@ def execute_run(run: TrainingRun, progress: Progress = no_progress) -> None:
     except Exception as error:
         logger.exception("run %s broke", run.pk)
         sentence = _(
-            "The run failed with an unexpected error (%(kind)s); see the server's log. "
-            "Nothing was changed."
+            "The run failed with an unexpected error (%(kind)s); see the server's log. Nothing was "
+            "changed."
         )
         broke = RunFailed(sentence % {"kind": type(error).__name__})
         _end(run, Status.FAILED, error=str(broke))

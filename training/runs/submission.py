@@ -169,8 +169,7 @@ def _check_multilabel(trainer: BaseTrainer, backbone: str, fine_tune: bool) -> N
     if backbone not in able:
         sentence = _(
             "The backbone “%(name)s” learns only categories that exclude each other, and those of "
-            "this project do not. "
-            "These can: %(able)s."
+            "this project do not. These can: %(able)s."
         )
         raise InvalidInput(sentence % {"name": backbone, "able": ", ".join(able)})
     if fine_tune:
@@ -185,9 +184,9 @@ def _check_multilabel(trainer: BaseTrainer, backbone: str, fine_tune: bool) -> N
 def _refuse_second(project: Project) -> None:
     if run := project.runs.active().first():
         sentence = _(
-            "Run %(number)d of this project, requested at %(time)s, has not ended. Wait "
-            "for it, or cancel it on its page. A run whose process was killed is given "
-            "up after about a minute."
+            "Run %(number)d of this project, requested at %(time)s, has not ended. Wait for it, or "
+            "cancel it on its page. A run whose process was killed is given up after about a "
+            "minute."
         )
         asked = date_format(timezone.localtime(run.created_at), "SHORT_DATETIME_FORMAT")
         raise RunActive(sentence % {"number": run.pk, "time": asked})

@@ -127,7 +127,7 @@ def collect_pictures(
     if not directory.is_dir():
         raise StudyRefused(
             f"There is no folder {directory}. Name one that holds a folder of pictures per "
-            f"category."
+            "category."
         )
     files = list(_files(directory))
     owners: dict[str, str] = {}
@@ -149,8 +149,7 @@ def collect_pictures(
             raise StudyRefused(f"{directory} holds no folder with pictures in it.")
         raise StudyRefused(
             f"{directory} holds {len(names)} categories with pictures; to tell apart there must be "
-            f"two. "
-            "It needs one folder per category with pictures in it."
+            "two. It needs one folder per category with pictures in it."
         )
     labels = np.array([names.index(name) for name in owners.values()])
     return LabelledPictures(names, tuple(owners), labels, tuple(left_out), folder)
@@ -167,9 +166,8 @@ def usable_sizes(collection: LabelledPictures, per_class: Sequence[int]) -> list
         return usable
     raise StudyRefused(
         f"There are too few pictures: the smallest category, {name}, has {size}, and one must be "
-        f"left to ask about. "
-        f"Add pictures, leave this category out, or learn from fewer than {min(size, *per_class)} "
-        f"per category."
+        "left to ask about. Add pictures, leave this category out, or learn from fewer than "
+        f"{min(size, *per_class)} per category."
     )
 
 

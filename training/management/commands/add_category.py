@@ -11,8 +11,8 @@ from training.management.training_command import TrainingCommand
 
 class Command(TrainingCommand):
     help = (
-        "Add a category to a project, with pictures of it if a folder is named. Again: adds "
-        "only what is new."
+        "Add a category to a project, with pictures of it if a folder is named. Again: adds only "
+        "what is new."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:

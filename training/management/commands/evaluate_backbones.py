@@ -29,9 +29,8 @@ ABSENT = "–"
 class Command(BaseCommand):
     help = (
         "Measure how well the backbones serve on your pictures: DIR holds one folder per category. "
-        "For every backbone "
-        "a head learns from N pictures per category and is asked about all the others. Nothing is "
-        "kept."
+        "For every backbone a head learns from N pictures per category and is asked about all the "
+        "others. Nothing is kept."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -206,10 +205,8 @@ def curves_as_markdown(
         *(_row(_cells(curve, numbers)) for curve in curves),
         "",
         f"{len(collection.samples)} pictures of {len(collection.names)} categories. Accuracy, "
-        f"{draws}; "
-        "in brackets the expected calibration error. Times are of the CPU, all cores together; "
-        "those of learning are "
-        f"for one draw of {numbers[-1]} per category.",
+        f"{draws}; in brackets the expected calibration error. Times are of the CPU, all cores "
+        f"together; those of learning are for one draw of {numbers[-1]} per category.",
     ]
     return "\n".join(lines)
 
@@ -236,7 +233,7 @@ def ood_as_markdown(ood_figures: Sequence[ood_detection.OodFigures], per_class: 
     lines += [
         "",
         f"Learned from {per_class} pictures per category; refused are at most 5 % of those held "
-        f"back.",
+        "back.",
     ]
     return "\n".join(lines)
 

@@ -9,8 +9,7 @@ from training.management.terminal import ProjectCommand, TerminalProgress
 
 class Command(ProjectCommand):
     help = (
-        "Import labelled pictures: one folder per category; missing categories are made. "
-        "Again: "
+        "Import labelled pictures: one folder per category; missing categories are made. Again: "
         "only what is new."
     )
 

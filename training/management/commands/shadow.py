@@ -76,8 +76,8 @@ class Command(ProjectCommand):
                 f" (95 %: {interval[0]:.1%} to {interval[1]:.1%})"
             )
             self.stdout.write(
-                f"Median time: live {comparison.live_ms:.1f} ms, "
-                f"shadow {comparison.shadow_ms:.1f} ms a picture"
+                f"Median time: live {comparison.live_ms:.1f} ms, shadow {comparison.shadow_ms:.1f} "
+                "ms a picture"
             )
             headings = (
                 "right by",
@@ -98,7 +98,7 @@ class Command(ProjectCommand):
             self.stdout.write(format_table(headings, rows))
         if comparison.learned_from:
             self.stdout.write(
-                f"Left out, because one of the two has learned from them: "
+                "Left out, because one of the two has learned from them: "
                 f"{comparison.learned_from} pictures"
             )
         for reason, count in comparison.silent:

@@ -1,7 +1,7 @@
 """Fine-tuning: the top of a backbone and the head go on learning, on the pictures themselves.
 
 What a frozen backbone cannot tell apart, no head on its features can. So its topmost layers are
-freed and move by small steps, while the pictures are mirrored, cropped and coloured anew in every
+unfrozen and move by small steps, while the pictures are mirrored, cropped and recoloured in every
 epoch. Normalisations stay as they are: a few dozen pictures say too little about the statistics
 that they keep. The best epoch on the validation split comes out, and only if it is better there
 than the head alone.
@@ -88,8 +88,8 @@ def _check_pictures(class_names: Sequence[str], pictured: Sequence[Example]) -> 
         raise TrainingFailed(
             _(
                 "Fine-tuning needs pictures, and of these categories only feature vectors are "
-                "kept, or nothing at all: "
-                "%(names)s. Add pictures of them, or start the run without fine-tuning."
+                "kept, or nothing at all: %(names)s. Add pictures of them, or start the run "
+                "without fine-tuning."
             )
             % {"names": ", ".join(missing)}
         )
@@ -98,8 +98,7 @@ def _check_pictures(class_names: Sequence[str], pictured: Sequence[Example]) -> 
         raise TrainingFailed(
             _(
                 "Fine-tuning needs at least %(fewest)d validation pictures, to know when to stop, "
-                "and there are "
-                "%(count)d. Add pictures, or start the run without fine-tuning."
+                "and there are %(count)d. Add pictures, or start the run without fine-tuning."
             )
             % {"fewest": MIN_TO_CHOOSE, "count": count}
         )
@@ -108,7 +107,7 @@ def _check_pictures(class_names: Sequence[str], pictured: Sequence[Example]) -> 
 def fine_tune_if_better(
     task: TrainingTask, features: FeatureSet, fitted: FittedHead, progress: Progress = no_progress
 ) -> tuple[FeatureSet, FittedHead]:
-    """Fine-tune, and return the better of both: what came of it, or what was given.
+    """Fine-tune, and return the better: the tuned network and head, or those given.
 
     Better is the lower loss on the same validation pictures. Curves and notes of the attempt are
     added either way.
@@ -216,7 +215,7 @@ def fine_tune(
 
 
 def _trainable_model(network: "keras.Model", head: Head) -> "keras.Model":
-    """Return the network with the head on top, of which the last layers learn, compiled."""
+    """Return the model that learns: the network, its top unfrozen, and the head on it."""
     import keras
 
     logits = keras.layers.Dense(len(head.bias), name="tuned_head")(network.output)
@@ -233,7 +232,7 @@ def _trainable_model(network: "keras.Model", head: Head) -> "keras.Model":
 
 
 def unfreeze_top(network: "keras.Model") -> None:
-    """Free the last layers of a network that can learn, but for its normalisations."""
+    """Unfreeze the last third of the layers that can learn, without normalisations."""
     import keras
 
     layers = [layer for layer in _leaves(network) if layer.weights]
@@ -251,8 +250,8 @@ def _notes(tuned: FineTunedNetwork, before: float, after: float, *, without: int
     if not after < before:
         sentence = _(
             "Fine-tuning did not lower the validation loss (%(before).3f with the head alone, "
-            "%(after).3f in the best "
-            "of %(epochs)d epochs): the head on the frozen backbone is kept."
+            "%(after).3f in the best of %(epochs)d epochs): the head on the frozen backbone is "
+            "kept."
         )
         return [sentence % values]
     sentence = _(
@@ -264,8 +263,8 @@ def _notes(tuned: FineTunedNetwork, before: float, after: float, *, without: int
         text = ngettext(
             "%(count)d sample was not used: fine-tuning needs pictures, and of it only a feature "
             "vector is kept.",
-            "%(count)d samples were not used: fine-tuning needs pictures, and of them only feature "
-            "vectors are kept.",
+            "%(count)d samples were not used: fine-tuning needs pictures, and of them only "
+            "feature vectors are kept.",
             without,
         )
         lines.append(text % {"count": without})

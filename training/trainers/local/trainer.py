@@ -48,8 +48,8 @@ class LocalTrainer(BaseTrainer):
         if importlib.util.find_spec("tensorflow"):
             return []
         message = (
-            f"TRAINERS['{self.alias}'] needs TensorFlow, which is not installed: this "
-            f"process cannot train."
+            f"TRAINERS['{self.alias}'] needs TensorFlow, which is not installed: this process "
+            "cannot train."
         )
         return [
             Warning(
