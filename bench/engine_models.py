@@ -45,7 +45,7 @@ def main() -> None:
 def _write(name: str, collection: "LabelledPictures", folder: Path) -> None:
     from predictions.predictors.local import preprocessing
     from training import backbones
-    from training.backbones.keras_session import import_keras_quietly
+    from training.backbones.keras_session import import_keras_quietly, reset_keras_session
     from training.studies import learning_curves
     from training.trainers.local import export
 
@@ -54,7 +54,7 @@ def _write(name: str, collection: "LabelledPictures", folder: Path) -> None:
 
     folder.mkdir(parents=True)
     backbone = backbones.load(name)
-    export.reset_keras_session()
+    reset_keras_session()
     network = backbone.build()
     drawn = learning_curves.draw_sample(collection.labels, LEARN, 0)
     rng = np.random.default_rng(0)

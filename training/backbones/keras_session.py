@@ -24,6 +24,14 @@ def import_keras_quietly() -> None:
     logging.getLogger("tensorflow").setLevel(logging.ERROR)
 
 
+def reset_keras_session() -> None:
+    """Name layers from the start again, so that a second model is named like the first."""
+    import_keras_quietly()
+    import keras
+
+    keras.utils.clear_session()
+
+
 @contextmanager
 def _chatter_held_back() -> Iterator[None]:
     """Pass on what is written to stderr, without the lines that TensorFlow always writes."""

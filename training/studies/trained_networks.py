@@ -8,6 +8,7 @@ import numpy as np
 from common.progress import Progress, no_progress
 from predictions.predictors.local import preprocessing
 from training.backbones.base import Backbone
+from training.backbones.keras_session import reset_keras_session
 from training.features.vectors import extract_with_keras
 from training.studies import learning_curves
 from training.studies.learning_curves import (
@@ -17,7 +18,7 @@ from training.studies.learning_curves import (
     LearningCurve,
     SampleDraw,
 )
-from training.trainers.local import export, finetuning, head
+from training.trainers.local import finetuning, head
 
 
 def scratch_curve(
@@ -37,7 +38,7 @@ def scratch_curve(
 
     def learn(drawn: SampleDraw, seed: int) -> DrawFeatures:
         rows = np.setdiff1d(drawn.learn, drawn.held)
-        export.reset_keras_session()
+        reset_keras_session()
         started = time.process_time()
         trained = network.train_network(
             (pixels[rows], labels[rows]),
@@ -71,7 +72,7 @@ def fine_tuned_curve(
     does without fine-tuning. Numbers that hold too few back for a run to fine-tune are left out.
     """
     progress(0, 1, "Building the backbone")
-    export.reset_keras_session()
+    reset_keras_session()
     network = backbone.build()
     before, labels = network.get_weights(), collection.labels
     pixels = _pixels(collection, backbone.input_size)

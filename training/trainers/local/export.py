@@ -17,7 +17,7 @@ import numpy as np
 
 from predictions.predictors.local import verified_files
 from training.backbones.base import Backbone
-from training.backbones.keras_session import import_keras_quietly
+from training.backbones.keras_session import reset_keras_session
 from training.trainers.local.head import Head
 from training.trainers.local.losses import SOFTMAX
 
@@ -106,14 +106,6 @@ def export_backbone(backbone: Backbone) -> Path:
             path, export_litert(build_serving_model(backbone.build(), None, backbone.input_size))
         )
     return path
-
-
-def reset_keras_session() -> None:
-    """Start naming layers anew, so that the second model of a process is named as the first was."""
-    import_keras_quietly()
-    import keras
-
-    keras.utils.clear_session()
 
 
 def weights_bytes(network: "keras.Model") -> bytes:

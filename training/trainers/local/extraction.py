@@ -15,6 +15,7 @@ from common.progress import Progress, subrange
 from predictions.predictors.local import bundles
 from predictions.predictors.local.engine import LiteRtEngine
 from training import backbones
+from training.backbones.keras_session import reset_keras_session
 from training.data import examples
 from training.data.examples import ArraySplit, Example
 from training.features.cache import FeatureCache, Vectors
@@ -56,7 +57,7 @@ def extract_frozen(name: str, task: TrainingTask, progress: Progress) -> Feature
     progress(1, 1, _("Preparing the model"))
     # Layers are numbered from the start again, or the saved model, and with it the digest of the
     # bundle, would depend on what this process built before
-    export.reset_keras_session()
+    reset_keras_session()
     return FeatureSet(
         network=backbone.build(),
         backbone={"name": name, "digest": backbone.digest, "frozen": True},
@@ -77,7 +78,7 @@ def train_and_extract(task: TrainingTask, progress: Progress) -> FeatureSet:
     # Before minutes of training: a category may have lost its only picture to a damaged file
     examples.check_categories(task.class_names, usable)
     train, validation = _train_and_validation(task, usable, pixels)
-    export.reset_keras_session()
+    reset_keras_session()
     trained = scratch.train_network(
         train,
         validation,
