@@ -28,6 +28,8 @@ from review.models import Decision
 from training.data.datasets import MIN_PICTURES
 
 AT_ONCE = 20  # pictures labelled in one transaction
+# What tools name the folders of a data set that is split already; compared without case
+SPLIT_FOLDERS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
 
 @dataclass(frozen=True)
@@ -267,7 +269,9 @@ def _flat(root: Path, category: Category, report: ImportReport) -> list[ImportFi
 
 def _by_category(project: Project, root: Path, report: ImportReport) -> list[ImportFile]:
     sources = []
-    for entry in _entries(root):
+    entries = _entries(root)
+    _refuse_splits(root, entries)
+    for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             files = _files_below(Path(entry.path), _shown(entry.name), report)
             if not files:
@@ -288,6 +292,31 @@ def _by_category(project: Project, root: Path, report: ImportReport) -> list[Imp
             _("%(folder)s is empty: expected one folder per category.") % {"folder": root}
         )
     return sources
+
+
+def _refuse_splits(root: Path, entries: Sequence[os.DirEntry[str]]) -> None:
+    """Raise InvalidInput where the folders are the splits of a data set, not its categories.
+
+    One of these names may be a category, as long as pictures lie in it and not in folders of it.
+    """
+    folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+    splits = [entry for entry in folders if entry.name.casefold() in SPLIT_FOLDERS]
+    holders = [entry for entry in splits if _holds_only_folders(entry)]
+    if len(splits) < 2 and not holders:
+        return
+    sentence = _(
+        "%(folder)s holds %(names)s: these look like the parts of a data set that is split "
+        "already, not like categories. Import the folder of categories within each, for example "
+        "%(example)s; which pictures are for testing is decided here."
+    )
+    names = ", ".join(f"“{_shown(entry.name)}”" for entry in splits)
+    example = root / _shown((holders or splits)[0].name)
+    raise InvalidInput(sentence % {"folder": root, "names": names, "example": example})
+
+
+def _holds_only_folders(entry: os.DirEntry[str]) -> bool:
+    inner = _entries(Path(entry.path))
+    return bool(inner) and all(each.is_dir(follow_symlinks=False) for each in inner)
 
 
 def _files_below(folder: Path, shown: str, report: ImportReport) -> list[tuple[str, str]]:
