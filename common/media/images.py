@@ -201,6 +201,11 @@ def decode_stored(data: bytes, *, least_side: int | None = None) -> Image.Image:
         return image if image.mode == "RGB" else image.convert("RGB")
 
 
+def stored_media_type(data: bytes) -> str:
+    """Return the media type of a stored picture of ours."""
+    return "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
+
+
 def make_thumbnail(data: bytes, side: int) -> bytes:
     """Return a stored picture of ours as a small JPEG, no side longer than `side`; a small one is
     not enlarged.

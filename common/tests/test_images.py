@@ -402,6 +402,12 @@ def test_the_dearest_pictures_are_taken_in_within_the_bounds_that_make_them_affo
 # Our own bytes
 
 
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_a_stored_picture_tells_its_media_type(format):
+    picture = images.decode_upload(encoded(format))
+    assert images.stored_media_type(picture.data) == picture.media_type == f"image/{format.lower()}"
+
+
 def test_a_thumbnail_is_small_and_keeps_the_proportions():
     picture = images.decode_upload(encoded("JPEG", scene(640, 480)))
     with Image.open(io.BytesIO(images.make_thumbnail(picture.data, 128))) as small:
