@@ -47,6 +47,7 @@ class ImportReport:
     taken: dict[str, int] = field(default_factory=dict)  # category name -> pictures
     duplicates: list[SkippedFile] = field(default_factory=list)
     refused: list[SkippedFile] = field(default_factory=list)
+    merged: dict[str, str] = field(default_factory=dict)  # folder -> category of another name
 
     @property
     def total_added(self) -> int:
@@ -282,6 +283,8 @@ def _by_category(project: Project, root: Path, report: ImportReport) -> list[Imp
             except InvalidInput as error:
                 report.refused.append(SkippedFile(_shown(entry.name), str(error)))
                 continue
+            if category.name != _shown(entry.name):
+                report.merged[_shown(entry.name)] = category.name
             sources += [ImportFile(name, category, _opener(path)) for name, path in files]
         elif _is_own_file(entry, _shown(entry.name), report):
             report.refused.append(

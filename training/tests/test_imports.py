@@ -125,6 +125,15 @@ def test_the_folders_of_a_split_are_no_categories(project, tmp_path, names):
     assert set(project.categories.values_list("name")) == before
 
 
+def test_folders_that_read_the_same_are_one_category_and_that_is_told(project, tmp_path):
+    for name in ("Ápple", "ÁPPLE"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").write_bytes(make_picture_bytes())
+    report = picture_import.import_folder(project, None, tmp_path)
+    assert report.taken == {"Ápple": 2}
+    assert report.merged == {"ÁPPLE": "Ápple"}
+
+
 def test_a_category_may_be_called_test(project, tmp_path):
     for name in ("test", "cake"):
         (tmp_path / name).mkdir()
