@@ -382,6 +382,8 @@ ACCOUNT_FORMS = {
     "signup": "accounts.forms.SignupForm",
 }
 ACCOUNT_PREVENT_ENUMERATION = True
+# Whoever finds a session open makes no token and takes no account over by another address
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_CHANGE_EMAIL = True  # one address for each user; a new one counts once it is confirmed
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False  # this session goes on, all others end
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Classifr] "
@@ -495,5 +497,8 @@ LOGGING = {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["refusals"]}
     },
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
-    "loggers": {"django": {"handlers": [], "propagate": True}},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        "azure": {"level": "WARNING"},  # tens of lines for each request otherwise
+    },
 }
