@@ -138,10 +138,14 @@ class SampleQuerySet(models.QuerySet["Sample"]):
 class Sample(models.Model):
     """One picture: where its bytes are, and the conditions it was taken under.
 
-    `sha256` is of the bytes as they were received, so the same file sent twice is the same sample.
-    The stored bytes are upright and without metadata, and hold nothing but the picture. `NOWHERE`:
-    the picture was let go, or never kept.
+    The stored bytes are upright and without metadata, and hold nothing but the picture. `sha256` is
+    of these, so the same picture is the same sample, whatever its metadata. Of samples from before
+    0.2 it is of the bytes as they were received, by which splits, vectors and data sets know them;
+    what they are is found afterwards (`content_digests`). `NOWHERE`: the picture was let go, or
+    never kept.
     """
+
+    UNKNOWN_CONTENT = "?"
 
     class Location(models.TextChoices):
         UPLOADS = "uploads"
@@ -156,6 +160,13 @@ class Sample(models.Model):
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     project = models.ForeignKey(Project, models.CASCADE, related_name="samples")
     sha256 = models.CharField(max_length=64)
+    content_sha256 = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        editable=False,
+        help_text="Of the stored bytes, where `sha256` is not.",
+    )
     location = models.CharField(max_length=15, choices=Location, default=Location.UPLOADS)
     file_name = models.CharField(
         max_length=200, blank=True, help_text="Our own name, in the storage of `location`."
@@ -187,7 +198,12 @@ class Sample(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["location", "created_at"], name="oldest_pictures")
+            models.Index(fields=["location", "created_at"], name="oldest_pictures"),
+            models.Index(
+                fields=["project", "content_sha256"],
+                condition=~Q(content_sha256=""),
+                name="samples_from_before",
+            ),
         ]
 
     def __str__(self) -> str:

@@ -21,7 +21,7 @@ from common.media.images import Picture
 from common.parallel import parallel_map
 from common.progress import Progress, no_progress
 from common.transactions import durable_transaction
-from predictions import categories, uploads
+from predictions import categories, queries, uploads
 from predictions.models import Category, Project, Sample
 from review import decisions, ground_truth
 from review.models import Decision
@@ -179,7 +179,7 @@ def _take(
     if first is not source:
         _tell_same(source, first, report)
         return None
-    known = Sample.objects.filter(project=project, sha256=picture.sha256).first()
+    known = queries.find_sample(project, picture)
     if known and (ruling := _that_holds(decisions.latest_decision(known))):
         _tell_known(source, ruling, report)
         return None
