@@ -45,11 +45,10 @@ def read_body(request: HttpRequest, most: int) -> bytes:
     """Return the body. Raises ApiError if it is longer than `most` bytes, of which no more is
     kept.
     """
-    source = _source(request)
-    data = b"" if _length(request) > most else source.read(most + 1)
+    data = b"" if _length(request) > most else request.read(most + 1)
     if len(data) > most or _length(request) > most:
         del data
-        read_to_the_end(source)
+        read_to_the_end(request)
         raise body_too_large(most)
     return data
 
@@ -94,9 +93,8 @@ def _take_apart(
     is too long.
     """
     most_together = min(most_parts * (most + _ROOM_FOR_HEADERS), MAX_BATCH_BYTES)
-    source = _source(request)
     if _length(request) > most_together:
-        read_to_the_end(source)
+        read_to_the_end(request)
         raise body_too_large(most_together)
     parser = _LenientParser(
         boundary.encode("latin-1", "replace"),
@@ -108,7 +106,7 @@ def _take_apart(
     parts: list[UploadedPart] = []
     try:
         for disposition, chunks in _segments(
-            parser.parse_blocking(_limited(source, most_together), _CHUNK_BYTES)
+            parser.parse_blocking(_limited(request, most_together), _CHUNK_BYTES)
         ):
             if disposition.get("name", "").lower() != "imagedata" and "filename" not in disposition:
                 continue  # a field of text
@@ -119,7 +117,7 @@ def _take_apart(
                 )
             parts.append(UploadedPart(_kept(chunks, most + 1), disposition.get("filename", "")))
     except (MultipartError, ApiError) as error:
-        read_to_the_end(source)
+        read_to_the_end(request)
         if isinstance(error, ApiError):
             raise
         what = (
@@ -186,12 +184,6 @@ def _parameters(header: str) -> dict[str, str]:
         message["Content-Disposition"] = f"form-data; filename*={extended}"
         found["filename"] = message.get_filename() or ""
     return found
-
-
-def _source(request: HttpRequest) -> Any:
-    # Django takes a body without a length for an empty one
-    is_chunked = request.headers.get("Transfer-Encoding", "").lower() == "chunked"
-    return request.META["wsgi.input"] if is_chunked else request
 
 
 def _length(request: HttpRequest) -> int:

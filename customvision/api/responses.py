@@ -108,8 +108,9 @@ def image(call: ApiRequest, row: Any, tags: Iterable[Category]) -> dict[str, Any
 
 
 def iteration(call: ApiRequest, one: Iteration, of: Workspace) -> dict[str, Any]:
-    """Return an iteration. What the specification does not let be null is left out where it is
-    unknown.
+    """Return an iteration.
+
+    What the specification does not let be null is left out where it is unknown, but `publishName`.
     """
     run, version = one.run, one.version
     status = _STATUS[TrainingRun.Status(run.status)] if run else "Completed"
@@ -132,13 +133,15 @@ def iteration(call: ApiRequest, one: Iteration, of: Workspace) -> dict[str, Any]
         "classificationType": classification_type(of.project) if is_done else None,
         "trainingType": "Regular",
         "reservedBudgetInHours": 0,
+        # Null while it is not published, though the specification allows none: the service sends
+        # it so, and programs that read raw JSON index it
+        "publishName": one.publish_name or None,
     }
     if is_done and version and ended:
         answer["trainedAt"] = format_moment(ended)
     if call.version >= (3, 1):
         answer["trainingTimeInMinutes"] = _minutes(run)
     if one.publish_name:
-        answer["publishName"] = one.publish_name
         answer["originalPublishResourceId"] = one.publish_target
     if call.version >= (3, 4) and run and status == "Failed":
         answer["trainingErrorDetails"] = run.error or "The training was cancelled."

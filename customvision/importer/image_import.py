@@ -139,7 +139,7 @@ def is_imported(row: ImportedImage | None) -> bool:
     return ruling is not None and ruling.outcome == Decision.Outcome.DISCARDED
 
 
-Kept = tuple[Sample | None, str, str]  # the sample, the digest of what came, why there is none
+Kept = tuple[Sample | None, str, str]  # the sample, its digest, why there is none
 
 
 def store_pictures(errand: ImportContext, fetched: Mapping[UUID, Download]) -> dict[UUID, Kept]:
@@ -161,7 +161,8 @@ def _checked(one: Download) -> Picture | str:
 def _kept(errand: ImportContext, picture: Picture | str) -> Kept:
     if isinstance(picture, str):
         return None, "", picture
-    return uploads.keep_to_learn_from(errand.project, picture, by=errand.by), picture.sha256, ""
+    sample = uploads.keep_to_learn_from(errand.project, picture, by=errand.by)
+    return sample, sample.sha256, ""
 
 
 def _note(

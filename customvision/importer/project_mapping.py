@@ -68,10 +68,10 @@ def map_tags(imported: ImportedProject, found: list[RemoteTag]) -> dict[UUID, Ca
 
 
 def _make(found: RemoteProject) -> Project:
-    name = _clean(found.name, str(found.id))
+    name = projects.free_name(_clean(found.name, str(found.id)))
     try:
         project = projects.create_project(name)
-    except Conflict:  # there is one of that name, which is another one
+    except Conflict:  # another project's name makes the same slug
         project = projects.create_project(
             name, slug=f"{slugify(name)[:50].strip('-') or 'project'}-{found.id.hex[:8]}"
         )

@@ -153,7 +153,7 @@ def decode_full_picture(read: PictureReader, sample: str) -> Picture | None:
     """
     try:
         data = read()
-        return Picture(images.decode_stored(data), data, "image/jpeg", sample)
+        return Picture(images.decode_stored(data), data, images.stored_media_type(data), sample)
     except StorageUnavailable:
         # An OSError as well, but nothing is wrong with this picture: later it may be read
         raise

@@ -116,7 +116,7 @@ def live_version_during(shadow: ModelVersion) -> ModelVersion | None:
 
 def compare_shadow(shadow: ModelVersion, live: ModelVersion) -> ShadowComparison:
     """Compare the newest answers of a model in shadow with those of the live one."""
-    rows = _newest_answers(shadow, live)
+    rows, is_cut = _newest_answers(shadow, live)
     answered = [row for row in rows if not row.error]
     names = dict(shadow.project.categories.values_list("pk", "name"))
     live_answers = {row.prediction: row.prediction__top or NO_CATEGORY for row in answered}
@@ -160,7 +160,7 @@ def compare_shadow(shadow: ModelVersion, live: ModelVersion) -> ShadowComparison
         live_ms=median([row.prediction__latency_ms for row in answered]) if answered else None,
         shadow_ms=median([row.latency_ms for row in answered]) if answered else None,
         learned_from=len(learned_from),
-        is_cut=len(rows) == WINDOW,
+        is_cut=is_cut,
         silent=Counter(row.error for row in rows if row.error).most_common(),
     )
 
@@ -183,15 +183,16 @@ def disagreements(
     return keyset_page(rows, after=last, size=size)
 
 
-def _newest_answers(shadow: ModelVersion, live: ModelVersion) -> list[Any]:
-    """Return the newest answers of a model in shadow, beside those of the live one, as rows."""
+def _newest_answers(shadow: ModelVersion, live: ModelVersion) -> tuple[list[Any], bool]:
+    """Return rows of the newest answers beside the live model, and whether there are older ones."""
     own = ShadowPrediction.objects.filter(model_version=shadow)
     # Cut by key: a COUNT, or a walk to the oldest answer, would take longer with every upload
     just_too_old = own.order_by("-pk").values_list("pk", flat=True)[WINDOW:].first()
     answers = own.filter(pk__gt=just_too_old or 0, prediction__model_version=live).order_by("-pk")
     fields = ("prediction", "prediction__sample", "prediction__top", "top", "agrees", "error")
     times = ("prediction__latency_ms", "latency_ms")
-    return list(answers.values_list(*fields, *times, named=True))
+    rows = list(answers.values_list(*fields, *times, named=True))
+    return rows, just_too_old is not None
 
 
 def _verdicts(live_answers: Mapping[int, int], names: Mapping[int, str]) -> dict[int, int | None]:

@@ -1,6 +1,7 @@
 """The pages about categories, for maintainers: what there is to learn from; add, rename."""
 
 from collections import Counter
+from collections.abc import Sequence
 
 from django.conf import settings
 from django.contrib import messages
@@ -15,6 +16,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts import roles
 from accounts.permissions import authenticated_user, may
 from common.errors import DomainError, InvalidInput
+from common.names import comparison_key
+from common.pagination import keyset_page
 from predictions import categories as naming
 from predictions.models import Category, Project, Sample
 from review import ground_truth
@@ -24,6 +27,7 @@ from training.data.picture_import import ImportReport
 from training.forms import AddCategoryForm, PicturesForm, RenameForm
 
 THUMBNAILS = 6
+PAGE = 50  # categories
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -36,11 +40,9 @@ def categories(request: HttpRequest, slug: str) -> HttpResponse:
     if request.method == "POST":
         status = 400
         if form.is_valid():
-            wanted = form.cleaned_data
+            data = form.cleaned_data
             try:
-                category, is_new = naming.add_category(
-                    project, wanted["name"], wanted["description"]
-                )
+                category, is_new = naming.add_category(project, data["name"], data["description"])
                 if is_new:
                     sentence = _("The category “%(name)s” was added.")
                     messages.success(request, sentence % {"name": category.name})
@@ -54,9 +56,16 @@ def categories(request: HttpRequest, slug: str) -> HttpResponse:
             except DomainError as error:
                 form.add_error(None, str(error))
                 status = error.status
+    # PostgreSQL cannot even look for a NUL
+    search, after = (request.GET.get(name, "").replace("\0", "") for name in ("search", "after"))
+    wanted = project.categories.filter(name_key__contains=comparison_key(search))
+    page = keyset_page(wanted, after=after or None, size=PAGE, key="name_key")
     context = {
         "project": project,
-        "rows": _rows(project),
+        "rows": _rows(project, page.rows),
+        "page": page,
+        "search": search,
+        "after": after,
         "form": form,
         "fewest": MIN_PICTURES,
         "most_files": settings.UPLOAD_BATCH_MAX_FILES,
@@ -125,9 +134,11 @@ def _import(request: HttpRequest, category: Category, form: PicturesForm) -> Imp
     return report
 
 
-def _rows(project: Project) -> list[dict[str, object]]:
+def _rows(project: Project, page: Sequence[Category]) -> list[dict[str, object]]:
     """Return each category with how many pictures show it, and the newest ones: three queries."""
-    labelled = ground_truth.labelled_samples(project)
+    labelled = ground_truth.labelled_samples(project).filter(
+        true_category_id__in=[category.pk for category in page]  # type: ignore[misc]
+    )
     by_category = labelled.order_by().values_list("true_category_id")  # type: ignore[misc]
     counted = by_category.annotate(count=Count("pk"), vectors_only=Count("pk", filter=VECTORS_ONLY))
     counts = {key: (count, vectors_only) for key, count, vectors_only in counted}
@@ -144,7 +155,7 @@ def _rows(project: Project) -> list[dict[str, object]]:
     ):
         newest.setdefault(sample.true_category_id, []).append(sample)  # type: ignore[attr-defined]
     rows = []
-    for category in project.categories.all():
+    for category in page:
         count, vectors_only = counts.get(category.pk, (0, 0))
         # Those that show it beside their first category
         count += also[category.pk]

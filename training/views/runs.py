@@ -184,10 +184,7 @@ def dataset(request: HttpRequest, pk: int) -> HttpResponse:
         ],
         "totals": datasets.split_totals(version),
         "vectors_only": datasets.count_vectors_only(version),
-        "left_out": [
-            datasets.ExcludedCategory(**each).sentence
-            for each in version.report.get("left_out", [])
-        ],
+        "left_out": datasets.left_out_sentences(version),
         "earlier": earlier,
         "diff": datasets.diff_versions(earlier, version) if earlier else None,
         "runs": version.runs.select_related("model_version"),
