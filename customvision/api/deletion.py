@@ -9,6 +9,7 @@ from django.core.files.storage import storages
 from django.db import transaction
 from django.db.models import Exists, OuterRef, ProtectedError, Q, QuerySet
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from accounts.models import User
 from common.progress import Progress
@@ -81,7 +82,11 @@ def delete_project(project: Project) -> None:
     )
 
 
-@task("customvision.erase_project", stored_as={"project_key": "project"})
+@task(
+    "customvision.erase_project",
+    stored_as={"project_key": "project"},
+    title=gettext_lazy("Delete a project for the Custom Vision API"),
+)
 def erase_project(progress: Progress, project_key: int, slug: str) -> None:
     """Delete a project that was removed with everything in it, some rows in a transaction. Safe to
     repeat.
@@ -153,6 +158,7 @@ def ask_to_remove_all_images(project: Project, *, by: User) -> None:
         "newest_image": "images",
         "newest_ruling": "rulings",
     },
+    title=gettext_lazy("Delete the images of a project for the Custom Vision API"),
 )
 def remove_all_images(
     progress: Progress, project_key: int, by_key: int, newest_image: int, newest_ruling: int
@@ -226,7 +232,11 @@ def remove_tag(category: Category, *, by: User) -> None:
         _forget(category)
 
 
-@task("customvision.erase_tag", stored_as={"category_key": "category", "by_key": "by"})
+@task(
+    "customvision.erase_tag",
+    stored_as={"category_key": "category", "by_key": "by"},
+    title=gettext_lazy("Delete a tag for the Custom Vision API"),
+)
 def erase_tag(progress: Progress, category_key: int, by_key: int) -> None:
     """Do the rest of `remove_tag`, some rows in a transaction. Safe to repeat."""
     by = User.objects.filter(pk=by_key).first()
@@ -359,7 +369,7 @@ def delete_files(files: Sequence[tuple[str, str]]) -> None:
         delete_stored_files.enqueue(files=files[start : start + FILES_PER_JOB])
 
 
-@task("customvision.delete_files")
+@task("customvision.delete_files", title=gettext_lazy("Delete files for the Custom Vision API"))
 def delete_stored_files(files: Sequence[tuple[str, str]]) -> None:
     """Delete files by storage and name. Safe to repeat."""
     for alias, name in files:

@@ -11,6 +11,7 @@ from django.core.files.storage import storages
 from django.http import FileResponse, Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from accounts import roles
@@ -79,7 +80,12 @@ def request_export(call: ApiRequest) -> Reply:
     return Reply(_answer(call, found, is_active=True))
 
 
-@task("customvision.export", queue="training", stored_as={"export_key": "export"})
+@task(
+    "customvision.export",
+    queue="training",
+    stored_as={"export_key": "export"},
+    title=gettext_lazy("Make an archive of a model for the Custom Vision API"),
+)
 def build_export(export_key: int) -> None:
     """Make the archive, in a worker. Safe to repeat."""
     found = Export.objects.select_related(

@@ -12,6 +12,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.models import User
 from common import encryption, jobs
@@ -116,6 +117,7 @@ def begin_import(
     max_attempts=20,  # at up to five minutes apart: an outage of an hour passes
     stored_as={"imported_key": "imported"},
     keeps_language=True,
+    title=gettext_lazy("Import a project from Custom Vision"),
 )
 def import_custom_vision(
     progress: Progress, imported_key: int, with_predictions: bool, checks_bytes: bool

@@ -17,6 +17,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from common import jobs
 from common.errors import Conflict, DomainError
@@ -59,6 +60,7 @@ class RunFailed(DomainError):
     max_attempts=3,  # how often a worker may die over a run before it is given up
     stored_as={"run_key": "run"},
     keeps_language=True,
+    title=gettext_lazy("Train a model"),
 )
 def train_in_background(progress: Progress, run_key: int) -> None:
     """Do a training run. Delivered again after a crash it starts over, after its end it does
