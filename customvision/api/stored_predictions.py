@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 
 from accounts import roles
 from common.numbers import natural_number
-from customvision.api import deletion, iterations, responses
+from customvision.api import image_deletion, iterations, responses
 from customvision.api.api_request import ApiRequest, get_list, get_member, parse_moment, parse_uuids
 from customvision.api.errors import ApiError
 from customvision.api.projects import workspace_of
@@ -71,7 +71,7 @@ def delete_predictions(call: ApiRequest) -> Reply:
     if not ids:
         raise ApiError("BadRequestPredictionIdsMissing", "ids is required.")
     for one in stored_predictions_of(call.project).filter(uuid__in=ids):
-        deletion.remove_prediction(one)
+        image_deletion.remove_prediction(one)
     return NO_CONTENT
 
 

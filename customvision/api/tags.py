@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from accounts import roles
 from common.errors import Conflict, InvalidInput
 from common.models import Job
-from customvision.api import deletion, image_queries, iterations, responses
+from customvision.api import image_queries, iterations, responses, tag_deletion
 from customvision.api.api_request import ApiRequest, get_member
 from customvision.api.errors import ApiError, not_implemented
 from customvision.api.routing import NO_CONTENT, Reply, register_operation
@@ -46,7 +46,7 @@ def create_tag(call: ApiRequest) -> Reply:
     except InvalidInput as error:
         raise ApiError("BadRequestTagName", str(error)) from error
     if not created:
-        if Job.objects.active().filter(key=deletion.tag_key(category)).exists():
+        if Job.objects.active().filter(key=tag_deletion.tag_key(category)).exists():
             raise Conflict("The tag of this name is still being deleted. Try again in a moment.")
         retired, _rows = RetiredTag.objects.filter(category=category).delete()
         if not retired:
@@ -75,7 +75,7 @@ def delete_tag(call: ApiRequest) -> Reply:
     """Untag its images, and delete the category, or hide it here where past rulings and data sets
     point at it.
     """
-    deletion.remove_tag(_named(call), by=call.user)
+    tag_deletion.remove_tag(_named(call), by=call.user)
     return NO_CONTENT
 
 

@@ -11,7 +11,7 @@ from django.utils import timezone
 from common import jobs, tasks
 from common.models import Job
 from common.progress import no_progress
-from customvision.api import deletion, stored_predictions
+from customvision.api import deletion, image_deletion, stored_predictions, tag_deletion
 from customvision.api.tests.factories import make_caller, make_published, make_tagged
 from customvision.models import ImportedImage, ImportedProject, RetiredTag
 from customvision.tests.factories import make_imported
@@ -37,7 +37,8 @@ def caller():
 @pytest.fixture
 def few_at_once(monkeypatch):
     monkeypatch.setattr(deletion, "ROWS_AT_ONCE", 2)
-    monkeypatch.setattr(deletion, "IMAGES_AT_ONCE", 2)
+    monkeypatch.setattr(tag_deletion, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(image_deletion, "IMAGES_AT_ONCE", 2)
 
 
 def count(caller, project, what="count"):

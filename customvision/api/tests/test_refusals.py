@@ -20,7 +20,7 @@ from predictions import uploads
 from predictions.models import Sample
 from predictions.tests.factories import make_picture_bytes
 
-assert dispatch.ROOMS, "registers the operations"
+assert dispatch.OPERATION_MODULES, "registers the operations"
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.django_db,

@@ -18,7 +18,7 @@ from predictions.tests.factories import make_picture_bytes
 from training import exports
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
-assert dispatch.ROOMS, "registers the operations"
+assert dispatch.OPERATION_MODULES, "registers the operations"
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.skipif(
