@@ -1,8 +1,7 @@
-"""Iterations with their figures, and stored predictions with their pictures: what was, kept as it
-was.
+"""Importing iterations with their metrics, and stored predictions with their pictures, as history.
 
-A stored prediction's picture becomes a sample without a label. What the iteration said of it is no
-answer of a model here, so it is kept beside the sample and not among our predictions.
+A stored prediction's picture becomes a sample without a label. Its scores come from no model of
+ours, so they are kept beside the sample and not among our predictions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,9 +21,7 @@ MEASURED = "Completed"
 
 
 def import_iterations(errand: ImportContext) -> int:
-    """Write all iterations down, with the figures of those that were trained; return how many there
-    are.
-    """
+    """Store all iterations, with the metrics of those that are trained; return their number."""
     found = errand.remote.iterations(errand.imported.remote_id)
     errand.progress(0, len(found), _("Importing iterations"))
     for number, one in enumerate(found, start=1):
@@ -34,6 +31,7 @@ def import_iterations(errand: ImportContext) -> int:
             "published_as": one.published_as[:200],
             "trained_at": one.trained_at,
         }
+        # The service has no metrics of others, and answers the question with an error
         if one.status == MEASURED:
             facts["performance"] = errand.remote.performance(errand.imported.remote_id, one.id)
         ImportedIteration.objects.update_or_create(
@@ -44,21 +42,19 @@ def import_iterations(errand: ImportContext) -> int:
 
 
 def import_predictions(errand: ImportContext) -> set[UUID]:
-    """Keep the stored predictions that are not here yet, with their pictures; return those that the
-    service listed.
-    """
+    """Import the stored predictions that are missing; return the ids that the service listed."""
     listed: set[UUID] = set()
     iterations = {one.remote_id: one for one in errand.imported.iterations.all()}
     errand.progress(0, 0, _("Importing stored predictions"))
     for page, token in errand.remote.predictions(errand.imported.remote_id):
         for some in batched(page, AT_ONCE):
-            _take_some(errand, some, token, iterations)
+            _import_some(errand, some, token, iterations)
         listed.update(one.id for one in page)
         errand.progress(len(listed), len(listed), _("Importing stored predictions"))
     return listed
 
 
-def _take_some(
+def _import_some(
     errand: ImportContext,
     some: Sequence[RemotePrediction],
     token: str,
@@ -68,6 +64,7 @@ def _take_some(
     rows = {row.remote_id: row for row in errand.imported.predictions.filter(remote_id__in=ids)}
     new = [one for one in some if one.id not in rows or rows[one.id].sample_id is None]
 
+    # Predictions cannot be asked for by id, so fresh links come from the same page of the list
     def again(wanted: list[UUID]) -> list[RemotePrediction]:
         page, _following = errand.remote.page(errand.imported.remote_id, token)
         return [one for one in page if one.id in wanted]
