@@ -126,14 +126,14 @@ def discard_sample(
 
 
 @durable_transaction()
-def undo_latest(reviewer: User, *, ruling: int | None = None) -> Decision:
+def undo_latest(reviewer: User, *, decision_key: int | None = None) -> Decision:
     """Undo this reviewer's newest decision in force, and lease its sample to them again.
 
     Called again, it undoes the one before. Imported labels are left alone: they were no decision
     about a picture that somebody saw.
 
     Args:
-        ruling: the key of the decision to undo, as the page showed it. If it is sent twice, because
+        decision_key: which decision to undo, as the page showed it. If it is sent twice, because
             the first response was lost, the decision is undone once.
 
     Returns:
@@ -144,12 +144,13 @@ def undo_latest(reviewer: User, *, ruling: int | None = None) -> Decision:
         Conflict: if somebody else is looking at the sample.
     """
     own = _own_decisions(reviewer)
-    for decision in own.filter(pk=ruling) if ruling else own.order_by("-id")[:MAX_UNDO_LOOKBACK]:
+    newest = own.order_by("-id")[:MAX_UNDO_LOOKBACK]
+    for decision in own.filter(pk=decision_key) if decision_key else newest:
         sample = Sample.objects.select_for_update().get(pk=decision.sample_id)
         if latest_decision(sample) == decision:
             break
         # Sent twice: it is undone already, and the sample still has to come onto the screen
-        if ruling and (undone := _undone(decision, reviewer)):
+        if decision_key and (undone := _undone(decision, reviewer)):
             leases.acquire(sample, reviewer)
             return undone
     else:
@@ -239,7 +240,7 @@ def label_many(
 @durable_transaction()
 def label_many_multilabel(
     project: Project,
-    rulings: Iterable[tuple[Sample, Sequence[Category]]],
+    labels: Iterable[tuple[Sample, Sequence[Category]]],
     *,
     by: User | None,
     reason: str,
@@ -250,7 +251,7 @@ def label_many_multilabel(
         InvalidInput: as `label_many`, and for several categories where they exclude each other.
     """
     # Once each, in the order given: the first is the decision's own category
-    wanted = [(sample, list(dict.fromkeys(shown))) for sample, shown in rulings]
+    wanted = [(sample, list(dict.fromkeys(shown))) for sample, shown in labels]
     if not project.multilabel and any(len(shown) > 1 for _sample, shown in wanted):
         raise InvalidInput(
             _("The categories of this project exclude each other. Name one for each picture.")

@@ -81,7 +81,7 @@ def undo(request: HtmxRequest) -> HttpResponse:
     text = request.POST.get("undo", "")
     shown = int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_KEY else None
     try:
-        decision = decisions.undo_latest(reviewer, ruling=shown)
+        decision = decisions.undo_latest(reviewer, decision_key=shown)
     except DomainError as error:
         return _go_on(request, str(error), error=error)
     sample = decision.sample

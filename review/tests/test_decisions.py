@@ -66,21 +66,21 @@ def test_discarding_names_no_category(sample):
     assert decisions.discard_sample(sample, by=make_reviewer()).category is None
 
 
-def test_a_ruling_gives_the_lease_back(sample):
+def test_a_decision_gives_the_lease_back(sample):
     alice = make_reviewer()
     queue.lease_next(alice)
     decisions.discard_sample(sample, by=alice)
     assert not Lease.objects.exists()
 
 
-def test_a_second_ruling_without_a_lease_is_refused(sample, gnocchi):
+def test_a_second_decision_without_a_lease_is_refused(sample, gnocchi):
     decisions.discard_sample(sample, by=make_reviewer())
     with pytest.raises(decisions.AlreadyDecided, match="Somebody else"):
         decisions.label_sample(sample, gnocchi, by=make_reviewer())
     assert Decision.objects.count() == 1
 
 
-def test_with_a_lease_an_older_ruling_can_be_corrected(sample, gnocchi):
+def test_with_a_lease_an_older_decision_can_be_corrected(sample, gnocchi):
     decisions.discard_sample(sample, by=make_reviewer())
     bob = make_reviewer()
     leases.acquire(sample, bob)
@@ -108,7 +108,7 @@ def test_a_name_that_is_none_is_refused(sample):
         decisions.label_by_name(sample, "piz\x00za", by=make_reviewer())
 
 
-def test_a_refused_ruling_leaves_no_new_category(sample):
+def test_a_refused_decision_leaves_no_new_category(sample):
     leases.acquire(sample, make_reviewer())
     with pytest.raises(Conflict):
         decisions.label_by_name(sample, "pizza", by=make_reviewer())
@@ -125,7 +125,7 @@ def test_undo_appends_and_leases_the_sample_again(sample):
     assert queue.review_reason(sample) == "nok"
 
 
-def test_undo_goes_back_one_ruling_at_a_time(project):
+def test_undo_goes_back_one_decision_at_a_time(project):
     alice = make_reviewer()
     first, second = make_nok(project), make_nok(project)
     decisions.confirm_prediction(first, by=alice)
@@ -138,7 +138,7 @@ def test_undo_goes_back_one_ruling_at_a_time(project):
         decisions.undo_latest(alice)
 
 
-def test_the_rulings_of_others_are_not_undone(sample, gnocchi):
+def test_the_decisions_of_others_are_not_undone(sample, gnocchi):
     alice, bob = make_reviewer(), make_reviewer()
     decisions.confirm_prediction(sample, by=alice)
     with pytest.raises(decisions.NothingToUndo):
@@ -173,7 +173,7 @@ def test_many_labels_are_all_written_or_none(project, gnocchi):
     assert not Decision.objects.exists()
 
 
-def test_the_newest_rulings_of_a_list_take_one_query(project, gnocchi, django_assert_num_queries):
+def test_the_newest_decisions_of_a_list_take_one_query(project, gnocchi, django_assert_num_queries):
     first, second, undecided = make_nok(project), make_nok(project), make_nok(project)
     make_decision(first)
     newest = make_decision(first, gnocchi)
@@ -221,7 +221,7 @@ def test_a_further_category_of_another_project_is_refused():
     assert not Decision.objects.exists()
 
 
-def test_a_ruling_that_is_sent_again_is_the_first_one(sample, gnocchi):
+def test_a_decision_that_is_sent_again_is_the_first_one(sample, gnocchi):
     alice, prediction = make_reviewer(), sample.predictions.get()
     leases.acquire(sample, alice)
     first = decisions.label_sample(sample, gnocchi, by=alice, reason="seen", prediction=prediction)
@@ -255,13 +255,13 @@ def test_sent_again_it_is_the_first_one_also_where_another_looks_at_the_sample_b
     assert Lease.objects.exists()
 
 
-def test_what_is_ruled_anew_is_a_ruling_of_its_own(sample, gnocchi, project):
+def test_what_is_decided_anew_is_a_decision_of_its_own(sample, gnocchi, project):
     alice = make_reviewer()
     first = decisions.label_sample(sample, gnocchi, by=alice, reason="seen")
     assert (
         decisions.label_sample(sample, gnocchi, by=alice, reason="looked at it once more") != first
     )
-    decisions.undo_latest(alice, ruling=decisions.confirm_prediction(sample, by=alice).pk)
+    decisions.undo_latest(alice, decision_key=decisions.confirm_prediction(sample, by=alice).pk)
     assert decisions.confirm_prediction(sample, by=alice).outcome == "confirmed"
     assert Decision.objects.count() == 5
 
@@ -273,19 +273,19 @@ def test_a_label_of_one_category_is_not_that_of_several(gnocchi, sample, project
     assert decisions.label_sample(sample, gnocchi, by=alice, reason="seen") != several
 
 
-def test_the_ruling_of_another_is_no_repetition(sample):
+def test_the_decision_of_another_is_no_repetition(sample):
     decisions.discard_sample(sample, by=make_reviewer())
     with pytest.raises(decisions.AlreadyDecided):
         decisions.discard_sample(sample, by=make_reviewer())
 
 
-def test_an_undo_that_is_sent_again_takes_one_ruling_back(project):
+def test_an_undo_that_is_sent_again_takes_one_decision_back(project):
     alice = make_reviewer()
     first, second = make_nok(project), make_nok(project)
     decisions.confirm_prediction(first, by=alice)
-    ruling = decisions.confirm_prediction(second, by=alice)
-    undone = decisions.undo_latest(alice, ruling=ruling.pk)
-    assert decisions.undo_latest(alice, ruling=ruling.pk) == undone
+    decision = decisions.confirm_prediction(second, by=alice)
+    undone = decisions.undo_latest(alice, decision_key=decision.pk)
+    assert decisions.undo_latest(alice, decision_key=decision.pk) == undone
     assert decisions.latest_decision(first).outcome == "confirmed" and leases.is_held_by(
         second, alice
     )
@@ -294,16 +294,16 @@ def test_an_undo_that_is_sent_again_takes_one_ruling_back(project):
 
 def test_an_undo_of_what_was_ruled_anew_or_is_anothers_is_refused(sample, gnocchi):
     alice, bob = make_reviewer(), make_reviewer()
-    ruling = decisions.confirm_prediction(sample, by=alice)
+    decision = decisions.confirm_prediction(sample, by=alice)
     decisions.label_sample(sample, gnocchi, by=alice)
     for reviewer in (alice, bob):
         with pytest.raises(decisions.NothingToUndo):
-            decisions.undo_latest(reviewer, ruling=ruling.pk)
+            decisions.undo_latest(reviewer, decision_key=decision.pk)
     assert decisions.undoable(bob) is None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_the_same_ruling_sent_twice_at_once_one_is_kept(sample):
+def test_of_the_same_decision_sent_twice_at_once_one_is_kept(sample):
     alice, made, errors = make_reviewer(), [], []
 
     def rule():

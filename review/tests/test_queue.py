@@ -237,7 +237,7 @@ def test_fresh_verdicts_stay_before_the_horizon(project):
     assert low_water_mark.get_mark("NOK") == 0
 
 
-def test_an_undone_ruling_comes_back_from_behind_the_horizon(project):
+def test_an_undone_decision_comes_back_from_behind_the_horizon(project):
     sample, alice = make_nok(project), make_reviewer()
     decisions.discard_sample(sample, by=alice, prediction=Prediction.objects.get())
     age_feedback()

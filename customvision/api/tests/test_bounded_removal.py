@@ -1,6 +1,4 @@
-"""Much is deleted in the background, some rows in a transaction: the request costs the same however
-much there is.
-"""
+"""Much is deleted in the background, in short transactions: the cost of a request is constant."""
 
 import pytest
 from django.core.files.storage import storages
@@ -57,9 +55,7 @@ def delete_all_images(caller, project):
 
 
 def largest_transaction(act):
-    """Return how many rulings the largest transaction of `act` has written; within a test case each
-    is a savepoint.
-    """
+    """Return how many decisions the largest transaction of `act` wrote (a savepoint in a test)."""
     sizes, depth = [0], 0
     with CaptureQueriesContext(connection) as queries:
         act()
