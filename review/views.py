@@ -22,6 +22,7 @@ from review import card, decision_history, decisions, leases, queue
 from review.forms import HistoryFilterForm, QueueFilterForm
 from review.models import Skip
 from review.queue import QueueFilters
+from review.undo import undo_latest, undoable
 
 SHOWN_COUNT = 99  # beyond, the page says "99+"
 MAX_KEY = 18  # digits; what fits into a column of the database
@@ -81,7 +82,7 @@ def undo(request: HtmxRequest) -> HttpResponse:
     text = request.POST.get("undo", "")
     shown = int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_KEY else None
     try:
-        decision = decisions.undo_latest(reviewer, decision_key=shown)
+        decision = undo_latest(reviewer, decision_key=shown)
     except DomainError as error:
         return _go_on(request, str(error), error=error)
     sample = decision.sample
@@ -229,5 +230,5 @@ def _card(
         "following": Sample.objects.filter(pk=following).first() if following else None,
         "query": query,
         "has_skipped": sample is None and Skip.objects.filter(reviewer=reviewer).exists(),
-        "undoable": decisions.undoable(reviewer),
+        "undoable": undoable(reviewer),
     }

@@ -9,6 +9,7 @@ from predictions.tests.factories import make_category, make_live_model, make_pro
 from review import decisions, ground_truth, leases, queue
 from review.models import Decision, Lease
 from review.tests.factories import make_decision, make_nok, make_reviewer
+from review.undo import NothingToUndo, undo_latest, undoable
 
 pytestmark = pytest.mark.django_db
 
@@ -118,7 +119,7 @@ def test_a_refused_decision_leaves_no_new_category(sample):
 def test_undo_appends_and_leases_the_sample_again(sample):
     alice = make_reviewer()
     decisions.confirm_prediction(sample, by=alice)
-    undone = decisions.undo_latest(alice)
+    undone = undo_latest(alice)
     assert (undone.outcome, undone.sample) == ("reopened", sample)
     assert Decision.objects.count() == 2
     assert leases.is_held_by(sample, alice)
@@ -130,23 +131,23 @@ def test_undo_goes_back_one_decision_at_a_time(project):
     first, second = make_nok(project), make_nok(project)
     decisions.confirm_prediction(first, by=alice)
     decisions.confirm_prediction(second, by=alice)
-    assert [decisions.undo_latest(alice).sample, decisions.undo_latest(alice).sample] == [
+    assert [undo_latest(alice).sample, undo_latest(alice).sample] == [
         second,
         first,
     ]
-    with pytest.raises(decisions.NothingToUndo):
-        decisions.undo_latest(alice)
+    with pytest.raises(NothingToUndo):
+        undo_latest(alice)
 
 
 def test_the_decisions_of_others_are_not_undone(sample, gnocchi):
     alice, bob = make_reviewer(), make_reviewer()
     decisions.confirm_prediction(sample, by=alice)
-    with pytest.raises(decisions.NothingToUndo):
-        decisions.undo_latest(bob)
+    with pytest.raises(NothingToUndo):
+        undo_latest(bob)
     leases.acquire(sample, bob)
     decisions.discard_sample(sample, by=bob)
-    with pytest.raises(decisions.NothingToUndo):
-        decisions.undo_latest(alice)
+    with pytest.raises(NothingToUndo):
+        undo_latest(alice)
 
 
 def test_undo_waits_for_who_looks_at_the_sample(sample):
@@ -154,7 +155,7 @@ def test_undo_waits_for_who_looks_at_the_sample(sample):
     decisions.confirm_prediction(sample, by=alice)
     leases.acquire(sample, make_reviewer())
     with pytest.raises(Conflict, match="Another reviewer"):
-        decisions.undo_latest(alice)
+        undo_latest(alice)
 
 
 def test_many_labels_are_written_in_few_queries(project, gnocchi, django_assert_max_num_queries):
@@ -261,7 +262,7 @@ def test_what_is_decided_anew_is_a_decision_of_its_own(sample, gnocchi, project)
     assert (
         decisions.label_sample(sample, gnocchi, by=alice, reason="looked at it once more") != first
     )
-    decisions.undo_latest(alice, decision_key=decisions.confirm_prediction(sample, by=alice).pk)
+    undo_latest(alice, decision_key=decisions.confirm_prediction(sample, by=alice).pk)
     assert decisions.confirm_prediction(sample, by=alice).outcome == "confirmed"
     assert Decision.objects.count() == 5
 
@@ -284,12 +285,12 @@ def test_an_undo_that_is_sent_again_takes_one_decision_back(project):
     first, second = make_nok(project), make_nok(project)
     decisions.confirm_prediction(first, by=alice)
     decision = decisions.confirm_prediction(second, by=alice)
-    undone = decisions.undo_latest(alice, decision_key=decision.pk)
-    assert decisions.undo_latest(alice, decision_key=decision.pk) == undone
+    undone = undo_latest(alice, decision_key=decision.pk)
+    assert undo_latest(alice, decision_key=decision.pk) == undone
     assert decisions.latest_decision(first).outcome == "confirmed" and leases.is_held_by(
         second, alice
     )
-    assert decisions.undoable(alice).sample == first
+    assert undoable(alice).sample == first
 
 
 def test_an_undo_of_what_was_ruled_anew_or_is_anothers_is_refused(sample, gnocchi):
@@ -297,9 +298,9 @@ def test_an_undo_of_what_was_ruled_anew_or_is_anothers_is_refused(sample, gnocch
     decision = decisions.confirm_prediction(sample, by=alice)
     decisions.label_sample(sample, gnocchi, by=alice)
     for reviewer in (alice, bob):
-        with pytest.raises(decisions.NothingToUndo):
-            decisions.undo_latest(reviewer, decision_key=decision.pk)
-    assert decisions.undoable(bob) is None
+        with pytest.raises(NothingToUndo):
+            undo_latest(reviewer, decision_key=decision.pk)
+    assert undoable(bob) is None
 
 
 @pytest.mark.django_db(transaction=True)

@@ -15,6 +15,7 @@ from review import decisions, leases, low_water_mark, queue
 from review.models import Decision, Lease, LowWaterMark
 from review.queue import QueueFilters, Reason
 from review.tests.factories import make_answer, make_decision, make_nok, make_reviewer
+from review.undo import undo_latest
 
 pytestmark = pytest.mark.django_db
 
@@ -243,7 +244,7 @@ def test_an_undone_decision_comes_back_from_behind_the_horizon(project):
     age_feedback()
     queue.advance_marks()
     assert low_water_mark.get_mark("NOK") > 0
-    decisions.undo_latest(alice)
+    undo_latest(alice)
     assert list(queue.waiting_samples(Reason.NOK)) == [sample.pk]
 
 
