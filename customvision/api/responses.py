@@ -177,7 +177,7 @@ def scores(
     return answer
 
 
-def render_(
+def stored_prediction(
     call: ApiRequest, one: Prediction, *, of: Workspace, iteration_id: UUID, ids: Mapping[str, UUID]
 ) -> dict[str, Any]:
     return {

@@ -50,7 +50,7 @@ def query_predictions(call: ApiRequest) -> Reply:
         {
             "token": _answered(token, following, most),
             "results": [
-                responses.render_(
+                responses.stored_prediction(
                     call,
                     one,
                     of=workspace,

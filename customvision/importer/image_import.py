@@ -67,7 +67,7 @@ class ImportContext:
         return self.remote.refresh_images(self.imported.remote_id, ids)
 
 
-def import_images(errand: ImportContext) -> ImportTotals:
+def import_images(context: ImportContext) -> ImportTotals:
     """Import all images that are missing here, and adopt tags that have changed.
 
     Images may be added or deleted at the service in the meantime, which shifts the pages: the list
@@ -80,44 +80,44 @@ def import_images(errand: ImportContext) -> ImportTotals:
     """
     seen = ImportTotals()
     for _pass_number in range(MAX_PASSES):
-        listed = _pass(errand, seen)
+        listed = _pass(context, seen)
         # A list as long as the count was not shifted while it was read
-        seen.counted = errand.remote.image_count(errand.imported.remote_id)
+        seen.counted = context.remote.image_count(context.imported.remote_id)
         if len(listed) == seen.counted:
             break
     seen.tags = {id_: tags for id_, tags in seen.tags.items() if id_ in listed}
     return seen
 
 
-def _pass(errand: ImportContext, seen: ImportTotals) -> set[UUID]:
+def _pass(context: ImportContext, seen: ImportTotals) -> set[UUID]:
     """Read the whole list once; return the ids on it."""
     listed: set[UUID] = set()
     note = _("Importing images")
-    total = errand.remote.image_count(errand.imported.remote_id)
-    errand.progress(0, total, note)
-    for page in errand.remote.images(errand.imported.remote_id):
+    total = context.remote.image_count(context.imported.remote_id)
+    context.progress(0, total, note)
+    for page in context.remote.images(context.imported.remote_id):
         for some in batched([one for one in page if one.id not in listed], AT_ONCE):
-            _import_some(errand, some, seen)
+            _import_some(context, some, seen)
             listed.update(one.id for one in some)
             seen.tags |= {one.id: one.tag_ids for one in some}
-            errand.progress(min(len(listed), total), total, note)
+            context.progress(min(len(listed), total), total, note)
     return listed
 
 
-def _import_some(errand: ImportContext, some: Sequence[RemoteImage], seen: ImportTotals) -> None:
+def _import_some(context: ImportContext, some: Sequence[RemoteImage], seen: ImportTotals) -> None:
     ids = [one.id for one in some]
     rows = {
         row.remote_id: row
-        for row in errand.imported.images.filter(remote_id__in=ids).select_related("sample")
+        for row in context.imported.images.filter(remote_id__in=ids).select_related("sample")
     }
-    new = [one for one in some if errand.checks_bytes or not is_imported(rows.get(one.id))]
-    fetched = download_pictures(new, errand.refresh_images, host=errand.remote.host)
-    kept = store_pictures(errand, fetched)
+    new = [one for one in some if context.checks_bytes or not is_imported(rows.get(one.id))]
+    fetched = download_pictures(new, context.refresh_images, host=context.remote.host)
+    kept = store_pictures(context, fetched)
     for id_, came in fetched.items():
         if came.is_gone:
             seen.gone += 1
             continue
-        row = rows.setdefault(id_, ImportedImage(imported=errand.imported, remote_id=id_))
+        row = rows.setdefault(id_, ImportedImage(imported=context.imported, remote_id=id_))
         sample, sha256, problem = kept[id_]
         if sample is None:
             row.problem = problem[:MAX_PROBLEM]
@@ -130,7 +130,7 @@ def _import_some(errand: ImportContext, some: Sequence[RemoteImage], seen: Impor
         row.sample, row.sha256, row.problem = sample, sha256, ""
     listed = [(one, rows[one.id]) for one in some if one.id in rows]
     with durable_transaction():
-        _label(errand, listed, seen)
+        _label(context, listed, seen)
         for one, row in listed:
             row.tag_ids, row.seen_at = [str(tag) for tag in one.tag_ids], timezone.now()
             row.save()
@@ -150,7 +150,7 @@ def is_imported(row: ImportedImage | None) -> bool:
 Kept = tuple[Sample | None, str, str]
 
 
-def store_pictures(errand: ImportContext, fetched: Mapping[UUID, Download]) -> dict[UUID, Kept]:
+def store_pictures(context: ImportContext, fetched: Mapping[UUID, Download]) -> dict[UUID, Kept]:
     """Check and decode downloads on every core, and store their pictures."""
     kept: dict[UUID, Kept] = {}
     with closing(parallel_map(_checked, fetched.values())) as checked:
@@ -158,7 +158,7 @@ def store_pictures(errand: ImportContext, fetched: Mapping[UUID, Download]) -> d
             if isinstance(picture, str):
                 kept[id_] = None, "", picture
             else:
-                sample = uploads.keep_to_learn_from(errand.project, picture, by=errand.by)
+                sample = uploads.keep_to_learn_from(context.project, picture, by=context.by)
                 kept[id_] = sample, picture.sha256, ""
     return kept
 
@@ -174,7 +174,7 @@ def _checked(one: Download) -> Picture | str:
 
 
 def _label(
-    errand: ImportContext, listed: Sequence[tuple[RemoteImage, ImportedImage]], seen: ImportTotals
+    context: ImportContext, listed: Sequence[tuple[RemoteImage, ImportedImage]], seen: ImportTotals
 ) -> None:
     """Turn tags into decisions, where nobody has decided otherwise here."""
     with_sample = [(one, row) for one, row in listed if row.sample_id]
@@ -186,7 +186,7 @@ def _label(
         sample = row.sample
         assert sample is not None  # noqa: S101 (tells the type checker)
         # A sample here has one category, so an image with several tags gets no decision
-        wanted = errand.categories.get(one.tag_ids[0]) if len(one.tag_ids) == 1 else None
+        wanted = context.categories.get(one.tag_ids[0]) if len(one.tag_ids) == 1 else None
         decision = decided.get(sample.pk)
         if not _may_decide(one, row, decision) or sample.pk in planned:
             continue
@@ -194,11 +194,11 @@ def _label(
             planned[sample.pk] = wanted
             new.append((row, sample, wanted))
         elif not wanted and row.decision_id and decision and decision.pk == row.decision_id:
-            row.decision = decisions.reopen(sample, by=errand.by, reason=_("Its tag was removed"))
+            row.decision = decisions.reopen(sample, by=context.by, reason=_("Its tag was removed"))
     made = decisions.label_many(
-        errand.project,
+        context.project,
         [(sample, category) for _row, sample, category in new],
-        by=errand.by,
+        by=context.by,
         reason=_("Imported"),
     )
     for (row, _sample, _category), imported in zip(new, made, strict=True):

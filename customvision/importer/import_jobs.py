@@ -152,17 +152,17 @@ def execute_import(
         found = remote.project(imported.remote_id)
         project_mapping.map_project(found, endpoint=imported.endpoint, by=imported.requested_by)
         categories = project_mapping.map_tags(imported, remote.tags(imported.remote_id))
-        errand = ImportContext(
+        context = ImportContext(
             imported, remote, categories, imported.requested_by, progress, checks_bytes
         )
-        iterations = history_import.import_iterations(errand)
-        seen = image_import.import_images(errand)
+        iterations = history_import.import_iterations(context)
+        seen = image_import.import_images(context)
         # After the iterations, which predictions refer to
-        predictions = history_import.import_predictions(errand) if with_predictions else None
+        predictions = history_import.import_predictions(context) if with_predictions else None
         # Tags are counted as of the end: images were read until their list was complete
         tags = remote.tags(imported.remote_id)
         import_report.write_report(
-            errand, seen, tags, iterations=iterations, predictions=predictions
+            context, seen, tags, iterations=iterations, predictions=predictions
         )
     except RequestRejected as error:
         if error.answered == NOT_FOUND:

@@ -19,7 +19,7 @@ MAX_TOLD = 200  # of each list, as the report is one JSON value of a row
 
 
 def write_report(
-    errand: ImportContext,
+    context: ImportContext,
     seen: ImportTotals,
     tags: list[RemoteTag],
     *,
@@ -31,8 +31,8 @@ def write_report(
     Args:
         predictions: the ids that the service listed; None if predictions were not asked for.
     """
-    imported = errand.imported
-    report = _report(errand, seen, tags) | {"iterations": iterations, "predictions": None}
+    imported = context.imported
+    report = _report(context, seen, tags) | {"iterations": iterations, "predictions": None}
     imported.report = report
     counted = [report["images"]]
     if predictions is not None:
@@ -48,11 +48,11 @@ def write_report(
     imported.save(update_fields=["report"])
 
 
-def _report(errand: ImportContext, seen: ImportTotals, tags: list[RemoteTag]) -> dict[str, Any]:
+def _report(context: ImportContext, seen: ImportTotals, tags: list[RemoteTag]) -> dict[str, Any]:
     # Only what was listed now: earlier imports may have brought more
     rows = [
         row
-        for row in errand.imported.images.select_related("sample").order_by("pk")
+        for row in context.imported.images.select_related("sample").order_by("pk")
         if row.remote_id in seen.tags
     ]
     broken = [row for row in rows if row.sample and not _is_whole(row)]
@@ -67,7 +67,7 @@ def _report(errand: ImportContext, seen: ImportTotals, tags: list[RemoteTag]) ->
     several = [str(row.remote_id) for row in here if len(row.tag_ids) > 1]
     conflicts = [
         {"id": str(row.remote_id), "here": decided}
-        for row, decided in image_import.tag_conflicts(errand.imported, errand.categories)
+        for row, decided in image_import.tag_conflicts(context.imported, context.categories)
     ]
     return {
         "tags": [_of_tag(tag, there_per_tag, here_per_tag, failed, rows) for tag in tags],
@@ -80,13 +80,13 @@ def _report(errand: ImportContext, seen: ImportTotals, tags: list[RemoteTag]) ->
             "untagged": sum(not row.tag_ids for row in here),
             "several_tags": len(several),
             "same_bytes": len(here) - len({row.sample_id for row in here}),
-            "gone": errand.imported.images.count() - len(rows),
+            "gone": context.imported.images.count() - len(rows),
         },
         "failures": failed[:MAX_TOLD],
         "several": several[:MAX_TOLD],
         "conflicts": conflicts[:MAX_TOLD],
         "differing": [str(id_) for id_ in seen.differing][:MAX_TOLD],
-        "checked_bytes": errand.checks_bytes,
+        "checked_bytes": context.checks_bytes,
     }
 
 

@@ -41,7 +41,7 @@ class IterationMetrics:
         return sorted(self.by_tag)
 
 
-def train_iteration(azure: RemoteProjectClient, ledger: UploadLedger, tell: Progress) -> Any:
+def train_iteration(azure: RemoteProjectClient, ledger: UploadLedger, progress: Progress) -> Any:
     """Return the completed iteration of what the project holds now, training it if there is none.
 
     An iteration in progress, of an interrupted run or of somebody else, is waited for. Whether it
@@ -61,12 +61,12 @@ def train_iteration(azure: RemoteProjectClient, ledger: UploadLedger, tell: Prog
                 return _newest(azure, DONE)
             if error.reason != "BadRequestTrainingAlreadyInProgress":
                 raise
-            _wait(azure, _newest(azure, RUNNING), tell)
+            _wait(azure, _newest(azure, RUNNING), progress)
             continue
         # Before the wait: if this process dies, the next one knows the iteration as ours
         ledger.iterations.append(str(iteration.id))
         ledger.save()
-        iteration = _wait(azure, iteration, tell)
+        iteration = _wait(azure, iteration, progress)
         if iteration.status == DONE:
             return iteration
         details = getattr(iteration, "training_error_details", None)
@@ -89,12 +89,12 @@ def _newest(azure: RemoteProjectClient, status: str) -> Any:
     return known[0]
 
 
-def _wait(azure: RemoteProjectClient, iteration: Any, tell: Progress) -> Any:
-    """Poll an iteration until it is no longer in progress; `tell` may raise Cancelled."""
+def _wait(azure: RemoteProjectClient, iteration: Any, progress: Progress) -> Any:
+    """Poll an iteration until it is no longer in progress; `progress` may raise Cancelled."""
     deadline = time.monotonic() + MAX_TRAINING_SECONDS
     polls = 0
     while iteration.status == RUNNING:
-        tell(min(polls, USUAL_POLLS - 1), USUAL_POLLS, _("Custom Vision is training"))
+        progress(min(polls, USUAL_POLLS - 1), USUAL_POLLS, _("Custom Vision is training"))
         if time.monotonic() > deadline:
             raise TrainingFailed(
                 _("Custom Vision has been training for hours. Start the run again to wait for it.")

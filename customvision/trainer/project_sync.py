@@ -146,7 +146,7 @@ def sync_images(
     examples: Iterable[Example],
     tags: dict[str, str],
     ledger: UploadLedger,
-    tell: Progress,
+    progress: Progress,
 ) -> int:
     """Have the project hold these examples, and no others that we sent earlier.
 
@@ -167,7 +167,7 @@ def sync_images(
         one for sha256, one in wanted.items() if sha256 not in ledger.images and one.example.read
     ]
     # Last, since a call may fail in the middle: what is wrong at the service is corrected by then
-    refused = _upload(azure, missing, ledger, tell)
+    refused = _upload(azure, missing, ledger, progress)
     _remove_empty_tags(azure, tags, ledger)
     return refused
 
@@ -225,7 +225,7 @@ def _upload(
     azure: RemoteProjectClient,
     missing: Sequence[PictureUpload],
     ledger: UploadLedger,
-    tell: Progress,
+    progress: Progress,
 ) -> int:
     """Send pictures in batches, saving the ledger after each; return how many were refused."""
     refused, sent, again = 0, 0, list(missing)
@@ -235,7 +235,7 @@ def _upload(
         for batch in _batches(waiting, broken):
             share = {"done": sent, "total": len(missing)}
             note = _("Sending picture %(done)d of %(total)d") % share
-            tell(sent, len(missing), StageNote(note, stage="upload"))
+            progress(sent, len(missing), StageNote(note, stage="upload"))
             for one, status, image_id in _send(azure, batch):
                 if status in KEPT:
                     ledger.images[one.sha256] = image_id
