@@ -98,7 +98,7 @@ def build_export(export_key: int) -> None:
     except Unavailable as error:
         raise jobs.RetryLater(str(error)) from error
     except DomainError as error:
-        # Another try would fail as well, so the job succeeds and the client polls the error
+        # Another try would fail as well, so the job ends here and clients see the status Failed
         Export.objects.filter(pk=one.pk).update(error=str(error)[:500])
         return
     name = f"{version.project.slug}/exports/{one.uuid}.zip"

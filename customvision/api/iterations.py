@@ -176,7 +176,7 @@ def project_iterations(project: Project) -> list[Iteration]:
         ).order_by("pk")
     ]
     if new:
-        # Deleted ones are counted, too: no name is given twice
+        # Deleted ones are counted, too: no number is given twice
         number = known.count()
         for one in new:
             number += 1

@@ -41,7 +41,6 @@ def write_report(
         there = len(predictions)
         report["predictions"] = {"there": there, "here": here, "failed": there - here}
         counted.append(report["predictions"])
-    # At least: what was deleted at the service in the meantime is here, but no longer there
     report["complete"] = (
         all(one["here"] >= one["there"] for one in counted) and not report["differing"]
     )

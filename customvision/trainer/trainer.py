@@ -34,7 +34,7 @@ from training.data.examples import Example, decode_full_picture
 from training.errors import TrainingFailed
 from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask
 
-# At least the live one and the one before it; at most so many that there is room for a new one
+# Fewer than the service allows, so that there is room for a new one
 FEWEST_KEPT, MOST_KEPT = 2, iterations.MAX_ITERATIONS - 2
 PROBE_SECONDS = 20.0
 ASKED_AT_ONCE = 4

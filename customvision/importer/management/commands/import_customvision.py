@@ -61,15 +61,13 @@ class Command(BaseCommand):
         key = options["training_key"] or settings.AZURE_CUSTOM_VISION_TRAINING_KEY
         try:
             access = import_jobs.store_access(options["endpoint"], key, by=None)
+            try:
+                self._import(access, options)
+            finally:
+                # Nobody else needs the key: this process does the import itself
+                ServiceAccess.objects.filter(pk=access.pk).delete()
         except DomainError as error:
             raise CommandError(str(error)) from error
-        try:
-            self._import(access, options)
-        except DomainError as error:
-            raise CommandError(str(error)) from error
-        finally:
-            # Nobody else needs the key: this process does the import itself
-            ServiceAccess.objects.filter(pk=access.pk).delete()
 
     def _import(self, access: ServiceAccess, options: dict[str, Any]) -> None:
         found = import_jobs.open_service(access).projects()
