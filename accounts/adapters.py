@@ -20,6 +20,7 @@ from accounts import invitations, roles, session_invitation
 from accounts.models import Invitation, User
 from accounts.roles import Role
 from common.errors import Unavailable
+from common.names import comparison_key
 
 logger = logging.getLogger(__name__)
 
@@ -29,6 +30,13 @@ class InvitedOnlyAdapter(DefaultAccountAdapter):
 
     def is_open_for_signup(self, request: HttpRequest) -> bool:
         return settings.SIGNUP_OPEN or session_invitation.session_invitation(request) is not None
+
+    def clean_username(self, username: str, shallow: bool = False) -> str:
+        """Refuse a name that reads like another user's; on SQLite allauth compares ASCII alone."""
+        username = super().clean_username(username, shallow=shallow)
+        if not shallow and User.objects.filter(username_key=comparison_key(username)).exists():
+            raise self.validation_error("username_taken")
+        return username
 
     def save_user(
         self, request: HttpRequest, user: User, form: BaseForm, commit: bool = True

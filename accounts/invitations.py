@@ -13,6 +13,7 @@ from accounts import roles
 from accounts.models import Invitation, User, generate_token, token_digest
 from accounts.roles import Role
 from common.errors import Conflict, InvalidInput
+from common.names import comparison_key
 
 
 @transaction.atomic
@@ -34,7 +35,7 @@ def invite(email: str, role: Role, *, by: User) -> tuple[Invitation, str]:
             "%(email)s is not an e-mail address. An address looks like name@example.com."
         ) % {"email": email}
         raise InvalidInput(message, fields={"email": [message]}) from error
-    if User.objects.filter(email__iexact=email).exists():
+    if User.objects.filter(email_key=comparison_key(email)).exists():
         raise Conflict(_("A user with the address %(email)s exists already.") % {"email": email})
     Invitation.objects.filter(email=email, accepted_at=None).delete()
     token = generate_token()

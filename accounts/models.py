@@ -13,10 +13,14 @@ from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext_lazy as _
 from knox.models import AbstractAuthToken
 
+from common.names import NameKeyField, UniqueNames
 
-class User(AbstractUser):  # type: ignore[django-manager-missing]
+
+class User(UniqueNames, AbstractUser):  # type: ignore[django-manager-missing]
     """A user. What they may do comes from the role groups, see `accounts.roles`."""
 
+    username_key = NameKeyField(of="username")
+    email_key = NameKeyField(of="email")
     # "" for what the browser asks for
     language = models.CharField(_("language"), max_length=10, blank=True)
     session_generation = models.PositiveIntegerField(default=0, editable=False)
@@ -28,6 +32,13 @@ class User(AbstractUser):  # type: ignore[django-manager-missing]
             models.UniqueConstraint(Lower("username"), name="username_is_one_users"),
             models.UniqueConstraint(
                 Lower("email"), name="email_is_one_users", condition=~models.Q(email="")
+            ),
+            # `Lower` knows ASCII alone on SQLite
+            models.UniqueConstraint(fields=["username_key"], name="user_is_told_by_the_name"),
+            models.UniqueConstraint(
+                fields=["email_key"],
+                name="user_is_told_by_the_address",
+                condition=~models.Q(email_key=""),
             ),
         ]
 

@@ -12,6 +12,7 @@ from accounts import roles
 from accounts.models import ApiToken, User
 from accounts.roles import Role
 from common.errors import Conflict
+from common.names import comparison_key
 from common.pagination import KeysetPage, keyset_page
 
 PAGE_SIZE = 50
@@ -40,7 +41,9 @@ def create_user(username: str, role: Role, *, email: str = "", password: str) ->
         Conflict: if the name or the address is another user's.
         ValidationError: if the name, the address or the password is not valid.
     """
-    taken = Q(username__iexact=username) | (Q(email__iexact=email) if email else Q(pk=None))
+    taken = Q(username_key=comparison_key(username))
+    if email:
+        taken |= Q(email_key=comparison_key(email))
     if User.objects.filter(taken).exists():
         raise Conflict(_("There is a user with this name or address already."))
     user = User(username=username, email=email.lower())

@@ -23,7 +23,12 @@ app_name = "api"
 
 urlpatterns = [
     path("", include(predictions_api.urlpatterns)),
-    path("schema/", SpectacularAPIView.as_view(permission_classes=[AllowAny]), name="schema"),
+    # Open to all, so nobody is refused for a token that has ended
+    path(
+        "schema/",
+        SpectacularAPIView.as_view(authentication_classes=[], permission_classes=[AllowAny]),
+        name="schema",
+    ),
     path("schema/ui/", api_console, name="try"),
 ]
 

@@ -127,10 +127,7 @@ def load_demo_samples(project: Project) -> int:
     Returns:
         How many are new.
     """
-    with np.load(FEATURES, allow_pickle=False) as stored:
-        digests = [str(value) for value in stored["sha256"]]
-        names = [str(value) for value in stored["category"]]
-        vectors = stored["features"]
+    digests, names, vectors = _read_samples()
     _keep_vectors(digests, vectors)
     known = set(project.samples.filter(sha256__in=digests).values_list("sha256", flat=True))
     by_name = {
@@ -156,5 +153,25 @@ def load_demo_samples(project: Project) -> int:
     return len(new)
 
 
-def _keep_vectors(digests: list[str], vectors: np.ndarray) -> None:
-    FeatureCache(backbones.load(BACKBONE).digest).put(digests, vectors)
+def restore_vectors() -> int:
+    """Keep the vectors of the demo's samples that are missing, and return how many these are."""
+    if not Sample.objects.filter(project__slug=SLUG, origin=Sample.Origin.DEMO).exists():
+        return 0
+    digests, _names, vectors = _read_samples()
+    return _keep_vectors(digests, vectors)
+
+
+def _read_samples() -> tuple[list[str], list[str], np.ndarray]:
+    """Return the digests, the categories and the vectors of what comes with the product."""
+    with np.load(FEATURES, allow_pickle=False) as stored:
+        digests = [str(value) for value in stored["sha256"]]
+        names = [str(value) for value in stored["category"]]
+        return digests, names, stored["features"]
+
+
+def _keep_vectors(digests: list[str], vectors: np.ndarray) -> int:
+    cache = FeatureCache(backbones.load(BACKBONE).digest)
+    kept = cache.get(digests)
+    missing = [place for place, digest in enumerate(digests) if digest not in kept]
+    cache.put([digests[place] for place in missing], vectors[missing])
+    return len(missing)

@@ -16,6 +16,16 @@ from django.shortcuts import render, resolve_url
 from common.errors import DomainError
 from common.htmx import HtmxRequest
 
+REAUTHENTICATION_PAGES = ("account_reauthenticate", "mfa_reauthenticate")
+PERMISSIONS_POLICY = ", ".join(
+    f"{feature}=()"
+    for feature in (
+        *("accelerometer", "autoplay", "browsing-topics", "camera", "display-capture"),
+        *("encrypted-media", "geolocation", "gyroscope", "magnetometer", "microphone", "midi"),
+        *("payment", "publickey-credentials-get", "screen-wake-lock", "usb", "xr-spatial-tracking"),
+    )
+)
+
 Answer = Callable[[HttpRequest], HttpResponse]
 
 
@@ -42,12 +52,14 @@ class ContentSecurityPolicyMiddleware:
             settings.DEBUG and response.status_code in {404, 500}
         ):  # Django's pages for developers have scripts
             response.headers.setdefault(HEADER, self.policy)
+            # Pictures come from a file field, also those that a phone takes for it
+            response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
         return response
 
 
 class HtmxLoginMiddleware:
-    """Send the whole page to the log-in when a session has ended: never swap the log-in form into a
-    part of it.
+    """Send the whole page to the log-in when a session has ended, or to the question for the
+    password: never swap such a form into a part of it.
     """
 
     def __init__(self, get_response: Answer) -> None:
@@ -57,12 +69,12 @@ class HtmxLoginMiddleware:
         response = self.get_response(request)
         if not request.htmx or response.status_code != 302:
             return response
-        login = resolve_url(settings.LOGIN_URL)
-        if urlsplit(response["Location"]).path != login:
+        page = urlsplit(response["Location"]).path
+        if page not in map(resolve_url, (settings.LOGIN_URL, *REAUTHENTICATION_PAGES)):
             return response
         here = urlsplit(request.headers.get("HX-Current-URL", "")).path or "/"
         return HttpResponse(
-            status=204, headers={"HX-Redirect": f"{login}?{urlencode({'next': here})}"}
+            status=204, headers={"HX-Redirect": f"{page}?{urlencode({'next': here})}"}
         )
 
 

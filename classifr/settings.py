@@ -124,6 +124,7 @@ INSTALLED_APPS = [
     "crispy_forms",
     "crispy_bootstrap5",
     "bootstrap",
+    "corsheaders",
     "django_htmx",
     "rest_framework",
     "knox",
@@ -132,6 +133,7 @@ INSTALLED_APPS = [
 
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
+    "corsheaders.middleware.CorsMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "classifr.middleware.ContentSecurityPolicyMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
@@ -380,6 +382,8 @@ ACCOUNT_FORMS = {
     "signup": "accounts.forms.SignupForm",
 }
 ACCOUNT_PREVENT_ENUMERATION = True
+# Whoever finds a session open makes no token and takes no account over by another address
+ACCOUNT_REAUTHENTICATION_REQUIRED = True
 ACCOUNT_CHANGE_EMAIL = True  # one address for each user; a new one counts once it is confirmed
 ACCOUNT_LOGOUT_ON_PASSWORD_CHANGE = False  # this session goes on, all others end
 ACCOUNT_EMAIL_SUBJECT_PREFIX = "[Classifr] "
@@ -462,6 +466,21 @@ SPECTACULAR_SETTINGS = {
 # all the same
 CUSTOM_VISION_URL_ALLOW = env.list("CUSTOM_VISION_URL_ALLOW", default=[])
 
+# Programs in the browser on sites of others: these origins may ask for predictions, by a token and
+# never by the cookie of whoever sits there
+CORS_ALLOWED_ORIGINS = env.list("PREDICTION_CORS_ORIGINS", default=[])
+CORS_ALLOW_ALL_ORIGINS = "*" in CORS_ALLOWED_ORIGINS
+if CORS_ALLOW_ALL_ORIGINS:
+    CORS_ALLOWED_ORIGINS = []
+CORS_ALLOW_CREDENTIALS = False
+CORS_URLS_REGEX = r"(?i)^/+(customvision/+v[^/]+/+prediction/|api/v1/projects/[^/]+/predict$)"
+CORS_ALLOW_METHODS = ["POST", "OPTIONS"]
+CORS_ALLOW_HEADERS = [
+    *("accept", "authorization", "content-type", "prediction-key", "ocp-apim-subscription-key"),
+    *("x-ms-client-request-id", "x-ms-command-name", "x-ms-useragent"),  # of the npm package
+]
+CORS_EXPOSE_HEADERS = ["apim-request-id", "request-id", "retry-after"]
+
 # Languages
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", "en")
 LANGUAGES = [("en", _("English")), ("fr", _("French")), ("ja", _("Japanese"))]
@@ -478,5 +497,8 @@ LOGGING = {
         "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["refusals"]}
     },
     "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", "INFO")},
-    "loggers": {"django": {"handlers": [], "propagate": True}},
+    "loggers": {
+        "django": {"handlers": [], "propagate": True},
+        "azure": {"level": "WARNING"},  # tens of lines for each request otherwise
+    },
 }

@@ -5,4 +5,8 @@ import os
 from django.core.wsgi import get_wsgi_application
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "classifr.settings")
-application = get_wsgi_application()
+_django = get_wsgi_application()
+
+from classifr.body_framing import BodyFraming  # noqa: E402 (once the applications are loaded)
+
+application = BodyFraming(_django)

@@ -9,6 +9,7 @@ import io
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any
 
 from azure.core.exceptions import (
@@ -158,6 +159,14 @@ class AzureBlobStorage(AzureStorage):
         with _azure_errors_as_os_errors(name):
             return super().size(name)
 
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        with _azure_errors_as_os_errors(path):
+            return super().listdir(path)
+
+    def get_modified_time(self, name: str) -> datetime:
+        with _azure_errors_as_os_errors(name):
+            return super().get_modified_time(name)
+
 
 @contextmanager
 def _s3_errors_as_os_errors(name: str) -> Iterator[None]:
@@ -214,3 +223,11 @@ class S3BlobStorage(S3Storage):
     def size(self, name: str) -> int:
         with _s3_errors_as_os_errors(name):
             return super().size(name)
+
+    def listdir(self, path: str) -> tuple[list[str], list[str]]:
+        with _s3_errors_as_os_errors(path):
+            return super().listdir(path)
+
+    def get_modified_time(self, name: str) -> datetime:
+        with _s3_errors_as_os_errors(name):
+            return super().get_modified_time(name)

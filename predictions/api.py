@@ -134,6 +134,11 @@ class PredictionsView(PredictionsApiView):
     def get(self, request: Request) -> Response:
         """List your own predictions, the newest first, page by page."""
         parameters = request.query_params.dict()
+        # A form sends fields that are empty; by the description they are no day and no number
+        for name in ("since", "until", "before"):
+            if parameters.get(name) == "":
+                sentence = _("Please leave out a parameter rather than send it empty.")
+                raise InvalidInput(sentence, fields={name: [sentence]})
         page = prediction_history.history_page(
             authenticated_user(request), prediction_history.parse_filters(parameters)
         )

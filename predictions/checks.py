@@ -6,8 +6,12 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.conf import settings
-from django.core.checks import CheckMessage, Error, Warning, register
+from django.core.checks import CheckMessage, Error, Tags, Warning, register
+from django.db import DatabaseError
 
+from accounts.models import User
+from common.names import UniqueNames
+from predictions.models import Category, Project
 from predictions.predictors.base import predictors
 
 KNOWN_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "HEIC")
@@ -25,6 +29,29 @@ LIMITS = (
 @register
 def check_predictors(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
     return predictors.check("predictions.E001")
+
+
+@register(Tags.database)
+def check_twins(
+    app_configs: Sequence[AppConfig] | None, databases: Sequence[str] | None = None, **kwargs: Any
+) -> list[CheckMessage]:
+    """Tell of rows that bore the name of another one before names had to differ to a reader."""
+    if not databases:
+        return []
+    models: list[type[UniqueNames]] = [Project, Category, User]
+    try:
+        return [
+            Warning(
+                f"The {model._meta.verbose_name} “{row}” has the name of another one.",
+                hint="Give one of them another name, so that people can tell them apart.",
+                obj=row,
+                id="predictions.W018",
+            )
+            for model in models
+            for row in model.twins()
+        ]
+    except DatabaseError:  # not migrated yet
+        return []
 
 
 @register

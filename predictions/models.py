@@ -16,6 +16,8 @@ from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from common.names import NameKeyField, UniqueNames
+
 
 class ProjectManager(models.Manager["Project"]):
     """Knows nothing of projects that are being removed."""
@@ -24,7 +26,7 @@ class ProjectManager(models.Manager["Project"]):
         return super().get_queryset().filter(removed_at=None)
 
 
-class Project(models.Model):
+class Project(UniqueNames):
     """One classification problem, with its options.
 
     One that is removed is out of sight at once; what it holds goes in the background. `everywhere`
@@ -41,6 +43,7 @@ class Project(models.Model):
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(_("name"), max_length=100)
+    name_key = NameKeyField(of="name")
     slug = models.SlugField(max_length=60, unique=True)
     description = models.TextField(_("description"), blank=True)
     modality = models.CharField(max_length=10, choices=Modality, default=Modality.IMAGE)
@@ -80,7 +83,12 @@ class Project(models.Model):
             models.CheckConstraint(
                 condition=Q(abstain_below__gte=0, abstain_below__lte=1),
                 name="abstain_threshold_is_a_probability",
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["name_key"],
+                condition=Q(removed_at=None),
+                name="project_is_told_by_its_name",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -94,14 +102,17 @@ class Project(models.Model):
         return (self.retention or settings.RETENTION) == self.Retention.ALL
 
 
-class Category(models.Model):
+class Category(UniqueNames):
     """One class of a project. Renaming it loses nothing: everything points at the row."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     project = models.ForeignKey(Project, models.CASCADE, related_name="categories")
     name = models.CharField(_("name"), max_length=100)
+    name_key = NameKeyField(of="name")
     description = models.TextField(_("description"), blank=True)
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    name_scope = ("project",)
 
     class Meta:
         ordering: ClassVar = ["name"]
@@ -109,7 +120,10 @@ class Category(models.Model):
         constraints: ClassVar = [
             models.UniqueConstraint(
                 fields=["project", "name"], name="category_name_is_unique_in_its_project"
-            )
+            ),
+            models.UniqueConstraint(
+                fields=["project", "name_key"], name="category_is_told_by_its_name"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -124,10 +138,14 @@ class SampleQuerySet(models.QuerySet["Sample"]):
 class Sample(models.Model):
     """One picture: where its bytes are, and the conditions it was taken under.
 
-    `sha256` is of the bytes as they were received, so the same file sent twice is the same sample.
-    The stored bytes are upright and without metadata, and hold nothing but the picture. `NOWHERE`:
-    the picture was let go, or never kept.
+    The stored bytes are upright and without metadata, and hold nothing but the picture. `sha256` is
+    of these, so the same picture is the same sample, whatever its metadata. Of samples from before
+    0.2 it is of the bytes as they were received, by which splits, vectors and data sets know them;
+    what they are is found afterwards (`content_digests`). `NOWHERE`: the picture was let go, or
+    never kept.
     """
+
+    UNKNOWN_CONTENT = "?"
 
     class Location(models.TextChoices):
         UPLOADS = "uploads"
@@ -142,6 +160,13 @@ class Sample(models.Model):
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     project = models.ForeignKey(Project, models.CASCADE, related_name="samples")
     sha256 = models.CharField(max_length=64)
+    content_sha256 = models.CharField(
+        max_length=64,
+        blank=True,
+        default="",
+        editable=False,
+        help_text="Of the stored bytes, where `sha256` is not.",
+    )
     location = models.CharField(max_length=15, choices=Location, default=Location.UPLOADS)
     file_name = models.CharField(
         max_length=200, blank=True, help_text="Our own name, in the storage of `location`."
@@ -173,7 +198,12 @@ class Sample(models.Model):
             ),
         ]
         indexes: ClassVar = [
-            models.Index(fields=["location", "created_at"], name="oldest_pictures")
+            models.Index(fields=["location", "created_at"], name="oldest_pictures"),
+            models.Index(
+                fields=["project", "content_sha256"],
+                condition=~Q(content_sha256=""),
+                name="samples_from_before",
+            ),
         ]
 
     def __str__(self) -> str:

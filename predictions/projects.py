@@ -1,5 +1,6 @@
 """Projects: making one, and listing them with the model that answers."""
 
+from itertools import chain, count
 from uuid import uuid4
 
 from django.core.exceptions import ValidationError
@@ -10,7 +11,8 @@ from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
 from common.errors import Conflict, InvalidInput
-from predictions.categories import clean_name
+from common.names import comparison_key
+from predictions.categories import MAX_NAME, clean_name
 from predictions.models import Project, Promotion
 
 MAX_SLUG = 60
@@ -22,9 +24,11 @@ def create_project(name: str, slug: str = "") -> Project:
 
     Raises:
         InvalidInput: if the name or the slug cannot be used.
-        Conflict: if the slug is taken.
+        Conflict: if the name or the slug is taken.
     """
     name = clean_name(name)
+    if is_name_taken(name):
+        raise _name_taken(name)
     slug = (
         _checked_slug(slug)
         if slug
@@ -34,12 +38,33 @@ def create_project(name: str, slug: str = "") -> Project:
         with transaction.atomic():
             return Project.objects.create(name=name, slug=slug)
     except IntegrityError as error:
+        if is_name_taken(name):  # by somebody who made it at the same moment
+            raise _name_taken(name) from error
         raise Conflict(
             _("There is already a project “%(slug)s”. Please choose another name.")
             % {"slug": slug},
             code="slug_taken",
             fields={"slug": [_("This name is already in use.")]},
         ) from error
+
+
+def is_name_taken(name: str) -> bool:
+    """Say whether there is a project that a reader would take for one of this name."""
+    return Project.objects.filter(name_key=comparison_key(name)).exists()
+
+
+def free_name(name: str) -> str:
+    """Return this name, or with a number behind it the first that no project has."""
+    candidates = (f"{name[: MAX_NAME - 8]} ({number})" for number in count(2))
+    return next(each for each in chain([name], candidates) if not is_name_taken(each))
+
+
+def _name_taken(name: str) -> Conflict:
+    return Conflict(
+        _("There is already a project “%(slug)s”. Please choose another name.") % {"slug": name},
+        code="name_taken",
+        fields={"name": [_("This name is already in use.")]},
+    )
 
 
 def _checked_slug(slug: str) -> str:

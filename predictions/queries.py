@@ -1,14 +1,22 @@
 """The statements that every picture needs, in SQL (see `common.raw_sql` for why)."""
 
+from common.media.images import Picture
 from common.raw_sql import columns, fetch_objects, fetch_rows, insert_object
 from predictions.models import ModelVersion, Prediction, Project, Sample
 
 # ruff: noqa: S608 (what is put into the statements are names of our own columns)
 
+# Two branches, each with an index of its own; the second has the form of the partial index, which
+# SQLite takes for nothing else
 _SAMPLE = f"""
     SELECT {columns(Sample, "sample")}
     FROM predictions_sample AS sample
-    WHERE sample.project_id = %s AND sample.sha256 = %s
+    WHERE sample.project_id = %s AND sample.sha256 IN (%s, %s)
+    UNION ALL
+    SELECT {columns(Sample, "sample")}
+    FROM predictions_sample AS sample
+    WHERE sample.project_id = %s AND sample.content_sha256 = %s
+        AND NOT (sample.content_sha256 = '')
 """
 # The version that was promoted last is the live one
 _LIVE_VERSION = f"""
@@ -34,9 +42,14 @@ _CATEGORIES = """
 """
 
 
-def find_sample(project: Project, sha256: str) -> Sample | None:
-    """Return the sample of a project that has these bytes, or None."""
-    for (sample,) in fetch_objects([Sample], _SAMPLE, [project.pk, sha256]):
+def find_sample(project: Project, picture: Picture) -> Sample | None:
+    """Return the sample of a project that is this picture, or None.
+
+    Samples from before are known by the bytes that came, or by what they were found to be since.
+    """
+    content = picture.sha256
+    values = [project.pk, content, picture.received_sha256, project.pk, content]
+    for (sample,) in fetch_objects([Sample], _SAMPLE, values):
         return sample
     return None
 

@@ -2,6 +2,7 @@
 
 from predictions import (  # noqa: F401
     batches,
+    content_digests,
     orphaned_files,
     outbox,
     retention,

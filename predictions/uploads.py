@@ -71,10 +71,10 @@ def kept(
     """Store a picture and give its sample, and whether that is new; what is done meanwhile belongs
     to the transaction that writes the row. If that fails, neither row nor picture is kept.
 
-    The same bytes are the same sample; one whose picture was let go gets it back. Of two uploads of
-    the same bytes at once, one makes the sample and both get it.
+    The same picture is the same sample, whatever its metadata; one whose picture was let go gets it
+    back. Of two uploads of the same picture at once, one makes the sample and both get it.
     """
-    known = queries.find_sample(project, picture.sha256)
+    known = queries.find_sample(project, picture)
     if known is not None and known.has_picture:
         with transaction.atomic():
             yield known, False
@@ -90,12 +90,12 @@ def kept(
     _describe(fresh, picture, file_name=_store(project, picture, fresh))
     try:
         with transaction.atomic():
-            sample = _give_back(known, fresh) if known else _insert_or_find(fresh)
+            sample = _give_back(known, fresh) if known else _insert_or_find(fresh, picture)
             yield sample, sample is fresh
     except BaseException:
         _remove(fresh.file_name)
         raise
-    if sample.file_name != fresh.file_name:  # another upload of the same bytes was quicker
+    if sample.file_name != fresh.file_name:  # another upload of the same picture was quicker
         _remove(fresh.file_name)
 
 
@@ -183,11 +183,13 @@ def _describe(sample: Sample, picture: Picture, *, file_name: str) -> None:
     sample.size_bytes = len(picture.data)
 
 
-def _insert_or_find(fresh: Sample) -> Sample:
-    """Write the row of a sample; where another upload of the same bytes was quicker, return its."""
+def _insert_or_find(fresh: Sample, picture: Picture) -> Sample:
+    """Write the row of a sample; where another upload of the same picture was quicker, return
+    its.
+    """
     if queries.insert_sample(fresh):
         return fresh
-    quicker = queries.find_sample(fresh.project, fresh.sha256)
+    quicker = queries.find_sample(fresh.project, picture)
     if quicker is None:
         raise IntegrityError(f"The row of {fresh.file_name} was not written.")
     return quicker
@@ -196,8 +198,9 @@ def _insert_or_find(fresh: Sample) -> Sample:
 def _give_back(sample: Sample, fresh: Sample) -> Sample:
     """Give a sample its picture again, unless somebody else did so in the meantime."""
     fields = ("location", "file_name", "media_type", "width", "height", "size_bytes")
+    content = "" if sample.sha256 == fresh.sha256 else fresh.sha256
     Sample.objects.filter(pk=sample.pk, location=Sample.Location.NOWHERE).update(
-        **{name: getattr(fresh, name) for name in fields}
+        content_sha256=content, **{name: getattr(fresh, name) for name in fields}
     )
     sample.refresh_from_db()
     return sample

@@ -2,6 +2,9 @@
 
 from itertools import count
 
+from django.test import Client
+from django.urls import reverse
+
 from accounts import invitations, roles, tokens
 from accounts.models import Invitation, User
 from accounts.roles import Role
@@ -26,6 +29,11 @@ def make_reviewer(username: str = "", **fields) -> User:
 
 def make_maintainer(username: str = "", **fields) -> User:
     return make_user(username or f"maintainer{next(_numbers)}", Role.MAINTAINER, **fields)
+
+
+def confirm_password(client: Client) -> None:
+    """Give the password again, as pages ask for it that matter beyond the session."""
+    client.post(reverse("account_reauthenticate"), {"password": PASSWORD})
 
 
 def make_token(user: User, name: str = "my script") -> str:

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from accounts.models import ApiToken, User
-from accounts.tests.factories import PASSWORD, make_token, make_user
+from accounts.tests.factories import PASSWORD, confirm_password, make_token, make_user
 
 pytestmark = pytest.mark.django_db
 
@@ -178,6 +178,7 @@ def test_the_pages_of_the_second_factor_are_there_with_the_setting_only(client, 
 def test_a_new_address_counts_once_it_is_confirmed(client):
     alice = make_user("alice")
     log_in(client, "alice")
+    confirm_password(client)
     client.post(reverse("account_email"), {"email": "new@example.com", "action_add": ""})
     alice.refresh_from_db()
     assert alice.email == "alice@example.com"
@@ -187,10 +188,19 @@ def test_a_new_address_counts_once_it_is_confirmed(client):
     assert alice.email == "new@example.com"
 
 
+def test_before_the_address_changes_the_password_is_asked_for(client):
+    make_user("alice")
+    log_in(client, "alice")
+    response = client.post(reverse("account_email"), {"email": "new@example.com", "action_add": ""})
+    assert response["Location"].startswith(reverse("account_reauthenticate"))
+    assert not mail.outbox
+
+
 def test_an_address_of_somebody_else_is_never_taken_over(client):
     make_user("alice")
     bob = make_user("bob")
     log_in(client, "bob")
+    confirm_password(client)
     client.post(reverse("account_email"), {"email": "alice@example.com", "action_add": ""})
     for letter in mail.outbox:
         if found := re.search(r"http://testserver(/account/confirm-email\S+)", str(letter.body)):

@@ -13,7 +13,7 @@ from rest_framework.test import APIRequestFactory
 from accounts import tokens
 from accounts.authentication import ApiTokenAuthentication
 from accounts.models import ApiToken, User
-from accounts.tests.factories import PASSWORD, make_token, make_user
+from accounts.tests.factories import PASSWORD, confirm_password, make_token, make_user
 from common.errors import Conflict
 
 pytestmark = pytest.mark.django_db
@@ -27,6 +27,7 @@ def who_is(token: str) -> User:
 def test_a_token_is_shown_once_and_works(client):
     alice = make_user("alice")
     client.force_login(alice)
+    confirm_password(client)
     response = client.post(reverse("accounts:create_token"), {"name": "my script"})
     text = response.context["new_token_text"]
     assert text in response.content.decode()
@@ -36,17 +37,22 @@ def test_a_token_is_shown_once_and_works(client):
     assert text not in str(ApiToken.objects.values().get())
 
 
-def test_htmx_gets_the_part_with_the_tokens_only(client):
+def test_before_a_token_is_made_the_password_is_asked_for(client):
     client.force_login(make_user())
-    response = client.post(
-        reverse("accounts:create_token"), {"name": "x"}, headers={"HX-Request": "true"}
-    )
-    assert "<html" not in response.content.decode()
-    assert 'id="tokens"' in response.content.decode()
+    response = client.post(reverse("accounts:create_token"), {"name": "my script"})
+    assert not ApiToken.objects.exists()
+    page = client.get(response["Location"])
+    form = {"password": "wrong", "next": page.context["redirect_field_value"]}
+    client.post(reverse("account_reauthenticate"), form)
+    assert not ApiToken.objects.exists()
+    shown = client.post(reverse("account_reauthenticate"), form | {"password": PASSWORD})
+    assert ApiToken.objects.get().name == "my script"
+    assert shown.context["new_token_text"] in shown.content.decode()
 
 
 def test_a_token_without_a_name_is_not_made(client):
     client.force_login(make_user())
+    confirm_password(client)
     client.post(reverse("accounts:create_token"), {"name": "  "})
     assert not ApiToken.objects.exists()
 

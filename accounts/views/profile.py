@@ -1,5 +1,6 @@
 """A user's own page with profile and API tokens, and the page for accepting an invitation."""
 
+from allauth.account.decorators import reauthentication_required
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
@@ -39,8 +40,12 @@ def profile(request: HttpRequest) -> HttpResponse:
 @login_required
 @never_cache
 @require_POST
+@reauthentication_required
 def create_token(request: HtmxRequest) -> HttpResponse:
-    """Create an API token and show its text, just this once."""
+    """Create an API token and show its text, just this once.
+
+    A token outlives the session, so the password is asked for; then the request goes on.
+    """
     form = TokenForm(request.POST)
     token, text = None, ""
     if form.is_valid():

@@ -115,7 +115,13 @@ ROWS: dict[str, list[Row]] = {
     ],
     # Accounts
     "accounts:profile": [get(MEMBERS), post(done(MEMBERS), data=lambda world: {"language": ""})],
-    "accounts:create_token": [post(MEMBERS, data=lambda world: {"name": "script"})],
+    "accounts:create_token": [
+        post(
+            done(MEMBERS),
+            data=lambda world: {"name": "script"},
+            why="on to the question for the password",
+        )
+    ],
     "accounts:revoke_token": [post(done(OWNER), token)],
     "accounts:invitation": [
         get((302, 409, 409, 409, 409), lambda world: {"token": world.invitation_token}),

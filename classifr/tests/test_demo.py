@@ -1,6 +1,7 @@
 """The demo: made once, harmless when made again."""
 
 import json
+import shutil
 import stat
 
 import numpy as np
@@ -123,3 +124,16 @@ def test_the_command_ends_with_a_live_model_and_keeps_it(small_demo, capsys):
     assert "maintainer" in capsys.readouterr().out
     call_command("demo")
     assert registry.live_version(project) == live
+
+
+def test_after_an_update_the_samples_are_seen_by_the_backbone_of_now(settings):
+    project = demo.make_project()
+    demo.load_demo_samples(project)
+    assert demo.restore_vectors() == 0
+    shutil.rmtree(settings.DATA_DIR / "models")  # kept for the backbone of before
+    assert demo.restore_vectors() >= project.samples.count() > 0
+    assert demo.restore_vectors() == 0
+
+
+def test_without_the_demo_there_is_nothing_to_restore(db):
+    assert demo.restore_vectors() == 0

@@ -1,6 +1,8 @@
 """The shell around every page: errors, expired log-ins, forged forms and hosts."""
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 from unittest.mock import patch
 
@@ -12,6 +14,7 @@ from django.urls import reverse
 
 from accounts.models import User
 from accounts.tests.factories import PASSWORD, make_user
+from classifr.tests.process_tree import ROOT, environment
 from predictions.tests.factories import make_prediction
 
 pytestmark = pytest.mark.django_db
@@ -93,6 +96,13 @@ def test_a_database_that_is_gone_is_told_as_a_pause(careful_client):
     assert response.status_code == 503
     assert "database does not answer" in response.content.decode()
     assert "<html" not in response.content.decode()
+
+
+def test_the_question_for_the_password_is_a_whole_page_as_well(client):
+    client.force_login(make_user())
+    here = {"HX-Request": "true", "HX-Current-URL": "http://testserver/account/"}
+    response = client.post(reverse("accounts:create_token"), {"name": "x"}, headers=here)
+    assert response["HX-Redirect"] == "/account/reauthenticate/?next=%2Faccount%2F"
 
 
 def test_an_expired_log_in_sends_the_whole_page_to_the_log_in(client):
@@ -194,3 +204,25 @@ def test_messages_are_text(client):
     client.force_login(User.objects.create_superuser("root"))
     client.post(reverse("accounts:invite"), {"email": "a<b>@example.com", "role": "user"})
     assert "a<b>@" not in client.get(reverse("accounts:users")).content.decode()
+
+
+def test_no_page_may_use_what_a_device_has(client):
+    policy = client.get(reverse("account_login"))["Permissions-Policy"]
+    assert {"camera=()", "geolocation=()", "microphone=()"} <= set(policy.split(", "))
+
+
+def test_the_description_of_the_api_is_open_whatever_token_comes_along(client):
+    answer = client.get(reverse("api:schema"), headers={"Authorization": "Token wrong"})
+    assert answer.status_code == 200
+
+
+def test_a_command_whose_reader_has_had_enough_ends_without_a_traceback(tmp_path):
+    command = f"{sys.executable} manage.py help --commands | true"
+    done = subprocess.run(
+        ["bash", "-c", f"set -o pipefail; {command}"],
+        cwd=ROOT,
+        env=environment(tmp_path) | {"PYTHONUNBUFFERED": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert "Traceback" not in done.stderr

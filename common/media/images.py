@@ -88,8 +88,9 @@ class Picture:
     """A picture that passed the door.
 
     `image` is upright RGB, or a smaller decoding of the picture where the caller asked for no more;
-    `data` is what is stored, of type `media_type`, free of metadata; `sha256` is of the bytes as
-    received; `capture` holds camera, time and size, read before the metadata was dropped;
+    `data` is what is stored, of type `media_type`, free of metadata; `sha256` is of that, so the
+    same picture with other metadata has the same; `received_sha256` is of the bytes as they came;
+    `capture` holds camera, time and size, read before the metadata was dropped;
     `full_size` is that of `data` where `image` is smaller.
     """
 
@@ -99,6 +100,7 @@ class Picture:
     sha256: str
     capture: Mapping[str, Any] = field(default_factory=dict)
     full_size: tuple[int, int] | None = None
+    received_sha256: str = ""
 
     @property
     def size(self) -> tuple[int, int]:
@@ -165,7 +167,15 @@ def _kept_as_coded(
     if not feed.was_needed:
         return None
     capture = _capture(data, "JPEG", full_size, facts)
-    return Picture(image, rewritten.data, "image/jpeg", _digest(data), capture, full_size)
+    return Picture(
+        image,
+        rewritten.data,
+        "image/jpeg",
+        _digest(rewritten.data),
+        capture,
+        full_size,
+        received_sha256=_digest(data),
+    )
 
 
 def _encoded_anew(data: bytes, format: str, accepted: Sequence[str], sender: object) -> Picture:
@@ -183,7 +193,12 @@ def _encoded_anew(data: bytes, format: str, accepted: Sequence[str], sender: obj
         image = _upright(colours.to_srgb(image), facts.orientation if format != "HEIC" else 1)
         encoded, media_type = _encode(image, lossless=format in _LOSSLESS)
     return Picture(
-        image, encoded, media_type, _digest(data), _capture(data, format, image.size, facts)
+        image,
+        encoded,
+        media_type,
+        _digest(encoded),
+        _capture(data, format, image.size, facts),
+        received_sha256=_digest(data),
     )
 
 
@@ -199,6 +214,11 @@ def decode_stored(data: bytes, *, least_side: int | None = None) -> Image.Image:
             image.draft(image.mode, (least_side, least_side))
         image.load()
         return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def stored_media_type(data: bytes) -> str:
+    """Return the media type of a stored picture of ours."""
+    return "image/png" if data.startswith(b"\x89PNG") else "image/jpeg"
 
 
 def make_thumbnail(data: bytes, side: int) -> bytes:

@@ -122,9 +122,11 @@ def test_a_large_drawing_is_kept_as_jpeg():
     assert images.decode_upload(png(1_200, 1_000)).media_type == "image/jpeg"
 
 
-def test_the_digest_is_of_the_bytes_as_received():
+def test_the_digest_is_of_what_is_stored_and_another_of_what_came():
     data = encoded("JPEG")
-    assert images.decode_upload(data).sha256 == hashlib.sha256(data).hexdigest()
+    picture = images.decode_upload(data)
+    assert picture.sha256 == hashlib.sha256(picture.data).hexdigest()
+    assert picture.received_sha256 == hashlib.sha256(data).hexdigest()
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
@@ -400,6 +402,12 @@ def test_the_dearest_pictures_are_taken_in_within_the_bounds_that_make_them_affo
 
 
 # Our own bytes
+
+
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
+def test_a_stored_picture_tells_its_media_type(format):
+    picture = images.decode_upload(encoded(format))
+    assert images.stored_media_type(picture.data) == picture.media_type == f"image/{format.lower()}"
 
 
 def test_a_thumbnail_is_small_and_keeps_the_proportions():

@@ -61,7 +61,7 @@ def test_nothing_but_the_picture_is_kept(name):
     data = with_segments(encoded("JPEG"), EXTRA[name])
     picture = images.decode_upload(data)
     assert picture.data == images.decode_upload(encoded("JPEG")).data
-    assert picture.sha256 == hashlib.sha256(data).hexdigest()
+    assert picture.sha256 == hashlib.sha256(picture.data).hexdigest()
 
 
 def test_what_follows_the_end_is_not_kept():

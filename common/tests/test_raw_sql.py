@@ -11,12 +11,14 @@ from django.test.utils import CaptureQueriesContext
 
 from accounts.models import ApiToken, User
 from accounts.queries import find_token
+from common.media import images
 from common.raw_sql import columns, fetch_objects, fetch_rows, insert_object
 from predictions import queries
 from predictions.models import Category, Project, Sample
 from predictions.tests.factories import (
     make_category,
     make_live_model,
+    make_picture_bytes,
     make_project,
     make_sample,
     make_user,
@@ -48,12 +50,13 @@ def assert_same(found, expected):
 
 def test_it_finds_what_a_queryset_finds(django_assert_num_queries):
     project = make_project()
-    samples = [make_sample(project, capture={"camera_model": "Ünï"}) for _ in range(3)]
-    for sample in samples:
+    pictures = [images.decode_upload(make_picture_bytes()) for _ in range(3)]
+    for picture in pictures:
+        sample = make_sample(project, sha256=picture.sha256, capture={"camera_model": "Ünï"})
         with django_assert_num_queries(1):
-            found = queries.find_sample(project, sample.sha256)
+            found = queries.find_sample(project, picture)
         assert_same(found, Sample.objects.get(pk=sample.pk))
-    assert queries.find_sample(make_project(), samples[0].sha256) is None
+    assert queries.find_sample(make_project(), pictures[0]) is None
 
 
 def test_related_objects_come_with_it(django_assert_num_queries):

@@ -227,6 +227,12 @@ class TestAzurite:
         assert properties.content_settings.content_type == "image/jpeg"
         assert storage.open("d/a.jpg").read() == b"two"
 
+    def test_a_container_that_is_not_there_yet_holds_nothing(self, storage):
+        with pytest.raises(FileNotFoundError):
+            storage.listdir("")
+        with pytest.raises(FileNotFoundError):
+            storage.get_modified_time("a.jpg")
+
     def test_what_is_not_there_is_not_found(self, storage):
         storage.save("a.jpg", ContentFile(b"bytes"))
         assert not storage.exists("b.jpg")

@@ -1,11 +1,13 @@
 """One request as an operation sees it: its user, and its parameters by their specified names."""
 
 import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cached_property, partial
 from typing import Any
+from urllib.parse import unquote_plus
 from uuid import UUID
 
 from django.http import HttpRequest
@@ -21,6 +23,14 @@ from predictions.models import Project
 
 Version = tuple[int, int]
 MAX_BATCH_JSON_BYTES = 256 * 1024  # addresses, tags and names of a batch
+_LENIENT_ADDRESS = re.compile(
+    r"""\s*+(?:
+        \{\s*+'url'\s*+:\s*+'(?P<quoted>[^'\\]++)'\s*+,?+\s*+\}
+        | url=(?P<form>[^&\s]++)
+        | (?P<bare>https?://\S++)
+    )\s*+""",
+    re.VERBOSE | re.IGNORECASE,
+)
 
 
 @dataclass
@@ -103,6 +113,19 @@ class ApiRequest:
         """Return the object of the body, empty if there was none, its names as they were sent."""
         data = request_bodies.read_body(self.request, most_bytes)
         return _object_of(data, lambda: json_bodies.loads(data, most_bytes=most_bytes))
+
+    def picture_address(self) -> str:
+        """Return the address in a body that should be `{"url": "..."}`, "" if there is none.
+
+        The service takes more than that, and lessons and samples have it: single quotes, a form,
+        the bare address.
+        """
+        data = request_bodies.read_body(self.request, json_bodies.MAX_BYTES)
+        if found := _LENIENT_ADDRESS.fullmatch(data.decode("utf-8", "replace")):
+            return found["quoted"] or unquote_plus(found["form"] or "") or found["bare"]
+        body = _object_of(data, lambda: json_bodies.loads(data))
+        address: str = get_member(body, "url", str, "")
+        return address
 
     def json_with_pictures(self) -> dict[str, Any]:
         """Return the object of a body with a batch of pictures, each a `Base64` unless tiny."""

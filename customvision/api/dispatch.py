@@ -114,7 +114,8 @@ def _refusal(error: Exception) -> HttpResponse:
     match error:
         case QuotaReached():
             fault = _too_many(error.retry_after_seconds or 1)
-            response = _json({"error": {"code": "429", "message": f"{error} {fault.message}"}}, 429)
+            fault.message = f"{error} {fault.message}"
+            response = _json(fault.body, 429)
             response["Retry-After"] = str(fault.retry_after_seconds)
             return response
         case Unavailable():
@@ -143,6 +144,7 @@ def _refusal(error: Exception) -> HttpResponse:
 def _json(body: Any, status: int) -> HttpResponse:
     if body is None:
         response = HttpResponse(status=status)
+        del response["Content-Type"]  # of nothing
     else:
         response = HttpResponse(json.dumps(body, ensure_ascii=False), status=status)
         response["Content-Type"] = "application/json; charset=utf-8"

@@ -32,8 +32,16 @@ class ApiError(Exception):
         return {"code": self.code, "message": self.message}
 
 
+# The gateway's statuses as the specification names such refusals
+_GATEWAY_CODES = {401: "Forbidden", 404: "NotFound", 429: "BadRequestExceededQuota"}
+
+
 class GatewayError(Exception):
-    """An error before the service is reached: {"error": {"code", "message"}}."""
+    """An error before the service is reached: {"error": {"code", "message"}, "code", "message"}.
+
+    The gateway of Azure sends `error` alone, which programs that read raw JSON look for; the
+    specification knows `code` and `message` alone, which generated clients look for.
+    """
 
     def __init__(
         self, status: int, message: str, *, reason: str = "", retry_after_seconds: int | None = None
@@ -46,7 +54,11 @@ class GatewayError(Exception):
 
     @property
     def body(self) -> dict[str, Any]:
-        return {"error": {"code": str(self.status), "message": self.message}}
+        return {
+            "error": {"code": str(self.status), "message": self.message},
+            "code": _GATEWAY_CODES[self.status],
+            "message": self.message,
+        }
 
 
 def wrong_key() -> GatewayError:

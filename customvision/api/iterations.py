@@ -55,12 +55,12 @@ def train_project(call: ApiRequest) -> Reply:
 
 @register_operation("GetIterations", "GET", ITERATIONS, roles.TRAIN)
 def get_iterations(call: ApiRequest) -> Reply:
+    """List the iterations, the newest first: programs take the first for the newest."""
     # Clients poll this for as long as an iteration is "Training", so a dead run must not stay so
     execution.end_abandoned_runs(call.project)
     workspace = workspace_of(call.project)
-    return Reply(
-        [responses.iteration(call, one, workspace) for one in project_iterations(call.project)]
-    )
+    newest_first = reversed(project_iterations(call.project))
+    return Reply([responses.iteration(call, one, workspace) for one in newest_first])
 
 
 @register_operation("GetIteration", "GET", ONE, roles.TRAIN)

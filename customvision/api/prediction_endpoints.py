@@ -10,7 +10,7 @@ from common import fetching
 from common.media import cost, images
 from common.media.images import InvalidPicture, Picture
 from customvision.api import iterations, responses
-from customvision.api.api_request import ApiRequest, get_member
+from customvision.api.api_request import ApiRequest
 from customvision.api.errors import ApiError, bad_image_format
 from customvision.api.request_bodies import UploadedPart, body_too_large
 from customvision.api.routing import Reply, register_operation
@@ -74,19 +74,19 @@ def quick_test_url(call: ApiRequest) -> Reply:
 
 
 def _published(call: ApiRequest) -> Iteration:
-    """Return the iteration that is published under the name in the path."""
-    # One query for project, workspace and version, as every prediction asks it
+    """Return the iteration that is published under the name in the path, in any case."""
+    # One query for project, workspace and version if the case is right: every prediction asks it
     project_id = call.uuid("projectId", "NotFoundProject")
     rows = Iteration.objects.select_related(
         "project__workspace", "run__model_version", "own_version"
-    )
+    ).filter(project__uuid=project_id, deleted_at=None)
     name = call.path["publishedName"]
-    is_text = "\0" not in name  # PostgreSQL cannot even look for a NUL
-    found = (
-        rows.filter(project__uuid=project_id, publish_name=name, deleted_at=None).first()
-        if is_text
-        else None
-    )
+    found = None
+    if "\0" not in name:  # PostgreSQL cannot even look for a NUL
+        found = (
+            rows.filter(publish_name=name).first()
+            or rows.filter(publish_name__iexact=name).order_by("pk").first()
+        )
     if found is None:
         # Only now: clients are told which of the two ids of the path is wrong
         if not Project.objects.filter(uuid=project_id).exists():
@@ -118,7 +118,7 @@ def _sent(call: ApiRequest, most_bytes: int) -> UploadedPart:
 def _fetched(call: ApiRequest, most_bytes: int) -> UploadedPart:
     # Before the download, which costs more than an upload; its size is known only afterwards
     uploads.count_upload(call.user)
-    url = get_member(call.json(), "url", str, "")
+    url = call.picture_address()
     try:
         part = UploadedPart(fetching.fetch_url(url, most_bytes=most_bytes), url.rpartition("/")[2])
     except fetching.ResponseTooLarge as error:

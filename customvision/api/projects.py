@@ -8,6 +8,7 @@ from django.utils.text import slugify
 
 from accounts import roles
 from common.errors import Conflict, InvalidInput
+from common.names import comparison_key
 from customvision.api import deletion, image_queries, responses
 from customvision.api.api_request import ApiRequest, get_member
 from customvision.api.errors import ApiError
@@ -73,8 +74,10 @@ def update_project(call: ApiRequest) -> Reply:
     workspace.modified_at = timezone.now()
     workspace.save()
     name = get_member(body, "name", str, project.name)
+    if comparison_key(name) != comparison_key(project.name):
+        name = _free_name(name)
     if name != project.name:
-        project.name = _free_name(name)
+        project.name = categories.clean_name(name)
     project.description = get_member(body, "description", str, project.description)
     project.save(update_fields=["name", "description"])
     return Reply(responses.project(call, project))
@@ -137,6 +140,6 @@ def _free_name(name: str) -> str:
         name = categories.clean_name(name)
     except InvalidInput as error:
         raise ApiError("BadRequestProjectName", str(error)) from error
-    if Project.objects.filter(name=name).exists():
+    if projects.is_name_taken(name):
         raise ApiError("BadRequestProjectNameNotUnique", "The project name is not unique.")
     return name

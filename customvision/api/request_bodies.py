@@ -41,13 +41,12 @@ class UploadedPart:
 
 def read_body(request: HttpRequest, most: int) -> bytes:
     """Return the body. Raises ApiError if it is longer than `most` bytes."""
-    source = _source(request)
-    # One byte more than allowed shows that a body without a length is too long
-    data = b"" if _length(request) > most else source.read(most + 1)
+    # One byte more than allowed shows that a body is too long, whatever length it claims
+    data = b"" if _length(request) > most else request.read(most + 1)
     if len(data) > most or _length(request) > most:
         del data
         # A client still sends: answered before the end, it would see a broken connection
-        read_to_the_end(source)
+        read_to_the_end(request)
         raise body_too_large(most)
     return data
 
@@ -87,9 +86,8 @@ def _take_apart(
 ) -> list[UploadedPart]:
     """Return the pictures of a multipart body; one that is too long is cut at `most` + 1 bytes."""
     most_together = min(most_parts * (most + _ROOM_FOR_HEADERS), MAX_BATCH_BYTES)
-    source = _source(request)
     if _length(request) > most_together:
-        read_to_the_end(source)
+        read_to_the_end(request)
         raise body_too_large(most_together)
     parser = _LenientParser(
         boundary.encode("latin-1", "replace"),
@@ -101,7 +99,7 @@ def _take_apart(
     parts: list[UploadedPart] = []
     try:
         for disposition, chunks in _segments(
-            parser.parse_blocking(_limited(source, most_together), _CHUNK_BYTES)
+            parser.parse_blocking(_limited(request, most_together), _CHUNK_BYTES)
         ):
             if disposition.get("name", "").lower() != "imagedata" and "filename" not in disposition:
                 continue  # a field of text
@@ -113,7 +111,7 @@ def _take_apart(
             # A picture that is too long is cut, and refused in its place in the batch
             parts.append(UploadedPart(_kept(chunks, most + 1), disposition.get("filename", "")))
     except (MultipartError, ApiError) as error:
-        read_to_the_end(source)
+        read_to_the_end(request)
         if isinstance(error, ApiError):
             raise
         what = (
@@ -175,12 +173,6 @@ def _parameters(header: str) -> dict[str, str]:
         message["Content-Disposition"] = f"form-data; filename*={extended}"
         found["filename"] = message.get_filename() or ""
     return found
-
-
-def _source(request: HttpRequest) -> Any:
-    # Django takes a body without a length for an empty one
-    is_chunked = request.headers.get("Transfer-Encoding", "").lower() == "chunked"
-    return request.META["wsgi.input"] if is_chunked else request
 
 
 def _length(request: HttpRequest) -> int:

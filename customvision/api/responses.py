@@ -103,7 +103,10 @@ def image(call: ApiRequest, row: Any, tags: Iterable[Category]) -> dict[str, Any
 
 
 def iteration(call: ApiRequest, one: Iteration, of: Workspace) -> dict[str, Any]:
-    """Return an iteration. Where the specification forbids null, unknown members are left out."""
+    """Return an iteration.
+
+    Where the specification forbids null, unknown members are left out, except `publishName`.
+    """
     run, version = one.run, one.version
     status = _STATUS[TrainingRun.Status(run.status)] if run else "Completed"
     is_done = status == "Completed"
@@ -125,6 +128,9 @@ def iteration(call: ApiRequest, one: Iteration, of: Workspace) -> dict[str, Any]
         "classificationType": classification_type(of.project) if is_done else None,
         "trainingType": "Regular",
         "reservedBudgetInHours": 0,
+        # Null while it is not published, though the specification allows none: the service sends
+        # it so, and programs that read raw JSON index it
+        "publishName": one.publish_name or None,
     }
     # `trainedAt` is the time of a success; a failed run has ended, too
     if is_done and version and ended:
@@ -132,7 +138,6 @@ def iteration(call: ApiRequest, one: Iteration, of: Workspace) -> dict[str, Any]
     if call.version >= (3, 1):
         answer["trainingTimeInMinutes"] = _minutes(run)
     if one.publish_name:
-        answer["publishName"] = one.publish_name
         answer["originalPublishResourceId"] = one.publish_target
     if call.version >= (3, 4) and run and status == "Failed":
         answer["trainingErrorDetails"] = run.error or "The training was cancelled."

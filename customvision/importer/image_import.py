@@ -146,7 +146,7 @@ def is_imported(row: ImportedImage | None) -> bool:
     return decision is not None and decision.outcome == Decision.Outcome.DISCARDED
 
 
-# The sample, the digest of the bytes that came, and why there is no sample
+# The sample, its digest, and why there is no sample
 Kept = tuple[Sample | None, str, str]
 
 
@@ -159,7 +159,7 @@ def store_pictures(context: ImportContext, fetched: Mapping[UUID, Download]) -> 
                 kept[id_] = None, "", picture
             else:
                 sample = uploads.keep_to_learn_from(context.project, picture, by=context.by)
-                kept[id_] = sample, picture.sha256, ""
+                kept[id_] = sample, sample.sha256, ""
     return kept
 
 

@@ -237,8 +237,7 @@ def _prepare(
     except jobs.AlreadyEnqueued as error:
         sentence = _(
             "“%(name)s” is being imported already. Wait for it, or cancel it on its page. An "
-            "import whose process was"
-            " killed is given up after about a minute."
+            "import whose process was killed is given up a minute later, once a worker runs."
         )
         raise ImportActive(sentence % {"name": found.name}) from error
     before = imported.access

@@ -81,6 +81,11 @@ def _report(context: ImportContext, seen: ImportTotals, tags: list[RemoteTag]) -
             "same_bytes": len(here) - len({row.sample_id for row in here}),
             "gone": context.imported.images.count() - len(rows),
         },
+        "merged": [
+            {"tag": tag.name, "category": category.name}
+            for tag in tags
+            if (category := context.categories.get(tag.id)) and category.name != tag.name
+        ],
         "failures": failed[:MAX_TOLD],
         "several": several[:MAX_TOLD],
         "conflicts": conflicts[:MAX_TOLD],

@@ -35,10 +35,10 @@ def map_project(found: RemoteProject, *, endpoint: str, by: User | None) -> Impo
     if known:
         ImportedProject.objects.filter(pk=known.pk).update(endpoint=endpoint, name=found.name[:200])
         return known
-    name = _clean(found.name, str(found.id))
+    name = projects.free_name(_clean(found.name, str(found.id)))
     try:
         project = projects.create_project(name)
-    except Conflict:  # another project has this name, and need not be the same one
+    except Conflict:  # another project's name makes the same slug
         project = projects.create_project(
             name, slug=f"{slugify(name)[:50].strip('-') or 'project'}-{found.id.hex[:8]}"
         )

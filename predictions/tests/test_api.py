@@ -277,3 +277,9 @@ def test_a_session_needs_a_csrf_token(project, alice):
     response = client.post(PREDICT, make_picture_bytes(), content_type="image/jpeg")
     assert response.status_code == 403
     assert not Sample.objects.exists()
+
+
+@pytest.mark.parametrize("name", ["since", "until", "before"])
+def test_an_empty_day_is_none(api, name):
+    answer = api.get("/api/v1/predictions/", {name: ""})
+    assert answer.status_code == 400 and list(answer.json()["fields"]) == [name]

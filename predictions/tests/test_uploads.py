@@ -10,11 +10,13 @@ from django.core.files.storage import storages
 from django.db import connection
 from django.db.models import F
 from django.utils import timezone
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from common.errors import QuotaReached, Unavailable
 from common.media import images
 from common.media.images import InvalidPicture
-from predictions import uploads
+from predictions import content_digests, uploads
 from predictions.models import DailyUploads, Sample
 from predictions.tests.factories import (
     keep_picture,
@@ -26,6 +28,18 @@ from predictions.tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
+
+
+def exif_of_camera() -> bytes:
+    exif = Image.Exif()
+    exif[0x0110] = "a camera"
+    return exif.tobytes()
+
+
+def text_chunk() -> PngInfo:
+    info = PngInfo()
+    info.add_text("Author", "somebody")
+    return info
 
 
 def stored_names(project) -> list[str]:
@@ -46,11 +60,64 @@ def alice():
 def test_an_upload_becomes_a_stored_sample(project, alice):
     data = make_picture_bytes(size=(64, 48))
     sample, picture = uploads.store_upload(project, make_upload(data), by=alice)
-    assert sample.sha256 == hashlib.sha256(data).hexdigest() == picture.sha256
+    assert sample.sha256 == hashlib.sha256(sample.read()).hexdigest() == picture.sha256
+    assert picture.received_sha256 == hashlib.sha256(data).hexdigest()
     assert (sample.project, sample.uploaded_by, sample.origin) == (project, alice, "upload")
     assert (sample.width, sample.height, sample.media_type) == (64, 48, "image/jpeg")
     assert sample.read() == picture.data
     assert sample.capture["format"] == "JPEG"
+
+
+@pytest.mark.parametrize(
+    ("format", "options"),
+    [
+        ("JPEG", {"comment": b"another one"}),
+        ("JPEG", {"exif": exif_of_camera()}),
+        ("PNG", {"pnginfo": text_chunk()}),
+    ],
+)
+def test_the_same_picture_with_other_metadata_is_the_same_sample(project, alice, format, options):
+    plain = make_picture_bytes("red", format=format)
+    told = make_picture_bytes("red", format=format, **options)
+    assert plain != told
+    first, second = (
+        uploads.store_upload(project, make_upload(data), by=alice)[0] for data in (plain, told)
+    )
+    assert first == second and project.samples.count() == 1
+
+
+@pytest.fixture
+def from_before(project, alice):
+    """A sample that is known by the bytes that came, as it was before 0.2, and these bytes."""
+    data = make_picture_bytes(comment=b"from before")
+    sample, picture = uploads.store_upload(project, make_upload(data), by=alice)
+    sample.sha256, sample.content_sha256 = picture.received_sha256, Sample.UNKNOWN_CONTENT
+    sample.save()
+    return sample, data
+
+
+def test_a_sample_from_before_is_known_by_the_bytes_that_came(project, alice, from_before):
+    sample, data = from_before
+    assert uploads.store_upload(project, make_upload(data), by=alice)[0] == sample
+
+
+def test_a_sample_from_before_is_known_by_its_content_once_that_was_found(
+    project, alice, from_before
+):
+    sample, _data = from_before
+    stored = sample.read()
+    assert content_digests.find_contents() == 1
+    assert content_digests.find_contents() == 0
+    assert uploads.store_upload(project, make_upload(stored), by=alice)[0] == sample
+    sample.refresh_from_db()
+    assert sample.sha256 != sample.content_sha256  # splits and vectors know it as before
+
+
+def test_a_sample_from_before_whose_picture_is_lost_is_no_trouble(project, from_before):
+    sample, _data = from_before
+    sample.storage.delete(sample.file_name)
+    assert content_digests.find_contents() == 1
+    assert content_digests.find_contents() == 0
 
 
 def test_the_stored_name_is_ours(project, alice):

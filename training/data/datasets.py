@@ -76,6 +76,7 @@ class DatasetContent:
     ]  # sample id, its sha256, its categories: one, or more if multilabel
     counts: dict[str, Counter[str]]  # category name -> split -> pictures that show it
     left_out: list[ExcludedCategory] = field(default_factory=list)
+    twins: int = 0  # samples that are the same picture as another one, of which one is enough
 
     @property
     def digest(self) -> str:
@@ -94,6 +95,7 @@ class DatasetContent:
         return {
             "counts": {name: dict(counts) for name, counts in sorted(self.counts.items())},
             "left_out": [vars(each) for each in self.left_out],
+            "twins": self.twins,
         }
 
 
@@ -130,7 +132,17 @@ def collect_labelled(project: Project) -> DatasetContent:
     usable = ~Q(location=Sample.Location.NOWHERE) | VECTORS_ONLY
     rows = ground_truth.labelled_samples(project).filter(usable).order_by("sha256")
     additional = ground_truth.additional_categories(project)
-    for pk, sha256, category in rows.values_list("pk", "sha256", "true_category_id").iterator(5000):  # type: ignore[misc]
+    contents: set[str] = set()
+    twins = 0
+    values = rows.values_list("pk", "sha256", "content_sha256", "true_category_id")  # type: ignore[misc]
+    for pk, sha256, content, category in values.iterator(5000):
+        # A picture with other metadata, from when that made another sample: in two splits at once
+        # it would flatter the model
+        known_content = content if content not in ("", Sample.UNKNOWN_CONTENT) else sha256
+        if known_content in contents:
+            twins += 1
+            continue
+        contents.add(known_content)
         for each in (category, *additional.get(pk, ())):
             by_category[each].append((pk, sha256))
     shown: dict[tuple[int, str], list[Category]] = defaultdict(list)
@@ -147,7 +159,7 @@ def collect_labelled(project: Project) -> DatasetContent:
                 shown[sample].append(category)
             counts[category.name] = splits
     return DatasetContent(
-        [(*sample, categories) for sample, categories in shown.items()], counts, left_out
+        [(*sample, categories) for sample, categories in shown.items()], counts, left_out, twins
     )
 
 
@@ -188,6 +200,22 @@ def freeze_dataset(project: Project, *, by: User | None = None) -> DatasetVersio
         batch_size=2000,
     )
     return dataset
+
+
+def left_out_sentences(dataset: DatasetVersion) -> list[str]:
+    """Return what the data set does not hold, and why."""
+    report = dataset.report
+    sentences = [ExcludedCategory(**each).sentence for each in report.get("left_out", [])]
+    if twins := report.get("twins", 0):
+        sentence = ngettext(
+            "%(count)d sample is left out: it is the same picture as another one, with other "
+            "metadata.",
+            "%(count)d samples are left out: they are the same pictures as others, with other "
+            "metadata.",
+            twins,
+        )
+        sentences.append(sentence % {"count": twins})
+    return sentences
 
 
 def category_counts(dataset: DatasetVersion) -> dict[str, Counter[str]]:

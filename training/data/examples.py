@@ -158,7 +158,7 @@ def decode_full_picture(read: PictureReader, sample: str) -> Picture | None:
     """
     try:
         data = read()
-        return Picture(images.decode_stored(data), data, "image/jpeg", sample)
+        return Picture(images.decode_stored(data), data, images.stored_media_type(data), sample)
     except StorageUnavailable:
         raise
     except UNREADABLE as error:

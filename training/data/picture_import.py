@@ -21,13 +21,15 @@ from common.media.images import Picture
 from common.parallel import parallel_map
 from common.progress import Progress, no_progress
 from common.transactions import durable_transaction
-from predictions import categories, uploads
+from predictions import categories, queries, uploads
 from predictions.models import Category, Project, Sample
 from review import decisions, ground_truth
 from review.models import Decision
 from training.data.datasets import MIN_PICTURES
 
 AT_ONCE = 20  # pictures labelled in one transaction
+# What tools name the folders of a data set that is split already; compared without case
+SPLIT_FOLDERS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class ImportReport:
     taken: dict[str, int] = field(default_factory=dict)  # category name -> pictures
     duplicates: list[SkippedFile] = field(default_factory=list)
     refused: list[SkippedFile] = field(default_factory=list)
+    merged: dict[str, str] = field(default_factory=dict)  # folder -> category of another name
 
     @property
     def total_added(self) -> int:
@@ -176,7 +179,7 @@ def _take(
     if first is not source:
         _tell_same(source, first, report)
         return None
-    known = Sample.objects.filter(project=project, sha256=picture.sha256).first()
+    known = queries.find_sample(project, picture)
     if known and (ruling := _that_holds(decisions.latest_decision(known))):
         _tell_known(source, ruling, report)
         return None
@@ -267,7 +270,9 @@ def _flat(root: Path, category: Category, report: ImportReport) -> list[ImportFi
 
 def _by_category(project: Project, root: Path, report: ImportReport) -> list[ImportFile]:
     sources = []
-    for entry in _entries(root):
+    entries = _entries(root)
+    _refuse_splits(root, entries)
+    for entry in entries:
         if entry.is_dir(follow_symlinks=False):
             files = _files_below(Path(entry.path), _shown(entry.name), report)
             if not files:
@@ -278,6 +283,8 @@ def _by_category(project: Project, root: Path, report: ImportReport) -> list[Imp
             except InvalidInput as error:
                 report.refused.append(SkippedFile(_shown(entry.name), str(error)))
                 continue
+            if category.name != _shown(entry.name):
+                report.merged[_shown(entry.name)] = category.name
             sources += [ImportFile(name, category, _opener(path)) for name, path in files]
         elif _is_own_file(entry, _shown(entry.name), report):
             report.refused.append(
@@ -288,6 +295,31 @@ def _by_category(project: Project, root: Path, report: ImportReport) -> list[Imp
             _("%(folder)s is empty: expected one folder per category.") % {"folder": root}
         )
     return sources
+
+
+def _refuse_splits(root: Path, entries: Sequence[os.DirEntry[str]]) -> None:
+    """Raise InvalidInput where the folders are the splits of a data set, not its categories.
+
+    One of these names may be a category, as long as pictures lie in it and not in folders of it.
+    """
+    folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
+    splits = [entry for entry in folders if entry.name.casefold() in SPLIT_FOLDERS]
+    holders = [entry for entry in splits if _holds_only_folders(entry)]
+    if len(splits) < 2 and not holders:
+        return
+    sentence = _(
+        "%(folder)s holds %(names)s: these look like the parts of a data set that is split "
+        "already, not like categories. Import the folder of categories within each, for example "
+        "%(example)s; which pictures are for testing is decided here."
+    )
+    names = ", ".join(f"“{_shown(entry.name)}”" for entry in splits)
+    example = root / _shown((holders or splits)[0].name)
+    raise InvalidInput(sentence % {"folder": root, "names": names, "example": example})
+
+
+def _holds_only_folders(entry: os.DirEntry[str]) -> bool:
+    inner = _entries(Path(entry.path))
+    return bool(inner) and all(each.is_dir(follow_symlinks=False) for each in inner)
 
 
 def _files_below(folder: Path, shown: str, report: ImportReport) -> list[tuple[str, str]]:

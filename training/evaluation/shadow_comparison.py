@@ -119,7 +119,7 @@ def live_version_during(shadow: ModelVersion) -> ModelVersion | None:
 
 
 def compare_shadow(shadow: ModelVersion, live: ModelVersion) -> ShadowComparison:
-    answers = _window(shadow, live)
+    answers, is_cut = _window(shadow, live)
     fields = ("prediction", "prediction__sample", "prediction__top", "top", "agrees", "error")
     rows = list(answers.values_list(*fields, "prediction__latency_ms", "latency_ms"))
     answered = [row for row in rows if not row[5]]
@@ -161,7 +161,7 @@ def compare_shadow(shadow: ModelVersion, live: ModelVersion) -> ShadowComparison
         live_ms=median([row[6] for row in answered]) if answered else None,
         shadow_ms=median([row[7] for row in answered]) if answered else None,
         learned_from=len(learned),
-        is_cut=len(rows) == WINDOW,
+        is_cut=is_cut,
         silent=Counter(row[5] for row in rows if row[5]).most_common(),
     )
 
@@ -257,13 +257,15 @@ def _marked(pairs: Iterable[PredictionPair], judge: TruthLookup) -> Iterator[Pai
             yield marks
 
 
-def _window(shadow: ModelVersion, live: ModelVersion) -> QuerySet[ShadowPrediction]:
-    """Return the newest answers, cut by key, so that neither a COUNT nor a long walk is ever
-    needed.
+def _window(shadow: ModelVersion, live: ModelVersion) -> tuple[QuerySet[ShadowPrediction], bool]:
+    """Return the newest answers beside the live model, and whether there are older ones.
+
+    Cut by key, so that neither a COUNT nor a long walk is ever needed.
     """
     own = ShadowPrediction.objects.filter(model_version=shadow)
     just_too_old = own.order_by("-pk").values_list("pk", flat=True)[WINDOW:].first()
-    return own.filter(pk__gt=just_too_old or 0, prediction__model_version=live).order_by("-pk")
+    newest = own.filter(pk__gt=just_too_old or 0, prediction__model_version=live).order_by("-pk")
+    return newest, just_too_old is not None
 
 
 def _named(pairs: Iterable[PredictionPair], names: dict[int, str]) -> list[str]:

@@ -90,6 +90,8 @@ class ProjectCommand(BaseCommand):
         rows.append(("there already", str(len(report.duplicates))))
         rows.append(("refused", str(len(report.refused))))
         self.stdout.write(format_table(("", "pictures"), rows))
+        for folder, category in report.merged.items():
+            self.stdout.write(f"The folder “{folder}” was taken for the category “{category}”.")
         for title, told in (("There already:", report.duplicates), ("Refused:", report.refused)):
             if told:
                 self.stdout.write(title)

@@ -161,3 +161,24 @@ def test_freezing_takes_few_queries(django_assert_max_num_queries):
     with django_assert_max_num_queries(12):
         datasets.freeze_dataset(project)
     assert DatasetItem.objects.count() == 22 + 33
+
+
+def test_of_two_samples_that_are_the_same_picture_one_is_in():
+    project = make_trainable()
+    first, second = project.samples.order_by("sha256")[:2]
+    before = datasets.freeze_dataset(project)
+    project.samples.filter(pk=second.pk).update(content_sha256=first.sha256)
+    dataset = datasets.freeze_dataset(project)
+    assert before.items.count() - dataset.items.count() == 1
+    assert not dataset.items.filter(sample=second).exists()
+    assert datasets.left_out_sentences(dataset) == [
+        "1 sample is left out: it is the same picture as another one, with other metadata."
+    ]
+    assert datasets.left_out_sentences(before) == []
+
+
+def test_samples_whose_content_is_not_known_yet_are_no_twins():
+    project = make_trainable()
+    count = datasets.freeze_dataset(project).items.count()
+    project.samples.update(content_sha256=Sample.UNKNOWN_CONTENT)
+    assert datasets.freeze_dataset(project).items.count() == count

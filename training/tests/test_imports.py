@@ -105,6 +105,42 @@ def test_the_same_picture_under_two_categories_is_refused(project, tmp_path):
     assert "under “cake”" in report.refused[0].reason
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ["train/cats/1.jpg", "val/dogs/2.jpg", "test/cats/3.jpg"],
+        ["Train/cats/1.jpg"],
+        ["training/1.jpg", "testing/2.jpg"],
+        ["cats/1.jpg", "test/cats/2.jpg"],
+    ],
+)
+def test_the_folders_of_a_split_are_no_categories(project, tmp_path, names):
+    for name in names:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(make_picture_bytes())
+    before = set(project.categories.values_list("name"))
+    with pytest.raises(InvalidInput, match="parts of a data set") as refused:
+        picture_import.import_folder(project, None, tmp_path)
+    assert str(tmp_path) in str(refused.value)
+    assert set(project.categories.values_list("name")) == before
+
+
+def test_folders_that_read_the_same_are_one_category_and_that_is_told(project, tmp_path):
+    for name in ("Ápple", "ÁPPLE"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").write_bytes(make_picture_bytes())
+    report = picture_import.import_folder(project, None, tmp_path)
+    assert report.taken == {"Ápple": 2}
+    assert report.merged == {"ÁPPLE": "Ápple"}
+
+
+def test_a_category_may_be_called_test(project, tmp_path):
+    for name in ("test", "cake"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "a.jpg").write_bytes(make_picture_bytes())
+    assert picture_import.import_folder(project, None, tmp_path).taken == {"cake": 1, "test": 1}
+
+
 def test_a_picture_that_is_known_as_something_else_is_refused(project, pizza, tmp_path):
     folder = make_folder(tmp_path, "a.jpg")
     picture_import.import_folder(project, project.categories.get(name="cake"), folder)

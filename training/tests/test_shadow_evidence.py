@@ -124,6 +124,17 @@ class TestAgreement:
         evidence = found(candidate)
         assert (evidence.compared, evidence.agreeing, evidence.is_cut) == (2, 2, True)
 
+    def test_it_is_told_that_older_ones_are_left_out_where_another_model_was_live(
+        self, candidate, monkeypatch
+    ):
+        monkeypatch.setattr(shadow_comparison, "WINDOW", 2)
+        for _number in range(2):
+            make_pair(candidate, GNOCCHI, RISOTTO)
+        assert not found(candidate).is_cut
+        registry.promote_version(make_model_version(candidate.project), by=None)
+        make_pair(candidate, GNOCCHI, GNOCCHI)
+        assert (found(candidate).compared, found(candidate).is_cut) == (1, True)
+
     def test_more_pictures_cost_no_more_queries(self, candidate, django_assert_max_num_queries):
         for _number in range(5):
             make_feedback(make_pair(candidate, GNOCCHI, RISOTTO), "OK")

@@ -61,7 +61,9 @@ class DummyTrainer(BaseTrainer):
             progress(place, len(examples), _("Looking at the pictures"))
             if example.read is not None:
                 data = example.read()
-                picture = Picture(images.decode_stored(data), data, "image/jpeg", example.sha256)
+                picture = Picture(
+                    images.decode_stored(data), data, images.stored_media_type(data), example.sha256
+                )
                 (scores,) = predictor.predict([picture], model)
                 rows[place] = [scores[name] for name in model.class_names]
         return rows

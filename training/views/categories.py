@@ -3,6 +3,7 @@ maintainers.
 """
 
 from collections import Counter
+from collections.abc import Sequence
 
 from django.conf import settings
 from django.contrib import messages
@@ -17,6 +18,8 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts import roles
 from accounts.permissions import authenticated_user, may
 from common.errors import DomainError, InvalidInput
+from common.names import comparison_key
+from common.pagination import keyset_page
 from predictions import categories as naming
 from predictions.models import Category, Project, Sample
 from review import ground_truth
@@ -26,6 +29,7 @@ from training.data.picture_import import ImportReport
 from training.forms import AddCategoryForm, PicturesForm, RenameForm
 
 THUMBNAILS = 6
+PAGE = 50  # categories
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -43,9 +47,16 @@ def categories(request: HttpRequest, slug: str) -> HttpResponse:
             except DomainError as error:
                 form.add_error(None, str(error))
                 status = error.status
+    # PostgreSQL cannot even look for a NUL
+    search, after = (request.GET.get(name, "").replace("\0", "") for name in ("search", "after"))
+    wanted = project.categories.filter(name_key__contains=comparison_key(search))
+    page = keyset_page(wanted, after=after or None, size=PAGE, key="name_key")
     context = {
         "project": project,
-        "rows": _rows(project),
+        "rows": _rows(project, page.rows),
+        "page": page,
+        "search": search,
+        "after": after,
         "form": form,
         "fewest": MIN_PICTURES,
         "most_files": settings.UPLOAD_BATCH_MAX_FILES,
@@ -128,11 +139,13 @@ def _import(request: HttpRequest, category: Category, form: PicturesForm) -> Imp
     return report
 
 
-def _rows(project: Project) -> list[dict[str, object]]:
+def _rows(project: Project, page: Sequence[Category]) -> list[dict[str, object]]:
     """Return each category with how many pictures are known to show it, and the newest of them:
     three queries.
     """
-    labelled = ground_truth.labelled_samples(project)
+    labelled = ground_truth.labelled_samples(project).filter(
+        true_category_id__in=[category.pk for category in page]  # type: ignore[misc]
+    )
     by_category = labelled.order_by().values_list("true_category_id")  # type: ignore[misc]
     counted = by_category.annotate(count=Count("pk"), vectors_only=Count("pk", filter=VECTORS_ONLY))
     counts = {key: (count, vectors_only) for key, count, vectors_only in counted}
@@ -148,7 +161,7 @@ def _rows(project: Project) -> list[dict[str, object]]:
     ):
         newest.setdefault(sample.true_category_id, []).append(sample)  # type: ignore[attr-defined]
     rows = []
-    for category in project.categories.all():
+    for category in page:
         count, vectors_only = counts.get(category.pk, (0, 0))
         count += also[category.pk]
         row = {

@@ -168,9 +168,7 @@ def dataset(request: HttpRequest, pk: int) -> HttpResponse:
         ],
         "totals": datasets.split_totals(found),
         "vectors_only": datasets.count_vectors_only(found),
-        "left_out": [
-            datasets.ExcludedCategory(**each).sentence for each in found.report.get("left_out", [])
-        ],
+        "left_out": datasets.left_out_sentences(found),
         "earlier": earlier,
         "diff": datasets.diff_versions(earlier, found) if earlier else None,
         "runs": found.runs.select_related("model_version"),

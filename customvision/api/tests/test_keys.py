@@ -51,7 +51,9 @@ def test_a_session_is_no_key():
     client.force_login(make_maintainer())
     response = client.get("/customvision/v3.3/training/projects")
     assert response.status_code == 401 and response.reason_phrase == "Access Denied"
-    assert response.json()["error"]["code"] == "401"
+    answer = response.json()
+    assert answer["error"]["code"] == "401"
+    assert (answer["code"], answer["message"]) == ("Forbidden", answer["error"]["message"])
 
 
 def test_the_key_of_a_deactivated_user_is_none():

@@ -299,5 +299,7 @@ def test_a_method_or_an_address_that_no_operation_has_is_refused_in_the_form_of_
     for method, path in (("PUT", "projects"), ("GET", "nothing"), ("POST", "projects/a/b/c/d/e")):
         response = newest.caller.training(method, path)
         assert response.status_code == 404 and response.json() == {
-            "error": {"code": "404", "message": "Resource not found"}
+            "error": {"code": "404", "message": "Resource not found"},
+            "code": "NotFound",
+            "message": "Resource not found",
         }

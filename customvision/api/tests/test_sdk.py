@@ -158,6 +158,6 @@ def test_refusals_reach_the_program_as_errors_of_the_sdk(trainer, predictor, liv
     with pytest.raises(HttpOperationError, match="Invalid iteration"):
         predictor.classify_image(project.id, "none", plate(1))
     wrong = ApiKeyCredentials(in_headers={"Training-key": "wrong"})
-    refused = pytest.raises(CustomVisionErrorException, match="Access Denied")
+    refused = pytest.raises(CustomVisionErrorException, match="Access denied due to invalid")
     with CustomVisionTrainingClient(live_server.url, wrong) as stranger, refused:
         stranger.get_projects()

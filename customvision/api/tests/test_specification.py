@@ -58,7 +58,9 @@ class Checked:
         self.wrong += [f"{one.name} {version} {response.status_code}: {each}" for each in found]
         assert response["apim-request-id"] == response["Request-Id"]
         assert response["X-Content-Type-Options"] == "nosniff"
-        if body is not None:
+        if body is None:
+            assert "Content-Type" not in response
+        else:
             assert response["Content-Type"] == "application/json; charset=utf-8"
 
 
@@ -213,6 +215,8 @@ def go_through_everything(
         expect=400,
     )
     jobs.run_due_jobs("training")
+    newest, *_older = call("GetIterations", ids, expect=200)
+    assert newest["id"] == running["id"] and newest["publishName"] is None
     call("TrainProject", ids, expect=400)
     call("UpdateIteration", ids, body={"name": "The first"}, expect=200)
     second = ids | {"iterationId": running["id"]}
