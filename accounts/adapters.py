@@ -43,6 +43,7 @@ class InvitedOnlyAdapter(DefaultAccountAdapter):
     ) -> User:
         if not commit:
             return super().save_user(request, user, form, commit=False)
+        # Together: an invitation that was used in the meantime must leave no user behind
         with transaction.atomic():
             user = super().save_user(request, user, form)
             apply_invitation(user, session_invitation.session_invitation(request))
@@ -50,9 +51,7 @@ class InvitedOnlyAdapter(DefaultAccountAdapter):
         return user
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Send a mail, or say honestly that it cannot be sent; alike for addresses that we know and
-        others.
-        """
+        """Send a mail. Raises Unavailable, whether or not the address is one of a user."""
         try:
             super().send_mail(template_prefix, email, context)
         except (SMTPException, OSError) as error:
@@ -62,7 +61,8 @@ class InvitedOnlyAdapter(DefaultAccountAdapter):
             ) from error
 
     def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
-        """Make a new address count, unless it became somebody else's in the meantime."""
+        """Confirm a new address, unless somebody else has confirmed it in the meantime."""
+        # Addresses are unique among users, and the constraint decides between two at once
         try:
             with transaction.atomic():
                 return super().confirm_email(request, email_address)
@@ -76,9 +76,8 @@ class InvitedOnlyAdapter(DefaultAccountAdapter):
         return reverse("accounts:profile")
 
     def pre_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse | None:
-        """Count an address as confirmed that nobody but an administrator can have given, say by
-        `createsuperuser`.
-        """
+        """Confirm an address that only an administrator can have set, as by `createsuperuser`."""
+        # Those that users enter have a row from the start, and allauth waits for their confirmation
         if user.email and not EmailAddress.objects.filter(user=user).exists():
             address = EmailAddress(user=user, email=user.email.lower(), verified=True, primary=True)
             EmailAddress.objects.bulk_create([address], ignore_conflicts=True)
@@ -86,15 +85,14 @@ class InvitedOnlyAdapter(DefaultAccountAdapter):
 
     def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
         response = super().post_login(request, user, **kwargs)
+        # Django reads the language of a request from this cookie
         if user.language:
             response.set_cookie(settings.LANGUAGE_COOKIE_NAME, user.language, samesite="Lax")
         return response
 
 
 class InvitedOnlySocialAdapter(DefaultSocialAccountAdapter):
-    """The same for those who come by OpenID Connect: the provider must vouch for an invited
-    address.
-    """
+    """The same by OpenID Connect: the provider must vouch for an address that was invited."""
 
     def is_open_for_signup(self, request: HttpRequest, sociallogin: SocialLogin) -> bool:
         return settings.SIGNUP_OPEN or _invitation_for(request, sociallogin) is not None
@@ -105,6 +103,7 @@ class InvitedOnlySocialAdapter(DefaultSocialAccountAdapter):
         with transaction.atomic():
             invitation = _invitation_for(request, sociallogin)
             user = super().save_user(request, sociallogin, form)
+            # With a form, allauth calls the adapter above as well, which does it
             if form is None:
                 apply_invitation(user, invitation)
         session_invitation.clear_invitation_token(request)
@@ -112,7 +111,7 @@ class InvitedOnlySocialAdapter(DefaultSocialAccountAdapter):
 
 
 def apply_invitation(user: User, invitation: Invitation | None) -> None:
-    """Make the new user what the invitation says, or a plain user where sign-up is open."""
+    """Give a new user the role of the invitation, or that of a plain user if sign-up is open."""
     if invitation:
         invitations.accept(invitation, user)
     else:
@@ -122,7 +121,7 @@ def apply_invitation(user: User, invitation: Invitation | None) -> None:
 def _invitation_for(request: HttpRequest, sociallogin: SocialLogin) -> Invitation | None:
     """Return the invitation that somebody with these addresses may use.
 
-    Either the provider vouches for the address, or the visitor came with the link that was sent to
+    Either the provider vouches for the address, or the visitor came by the link that was mailed to
     it.
     """
     brought = session_invitation.session_invitation(request)

@@ -1,6 +1,4 @@
-"""Users in Django's admin, for superusers: the last resort. Maintainers have a page of their
-own.
-"""
+"""Users in Django's admin, a last resort for superusers. Maintainers have a page of their own."""
 
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin

@@ -17,7 +17,7 @@ NOTE_USE_EVERY = timedelta(hours=1)
 
 
 class ApiTokenAuthentication(TokenAuthentication):
-    """Let a token's owner in, with one query, and note about when the token was used last."""
+    """Authenticates a token in one query, and notes roughly when it was last used."""
 
     def authenticate_credentials(self, token: bytes) -> tuple[User, ApiToken]:
         """Return the owner and the token.
@@ -34,8 +34,7 @@ class ApiTokenAuthentication(TokenAuthentication):
         now = timezone.now()
         if found is None or (found.expiry and found.expiry <= now):
             raise _refusal()
-        # Not with every request: a write for each reading would be dear, and nobody needs the
-        # minute.
+        # Not at every request: that would be a write for each read, and nobody needs the minute
         if found.last_used_at is None or now - found.last_used_at > NOTE_USE_EVERY:
             ApiToken.objects.filter(pk=found.pk).update(last_used_at=now)
         return found.user, found

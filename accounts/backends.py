@@ -1,4 +1,4 @@
-"""Who is at the door: a user name or an e-mail address, and a password."""
+"""Log-in by user name or e-mail address, and password."""
 
 from allauth.account.auth_backends import AuthenticationBackend
 from allauth.account.internal.userkit import filter_users_by_email, get_user_by_username
@@ -12,16 +12,12 @@ from accounts.models import User
 
 
 class UsernameOrEmailBackend(AuthenticationBackend):
-    """Find at most one user, then check exactly one password: nobody can tell by the clock who
-    exists.
-    """
+    """Finds at most one user and checks exactly one password, so that timing tells nothing."""
 
     def get_all_permissions(
         self, user_obj: AbstractBaseUser | AnonymousUser, obj: Model | None = None
     ) -> set[str]:
-        """Return one's own permissions and those of one's groups, as Django does, but in one query
-        for each request.
-        """
+        """Return a user's permissions like Django does, but in one query for a request."""
         if (
             not isinstance(user_obj, User)
             or not user_obj.is_active
@@ -40,4 +36,5 @@ class UsernameOrEmailBackend(AuthenticationBackend):
         user = get_user_by_username(login) or next(
             iter(filter_users_by_email(login, prefer_verified=True, for_login=True)), None
         )
+        # Without a user the caller hashes a password all the same, which takes as long
         return self._check_password(user, credentials["password"])

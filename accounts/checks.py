@@ -1,4 +1,4 @@
-"""System checks of the accounts room: a wrong setting is explained before it hurts."""
+"""System checks of the settings of this app."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -22,6 +22,7 @@ def check_lifetimes(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> l
             )
         )
     token_term = settings.REST_KNOX["TOKEN_TTL"]
+    # None would mean that tokens never expire
     if isinstance(token_term, timedelta) and token_term <= timedelta(0):
         messages.append(
             Error("TOKEN_DAYS must be more than 0.", hint="A year is 365.", id="accounts.E002")

@@ -1,4 +1,4 @@
-"""Mails that the room sends itself; allauth sends those about passwords and addresses."""
+"""The mails that allauth does not send."""
 
 import logging
 from smtplib import SMTPException
@@ -13,13 +13,12 @@ logger = logging.getLogger(__name__)
 
 
 def send_invitation(invitation: Invitation, link: str) -> bool:
-    """Mail the link; return False where the mail server does not take it, so that the page can say
-    so.
-    """
+    """Mail the link of an invitation; return False if the mail server does not accept it."""
     text = render_to_string("accounts/invitation.txt", {"invitation": invitation, "link": link})
     try:
         send_mail("[Classifr] " + _("You are invited"), text, None, [invitation.email])
     except (SMTPException, OSError) as error:
+        # Not raised: the page shows the link as well, and says that no mail was sent
         logger.error("invitation %s could not be mailed: %s", invitation.pk, error)
         return False
     return True

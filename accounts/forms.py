@@ -29,12 +29,13 @@ class LoginForm(AllauthLoginForm):
 
 
 class SignupForm(AllauthSignupForm):
-    """Sign-up; for somebody invited the address is the one that the invitation went to."""
+    """Sign-up; the address of somebody invited is the one that the invitation was sent to."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if invitation := session_invitation.session_invitation(context.request):
             self.fields["email"].initial = invitation.email
+            # Disabled fields take the initial value, whatever is posted
             self.fields["email"].disabled = True
             self.fields["email"].help_text = _("The invitation was sent to this address.")
 

@@ -1,8 +1,6 @@
-"""Invitations: the only way in while sign-up is closed. One address, one role, one use, some
-days.
-"""
+"""Invitations, the only way in while sign-up is closed: one address, one role, one use."""
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from django.conf import settings
 from django.core.exceptions import ValidationError
@@ -20,14 +18,15 @@ from common.names import comparison_key
 
 @transaction.atomic
 def invite(email: str, role: Role, *, by: User) -> tuple[Invitation, str]:
-    """Write an invitation, in place of an earlier one to the same address; return it and its token.
+    """Create an invitation, replacing an earlier one to the same address; return it and its token.
 
-    The token's text is in the answer and nowhere else: sending it is the caller's.
+    The token is returned and stored nowhere: the caller has to send it.
 
     Raises:
         InvalidInput: if this is no e-mail address.
         Conflict: if a user has this address already.
     """
+    # Lower case, like the addresses of users, so that they can be compared
     email = email.strip().lower()
     try:
         validate_email(email)
@@ -45,18 +44,18 @@ def invite(email: str, role: Role, *, by: User) -> tuple[Invitation, str]:
         role=role,
         token_digest=token_digest(token),
         invited_by=by,
-        expires_at=_expiry(),
+        expires_at=timezone.now() + timedelta(days=settings.INVITATION_DAYS),
     )
     return invitation, token
 
 
 def reissue(invitation: Invitation, *, by: User) -> tuple[Invitation, str]:
-    """Write the invitation again with a new token; the old link ends."""
+    """Create the invitation again with a new token; the old link becomes invalid."""
     return invite(invitation.email, Role(invitation.role), by=by)
 
 
 def revoke(invitation: Invitation) -> None:
-    """Take an invitation back; its link ends at once."""
+    """Delete an invitation; its link becomes invalid at once."""
     Invitation.objects.filter(pk=invitation.pk, accepted_at=None).delete()
 
 
@@ -71,18 +70,15 @@ def find_by_email(email: str) -> Invitation | None:
 
 
 def accept(invitation: Invitation, user: User) -> None:
-    """Use the invitation up and give the new user its role.
+    """Mark the invitation as used, and give the new user its role.
 
     Raises:
         Conflict: if it was used, revoked or has expired in the meantime.
     """
+    # The UPDATE decides: of two sign-ups with one invitation the second changes no row
     used = Invitation.objects.open().filter(pk=invitation.pk).update(accepted_at=timezone.now())
     if not used:
         raise Conflict(
             _("This invitation is no longer valid. Ask the person who invited you for a new one.")
         )
     roles.assign_role(user, Role(invitation.role))
-
-
-def _expiry() -> datetime:
-    return timezone.now() + timedelta(days=settings.INVITATION_DAYS)

@@ -17,17 +17,17 @@ from common.names import NameKeyField, UniqueNames
 
 
 class User(UniqueNames, AbstractUser):  # type: ignore[django-manager-missing]
-    """Somebody with an account. What they may do comes from the role groups, see
-    `accounts.roles`.
-    """
+    """A user. What they may do comes from the role groups, see `accounts.roles`."""
 
     username_key = NameKeyField(of="username")
     email_key = NameKeyField(of="email")
+    # "" for what the browser asks for
     language = models.CharField(_("language"), max_length=10, blank=True)
     session_generation = models.PositiveIntegerField(default=0, editable=False)
 
     class Meta(AbstractUser.Meta):
         permissions: ClassVar = [("invite_user", "Can invite people and give them roles")]
+        # Log-in ignores case; an address is optional
         constraints: ClassVar = [
             models.UniqueConstraint(Lower("username"), name="username_is_one_users"),
             models.UniqueConstraint(
@@ -43,18 +43,15 @@ class User(UniqueNames, AbstractUser):  # type: ignore[django-manager-missing]
         ]
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save; a new password ends every API token, as it ends every other session, wherever it
-        was set.
-        """
+        """Save. A new password revokes all API tokens, as it ends all other sessions."""
+        # Here, since a password is set in several places: pages, the admin, commands
         has_new_password = getattr(self, "_password", None) is not None
         super().save(*args, **kwargs)
         if has_new_password:
             ApiToken.objects.filter(user=self).delete()
 
     def _get_session_auth_hash(self, secret: str | None = None) -> str:
-        """Tie sessions to the generation too, so that those ended by a deactivation do not come
-        back with the user.
-        """
+        """Tie sessions to the generation as well: a reactivated user does not get old ones back."""
         value = f"{self.password}:{self.session_generation}"
         return salted_hmac(
             "accounts.User.session", value, secret=secret, algorithm="sha256"
@@ -62,7 +59,7 @@ class User(UniqueNames, AbstractUser):  # type: ignore[django-manager-missing]
 
 
 class ApiToken(AbstractAuthToken):
-    """What a program shows instead of a password. Only its digest is kept."""
+    """What a program sends instead of a password. Only its digest is stored."""
 
     name = models.CharField(_("name"), max_length=100)
     last_used_at = models.DateTimeField(null=True, editable=False)
@@ -91,7 +88,7 @@ def generate_token() -> str:
 
 
 class Invitation(models.Model):
-    """A letter to one address that opens sign-up once. Only the token's digest is kept."""
+    """Opens sign-up once, for one address. Only the token's digest is stored."""
 
     email = models.EmailField(_("e-mail address"))
     role = models.CharField(_("role"), max_length=20)

@@ -1,4 +1,4 @@
-"""Who may see a view, and who asks: for views behind a log-in."""
+"""Guards for views behind a log-in."""
 
 from collections.abc import Callable
 from typing import Any, TypeVar, cast
@@ -12,10 +12,10 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def may(permission: str) -> Callable[[View], View]:
-    """Demand a permission (see `accounts.roles`) of whoever asks for a view.
+    """Require a permission (see `accounts.roles`) for a view.
 
-    Visitors are sent to the log-in; users without the permission get a 403, since logging in again
-    would not help them.
+    Visitors are sent to the log-in page. Users without the permission get a 403, since logging in
+    again would not help them.
     """
 
     def guard(view: View) -> View:
@@ -25,5 +25,5 @@ def may(permission: str) -> Callable[[View], View]:
 
 
 def authenticated_user(request: HttpRequest) -> User:
-    """Return the logged-in user; only for views that demand a log-in."""
+    """Return the logged-in user; only for views that require a log-in."""
     return cast(User, request.user)

@@ -1,6 +1,4 @@
-"""The statements that every request with an API token needs, in SQL (see `common.raw_sql` for
-why).
-"""
+"""The queries of every request with an API token, in SQL for speed (see `common.raw_sql`)."""
 
 from accounts.models import ApiToken, User
 from common.raw_sql import columns, fetch_objects, fetch_rows
@@ -13,7 +11,7 @@ _TOKEN = f"""
     JOIN accounts_user AS owner ON owner.id = token.user_id
     WHERE token.digest = %s AND owner.is_active
 """
-# One's own permissions and those of one's groups
+# A user's own permissions and those of their groups
 _PERMISSIONS = """
     SELECT kind.app_label, permission.codename
     FROM auth_permission AS permission
@@ -31,7 +29,7 @@ _PERMISSIONS = """
 
 
 def find_token(digest: str) -> ApiToken | None:
-    """Return the token of this digest, its owner with it, unless the owner is deactivated."""
+    """Return the token of this digest with its owner, unless the owner is deactivated."""
     for token, owner in fetch_objects([ApiToken, User], _TOKEN, [digest]):
         token.user = owner
         return token

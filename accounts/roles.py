@@ -1,6 +1,6 @@
 """The three roles, as groups: who may do what, in one table.
 
-Each role can do what the ones before it can. Code asks for permissions, never for a role.
+Each role may do what the ones before it may. Code checks permissions, never roles.
 """
 
 from enum import StrEnum
@@ -39,7 +39,7 @@ def permissions_of(role: Role) -> list[str]:
 
 
 def assign_role(user: User, role: Role) -> None:
-    """Make this the user's role, instead of any other."""
+    """Make this the user's only role."""
     user.groups.remove(*Group.objects.filter(name__in=list(Role)))
     user.groups.add(Group.objects.get(name=role))
 
@@ -51,9 +51,11 @@ def role_of(user: User) -> Role | None:
 
 def sync_role_groups(sender: AppConfig, **kwargs: Any) -> None:
     """Give every role group exactly its permissions, as far as they exist by now."""
+    # Connected to `post_migrate`, which each app sends: after the last one all of them exist
     for role in Role:
         group, _ = Group.objects.get_or_create(name=role)
         names = permissions_of(role)
+        # A codename is unique within its app only, so the app is compared as well
         wanted = [
             permission
             for permission in Permission.objects.filter(

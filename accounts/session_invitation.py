@@ -1,4 +1,4 @@
-"""The invitation that a visitor came with: its token stays in the session until sign-up."""
+"""The invitation of a visitor, whose token is kept in the session until sign-up."""
 
 from allauth.account.adapter import get_adapter
 from django.http import HttpRequest
@@ -10,7 +10,8 @@ SESSION_KEY = "invitation_token"
 
 
 def store_invitation_token(request: HttpRequest, token: str, invitation: Invitation) -> None:
-    """Keep the token for sign-up, and that who holds it has read a mail to the address."""
+    """Keep the token for sign-up, and count its address as confirmed."""
+    # Whoever has the token has read a mail to that address
     request.session[SESSION_KEY] = token
     get_adapter().stash_verified_email(request, invitation.email)
 

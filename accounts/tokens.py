@@ -1,4 +1,4 @@
-"""API tokens: made, shown once, revoked."""
+"""Creating and revoking API tokens."""
 
 from django.utils.translation import gettext as _
 
@@ -9,12 +9,13 @@ MAX_PER_USER = 20
 
 
 def create_token(user: User, *, name: str) -> tuple[ApiToken, str]:
-    """Make a token; its text is in the answer and nowhere else.
+    """Create a token; its text is returned and stored nowhere.
 
     Raises:
         Conflict: if the user has as many tokens as one may have, or is inactive.
         InvalidInput: if the name is empty or too long.
     """
+    # The name is all that tells a token from others once its text is gone
     name = " ".join(name.split())
     if not name or len(name) > 100:
         message = _(
@@ -35,7 +36,7 @@ def create_token(user: User, *, name: str) -> tuple[ApiToken, str]:
 
 
 def revoke_token(user: User, token_key: str) -> ApiToken:
-    """End one of the user's tokens at once.
+    """Revoke one of the user's tokens.
 
     Raises:
         NotFound: if the user has no such token.

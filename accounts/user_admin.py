@@ -1,4 +1,4 @@
-"""Users as maintainers see them: found, given a role, let out and let in again."""
+"""Managing users: finding them, changing their role, deactivating and reactivating them."""
 
 from allauth.account.models import EmailAddress
 from django.contrib.auth.models import Group
@@ -19,13 +19,11 @@ PAGE_SIZE = 50
 
 
 def list_users(*, search: str = "", after: str = "", size: int = PAGE_SIZE) -> KeysetPage[User]:
-    """Return a page of the users whose name or address contains the words, in the order of their
-    names.
-    """
+    """Return a page of the users whose name or address contains all words, by user name."""
     users = User.objects.annotate(key=Lower("username")).prefetch_related("groups")
     # PostgreSQL cannot even look for a NUL
     search, after = search.replace("\0", ""), after.replace("\0", "")
-    for word in search.split()[:5]:
+    for word in search.split()[:5]:  # each is four conditions that no index helps
         users = users.filter(
             Q(username__icontains=word)
             | Q(email__icontains=word)
@@ -37,11 +35,11 @@ def list_users(*, search: str = "", after: str = "", size: int = PAGE_SIZE) -> K
 
 @transaction.atomic
 def create_user(username: str, role: Role, *, email: str = "", password: str) -> User:
-    """Make a user whose address, if given, counts as confirmed.
+    """Create a user whose address, if given, counts as confirmed.
 
     Raises:
         Conflict: if the name or the address is another user's.
-        ValidationError: if the name, the address or the password is no good.
+        ValidationError: if the name, the address or the password is not valid.
     """
     taken = Q(username_key=comparison_key(username))
     if email:
@@ -64,8 +62,8 @@ def change_role(user: User, role: Role, *, by: User) -> None:
     """Give the user another role.
 
     Raises:
-        Conflict: if nobody would be left who can invite people, or a superuser is changed by
-            somebody else.
+        Conflict: if nobody would be left who may invite people, or if somebody who is no superuser
+            changes one.
     """
     _check_may_change(user, by=by)
     if roles.INVITE not in roles.permissions_of(role):
@@ -75,13 +73,14 @@ def change_role(user: User, role: Role, *, by: User) -> None:
 
 @transaction.atomic
 def deactivate(user: User, *, by: User) -> None:
-    """Shut the user out at once: sessions end and API tokens are revoked, for good.
+    """Lock the user out at once: sessions end and API tokens are revoked, for good.
 
     Raises:
         Conflict: as for `change_role`.
     """
     _check_may_change(user, by=by)
     _check_somebody_is_left(user)
+    # The generation ends sessions for good, see `User._get_session_auth_hash`
     User.objects.filter(pk=user.pk).update(
         is_active=False, session_generation=F("session_generation") + 1
     )
@@ -103,8 +102,8 @@ def _check_may_change(user: User, *, by: User) -> None:
 
 
 def _check_somebody_is_left(leaving: User) -> None:
-    """Refuse what would leave the site without anybody who can invite people."""
-    # One at a time: of two last maintainers who let each other go at once, the second is refused.
+    """Refuse what would leave the site without anybody who may invite people."""
+    # A lock: of the last two maintainers who deactivate each other at once, the second is refused
     Group.objects.select_for_update().get(name=Role.MAINTAINER)
     codename = roles.INVITE.split(".")[1]
     able = User.objects.filter(is_active=True).filter(

@@ -1,6 +1,6 @@
 """Functions that a worker calls later, asked for in the transaction that needs them.
 
-    @task("review.warm_up", keeps_language=True)
+    @task("review.warm_up", title=_("Warm up"), keeps_language=True)
     def warm_up(progress: Progress, sample_key: int) -> None: ...
 
     warm_up.enqueue(sample_key=7)                        in the transaction that needs it
@@ -23,6 +23,7 @@ from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, over
 from django.apps import apps
 from django.conf import settings
 from django.utils import translation
+from django.utils.functional import Promise
 from django.utils.module_loading import module_has_submodule
 
 from common import jobs
@@ -36,6 +37,7 @@ Signature = ParamSpec("Signature")  # those of the function itself, `progress` i
 PeriodicTask = Callable[[], object]
 Periodic = TypeVar("Periodic", bound=PeriodicTask)
 
+_titles: dict[str, str | Promise] = {}
 _periodic_tasks: dict[str, tuple[float, PeriodicTask]] = {}
 
 
@@ -141,6 +143,7 @@ def task(
     max_attempts: int = 10,
     stored_as: dict[str, str] | None = None,
     keeps_language: bool = False,
+    title: str | Promise = "",
 ) -> _TaskDecorator:
     """Make a task of a function.
 
@@ -151,6 +154,7 @@ def task(
         stored_as: the keys in the rows of those arguments that are named otherwise there.
         keeps_language: whether it speaks the language of who asks for it, because they read what
             it writes down; else it speaks the server's own.
+        title: what it does, in words for a page.
     """
 
     def register(function: Callable[..., None]) -> Any:  # which Task, `_TaskDecorator` says
@@ -158,9 +162,15 @@ def task(
             kind, queue, function, stored_as or {}, keeps_language, _Options(max_attempts)
         )
         jobs.register_runner(kind, made.run)
+        _titles[kind] = title or kind
         return made
 
     return register
+
+
+def title_of(kind: str) -> str | Promise:
+    """Return what the jobs of a kind do, in words; the kind itself where its task is gone."""
+    return _titles.get(kind, kind)
 
 
 def periodic(seconds: float) -> Callable[[Periodic], Periodic]:

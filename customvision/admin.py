@@ -1,4 +1,4 @@
-"""The admin pages of what was imported: for looking, never for changing."""
+"""Read-only admin pages of what was imported."""
 
 from django.contrib import admin
 

@@ -1,6 +1,4 @@
-"""The domains that clients may name. All of them mean this server's trainer: a domain here is a
-word, not a model.
-"""
+"""The domains that clients may name. All mean the same: the project's trainer in Classifr."""
 
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,6 +10,7 @@ class Domain:
     name: str
 
 
+# Ids and names are the service's own, so that programs which name a domain go on working
 GENERAL = UUID("ee85a74c-405e-4adc-bb47-ffa8ca0c9f31")
 DOMAINS = {
     domain.id: domain

@@ -1,5 +1,4 @@
-"""What this door asks of the rooms below: pictures that were added to learn from, or imported, are
-kept until they are deleted."""
+"""Holds: training images and imported pictures are kept until they are deleted."""
 
 from django.db.models import Exists, OuterRef
 
@@ -13,11 +12,11 @@ def is_training_image() -> Exists:
 
 
 @holds.blocks_deletion
-def came_home_as_an_image() -> Exists:
-    """It was brought home, labelled or not, and may be gone there by now."""
+def was_imported_as_an_image() -> Exists:
+    """It was imported, labelled or not. The service may have deleted its own copy by now."""
     return Exists(ImportedImage.objects.filter(sample=OuterRef("pk")))
 
 
 @holds.blocks_deletion
-def came_home_as_a_prediction() -> Exists:
+def was_imported_as_a_prediction() -> Exists:
     return Exists(ImportedPrediction.objects.filter(sample=OuterRef("pk")))

@@ -1,5 +1,4 @@
-"""What Custom Vision knows and Classifr does not: domains, iterations, published names, training
-images; and what was imported from there."""
+"""What Custom Vision has and Classifr lacks, such as published names; and what was imported."""
 
 import uuid
 from typing import ClassVar
@@ -17,7 +16,7 @@ from training.models import TrainingRun
 
 
 class Workspace(models.Model):
-    """What Custom Vision keeps with a project beside its name."""
+    """What Custom Vision stores of a project that Classifr's own projects lack."""
 
     project = models.OneToOneField(Project, models.CASCADE, related_name="workspace")
     domain = models.UUIDField(default=domains.GENERAL)
@@ -28,7 +27,7 @@ class Workspace(models.Model):
 
 
 class RetiredTag(models.Model):
-    """A tag that was deleted here, while past rulings or data sets still point at its category."""
+    """A tag that was deleted through the API; past decisions still refer to its category."""
 
     category = models.OneToOneField(Category, models.CASCADE, related_name="retired")
     created_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -38,7 +37,7 @@ class RetiredTag(models.Model):
 
 
 class TrainingImage(models.Model):
-    """This sample was added as an image to learn from, tagged or not; its picture is kept."""
+    """A sample that was added as a training image, tagged or not; its picture is kept."""
 
     sample = models.OneToOneField(Sample, models.CASCADE, related_name="training_image")
     added_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -48,10 +47,9 @@ class TrainingImage(models.Model):
 
 
 class Iteration(models.Model):
-    """A training run, or a model version that no run made, under the id and names that clients know
-    it by.
+    """A training run, or a model version without one, by the id and names that clients know.
 
-    Deleting hides it: what it answered, and how well it did, stays.
+    Deleting it only hides it: its predictions and its evaluation stay.
     """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
@@ -88,16 +86,12 @@ class Iteration(models.Model):
 
     @property
     def version(self) -> ModelVersion | None:
-        """Return the model version that answers for this iteration, or None while or if there is
-        none.
-        """
+        """Return the model version of this iteration, or None if it is not trained."""
         return self.run.model_version if self.run else self.own_version
 
 
 class Export(models.Model):
-    """An archive of an iteration's model: asked for, then made in the background, or not and
-    why.
-    """
+    """An archive of an iteration's model, built by the worker, or the reason why it was not."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     iteration = models.ForeignKey(Iteration, models.CASCADE, related_name="exports")
@@ -126,7 +120,7 @@ class Export(models.Model):
 
 
 class StoredPrediction(models.Model):
-    """A prediction that a client had stored, so that it can be queried and deleted."""
+    """A prediction that a client had stored, to query and delete it later."""
 
     prediction = models.OneToOneField(Prediction, models.CASCADE, related_name="stored")
     application = models.CharField(max_length=100, blank=True)
@@ -135,14 +129,12 @@ class StoredPrediction(models.Model):
         return f"{self.prediction} stored"
 
 
-# What was imported from the service. The tables bear the name of the app that these models came
-# from.
+# What was imported from the service. These models came from the app `training`, and their tables
+# still have its name.
 
 
 class ServiceAccess(models.Model):
-    """Endpoint and key of a Custom Vision resource: the key sealed, and only for as long as imports
-    need it.
-    """
+    """Endpoint and encrypted key of a resource, only for as long as imports need them."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     endpoint = models.CharField(max_length=300)
@@ -160,9 +152,7 @@ class ServiceAccess(models.Model):
 
 
 class ImportedProject(models.Model):
-    """A project of Custom Vision that was brought home, or is being brought; imported again, it is
-    the same row.
-    """
+    """A project that was or is being imported; importing it again uses the same row."""
 
     project = models.OneToOneField(Project, models.CASCADE, related_name="imported_from")
     remote_id = models.UUIDField(unique=True)
@@ -193,7 +183,7 @@ class ImportedProject(models.Model):
 
 
 class ImportedTag(models.Model):
-    """Which category a tag is. Renaming either loses nothing."""
+    """The category that a tag became. Renaming either loses nothing."""
 
     imported = models.ForeignKey(ImportedProject, models.CASCADE, related_name="tags")
     remote_id = models.UUIDField()
@@ -212,9 +202,7 @@ class ImportedTag(models.Model):
 
 
 class ImportedImage(models.Model):
-    """Which sample an image is, the digest of the bytes that came, and the ruling that its tag has
-    become.
-    """
+    """The sample that an image became, the digest of its bytes, and the decision from its tag."""
 
     imported = models.ForeignKey(ImportedProject, models.CASCADE, related_name="images")
     remote_id = models.UUIDField()
@@ -240,7 +228,7 @@ class ImportedImage(models.Model):
 
 
 class ImportedIteration(models.Model):
-    """An iteration as history: what it was called, and how well Custom Vision said that it does."""
+    """An iteration as history: its name, and the metrics that Custom Vision reported."""
 
     imported = models.ForeignKey(ImportedProject, models.CASCADE, related_name="iterations")
     remote_id = models.UUIDField()
@@ -267,9 +255,7 @@ class ImportedIteration(models.Model):
 
 
 class ImportedPrediction(models.Model):
-    """What an iteration said of a picture that the service had stored. It is history, and no
-    truth.
-    """
+    """A prediction that the service had stored. It is history and no ground truth."""
 
     imported = models.ForeignKey(ImportedProject, models.CASCADE, related_name="predictions")
     remote_id = models.UUIDField()

@@ -1,4 +1,4 @@
-"""What the training pages show of Custom Vision, whether anything was imported from it or not."""
+"""Panels on the training pages that do not depend on the importer."""
 
 from django.http import HttpRequest
 from django.template.loader import render_to_string
@@ -10,15 +10,14 @@ from training.models import TrainingRun
 
 @panels.project_panel
 def client_settings(request: HttpRequest, project: Project) -> str:
-    """Say how programs made for Custom Vision use this project."""
+    """Show how programs written for Custom Vision connect to this project."""
     return render_to_string("customvision/_connect.html", {"project": project}, request)
 
 
 @panels.run_panel
 def service_figures(request: HttpRequest, run: TrainingRun) -> str:
-    """Show what the service reported of a model that it trained; the manifest keeps it when the
-    service has ended.
-    """
+    """Show the metrics that the service reported for a model it trained."""
+    # From the manifest, so that they can be read after the service has ended
     reported = run.model_version.manifest.get("custom_vision") if run.model_version else None
     if not reported:
         return ""

@@ -1,6 +1,4 @@
-"""The predictor that asks Azure Custom Vision: every answer within ten seconds, or a sentence that
-says why not.
-"""
+"""The predictor that asks Azure Custom Vision: an answer within ten seconds, or a reason."""
 
 import logging
 import time
@@ -32,17 +30,17 @@ from predictions.predictors.local import preprocessing
 
 logger = logging.getLogger(__name__)
 
-# For one picture, whatever is tried; so a user has an answer or a sentence within twelve
+# For one picture, whatever is tried; with all the rest a user waits for twelve at most
 BUDGET_SECONDS = 10.0
 TRY_SECONDS = 6.0  # so there is time for a second try
-APPLICATION = "classifr"  # kept by the service with every stored prediction
+APPLICATION = "classifr"  # the service stores it with each prediction
 PROBE_SECONDS = 20.0
 SETTINGS = "AZURE_CUSTOM_VISION"
 
 
 @dataclass(frozen=True)
 class PublishedModel:
-    """Where a model is at Azure. A model version keeps it as "project/iteration/published name"."""
+    """Where a model is at Azure: the reference of its version, "project/iteration/name"."""
 
     project: str
     iteration: str
@@ -53,7 +51,8 @@ class PublishedModel:
 
     @classmethod
     def parse(cls, text: str) -> "PublishedModel":
-        """Raises PredictorError for what is no such reference."""
+        """Return the parts of a reference. Raises PredictorError for a text that is none."""
+        # The name comes last, as it may hold slashes
         project, _slash, rest = text.partition("/")
         iteration, _slash, name = rest.partition("/")
         if not (project and iteration and name):
@@ -69,16 +68,16 @@ class PublishedModel:
 class CustomVisionPredictor(BasePredictor):
     """Serves published iterations of Custom Vision.
 
-    Test-time augmentation asks about each crop, which costs three calls for a picture; all of them
-    share its budget.
+    Test-time augmentation asks about each crop. That costs three calls for a picture, which share
+    its budget.
 
     Args:
         endpoint, key: of the prediction resource.
-        tier: "F0" or "S0"; how many calls a second it allows.
-        store: whether the service keeps pictures and answers, for its own portal to show.
+        tier: "F0" or "S0", which says how many calls per second are allowed.
+        store: whether the service stores pictures and predictions, to show them in its portal.
     """
 
-    # Each answer is paid for: one that came must not be lost because the next one did not
+    # Each prediction is paid for: it must not be lost because a later one of the batch failed
     at_once = 1
 
     def __init__(
@@ -99,6 +98,7 @@ class CustomVisionPredictor(BasePredictor):
         )
         self.client = CustomVisionClient(
             Resource("prediction", endpoint, key),
+            # An unknown tier is an error of `check`; until it is corrected, call as slowly as F0
             per_second=known.get(tier, min(known.values())),
             try_seconds=TRY_SECONDS,
             breaker=CircuitBreaker(),
@@ -111,9 +111,7 @@ class CustomVisionPredictor(BasePredictor):
         return [self._scores(picture.image, model, crops) for picture in pictures]
 
     def warm_up(self, model: ModelRef) -> None:
-        """Ask about a grey picture, which is not kept: the published name is there and the key
-        opens it.
-        """
+        """Ask about a grey picture, unstored, which proves that published name and key work."""
         self._ask(
             Image.new("RGB", (64, 64), "grey"),
             model,
@@ -152,7 +150,7 @@ class CustomVisionPredictor(BasePredictor):
         return messages
 
     def _try_key(self) -> str:
-        """Ask about a project that nobody has: with a right key the service says just that."""
+        """Ask about a project that does not exist: with a valid key the service says just that."""
         if names := self.client.resource.unset():
             raise NotTried(f"not set: {', '.join(names)}")
         picture = encoding.encode_picture(Image.new("RGB", (32, 32)))
@@ -168,9 +166,14 @@ class CustomVisionPredictor(BasePredictor):
 
     def _scores(self, image: Image.Image, model: ModelRef, crops: Sequence[float]) -> Scores:
         deadline = time.monotonic() + BUDGET_SECONDS
-        answers = [
-            self._ask(_cropped(image, crop), model, deadline, store=self.store) for crop in crops
-        ]
+        answers = []
+        for crop in crops:
+            seen = image
+            if crop != 1:  # else the whole picture: the service scales it itself
+                side = max(1, int(min(image.size) * crop))
+                left, top = (image.width - side) // 2, (image.height - side) // 2
+                seen = image.crop((left, top, left + side, top + side))
+            answers.append(self._ask(seen, model, deadline, store=self.store))
         means = np.mean(
             [[answer[name] for name in model.class_names] for answer in answers], axis=0
         ).clip(0, 1)
@@ -202,25 +205,20 @@ class CustomVisionPredictor(BasePredictor):
             )
             raise PredictorUnavailable(sentence) from None
         except RequestRejected as error:
-            raise _refusal(error, model) from None
-        return _matched(answer, model)
+            if error.answered != 404:
+                raise PredictorError(str(error)) from None
+            logger.error("Model %s is no longer there: %s", model.reference, error)
+            sentence = _("The model is no longer published at Azure. Promote another version.")
+            raise PredictorError(sentence) from None
+        return _checked_scores(answer, model)
 
 
-def _cropped(image: Image.Image, crop: float) -> Image.Image:
-    """Return the centred square of this share of the shorter side; the whole picture for 1, as the
-    service wants it.
-    """
-    if crop == 1:
-        return image
-    side = max(1, int(min(image.size) * crop))
-    left, top = (image.width - side) // 2, (image.height - side) // 2
-    return image.crop((left, top, left + side, top + side))
-
-
-def _matched(answer: Any, model: ModelRef) -> Scores:
+def _checked_scores(answer: Any, model: ModelRef) -> Scores:
+    # Floats of the service may lie outside of [0, 1] by a rounding error
     scores = {
         one.tag_name: min(1.0, max(0.0, float(one.probability))) for one in answer.predictions
     }
+    # Another iteration may have been published under the name, in the portal of the service
     if set(scores) != set(model.class_names):
         raise PredictorError(
             _(
@@ -229,12 +227,3 @@ def _matched(answer: Any, model: ModelRef) -> Scores:
             )
         )
     return scores
-
-
-def _refusal(error: RequestRejected, model: ModelRef) -> PredictorError:
-    if error.answered == 404:
-        logger.error("Model %s is no longer there: %s", model.reference, error)
-        return PredictorError(
-            _("The model is no longer published at Azure. Promote another version.")
-        )
-    return PredictorError(str(error))

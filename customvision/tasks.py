@@ -1,3 +1,3 @@
-"""What this app does in the background: the modules that define its tasks."""
+"""The modules that define this app's background tasks."""
 
-from customvision.api import deletion, exports  # noqa: F401
+from customvision.api import deletion, exports, image_deletion, tag_deletion  # noqa: F401

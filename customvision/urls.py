@@ -1,6 +1,4 @@
-"""Addresses of the Custom Vision compatible server, as its clients write them: in any case, with
-double slashes.
-"""
+"""URLs of the Custom Vision compatible server, which clients write in any case of letters."""
 
 from django.urls import path, re_path
 
@@ -8,6 +6,7 @@ from customvision.api import dispatch, exports, picture_links
 
 app_name = "customvision"
 _IN_ANY_CASE = "".join(f"[{letter}{letter.upper()}]" for letter in "customvision")
+# Double slashes: SDKs join the endpoint and the path with one of their own
 _REST = r"/+[vV](?P<version>[^/]+)/+(?P<area>[^/]+)/+(?P<path>.*)"
 urlpatterns = [
     path("customvision/pictures/<str:token>", picture_links.serve_picture, name="picture"),

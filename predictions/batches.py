@@ -13,6 +13,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.models import User
 from common import jobs
@@ -103,7 +104,12 @@ def batch_progress(batch: Batch) -> BatchProgress:
     )
 
 
-@task("predictions.classify_batch", stored_as={"batch_key": "batch"}, keeps_language=True)
+@task(
+    "predictions.classify_batch",
+    stored_as={"batch_key": "batch"},
+    keeps_language=True,
+    title=gettext_lazy("Classify several pictures at once"),
+)
 def classify_batch(progress: Progress, batch_key: int) -> None:
     """Answer what is left of a batch.
 

@@ -20,6 +20,7 @@ from typing import Any
 from django.core.files.storage import storages
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from common import jobs
 from common.errors import DomainError
@@ -53,6 +54,7 @@ class PictureLost(DomainError):
     "predictions.store_misclassified",
     max_attempts=UNLIMITED_ATTEMPTS,
     stored_as={"feedback_key": "feedback"},
+    title=gettext_lazy("Keep a picture whose prediction a user marked as wrong"),
 )
 def store_misclassified(feedback_key: int) -> None:
     """Move the picture of a NOK to `misclassified`, with all that was said about it. Safe to
@@ -99,6 +101,7 @@ def store_misclassified(feedback_key: int) -> None:
     "predictions.settle_misclassified",
     max_attempts=UNLIMITED_ATTEMPTS,
     stored_as={"sample_key": "sample"},  # `file_name` stays: `orphaned_files` asks for it
+    title=gettext_lazy("Check that a moved picture has arrived"),
 )
 def delete_moved_upload(sample_key: int, file_name: str) -> None:
     """Delete the copy in `uploads` of a picture that was moved; move it again if `misclassified`

@@ -11,6 +11,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy
 
 from common.tasks import periodic, task
 from predictions import holds, shadow_deployment
@@ -57,6 +58,7 @@ def delete_unanswered_pictures() -> int:
     "predictions.delete_file",
     max_attempts=UNLIMITED_ATTEMPTS,
     stored_as={"sample_key": "sample"},  # `file_name` stays: `orphaned_files` asks for it
+    title=gettext_lazy("Delete the file of a picture that is no longer kept"),
 )
 def delete_file(location: str, file_name: str, sample_key: int) -> None:
     """Delete a file that its sample does not use any more. Safe to repeat.

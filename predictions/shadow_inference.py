@@ -15,6 +15,7 @@ from django.db import DatabaseError, transaction
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from common import jobs
 from common.errors import DomainError, Unavailable
@@ -51,7 +52,12 @@ def enqueue_pending() -> int:
     return found
 
 
-@task("predictions.answer_in_shadow", queue="shadow", stored_as={"project_key": "project"})
+@task(
+    "predictions.answer_in_shadow",
+    queue="shadow",
+    stored_as={"project_key": "project"},
+    title=gettext_lazy("Ask the model in shadow"),
+)
 def answer_pending(progress: Progress, project_key: int) -> None:
     """Answer what waits in a project.
 

@@ -7,13 +7,13 @@ from review.models import Decision
 
 @admin.register(Decision)
 class DecisionAdmin(admin.ModelAdmin):
-    """Rulings can be read here; they are made on the review page, and never changed."""
+    """Read-only: decisions are made on the review page, and never changed."""
 
     list_display = ("sample", "outcome", "category", "reviewer", "created_at")
     list_filter = ("outcome",)
     list_select_related = ("sample", "category", "reviewer")
     ordering = ("-pk",)
-    show_full_result_count = False
+    show_full_result_count = False  # a count of the whole table takes seconds on a long one
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Decision]:
         return (

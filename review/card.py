@@ -4,18 +4,18 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from predictions import categories
-from predictions.models import Category, Feedback, Prediction, Project, Sample
+from predictions.models import Category, Feedback, Prediction, Sample
 from review import queue
 from review.models import Decision
 
-# what is left of the keyboard, see static/js/review.js for the other letters
+# The keys without a meaning of their own; static/js/review.js has the other letters
 KEYS = "1234567890abefhijlmopqrvwxyz"
-MAX_BUTTONS = 60  # a project with more categories is served by typing the name
+MAX_BUTTONS = 60  # further categories are chosen by typing their name
 
 
 @dataclass(frozen=True)
 class CategoryButton:
-    """A category's button, with the key that presses it ("" when the keyboard has no more)."""
+    """A category's button and its key, "" if there are no more keys."""
 
     category: Category
     key: str
@@ -25,14 +25,14 @@ class CategoryButton:
 @dataclass(frozen=True)
 class ReviewCard:
     sample: Sample
-    reason: queue.Reason | None  # None: nothing to do here, it was decided
+    reason: queue.Reason | None  # None: decided already
     prediction: Prediction | None
     feedback: Feedback | None
     choices: Sequence[CategoryButton]
     all_names: Sequence[str]
     verdicts: Sequence[Feedback]
     decisions: Sequence[Decision]
-    new_name: str = ""  # what the uploader says it is, where no category has that name yet
+    new_name: str = ""  # what the uploader says it is, if no category has that name yet
 
     @property
     def suggestion(self) -> str:
@@ -43,16 +43,21 @@ class ReviewCard:
 
 
 def build_card(sample: Sample) -> ReviewCard:
-    """Gather what a reviewer needs to rule on a sample, and its history."""
+    """Gather what a reviewer needs to decide about a sample, and its history."""
     verdicts = list(
         Feedback.objects.filter(prediction__sample=sample)
         .select_related("category", "prediction__model_version", "prediction__top")
         .order_by("-pk")
     )
+    # The prediction that somebody objected to is shown, or else the newest
     doubt = next((each for each in verdicts if each.verdict != Feedback.Verdict.OK), None)
-    prediction = doubt.prediction if doubt else _newest_prediction(sample)
+    predictions = sample.predictions.select_related("model_version", "top").order_by("-pk")
+    prediction = doubt.prediction if doubt else predictions.first()
     known = list(sample.project.categories.order_by("name"))
-    suggested = _suggested(sample.project, doubt)
+    suggested = doubt.category if doubt else None
+    # Words that named no category when they were typed may name one by now
+    if doubt and doubt.suggestion:
+        suggested = categories.find_category(sample.project, doubt.suggestion)
     return ReviewCard(
         sample=sample,
         reason=getattr(sample, "reason", None) or queue.review_reason(sample),
@@ -67,24 +72,9 @@ def build_card(sample: Sample) -> ReviewCard:
 
 
 def _choices(known: Sequence[Category], suggested: Category | None) -> list[CategoryButton]:
-    """Return a button for each category; of very many for the first ones, and for the suggested one
-    in any case.
-    """
+    """Return a button for each category, at most `MAX_BUTTONS` and the suggested one."""
     shown = [*known[:MAX_BUTTONS], *(each for each in known[MAX_BUTTONS:] if each == suggested)]
     return [
         CategoryButton(category, KEYS[place : place + 1], category == suggested)
         for place, category in enumerate(shown)
     ]
-
-
-def _suggested(project: Project, doubt: Feedback | None) -> Category | None:
-    """Return the category that the uploader chose, or whose name they typed before there was such a
-    category.
-    """
-    if doubt and doubt.suggestion:
-        return categories.find_category(project, doubt.suggestion)
-    return doubt.category if doubt else None
-
-
-def _newest_prediction(sample: Sample) -> Prediction | None:
-    return sample.predictions.select_related("model_version", "top").order_by("-pk").first()

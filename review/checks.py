@@ -1,4 +1,4 @@
-"""System checks of the review room: a wrong setting is explained before it hurts."""
+"""System checks of the settings of this app."""
 
 from typing import Any
 

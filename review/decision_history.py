@@ -1,4 +1,4 @@
-"""The rulings so far, newest first, in pages by key."""
+"""The decisions so far, newest first, in pages by key."""
 
 from accounts.models import User
 from common.pagination import KeysetPage, keyset_page
@@ -15,7 +15,7 @@ def decision_page(
     reviewer: User | None = None,
     before: int | None = None,
 ) -> KeysetPage[Decision]:
-    """Return one page of rulings, of anybody or of one reviewer."""
+    """Return one page of decisions, of everybody or of one reviewer."""
     decisions = Decision.objects.select_related(
         "sample__project", "category", "reviewer", "prediction__top"
     ).defer("sample__capture", "prediction__scores")

@@ -1,14 +1,12 @@
-"""What reviewers rule: label, confirm the model, discard, undo. Every ruling is one more row with
-who, when and why.
+"""What reviewers decide: label, confirm the model, discard, reopen. Every decision is one more row.
 
-A ruling is made under a lease (see `review.leases`), or on a sample that nobody else has ruled on
-or holds; anything else is a Conflict, so that no ruling is overwritten by somebody who has not seen
-it.
+A decision is made under a lease (see `review.leases`), or about a sample that nobody else has
+decided or holds. Anything else is a Conflict, so that no decision is overridden by somebody who has
+not seen it.
 """
 
 from collections.abc import Iterable, Sequence
 
-from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -20,31 +18,23 @@ from review import leases, low_water_mark
 from review.models import AdditionalCategory, Decision
 
 MAX_REASON = 300
-MAX_UNDO_LOOKBACK = 100  # how many own rulings are looked through for the newest that can be undone
 
 
 class AlreadyDecided(Conflict):
-    """Somebody else has ruled on it in the meantime."""
+    """Somebody else has decided about it in the meantime."""
 
     code = "already_decided"
 
 
-class NothingToUndo(Conflict):
-    """This reviewer has no ruling that is still the newest of its sample."""
-
-    code = "nothing_to_undo"
-
-
 def latest_decision(sample: Sample) -> Decision | None:
-    """Return the ruling that holds for a sample (it may be REOPENED), or None."""
+    """Return the decision in force about a sample (it may be REOPENED), or None."""
     return Decision.objects.newest_first(sample).select_related("category", "reviewer").first()
 
 
 def latest_decisions(samples: Iterable[Sample]) -> dict[int, Decision]:
-    """Return the ruling that holds for each of these samples, by the sample's id: one query for a
-    whole list.
+    """Return the decision in force about each of these samples, by the sample's id, in one query.
 
-    Pages use `{% look_up_outcomes %}`, which asks this for a list.
+    Pages use `{% look_up_outcomes %}`, which calls this for a list.
     """
     ids = [sample.pk for sample in samples]
     return {
@@ -63,11 +53,11 @@ def label_sample(
     reason: str = "",
     prediction: Prediction | None = None,
 ) -> Decision:
-    """Rule that the sample shows `category`.
+    """Decide that the sample shows `category`.
 
     Raises:
         InvalidInput: if the category is of another project.
-        Conflict: if somebody else has ruled on the sample, or is looking at it.
+        Conflict: if somebody else has decided about the sample, or is looking at it.
     """
     if category.project_id != sample.project_id:
         raise InvalidInput(
@@ -82,14 +72,13 @@ def label_sample(
 def label_by_name(
     sample: Sample, name: str, *, by: User, reason: str = "", prediction: Prediction | None = None
 ) -> Decision:
-    """Rule that the sample shows the category of this name; a new name becomes a category of the
-    project.
+    """Decide that the sample shows the category of this name, which is created if it is new.
 
-    A reviewer who sees the first pizza must be able to say so. It teaches no model yet: a category
-    is learned only from its fifth picture on, and a maintainer decides when to train.
+    A reviewer who sees the first pizza must be able to say so. No model learns it yet: that takes
+    five pictures of a category, and a maintainer who starts a run.
 
     Raises:
-        InvalidInput: if the name is no good.
+        InvalidInput: if the name is not valid.
         Conflict: as `label_sample`.
     """
     category, _created = categories.add_category(sample.project, name)
@@ -99,10 +88,10 @@ def label_by_name(
 def confirm_prediction(
     sample: Sample, *, by: User, reason: str = "", prediction: Prediction | None = None
 ) -> Decision:
-    """Rule that the model was right: the sample shows the category it found most probable.
+    """Decide that the model was right: the sample shows its most probable category.
 
     Raises:
-        Conflict: if the model said nothing, its category no longer exists, or as `label_sample`.
+        Conflict: if there is no prediction, its category no longer exists, or as `label_sample`.
     """
     prediction = prediction or sample.predictions.select_related("top").order_by("-id").first()
     if prediction is None:
@@ -122,65 +111,18 @@ def confirm_prediction(
 def discard_sample(
     sample: Sample, *, by: User, reason: str = "", prediction: Prediction | None = None
 ) -> Decision:
-    """Rule that the sample is of no use for training. Raises Conflict as `label_sample`."""
+    """Decide that the sample is of no use for training. Raises Conflict as `label_sample`."""
     return _append(
         sample, Decision.Outcome.DISCARDED, None, by=by, reason=reason, prediction=prediction
     )
 
 
 @durable_transaction()
-def undo_latest(reviewer: User, *, ruling: int | None = None) -> Decision:
-    """Take back this reviewer's newest ruling that still holds, and lease its sample to them again.
-
-    Asked again, it takes back the one before. Imported labels are left alone: they were no ruling
-    on a picture seen.
-
-    Args:
-        ruling: the key of the ruling that is meant, as the page showed it. Meant a second time,
-            because the first answer was lost, it is taken back once.
-
-    Returns:
-        The new row, REOPENED.
-
-    Raises:
-        NothingToUndo: if none is left that others have not ruled on since.
-        Conflict: if somebody else is looking at the sample.
-    """
-    own = _own_rulings(reviewer)
-    for decision in own.filter(pk=ruling) if ruling else own.order_by("-id")[:MAX_UNDO_LOOKBACK]:
-        sample = Sample.objects.select_for_update().get(pk=decision.sample_id)
-        if latest_decision(sample) == decision:
-            break
-        if ruling and (undone := _undone(decision, reviewer)):
-            leases.acquire(sample, reviewer)
-            return undone
-    else:
-        raise NothingToUndo(_("You have nothing left to undo."))
-    if not leases.acquire(sample, reviewer):
-        raise Conflict(
-            _(
-                "Another reviewer is looking at the sample you decided last. Try again in a few "
-                "minutes."
-            )
-        )
-    return reopen(sample, by=reviewer, prediction=decision.prediction)
-
-
-def undoable(reviewer: User) -> Decision | None:
-    """Return what `undo_latest` would take back: this reviewer's newest ruling that still holds, or
-    None.
-    """
-    lately = _own_rulings(reviewer).order_by("-id").values("pk")[:MAX_UNDO_LOOKBACK]
-    return Decision.objects.in_force().filter(pk__in=lately).order_by("-id").first()
-
-
-@durable_transaction()
 def reopen(
     sample: Sample, *, by: User | None, reason: str = "", prediction: Prediction | None = None
 ) -> Decision:
-    """Take back the decision in force, whoever made it, so that the sample waits for review
-    again.
-    """
+    """Undo the decision in force, whoever made it, so that the sample waits for review again."""
+    # A NOK below the mark would never be found again
     low_water_mark.lower_marks_for(sample)
     return Decision.objects.create(
         sample=sample,
@@ -193,12 +135,12 @@ def reopen(
 
 @durable_transaction()
 def discard_many(samples: Iterable[Sample], *, by: User, reason: str) -> list[Decision]:
-    """Decide that images which were deleted are of no use for training.
+    """Decide that deleted images are of no use for training.
 
     Samples that nobody decided about, or that are discarded already, get no new decision.
     """
     keys = [sample.pk for sample in samples]
-    # Locked in the order of their keys, so that two callers cannot wait for each other
+    # Locked in the order of their keys, so that two callers cannot deadlock
     locked = list(Sample.objects.filter(pk__in=keys).order_by("pk").select_for_update())
     before = latest_decisions(locked)
     return Decision.objects.bulk_create(
@@ -217,10 +159,10 @@ def discard_many(samples: Iterable[Sample], *, by: User, reason: str) -> list[De
 def label_many(
     project: Project, pairs: Iterable[tuple[Sample, Category]], *, by: User | None, reason: str
 ) -> list[Decision]:
-    """Label imported samples: (sample, category) pairs, in one query per thousand.
+    """Label imported samples, given as (sample, category) pairs, in one query per thousand.
 
     Raises:
-        InvalidInput: if a sample or a category is of another project; nothing is then written.
+        InvalidInput: if a sample or a category is of another project; then nothing is written.
     """
     decisions = []
     for sample, category in pairs:
@@ -244,7 +186,7 @@ def label_many(
 @durable_transaction()
 def label_many_multilabel(
     project: Project,
-    rulings: Iterable[tuple[Sample, Sequence[Category]]],
+    labels: Iterable[tuple[Sample, Sequence[Category]]],
     *,
     by: User | None,
     reason: str,
@@ -254,7 +196,8 @@ def label_many_multilabel(
     Raises:
         InvalidInput: as `label_many`, and for several categories where they exclude each other.
     """
-    wanted = [(sample, list(dict.fromkeys(shown))) for sample, shown in rulings]
+    # Once each, in the order given: the first is the decision's own category
+    wanted = [(sample, list(dict.fromkeys(shown))) for sample, shown in labels]
     if not project.multilabel and any(len(shown) > 1 for _sample, shown in wanted):
         raise InvalidInput(
             _("The categories of this project exclude each other. Name one for each picture.")
@@ -288,12 +231,11 @@ def _append(
     reason: str,
     prediction: Prediction | None,
 ) -> Decision:
-    """Write one ruling down and give the lease back. The sample's row is locked, so rulings come
-    one after another.
+    """Store a decision and release the lease.
 
-    One that was sent again, because the answer to it was lost, is the row that it made the first
-    time.
+    Sent again, because the response was lost, it returns the row of the first time.
     """
+    # Locked, so that two decisions about a sample are made one after the other
     Sample.objects.select_for_update().get(pk=sample.pk)
     decision = Decision(
         sample=sample,
@@ -307,8 +249,17 @@ def _append(
     if before and _says_the_same(before, decision):
         leases.release(sample, by)
         return before
+    # Without a lease, as when it ran out, only if nobody was or is before us
     if not leases.is_held_by(sample, by):
-        _refuse_if_taken(sample, by)
+        if before and before.outcome != Decision.Outcome.REOPENED and before.reviewer_id != by.pk:
+            raise AlreadyDecided(
+                _(
+                    "Somebody else has decided this sample in the meantime. Your decision was not "
+                    "kept. Take the next one."
+                )
+            )
+        if leases.is_held_by_another(sample, by):
+            raise Conflict(_("Another reviewer is looking at this sample now. Take the next one."))
     decision.save()
     leases.release(sample, by)
     return decision
@@ -320,37 +271,3 @@ def _says_the_same(before: Decision, decision: Decision) -> bool:
         all(getattr(before, name) == getattr(decision, name) for name in said)
         and not before.additional_categories.exists()
     )
-
-
-def _own_rulings(reviewer: User) -> QuerySet[Decision]:
-    """Return what a reviewer ruled on pictures that they saw."""
-    own = Decision.objects.filter(reviewer=reviewer, prediction__isnull=False)
-    return own.exclude(outcome=Decision.Outcome.REOPENED)
-
-
-def _undone(decision: Decision, reviewer: User) -> Decision | None:
-    """Return the row by which this reviewer took the ruling back, if nobody has ruled since."""
-    after = latest_decision(decision.sample)
-    if (
-        after is None
-        or after.outcome != Decision.Outcome.REOPENED
-        or after.reviewer_id != reviewer.pk
-    ):
-        return None
-    between = Decision.objects.filter(
-        sample=decision.sample_id, pk__gt=decision.pk, pk__lt=after.pk
-    )
-    return None if between.exists() else after
-
-
-def _refuse_if_taken(sample: Sample, by: User) -> None:
-    before = latest_decision(sample)
-    if before and before.outcome != Decision.Outcome.REOPENED and before.reviewer_id != by.pk:
-        raise AlreadyDecided(
-            _(
-                "Somebody else has decided this sample in the meantime. Your decision was not "
-                "kept. Take the next one."
-            )
-        )
-    if leases.is_held_by_another(sample, by):
-        raise Conflict(_("Another reviewer is looking at this sample now. Take the next one."))

@@ -1,4 +1,4 @@
-"""What reviewers may ask for: filters from an allow-list, and rulings."""
+"""The filters of the review queue and of the history of decisions."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ NEWEST_VERSIONS = 200
 
 
 class _Choices(forms.Form):
-    """A form of selects that apply at once."""
+    """A form of selects that apply at once when one is changed."""
 
     use_required_attribute = False
 
@@ -28,7 +28,7 @@ class _Choices(forms.Form):
             field.widget.attrs["class"] = f"form-{'control' if text else 'select'} form-select-sm"
 
     def cleaned_or_refuse(self) -> dict[str, Any]:
-        """Return the values. Raises InvalidInput when one is none of the choices."""
+        """Return the values. Raises InvalidInput if one is not among the choices."""
         if not self.is_valid():
             fields = {
                 name: [str(message) for message in messages]
@@ -65,11 +65,13 @@ class QueueFilterForm(_Choices):
         super().__init__(data)
         slug = self.data.get("project", "")
         versions, categories = ModelVersion.objects.all(), Category.objects.all()
+        # Only what the chosen project has, so that a filter cannot exclude everything
         if slug:
             versions, categories = (
                 versions.filter(project__slug=slug),
                 categories.filter(project__slug=slug),
             )
+        # A list of keys instead of a sliced queryset, which the form field could not filter
         newest = list(versions.order_by("-pk").values_list("pk", flat=True)[:NEWEST_VERSIONS])
         self.fields["version"].queryset = (  # type: ignore[attr-defined]
             ModelVersion.objects.filter(pk__in=newest)
@@ -98,7 +100,7 @@ class QueueFilterForm(_Choices):
 
 
 class HistoryFilterForm(_Choices):
-    """Which rulings to list, and from where on."""
+    """Which decisions to list, and from where on."""
 
     project = forms.ModelChoiceField(
         Project.objects.all(),

@@ -1,10 +1,9 @@
-"""What counts as true, and nothing else does: the newest ruling of a sample, if it names a
-category.
+"""The ground truth: a sample's decision in force, if it names a category. Nothing else counts.
 
-Where categories do not exclude each other, a ruling may name several, and all of them are true.
+Where categories do not exclude each other, a decision may name several, and all of them are true.
 What it does not name is not there.
 
-A user's OK alone is no truth: a model must not confirm itself. A NOK is none either: it says what a
+A user's OK is no ground truth: a model must not confirm itself. Neither is a NOK: it says what a
 picture is not.
 """
 
@@ -19,20 +18,16 @@ LABELLING_OUTCOMES = (Decision.Outcome.LABELLED, Decision.Outcome.CONFIRMED)
 
 
 def labelled_samples(project: Project) -> QuerySet[Sample]:
-    """Return the samples of a project whose true category is known, each once, annotated with
-    `true_category_id`.
-    """
+    """Return a project's samples with a known category, annotated with `true_category_id`."""
     in_force = Decision.objects.in_force().filter(pk=OuterRef("decisions__pk"))
-    # One call of filter(): conditions in two would be about two different rulings of the sample
+    # One call of filter(): conditions in two could hold for two different decisions of a sample
     return Sample.objects.filter(
         Q(decisions__outcome__in=LABELLING_OUTCOMES) & Exists(in_force), project=project
     ).annotate(true_category_id=F("decisions__category"))
 
 
 def additional_categories(project: Project) -> dict[int, list[int]]:
-    """Return the additional categories that hold, by sample; of samples with one category
-    nothing.
-    """
+    """Return the additional categories of samples that have any, by the sample's key."""
     found: dict[int, list[int]] = defaultdict(list)
     if project.multilabel:
         rows = (
@@ -46,9 +41,7 @@ def additional_categories(project: Project) -> dict[int, list[int]]:
 
 
 def samples_showing(category: Category) -> QuerySet[Sample]:
-    """Return the samples that are known to show a category, perhaps among others; annotated as
-    `labelled_samples` does.
-    """
+    """Return the `labelled_samples` that show a category, possibly among others."""
     also = _holding(category.project).filter(category=category).values("decision__sample_id")
     is_it = Q(true_category_id=category.pk)
     return labelled_samples(category.project).filter(

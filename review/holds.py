@@ -1,6 +1,4 @@
-"""What this room asks of the pictures below: kept as long as somebody rules, or has ruled, about
-them.
-"""
+"""Holds: a picture is kept while somebody reviews it, and once somebody has."""
 
 from django.db.models import Exists, OuterRef
 from django.utils import timezone
@@ -11,14 +9,14 @@ from review.models import Decision, Lease
 
 @holds.locks_feedback
 def has_decision_in_force() -> Exists:
-    """A ruling holds: the newest one, unless it was undone."""
+    """The newest decision was not undone."""
     in_force = Decision.objects.in_force().filter(sample=OuterRef("pk"))
     return Exists(in_force.exclude(outcome=Decision.Outcome.REOPENED))
 
 
 @holds.blocks_deletion
 def was_ever_decided() -> Exists:
-    """Somebody ruled and took it back: it waits for the next ruling."""
+    """Even if the decision was undone: then the sample waits for the next one."""
     return Exists(Decision.objects.filter(sample=OuterRef("pk")))
 
 

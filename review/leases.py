@@ -1,10 +1,9 @@
-"""Who is looking at what: a lease of a few minutes, so that two reviewers never get the same
-sample.
+"""Leases of a few minutes, so that two reviewers never get the same sample.
 
-One row per sample, held true by the database: a lease is taken by an INSERT that the unique sample
-refuses to a second reviewer, or by an UPDATE that also filters on the old lease having run out.
-Both are safe on SQLite and on PostgreSQL without a lock that outlives the statement. A reviewer
-holds one at a time; the page renews it while it is shown.
+One row per sample, guarded by the database: a lease is taken by an INSERT, which a unique
+constraint refuses to a second reviewer, or by an UPDATE that filters on the old lease having
+expired. Both are safe on SQLite and on PostgreSQL without a lock that outlives the statement. A
+reviewer holds one lease at a time; the page renews it while it is shown.
 """
 
 from datetime import timedelta
@@ -20,13 +19,14 @@ from review.models import Lease, Skip
 
 
 def acquire(sample: Sample, reviewer: User) -> bool:
-    """Lease the sample to the reviewer, or renew their lease; False when somebody else holds it."""
+    """Lease the sample to the reviewer, or renew their lease; False if somebody else holds it."""
     now = timezone.now()
     until = now + timedelta(seconds=settings.REVIEW_LEASE_SECONDS)
     free = Lease.objects.filter(Q(reviewer=reviewer) | Q(until__lte=now), sample=sample)
     if free.update(reviewer=reviewer, until=until):
         return True
     try:
+        # A savepoint: on PostgreSQL a failed INSERT would spoil the caller's transaction
         with transaction.atomic():
             Lease.objects.create(sample=sample, reviewer=reviewer, until=until)
     except IntegrityError:
@@ -35,7 +35,7 @@ def acquire(sample: Sample, reviewer: User) -> bool:
 
 
 def is_held_by(sample: Sample, reviewer: User) -> bool:
-    """Tell whether the reviewer's lease on the sample is running."""
+    """Say whether the reviewer has a lease on the sample that has not expired."""
     return Lease.objects.filter(sample=sample, reviewer=reviewer, until__gt=timezone.now()).exists()
 
 
@@ -48,17 +48,17 @@ def is_held_by_another(sample: Sample, reviewer: User) -> bool:
 
 
 def release(sample: Sample, reviewer: User) -> None:
-    """Give a lease back, if the reviewer has it."""
+    """Release a lease, if the reviewer has it."""
     Lease.objects.filter(sample=sample, reviewer=reviewer).delete()
 
 
 def release_all(reviewer: User) -> None:
-    """Give back whatever the reviewer holds: they left, or look at something else."""
+    """Release what the reviewer holds: they left, or look at something else."""
     Lease.objects.filter(reviewer=reviewer).delete()
 
 
 def skip_sample(sample: Sample, reviewer: User) -> None:
-    """Leave the sample to others: this reviewer is not given it again."""
+    """Leave the sample to others: this reviewer does not get it again."""
     Skip.objects.get_or_create(sample=sample, reviewer=reviewer)
     release(sample, reviewer)
 

@@ -1,10 +1,10 @@
-"""Where the search for old NOKs may begin: below the horizon of a verdict everything is decided or
-has no picture.
+"""Where the search for old NOKs may begin: below the mark all is decided, or has no picture.
 
-It is no queue and no counter, only a hint: a lower value is always right and merely slower. It is
-looked for afresh from time to time, which also heals what no room tells us (a user who turns an old
-OK into a NOK waits that long), and lowered in the transaction that takes a ruling back. Verdicts of
-the last minutes stay above it, as a transaction that began before the look may commit after it.
+It is neither queue nor counter, only a hint: a lower value is always right, and merely slower. It
+is computed anew from time to time, which also corrects it for changes that nobody reports here (a
+user who turns an old OK into a NOK waits that long), and lowered in the transaction that undoes a
+decision. Verdicts of the last minutes stay above it, as a transaction that began before the look
+may commit after it.
 """
 
 from datetime import timedelta
@@ -28,12 +28,13 @@ def get_mark(verdict: str) -> int:
 
 
 def advance_mark(verdict: str, still_open: Q) -> None:
-    """Find the horizon of a verdict anew; `still_open` says which predictions' samples wait."""
+    """Compute the mark of a verdict anew; `still_open` selects predictions whose samples wait."""
     waiting = Prediction.objects.filter(still_open, feedback__verdict=verdict)
     oldest = waiting.order_by("feedback__pk").values_list("feedback__pk", flat=True).first()
     settled = Feedback.objects.filter(
         verdict=verdict, created_at__lt=timezone.now() - SETTLES_AFTER
     )
+    # With nothing open everything that has settled lies below the mark
     newest = settled.order_by("-pk").values_list("pk", flat=True).first() or 0
     reached = newest if oldest is None else min(oldest - 1, newest)
     LowWaterMark.objects.update_or_create(
@@ -48,7 +49,7 @@ def is_stale(verdict: str) -> bool:
 
 
 def lower_marks_for(sample: Sample) -> None:
-    """Make a sample's verdicts count again. Call it in the transaction that reopens the sample."""
+    """Have a sample's verdicts found again. Call it in the transaction that reopens the sample."""
     for pk, verdict in Feedback.objects.filter(prediction__sample=sample).values_list(
         "pk", "verdict"
     ):

@@ -1,4 +1,4 @@
-"""What it really is: every ruling of a reviewer, and who is looking at what just now."""
+"""Reviewers' decisions about samples, and who is looking at which sample right now."""
 
 from typing import ClassVar
 
@@ -17,26 +17,27 @@ class DecisionQuerySet(models.QuerySet["Decision"]):
 
         At most one per sample is left. It may be REOPENED, which says that nothing is decided.
         """
+        # By key and not by time, as the clocks of several machines differ
         newer = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("pk"))
         return self.filter(~Exists(newer))
 
     def newest_first(self, sample: Sample | OuterRef) -> "DecisionQuerySet":
         """Return the decisions about one sample; the first is the one in force.
 
-        For questions about a sample whose newest decision is read by a subquery: a walk of one
-        step along the index.
+        For queries of samples that read the newest decision by a subquery: one step along the
+        index.
         """
         return self.filter(sample=sample).order_by("-pk")
 
 
 class Decision(models.Model):
-    """What a reviewer ruled about a sample; only appended. The newest one is the truth about it."""
+    """What a reviewer decided about a sample; only appended. The newest one is in force."""
 
     class Outcome(models.TextChoices):
         LABELLED = "labelled", _("Labelled")  # it is `category`
         CONFIRMED = "confirmed", _("Confirmed")  # the model was right: it is `category`
         DISCARDED = "discarded", _("Discarded")  # of no use for training
-        REOPENED = "reopened", _("Reopened")  # the ruling before was undone; back into the queue
+        REOPENED = "reopened", _("Reopened")  # the one before was undone; back into the queue
 
     sample = models.ForeignKey(Sample, models.CASCADE, related_name="decisions")
     prediction = models.ForeignKey(
@@ -64,6 +65,7 @@ class Decision(models.Model):
                 name="category_exactly_when_labelled",
             )
         ]
+        # For the decision in force about a sample, and for a reviewer's last ones
         indexes: ClassVar = [
             models.Index(fields=["sample", "-id"], name="newest_decision"),
             models.Index(fields=["reviewer", "-id"], name="own_decisions"),
@@ -74,9 +76,7 @@ class Decision(models.Model):
 
 
 class AdditionalCategory(models.Model):
-    """One more category that a ruling names, in a project whose categories do not exclude each
-    other.
-    """
+    """A further category of a decision, in a project whose categories do not exclude each other."""
 
     decision = models.ForeignKey(Decision, models.CASCADE, related_name="additional_categories")
     category = models.ForeignKey(Category, models.PROTECT, related_name="+")
@@ -94,7 +94,7 @@ class AdditionalCategory(models.Model):
 
 
 class Lease(models.Model):
-    """One reviewer has this sample on the screen, until then; nobody else is given it."""
+    """One reviewer has this sample on the screen until then; nobody else gets it."""
 
     sample = models.OneToOneField(Sample, models.CASCADE, related_name="lease")
     reviewer = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="leases")

@@ -1,20 +1,19 @@
-"""Which samples need a human, and why: a question asked of the facts, never a stored list.
+"""The review queue: which samples need a human, and why. It is a query, never a stored list.
 
-A sample waits when it has a picture, no ruling that holds, and at least one reason. Reasons in
-falling urgency: a user said NOK; a user was not sure; the picture is like nothing that the model
-has learned; the model abstained otherwise; it answered with little confidence; the audit drew it.
-People who asked are served in turn, the oldest first, so that nobody waits for ever. Of what nobody
-asked for the newest comes first: what people send today is what the next model must know.
+A sample waits if it has a picture, no decision in force, and at least one reason. The reasons, the
+most urgent first: a user said NOK; a user was not sure; the picture is out of distribution; the
+model abstained otherwise; it had little confidence; the audit drew it. Those that a user asked for
+come in turn, the oldest first, so that nobody waits for ever. Of the others the newest comes first:
+what people send today is what the next model must know.
 
 Cost: `waiting_samples` reads candidates along one index, a few hundred at first, and stops where
-one qualifies; the plans of these steps do not depend on the size of the tables. NOK and "not sure"
-never drop out, however old, but what was decided lies behind the horizon (see
-`review.low_water_mark`). The other reasons are sought among the newest `REVIEW_RECENT` answers
-only, so that neither a million confident answers nor those whose picture was let go long ago are
-ever read.
+one qualifies; the query plans of these steps do not depend on the size of the tables. NOK and "not
+sure" never drop out, however old, but what was decided lies below the mark (see
+`review.low_water_mark`). The other reasons are sought among the newest `REVIEW_RECENT` predictions
+only: neither a million confident ones nor those whose picture was deleted long ago are ever read.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
@@ -32,7 +31,7 @@ from predictions.models import Feedback, Prediction, Project, Sample
 from review import leases, low_water_mark
 from review.models import Decision, Lease, Skip
 
-SCAN_STEPS = (200, 2000)  # candidates read at once, before all the others are asked for together
+SCAN_STEPS = (200, 2000)  # candidates read at once, before one query looks through all the rest
 MAX_CANDIDATES = 5000
 
 
@@ -52,9 +51,7 @@ VERDICTS = {Reason.NOK: Feedback.Verdict.NOK, Reason.UNSURE: Feedback.Verdict.UN
 
 @dataclass(frozen=True)
 class QueueFilters:
-    """What a reviewer wants to see. Categories go by name: one that a user suggested may have no
-    row yet.
-    """
+    """What a reviewer wants to see. Categories go by name: a suggested one may have no row yet."""
 
     project: Project | None = None
     reason: str = ""
@@ -69,16 +66,18 @@ NO_FILTERS = QueueFilters()
 def waiting_samples(
     reason: Reason, filters: QueueFilters = NO_FILTERS, reviewer: User | None = None
 ) -> Iterator[int]:
-    """Yield the ids of the samples that wait for this reason, in the order they are given out, each
-    once.
+    """Yield the ids of samples that wait for this reason, in the order of the queue, each once.
 
     With a reviewer: without those that others are looking at and those that the reviewer skipped.
     """
     condition, seen = _open(filters, reviewer), set()
-    verdict = VERDICTS.get(reason)
-    for samples in (
-        _asked_for(verdict, condition) if verdict else [_found_doubtful(reason, filters, condition)]
-    ):
+    batches: Iterable[list[int]]
+    if verdict := VERDICTS.get(reason):
+        batches = _asked_for(verdict, condition)
+    else:
+        rows = _answers(reason, filters).filter(condition).order_by("-pk")
+        batches = [list(rows.values_list("sample_id", flat=True)[:MAX_CANDIDATES])]
+    for samples in batches:
         for sample in samples:
             if sample not in seen:
                 seen.add(sample)
@@ -86,9 +85,7 @@ def waiting_samples(
 
 
 def review_reason(sample: Sample, filters: QueueFilters = NO_FILTERS) -> Reason | None:
-    """Return the most urgent reason why this sample waits (and fits the filters), or None when it
-    does not.
-    """
+    """Return the most urgent reason for which this sample waits and fits the filters, or None."""
     for reason in wanted_reasons(filters):
         if _answers(reason, filters).filter(_open(filters), sample=sample).exists():
             return reason
@@ -100,11 +97,10 @@ def wanted_reasons(filters: QueueFilters) -> list[Reason]:
 
 
 def lease_next(reviewer: User, filters: QueueFilters = NO_FILTERS) -> Sample | None:
-    """Give the reviewer the next sample that nobody else has, leased to them; None when nothing
-    waits.
+    """Lease the next sample that nobody else has to the reviewer; None if nothing waits.
 
-    What they hold already is given again while it waits and fits, so that a reload shows the same
-    picture; otherwise it is given back. The sample carries the `reason` why it waits.
+    A sample that they hold already comes again while it waits and fits, so that a reload shows the
+    same picture; otherwise its lease is released. The sample has the `reason` for which it waits.
     """
     for lease in Lease.objects.filter(reviewer=reviewer).select_related("sample__project"):
         reason = review_reason(lease.sample, filters)
@@ -118,16 +114,15 @@ def lease_next(reviewer: User, filters: QueueFilters = NO_FILTERS) -> Sample | N
                 continue
             if review_reason(sample, filters):
                 return _with_reason(sample, reason)
-            leases.release(sample, reviewer)  # decided between the question and the lease
+            leases.release(sample, reviewer)  # decided between the query and the lease
     return None
 
 
 def upcoming_samples(
     reviewer: User, filters: QueueFilters = NO_FILTERS, *, limit: int = 100
 ) -> list[int]:
-    """Return the ids of what waits for this reviewer, in order, `limit` at most: to count, and to
-    fetch ahead.
-    """
+    """Return the ids of up to `limit` samples that wait for this reviewer, in order."""
+    # A dict keeps the order: a sample counts for its most urgent reason
     found: dict[int, None] = {}
     for reason in wanted_reasons(filters):
         found.update(dict.fromkeys(islice(waiting_samples(reason, filters, reviewer), limit)))
@@ -141,23 +136,19 @@ def _with_reason(sample: Sample, reason: Reason) -> Sample:
     return sample
 
 
-def _found_doubtful(reason: Reason, filters: QueueFilters, condition: Q) -> list[int]:
-    """Return the samples of recent answers that somebody should look at though nobody asked, the
-    newest first.
-    """
-    answers = _answers(reason, filters).filter(condition)
-    return list(answers.order_by("-pk").values_list("sample_id", flat=True)[:MAX_CANDIDATES])
-
-
 def _asked_for(verdict: str, condition: Q) -> Iterator[list[int]]:
-    """Yield what users asked to look at, the oldest first; a long way there is made shorter for the
-    next time.
+    """Yield in batches the samples that got a verdict, the oldest first.
+
+    A long search moves the mark, so that the next one is shorter.
     """
     last = low_water_mark.get_mark(verdict)
     for step in SCAN_STEPS:
         facts = Feedback.objects.filter(verdict=verdict, pk__gt=last).order_by("pk")
         rows = list(facts.values_list("pk", "prediction_id")[:step])
-        yield _samples([answer for _key, answer in rows], condition)
+        # By key, in a query of its own whose plan does not depend on the size of the tables
+        fitting = Prediction.objects.filter(condition, pk__in=[answer for _key, answer in rows])
+        sample_of = dict(fitting.values_list("pk", "sample_id"))
+        yield [sample_of[answer] for _key, answer in rows if answer in sample_of]
         if len(rows) < step:
             return
         last = rows[-1][0]
@@ -174,17 +165,8 @@ def advance_marks() -> None:
         low_water_mark.advance_mark(verdict, _open(NO_FILTERS))
 
 
-def _samples(answers: list[int], condition: Q) -> list[int]:
-    """Return the samples of those answers that fulfil the condition, in the order of the
-    answers.
-    """
-    fitting = Prediction.objects.filter(condition, pk__in=answers).values_list("pk", "sample_id")
-    sample_of = dict(fitting)
-    return [sample_of[answer] for answer in answers if answer in sample_of]
-
-
 def _answers(reason: Reason, filters: QueueFilters) -> QuerySet[Prediction]:
-    """Return the answers that are a reason to look at their samples, decided or not."""
+    """Return the predictions that are a reason to look at their samples, decided or not."""
     if verdict := VERDICTS.get(reason):
         return Prediction.objects.filter(feedback__verdict=verdict)
     return _recent(filters).filter(_doubtful(reason))
@@ -199,11 +181,13 @@ def _doubtful(reason: Reason) -> Q:
         case Reason.LOW_CONFIDENCE:
             return Q(confidence__lt=settings.REVIEW_LOW_CONFIDENCE)
         case _:
-            return _drawn()
+            # The audit. A digest is as good as a die, and draws a sample always or never
+            share = settings.REVIEW_AUDIT_PERCENT / 100
+            return Q(sample__sha256__lt="g" if share >= 1 else f"{int(max(share, 0) * 16**8):08x}")
 
 
 def _recent(filters: QueueFilters) -> QuerySet[Prediction]:
-    """Return the newest answers, of the project if one is asked for."""
+    """Return the newest predictions, of the filters' project if there is one."""
     answers = (
         Prediction.objects.filter(project=filters.project)
         if filters.project
@@ -215,14 +199,9 @@ def _recent(filters: QueueFilters) -> QuerySet[Prediction]:
     return answers.filter(pk__gt=just_too_old or 0)
 
 
-def _drawn() -> Q:
-    """The audit's lots: a digest is as good as a die, and a sample is drawn for ever or never."""
-    share = settings.REVIEW_AUDIT_PERCENT / 100
-    return Q(sample__sha256__lt="g" if share >= 1 else f"{int(max(share, 0) * 16**8):08x}")
-
-
 def _open(filters: QueueFilters, reviewer: User | None = None) -> Q:
-    """What must hold of an answer, its feedback and its sample so that the sample is given out."""
+    """Return the condition on a prediction under which its sample is in the queue."""
+    # No decision counts like one that was undone
     newest = Decision.objects.newest_first(OuterRef("sample")).values("outcome")[:1]
     reopened = Value(Decision.Outcome.REOPENED.value)
     asked = ~Q(sample__location=Sample.Location.NOWHERE) & Q(

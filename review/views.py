@@ -1,6 +1,4 @@
-"""The review pages: one picture at a time, and every ruling answers with the next (as a page, or to
-htmx a part).
-"""
+"""The review pages: one picture at a time, and the response to a decision is the next one."""
 
 from typing import Any
 from uuid import UUID
@@ -19,11 +17,12 @@ from accounts.permissions import authenticated_user, may
 from common.errors import DomainError, InvalidInput
 from common.htmx import HtmxRequest
 from common.numbers import natural_number
-from predictions.models import Prediction, Sample
+from predictions.models import Sample
 from review import card, decision_history, decisions, leases, queue
 from review.forms import HistoryFilterForm, QueueFilterForm
 from review.models import Skip
 from review.queue import QueueFilters
+from review.undo import undo_latest, undoable
 
 SHOWN_COUNT = 99  # beyond, the page says "99+"
 MAX_KEY = 18  # digits; what fits into a column of the database
@@ -33,7 +32,7 @@ MAX_KEY = 18  # digits; what fits into a column of the database
 @never_cache
 @require_safe
 def queue_page(request: HttpRequest) -> HttpResponse:
-    """Show the next sample that waits, leased to this reviewer."""
+    """Show the next sample of the queue, leased to this reviewer."""
     form = QueueFilterForm(request.GET)
     filters = form.filters()
     sample = queue.lease_next(authenticated_user(request), filters)
@@ -48,9 +47,10 @@ def queue_page(request: HttpRequest) -> HttpResponse:
 @never_cache
 @require_safe
 def sample_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Show one sample with its history, decided or not, to rule on it (again)."""
+    """Show one sample with its history, to decide about it (again)."""
     sample = _sample(uuid)
     context = _card(request, sample, QueueFilters(), "")
+    # Taken by somebody else, it is shown without the buttons
     context["is_taken"] = not leases.acquire(sample, authenticated_user(request))
     return render(request, "review/sample.html", context)
 
@@ -59,15 +59,14 @@ def sample_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @never_cache
 @require_POST
 def decide(request: HtmxRequest, uuid: UUID) -> HttpResponse:
-    """Write a ruling down, and answer with the next sample (with the same one, when the ruling made
-    no sense).
-    """
+    """Store a decision, and show the next sample, or the same one if the input was invalid."""
     sample = _sample(uuid)
     try:
-        sentence = _rule(request, sample, authenticated_user(request))
+        sentence = _decide(request, sample, authenticated_user(request))
     except InvalidInput as error:
         return _go_on(request, str(error), error=error, sample=sample)
     except DomainError as error:
+        # Decided by somebody else, for example: there is nothing left to do about this sample
         leases.release(sample, authenticated_user(request))
         return _go_on(request, str(error), error=error)
     return _go_on(request, sentence)
@@ -77,10 +76,13 @@ def decide(request: HtmxRequest, uuid: UUID) -> HttpResponse:
 @never_cache
 @require_POST
 def undo(request: HtmxRequest) -> HttpResponse:
-    """Take the reviewer's newest ruling back, and bring its sample onto the screen."""
+    """Undo the reviewer's newest decision, and show its sample."""
     reviewer = authenticated_user(request)
+    # The decision that the page offered to undo; the newest if it knew of none
+    text = request.POST.get("undo", "")
+    shown = int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_KEY else None
     try:
-        decision = decisions.undo_latest(reviewer, ruling=_ruling_meant(request))
+        decision = undo_latest(reviewer, decision_key=shown)
     except DomainError as error:
         return _go_on(request, str(error), error=error)
     sample = decision.sample
@@ -94,7 +96,7 @@ def undo(request: HtmxRequest) -> HttpResponse:
 @never_cache
 @require_POST
 def unskip(request: HtmxRequest) -> HttpResponse:
-    """Give the reviewer again what they skipped."""
+    """Show the reviewer again what they skipped."""
     leases.clear_skips(authenticated_user(request))
     return _go_on(request, _("Here is what you skipped."))
 
@@ -103,9 +105,7 @@ def unskip(request: HtmxRequest) -> HttpResponse:
 @never_cache
 @require_POST
 def renew_lease(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Keep the lease while the page is shown: 204, or 409 when the sample is somebody else's by
-    now.
-    """
+    """Keep the lease while the page is shown: 204, or 409 if somebody else has the sample now."""
     return HttpResponse(
         status=204 if leases.acquire(_sample(uuid), authenticated_user(request)) else 409
     )
@@ -115,7 +115,7 @@ def renew_lease(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @never_cache
 @require_POST
 def release_lease(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Give the lease back: the page was closed."""
+    """Release the lease: the page was closed."""
     leases.release(_sample(uuid), authenticated_user(request))
     return HttpResponse(status=204)
 
@@ -124,7 +124,7 @@ def release_lease(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @never_cache
 @require_safe
 def history(request: HttpRequest) -> HttpResponse:
-    """List the rulings, newest first."""
+    """List the decisions, newest first."""
     form = HistoryFilterForm(request.GET)
     values = form.cleaned_or_refuse()
     page = decision_history.decision_page(
@@ -143,7 +143,7 @@ def history(request: HttpRequest) -> HttpResponse:
 
 
 def filter_query(parameters: QueryDict) -> str:
-    """Return the filters as a query, to be carried from picture to picture."""
+    """Return the filters as a query string, to be passed on from picture to picture."""
     kept = QueryDict(mutable=True)
     for name in QueueFilterForm.base_fields:
         if value := parameters.get(name):
@@ -155,13 +155,16 @@ def _sample(uuid: UUID) -> Sample:
     return get_object_or_404(Sample.objects.select_related("project"), uuid=uuid)
 
 
-def _rule(request: HttpRequest, sample: Sample, reviewer: User) -> str:
+def _decide(request: HttpRequest, sample: Sample, reviewer: User) -> str:
     """Do what the pressed button says; return what happened as a sentence."""
     kind, _colon, what = request.POST.get("ruling", "").partition(":")
+    # The prediction that was on the screen; by now there may be a newer one
+    shown = natural_number(request.POST.get("prediction", ""))
+    predictions = sample.predictions.select_related("top")
     details: dict[str, Any] = {
         "by": reviewer,
         "reason": request.POST.get("reason", ""),
-        "prediction": _prediction(request, sample),
+        "prediction": predictions.filter(pk=shown).first() if shown else None,
     }
     match kind:
         case "skip":
@@ -188,18 +191,6 @@ def _rule(request: HttpRequest, sample: Sample, reviewer: User) -> str:
     return _("Labelled as %(category)s.") % {"category": decision.category}
 
 
-def _prediction(request: HttpRequest, sample: Sample) -> Prediction | None:
-    """Return the answer that was on the screen."""
-    shown = natural_number(request.POST.get("prediction", ""))
-    return sample.predictions.select_related("top").filter(pk=shown).first() if shown else None
-
-
-def _ruling_meant(request: HttpRequest) -> int | None:
-    """Return the ruling that the page offered to undo; None where it knew of none."""
-    text = request.POST.get("undo", "")
-    return int(text) if text.isascii() and text.isdecimal() and len(text) <= MAX_KEY else None
-
-
 def _go_on(
     request: HtmxRequest,
     sentence: str,
@@ -220,6 +211,7 @@ def _go_on(
     response = render(
         request, "review/_answer.html", context, status=error.status if error else 200
     )
+    # htmx swaps the card in place; a reload is to show the queue and not this POST
     response["HX-Replace-Url"] = here
     return response
 
@@ -229,6 +221,7 @@ def _card(
 ) -> dict[str, Any]:
     reviewer = authenticated_user(request)
     waiting = queue.upcoming_samples(reviewer, filters, limit=SHOWN_COUNT + 1)
+    # Its picture is loaded ahead, so that the next page shows it at once
     following = next((pk for pk in waiting if sample is None or pk != sample.pk), None)
     return {
         "card": card.build_card(sample) if sample else None,
@@ -237,5 +230,5 @@ def _card(
         "following": Sample.objects.filter(pk=following).first() if following else None,
         "query": query,
         "has_skipped": sample is None and Skip.objects.filter(reviewer=reviewer).exists(),
-        "undoable": decisions.undoable(reviewer),
+        "undoable": undoable(reviewer),
     }

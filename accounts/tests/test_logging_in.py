@@ -1,6 +1,4 @@
-"""Promises 13 and 14: the log-in tells nothing about who exists, is throttled, and what ends really
-ends.
-"""
+"""The log-in does not reveal who exists, is throttled, and ended sessions stay ended."""
 
 import re
 from unittest.mock import patch

@@ -1,4 +1,4 @@
-"""A user's own page: profile and API tokens; and the door for somebody invited."""
+"""A user's own page with profile and API tokens, and the page for accepting an invitation."""
 
 from allauth.account.decorators import reauthentication_required
 from django.conf import settings
@@ -20,13 +20,15 @@ from common.htmx import HtmxRequest
 @login_required
 @require_http_methods(["GET", "POST"])
 def profile(request: HttpRequest) -> HttpResponse:
-    """Show and change what the site knows about the user."""
+    """Show and change the user's profile."""
+    # Another object than the request's: the page's header must not show what was not saved
     user = User.objects.get(pk=authenticated_user(request).pk)
     form = ProfileForm(request.POST or None, instance=user)
     if request.method == "POST" and form.is_valid():
         form.save()
         messages.success(request, _("Your profile is saved."))
         response = redirect("accounts:profile")
+        # Django reads the language of a request from the cookie, not from the user
         if user.language:
             response.set_cookie(settings.LANGUAGE_COOKIE_NAME, user.language, samesite="Lax")
         else:
@@ -40,7 +42,7 @@ def profile(request: HttpRequest) -> HttpResponse:
 @require_POST
 @reauthentication_required
 def create_token(request: HtmxRequest) -> HttpResponse:
-    """Make an API token and show its text, this once.
+    """Create an API token and show its text, just this once.
 
     A token outlives the session, so the password is asked for; then the request goes on.
     """
@@ -94,9 +96,7 @@ def _tokens(request: HtmxRequest, context: dict[str, object]) -> HttpResponse:
 @never_cache
 @require_GET
 def accept_invitation(request: HttpRequest, token: str) -> HttpResponse:
-    """Let a visitor with a valid link on to sign-up. The token stays in the session, not in the
-    address.
-    """
+    """Send a visitor with a valid link to sign-up."""
     invitation = invitations.find_by_token(token)
     if invitation is None:
         return render(request, "accounts/invitation_invalid.html", status=404)
@@ -104,5 +104,6 @@ def accept_invitation(request: HttpRequest, token: str) -> HttpResponse:
         return render(
             request, "accounts/invitation_logged_in.html", {"invitation": invitation}, status=409
         )
+    # The token goes into the session, as an address is logged and sent on as the referrer
     session_invitation.store_invitation_token(request, token, invitation)
     return redirect("account_signup")

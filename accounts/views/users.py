@@ -1,4 +1,4 @@
-"""The page of maintainers about users and invitations."""
+"""The page for managing users and invitations; for maintainers."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -61,7 +61,7 @@ def reactivate(request: HttpRequest, pk: int) -> HttpResponse:
 @never_cache
 @require_POST
 def invite_user(request: HttpRequest) -> HttpResponse:
-    """Send an invitation, and show its link this once: mail may be slow, or go to the console."""
+    """Send an invitation, and show its link just this once, as mail may be slow or fail."""
     form = InvitationForm(request.POST)
     if not form.is_valid():
         return render(

@@ -16,6 +16,7 @@ cooked: list[tuple] = []
 @pytest.fixture(autouse=True)
 def _own_runners(monkeypatch) -> None:
     monkeypatch.setattr(jobs, "_runners", {})
+    monkeypatch.setattr(tasks, "_titles", {})
     cooked.clear()
 
 
@@ -104,3 +105,11 @@ def test_active_jobs_are_found_by_the_functions_own_arguments():
 def test_every_apps_tasks_are_found():
     tasks.autodiscover()
     assert all(seconds > 0 for _name, seconds, _function in tasks.periodic_tasks())
+
+
+def test_the_work_of_a_kind_is_told_by_the_title_of_its_task():
+    make_task(title="Cook a dish")
+    assert tasks.title_of("kitchen.cook") == "Cook a dish"
+    make_task()
+    assert tasks.title_of("kitchen.cook") == "kitchen.cook"
+    assert tasks.title_of("kitchen.closed") == "kitchen.closed"

@@ -1,6 +1,4 @@
-"""One request as an operation sees it: who asks, and what was sent, checked once, named as in the
-specification.
-"""
+"""One request as an operation sees it: its user, and its parameters by their specified names."""
 
 import json
 import re
@@ -37,9 +35,7 @@ _LENIENT_ADDRESS = re.compile(
 
 @dataclass
 class ApiRequest:
-    """A request to an operation. `path` holds the parts of the path by their names in the
-    specification.
-    """
+    """A request to an operation. `path` has the parts of the path by their specified names."""
 
     request: HttpRequest
     version: Version
@@ -48,6 +44,7 @@ class ApiRequest:
     # of the answer: the headers `apim-request-id` and `Request-Id`, and the id of a prediction
     id: UUID
 
+    # Names are matched in any case: SDKs of different languages write them differently
     @cached_property
     def _query(self) -> dict[str, list[str]]:
         return {name.lower(): values for name, values in self.request.GET.lists()}
@@ -61,7 +58,7 @@ class ApiRequest:
         return project
 
     def uuid(self, name: str, unknown: str) -> UUID:
-        """Return an id of the path; one that is no id is one that does not exist."""
+        """Return an id of the path. A text that is no id gets the same error as an unknown id."""
         try:
             return UUID(self.path[name])
         except ValueError as error:
@@ -69,6 +66,7 @@ class ApiRequest:
 
     def text(self, name: str, default: str = "") -> str:
         text = (self._query.get(name.lower()) or [default])[0]
+        # PostgreSQL cannot store a NUL, nor look for one
         if "\0" in text:
             raise ApiError("BadRequest", f"The parameter {name} holds characters that are no text.")
         return text
@@ -96,12 +94,13 @@ class ApiRequest:
             number = float(self.text(name) or default)
         except ValueError:
             number = -1
+        # "nan" is a float as well, and fails this comparison
         if not 0 <= number <= 1:
             raise ApiError("BadRequest", f"The parameter {name} must be a number from 0 to 1.")
         return number
 
     def uuids(self, name: str, most: int) -> list[UUID]:
-        """Return ids, which are separated by commas or come one by one."""
+        """Return a parameter's ids, separated by commas or given one by one."""
         texts = [
             text
             for value in self._query.get(name.lower(), [])
@@ -111,9 +110,7 @@ class ApiRequest:
         return parse_uuids(texts, name, most)
 
     def json(self, most_bytes: int = json_bodies.MAX_BYTES) -> dict[str, Any]:
-        """Return the object of the body, empty if there was none; its names are as the client wrote
-        them.
-        """
+        """Return the object of the body, empty if there was none, its names as they were sent."""
         data = request_bodies.read_body(self.request, most_bytes)
         return _object_of(data, lambda: json_bodies.loads(data, most_bytes=most_bytes))
 
@@ -131,9 +128,7 @@ class ApiRequest:
         return address
 
     def json_with_pictures(self) -> dict[str, Any]:
-        """Return the object of a body that holds a batch of pictures, each a `Base64` unless it is
-        tiny.
-        """
+        """Return the object of a body with a batch of pictures, each a `Base64` unless tiny."""
         data = request_bodies.read_body(self.request, request_bodies.MAX_BATCH_BYTES)
         load = partial(json_bodies.loads_with_pictures, most_pictures=request_bodies.MAX_PARTS)
         return _object_of(data, lambda: load(data, most_bytes=MAX_BATCH_JSON_BYTES))
@@ -161,27 +156,19 @@ def _object_of(data: bytes, load: Callable[[], Any]) -> dict[str, Any]:
         raise ApiError("BadRequest", "The body is not JSON.") from error
     if value is not None and not isinstance(value, dict):
         raise ApiError("BadRequest", "The body must be a JSON object.")
-    if not _is_text(json.dumps(value, ensure_ascii=False, default=lambda picture: "")):
+    dumped = json.dumps(value, ensure_ascii=False, default=lambda picture: "")
+    # JSON can spell lone surrogates and NUL, which no database stores
+    if "\\u0000" in dumped or dumped.encode(errors="replace").decode() != dumped:
         raise ApiError("BadRequest", "The body holds characters that are no text.")
     return value or {}
 
 
-def _is_text(dumped: str) -> bool:
-    """Say whether neither half characters nor NUL, which no database keeps, are in a dumped
-    value.
-    """
-    try:
-        dumped.encode()
-    except UnicodeEncodeError:
-        return False
-    return "\\u0000" not in dumped
-
-
 def get_member(body: dict[str, Any], name: str, kind: type | tuple[type, ...], default: Any) -> Any:
-    """Return a member of a body whatever the case of its name; null is as good as absent."""
+    """Return a member of a body, its name in any case; null counts as absent."""
     value = next((value for key, value in body.items() if key.lower() == name.lower()), None)
     if value is None:
         return default
+    # In Python True is an int, but a client that sends true for a number is wrong
     if not isinstance(value, kind) or (kind is not bool and isinstance(value, bool)):
         raise ApiError("BadRequest", f"The member {name} has the wrong type.")
     return value
@@ -202,6 +189,7 @@ def parse_moment(body: dict[str, Any], name: str) -> datetime | None:
     try:
         found = parse_datetime(text)
         if found is not None:
+            # A time without a zone is taken to be in the site's
             aware = (
                 found
                 if timezone.is_aware(found)
@@ -217,6 +205,7 @@ def parse_uuids(texts: list[str], name: str, most: int) -> list[UUID]:
     if len(texts) > most:
         raise ApiError("BadRequestExceededBatchSize", f"{name} may have at most {most} elements.")
     try:
+        # Once each, in the order of the request
         return list(dict.fromkeys(UUID(text.strip()) for text in texts))
     except ValueError as error:
         raise ApiError("BadRequestInvalidIds", f"{name} holds something that is no id.") from error

@@ -1,6 +1,4 @@
-"""The one door of the Custom Vision compatible server: key, operation, permission, and the form of
-every answer.
-"""
+"""The entry point of the Custom Vision compatible server: key, operation, permission, response."""
 
 import json
 import logging
@@ -15,7 +13,6 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.throttling import UserRateThrottle
 
 from accounts.authentication import ApiTokenAuthentication
-from accounts.models import User
 from common.errors import Conflict, DomainError, QuotaReached, Unavailable
 from customvision.api import (
     errors,
@@ -35,7 +32,7 @@ from customvision.api.routing import VERSIONS, Reply, find_operation
 logger = logging.getLogger(__name__)
 
 # Each registers its operations when it is imported
-ROOMS = (
+OPERATION_MODULES = (
     projects,
     tags,
     images,
@@ -51,12 +48,13 @@ _ANY_KEY = "Ocp-Apim-Subscription-Key"
 
 @csrf_exempt
 def dispatch(request: HttpRequest, version: str, area: str, path: str) -> HttpResponse:
-    """Answer one call. Whatever happens, it is JSON in the form that clients of Custom Vision know.
+    """Answer one call. Whatever happens, the response is JSON in a form that clients know.
 
-    Keys come in headers of their own and cookies count for nothing, so no other site can ask in a
-    user's name.
+    Exempt from CSRF protection: keys come in headers of their own and cookies are ignored, so no
+    other site can call in a user's name.
     """
     id_ = uuid4()
+    # Messages are in English whatever the browser or the user prefers: programs compare them
     with translation.override("en"):
         try:
             reply = _answer(request, version, area.lower(), path, id_)
@@ -79,9 +77,16 @@ def dispatch(request: HttpRequest, version: str, area: str, path: str) -> HttpRe
 def _answer(request: HttpRequest, version: str, area: str, path: str, id_: Any) -> Reply:
     if area not in VERSIONS:
         raise errors.no_such_resource()
-    user = _user(request, area)
-    if area == "training":  # what is classified is counted more strictly, by `quotas`
-        _throttle(request, user)
+    key = request.headers.get(_KEYS[area]) or request.headers.get(_ANY_KEY) or ""
+    try:
+        user, _token = ApiTokenAuthentication().authenticate_credentials(key.strip().encode())
+    except (AuthenticationFailed, UnicodeEncodeError) as error:
+        raise errors.wrong_key() from error
+    if area == "training":  # predictions are counted more strictly, by `quotas`
+        throttle = UserRateThrottle()
+        request.user = user  # the throttle counts by the request's user
+        if not throttle.allow_request(request, None):  # type: ignore[arg-type]
+            raise _too_many(int(throttle.wait() or 0) + 1)
     number = VERSIONS[area].get(version.lower())
     found = find_operation(area, number, request.method or "", path) if number else None
     if number is None or found is None:
@@ -94,26 +99,8 @@ def _answer(request: HttpRequest, version: str, area: str, path: str, id_: Any) 
         )
     call = ApiRequest(request, number, user, parts, id_)
     if area == "training" and "projectId" in parts:
-        _ = call.project  # an unknown project is told before whatever else is wrong
+        _ = call.project  # an unknown project is reported before anything else that is wrong
     return operation.handler(call)
-
-
-def _user(request: HttpRequest, area: str) -> User:
-    """Return whose key it is. Raises GatewayError."""
-    key = request.headers.get(_KEYS[area]) or request.headers.get(_ANY_KEY) or ""
-    try:
-        user, _token = ApiTokenAuthentication().authenticate_credentials(key.strip().encode())
-    except (AuthenticationFailed, UnicodeEncodeError) as error:
-        raise errors.wrong_key() from error
-    return user
-
-
-def _throttle(request: HttpRequest, user: User) -> None:
-    """Count the call with those to the API."""
-    throttle = UserRateThrottle()
-    request.user = user
-    if not throttle.allow_request(request, None):  # type: ignore[arg-type]
-        raise _too_many(int(throttle.wait() or 0) + 1)
 
 
 def _too_many(seconds: int) -> GatewayError:
@@ -123,7 +110,7 @@ def _too_many(seconds: int) -> GatewayError:
 
 
 def _refusal(error: Exception) -> HttpResponse:
-    """Return what a client is told of an error of a room, or of one that nobody foresaw."""
+    """Return the response to an error of the domain, or to one that nobody foresaw."""
     match error:
         case QuotaReached():
             fault = _too_many(error.retry_after_seconds or 1)

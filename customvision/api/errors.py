@@ -1,20 +1,31 @@
-"""The two forms in which Custom Vision refuses: the service's own, and the gateway's for keys and
-too many calls.
+"""The two forms of error of Custom Vision: the service's own, and its gateway's.
 
-Texts are English and not translated, as the service's are: programs compare them.
+The gateway answers for keys, unknown addresses and rate limits. Messages are in English and not
+translated, like the service's: programs compare them.
 """
 
 from typing import Any
 
+# The OpenAPI files list the codes without a status; the beginning of a code tells it
+_STATUS_BY_PREFIX = {
+    "BadRequest": 400,
+    "Forbidden": 403,
+    "NotFound": 404,
+    "Conflict": 409,
+    "UnsupportedMediaType": 415,
+}
+
 
 class ApiError(Exception):
-    """A refusal of the service: {"code", "message"}, the code one of those in the OpenAPI files."""
+    """An error of the service, {"code", "message"}; the code is one of the OpenAPI files."""
 
     def __init__(self, code: str, message: str, *, status: int = 0) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
-        self.status = status or _status_of(code)
+        self.status = status or next(
+            (known for prefix, known in _STATUS_BY_PREFIX.items() if code.startswith(prefix)), 500
+        )
 
     @property
     def body(self) -> dict[str, Any]:
@@ -26,7 +37,7 @@ _GATEWAY_CODES = {401: "Forbidden", 404: "NotFound", 429: "BadRequestExceededQuo
 
 
 class GatewayError(Exception):
-    """A refusal before the service is reached: {"error": {"code", "message"}, "code", "message"}.
+    """An error before the service is reached: {"error": {"code", "message"}, "code", "message"}.
 
     The gateway of Azure sends `error` alone, which programs that read raw JSON look for; the
     specification knows `code` and `message` alone, which generated clients look for.
@@ -64,7 +75,7 @@ def no_such_resource() -> GatewayError:
 
 
 def not_implemented(what: str) -> ApiError:
-    """Return the refusal of an operation or option that Custom Vision has and Classifr has not."""
+    """Return the error for what Custom Vision has and Classifr does not."""
     return ApiError(
         "BadRequestNotSupported", f"Classifr does not implement {what}. See docs/customvision.md."
     )
@@ -72,15 +83,3 @@ def not_implemented(what: str) -> ApiError:
 
 def bad_image_format(request_id: str) -> ApiError:
     return ApiError("BadRequestImageFormat", f"Bad Request Image Format, Uri: {request_id}")
-
-
-def _status_of(code: str) -> int:
-    for start, status in (
-        ("BadRequest", 400),
-        ("Forbidden", 403),
-        ("NotFound", 404),
-        ("Conflict", 409),
-    ):
-        if code.startswith(start):
-            return status
-    return 415 if code == "UnsupportedMediaType" else 500

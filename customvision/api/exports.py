@@ -1,6 +1,4 @@
-"""Exports: a local model as an archive for other machines, made by the worker and fetched from a
-signed address.
-"""
+"""Exports: a local model as an archive for other machines, built by the worker."""
 
 import logging
 from typing import Any
@@ -11,6 +9,7 @@ from django.core.files.storage import storages
 from django.http import FileResponse, Http404, HttpRequest
 from django.http.response import HttpResponseBase
 from django.urls import reverse
+from django.utils.translation import gettext_lazy
 from django.views.decorators.http import require_safe
 
 from accounts import roles
@@ -30,7 +29,7 @@ logger = logging.getLogger(__name__)
 SALT = "customvision.api.exports"
 SECONDS = 24 * 3600
 STORAGE = "models"
-SINCE_FLAVORS = (3, 1)  # before, the specification knows those of containers only
+SINCE_FLAVORS = (3, 1)  # before, the specification has flavors of containers only
 PLATFORMS = ("CoreML", "TensorFlow", "DockerFile", "ONNX", "VAIDK", "OpenVino")
 # Platform and flavor to the archive that is meant; both flavors of ONNX are the same file
 KINDS = {
@@ -54,9 +53,7 @@ def get_exports(call: ApiRequest) -> Reply:
 
 @register_operation("ExportIteration", "POST", f"{iterations.ONE}/export", roles.TRAIN)
 def request_export(call: ApiRequest) -> Reply:
-    """Have an archive made; one that is there already is answered at once, one that failed is tried
-    again.
-    """
+    """Have an archive built. An existing one is returned at once, a failed one tried again."""
     one = iterations.iteration_from_path(call)
     platform, flavor = _known(call.required("platform"), call.text("flavor"))
     if one.run and one.run.is_active:
@@ -79,9 +76,14 @@ def request_export(call: ApiRequest) -> Reply:
     return Reply(_answer(call, found, is_active=True))
 
 
-@task("customvision.export", queue="training", stored_as={"export_key": "export"})
+@task(
+    "customvision.export",
+    queue="training",
+    stored_as={"export_key": "export"},
+    title=gettext_lazy("Make an archive of a model for the Custom Vision API"),
+)
 def build_export(export_key: int) -> None:
-    """Make the archive, in a worker. Safe to repeat."""
+    """Build the archive, in a worker. Safe to repeat."""
     found = Export.objects.select_related(
         "iteration__run__model_version", "iteration__own_version__project"
     )
@@ -96,6 +98,7 @@ def build_export(export_key: int) -> None:
     except Unavailable as error:
         raise jobs.RetryLater(str(error)) from error
     except DomainError as error:
+        # Another try would fail as well, so the job ends here and clients see the status Failed
         Export.objects.filter(pk=one.pk).update(error=str(error)[:500])
         return
     name = f"{version.project.slug}/exports/{one.uuid}.zip"
@@ -107,7 +110,7 @@ def build_export(export_key: int) -> None:
 
 @require_safe
 def download_export(request: HttpRequest, token: str) -> HttpResponseBase:
-    """Serve an archive to whoever has a signed address of it that has not ended."""
+    """Serve an archive to whoever has a signed URL of it that has not expired."""
     try:
         uuid = signing.TimestampSigner(salt=SALT).unsign(token, max_age=SECONDS)
     except signing.BadSignature as error:
@@ -119,7 +122,7 @@ def download_export(request: HttpRequest, token: str) -> HttpResponseBase:
         file = storages[STORAGE].open(one.file_name)
     except FileNotFoundError as error:
         raise Http404 from error
-    except Exception as error:  # every storage raises its SDK's own errors
+    except Exception as error:  # each storage raises the errors of its own SDK
         logger.warning("An export cannot be read", exc_info=error)
         raise Unavailable("The storage that holds the models does not answer now.") from error
     response = FileResponse(file, as_attachment=True, filename=f"{one.flavor or one.platform}.zip")
@@ -129,7 +132,7 @@ def download_export(request: HttpRequest, token: str) -> HttpResponseBase:
 
 
 def _known(platform: str, flavor: str) -> tuple[str, str]:
-    """Return platform and flavor as the specification writes them."""
+    """Return platform and flavor as the specification spells them. Raises ApiError."""
     names = {name.lower(): name for name in PLATFORMS}
     if platform.lower() not in names:
         raise ApiError("BadRequestProjectUnsupportedExportPlatform", "Unknown export platform")
@@ -143,7 +146,8 @@ def _known(platform: str, flavor: str) -> tuple[str, str]:
 
 
 def _answer(call: ApiRequest, one: Export, *, is_active: bool) -> dict[str, Any]:
-    """Return an export. One whose job has ended without an archive has failed."""
+    """Return an export as clients get it."""
+    # A job that has ended without an archive has failed, whether or not it could say why
     status = "Done" if one.file_name else "Exporting" if is_active else "Failed"
     answer: dict[str, Any] = {
         "platform": one.platform,

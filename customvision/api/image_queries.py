@@ -1,7 +1,7 @@
 """Which samples are images to a client, with their tags: now, or in the data set of an iteration.
 
-An image is a picture that was added to learn from, or that has a ruling which names its category.
-What users sent, and nobody has ruled about, is none; it is a stored prediction at most.
+An image is a training image, or a sample whose decision in force names a category. A picture that a
+user sent and nobody decided about is no image; it is a stored prediction at most.
 """
 
 from collections import Counter
@@ -27,6 +27,7 @@ from review.ground_truth import LABELLING_OUTCOMES
 from review.models import AdditionalCategory, Decision
 from training.models import AdditionalLabel, DatasetItem, DatasetVersion
 
+# By whether the rows are of a data set: the model of additional tags, and its foreign key
 _ADDITIONAL: dict[bool, tuple[Any, str]] = {
     False: (AdditionalCategory, "decision"),
     True: (AdditionalLabel, "item"),
@@ -34,11 +35,10 @@ _ADDITIONAL: dict[bool, tuple[Any, str]] = {
 
 
 def current_images(project: Project, *, with_one_of: Sequence[UUID] = ()) -> QuerySet:
-    """Return the images of a project as they are now, annotated with `added_at` and the first tag
-    or None.
+    """Return a project's present images, annotated with `added_at` and the first tag or None.
 
-    With tag ids only those that have one of these tags. `place_id` is of the row that names the
-    tags, see `tags_by_image`.
+    With tag ids only those that have one of these tags. `place_id` is the key of the row that names
+    the tags, see `tags_by_image`.
     """
     newest = Decision.objects.newest_first(OuterRef("pk"))
     rows: QuerySet = Sample.objects.with_picture().filter(project=project)
@@ -86,16 +86,15 @@ def _having(rows: QuerySet, additional: QuerySet, uuids: Sequence[UUID]) -> Quer
 
 
 def no_images() -> QuerySet:
-    """Return no images, for a version that no data set of ours has made."""
+    """Return no images, for a version that was not trained on a data set of ours."""
     nothing = Value(None, output_field=DateTimeField())
     no_id = Value(None, output_field=BigIntegerField())
     return Sample.objects.none().annotate(tag_id=no_id, tagged_at=nothing, added_at=nothing)
 
 
 def tags_by_image(rows: Sequence[Any]) -> dict[int, list[Category]]:
-    """Return the tags of these images, rows of `images` or of `dataset_images`, by the image's
-    key.
-    """
+    """Return the tags of rows of `current_images` or `dataset_images`, by the image's key."""
+    # Two queries for any number of images: additional tags, then all categories
     tagged = [row for row in rows if row.tag_id]
     ids: dict[int, list[int]] = {row.pk: [row.tag_id] for row in tagged}
     if tagged and tagged[0].project.multilabel:

@@ -1,4 +1,4 @@
-"""Takes images in, one by one or in batches; what is wrong with one is said in its place."""
+"""Adding images, alone or in batches; an entry that is refused gets a status in its place."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -10,11 +10,10 @@ from django.db.models import QuerySet
 from common import fetching
 from common.errors import Unavailable
 from common.json_bodies import Base64, decode_base64
-from common.media import cost
-from common.media import images as door
+from common.media import cost, images
 from common.media.images import InvalidPicture
 from common.transactions import durable_transaction
-from customvision.api import deletion, image_queries, responses, tags
+from customvision.api import image_deletion, image_queries, responses, tags
 from customvision.api.api_request import ApiRequest, get_list, get_member, parse_uuids
 from customvision.api.errors import ApiError, not_implemented
 from customvision.api.request_bodies import MAX_PARTS
@@ -26,12 +25,13 @@ from review import decisions
 
 MAX_BYTES = 6 * 1024 * 1024
 MAX_TAGS = 20
+# The length of a base64 text overstates the picture by its line breaks
 _ROOM_FOR_LINE_BREAKS = MAX_BYTES  # a slash may be two characters of JSON, too
 REASON = "Tagged through the API"
 
 
 class EntryRejected(Exception):
-    """This entry of a batch cannot be taken in; the status says why."""
+    """This entry of a batch is refused; the status says why."""
 
     def __init__(self, status: str) -> None:
         super().__init__(status)
@@ -40,7 +40,7 @@ class EntryRejected(Exception):
 
 @dataclass(frozen=True)
 class UploadEntry:
-    """One picture to add. `take` keeps it and returns its sample, or raises Refused."""
+    """One picture to add; `take` stores it and returns its sample, or raises EntryRejected."""
 
     source: str
     take: Callable[[], Sample]
@@ -68,7 +68,7 @@ def parse_batch(body: dict[str, Any]) -> Iterator[tuple[dict[str, Any], list[UUI
 
 
 def add_images(call: ApiRequest, entries: list[UploadEntry]) -> Reply:
-    """Take in a batch, each entry by itself: what is wrong with one is said in its place."""
+    """Add a batch, each entry by itself: an error of one does not stop the others."""
     wanted = {id_ for entry in entries for id_ in entry.tag_ids}
     categories = {one.uuid: one for one in tags.project_tags(call.project).filter(uuid__in=wanted)}
     results: list[dict[str, Any]] = []
@@ -86,6 +86,7 @@ def add_images(call: ApiRequest, entries: list[UploadEntry]) -> Reply:
         if "image" in result:
             result["image"] = rows[result["image"]]
     is_successful = all(result["status"] == "OK" for result in results)
+    # Since 3.3 the service answers 207 (Multi-Status) if some entry failed
     answered = 200 if is_successful or call.version < (3, 3) else 207
     return Reply({"isBatchSuccessful": is_successful, "images": results}, answered)
 
@@ -93,9 +94,7 @@ def add_images(call: ApiRequest, entries: list[UploadEntry]) -> Reply:
 def _take(
     call: ApiRequest, entry: UploadEntry, categories: dict[UUID, Category]
 ) -> tuple[Sample, str]:
-    """Keep one picture with its tags; return its sample and whether it was there before, as a
-    status.
-    """
+    """Store one picture with its tags; return its sample and its status in the batch."""
     if any(id_ not in categories for id_ in entry.tag_ids):
         raise EntryRejected("ErrorInvalidTag" if call.version >= (3, 4) else "ErrorUnknown")
     if len(entry.tag_ids) > 1 and not call.project.multilabel:
@@ -103,13 +102,15 @@ def _take(
     sample = entry.take()
     with durable_transaction():
         if not lock_samples(Sample.objects.with_picture().filter(pk=sample.pk)):
-            # It was let go or deleted at this very moment: sent again, it is taken in
+            # Deleted between `take` and the lock: sent again, it is stored
             raise EntryRejected("ErrorStorage")
         known = image_queries.current_images(call.project).filter(pk=sample.pk).first()
-        if known and deletion.is_going(known):
-            deletion.take_out([sample], by=call.user)
+        if known and image_deletion.is_going(known):
+            # Taken out now, since the job would remove what is being added here
+            image_deletion.take_out([sample], by=call.user)
             known = None
         TrainingImage.objects.get_or_create(sample=sample)
+        # Only tags it does not have yet are written, so a repeated upload adds no decision
         held = image_queries.tags_by_image([known]) if known else {}
         new = [
             categories[id_]
@@ -120,9 +121,10 @@ def _take(
             add_tags(call, [(sample, new)], held)
         elif (
             known is None
-            and (ruling := decisions.latest_decision(sample))
-            and ruling.category is None
+            and (decision := decisions.latest_decision(sample))
+            and decision.category is None
         ):
+            # Discarded earlier, and now added again without a tag
             decisions.reopen(sample, by=call.user)
     return sample, "OKDuplicate" if known else "OK"
 
@@ -130,40 +132,38 @@ def _take(
 def add_tags(
     call: ApiRequest, new: list[tuple[Sample, list[Category]]], held: Mapping[int, list[Category]]
 ) -> None:
-    """Give images tags that they do not have: beside those they hold in a Multilabel project, else
-    in their place.
-    """
+    """Give images new tags: in addition to those in `held` if Multilabel, else in their place."""
     before = held if call.project.multilabel else {}
-    rulings = [(sample, [*before.get(sample.pk, []), *more]) for sample, more in new]
-    decisions.label_many_multilabel(call.project, rulings, by=call.user, reason=REASON)
+    labels = [(sample, [*before.get(sample.pk, []), *more]) for sample, more in new]
+    decisions.label_many_multilabel(call.project, labels, by=call.user, reason=REASON)
 
 
 def lock_samples(samples: QuerySet[Sample]) -> list[int]:
-    """Let nobody else tag these until the transaction ends: a set of tags is read, and written anew
-    with more.
+    """Lock samples until the transaction ends, and return the keys of those that exist.
 
-    Returns the keys of those that are there.
+    A set of tags is read and then written anew with more: nobody else may tag them in between.
     """
+    # In the order of the keys, so that two callers cannot deadlock
     return list(samples.select_for_update().order_by("pk").values_list("pk", flat=True))
 
 
 def render_images(call: ApiRequest, rows: Iterable[Any]) -> list[dict[str, Any]]:
-    """Return images, rows of `image_rows`, as clients get them."""
+    """Return rows of `current_images` or `dataset_images` as clients get them."""
     found = list(rows)
     tagged = image_queries.tags_by_image(found)
     return [responses.image(call, row, tagged.get(row.pk, [])) for row in found]
 
 
 def store_from(call: ApiRequest, read: Callable[[], bytes]) -> Callable[[], Sample]:
-    """Return how to keep the picture that `read` gives."""
+    """Return a function that stores the picture which `read` returns."""
 
     def take() -> Sample:
         data = read()
         if len(data) > MAX_BYTES:
             raise EntryRejected("ErrorImageSize")
         quotas.count_work(call.user, megapixels=cost.megapixels(data))
-        try:  # nobody looks at it yet, so no side is needed
-            picture = door.decode_upload(
+        try:  # no model looks at it yet, so it is decoded no larger than needed
+            picture = images.decode_upload(
                 data, most_bytes=MAX_BYTES, least_side=1, sender=call.user.pk
             )
             with uploads.kept(call.project, picture, by=call.user, origin=Sample.Origin.IMPORT) as (

@@ -9,7 +9,14 @@ from django.db.models import QuerySet
 from accounts import roles
 from common.json_bodies import Base64
 from common.transactions import durable_transaction
-from customvision.api import deletion, image_queries, image_upload, iterations, tags
+from customvision.api import (
+    image_deletion,
+    image_queries,
+    image_upload,
+    iterations,
+    tag_deletion,
+    tags,
+)
 from customvision.api.api_request import (
     MAX_BATCH_JSON_BYTES,
     ApiRequest,
@@ -19,7 +26,6 @@ from customvision.api.api_request import (
 )
 from customvision.api.errors import ApiError, not_implemented
 from customvision.api.image_upload import MAX_TAGS, UploadEntry, store_from
-from customvision.api.request_bodies import UploadedPart
 from customvision.api.routing import NO_CONTENT, Reply, register_operation
 from predictions.models import Category, Sample
 
@@ -35,7 +41,7 @@ def create_from_data(call: ApiRequest) -> Reply:
     return image_upload.add_images(
         call,
         [
-            UploadEntry(part.file_name, store_from(call, partial(_data, part)), tag_ids)
+            UploadEntry(part.file_name, store_from(call, partial(getattr, part, "data")), tag_ids)
             for part in parts
         ],
     )
@@ -106,9 +112,7 @@ def count_images(call: ApiRequest) -> Reply:
 
 @register_operation("GetImagesByIds", "GET", f"{IMAGES}/id", roles.TRAIN)
 def get_by_ids(call: ApiRequest) -> Reply:
-    """Return these images, in the order asked for; without ids the newest 50, as the service
-    does.
-    """
+    """Return these images, in the order asked for; without ids the newest 50, like the service."""
     ids = call.uuids("imageIds", MAX_IDS)
     rows = _rows(call, [])
     if not ids:
@@ -119,17 +123,15 @@ def get_by_ids(call: ApiRequest) -> Reply:
 
 @register_operation("DeleteImages", "DELETE", IMAGES, roles.REVIEW)
 def delete_images(call: ApiRequest) -> Reply:
-    """Delete these images, or have all deleted. What an iteration has learned from stays with
-    it.
-    """
+    """Delete these images, or have all deleted. An iteration keeps what it was trained on."""
     ids = call.uuids("imageIds", MAX_IDS)
     everything = call.version >= (3, 1) and call.boolean("allImages")
     if bool(ids) == everything:
         raise ApiError("BadRequestInvalidIds", "Say either imageIds or allImages=true.")
     if everything:
-        deletion.ask_to_remove_all_images(call.project, by=call.user)
+        image_deletion.ask_to_remove_all_images(call.project, by=call.user)
         return Reply(status=202)
-    deletion.remove_images(
+    image_deletion.remove_images(
         image_queries.current_images(call.project).filter(uuid__in=ids), by=call.user
     )
     return NO_CONTENT
@@ -138,14 +140,14 @@ def delete_images(call: ApiRequest) -> Reply:
 @register_operation("CreateImageTags", "POST", f"{IMAGES}/tags", roles.REVIEW)
 @durable_transaction()
 def create_image_tags(call: ApiRequest) -> Reply:
-    """Tag images. In a Multiclass project another tag takes the place of the one before, and a
-    second is `exceeded`.
-    """
+    """Tag images. In a Multiclass project a tag replaces the one before; a second is `exceeded`."""
     items = get_list(call.json(MAX_BATCH_JSON_BYTES), "tags", dict)
+    # Cut before parsing: a body of any length costs no more than a full batch
     pairs = [(_id(item, "imageId"), _id(item, "tagId")) for item in items[: MAX_BATCH * MAX_TAGS]]
     if len(items) > len(pairs):
         raise ApiError("BadRequestExceededBatchSize", "Too many tags in one call.")
     image_ids = {one for one, _tag in pairs}
+    # What an image has is read, and written anew with more: nobody may tag it in between
     image_upload.lock_samples(Sample.objects.filter(project=call.project, uuid__in=image_ids))
     found = {
         row.uuid: row
@@ -162,6 +164,7 @@ def create_image_tags(call: ApiRequest) -> Reply:
     given: dict[UUID, list[Category]] = {}
     for image_id, tag_id in pairs:
         before = held.get(found[image_id].pk, [])
+        # In a Multiclass project the first new tag replaces those before, so only it can repeat
         new = given.get(image_id, [])
         if categories[tag_id] in (new if new and not call.project.multilabel else [*before, *new]):
             outcome = "duplicated"
@@ -180,12 +183,8 @@ def delete_image_tags(call: ApiRequest) -> Reply:
     if not image_ids or not tag_ids:
         raise ApiError("BadRequestInvalidIds", "imageIds and tagIds are required.")
     samples = Sample.objects.filter(project=call.project, uuid__in=image_ids)
-    deletion.remove_tags(samples, tags.get_tags_by_id(call.project, tag_ids), by=call.user)
+    tag_deletion.remove_tags(samples, tags.get_tags_by_id(call.project, tag_ids), by=call.user)
     return NO_CONTENT
-
-
-def _data(part: UploadedPart) -> bytes:
-    return part.data
 
 
 def _rows(call: ApiRequest, tag_ids: list[UUID]) -> QuerySet:

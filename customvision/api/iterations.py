@@ -1,6 +1,4 @@
-"""Iterations: the runs of a project, and the versions that no run made, under ids and names that
-clients know.
-"""
+"""Iterations: a project's training runs and other model versions, by ids that clients know."""
 
 from uuid import UUID
 
@@ -27,14 +25,13 @@ ONE = f"{ITERATIONS}/{{iterationId}}"
 
 @register_operation("TrainProject", "POST", "projects/{projectId}/train", roles.TRAIN)
 def train_project(call: ApiRequest) -> Reply:
-    """Ask for a run. What it makes answers nobody before it is published here or promoted in
-    Classifr.
-    """
+    """Submit a run. Its model serves nobody until it is published here or promoted in Classifr."""
     project, body = call.project, call.json()
     if get_member(body, "selectedTags", list, []) or get_member(
         body, "customBaseModelInfo", dict, {}
     ):
         raise not_implemented("training with selected tags or with a base model")
+    # The service refuses to train the same images twice; the digest of the data set tells
     newest = TrainingRun.objects.filter(
         project=project, status=TrainingRun.Status.SUCCEEDED
     ).first()
@@ -59,6 +56,7 @@ def train_project(call: ApiRequest) -> Reply:
 @register_operation("GetIterations", "GET", ITERATIONS, roles.TRAIN)
 def get_iterations(call: ApiRequest) -> Reply:
     """List the iterations, the newest first: programs take the first for the newest."""
+    # Clients poll this for as long as an iteration is "Training", so a dead run must not stay so
     execution.end_abandoned_runs(call.project)
     workspace = workspace_of(call.project)
     newest_first = reversed(project_iterations(call.project))
@@ -87,7 +85,7 @@ def update_iteration(call: ApiRequest) -> Reply:
 @register_operation("DeleteIteration", "DELETE", ONE, roles.TRAIN)
 @transaction.atomic
 def delete_iteration(call: ApiRequest) -> Reply:
-    """Hide an iteration. Its run, its model and what that answered stay in Classifr."""
+    """Hide an iteration. Its run, its model and the model's predictions stay in Classifr."""
     one = iteration_from_path(call)
     if one.publish_name:
         raise ApiError(
@@ -103,10 +101,9 @@ def delete_iteration(call: ApiRequest) -> Reply:
 
 @register_operation("PublishIteration", "POST", f"{ONE}/publish", roles.PROMOTE)
 def publish(call: ApiRequest) -> Reply:
-    """Let an iteration answer under a name. Which model answers on Classifr's pages is another
-    matter.
-    """
+    """Publish an iteration under a name. The model that is live in Classifr stays the same."""
     one, name = iteration_from_path(call), call.required("publishName")
+    # Clients put the name into a path
     if len(name) > 100 or "/" in name or not name.isprintable() or name != name.strip():
         message = "A publish name has at most 100 characters, no slash, and no blanks around it."
         raise ApiError("BadRequestInvalidPublishName", message)
@@ -124,6 +121,7 @@ def publish(call: ApiRequest) -> Reply:
             if overwrite:
                 taken.update(publish_name="", publish_target="", modified_at=timezone.now())
             _set_publication(one, name, call.text("predictionId")[:300])
+    # The constraint decides: two clients may publish under the same name at once
     except IntegrityError as error:
         message = f'Another iteration is published as "{name}". Unpublish it, or overwrite.'
         raise ApiError("BadRequestInvalidPublishName", message) from error
@@ -141,9 +139,10 @@ def unpublish(call: ApiRequest) -> Reply:
 
 @register_operation("GetIterationPerformance", "GET", f"{ONE}/performance", roles.TRAIN)
 def get_performance(call: ApiRequest) -> Reply:
-    """Say how well an iteration did on its own test pictures; every tag is counted by itself."""
+    """Return an iteration's metrics on its test split, overall and for each tag by itself."""
     one, threshold = iteration_from_path(call), call.fraction("threshold", 0.5)
     version = one.version
+    # The first is on the data set that the run was trained on; later ones are comparisons
     evaluation = version.evaluations.order_by("pk").first() if version else None
     if version is None or evaluation is None:
         raise ApiError(
@@ -165,9 +164,7 @@ def get_performance(call: ApiRequest) -> Reply:
 
 
 def project_iterations(project: Project) -> list[Iteration]:
-    """Return the iterations of a project, the oldest first; runs and versions that are new become
-    iterations.
-    """
+    """Return a project's iterations, the oldest first; new runs and versions become iterations."""
     known = Iteration.objects.filter(project=project)
     new = [
         Iteration(project=project, run=run)
@@ -179,10 +176,12 @@ def project_iterations(project: Project) -> list[Iteration]:
         ).order_by("pk")
     ]
     if new:
+        # Deleted ones are counted, too: no number is given twice
         number = known.count()
         for one in new:
             number += 1
             one.name = f"Iteration {number}"
+        # Another request may have created them in the meantime
         Iteration.objects.bulk_create(new, ignore_conflicts=True)
     return list(
         known.filter(deleted_at=None).select_related(
@@ -205,9 +204,7 @@ def requested_iteration(call: ApiRequest) -> Iteration | None:
 
 
 def default_iteration(project: Project) -> Iteration:
-    """Return the iteration that answers where none is named: the live one, or else the newest that
-    is trained.
-    """
+    """Return the iteration to use where none is named: the live one, or else the newest trained."""
     trained = [one for one in project_iterations(project) if one.version]
     live = registry.live_version(project)
     for one in reversed(trained):
@@ -231,6 +228,7 @@ def _set_publication(one: Iteration, name: str, target: str) -> None:
 def _figures(figures: thresholds.PrecisionRecall) -> dict[str, float | None]:
     return {
         "precision": figures.precision,
+        # The service cross-validates; a single test split has no deviation
         "precisionStdDeviation": 0.0,
         "recall": figures.recall,
         "recallStdDeviation": 0.0,

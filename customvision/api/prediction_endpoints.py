@@ -1,4 +1,4 @@
-"""Answering: the Prediction API, and quick tests of the Training API."""
+"""Classification: the Prediction API, and the quick tests of the Training API."""
 
 from typing import Any
 
@@ -7,8 +7,7 @@ from django.utils import timezone
 
 from accounts import roles
 from common import fetching
-from common.media import cost
-from common.media import images as door
+from common.media import cost, images
 from common.media.images import InvalidPicture, Picture
 from customvision.api import iterations, responses
 from customvision.api.api_request import ApiRequest
@@ -75,22 +74,21 @@ def quick_test_url(call: ApiRequest) -> Reply:
 
 
 def _published(call: ApiRequest) -> Iteration:
-    """Return the iteration that is published under the name in the path, in whatever case.
-
-    One query where the case is right, as each prediction asks it.
-    """
+    """Return the iteration that is published under the name in the path, in any case."""
+    # One query for project, workspace and version if the case is right: every prediction asks it
     project_id = call.uuid("projectId", "NotFoundProject")
     rows = Iteration.objects.select_related(
         "project__workspace", "run__model_version", "own_version"
     ).filter(project__uuid=project_id, deleted_at=None)
     name = call.path["publishedName"]
     found = None
-    if "\0" not in name:  # which is no text to a database
+    if "\0" not in name:  # PostgreSQL cannot even look for a NUL
         found = (
             rows.filter(publish_name=name).first()
             or rows.filter(publish_name__iexact=name).order_by("pk").first()
         )
     if found is None:
+        # Only now: clients are told which of the two ids of the path is wrong
         if not Project.objects.filter(uuid=project_id).exists():
             raise ApiError("NotFoundProject", "Invalid project")
         raise ApiError("NotFoundIteration", "Invalid iteration")
@@ -112,12 +110,13 @@ def _sent(call: ApiRequest, most_bytes: int) -> UploadedPart:
         if len(part.data) > most_bytes:
             raise body_too_large(most_bytes)
         megapixels = cost.megapixels(part.data)
-    finally:  # what is no picture counts as well
+    finally:  # a body without a valid picture counts as well
         uploads.count_upload(call.user, megapixels=megapixels)
     return part
 
 
 def _fetched(call: ApiRequest, most_bytes: int) -> UploadedPart:
+    # Before the download, which costs more than an upload; its size is known only afterwards
     uploads.count_upload(call.user)
     url = call.picture_address()
     try:
@@ -131,7 +130,7 @@ def _fetched(call: ApiRequest, most_bytes: int) -> UploadedPart:
 
 
 def _answer(call: ApiRequest, iteration: Iteration, part: UploadedPart, *, store: bool) -> Reply:
-    """Have an iteration look at a picture; keep the picture and the answer if asked to."""
+    """Classify a picture with an iteration; with `store` keep picture and prediction."""
     application = call.text("application")
     if len(application) > MAX_APPLICATION:
         raise ApiError(
@@ -140,11 +139,20 @@ def _answer(call: ApiRequest, iteration: Iteration, part: UploadedPart, *, store
     version = iteration.version
     assert version is not None  # noqa: S101 (what is published or tested has one)
     version.project = call.project
-    picture = _picture(call, part, least_side=classification.min_side(call.project, version))
+    try:
+        picture = images.decode_upload(
+            part.data,
+            most_bytes=max(settings.UPLOAD_MAX_BYTES, MAX_BYTES_QUICK_TEST),
+            least_side=classification.min_side(call.project, version),
+            sender=call.user.pk,
+        )
+    except InvalidPicture as error:
+        raise bad_image_format(call.id.hex) from error
     answer = classification.predict_with(call.project, [picture], version=version)
     created = timezone.now()
     if store:
         created = _store(call, answer, picture, part, application)
+    # `tagType` came with 3.1 of the Prediction API, and with 3.3 of the Training API
     with_type = call.version >= ((3, 1) if "publishedName" in call.path else (3, 3))
     ids = responses.tag_ids(version)
     return Reply(
@@ -158,16 +166,6 @@ def _answer(call: ApiRequest, iteration: Iteration, part: UploadedPart, *, store
     )
 
 
-def _picture(call: ApiRequest, part: UploadedPart, *, least_side: int | None) -> Picture:
-    most = max(settings.UPLOAD_MAX_BYTES, MAX_BYTES_QUICK_TEST)
-    try:
-        return door.decode_upload(
-            part.data, most_bytes=most, least_side=least_side, sender=call.user.pk
-        )
-    except InvalidPicture as error:
-        raise bad_image_format(call.id.hex) from error
-
-
 def _store(
     call: ApiRequest,
     answer: classification.BatchAnswer,
@@ -175,9 +173,7 @@ def _store(
     part: UploadedPart,
     application: str,
 ) -> Any:
-    """Keep picture and answer, under the id that the client is told; return the time that it is
-    told.
-    """
+    """Keep picture and prediction, under the id in the response; return when it was made."""
     name = uploads.display_name(part.file_name.strip('"'))
     with uploads.kept(call.project, picture, by=call.user) as (sample, _is_new):
         prediction = classification.record_predictions(

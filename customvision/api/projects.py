@@ -46,7 +46,7 @@ def get_project(call: ApiRequest) -> Reply:
 @register_operation("CreateProject", "POST", "projects", roles.MANAGE_CATEGORIES)
 @transaction.atomic
 def create_project(call: ApiRequest) -> Reply:
-    """Make a project. One whose type is not named is Multilabel, as with the service."""
+    """Create a project, Multilabel unless another type is named, like the service."""
     domain = _domain(call.text("domainId"))
     multilabel = _is_multilabel(call.text("classificationType") or "Multilabel")
     name = _free_name(call.required("name"))
@@ -90,9 +90,9 @@ def delete_project(call: ApiRequest) -> Reply:
 
 
 def workspace_of(project: Project) -> Workspace:
-    """Return a project's workspace; one made in Classifr has none yet."""
+    """Return a project's workspace; a project made on Classifr's pages gets its own now."""
     workspace, _created = Workspace.objects.get_or_create(project=project)
-    workspace.project = project
+    workspace.project = project  # saves the query for it
     return workspace
 
 
@@ -114,9 +114,12 @@ def _is_multilabel(classification_type: str) -> bool:
 
 
 def _change_type(project: Project, multilabel: bool) -> None:
-    """Change what tags mean, while there is nothing yet that was said with the other meaning; in a
-    transaction.
+    """Change the type of a project that has neither tagged images nor models.
+
+    A tag that an image does not have means "not this one" only in a Multilabel project. Call it in
+    a transaction.
     """
+    # Locked, so that nothing is trained or frozen while we look
     Project.objects.select_for_update().get(pk=project.pk)
     if multilabel == project.multilabel:
         return

@@ -1,8 +1,8 @@
 """Reads bodies as clients of Custom Vision send them.
 
-Their parts often have no file name, and Django would then take a picture for text and spoil it; and
-its limit for what it keeps in memory is below one picture. So the raw body is read, up to a limit,
-and taken apart here.
+Django's own parser would not do: it takes a part without a file name for text and so spoils a
+picture, and its limit for what it keeps in memory is below one picture. So the raw body is read, up
+to a limit, and parsed here.
 """
 
 import re
@@ -33,30 +33,26 @@ _PARAMETER = re.compile(
 
 @dataclass(frozen=True)
 class UploadedPart:
-    """One picture of a body. `file_name` is what the client called it, quotes included where it
-    sent them.
-    """
+    """One picture of a body; `file_name` is as the client sent it, with its quotes if any."""
 
     data: bytes
     file_name: str = ""
 
 
 def read_body(request: HttpRequest, most: int) -> bytes:
-    """Return the body. Raises ApiError if it is longer than `most` bytes, of which no more is
-    kept.
-    """
+    """Return the body. Raises ApiError if it is longer than `most` bytes."""
+    # One byte more than allowed shows that a body is too long, whatever length it claims
     data = b"" if _length(request) > most else request.read(most + 1)
     if len(data) > most or _length(request) > most:
         del data
+        # A client still sends: answered before the end, it would see a broken connection
         read_to_the_end(request)
         raise body_too_large(most)
     return data
 
 
 def image_parts(request: HttpRequest, most: int, most_parts: int) -> list[UploadedPart]:
-    """Return the pictures of a body: all its parts, if it has parts, or else the body itself;
-    `most` is for one.
-    """
+    """Return the pictures of a body, its parts or the body itself, each of at most `most` bytes."""
     header = request.headers.get("Content-Type", "")
     media_type = header.partition(";")[0].strip().lower()
     if media_type in ("application/octet-stream", ""):
@@ -68,6 +64,7 @@ def image_parts(request: HttpRequest, most: int, most_parts: int) -> list[Upload
             "Send the image as multipart/form-data or application/octet-stream.",
         )
     boundary = _parameters(header).get("boundary", "")
+    # RFC 2046 allows 70 characters; a few more do no harm
     if not boundary or len(boundary) > 200:
         raise ApiError("BadRequestImageStream", "The multipart body has no boundary.")
     return _take_apart(request, boundary, most, most_parts)
@@ -78,9 +75,7 @@ def body_too_large(most: int) -> ApiError:
 
 
 class _LenientParser(PushMultipartParser):
-    """Takes parts as real clients send them: without a name, or of another disposition than
-    form-data.
-    """
+    """Takes parts as real clients send them: without a name, or with another disposition."""
 
     def _create_segment(self, headerlist: list[tuple[str, str]]) -> MultipartSegment:
         return MultipartSegment(headerlist)
@@ -89,9 +84,7 @@ class _LenientParser(PushMultipartParser):
 def _take_apart(
     request: HttpRequest, boundary: str, most: int, most_parts: int
 ) -> list[UploadedPart]:
-    """Return the pictures of a multipart body, of each no more than `most` bytes and one: then it
-    is too long.
-    """
+    """Return the pictures of a multipart body; one that is too long is cut at `most` + 1 bytes."""
     most_together = min(most_parts * (most + _ROOM_FOR_HEADERS), MAX_BATCH_BYTES)
     if _length(request) > most_together:
         read_to_the_end(request)
@@ -115,6 +108,7 @@ def _take_apart(
                     "BadRequestImageExceededCount",
                     f"At most {most_parts} images may be sent at once.",
                 )
+            # A picture that is too long is cut, and refused in its place in the batch
             parts.append(UploadedPart(_kept(chunks, most + 1), disposition.get("filename", "")))
     except (MultipartError, ApiError) as error:
         read_to_the_end(request)
@@ -130,13 +124,13 @@ def _take_apart(
 
 
 def _segments(events: Iterator[Any]) -> Iterator[tuple[dict[str, str], Iterator[bytes]]]:
-    """Yield the parameters and the chunks of each part; chunks that nobody asks for are passed
-    over.
-    """
+    """Yield the disposition and the chunks of each part; chunks that nobody takes are skipped."""
     for event in events:
         if isinstance(event, MultipartSegment):
             chunks = iter(lambda: next(events), None)
-            yield _disposition(event), chunks
+            header = event.header("Content-Disposition") or ""
+            # The parser reads bytes as Latin-1; clients write names in UTF-8
+            yield _parameters(header.encode("latin-1").decode("utf-8", "replace").strip()), chunks
             for _chunk in chunks:
                 pass
 
@@ -149,7 +143,7 @@ def _kept(chunks: Iterator[bytes], most: int) -> bytes:
 
 
 def _limited(source: Any, most: int) -> Callable[[int], bytes]:
-    """Return how to read from a body of at most `most` bytes; ApiError is raised beyond."""
+    """Return a function that reads from the body, and raises ApiError beyond `most` bytes."""
     left = most
 
     def read_some(size: int) -> bytes:
@@ -163,14 +157,8 @@ def _limited(source: Any, most: int) -> Callable[[int], bytes]:
     return read_some
 
 
-def _disposition(segment: MultipartSegment) -> dict[str, str]:
-    header = segment.header("Content-Disposition") or ""
-    return _parameters(header.encode("latin-1").decode("utf-8", "replace").strip())
-
-
 def _parameters(header: str) -> dict[str, str]:
-    """Return the parameters of a header, quoted or not, their names in lower case; a file name
-    keeps its quotes.
+    """Return the parameters of a header by lower-case name; a file name keeps its quotes.
 
     Windows paths come with single backslashes, so a backslash escapes nothing but a quote or
     itself.
@@ -179,6 +167,7 @@ def _parameters(header: str) -> dict[str, str]:
     for name, quoted, plain in _PARAMETER.findall(header):
         value = re.sub(r'\\(["\\])', r"\1", quoted[1:-1]) if quoted else plain.strip()
         found[name.lower()] = f'"{value}"' if quoted and name.lower() == "filename" else value
+    # RFC 5987: a file name beyond ASCII, which the standard library decodes
     if "filename" not in found and (extended := found.get("filename*")):
         message = Message()
         message["Content-Disposition"] = f"form-data; filename*={extended}"

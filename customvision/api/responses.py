@@ -1,6 +1,4 @@
-"""Rows as the JSON of Custom Vision. Members and values are those of the specification of the
-version asked for.
-"""
+"""Rows as the JSON of Custom Vision, with the members that the requested version specifies."""
 
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -23,18 +21,16 @@ _STATUS = {
     TrainingRun.Status.FAILED: "Failed",
     TrainingRun.Status.CANCELLED: "Failed",
 }
-
-
 EXPORTABLE_TO = ("TensorFlow", "ONNX")
 
 
 def format_moment(value: datetime) -> str:
-    """Return a time in UTC with three digits and a Z."""
+    """Return a time in UTC with three decimals and a Z."""
     return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S}.{value.microsecond // 1000:03d}Z"
 
 
 def format_image_moment(value: datetime) -> str:
-    """Return a time in UTC as images have it: seven digits and no zone."""
+    """Return a time in UTC as images have it, with seven decimals and no zone."""
     return f"{value.astimezone(UTC):%Y-%m-%dT%H:%M:%S.%f}0"
 
 
@@ -52,6 +48,7 @@ def domain(call: ApiRequest, one: domains.Domain) -> dict[str, Any]:
 
 
 def project(call: ApiRequest, one: Project) -> dict[str, Any]:
+    # A project made on Classifr's pages has none; reading must not write one
     workspace = getattr(one, "workspace", None) or Workspace(
         project=one, modified_at=one.created_at
     )
@@ -90,9 +87,7 @@ def tag(one: Category, image_count: int) -> dict[str, Any]:
 
 
 def image(call: ApiRequest, row: Any, tags: Iterable[Category]) -> dict[str, Any]:
-    """Return an image: a sample with the annotations of `current_images`. Without a tag it has no
-    member `tags`.
-    """
+    """Return an image, a row of `current_images`. Without a tag it has no member `tags`."""
     answer = {
         "id": str(row.uuid),
         "created": format_image_moment(row.added_at or row.created_at),
@@ -110,7 +105,7 @@ def image(call: ApiRequest, row: Any, tags: Iterable[Category]) -> dict[str, Any
 def iteration(call: ApiRequest, one: Iteration, of: Workspace) -> dict[str, Any]:
     """Return an iteration.
 
-    What the specification does not let be null is left out where it is unknown, but `publishName`.
+    Where the specification forbids null, unknown members are left out, except `publishName`.
     """
     run, version = one.run, one.version
     status = _STATUS[TrainingRun.Status(run.status)] if run else "Completed"
@@ -137,6 +132,7 @@ def iteration(call: ApiRequest, one: Iteration, of: Workspace) -> dict[str, Any]
         # it so, and programs that read raw JSON index it
         "publishName": one.publish_name or None,
     }
+    # `trainedAt` is the time of a success; a failed run has ended, too
     if is_done and version and ended:
         answer["trainedAt"] = format_moment(ended)
     if call.version >= (3, 1):
@@ -149,13 +145,14 @@ def iteration(call: ApiRequest, one: Iteration, of: Workspace) -> dict[str, Any]
 
 
 def tag_ids(version: ModelVersion) -> dict[str, UUID]:
-    """Return the ids of a model's classes, by what they were and are called.
+    """Return the ids of a model's classes, by their names at training and their present names.
 
-    A class whose category nobody knows any more gets an id made of its name, always the same.
+    A class whose category no longer exists gets an id derived from its name, always the same.
     """
     current = registry.class_names_now(version)
     known = version.manifest.get("category_uuids") or [""] * len(version.class_names)
     by_name: dict[str, UUID] = {}
+    # Where the manifest has no id, as for a class that was no category then, the name decides
     if not all(known):
         by_name = dict(
             Category.objects.filter(project=version.project_id).values_list("name", "uuid")
@@ -175,7 +172,7 @@ def tag_ids(version: ModelVersion) -> dict[str, UUID]:
 def scores(
     values: Iterable[tuple[str, float]], ids: Mapping[str, UUID], *, with_type: bool
 ) -> list[dict[str, Any]]:
-    """Return what a model said, the most probable first."""
+    """Return the scores of a prediction, the most probable tag first."""
     answer = []
     for name, probability in sorted(values, key=lambda item: -item[1]):
         one: dict[str, Any] = {"probability": probability, "tagId": str(ids[name]), "tagName": name}
@@ -185,7 +182,7 @@ def scores(
     return answer
 
 
-def render_(
+def stored_prediction(
     call: ApiRequest, one: Prediction, *, of: Workspace, iteration_id: UUID, ids: Mapping[str, UUID]
 ) -> dict[str, Any]:
     return {

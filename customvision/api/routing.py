@@ -1,4 +1,4 @@
-"""Which operations there are, and finding the one that a method and a path mean."""
+"""The table of operations, and finding the one for a method and a path."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,9 +42,7 @@ class Operation:
     handler: Handler
 
     def match(self, segments: list[str]) -> dict[str, str] | None:
-        """Return the parts of the path by name if this operation is meant, else None; case does not
-        matter.
-        """
+        """Return the parts of the path by name, or None for another path. Ignores case."""
         own = self.template.split("/")
         if len(own) != len(segments):
             return None
@@ -81,9 +79,8 @@ def register_operation(
 def find_operation(
     area: str, version: Version, method: str, path: str
 ) -> tuple[Operation, dict[str, str]] | None:
-    """Return the operation that is meant, and the parts of its path. Double slashes count as
-    one.
-    """
+    """Return the operation for a path, and the parts of the path, or None."""
+    # SDKs join endpoint and path with a slash too many where the endpoint ends with one
     segments = [segment for segment in path.split("/") if segment]
     for one in operations:
         if (one.area, one.method) == (area, method) and one.since <= version:

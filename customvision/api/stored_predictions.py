@@ -1,4 +1,4 @@
-"""Predictions that clients had stored: queried and deleted."""
+"""Predictions that clients had stored: querying and deleting them."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,7 +8,7 @@ from django.db.models import QuerySet
 
 from accounts import roles
 from common.numbers import natural_number
-from customvision.api import deletion, iterations, responses
+from customvision.api import image_deletion, iterations, responses
 from customvision.api.api_request import ApiRequest, get_list, get_member, parse_moment, parse_uuids
 from customvision.api.errors import ApiError
 from customvision.api.projects import workspace_of
@@ -17,7 +17,7 @@ from predictions.models import Prediction, Project
 
 PREDICTIONS = "projects/{projectId}/predictions"
 MAX_RESULTS = 256
-MAX_LOOKED_AT = 5000  # in one query, however few of them are within its limits
+MAX_LOOKED_AT = 5000  # by one request, however few of them are within its limits
 MAX_IDS = 64
 _NUMBER = (float, int)
 Limits = dict[UUID, tuple[float, float]]
@@ -25,9 +25,7 @@ Limits = dict[UUID, tuple[float, float]]
 
 @register_operation("QueryPredictions", "POST", f"{PREDICTIONS}/query", roles.TRAIN)
 def query_predictions(call: ApiRequest) -> Reply:
-    """Return stored predictions page by page: the token of an answer, sent back, gives the next
-    page.
-    """
+    """Return a page of stored predictions; the token of one page leads to the next."""
     project, token = call.project, call.json()
     most = get_member(token, "maxCount", int, 0) or MAX_RESULTS
     if not 0 < most <= MAX_RESULTS:
@@ -42,7 +40,7 @@ def query_predictions(call: ApiRequest) -> Reply:
     limits, last = _limits(token), 0
     for number, one in enumerate(_wanted(project, token, ids)):
         if len(results) == most or number == MAX_LOOKED_AT:
-            # A page may have fewer than were asked for, as long as it names the next
+            # Clients follow the token until it is empty, so a page may have fewer than asked for
             following = str(last)
             break
         if _is_within(one, limits, ids[one.model_version_id]):
@@ -52,7 +50,7 @@ def query_predictions(call: ApiRequest) -> Reply:
         {
             "token": _answered(token, following, most),
             "results": [
-                responses.render_(
+                responses.stored_prediction(
                     call,
                     one,
                     of=workspace,
@@ -71,7 +69,7 @@ def delete_predictions(call: ApiRequest) -> Reply:
     if not ids:
         raise ApiError("BadRequestPredictionIdsMissing", "ids is required.")
     for one in stored_predictions_of(call.project).filter(uuid__in=ids):
-        deletion.remove_prediction(one)
+        image_deletion.remove_prediction(one)
     return NO_CONTENT
 
 
@@ -84,9 +82,8 @@ def stored_predictions_of(project: Project) -> QuerySet[Prediction]:
 def _wanted(
     project: Project, token: dict[str, Any], ids: dict[int, dict[str, UUID]]
 ) -> Iterator[Prediction]:
-    """Return stored predictions that a query may mean, in its order, from where the last page
-    ended.
-    """
+    """Return what a query may mean, in its order, from where the last page ended."""
+    # Limits on scores are left to the caller: they are JSON, which no index helps to search
     rows = (
         stored_predictions_of(project)
         .filter(model_version__in=list(ids))
@@ -111,6 +108,7 @@ def _wanted(
                 "BadRequestPredictionInvalidQueryParameters", "This continuation is none of ours."
             )
         rows = rows.filter(pk__gt=last) if is_oldest_first else rows.filter(pk__lt=last)
+    # One more than a request looks at shows that there is a next page
     return rows.order_by("pk" if is_oldest_first else "-pk")[: MAX_LOOKED_AT + 1].iterator(
         MAX_RESULTS
     )
@@ -137,6 +135,7 @@ def _is_within(one: Prediction, limits: Limits, ids: dict[str, UUID]) -> bool:
     if not limits:
         return True
     for name, probability in one.scores.items():
+        # (2, -1): no probability is within the limits of a tag that was not asked for
         least, most = limits.get(ids.get(name, one.uuid), (2.0, -1.0))
         if least <= probability <= most:
             return True

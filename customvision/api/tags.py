@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from accounts import roles
 from common.errors import Conflict, InvalidInput
 from common.models import Job
-from customvision.api import deletion, image_queries, iterations, responses
+from customvision.api import image_queries, iterations, responses, tag_deletion
 from customvision.api.api_request import ApiRequest, get_member
 from customvision.api.errors import ApiError, not_implemented
 from customvision.api.routing import NO_CONTENT, Reply, register_operation
@@ -24,6 +24,7 @@ TAGS = "projects/{projectId}/tags"
 def get_tags(call: ApiRequest) -> Reply:
     project, counts = call.project, _counts(call)
     if call.text("iterationId"):
+        # The tags of then: one that was deleted since is among them
         found = Category.objects.filter(project=project, uuid__in=counts).order_by("name")
     else:
         found = project_tags(project).order_by("name")
@@ -46,7 +47,8 @@ def create_tag(call: ApiRequest) -> Reply:
     except InvalidInput as error:
         raise ApiError("BadRequestTagName", str(error)) from error
     if not created:
-        if Job.objects.active().filter(key=deletion.tag_key(category)).exists():
+        # The category of a deleted tag is used again, so that its past decisions keep their name
+        if Job.objects.active().filter(key=tag_deletion.tag_key(category)).exists():
             raise Conflict("The tag of this name is still being deleted. Try again in a moment.")
         retired, _rows = RetiredTag.objects.filter(category=category).delete()
         if not retired:
@@ -72,10 +74,8 @@ def update_tag(call: ApiRequest) -> Reply:
 
 @register_operation("DeleteTag", "DELETE", f"{TAGS}/{{tagId}}", roles.MANAGE_CATEGORIES)
 def delete_tag(call: ApiRequest) -> Reply:
-    """Untag its images, and delete the category, or hide it here where past rulings and data sets
-    point at it.
-    """
-    deletion.remove_tag(_named(call), by=call.user)
+    """Untag its images, then delete its category, or hide it if past decisions need it."""
+    tag_deletion.remove_tag(_named(call), by=call.user)
     return NO_CONTENT
 
 
@@ -93,15 +93,14 @@ def get_tags_by_id(project: Project, ids: list[UUID]) -> list[Category]:
 
 
 def _named(call: ApiRequest) -> Category:
-    found = get_tags_by_id(call.project, [call.uuid("tagId", "NotFoundTag")])[0]
-    return found
+    return get_tags_by_id(call.project, [call.uuid("tagId", "NotFoundTag")])[0]
 
 
 def _counts(call: ApiRequest) -> Counter[UUID]:
     """Return how many images each tag has, now or in an iteration's data set."""
     iteration = iterations.requested_iteration(call)
     if iteration and iteration.run is None:
-        return Counter()
+        return Counter()  # a version that was not trained here has no data set of ours
     return image_queries.count_by_tag(
         call.project, iteration.run.dataset if iteration and iteration.run else None
     )

@@ -1,6 +1,4 @@
-"""Operations of Custom Vision that Classifr does not have: each says so in the service's own
-form.
-"""
+"""Operations of Custom Vision that Classifr lacks: each is refused in the service's own form."""
 
 from accounts import roles
 from customvision.api.api_request import ApiRequest, Version

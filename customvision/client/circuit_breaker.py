@@ -1,5 +1,4 @@
-"""A circuit breaker: after several failures in a row nobody waits for the service for a while, then
-one call tries it.
+"""A circuit breaker: after several failures in a row the service is not called for a while.
 
 Source: M. Nygard, "Release It!", 2nd ed. 2018, ch. 5 (closed, open, half-open).
 """
@@ -10,10 +9,10 @@ from collections.abc import Callable
 
 
 class CircuitBreaker:
-    """Counts failures in a row over all threads.
+    """Counts failures in a row, over all threads.
 
     Closed: calls go through. Open, after `most_failures`: none does, for `rest_seconds`. Half-open,
-    then: one call goes through as a probe; when it works the breaker closes, when it fails it opens
+    after that: one call goes through as a probe. If it succeeds the breaker closes, else it opens
     again.
     """
 
@@ -33,14 +32,16 @@ class CircuitBreaker:
         self._lock = threading.Lock()
 
     def ask(self) -> float:
-        """Return 0 where a call may go through, else the seconds to wait. After 0, tell how the
-        call went.
+        """Return 0 if a call may go through, else the seconds to wait.
+
+        After 0 the caller must report the end of its call: `worked`, `failed` or `gave_up`.
         """
         with self._lock:
             if self._failures < self.most_failures:
                 return 0.0
             if (left := self._open_until - self._clock()) > 0:
                 return left
+            # Half-open: one probe at a time, the other threads wait for what comes of it
             if self._probing:
                 return self.rest_seconds
             self._probing = True
@@ -51,15 +52,13 @@ class CircuitBreaker:
             self._failures, self._probing = 0, False
 
     def failed(self, wait_seconds: float = 0.0) -> None:
-        """Count a failure; a service that asked for `wait_seconds` is left alone for so long at
-        least, once open.
-        """
+        """Count a failure; once open, wait for at least the seconds that the service asked for."""
         with self._lock:
             self._failures += 1
             self._probing = False
             self._open_until = self._clock() + max(self.rest_seconds, wait_seconds)
 
     def gave_up(self) -> None:
-        """Tell that a call ended for a reason that says nothing of the service."""
+        """Report a call that ended for a reason that says nothing about the service."""
         with self._lock:
             self._probing = False

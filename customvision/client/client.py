@@ -1,15 +1,13 @@
 """Calls to Custom Vision through the official SDK, within a time budget that holds.
 
-What the SDK does by itself is switched off, because it differs by verb (GET and DELETE are tried
-four times, POST never) and a time-out of t seconds can so last for more than 4 t: here every call
-has one budget, whatever is tried.
+The retries of the SDK are switched off, because they differ by verb (GET and DELETE are tried four
+times, POST never) and stretch a time-out of t seconds to more than 4 t. Here every call has one
+budget, whatever is tried.
 """
 
 import random
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from customvision.client import errors
@@ -32,8 +30,8 @@ class CustomVisionClient:
         resource: whom to ask.
         per_second: how many calls the tier allows.
         try_seconds: how long one try may take, so that a budget has room for a second one.
-        breaker: who says when the service is to be left alone; None where the caller has patience,
-            as a trainer has.
+        breaker: tells when not to call the service; None for a caller with patience, like a
+            trainer.
     """
 
     def __init__(
@@ -54,8 +52,7 @@ class CustomVisionClient:
     def call(
         self, operation: str, *arguments: Any, within: float, repeat: bool = True, **options: Any
     ) -> Any:
-        """Do an operation, named as the SDK's method is, and return what the SDK makes of the
-        answer.
+        """Call an operation by the name of the SDK's method, and return what that returns.
 
         Args:
             operation: for example `classify_image`; `arguments` and `options` go to it.
@@ -79,6 +76,7 @@ class CustomVisionClient:
                 tries += 1
                 pause = _pause(tries, error)
                 left = deadline - time.monotonic() - SHORTEST_CALL_SECONDS
+                # Nothing to gain by another try, no time for it, or harm done by a second effect
                 if (
                     isinstance(error, _Resting)
                     or pause > left
@@ -87,9 +85,8 @@ class CustomVisionClient:
                     raise
                 failed = error
             time.sleep(pause)
-            if (
-                time.monotonic() > deadline - SHORTEST_CALL_SECONDS
-            ):  # a busy machine sleeps for longer than asked
+            # A busy machine sleeps for longer than asked
+            if time.monotonic() > deadline - SHORTEST_CALL_SECONDS:
                 raise failed
 
     def _try(
@@ -107,20 +104,37 @@ class CustomVisionClient:
             self.breaker.failed(error.asked_seconds)
             raise
         except errors.CustomVisionError:
-            self.breaker.worked()  # it answered
+            self.breaker.worked()  # the service answered, if only with an error
             raise
         except BaseException:
+            # A bug of ours, or the process ends: a half-open breaker must not wait for us for ever
             self.breaker.gave_up()
             raise
         self.breaker.worked()
         return answer
 
     def _send(self, operation: str, arguments: tuple, options: dict[str, Any], left: float) -> Any:
+        # Imported late: a web process that never asks Azure does not pay for the SDK
+        from azure.core.exceptions import AzureError
+        from msrest.exceptions import ClientException, HttpOperationError
+
         seconds = min(self.try_seconds, left)
         connect = min(CONNECT_SECONDS, seconds * CONNECT_SHARE)
-        with _errors_of_the_sdk(self.resource.key):
+        try:
             method = getattr(self._client(), operation)
             return method(*arguments, timeout=(connect, seconds - connect), **options)
+        # Raised without a cause: the SDK's errors hold the request, and the request the key
+        except HttpOperationError as error:
+            response: Any = error.response
+            try:
+                body = response.json()
+            except ValueError:
+                body = None
+            raise errors.error_from_response(
+                response.status_code, body, response.headers, self.resource.key
+            ) from None
+        except (ClientException, AzureError, OSError):
+            raise errors.no_response_error() from None
 
     def _client(self) -> Any:
         with self._lock:
@@ -132,42 +146,17 @@ class CustomVisionClient:
 
 
 class _Resting(ServiceBusy):
-    """Nothing was sent, and another try within the budget would be no different."""
+    """Nothing was sent, and another try within the budget would end the same way."""
 
     def __init__(self, error: ServiceBusy) -> None:
         super().__init__(error.message, retry_after_seconds=error.retry_after_seconds)
 
 
 def _pause(tries: int, error: ServiceBusy) -> float:
-    """Return the seconds before the next try: what the service asked for, and full jitter on top.
+    """Return the seconds before the next try: what the service asked for, plus full jitter.
 
     Source: M. Brooker, "Exponential Backoff And Jitter", AWS Architecture Blog, 2015 ("full
     jitter").
     """
     longest = min(MAX_PAUSE_SECONDS, FIRST_PAUSE_SECONDS * 2**tries)
     return error.asked_seconds + random.uniform(0, longest)  # noqa: S311
-
-
-@contextmanager
-def _errors_of_the_sdk(secret: str) -> Iterator[None]:
-    """Turn what the SDK raises into our errors.
-
-    Without a cause: its errors hold the request, and the request the key.
-    """
-    from azure.core.exceptions import AzureError
-    from msrest.exceptions import ClientException, HttpOperationError
-
-    try:
-        yield
-    except HttpOperationError as error:
-        raise _of_answer(error.response, secret) from None
-    except (ClientException, AzureError, OSError):
-        raise errors.no_response_error() from None
-
-
-def _of_answer(response: Any, secret: str) -> errors.CustomVisionError:
-    try:
-        body = response.json()
-    except ValueError:
-        body = None
-    return errors.error_from_response(response.status_code, body, response.headers, secret)

@@ -1,14 +1,12 @@
-"""What can go wrong with Custom Vision, as few kinds that callers act upon, each with a sentence
-without any key.
+"""What can go wrong with Custom Vision, in the few kinds that callers distinguish.
 
     CustomVisionError        503
-    ├── Busy                 no answer now, the same call may be made again later
-    │   └── AnswerLost       ... but nobody knows whether this one took effect
-    ├── NotAllowed           wrong key, not enough rights, quota used up: a maintainer has to act
-    └── Refused              the service understood and said no; `reason` is its own code
+    ├── ServiceBusy          no answer now, the same call may be made again later
+    │   └── ResponseLost     ... but nobody knows whether this one took effect
+    ├── AccessDenied         wrong key, not enough rights, quota used up: a maintainer has to act
+    └── RequestRejected      the service understood and said no; `reason` is its own code
 
-The texts of the service are kept where they help, but never as they came: whatever looks like our
-key is taken out.
+Messages quote the service where that helps, but never word for word: our key is taken out.
 """
 
 import email.utils
@@ -22,12 +20,12 @@ from django.utils.translation import gettext as _
 from common.errors import Unavailable
 
 MAX_TEXT = 300
-USUAL_WAIT_SECONDS = 5.0  # what is told where the service says nothing
+USUAL_WAIT_SECONDS = 5.0  # where the service does not say how long
 MAX_WAIT_SECONDS = 24 * 3600.0
 
 
 class CustomVisionError(Unavailable):
-    """Base of all; `status` is ours, `answered` the service's (0: it did not answer)."""
+    """Base of all; `status` is ours, `answered` that of the service (0: no answer)."""
 
     code = "custom_vision"
 
@@ -39,7 +37,7 @@ class CustomVisionError(Unavailable):
 
 
 class ServiceBusy(CustomVisionError):
-    """`asked_seconds` is the pause that the service itself asked for, 0 where it did not."""
+    """No answer now; `asked_seconds` is the pause that the service asked for, or 0."""
 
     code = "custom_vision_busy"
     asked_seconds = 0.0
@@ -62,7 +60,7 @@ class RequestRejected(CustomVisionError):
 
 
 def busy_error(seconds: float) -> ServiceBusy:
-    """Return the error for a service that asks for patience."""
+    """Return the error for a service that does nothing now and asks for patience."""
     wait = max(1, math.ceil(seconds))
     sentence = _("The prediction service is busy. Try again in %(seconds)d s.") % {"seconds": wait}
     return ServiceBusy(sentence, retry_after_seconds=wait)
@@ -80,11 +78,20 @@ def no_response_error(seconds: float = USUAL_WAIT_SECONDS) -> ResponseLost:
 def error_from_response(
     status: int, body: Any, headers: Mapping[str, str], secret: str
 ) -> CustomVisionError:
-    """Return the error that an answer of 400 or more stands for."""
-    reason, text = _reason_and_text(body)
+    """Return the error for an answer of 400 or more."""
+    # The service's form of an error, {"code", "message"}, or the gateway's, {"error": {...}}
+    inner = body.get("error", body) if isinstance(body, dict) else {}
+    inner = inner if isinstance(inner, dict) else {}
+    reason = str(inner.get("code") or "")
+    text = str(inner.get("message") or inner.get("code") or _("It gives no reason."))
     text = text.replace(secret, "…")[:MAX_TEXT] if secret else text[:MAX_TEXT]
     if status in (408, 429) or status >= 500:
-        return _for_now(status, retry_after(headers))
+        asked = retry_after(headers)
+        # Only then is it certain that the service did nothing with the request
+        was_not_done = status == 429 or (status == 503 and asked)
+        error = (busy_error if was_not_done else no_response_error)(asked or USUAL_WAIT_SECONDS)
+        error.answered, error.asked_seconds = status, asked
+        return error
     if status == 401:
         sentence = _(
             "Azure Custom Vision does not accept our key. Check the endpoint and the key in the "
@@ -100,21 +107,8 @@ def error_from_response(
     return RequestRejected(sentence % {"reason": _sentence(text)}, reason=reason, answered=status)
 
 
-def _for_now(status: int, asked: float) -> ServiceBusy:
-    was_not_done = status == 429 or (status == 503 and asked)
-    error = (
-        busy_error(asked or USUAL_WAIT_SECONDS)
-        if was_not_done
-        else no_response_error(asked or USUAL_WAIT_SECONDS)
-    )
-    error.answered, error.asked_seconds = status, asked
-    return error
-
-
 def retry_after(headers: Mapping[str, str]) -> float:
-    """Return the seconds that `Retry-After` asks for, given as seconds or as a date; 0 where it
-    says nothing.
-    """
+    """Return the seconds that `Retry-After` asks for, as a number or a date; 0 without one."""
     value = headers.get("Retry-After") or ""
     try:
         seconds = float(value)
@@ -123,16 +117,8 @@ def retry_after(headers: Mapping[str, str]) -> float:
             seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
         except ValueError:
             return 0.0
+    # "inf" and "nan" are floats, too
     return min(max(0.0, seconds), MAX_WAIT_SECONDS) if math.isfinite(seconds) else 0.0
-
-
-def _reason_and_text(body: Any) -> tuple[str, str]:
-    """Return code and message of an answer in the service's form or in that of the gateway."""
-    inner = body.get("error", body) if isinstance(body, dict) else {}
-    inner = inner if isinstance(inner, dict) else {}
-    return str(inner.get("code") or ""), str(
-        inner.get("message") or inner.get("code") or _("It gives no reason.")
-    )
 
 
 def _sentence(text: str) -> str:

@@ -1,6 +1,4 @@
-"""What is sent to the training area in a body, as the SDK wants it. Imports the SDK, so only where
-it is used.
-"""
+"""Bodies for the Training API, as the SDK wants them. Imports the SDK: import it where used."""
 
 from collections.abc import Iterable
 
@@ -12,9 +10,7 @@ from azure.cognitiveservices.vision.customvision.training.models import (
 
 
 def image_batch(pictures: Iterable[tuple[str, bytes, str]]) -> ImageFileCreateBatch:
-    """Return the batch of `create_images_from_files`, of names, encoded pictures and ids of their
-    tags.
-    """
+    """Return a body for `create_images_from_files`, from names, encoded pictures and tag ids."""
     return ImageFileCreateBatch(
         images=[
             ImageFileCreateEntry(name=name, contents=bytearray(data), tag_ids=[tag])
@@ -24,5 +20,5 @@ def image_batch(pictures: Iterable[tuple[str, bytes, str]]) -> ImageFileCreateBa
 
 
 def image_tags(pairs: Iterable[tuple[str, str]]) -> list[ImageTagCreateEntry]:
-    """Return the list of `create_image_tags`, of ids of images and of their tags."""
+    """Return the list for `create_image_tags`, from pairs of image and tag ids."""
     return [ImageTagCreateEntry(image_id=image, tag_id=tag) for image, tag in pairs]

@@ -1,7 +1,7 @@
-"""How many calls a tier allows: so many a second, and so many at a time.
+"""How many calls a pricing tier allows per second, and at a time.
 
-The figures are those of the service's page on limits and quotas, per resource. A process keeps them
-on its own; what several together send too much is answered with 429, which `client` waits for.
+The figures are those of the service's page on limits and quotas, per resource. Each process counts
+for itself; if several together send too many, the service answers 429, which `client` waits for.
 """
 
 import threading
@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-PREDICTIONS_PER_SECOND = {"F0": 2, "S0": 10}  # kept by the service
+PREDICTIONS_PER_SECOND = {"F0": 2, "S0": 10}  # stored by the service
 PREDICTIONS_PER_SECOND_UNKEPT = {"F0": 2, "S0": 20}
 OTHER_CALLS_PER_SECOND = {"F0": 10, "S0": 10}
 
@@ -43,25 +43,24 @@ class RateLimiter:
 
     @contextmanager
     def one(self, most_seconds: float) -> Iterator[None]:
-        """Wait until a call may begin. Raises RateLimitExceeded if that would take longer than
-        `most_seconds`.
-        """
+        """Wait until a call may begin. Raises RateLimitExceeded after `most_seconds`."""
         started = self._clock()
         if not self._under_way.acquire(timeout=max(0.0, most_seconds)):
             raise RateLimitExceeded(1.0)
         try:
             left = most_seconds - (self._clock() - started)
             if (wait := self._reserve(left)) > 0:
-                self._sleep(wait)
+                self._sleep(wait)  # outside the lock, so that others can reserve meanwhile
             yield
         finally:
             self._under_way.release()
 
     def _reserve(self, most_seconds: float) -> float:
-        """Take the next place in time and return how far away it is."""
+        """Reserve the next free moment, and return the seconds until then."""
         with self._lock:
             now = self._clock()
             place = now
+            # Any second may hold `per_second` beginnings, so look at the one that many calls ago
             if len(self._begun) == self.per_second:
                 place = max(now, self._begun[0] + 1.0)
             if place - now > most_seconds:

@@ -1,8 +1,7 @@
-"""The official SDK, made fit for a server: one pool of connections for all threads, no retries and
-no redirects.
+"""The official SDK, fit for a server: one connection pool for all threads, no retries or redirects.
 
 Imported at the first call only. The SDK (3.1.1, the last one) builds on `msrest`, whose sender
-keeps a session for each thread and makes its own guesses about what to try again.
+keeps a session for each thread and has its own rules about what to retry.
 """
 
 import logging
@@ -17,19 +16,19 @@ from requests.adapters import HTTPAdapter
 
 from customvision.client.resource import Resource
 
-logging.getLogger("msrest").setLevel(
-    logging.WARNING
-)  # at DEBUG it writes down whatever a service answers
+# At DEBUG it logs everything that a service answers
+logging.getLogger("msrest").setLevel(logging.WARNING)
 CLIENTS = {"prediction": CustomVisionPredictionClient, "training": CustomVisionTrainingClient}
 
 
 def open_client(resource: Resource, *, connections: int) -> Any:
-    """Return the SDK's client for a resource, with at most so many connections kept open."""
+    """Return the SDK's client for a resource, with a pool of `connections`."""
     credentials = ApiKeyCredentials(in_headers={resource.header: resource.key})
     client: Any = CLIENTS[resource.area](resource.endpoint.rstrip("/"), credentials)
     client.config.retry_policy.retries = 0
+    # A status on this list would be raised as a RetryError, which loses the service's answer
     client.config.retry_policy.policy.status_forcelist = []
-    # A redirect would carry the key to wherever it leads
+    # A redirect would send the key to wherever it leads
     client.config.redirect_policy.allow = False
     client.config.pipeline._sender.driver = _OneSession(client.config, connections)
     client.__enter__()  # keep the connections open
@@ -37,9 +36,7 @@ def open_client(resource: Resource, *, connections: int) -> Any:
 
 
 class _OneSession(RequestsHTTPSender):
-    """A sender whose threads share a session: its pool is thread-safe, and nothing else of it
-    changes.
-    """
+    """A sender whose threads share one session: its pool is thread-safe, the rest never changes."""
 
     def __init__(self, config: Any, connections: int) -> None:
         self._connections = connections

@@ -2,9 +2,7 @@ from django.apps import AppConfig
 
 
 class CustomVisionImporterConfig(AppConfig):
-    """An app without models: with its line in the settings, its pages, command and jobs come and
-    go.
-    """
+    """An app without models: its line in the settings brings its pages, command and jobs."""
 
     name = "customvision.importer"
     label = "customvision_importer"

@@ -1,11 +1,13 @@
-"""Pictures by their links: several at once, a few times, with fresh links where they have ended;
-the key stays here.
+"""Downloading pictures by their links, in parallel, with fresh links for those that expired.
+
+The links are signed: the key is sent to nobody.
 """
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from django.utils.translation import gettext as _
@@ -20,22 +22,20 @@ PARALLEL = 4
 ROUNDS = 4
 FIRST_PAUSE_SECONDS = 0.5
 MAX_PAUSE_SECONDS = 30.0
-ENDED = (401, 403, 404, 410)  # what a link answers that has ended, or whose picture is gone
+ENDED = (401, 403, 404, 410)  # statuses of a link that has expired, or whose picture is gone
 
 Refresh = Callable[[list[UUID]], Iterable[RemotePicture]]
 
 
 class DownloadsFailed(Unavailable):
-    """Not one of several pictures came: their server does not answer now."""
+    """None of the pictures could be fetched: their server does not answer now."""
 
     code = "no_pictures"
 
 
 @dataclass(frozen=True)
 class Download:
-    """What came of one picture: its bytes, or why not, or neither, when it was deleted there
-    meanwhile.
-    """
+    """A picture's bytes, or why there are none, or neither if it was deleted in the meantime."""
 
     data: bytes = b""
     problem: str = ""
@@ -60,8 +60,8 @@ def download_pictures(
     """Fetch pictures, a few at a time.
 
     Args:
-        refresh: returns those that are still there with fresh links.
-        host: of the service, which may be asked for pictures even where it is on a private network.
+        refresh: returns those that still exist, with fresh links.
+        host: of the service, from which pictures are fetched even on a private network.
 
     Raises:
         DownloadsFailed: none came, and none was refused for good; worth another try later.
@@ -69,16 +69,16 @@ def download_pictures(
     waiting: Mapping[UUID, RemotePicture] = {one.id: one for one in pictures}
     found: dict[UUID, Download] = {}
     tries: dict[UUID, _Try] = {}
+    too_large = _("The picture is larger than 6 MB.")
     with ThreadPoolExecutor(PARALLEL, thread_name_prefix="downloads") as pool:
         for number in range(ROUNDS):
-            tries = dict(
-                zip(
-                    waiting,
-                    pool.map(lambda one: _try(one.link, host), waiting.values()),
-                    strict=True,
-                )
-            )
-            found |= {id_: _settled(each) for id_, each in tries.items() if each.is_settled}
+            links = [one.link for one in waiting.values()]
+            tries = dict(zip(waiting, pool.map(partial(_try, host=host), links), strict=True))
+            found |= {
+                id_: Download(data=each.data, problem=too_large if each.is_too_large else "")
+                for id_, each in tries.items()
+                if each.is_settled
+            }
             waiting = {id_: one for id_, one in waiting.items() if id_ not in found}
             if not waiting or number == ROUNDS - 1:
                 break
@@ -86,6 +86,7 @@ def download_pictures(
             fresh = {one.id: one for one in refresh(list(waiting))}
             found |= {id_: Download(is_gone=True) for id_ in waiting if id_ not in fresh}
             waiting = {id_: one for id_, one in fresh.items() if id_ in waiting}
+    # Some pictures that fail are reported, and the import goes on. If all do, the server is down
     if (
         waiting
         and len(waiting) == len(pictures)
@@ -108,16 +109,9 @@ def _try(link: str, host: str) -> _Try:
         )
 
 
-def _settled(one: _Try) -> Download:
-    if one.is_too_large:
-        return Download(problem=_("The picture is larger than 6 MB."))
-    return Download(data=one.data)
-
-
 def _pause(number: int, tries: Sequence[_Try]) -> None:
-    """Wait for as long as was asked for, or a little longer each time; a link that has ended needs
-    no patience.
-    """
+    """Wait as long as a server asked for, or else a little longer in each round."""
+    # Expired links need fresh ones and no patience
     if number == 0 and all(one.status in ENDED for one in tries):
         return
     asked = max(one.asked_seconds for one in tries)

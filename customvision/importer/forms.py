@@ -9,7 +9,7 @@ from customvision.importer.service import RemoteProject
 
 
 class ServiceAccessForm(forms.Form):
-    """Where the projects are, and what opens it. A key that was sent is never shown again."""
+    """Endpoint and key of a resource. A key that was sent is never shown again."""
 
     endpoint = forms.CharField(
         label=_("Endpoint of the training resource"),
@@ -29,7 +29,7 @@ class ServiceAccessForm(forms.Form):
 
 
 class ChooseProjectsForm(forms.Form):
-    """Which projects are to be imported; those that detect objects cannot be chosen."""
+    """Which projects to import; those for object detection cannot be chosen."""
 
     projects = forms.MultipleChoiceField(label=_("Projects"), widget=forms.CheckboxSelectMultiple)
     with_predictions = forms.BooleanField(

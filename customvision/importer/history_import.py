@@ -1,8 +1,7 @@
-"""Iterations with their figures, and stored predictions with their pictures: what was, kept as it
-was.
+"""Importing iterations with their metrics, and stored predictions with their pictures, as history.
 
-A stored prediction's picture becomes a sample without a label. What the iteration said of it is no
-answer of a model here, so it is kept beside the sample and not among our predictions.
+A stored prediction's picture becomes a sample without a label. Its scores come from no model of
+ours, so they are kept beside the sample and not among our predictions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,12 +20,10 @@ from customvision.models import ImportedIteration, ImportedPrediction
 MEASURED = "Completed"
 
 
-def import_iterations(errand: ImportContext) -> int:
-    """Write all iterations down, with the figures of those that were trained; return how many there
-    are.
-    """
-    found = errand.remote.iterations(errand.imported.remote_id)
-    errand.progress(0, len(found), _("Importing iterations"))
+def import_iterations(context: ImportContext) -> int:
+    """Store all iterations, with the metrics of those that are trained; return their number."""
+    found = context.remote.iterations(context.imported.remote_id)
+    context.progress(0, len(found), _("Importing iterations"))
     for number, one in enumerate(found, start=1):
         facts: dict[str, Any] = {
             "name": one.name[:200],
@@ -34,52 +31,52 @@ def import_iterations(errand: ImportContext) -> int:
             "published_as": one.published_as[:200],
             "trained_at": one.trained_at,
         }
+        # The service has no metrics of others, and answers the question with an error
         if one.status == MEASURED:
-            facts["performance"] = errand.remote.performance(errand.imported.remote_id, one.id)
+            facts["performance"] = context.remote.performance(context.imported.remote_id, one.id)
         ImportedIteration.objects.update_or_create(
-            imported=errand.imported, remote_id=one.id, defaults=facts
+            imported=context.imported, remote_id=one.id, defaults=facts
         )
-        errand.progress(number, len(found), _("Importing iterations"))
+        context.progress(number, len(found), _("Importing iterations"))
     return len(found)
 
 
-def import_predictions(errand: ImportContext) -> set[UUID]:
-    """Keep the stored predictions that are not here yet, with their pictures; return those that the
-    service listed.
-    """
+def import_predictions(context: ImportContext) -> set[UUID]:
+    """Import the stored predictions that are missing; return the ids that the service listed."""
     listed: set[UUID] = set()
-    iterations = {one.remote_id: one for one in errand.imported.iterations.all()}
-    errand.progress(0, 0, _("Importing stored predictions"))
-    for page, token in errand.remote.predictions(errand.imported.remote_id):
+    iterations = {one.remote_id: one for one in context.imported.iterations.all()}
+    context.progress(0, 0, _("Importing stored predictions"))
+    for page, token in context.remote.predictions(context.imported.remote_id):
         for some in batched(page, AT_ONCE):
-            _take_some(errand, some, token, iterations)
+            _import_some(context, some, token, iterations)
         listed.update(one.id for one in page)
-        errand.progress(len(listed), len(listed), _("Importing stored predictions"))
+        context.progress(len(listed), len(listed), _("Importing stored predictions"))
     return listed
 
 
-def _take_some(
-    errand: ImportContext,
+def _import_some(
+    context: ImportContext,
     some: Sequence[RemotePrediction],
     token: str,
     iterations: Mapping[UUID, ImportedIteration],
 ) -> None:
     ids = [one.id for one in some]
-    rows = {row.remote_id: row for row in errand.imported.predictions.filter(remote_id__in=ids)}
+    rows = {row.remote_id: row for row in context.imported.predictions.filter(remote_id__in=ids)}
     new = [one for one in some if one.id not in rows or rows[one.id].sample_id is None]
 
+    # Predictions cannot be asked for by id, so fresh links come from the same page of the list
     def again(wanted: list[UUID]) -> list[RemotePrediction]:
-        page, _following = errand.remote.page(errand.imported.remote_id, token)
+        page, _following = context.remote.page(context.imported.remote_id, token)
         return [one for one in page if one.id in wanted]
 
-    fetched = download_pictures(new, again, host=errand.remote.host)
+    fetched = download_pictures(new, again, host=context.remote.host)
     said = {one.id: one for one in new}
     there = {id_: one for id_, one in fetched.items() if not one.is_gone}
-    kept = [(said[id_], one) for id_, one in image_import.store_pictures(errand, there).items()]
+    kept = [(said[id_], one) for id_, one in image_import.store_pictures(context, there).items()]
     with transaction.atomic():
         for one, (sample, sha256, problem) in kept:
             ImportedPrediction.objects.update_or_create(
-                imported=errand.imported,
+                imported=context.imported,
                 remote_id=one.id,
                 defaults={
                     "iteration": iterations.get(one.iteration_id),

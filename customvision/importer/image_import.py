@@ -1,9 +1,8 @@
-"""Images become samples, and their tags labels: each once, whenever and however often an import is
-stopped.
+"""Images become samples, and their tags decisions: each once, however often an import is stopped.
 
 A picture is stored, then its rows are written, some pictures in one transaction; an import that
-dies between the two finds the picture by its digest the next time. What a reviewer ruled here since
-is left alone and told.
+dies between the two finds the picture by its digest the next time. A decision that a reviewer has
+made here since is left alone and reported.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +16,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from common.errors import Unavailable
-from common.media import images as door
+from common.media import images
 from common.media.images import InvalidPicture, Picture
 from common.parallel import parallel_map
 from common.progress import Progress
@@ -32,20 +31,20 @@ from review.models import Decision
 
 ROWS_AT_ONCE = 500
 AT_ONCE = 16  # pictures in memory, and in one transaction
-MAX_PASSES = 3
+MAX_PASSES = 3  # over a list that changes while it is read
 MAX_PROBLEM = 300
 T = TypeVar("T")
 
 
 @dataclass
 class ImportTotals:
-    """What the service listed, and what was found on the way that rows do not tell."""
+    """What the service listed, and what was noticed on the way that no row tells."""
 
     tags: dict[UUID, tuple[UUID, ...]] = field(default_factory=dict)
     counted: int = 0  # by the service itself, after the list was read
     fetched: int = 0
-    gone: int = 0  # deleted there while the import was under way
-    differing: list[UUID] = field(default_factory=list)  # came again with other bytes
+    gone: int = 0  # deleted at the service while the import was under way
+    differing: list[UUID] = field(default_factory=list)  # fetched again with other bytes
     labelled: int = 0
 
 
@@ -68,188 +67,179 @@ class ImportContext:
         return self.remote.refresh_images(self.imported.remote_id, ids)
 
 
-def import_images(errand: ImportContext) -> ImportTotals:
-    """Bring all images home that are not here, and take up tags that have changed.
+def import_images(context: ImportContext) -> ImportTotals:
+    """Import all images that are missing here, and adopt tags that have changed.
 
-    Images may be added or deleted there meanwhile, which shifts the pages: the list is read again
-    until it is whole.
+    Images may be added or deleted at the service in the meantime, which shifts the pages: the list
+    is read again until it is complete.
 
     Raises:
-        Cancelled: asked to stop; what is here stays.
-        CustomVisionError, DownloadsFailed: the service does not answer; the same call goes on from
-            here.
+        Cancelled: asked to stop; what was imported stays.
+        CustomVisionError, DownloadsFailed: the service does not answer; the same call continues
+            where this one stopped.
     """
     seen = ImportTotals()
     for _pass_number in range(MAX_PASSES):
-        listed = _pass(errand, seen)
-        seen.counted = errand.remote.image_count(errand.imported.remote_id)
+        listed = _pass(context, seen)
+        # A list as long as the count was not shifted while it was read
+        seen.counted = context.remote.image_count(context.imported.remote_id)
         if len(listed) == seen.counted:
             break
     seen.tags = {id_: tags for id_, tags in seen.tags.items() if id_ in listed}
     return seen
 
 
-def _pass(errand: ImportContext, seen: ImportTotals) -> set[UUID]:
+def _pass(context: ImportContext, seen: ImportTotals) -> set[UUID]:
     """Read the whole list once; return the ids on it."""
     listed: set[UUID] = set()
     note = _("Importing images")
-    total = errand.remote.image_count(errand.imported.remote_id)
-    errand.progress(0, total, note)
-    for page in errand.remote.images(errand.imported.remote_id):
+    total = context.remote.image_count(context.imported.remote_id)
+    context.progress(0, total, note)
+    for page in context.remote.images(context.imported.remote_id):
         for some in batched([one for one in page if one.id not in listed], AT_ONCE):
-            _take_some(errand, some, seen)
+            _import_some(context, some, seen)
             listed.update(one.id for one in some)
             seen.tags |= {one.id: one.tag_ids for one in some}
-            errand.progress(min(len(listed), total), total, note)
+            context.progress(min(len(listed), total), total, note)
     return listed
 
 
-def _take_some(errand: ImportContext, some: Sequence[RemoteImage], seen: ImportTotals) -> None:
+def _import_some(context: ImportContext, some: Sequence[RemoteImage], seen: ImportTotals) -> None:
     ids = [one.id for one in some]
     rows = {
         row.remote_id: row
-        for row in errand.imported.images.filter(remote_id__in=ids).select_related("sample")
+        for row in context.imported.images.filter(remote_id__in=ids).select_related("sample")
     }
-    new = [one for one in some if errand.checks_bytes or not is_imported(rows.get(one.id))]
-    fetched = download_pictures(new, errand.refresh_images, host=errand.remote.host)
-    kept = store_pictures(errand, fetched)
+    new = [one for one in some if context.checks_bytes or not is_imported(rows.get(one.id))]
+    fetched = download_pictures(new, context.refresh_images, host=context.remote.host)
+    kept = store_pictures(context, fetched)
     for id_, came in fetched.items():
         if came.is_gone:
             seen.gone += 1
             continue
-        row = rows.setdefault(id_, ImportedImage(imported=errand.imported, remote_id=id_))
-        _note(row, *kept[id_], seen)
+        row = rows.setdefault(id_, ImportedImage(imported=context.imported, remote_id=id_))
+        sample, sha256, problem = kept[id_]
+        if sample is None:
+            row.problem = problem[:MAX_PROBLEM]
+            continue
+        seen.fetched += 1
+        # With `checks_bytes`: the picture imported first stays, the difference is reported
+        if row.sha256 and row.sha256 != sha256:
+            seen.differing.append(row.remote_id)
+            continue
+        row.sample, row.sha256, row.problem = sample, sha256, ""
     listed = [(one, rows[one.id]) for one in some if one.id in rows]
     with durable_transaction():
-        _label(errand, listed, seen)
+        _label(context, listed, seen)
         for one, row in listed:
             row.tag_ids, row.seen_at = [str(tag) for tag in one.tag_ids], timezone.now()
             row.save()
 
 
 def is_imported(row: ImportedImage | None) -> bool:
-    """Say whether nothing is to be fetched: the picture is here, or somebody has discarded it
-    here.
-    """
+    """Say whether there is nothing to fetch: the picture is here, or was discarded here."""
     if row is None or row.sample is None:
         return False
     if row.sample.has_picture:
         return True
-    ruling = decisions.latest_decision(row.sample)
-    return ruling is not None and ruling.outcome == Decision.Outcome.DISCARDED
+    decision = decisions.latest_decision(row.sample)
+    return decision is not None and decision.outcome == Decision.Outcome.DISCARDED
 
 
-Kept = tuple[Sample | None, str, str]  # the sample, its digest, why there is none
+# The sample, its digest, and why there is no sample
+Kept = tuple[Sample | None, str, str]
 
 
-def store_pictures(errand: ImportContext, fetched: Mapping[UUID, Download]) -> dict[UUID, Kept]:
-    """Take what came through the one door, on every core, and keep it."""
+def store_pictures(context: ImportContext, fetched: Mapping[UUID, Download]) -> dict[UUID, Kept]:
+    """Check and decode downloads on every core, and store their pictures."""
+    kept: dict[UUID, Kept] = {}
     with closing(parallel_map(_checked, fetched.values())) as checked:
-        return {id_: _kept(errand, one) for id_, one in zip(fetched, checked, strict=True)}
+        for id_, picture in zip(fetched, checked, strict=True):
+            if isinstance(picture, str):
+                kept[id_] = None, "", picture
+            else:
+                sample = uploads.keep_to_learn_from(context.project, picture, by=context.by)
+                kept[id_] = sample, sample.sha256, ""
+    return kept
 
 
 def _checked(one: Download) -> Picture | str:
     """Return the picture, or why there is none."""
     if not one.data:
         return one.problem
-    try:  # nobody looks at it yet
-        return door.decode_upload(one.data, most_bytes=MAX_BYTES, least_side=1).without_pixels()
+    try:  # no model looks at it yet, so it is decoded as small as can be, and the pixels dropped
+        return images.decode_upload(one.data, most_bytes=MAX_BYTES, least_side=1).without_pixels()
     except (InvalidPicture, Unavailable) as error:
         return str(error)
 
 
-def _kept(errand: ImportContext, picture: Picture | str) -> Kept:
-    if isinstance(picture, str):
-        return None, "", picture
-    sample = uploads.keep_to_learn_from(errand.project, picture, by=errand.by)
-    return sample, sample.sha256, ""
-
-
-def _note(
-    row: ImportedImage, sample: Sample | None, sha256: str, problem: str, seen: ImportTotals
-) -> None:
-    if sample is None:
-        row.problem = problem[:MAX_PROBLEM]
-        return
-    seen.fetched += 1
-    if row.sha256 and row.sha256 != sha256:
-        seen.differing.append(row.remote_id)
-        return
-    row.sample, row.sha256, row.problem = sample, sha256, ""
-
-
 def _label(
-    errand: ImportContext, listed: Sequence[tuple[RemoteImage, ImportedImage]], seen: ImportTotals
+    context: ImportContext, listed: Sequence[tuple[RemoteImage, ImportedImage]], seen: ImportTotals
 ) -> None:
-    """Let tags become rulings, where nobody has ruled otherwise here."""
+    """Turn tags into decisions, where nobody has decided otherwise here."""
     with_sample = [(one, row) for one, row in listed if row.sample_id]
-    ruled = decisions.latest_decisions([row.sample for _one, row in with_sample if row.sample])
+    decided = decisions.latest_decisions([row.sample for _one, row in with_sample if row.sample])
     new: list[tuple[ImportedImage, Sample, Category]] = []
+    # Images of equal bytes are one sample: the first one's tag counts
     planned: dict[int, Category] = {}
     for one, row in with_sample:
         sample = row.sample
         assert sample is not None  # noqa: S101 (tells the type checker)
-        wanted = _category_of(one, errand.categories)
-        if not _may_rule(one, row, ruled.get(sample.pk)) or sample.pk in planned:
+        # A sample here has one category, so an image with several tags gets no decision
+        wanted = context.categories.get(one.tag_ids[0]) if len(one.tag_ids) == 1 else None
+        decision = decided.get(sample.pk)
+        if not _may_decide(one, row, decision) or sample.pk in planned:
             continue
-        if wanted and not _says(ruled.get(sample.pk), wanted):
+        if wanted and not _says(decision, wanted):
             planned[sample.pk] = wanted
             new.append((row, sample, wanted))
-        elif (
-            not wanted
-            and row.decision_id
-            and (ruling := ruled.get(sample.pk))
-            and ruling.pk == row.decision_id
-        ):
-            row.decision = decisions.reopen(sample, by=errand.by, reason=_("Its tag was removed"))
+        elif not wanted and row.decision_id and decision and decision.pk == row.decision_id:
+            row.decision = decisions.reopen(sample, by=context.by, reason=_("Its tag was removed"))
     made = decisions.label_many(
-        errand.project,
+        context.project,
         [(sample, category) for _row, sample, category in new],
-        by=errand.by,
+        by=context.by,
         reason=_("Imported"),
     )
-    for (row, _sample, _category), decision in zip(new, made, strict=True):
-        row.decision = decision
+    for (row, _sample, _category), imported in zip(new, made, strict=True):
+        row.decision = imported
     seen.labelled += len(made)
 
 
-def _category_of(one: RemoteImage, categories: Mapping[UUID, Category]) -> Category | None:
-    """Return the category of an image with exactly one tag: a picture here has one category."""
-    return categories.get(one.tag_ids[0]) if len(one.tag_ids) == 1 else None
+def _may_decide(one: RemoteImage, row: ImportedImage, decision: Decision | None) -> bool:
+    """Say whether the tags of an image may become a decision about its sample.
 
-
-def _may_rule(one: RemoteImage, row: ImportedImage, ruling: Decision | None) -> bool:
-    """Say whether a tag may speak: for the first time where nobody has ruled, later when it was
-    changed there.
+    At first, if nobody has decided here. Later, if the tags were changed at the service and the
+    decision in force is still the imported one.
     """
-    if ruling is None:
+    if decision is None:
         return True
     if row.decision_id is None:
-        return ruling.outcome == Decision.Outcome.REOPENED
-    return ruling.pk == row.decision_id and row.tag_ids != [str(tag) for tag in one.tag_ids]
+        return decision.outcome == Decision.Outcome.REOPENED
+    return decision.pk == row.decision_id and row.tag_ids != [str(tag) for tag in one.tag_ids]
 
 
-def _says(ruling: Decision | None, category: Category) -> bool:
-    return ruling is not None and ruling.category_id == category.pk
+def _says(decision: Decision | None, category: Category) -> bool:
+    return decision is not None and decision.category_id == category.pk
 
 
 def tag_conflicts(
     imported: ImportedProject, categories: Mapping[UUID, Category]
 ) -> Iterator[tuple[ImportedImage, str]]:
-    """Yield the images whose tag is not what is ruled here, with what is."""
+    """Yield the images whose tag is not what was decided here, with what was."""
     rows = imported.images.filter(sample__isnull=False).select_related("sample").order_by("pk")
     for some in batched(list(rows), ROWS_AT_ONCE):
-        ruled = decisions.latest_decisions([row.sample for row in some if row.sample])
+        decided = decisions.latest_decisions([row.sample for row in some if row.sample])
         for row in some:
-            ruling = ruled.get(row.sample_id or 0)
+            decision = decided.get(row.sample_id or 0)
             wanted = categories.get(UUID(row.tag_ids[0])) if len(row.tag_ids) == 1 else None
             if (
                 wanted
-                and ruling
-                and ruling.outcome != Decision.Outcome.REOPENED
-                and not _says(ruling, wanted)
+                and decision
+                and decision.outcome != Decision.Outcome.REOPENED
+                and not _says(decision, wanted)
             ):
-                yield row, ruling.category.name if ruling.category else _("discarded")
+                yield row, decision.category.name if decision.category else _("discarded")
 
 
 def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

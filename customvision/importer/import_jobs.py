@@ -1,9 +1,9 @@
-"""Asking for an import, doing it, and forgetting the key.
+"""Requesting an import, doing it, and deleting the key.
 
-A maintainer's key is needed for as long as jobs work with it, and those may run in another process,
-hours later. So it lies in the database sealed under SECRET_KEY (`common.encryption`), apart from
-the job, whose row is shown and is kept for weeks; it is deleted when the last import that needs it
-has ended, whatever its end, and of no use after a day.
+A maintainer's key is needed for as long as jobs use it, and those may run in another process, hours
+later. So it is kept in the database, encrypted under SECRET_KEY (`common.encryption`), and apart
+from the job, whose row is shown on pages and kept for weeks. It is deleted when the last import
+that needs it has ended, however it ended, and cannot be decrypted after a day.
 """
 
 from collections.abc import Iterable
@@ -12,6 +12,7 @@ from datetime import timedelta
 from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from accounts.models import User
 from common import encryption, jobs
@@ -41,13 +42,13 @@ class KeyExpired(InvalidInput):
 
 
 def store_access(endpoint: str, key: str, *, by: User | None) -> ServiceAccess:
-    """Keep endpoint and key for imports to come; asks the service nothing.
+    """Store endpoint and key for imports to come, without asking the service.
 
     Raises:
         InvalidInput: if this is no endpoint that a key may be sent to.
     """
     endpoint, key = endpoint.strip().rstrip("/"), key.strip()
-    TrainingService(endpoint, key)
+    TrainingService(endpoint, key)  # checks both
     sealed = encryption.encrypt_secret(key, purpose=PURPOSE)
     return ServiceAccess.objects.create(endpoint=endpoint, sealed_key=sealed, given_by=by)
 
@@ -96,14 +97,17 @@ def begin_import(
     with_predictions: bool,
     checks_bytes: bool = False,
 ) -> tuple[ImportedProject, Job]:
-    """Prepare an import that this very process does, with `jobs.run_job`. Raises as
-    `request_import` does.
+    """Prepare an import for this process to do, with `jobs.run_job`.
+
+    Raises as `request_import` does.
     """
+    # So that an import whose process was killed a minute ago does not block this one
     jobs.requeue_stalled()
     with transaction.atomic():
         imported, job = _prepare(
             access, found, with_predictions, checks_bytes, None, max_attempts=1
         )
+        # In the same transaction, so that no worker takes the job first
         claimed = jobs.claim_job(job.pk, jobs.new_worker_name())
     if claimed is None:
         raise ImportActive(_("Another process has taken this import."))
@@ -116,11 +120,12 @@ def begin_import(
     max_attempts=20,  # at up to five minutes apart: an outage of an hour passes
     stored_as={"imported_key": "imported"},
     keeps_language=True,
+    title=gettext_lazy("Import a project from Custom Vision"),
 )
 def import_custom_vision(
     progress: Progress, imported_key: int, with_predictions: bool, checks_bytes: bool
 ) -> None:
-    """Bring a project home. Delivered again after a crash it goes on with what is not here yet."""
+    """Import a project. Run again after a crash it continues with what is missing."""
     rows = ImportedProject.objects.select_related("project", "access", "requested_by")
     if imported := rows.filter(pk=imported_key).first():
         execute_import(
@@ -135,7 +140,7 @@ def execute_import(
     with_predictions: bool,
     checks_bytes: bool,
 ) -> None:
-    """Bring a project home. Safe to be started again after any end: it goes on from what is here.
+    """Import a project. Safe to repeat after any end: it continues from what is here.
 
     Raises:
         Cancelled: it was asked to stop.
@@ -143,16 +148,33 @@ def execute_import(
         DomainError: it cannot go on, with a sentence that says why.
     """
     try:
-        _bring(imported, progress, with_predictions=with_predictions, checks_bytes=checks_bytes)
+        remote = open_service(imported.access)
+        found = remote.project(imported.remote_id)
+        project_mapping.map_project(found, endpoint=imported.endpoint, by=imported.requested_by)
+        categories = project_mapping.map_tags(imported, remote.tags(imported.remote_id))
+        context = ImportContext(
+            imported, remote, categories, imported.requested_by, progress, checks_bytes
+        )
+        iterations = history_import.import_iterations(context)
+        seen = image_import.import_images(context)
+        # After the iterations, which predictions refer to
+        predictions = history_import.import_predictions(context) if with_predictions else None
+        # Tags are counted as of the end: images were read until their list was complete
+        tags = remote.tags(imported.remote_id)
+        import_report.write_report(
+            context, seen, tags, iterations=iterations, predictions=predictions
+        )
     except RequestRejected as error:
         if error.answered == NOT_FOUND:
             sentence = _("“%(name)s” no longer exists. What was imported until then is kept.")
             raise InvalidInput(sentence % {"name": imported.name}) from error
         raise
     except AccessDenied:
-        raise
+        raise  # no patience helps: a maintainer has to correct the key or the quota
     except Unavailable as error:
         raise jobs.RetryLater(str(error)) from error
+    imported.finished_at = timezone.now()
+    imported.save(update_fields=["finished_at"])
 
 
 def cancel_import(imported: ImportedProject) -> None:
@@ -165,12 +187,13 @@ def cancel_import(imported: ImportedProject) -> None:
 
 @periodic(seconds=20)
 def delete_unneeded_keys() -> int:
-    """Delete the keys that no import needs any more; return how many."""
+    """Delete the keys that no import needs any longer; return how many."""
     now = timezone.now()
     forgotten = 0
     for access in ServiceAccess.objects.all():
         asked = access.imports.select_related("job")
         is_needed = any(one.is_active for one in asked)
+        # Somebody has entered a key and is choosing projects
         is_new = not asked.exists() and access.created_at > now - UNUSED_FOR
         is_too_old = access.created_at < now - timedelta(seconds=encryption.SECONDS)
         if is_too_old or not (is_needed or is_new):
@@ -179,12 +202,13 @@ def delete_unneeded_keys() -> int:
 
 
 def select_project(found: Iterable[RemoteProject], wanted: str) -> RemoteProject:
-    """Return the project that somebody means by a name or an id.
+    """Return the project that is meant by a name or an id.
 
     Raises:
         InvalidInput: naming those that are there.
     """
     rows = list(found)
+    # An exact match first: names may differ in case only
     named = [one for one in rows if wanted in (one.name, str(one.id))] or [
         one for one in rows if wanted.lower() in (one.name.lower(), one.id.hex)
     ]
@@ -217,6 +241,7 @@ def _prepare(
         )
         raise ImportActive(sentence % {"name": found.name}) from error
     before = imported.access
+    # Another key than last time replaces the old one, which nobody needs any longer
     imported.job, imported.access, imported.requested_by, imported.finished_at = (
         job,
         access,
@@ -227,22 +252,3 @@ def _prepare(
     if before and before != access and not before.imports.exists():
         before.delete()
     return imported, job
-
-
-def _bring(
-    imported: ImportedProject, progress: Progress, *, with_predictions: bool, checks_bytes: bool
-) -> None:
-    remote = open_service(imported.access)
-    found = remote.project(imported.remote_id)
-    project_mapping.map_project(found, endpoint=imported.endpoint, by=imported.requested_by)
-    categories = project_mapping.map_tags(imported, remote.tags(imported.remote_id))
-    errand = ImportContext(
-        imported, remote, categories, imported.requested_by, progress, checks_bytes
-    )
-    iterations = history_import.import_iterations(errand)
-    seen = image_import.import_images(errand)
-    predictions = history_import.import_predictions(errand) if with_predictions else None
-    tags = remote.tags(imported.remote_id)
-    import_report.write_report(errand, seen, tags, iterations=iterations, predictions=predictions)
-    imported.finished_at = timezone.now()
-    imported.save(update_fields=["finished_at"])

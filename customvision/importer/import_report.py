@@ -1,12 +1,10 @@
-"""What was there and what is here, counted anew after each import; complete when nothing is
-missing.
+"""The report of an import: what was there and what is here, counted anew each time.
 
-Here is what the rows say *and* the storage holds: the sample has the digest of the bytes that came,
-and its picture lies in the storage with the length that was written down.
+A picture is "here" if the rows say so *and* the storage holds it: its sample has the digest of the
+bytes that came, and the stored file has the recorded length.
 """
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 from uuid import UUID
 
@@ -16,39 +14,44 @@ from customvision.importer import image_import
 from customvision.importer.image_import import ImportContext, ImportTotals
 from customvision.importer.service import RemoteTag
 from customvision.models import ImportedImage
-from predictions.models import Category
 
-MAX_TOLD = 200
+MAX_TOLD = 200  # of each list, as the report is one JSON value of a row
 
 
 def write_report(
-    errand: ImportContext,
+    context: ImportContext,
     seen: ImportTotals,
     tags: list[RemoteTag],
     *,
     iterations: int,
     predictions: set[UUID] | None,
 ) -> None:
-    """Count, and keep the report with the imported project; `predictions` are those listed, None if
-    not asked for.
+    """Count what was imported, and store the report with the project.
+
+    Args:
+        predictions: the ids that the service listed; None if predictions were not asked for.
     """
-    imported = errand.imported
-    imported.report = _report(errand, seen, tags) | {
-        "iterations": iterations,
-        "predictions": _of_predictions(errand, predictions),
-    }
-    report = imported.report
-    counted = [report["images"], *([report["predictions"]] if report["predictions"] else [])]
+    imported = context.imported
+    report = _report(context, seen, tags) | {"iterations": iterations, "predictions": None}
+    imported.report = report
+    counted = [report["images"]]
+    if predictions is not None:
+        stored = imported.predictions.exclude(sample=None)
+        here = len(predictions & set(stored.values_list("remote_id", flat=True)))
+        there = len(predictions)
+        report["predictions"] = {"there": there, "here": here, "failed": there - here}
+        counted.append(report["predictions"])
     report["complete"] = (
         all(one["here"] >= one["there"] for one in counted) and not report["differing"]
     )
     imported.save(update_fields=["report"])
 
 
-def _report(errand: ImportContext, seen: ImportTotals, tags: list[RemoteTag]) -> dict[str, Any]:
+def _report(context: ImportContext, seen: ImportTotals, tags: list[RemoteTag]) -> dict[str, Any]:
+    # Only what was listed now: earlier imports may have brought more
     rows = [
         row
-        for row in errand.imported.images.select_related("sample").order_by("pk")
+        for row in context.imported.images.select_related("sample").order_by("pk")
         if row.remote_id in seen.tags
     ]
     broken = [row for row in rows if row.sample and not _is_whole(row)]
@@ -61,7 +64,10 @@ def _report(errand: ImportContext, seen: ImportTotals, tags: list[RemoteTag]) ->
         for row in broken
     ]
     several = [str(row.remote_id) for row in here if len(row.tag_ids) > 1]
-    differing = _conflicts(errand, errand.categories)
+    conflicts = [
+        {"id": str(row.remote_id), "here": decided}
+        for row, decided in image_import.tag_conflicts(context.imported, context.categories)
+    ]
     return {
         "tags": [_of_tag(tag, there_per_tag, here_per_tag, failed, rows) for tag in tags],
         "images": {
@@ -73,18 +79,18 @@ def _report(errand: ImportContext, seen: ImportTotals, tags: list[RemoteTag]) ->
             "untagged": sum(not row.tag_ids for row in here),
             "several_tags": len(several),
             "same_bytes": len(here) - len({row.sample_id for row in here}),
-            "gone": errand.imported.images.count() - len(rows),
+            "gone": context.imported.images.count() - len(rows),
         },
         "merged": [
             {"tag": tag.name, "category": category.name}
             for tag in tags
-            if (category := errand.categories.get(tag.id)) and category.name != tag.name
+            if (category := context.categories.get(tag.id)) and category.name != tag.name
         ],
         "failures": failed[:MAX_TOLD],
         "several": several[:MAX_TOLD],
-        "conflicts": differing[:MAX_TOLD],
+        "conflicts": conflicts[:MAX_TOLD],
         "differing": [str(id_) for id_ in seen.differing][:MAX_TOLD],
-        "checked_bytes": errand.checks_bytes,
+        "checked_bytes": context.checks_bytes,
     }
 
 
@@ -104,31 +110,14 @@ def _of_tag(
 
 
 def _is_whole(row: ImportedImage) -> bool:
-    """Say whether a sample is what came, and its picture is in the storage; one discarded here is
-    let go on purpose.
-    """
+    """Say whether a sample is what came, and its picture is in the storage."""
     sample = row.sample
     if sample is None or sample.sha256 != row.sha256:
         return False
+    # The picture of a sample that was discarded here was deleted on purpose
     if not sample.has_picture:
         return image_import.is_imported(row)
     try:
         return sample.storage.size(sample.file_name) == sample.size_bytes
     except OSError:
         return False
-
-
-def _of_predictions(errand: ImportContext, there: set[UUID] | None) -> dict[str, int] | None:
-    if there is None:
-        return None
-    here = there & set(
-        errand.imported.predictions.exclude(sample=None).values_list("remote_id", flat=True)
-    )
-    return {"there": len(there), "here": len(here), "failed": len(there) - len(here)}
-
-
-def _conflicts(errand: ImportContext, categories: Mapping[UUID, Category]) -> list[dict[str, str]]:
-    return [
-        {"id": str(row.remote_id), "here": here}
-        for row, here in image_import.tag_conflicts(errand.imported, categories)
-    ]

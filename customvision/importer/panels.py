@@ -17,7 +17,7 @@ def import_link(request: HttpRequest) -> str:
 
 @panels.project_panel
 def iteration_history(request: HttpRequest, project: Project) -> str:
-    """Show the iterations that were imported with the project, as history."""
+    """Show the imported iterations, as history."""
     imported = ImportedProject.objects.filter(project=project).select_related("job").first()
     if imported is None:
         return ""
@@ -26,7 +26,7 @@ def iteration_history(request: HttpRequest, project: Project) -> str:
 
 @panels.run_panel
 def comparison(request: HttpRequest, run: TrainingRun) -> str:
-    """Show the run's figures beside those that Custom Vision reported before it was left."""
+    """Show a run's metrics beside those that Custom Vision reported for its newest iteration."""
     own = Evaluation.objects.filter(dataset=run.dataset, model_version=run.model_version_id).first()
     found = service_comparison.compare_with_service(own) if own else None
     if found is None:

@@ -1,5 +1,4 @@
-"""A remote project becomes a project here, its tags become categories; both keep their ids where
-these are free.
+"""A remote project becomes a project here, and its tags categories; they keep their ids if free.
 
 So a program that knows the project by its id changes endpoint and keys, and nothing else.
 """
@@ -20,7 +19,7 @@ from predictions.models import Category, Project
 
 @transaction.atomic
 def map_project(found: RemoteProject, *, endpoint: str, by: User | None) -> ImportedProject:
-    """Return the row of a remote project; at first it makes the project that everything comes to.
+    """Return the row of a remote project; the first time it creates the project here.
 
     Raises:
         InvalidInput: for a project that detects objects.
@@ -36,38 +35,6 @@ def map_project(found: RemoteProject, *, endpoint: str, by: User | None) -> Impo
     if known:
         ImportedProject.objects.filter(pk=known.pk).update(endpoint=endpoint, name=found.name[:200])
         return known
-    return ImportedProject.objects.create(
-        project=_make(found),
-        remote_id=found.id,
-        endpoint=endpoint,
-        name=found.name[:200],
-        classification_type=found.classification_type,
-        requested_by=by,
-    )
-
-
-def map_tags(imported: ImportedProject, found: list[RemoteTag]) -> dict[UUID, Category]:
-    """Return the category of each remote tag; missing ones are made. Tags that differ in case only
-    are one category.
-
-    A Negative tag is a category as any other: the model learns it as one more answer, “none of
-    these”.
-    """
-    known = {one.remote_id: one.category for one in imported.tags.select_related("category")}
-    for tag in found:
-        if tag.id not in known and (category := _category(imported.project, tag)):
-            known[tag.id] = category
-            ImportedTag.objects.create(
-                imported=imported,
-                remote_id=tag.id,
-                category=category,
-                name=tag.name[:200],
-                type=tag.type,
-            )
-    return known
-
-
-def _make(found: RemoteProject) -> Project:
     name = projects.free_name(_clean(found.name, str(found.id)))
     try:
         project = projects.create_project(name)
@@ -79,22 +46,45 @@ def _make(found: RemoteProject) -> Project:
     if not Project.objects.filter(uuid=found.id).exists():
         project.uuid = found.id
     project.save(update_fields=["description", "uuid"])
-    return project
-
-
-@transaction.atomic
-def _category(project: Project, tag: RemoteTag) -> Category | None:
-    category, is_new = categories.add_category(
-        project, _clean(tag.name, str(tag.id)), tag.description
+    return ImportedProject.objects.create(
+        project=project,
+        remote_id=found.id,
+        endpoint=endpoint,
+        name=found.name[:200],
+        classification_type=found.classification_type,
+        requested_by=by,
     )
-    if is_new and not Category.objects.filter(uuid=tag.id).exists():
-        category.uuid = tag.id
-        category.save(update_fields=["uuid"])
-    return category
+
+
+def map_tags(imported: ImportedProject, found: list[RemoteTag]) -> dict[UUID, Category]:
+    """Return the category of each remote tag, creating missing ones.
+
+    Tags that differ in case only become one category. A Negative tag is a category like any other:
+    the model learns it as one more answer, “none of these”.
+    """
+    known = {one.remote_id: one.category for one in imported.tags.select_related("category")}
+    for tag in found:
+        if tag.id not in known:
+            with transaction.atomic():
+                category, is_new = categories.add_category(
+                    imported.project, _clean(tag.name, str(tag.id)), tag.description
+                )
+                if is_new and not Category.objects.filter(uuid=tag.id).exists():
+                    category.uuid = tag.id
+                    category.save(update_fields=["uuid"])
+            known[tag.id] = category
+            ImportedTag.objects.create(
+                imported=imported,
+                remote_id=tag.id,
+                category=category,
+                name=tag.name[:200],
+                type=tag.type,
+            )
+    return known
 
 
 def _clean(name: str, otherwise: str) -> str:
-    """Return a name as we can keep it: shortened, without what cannot be seen, or else the id."""
+    """Return a name that we can store: shortened, without invisible characters; or else the id."""
     visible = "".join(letter if letter.isprintable() else " " for letter in name)[
         : categories.MAX_NAME
     ]

@@ -1,7 +1,7 @@
-"""What a Custom Vision resource knows, asked page by page and returned as plain dataclasses.
+"""What a Custom Vision resource has, read page by page and returned as plain dataclasses.
 
-Every call is repeated within `PATIENCE_SECONDS`, which outlasts a few `Retry-After` of a free tier:
-reading does no harm.
+Every call is retried within `PATIENCE_SECONDS`, which outlasts a few `Retry-After` of the free
+tier: reading twice does no harm.
 """
 
 from collections.abc import Iterator
@@ -21,8 +21,8 @@ from customvision.client.resource import Resource
 
 PATIENCE_SECONDS = 120.0
 PAGE = 64
-MAX_IDS = 64  # in one address, which has a length
-THRESHOLD = 0.5  # of precision and recall
+MAX_IDS = 64  # in one URL, whose length is limited
+THRESHOLD = 0.5  # for precision and recall
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class RemoteTag:
 
 @dataclass(frozen=True)
 class RemotePicture:
-    """Something with a picture behind a link that ends after a while."""
+    """Something with a picture behind a link that expires."""
 
     id: UUID
     link: str
@@ -76,7 +76,7 @@ class TrainingService:
     """One training resource.
 
     Raises:
-        InvalidInput: if the endpoint is none that a key may be sent to.
+        InvalidInput: if the endpoint is not one that a key may be sent to.
 
     Its methods raise the errors of `customvision.client.errors`.
     """
@@ -93,6 +93,7 @@ class TrainingService:
             )
             raise InvalidInput(sentence % {"endpoint": endpoint})
         self.host = urlsplit(endpoint).hostname or ""
+        # The tier of somebody else's resource is unknown
         self._client = CustomVisionClient(resource, per_second=min(OTHER_CALLS_PER_SECOND.values()))
         self._patience = PATIENCE_SECONDS if patience_seconds is None else patience_seconds
 
@@ -124,7 +125,7 @@ class TrainingService:
         return self._ask("get_image_count", str(project))
 
     def images(self, project: UUID) -> Iterator[list[RemoteImage]]:
-        """Yield pages of images, the oldest first, so that what is added meanwhile comes last."""
+        """Yield pages of images, the oldest first, so that new ones come at the end."""
         skip = 0
         while rows := self._ask(
             "get_images", str(project), order_by="Oldest", take=PAGE, skip=skip
@@ -133,7 +134,7 @@ class TrainingService:
             skip += len(rows)
 
     def refresh_images(self, project: UUID, ids: list[UUID]) -> list[RemoteImage]:
-        """Return those of these images that are still there, with fresh links."""
+        """Return those of these images that still exist, with fresh links."""
         found = []
         for start in range(0, len(ids), MAX_IDS):
             some = [str(one) for one in ids[start : start + MAX_IDS]]
@@ -155,9 +156,7 @@ class TrainingService:
         ]
 
     def performance(self, project: UUID, iteration: UUID) -> dict[str, Any]:
-        """Return the figures of an iteration, overall and by tag id; {} where it was not
-        measured.
-        """
+        """Return the metrics of an iteration, overall and by tag id; {} if it was not measured."""
         try:
             found = self._ask(
                 "get_iteration_performance", str(project), str(iteration), threshold=THRESHOLD
@@ -171,9 +170,7 @@ class TrainingService:
         return {"threshold": THRESHOLD, "overall": _figures(found), "per_tag": per_tag}
 
     def predictions(self, project: UUID) -> Iterator[tuple[list[RemotePrediction], str]]:
-        """Yield pages of stored predictions, the oldest first, each with the token by which `page`
-        returns it again.
-        """
+        """Yield pages of stored predictions, the oldest first, each with the token of `page`."""
         continuation = ""
         while True:
             rows, following = self.page(project, continuation)
@@ -184,9 +181,7 @@ class TrainingService:
             continuation = following
 
     def page(self, project: UUID, continuation: str) -> tuple[list[RemotePrediction], str]:
-        """Return one page of stored predictions, and the token of the next one, "" after the
-        last.
-        """
+        """Return one page of stored predictions and the token of the next, "" after the last."""
         from azure.cognitiveservices.vision.customvision.training.models import PredictionQueryToken
 
         following = {"continuation": continuation} if continuation else {}
@@ -205,6 +200,7 @@ def _project(one: Any, detecting: set[str]) -> RemoteProject:
 
 
 def _image(one: Any) -> RemoteImage:
+    # Sorted, as they are compared with those of the last import, and the service has no order
     tag_ids = tuple(sorted(UUID(tag.tag_id) for tag in one.tags or []))
     return RemoteImage(UUID(one.id), one.original_image_uri or one.resized_image_uri or "", tag_ids)
 
@@ -224,5 +220,5 @@ def _figures(one: Any) -> dict[str, float | None]:
 
 
 def _moment(value: datetime | None) -> datetime | None:
-    """Return a time with its zone: the service's times are UTC, and some come without saying so."""
+    """Return a time with its zone: the service's times are UTC, though some do not say so."""
     return value.replace(tzinfo=UTC) if value and value.tzinfo is None else value

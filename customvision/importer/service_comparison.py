@@ -1,7 +1,7 @@
-"""A model's figures beside those that Custom Vision reported for its newest iteration.
+"""A model's metrics beside those that Custom Vision reported for its newest iteration.
 
-They are not of the same pictures: the service measures on splits of its own training images, we on
-our test split.
+They are not of the same pictures: the service measures on splits of its training images, we on our
+test split.
 """
 
 from dataclasses import dataclass
@@ -37,14 +37,19 @@ class ServiceComparison:
 
 
 def compare_with_service(own: Evaluation) -> ServiceComparison | None:
-    """Return both models' figures by category, or None where no measured iteration was brought
-    home.
-    """
+    """Return both models' metrics by category, or None if no measured iteration was imported."""
     iteration = latest_measured_iteration(own.model_version.project_id)
     if iteration is None:
         return None
     threshold = iteration.performance.get("threshold", THRESHOLD)
-    ours, theirs = thresholds.metrics_at(own, threshold), _by_category(iteration)
+    # Their tags go by the present names of the categories that they became
+    tags = iteration.imported.tags.select_related("category")
+    names_now = {str(tag.remote_id): tag.category.name for tag in tags}
+    theirs = {
+        names_now.get(id_, one["name"]): one
+        for id_, one in iteration.performance.get("per_tag", {}).items()
+    }
+    ours = thresholds.metrics_at(own, threshold)
     names = [*ours.per_category, *(name for name in theirs if name not in ours.per_category)]
     return ServiceComparison(
         iteration,
@@ -57,16 +62,6 @@ def compare_with_service(own: Evaluation) -> ServiceComparison | None:
 def latest_measured_iteration(project: int) -> ImportedIteration | None:
     rows = ImportedIteration.objects.filter(imported__project=project, trained_at__isnull=False)
     return rows.exclude(performance={}).order_by("-trained_at", "-pk").first()
-
-
-def _by_category(iteration: ImportedIteration) -> dict[str, dict[str, Any]]:
-    """Return the figures of each tag under the name that its category has now."""
-    tags = iteration.imported.tags.select_related("category")
-    names = {str(tag.remote_id): tag.category.name for tag in tags}
-    return {
-        names.get(id_, one["name"]): one
-        for id_, one in iteration.performance.get("per_tag", {}).items()
-    }
 
 
 def _pairs(

@@ -1,3 +1,3 @@
-"""What this app does in the background: the modules that define its tasks."""
+"""The modules that define this app's background tasks."""
 
 from customvision.importer import import_jobs  # noqa: F401

@@ -1,4 +1,4 @@
-"""The pages that bring projects home from Custom Vision; for maintainers."""
+"""The pages that import projects from Custom Vision; for maintainers."""
 
 from uuid import UUID
 
@@ -17,7 +17,7 @@ from customvision.importer import import_jobs
 from customvision.importer.forms import ChooseProjectsForm, ServiceAccessForm
 from customvision.models import ImportedProject, ServiceAccess
 
-ASK_SECONDS = 10.0  # a page waits no longer
+ASK_SECONDS = 10.0  # somebody waits for the page
 IMPORTS_SHOWN = 50
 
 
@@ -25,7 +25,7 @@ IMPORTS_SHOWN = 50
 @require_http_methods(["GET", "HEAD", "POST"])
 @may(roles.MANAGE_CATEGORIES)
 def import_start(request: HttpRequest) -> HttpResponse:
-    """Take endpoint and key of a resource, once they have proved right; list what was imported."""
+    """Accept endpoint and key of a resource; list what was imported."""
     form = ServiceAccessForm(request.POST or None)
     status = 200
     if request.method == "POST":
@@ -50,7 +50,8 @@ def import_start(request: HttpRequest) -> HttpResponse:
 @require_http_methods(["GET", "HEAD", "POST"])
 @may(roles.MANAGE_CATEGORIES)
 def choose_projects(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Show the projects of a resource to whoever gave its key; import those that are chosen."""
+    """Show the projects of a resource to the user who gave its key; import the chosen ones."""
+    # `given_by`: the key of one maintainer does not show the projects to another
     access = get_object_or_404(ServiceAccess, uuid=uuid, given_by=authenticated_user(request))
     try:
         found = import_jobs.open_service(access, patience_seconds=ASK_SECONDS).projects()
@@ -90,7 +91,7 @@ def choose_projects(request: HttpRequest, uuid: UUID) -> HttpResponse:
 @require_GET
 @may(roles.MANAGE_CATEGORIES)
 def import_detail(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show how far an import is, or what came of it."""
+    """Show the progress of an import, or its report."""
     return render(
         request,
         "customvision/import_detail.html",
@@ -101,10 +102,9 @@ def import_detail(request: HttpRequest, pk: int) -> HttpResponse:
 @require_GET
 @may(roles.MANAGE_CATEGORIES)
 def import_progress(request: HttpRequest, pk: int) -> HttpResponse:
-    """Answer the page's question how far an import is; once it has ended, have the page loaded
-    again.
-    """
+    """Return the progress part of an import's page."""
     found = get_object_or_404(_imports(), pk=pk)
+    # The whole page changes when it has ended, so htmx is told to load it again
     if not found.is_active:
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
     return render(request, "customvision/_import_progress.html", {"imported": found})

@@ -1,6 +1,4 @@
-"""The predictor that asks Azure Custom Vision, against the stand-in: answers, faults, and what
-users see of them.
-"""
+"""The predictor of Azure Custom Vision against the stand-in: predictions, faults, messages."""
 
 import logging
 import traceback

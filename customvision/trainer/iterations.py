@@ -1,9 +1,8 @@
-"""Iterations of a Custom Vision project: started once, waited for, measured by the service,
-published, cleaned up.
-"""
+"""Iterations at Custom Vision: trained, measured by the service, published, cleaned up."""
 
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +18,10 @@ from training.errors import TrainingFailed
 
 POLL_SECONDS = 3.0
 MAX_TRAINING_SECONDS = 6 * 3600
-USUAL_POLLS = 100  # what the bar of progress reckons with
-MAX_ITERATIONS = 20
+USUAL_POLLS = 100  # what the progress bar expects
+MAX_ITERATIONS = 20  # of a project, says the service's page on limits and quotas
 THRESHOLD = 0.5
-PREFIX = "classifr-"
+PREFIX = "classifr-"  # of published names, by which ours are known even without the ledger
 NOT_NEEDED = (
     "BadRequestTrainingNotNeeded",
     "BadRequestTrainingNotNeededButTrainingPipelineUpdated",
@@ -32,7 +31,7 @@ RUNNING, DONE = "Training", "Completed"
 
 @dataclass(frozen=True)
 class IterationMetrics:
-    """What the service says of an iteration, at `THRESHOLD`; figures in [0, 1]."""
+    """What the service reports for an iteration, at `THRESHOLD`; metrics in [0, 1]."""
 
     whole: dict[str, Any]
     by_tag: dict[str, dict[str, Any]]
@@ -42,12 +41,11 @@ class IterationMetrics:
         return sorted(self.by_tag)
 
 
-def train_iteration(azure: RemoteProjectClient, ledger: UploadLedger, tell: Progress) -> Any:
+def train_iteration(azure: RemoteProjectClient, ledger: UploadLedger, progress: Progress) -> Any:
     """Return the completed iteration of what the project holds now, training it if there is none.
 
-    An iteration that is under way, of an interrupted run or of somebody else, is waited for;
-    whether it is of the present pictures is for the service to say, which refuses to train the same
-    again.
+    An iteration in progress, of an interrupted run or of somebody else, is waited for. Whether it
+    is of the present pictures is for the service to say, which refuses to train the same again.
 
     Raises:
         TrainingFailed: the service refuses to train, or failed.
@@ -57,28 +55,33 @@ def train_iteration(azure: RemoteProjectClient, ledger: UploadLedger, tell: Prog
         try:
             iteration = azure.call("train_project", repeat=False)
         except ResponseLost:
-            continue  # if it took effect, the next try says that a training is in progress
+            continue  # if it took effect, the next try hears that a training is in progress
         except RequestRejected as error:
             if error.reason in NOT_NEEDED:
                 return _newest(azure, DONE)
             if error.reason != "BadRequestTrainingAlreadyInProgress":
                 raise
-            _wait(azure, _newest(azure, RUNNING), tell)
+            _wait(azure, _newest(azure, RUNNING), progress)
             continue
+        # Before the wait: if this process dies, the next one knows the iteration as ours
         ledger.iterations.append(str(iteration.id))
         ledger.save()
-        return _completed(_wait(azure, iteration, tell))
+        iteration = _wait(azure, iteration, progress)
+        if iteration.status == DONE:
+            return iteration
+        details = getattr(iteration, "training_error_details", None)
+        reason = {"reason": details or _("it does not say why.")}
+        raise TrainingFailed(_("The training at Custom Vision failed: %(reason)s") % reason)
     raise TrainingFailed(_("Custom Vision did not start to train. Start the run again in a while."))
 
 
 def _newest(azure: RemoteProjectClient, status: str) -> Any:
-    """Return the newest iteration of this status, or whichever is newest where it has moved on
-    meanwhile.
-    """
+    """Return the newest iteration of this status, or the newest of all if there is none."""
     known = sorted(azure.call("get_iterations"), key=lambda one: one.created, reverse=True)
     for one in known:
         if one.status == status:
             return one
+    # None has the status: it changed between the refusal and this question
     if not known:
         raise TrainingFailed(
             _("Custom Vision has no iteration, and refuses to train one. Look at its portal.")
@@ -86,14 +89,12 @@ def _newest(azure: RemoteProjectClient, status: str) -> Any:
     return known[0]
 
 
-def _wait(azure: RemoteProjectClient, iteration: Any, tell: Progress) -> Any:
-    """Look at an iteration until it is no longer under way. Raises Cancelled at once when asked to
-    stop.
-    """
+def _wait(azure: RemoteProjectClient, iteration: Any, progress: Progress) -> Any:
+    """Poll an iteration until it is no longer in progress; `progress` may raise Cancelled."""
     deadline = time.monotonic() + MAX_TRAINING_SECONDS
     polls = 0
     while iteration.status == RUNNING:
-        tell(min(polls, USUAL_POLLS - 1), USUAL_POLLS, _("Custom Vision is training"))
+        progress(min(polls, USUAL_POLLS - 1), USUAL_POLLS, _("Custom Vision is training"))
         if time.monotonic() > deadline:
             raise TrainingFailed(
                 _("Custom Vision has been training for hours. Start the run again to wait for it.")
@@ -104,17 +105,8 @@ def _wait(azure: RemoteProjectClient, iteration: Any, tell: Progress) -> Any:
     return iteration
 
 
-def _completed(iteration: Any) -> Any:
-    if iteration.status == DONE:
-        return iteration
-    reason = getattr(iteration, "training_error_details", None) or _("it does not say why.")
-    raise TrainingFailed(_("The training at Custom Vision failed: %(reason)s") % {"reason": reason})
-
-
 def iteration_metrics(azure: RemoteProjectClient, iteration: Any) -> IterationMetrics:
-    """Return what the service found when it tried the iteration on its own share of the
-    pictures.
-    """
+    """Return the metrics that the service measured on its own share of the pictures."""
     found = azure.call("get_iteration_performance", str(iteration.id), threshold=THRESHOLD)
     return IterationMetrics(
         {"threshold": THRESHOLD, **_figures(found)},
@@ -133,9 +125,7 @@ def _figures(one: Any) -> dict[str, Any]:
 def publish_iteration(
     azure: RemoteProjectClient, iteration: Any, resource_id: str
 ) -> PublishedModel:
-    """Publish an iteration under a name of ours, and return where it can be asked; one that is
-    published stays so.
-    """
+    """Publish an iteration under a name of ours, unless it is published, and return where."""
     name = f"{PREFIX}{iteration.id}"
     for _round in range(ROUNDS):
         if iteration.publish_name:
@@ -144,6 +134,7 @@ def publish_iteration(
             azure.call("publish_iteration", str(iteration.id), name, resource_id, repeat=False)
             return PublishedModel(azure.id, str(iteration.id), name)
         except ResponseLost:
+            # Publishing twice would be an error, so look whether it was done
             iteration = azure.call("get_iteration", str(iteration.id))
         except RequestRejected as error:
             sentence = _("Custom Vision does not publish the model: %(reason)s Check %(setting)s.")
@@ -157,8 +148,7 @@ def publish_iteration(
 def delete_old_iterations(
     azure: RemoteProjectClient, ledger: UploadLedger, *, keep: int, in_use: Iterable[str]
 ) -> list[str]:
-    """Delete old iterations of ours beyond the newest `keep`, never one that is in use; return
-    their names.
+    """Delete our iterations beyond the newest `keep`, except those in use; return their names.
 
     Raises:
         TrainingFailed: there is still no room for one more.
@@ -169,9 +159,13 @@ def delete_old_iterations(
         for one in known
         if str(one.id) in ledger.iterations or (one.publish_name or "").startswith(PREFIX)
     ]
-    busy = {reference.iteration for text in in_use if (reference := _reference(text))}
+    busy = set()
+    for text in in_use:
+        with suppress(PredictorError):  # the version of another predictor
+            busy.add(PublishedModel.parse(text).iteration)
     old = [one for one in ours[keep:] if str(one.id) not in busy and one.status != RUNNING]
     for one in old:
+        # The service refuses to delete what is published
         if one.publish_name:
             azure.call("unpublish_iteration", str(one.id))
         azure.call("delete_iteration", str(one.id))
@@ -185,10 +179,3 @@ def delete_old_iterations(
         )
         raise TrainingFailed(sentence % {"name": azure.name, "count": len(known) - len(old)})
     return [one.name for one in old]
-
-
-def _reference(text: str) -> PublishedModel | None:
-    try:
-        return PublishedModel.parse(text)
-    except PredictorError:
-        return None

@@ -1,6 +1,4 @@
-"""A project of Custom Vision made to hold exactly what a data set holds: its tags, and its pictures
-once each.
-"""
+"""Makes a project of Custom Vision hold what a data set holds: its tags, and each picture once."""
 
 import hashlib
 import logging
@@ -23,11 +21,13 @@ from training.trainers.base import TrainingTask
 
 logger = logging.getLogger(__name__)
 
-PATIENCE_SECONDS = 180.0  # for one call, whatever is tried
+PATIENCE_SECONDS = 180.0  # for one call, with all its tries
+# Limits of the service for one call
 MAX_IN_BATCH = 64
-MAX_BATCH_BYTES = 6_000_000  # of base64, which is what travels
+MAX_BATCH_BYTES = 6_000_000  # of base64, which is what is sent
 MAX_TAKEN = 256
-ROUNDS = 3  # how often a picture that the service could not keep is sent
+ROUNDS = 3  # how often something is tried that the service did not do
+# What `create_images` says of a picture; any other status means that it cannot be used
 KEPT = ("OK", "OKDuplicate")
 FULL = ("ErrorLimitExceed", "ErrorTagLimitExceed")
 FOR_NOW = ("ErrorStorage", "ErrorUnknown", "ErrorSource")
@@ -35,7 +35,7 @@ NAME_TAKEN = ("BadRequestProjectNameNotUnique", "BadRequestTagNameNotUnique")
 
 
 class RemoteProjectClient:
-    """One project there, found or made; every call has the patience of background work."""
+    """One project at the service; every call has the patience of background work."""
 
     def __init__(self, client: CustomVisionClient, project: Any) -> None:
         self.client = client
@@ -51,11 +51,10 @@ class RemoteProjectClient:
 def find_or_create_project(
     client: CustomVisionClient, task: TrainingTask, configured: str
 ) -> RemoteProjectClient:
-    """Return the project that belongs to a task's: the configured one, the one that we made before,
-    or a new one.
+    """Return the project for a task: the configured one, one that we created before, or a new one.
 
     Raises:
-        TrainingFailed: the configured one is not there, or of a kind that cannot be used.
+        TrainingFailed: the configured one does not exist, or is of a kind that cannot be used.
         CustomVisionError: as `Client.call`.
     """
     if configured:
@@ -68,7 +67,8 @@ def find_or_create_project(
             )
             raise TrainingFailed(sentence % {"id": configured, "reason": error}) from None
     else:
-        found = _found_or_made(client, task)
+        found = _find_or_create(client, task)
+    # With Multilabel the probabilities of a picture would not add up to 1
     if found.settings.classification_type != "Multiclass":
         sentence = _(
             "The Custom Vision project “%(name)s” is not one of multiclass classification. Name "
@@ -78,10 +78,9 @@ def find_or_create_project(
     return RemoteProjectClient(client, found)
 
 
-def _found_or_made(client: CustomVisionClient, task: TrainingTask) -> Any:
-    """Look for our mark in the descriptions, so that an answer that was lost makes no second
-    project.
-    """
+def _find_or_create(client: CustomVisionClient, task: TrainingTask) -> Any:
+    # Found by a mark in the description: a lost response to `create_project` must not lead to a
+    # second project, and somebody may have renamed the first
     mark = f"[classifr:{task.project_id or task.project}]"
     names = [
         f"classifr-{task.project}",
@@ -105,14 +104,14 @@ def _found_or_made(client: CustomVisionClient, task: TrainingTask) -> Any:
         except RequestRejected as error:
             if error.reason not in NAME_TAKEN or len(names) == 1:
                 raise
-            names.pop(0)
+            names.pop(0)  # somebody else's project has the plain name
     raise TrainingFailed(_("Custom Vision did not make a project. Start the run again in a while."))
 
 
 def ensure_tags(
     azure: RemoteProjectClient, names: Sequence[str], ledger: UploadLedger
 ) -> dict[str, str]:
-    """Return the id of every name's tag, making those that are missing, each once."""
+    """Return the tag id of every name, creating those tags that are missing, each once."""
     for _round in range(ROUNDS):
         known = {tag.name: str(tag.id) for tag in azure.call("get_tags")}
         missing = [name for name in names if name not in known]
@@ -123,7 +122,7 @@ def ensure_tags(
             try:
                 ledger.tags.append(str(azure.call("create_tag", name, repeat=False).id))
             except ResponseLost:
-                continue
+                continue  # the next round sees whether it was created
             except RequestRejected as error:
                 if error.reason not in NAME_TAKEN:
                     raise
@@ -132,7 +131,7 @@ def ensure_tags(
 
 @dataclass(frozen=True)
 class PictureUpload:
-    """A picture that is to be there, with its tag."""
+    """A picture that the project should have, with its tag."""
 
     example: Example
     tag: str
@@ -147,37 +146,39 @@ def sync_images(
     examples: Iterable[Example],
     tags: dict[str, str],
     ledger: UploadLedger,
-    tell: Progress,
+    progress: Progress,
 ) -> int:
-    """Have the project hold these examples, and none that we sent earlier and that are not among
-    them.
+    """Have the project hold these examples, and no others that we sent earlier.
 
-    What is there already is not sent; what others have put there is left alone.
+    What is there already is not sent again; pictures that others added are left alone.
 
     Returns:
-        How many pictures could not be used by the service.
+        How many pictures the service cannot use.
     """
     wanted = {
         example.sha256: PictureUpload(example, tags[example.category]) for example in examples
     }
     present = _present(azure)
+    # The ledger may be older than the project: somebody can delete images in the portal
     ledger.images = {sha256: id_ for sha256, id_ in ledger.images.items() if id_ in present}
     _remove(azure, ledger, wanted)
     _retag(azure, ledger, wanted, present)
     missing = [
         one for sha256, one in wanted.items() if sha256 not in ledger.images and one.example.read
     ]
-    refused = _upload(azure, missing, ledger, tell)
+    # Last, since a call may fail in the middle: what is wrong at the service is corrected by then
+    refused = _upload(azure, missing, ledger, progress)
     _remove_empty_tags(azure, tags, ledger)
     return refused
 
 
 def _present(azure: RemoteProjectClient) -> dict[str, set[str]]:
-    """Return the tags of every image that is there, by its id."""
+    """Return the tags of every image of the project, by the image's id."""
     found: dict[str, set[str]] = {}
     while page := azure.call("get_images", order_by="Oldest", take=MAX_TAKEN, skip=len(found)):
         before = len(found)
         found |= {str(image.id): {str(tag.tag_id) for tag in image.tags or []} for image in page}
+        # Images deleted in between shift the pages: without progress it would ask for ever
         if len(page) < MAX_TAKEN or len(found) == before:
             break
     return found
@@ -186,6 +187,7 @@ def _present(azure: RemoteProjectClient) -> dict[str, set[str]]:
 def _remove(
     azure: RemoteProjectClient, ledger: UploadLedger, wanted: dict[str, PictureUpload]
 ) -> None:
+    # Samples of equal pixels share an image, which stays while one of them is wanted
     staying = {id_ for sha256, id_ in ledger.images.items() if sha256 in wanted}
     leaving = sorted(set(ledger.images.values()) - staying)
     for ids in _pieces(leaving):
@@ -200,12 +202,11 @@ def _retag(
     wanted: dict[str, PictureUpload],
     present: dict[str, set[str]],
 ) -> None:
-    """Give pictures that are called something else now their new tag; of two names of one picture
-    the first counts.
-    """
+    """Replace the tags of pictures whose category has changed."""
     from customvision.client import payloads
 
     should: dict[str, str] = {}
+    # An image that stands for samples of different categories gets the tag of the first
     for sha256 in sorted(ledger.images.keys() & wanted.keys()):
         should.setdefault(ledger.images[sha256], wanted[sha256].tag)
     wrong = defaultdict(list)
@@ -224,18 +225,17 @@ def _upload(
     azure: RemoteProjectClient,
     missing: Sequence[PictureUpload],
     ledger: UploadLedger,
-    tell: Progress,
+    progress: Progress,
 ) -> int:
-    """Send pictures in batches; what was taken is written down after each. Returns how many the
-    service cannot use.
-    """
+    """Send pictures in batches, saving the ledger after each; return how many were refused."""
     refused, sent, again = 0, 0, list(missing)
     broken: list[PictureUpload] = []
     for _round in range(ROUNDS):
         waiting, again = again, []
         for batch in _batches(waiting, broken):
-            note = _("Sending picture %(done)d of %(total)d") % _share(sent, len(missing))
-            tell(sent, len(missing), StageNote(note, stage="upload"))
+            share = {"done": sent, "total": len(missing)}
+            note = _("Sending picture %(done)d of %(total)d") % share
+            progress(sent, len(missing), StageNote(note, stage="upload"))
             for one, status, image_id in _send(azure, batch):
                 if status in KEPT:
                     ledger.images[one.sha256] = image_id
@@ -263,12 +263,13 @@ def _upload(
 def _send(
     azure: RemoteProjectClient, batch: Sequence[tuple[PictureUpload, bytes]]
 ) -> Iterator[tuple[PictureUpload, str, str]]:
-    """Send one batch; yield each picture with what became of it and the id of its image.
+    """Send one batch; yield each picture with its status and the id of its image.
 
     Samples of equal pixels are one picture: it is sent once, and stands for all of them.
     """
     from customvision.client import payloads
 
+    # The digest is the name of the entry, which the service returns as `source_url`
     distinct: dict[str, tuple[PictureUpload, bytes]] = {}
     for one, data in batch:
         distinct.setdefault(hashlib.sha256(data).hexdigest(), (one, data))
@@ -286,9 +287,9 @@ def _send(
 def _batches(
     waiting: Iterable[PictureUpload], broken: list[PictureUpload]
 ) -> Iterator[list[tuple[PictureUpload, bytes]]]:
-    """Encode pictures, and pack them as the service takes them: so many, and so many bytes.
+    """Encode pictures, and yield batches within the service's limits.
 
-    One that cannot be read is left out, and added to `broken`.
+    A picture that cannot be read is left out, and added to `broken`.
     """
     batch: list[tuple[PictureUpload, bytes]] = []
     size = 0
@@ -312,7 +313,7 @@ def _batches(
 def _remove_empty_tags(
     azure: RemoteProjectClient, tags: dict[str, str], ledger: UploadLedger
 ) -> None:
-    """Remove tags of ours that no picture has any more: the service would not train with them."""
+    """Delete our tags that no image has any longer: the service would refuse to train."""
     for tag in azure.call("get_tags"):
         if str(tag.id) in ledger.tags and tag.name not in tags and not tag.image_count:
             azure.call("delete_tag", str(tag.id))
@@ -323,7 +324,3 @@ def _remove_empty_tags(
 def _pieces(ids: Sequence[str]) -> Iterator[list[str]]:
     for start in range(0, len(ids), MAX_IN_BATCH):
         yield list(ids[start : start + MAX_IN_BATCH])
-
-
-def _share(done: int, total: int) -> dict[str, int]:
-    return {"done": done, "total": total}

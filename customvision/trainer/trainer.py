@@ -1,13 +1,12 @@
-"""The trainer that has Azure Custom Vision learn: it sends what is new, waits, and publishes under
-a name of ours.
+"""The trainer that trains at Azure Custom Vision: it sends what is new, waits, and publishes.
 
-Every step can be done again: a run that was interrupted, by us or by a fault of the service, finds
-what it has sent, waits for the training that it has started, and publishes once.
+Every step can be repeated: after an interruption, by us or by a fault of the service, the next run
+finds what was sent, waits for the training that was started, and publishes once.
 """
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from contextlib import closing
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from training.data.examples import Example, decode_full_picture
 from training.errors import TrainingFailed
 from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask
 
+# Fewer than the service allows, so that there is room for a new one
 FEWEST_KEPT, MOST_KEPT = 2, iterations.MAX_ITERATIONS - 2
 PROBE_SECONDS = 20.0
 ASKED_AT_ONCE = 4
@@ -42,16 +42,16 @@ PATIENCE_SECONDS = 300.0  # how long a picture is asked about while the service 
 
 
 class CustomVisionTrainer(BaseTrainer):
-    """Trains in a project of Custom Vision, which is found again by a mark in its description, or
-    named by a setting.
+    """Trains in a project of Custom Vision, found by a mark in its description or by a setting.
 
     Args:
         endpoint, key: of the training resource.
         resource_id: of the prediction resource, which iterations are published to.
         tier: "F0" or "S0".
-        projects: slug of a project here to the id of one there, for those that shall not be made.
-        keep_iterations: how many of ours stay there, besides the ones that are in use.
-        predictor: alias that serves what is trained.
+        projects: slug of a project here to the id of one at the service, where none should be
+            created.
+        keep_iterations: how many of our iterations to keep, besides those in use.
+        predictor: alias of the predictor that serves what is trained.
     """
 
     def __init__(
@@ -85,8 +85,16 @@ class CustomVisionTrainer(BaseTrainer):
         if missing := self.missing_settings():
             sentence = _("The trainer for Azure is not set up. Missing: %(names)s.")
             raise TrainingFailed(sentence % {"names": ", ".join(missing)})
-        with _told_as_failure():
+        # A run that ends here can be started again, and continues where this one stopped
+        try:
             return self._train(task, progress)
+        except ServiceBusy as error:
+            sentence = _(
+                "%(reason)s Nothing is lost: the same run, started again, goes on from here."
+            )
+            raise TrainingFailed(sentence % {"reason": error}) from None
+        except CustomVisionError as error:
+            raise TrainingFailed(str(error)) from None
 
     def _train(self, task: TrainingTask, progress: Progress) -> TrainedModel:
         progress(0, 100, _("Looking at what Custom Vision has"))
@@ -95,8 +103,10 @@ class CustomVisionTrainer(BaseTrainer):
         )
         ledger = UploadLedger.read(azure.id)
         tags = project_sync.ensure_tags(azure, task.class_names, ledger)
+        # The test split is never sent: the service must not learn what it is tested on
         examples = [example for example in task.examples if example.split != "test"]
         refused = project_sync.sync_images(azure, examples, tags, ledger, subrange(progress, 0, 50))
+        # Before the training, which needs room for one more
         removed = iterations.delete_old_iterations(
             azure, ledger, keep=self.keep_iterations, in_use=task.in_use
         )
@@ -105,18 +115,32 @@ class CustomVisionTrainer(BaseTrainer):
         performance = iterations.iteration_metrics(azure, iteration)
         reference = iterations.publish_iteration(azure, iteration, self.resource_id)
         progress(100, 100, _("The model is published"))
+        # Should they differ, the model's classes are those that the service reports
         same = set(performance.names) == set(task.class_names)
         return TrainedModel(
             predictor=self.predictor,
             reference=str(reference),
             class_names=task.class_names if same else tuple(performance.names),
-            manifest=_manifest(azure, iteration, performance, images=len(ledger.images)),
+            manifest={
+                "backbone": {"name": "Custom Vision"},
+                "custom_vision": {
+                    "project": azure.id,
+                    "project_name": azure.name,
+                    "iteration": str(iteration.id),
+                    "iteration_name": iteration.name,
+                    "domain": str(iteration.domain_id or ""),
+                    "images": len(ledger.images),
+                    "performance": performance.whole,
+                    "by_tag": performance.by_tag,
+                },
+            },
             notes=_notes(azure, iteration, refused, removed),
         )
 
     def predict_proba(
         self, model: ModelRef, examples: Sequence[Example], progress: Progress = no_progress
     ) -> np.ndarray:
+        # NaN for a picture that cannot be read or asked about
         rows = np.full((len(examples), len(model.class_names)), np.nan)
         places = [place for place, example in enumerate(examples) if example.read is not None]
 
@@ -153,8 +177,9 @@ class CustomVisionTrainer(BaseTrainer):
         )
 
     def _try_publish_target(self) -> str:
-        """See whether something is published to the resource: publishing for a try might change
-        what clients see.
+        """Look for an iteration that is published to the resource.
+
+        Publishing one as a test might change what clients see.
         """
         projects = self._remote_projects()
         if not self.resource_id:
@@ -206,22 +231,10 @@ class CustomVisionTrainer(BaseTrainer):
         return messages
 
 
-@contextmanager
-def _told_as_failure() -> Iterator[None]:
-    """A run that ends here can be started again, and goes on where this one stopped."""
-    try:
-        yield
-    except ServiceBusy as error:
-        sentence = _("%(reason)s Nothing is lost: the same run, started again, goes on from here.")
-        raise TrainingFailed(sentence % {"reason": error}) from None
-    except CustomVisionError as error:
-        raise TrainingFailed(str(error)) from None
-
-
 def _ask_patiently(predictor: BasePredictor, model: ModelRef, example: Example) -> Scores | None:
     """Ask about one picture, unless it cannot be read.
 
-    A service that is busy is waited for, because nobody sits in front of the screen.
+    A busy service is waited for, because nobody sits in front of the screen.
     """
     assert example.read is not None  # noqa: S101 (only those with a picture are asked about)
     picture = decode_full_picture(example.read, example.sha256)
@@ -232,33 +245,12 @@ def _ask_patiently(predictor: BasePredictor, model: ModelRef, example: Example) 
         try:
             return predictor.predict([picture], model)[0]
         except PredictorUnavailable as error:
+            # Without a time to wait for, as with a wrong key, waiting would not help
             pause = float(error.retry_after_seconds or 0)
             if not pause or waited + pause > PATIENCE_SECONDS:
                 raise
         time.sleep(pause)
         waited += pause
-
-
-def _manifest(
-    azure: project_sync.RemoteProjectClient,
-    iteration: Any,
-    performance: iterations.IterationMetrics,
-    *,
-    images: int,
-) -> dict[str, Any]:
-    return {
-        "backbone": {"name": "Custom Vision"},
-        "custom_vision": {
-            "project": azure.id,
-            "project_name": azure.name,
-            "iteration": str(iteration.id),
-            "iteration_name": iteration.name,
-            "domain": str(iteration.domain_id or ""),
-            "images": images,
-            "performance": performance.whole,
-            "by_tag": performance.by_tag,
-        },
-    }
 
 
 def _notes(

@@ -1,9 +1,8 @@
-"""What we have sent to a project of Custom Vision: which sample is which image there, which tags
-and runs are ours.
+"""What we have sent to a project of Custom Vision: samples by image, and our tags and iterations.
 
-The service does not say what an image was made of, so this is kept in `STORAGES["models"]`, beside
-the local bundles. It may be lost or old without harm: what it names is compared with what the
-service has, and what it does not know is sent again and recognised there as a duplicate.
+The service does not tell what an image was made from, so this is stored in `STORAGES["models"]`,
+beside the local bundles. It may be lost or outdated without harm: what it names is compared with
+what the service has, and what it lacks is sent again and recognised there as a duplicate.
 """
 
 import json
@@ -17,7 +16,7 @@ FOLDER = "custom-vision"
 
 @dataclass
 class UploadLedger:
-    """One project's; `images` maps a sample's SHA-256 to the id of its image."""
+    """The ledger of one project; `images` maps a sample's SHA-256 to the id of its image."""
 
     project: str
     images: dict[str, str] = field(default_factory=dict)
@@ -26,9 +25,7 @@ class UploadLedger:
 
     @classmethod
     def read(cls, project: str) -> "UploadLedger":
-        """Return what was kept of a project; empty where nothing was, or nothing that can be
-        read.
-        """
+        """Return the ledger of a project, empty if there is none that can be read."""
         try:
             with storages["models"].open(_name(project)) as file:
                 kept = json.loads(file.read())

@@ -1,4 +1,4 @@
-"""What the other rooms' pages show of a review."""
+"""What pages of other apps show of a review."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -14,9 +14,7 @@ register = template.Library()
 
 @register.simple_tag
 def look_up_outcomes(predictions: Iterable[Prediction]) -> str:
-    """Put the ruling on the sample of each prediction of a list, in one query for all; shows
-    nothing by itself.
-    """
+    """Look up the decisions about the samples of a list in one query; prints nothing."""
     samples = [prediction.sample for prediction in predictions]
     found = decisions.latest_decisions(samples)
     for sample in samples:
@@ -26,7 +24,7 @@ def look_up_outcomes(predictions: Iterable[Prediction]) -> str:
 
 @register.inclusion_tag("review/_outcome.html")
 def review_outcome(sample: Sample) -> dict[str, Any]:
-    """Say what became of a sample, in a few words with the date.
+    """Say what was decided about a sample, in a few words with the date.
 
     One query, or none after `{% look_up_outcomes %}` of the list that it is in.
     """

@@ -32,7 +32,7 @@ def make_nok(project: Project, verdict: str = Feedback.Verdict.NOK, **fields: An
 def make_decision(
     sample: Sample, category: Category | None = None, *, by: User | None = None, **fields: Any
 ) -> Decision:
-    """Make a ruling as a row: a label, or `outcome`."""
+    """Make a decision as a row: a label, or `outcome`."""
     outcome = Decision.Outcome.LABELLED if category else Decision.Outcome.DISCARDED
     return Decision.objects.create(
         sample=sample,

@@ -1,7 +1,6 @@
-"""Several reviewers empty one queue as fast as they can, on the database of DATABASE_URL; a process
-of its own.
+"""Several reviewers empty one queue as fast as they can; run as a process of its own.
 
-Prints as JSON how many samples there were, and how many rulings each got.
+Prints as JSON how many samples there were, and how many decisions each got.
 """
 
 import json
@@ -45,9 +44,9 @@ def main() -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    rulings = Sample.objects.annotate(rulings=Count("decisions")).values_list("rulings", flat=True)
+    decisions = Sample.objects.annotate(count=Count("decisions")).values_list("count", flat=True)
     reviewers = Sample.objects.values("decisions__reviewer").distinct().count()
-    json.dump({"rulings": list(rulings), "reviewers": reviewers}, sys.stdout)
+    json.dump({"decisions": list(decisions), "reviewers": reviewers}, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from predictions.tests.factories import make_category, make_live_model, make_pro
 from review import decisions, ground_truth, leases, queue
 from review.models import Decision, Lease
 from review.tests.factories import make_decision, make_nok, make_reviewer
+from review.undo import NothingToUndo, undo_latest, undoable
 
 pytestmark = pytest.mark.django_db
 
@@ -66,21 +67,21 @@ def test_discarding_names_no_category(sample):
     assert decisions.discard_sample(sample, by=make_reviewer()).category is None
 
 
-def test_a_ruling_gives_the_lease_back(sample):
+def test_a_decision_gives_the_lease_back(sample):
     alice = make_reviewer()
     queue.lease_next(alice)
     decisions.discard_sample(sample, by=alice)
     assert not Lease.objects.exists()
 
 
-def test_a_second_ruling_without_a_lease_is_refused(sample, gnocchi):
+def test_a_second_decision_without_a_lease_is_refused(sample, gnocchi):
     decisions.discard_sample(sample, by=make_reviewer())
     with pytest.raises(decisions.AlreadyDecided, match="Somebody else"):
         decisions.label_sample(sample, gnocchi, by=make_reviewer())
     assert Decision.objects.count() == 1
 
 
-def test_with_a_lease_an_older_ruling_can_be_corrected(sample, gnocchi):
+def test_with_a_lease_an_older_decision_can_be_corrected(sample, gnocchi):
     decisions.discard_sample(sample, by=make_reviewer())
     bob = make_reviewer()
     leases.acquire(sample, bob)
@@ -108,7 +109,7 @@ def test_a_name_that_is_none_is_refused(sample):
         decisions.label_by_name(sample, "piz\x00za", by=make_reviewer())
 
 
-def test_a_refused_ruling_leaves_no_new_category(sample):
+def test_a_refused_decision_leaves_no_new_category(sample):
     leases.acquire(sample, make_reviewer())
     with pytest.raises(Conflict):
         decisions.label_by_name(sample, "pizza", by=make_reviewer())
@@ -118,35 +119,35 @@ def test_a_refused_ruling_leaves_no_new_category(sample):
 def test_undo_appends_and_leases_the_sample_again(sample):
     alice = make_reviewer()
     decisions.confirm_prediction(sample, by=alice)
-    undone = decisions.undo_latest(alice)
+    undone = undo_latest(alice)
     assert (undone.outcome, undone.sample) == ("reopened", sample)
     assert Decision.objects.count() == 2
     assert leases.is_held_by(sample, alice)
     assert queue.review_reason(sample) == "nok"
 
 
-def test_undo_goes_back_one_ruling_at_a_time(project):
+def test_undo_goes_back_one_decision_at_a_time(project):
     alice = make_reviewer()
     first, second = make_nok(project), make_nok(project)
     decisions.confirm_prediction(first, by=alice)
     decisions.confirm_prediction(second, by=alice)
-    assert [decisions.undo_latest(alice).sample, decisions.undo_latest(alice).sample] == [
+    assert [undo_latest(alice).sample, undo_latest(alice).sample] == [
         second,
         first,
     ]
-    with pytest.raises(decisions.NothingToUndo):
-        decisions.undo_latest(alice)
+    with pytest.raises(NothingToUndo):
+        undo_latest(alice)
 
 
-def test_the_rulings_of_others_are_not_undone(sample, gnocchi):
+def test_the_decisions_of_others_are_not_undone(sample, gnocchi):
     alice, bob = make_reviewer(), make_reviewer()
     decisions.confirm_prediction(sample, by=alice)
-    with pytest.raises(decisions.NothingToUndo):
-        decisions.undo_latest(bob)
+    with pytest.raises(NothingToUndo):
+        undo_latest(bob)
     leases.acquire(sample, bob)
     decisions.discard_sample(sample, by=bob)
-    with pytest.raises(decisions.NothingToUndo):
-        decisions.undo_latest(alice)
+    with pytest.raises(NothingToUndo):
+        undo_latest(alice)
 
 
 def test_undo_waits_for_who_looks_at_the_sample(sample):
@@ -154,7 +155,7 @@ def test_undo_waits_for_who_looks_at_the_sample(sample):
     decisions.confirm_prediction(sample, by=alice)
     leases.acquire(sample, make_reviewer())
     with pytest.raises(Conflict, match="Another reviewer"):
-        decisions.undo_latest(alice)
+        undo_latest(alice)
 
 
 def test_many_labels_are_written_in_few_queries(project, gnocchi, django_assert_max_num_queries):
@@ -173,7 +174,7 @@ def test_many_labels_are_all_written_or_none(project, gnocchi):
     assert not Decision.objects.exists()
 
 
-def test_the_newest_rulings_of_a_list_take_one_query(project, gnocchi, django_assert_num_queries):
+def test_the_newest_decisions_of_a_list_take_one_query(project, gnocchi, django_assert_num_queries):
     first, second, undecided = make_nok(project), make_nok(project), make_nok(project)
     make_decision(first)
     newest = make_decision(first, gnocchi)
@@ -221,7 +222,7 @@ def test_a_further_category_of_another_project_is_refused():
     assert not Decision.objects.exists()
 
 
-def test_a_ruling_that_is_sent_again_is_the_first_one(sample, gnocchi):
+def test_a_decision_that_is_sent_again_is_the_first_one(sample, gnocchi):
     alice, prediction = make_reviewer(), sample.predictions.get()
     leases.acquire(sample, alice)
     first = decisions.label_sample(sample, gnocchi, by=alice, reason="seen", prediction=prediction)
@@ -255,13 +256,13 @@ def test_sent_again_it_is_the_first_one_also_where_another_looks_at_the_sample_b
     assert Lease.objects.exists()
 
 
-def test_what_is_ruled_anew_is_a_ruling_of_its_own(sample, gnocchi, project):
+def test_what_is_decided_anew_is_a_decision_of_its_own(sample, gnocchi, project):
     alice = make_reviewer()
     first = decisions.label_sample(sample, gnocchi, by=alice, reason="seen")
     assert (
         decisions.label_sample(sample, gnocchi, by=alice, reason="looked at it once more") != first
     )
-    decisions.undo_latest(alice, ruling=decisions.confirm_prediction(sample, by=alice).pk)
+    undo_latest(alice, decision_key=decisions.confirm_prediction(sample, by=alice).pk)
     assert decisions.confirm_prediction(sample, by=alice).outcome == "confirmed"
     assert Decision.objects.count() == 5
 
@@ -273,37 +274,37 @@ def test_a_label_of_one_category_is_not_that_of_several(gnocchi, sample, project
     assert decisions.label_sample(sample, gnocchi, by=alice, reason="seen") != several
 
 
-def test_the_ruling_of_another_is_no_repetition(sample):
+def test_the_decision_of_another_is_no_repetition(sample):
     decisions.discard_sample(sample, by=make_reviewer())
     with pytest.raises(decisions.AlreadyDecided):
         decisions.discard_sample(sample, by=make_reviewer())
 
 
-def test_an_undo_that_is_sent_again_takes_one_ruling_back(project):
+def test_an_undo_that_is_sent_again_takes_one_decision_back(project):
     alice = make_reviewer()
     first, second = make_nok(project), make_nok(project)
     decisions.confirm_prediction(first, by=alice)
-    ruling = decisions.confirm_prediction(second, by=alice)
-    undone = decisions.undo_latest(alice, ruling=ruling.pk)
-    assert decisions.undo_latest(alice, ruling=ruling.pk) == undone
+    decision = decisions.confirm_prediction(second, by=alice)
+    undone = undo_latest(alice, decision_key=decision.pk)
+    assert undo_latest(alice, decision_key=decision.pk) == undone
     assert decisions.latest_decision(first).outcome == "confirmed" and leases.is_held_by(
         second, alice
     )
-    assert decisions.undoable(alice).sample == first
+    assert undoable(alice).sample == first
 
 
 def test_an_undo_of_what_was_ruled_anew_or_is_anothers_is_refused(sample, gnocchi):
     alice, bob = make_reviewer(), make_reviewer()
-    ruling = decisions.confirm_prediction(sample, by=alice)
+    decision = decisions.confirm_prediction(sample, by=alice)
     decisions.label_sample(sample, gnocchi, by=alice)
     for reviewer in (alice, bob):
-        with pytest.raises(decisions.NothingToUndo):
-            decisions.undo_latest(reviewer, ruling=ruling.pk)
-    assert decisions.undoable(bob) is None
+        with pytest.raises(NothingToUndo):
+            undo_latest(reviewer, decision_key=decision.pk)
+    assert undoable(bob) is None
 
 
 @pytest.mark.django_db(transaction=True)
-def test_of_the_same_ruling_sent_twice_at_once_one_is_kept(sample):
+def test_of_the_same_decision_sent_twice_at_once_one_is_kept(sample):
     alice, made, errors = make_reviewer(), [], []
 
     def rule():

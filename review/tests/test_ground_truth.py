@@ -19,7 +19,7 @@ def truth(project) -> dict[int, int]:
     return dict(ground_truth.labelled_samples(project).values_list("pk", "true_category_id"))
 
 
-def test_the_newest_ruling_counts(project):
+def test_the_newest_decision_counts(project):
     sample = make_nok(project)
     gnocchi, risotto = project.categories.filter(name__in=["gnocchi", "risotto"]).order_by("name")
     make_decision(sample, risotto)

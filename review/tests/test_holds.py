@@ -15,7 +15,7 @@ def test_a_picture_nobody_ruled_about_is_not_kept():
     assert not Sample.objects.filter(holds.deletion_blocked()).exists()
 
 
-def test_a_ruling_settles_a_sample_until_it_is_undone():
+def test_a_decision_settles_a_sample_until_it_is_undone():
     sample = make_sample()
     make_decision(sample)
     assert Sample.objects.filter(holds.feedback_locked()).get() == sample

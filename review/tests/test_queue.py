@@ -15,6 +15,7 @@ from review import decisions, leases, low_water_mark, queue
 from review.models import Decision, Lease, LowWaterMark
 from review.queue import QueueFilters, Reason
 from review.tests.factories import make_answer, make_decision, make_nok, make_reviewer
+from review.undo import undo_latest
 
 pytestmark = pytest.mark.django_db
 
@@ -237,13 +238,13 @@ def test_fresh_verdicts_stay_before_the_horizon(project):
     assert low_water_mark.get_mark("NOK") == 0
 
 
-def test_an_undone_ruling_comes_back_from_behind_the_horizon(project):
+def test_an_undone_decision_comes_back_from_behind_the_horizon(project):
     sample, alice = make_nok(project), make_reviewer()
     decisions.discard_sample(sample, by=alice, prediction=Prediction.objects.get())
     age_feedback()
     queue.advance_marks()
     assert low_water_mark.get_mark("NOK") > 0
-    decisions.undo_latest(alice)
+    undo_latest(alice)
     assert list(queue.waiting_samples(Reason.NOK)) == [sample.pk]
 
 

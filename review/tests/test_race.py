@@ -11,7 +11,7 @@ from review.tests import race
 pytestmark = pytest.mark.outer
 
 
-def rulings_of_a_race(tmp_path, **environment: str) -> dict:
+def decisions_of_a_race(tmp_path, **environment: str) -> dict:
     environment = {
         "DJANGO_SETTINGS_MODULE": "classifr.tests.settings",
         "TMPDIR": str(tmp_path),
@@ -30,11 +30,11 @@ def rulings_of_a_race(tmp_path, **environment: str) -> dict:
 
 
 def test_on_postgresql_no_sample_is_given_to_two_reviewers(tmp_path, fresh_postgres_url):
-    result = rulings_of_a_race(tmp_path, DATABASE_URL=fresh_postgres_url)
-    assert result["rulings"] == [1] * race.SAMPLES
+    result = decisions_of_a_race(tmp_path, DATABASE_URL=fresh_postgres_url)
+    assert result["decisions"] == [1] * race.SAMPLES
     assert result["reviewers"] > 1
 
 
 def test_on_sqlite_no_sample_is_given_to_two_reviewers(tmp_path):
-    result = rulings_of_a_race(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path / 'race.sqlite3'}")
-    assert result["rulings"] == [1] * race.SAMPLES
+    result = decisions_of_a_race(tmp_path, DATABASE_URL=f"sqlite:///{tmp_path / 'race.sqlite3'}")
+    assert result["decisions"] == [1] * race.SAMPLES

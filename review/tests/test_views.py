@@ -113,7 +113,7 @@ def test_a_label_is_told_and_the_next_sample_comes(client, alice, project):
     ("ruling", "outcome"),
     [("confirm", "confirmed"), ("discard", "discarded"), ("name:risotto", "labelled")],
 )
-def test_the_other_rulings(client, alice, project, ruling, outcome):
+def test_the_other_decisions(client, alice, project, ruling, outcome):
     decide(client, make_nok(project), ruling)
     assert Decision.objects.get().outcome == outcome
 
@@ -145,7 +145,7 @@ def test_undo_brings_the_sample_back_onto_the_screen(client, alice, project):
     assert reverse("review:decide", args=[sample.uuid]) in page
 
 
-def test_a_ruling_and_an_undo_whose_answers_were_lost_are_sent_again_and_count_once(
+def test_a_decision_and_an_undo_whose_answers_were_lost_are_sent_again_and_count_once(
     client, alice, project
 ):
     first, second = make_nok(project), make_nok(project)
@@ -166,11 +166,11 @@ def test_a_ruling_and_an_undo_whose_answers_were_lost_are_sent_again_and_count_o
 
 
 @pytest.mark.parametrize("meant", ["0", "9" * 18, "9" * 5000, "²", "x"])
-def test_an_undo_of_what_is_no_ruling_is_refused(client, alice, project, meant):
+def test_an_undo_of_what_is_no_decision_is_refused(client, alice, project, meant):
     assert client.post("/review/undo/", {"undo": meant}, headers=HTMX).status_code == 409
 
 
-def test_undo_without_a_ruling_is_refused(client, alice, project):
+def test_undo_without_a_decision_is_refused(client, alice, project):
     answer = client.post("/review/undo/", headers=HTMX)
     assert answer.status_code == 409
     assert "nothing left to undo" in answer.content.decode()
@@ -191,7 +191,7 @@ def test_what_somebody_else_decided_first_is_told_and_the_next_one_shown(client,
 @pytest.mark.parametrize(
     "ruling", ["", "nonsense", "category:999999", "category:x", "name: ", "name:"]
 )
-def test_a_ruling_that_makes_no_sense_shows_the_same_sample_again(client, alice, project, ruling):
+def test_a_decision_that_makes_no_sense_shows_the_same_sample_again(client, alice, project, ruling):
     sample = make_nok(project)
     answer = decide(client, sample, ruling)
     assert answer.status_code == 400
@@ -298,7 +298,7 @@ def test_an_unknown_sample_is_404(client, alice):
     assert client.get("/review/samples/00000000-0000-0000-0000-000000000000/").status_code == 404
 
 
-def test_the_history_lists_rulings_by_key_with_filters(client, alice, project):
+def test_the_history_lists_decisions_by_key_with_filters(client, alice, project):
     for number in range(27):
         make_decision(
             make_nok(project), by=alice if number % 2 else None, reason=f"ruling-{number}."
@@ -324,7 +324,7 @@ def test_the_history_takes_few_queries(client, alice, project, django_assert_max
         client.get("/review/history/")
 
 
-def test_nobody_changes_rulings_in_the_admin(client, project):
+def test_nobody_changes_decisions_in_the_admin(client, project):
     root = make_user("maintainer", is_staff=True, is_superuser=True)
     client.force_login(root)
     decision = make_decision(make_nok(project))

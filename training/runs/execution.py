@@ -16,6 +16,7 @@ from django.db.models import F
 from django.db.models.functions import Coalesce, Now
 from django.utils import timezone
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from common import jobs
 from common.errors import Conflict, DomainError
@@ -56,6 +57,7 @@ class RunFailed(DomainError):
     max_attempts=3,  # how often a worker may die over a run before it is given up
     stored_as={"run_key": "run"},
     keeps_language=True,
+    title=gettext_lazy("Train a model"),
 )
 def train_in_background(progress: Progress, run_key: int) -> None:
     """Execute a training run; delivered again, it starts over, unless the run has ended."""

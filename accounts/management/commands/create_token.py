@@ -24,4 +24,4 @@ class Command(BaseCommand):
             _token, text = tokens.create_token(owner, name=name)
         except DomainError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(text)
+        self.stdout.write(text)  # and nothing else, so that a script can take it

@@ -34,6 +34,7 @@ class Command(BaseCommand):
         self.stdout.write(self.style.SUCCESS(f"Made the {role} {name}."))
 
     def _ask(self) -> str:
+        # Without a terminal, as in a container, `getpass` would read a line that nobody writes
         if not sys.stdin.isatty():
             raise CommandError(
                 f"Set {PASSWORD_VARIABLE}: there is no terminal to ask for the password at."

@@ -78,6 +78,7 @@ def fill() -> dict[str, object]:
     from predictions.tests.factories import make_picture_bytes, make_project, make_upload
     from review import decisions, queue
     from review.models import Decision
+    from review.undo import undo_latest
     from training.features.cache import FeatureCache
     from training.models import DatasetVersion, TrainingRun
     from training.tests.factories import make_finished_run, make_run, make_trainable
@@ -126,7 +127,7 @@ def fill() -> dict[str, object]:
     decisions.discard_sample(
         Sample.objects.get(pk=third.sample_id), by=world.reviewer, prediction=third
     )
-    decisions.undo_latest(world.reviewer)
+    undo_latest(world.reviewer)
     decisions.confirm_prediction(
         Sample.objects.get(pk=fourth.sample_id), by=world.reviewer, prediction=fourth
     )

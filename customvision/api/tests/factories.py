@@ -19,9 +19,7 @@ BOUNDARY = "----boundary7"
 
 @dataclass
 class Caller:
-    """Sends requests as a program with keys does: `training("GET", "projects")`,
-    `prediction(...)`.
-    """
+    """Sends requests like a program with keys: `training("GET", "projects")`, `prediction(...)`."""
 
     user: User
     version: str = "3.4-preview"
@@ -79,9 +77,7 @@ def multipart(
 
 
 def make_tagged(caller: Caller, *, pictures: int = 5) -> tuple[Project, dict[str, str]]:
-    """Make a project of the dummy trainer with two tags and pictures of each, over the API; return
-    the tags' ids.
-    """
+    """Make a project with two tags and pictures of each, over the API; return the tags' ids."""
     query = f"name=Plates-{uuid.uuid4().hex[:6]}&classificationType=Multiclass"
     made = caller.training("POST", f"projects?{query}").json()
     project = Project.objects.get(uuid=made["id"])

@@ -1,6 +1,4 @@
-"""Checks an answer against the official OpenAPI file of its version: types, nulls, enumerations,
-formats, members.
-"""
+"""Checks a response against the official OpenAPI file of its version."""
 
 import json
 import re
@@ -45,9 +43,7 @@ def operation_of(area: str, version: str, method: str, template: str) -> dict[st
 def problems(
     area: str, version: str, method: str, template: str, status: int, body: Any
 ) -> list[str]:
-    """Return what is wrong with an answer to an operation; `body` is the JSON, or None where there
-    was none.
-    """
+    """Return what is wrong with the response of an operation; `body` is its JSON or None."""
     responses = operation_of(area, version, method, template)["responses"]
     if str(status) not in responses and status < 400:
         return [f"{status} is no answer of this operation"]

@@ -1,6 +1,4 @@
-"""Much is deleted in the background, some rows in a transaction: the request costs the same however
-much there is.
-"""
+"""Much is deleted in the background, in short transactions: the cost of a request is constant."""
 
 import pytest
 from django.core.files.storage import storages
@@ -11,7 +9,7 @@ from django.utils import timezone
 from common import jobs, tasks
 from common.models import Job
 from common.progress import no_progress
-from customvision.api import deletion, stored_predictions
+from customvision.api import deletion, image_deletion, stored_predictions, tag_deletion
 from customvision.api.tests.factories import make_caller, make_published, make_tagged
 from customvision.models import ImportedImage, ImportedProject, RetiredTag
 from customvision.tests.factories import make_imported
@@ -37,7 +35,8 @@ def caller():
 @pytest.fixture
 def few_at_once(monkeypatch):
     monkeypatch.setattr(deletion, "ROWS_AT_ONCE", 2)
-    monkeypatch.setattr(deletion, "IMAGES_AT_ONCE", 2)
+    monkeypatch.setattr(tag_deletion, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(image_deletion, "IMAGES_AT_ONCE", 2)
 
 
 def count(caller, project, what="count"):
@@ -56,9 +55,7 @@ def delete_all_images(caller, project):
 
 
 def largest_transaction(act):
-    """Return how many rulings the largest transaction of `act` has written; within a test case each
-    is a savepoint.
-    """
+    """Return how many decisions the largest transaction of `act` wrote (a savepoint in a test)."""
     sizes, depth = [0], 0
     with CaptureQueriesContext(connection) as queries:
         act()

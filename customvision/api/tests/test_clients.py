@@ -1,6 +1,4 @@
-"""Programs that clients of Custom Vision still have drive the quick-start, each on the SDK that it
-was written for.
-"""
+"""Programs on several SDKs of Custom Vision run the quick-start."""
 
 import json
 import os
@@ -25,9 +23,7 @@ pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def environment(live_server, settings, tmp_path):
-    """What a program needs to know: where the server is, its keys, and a folder of dark and light
-    pictures.
-    """
+    """What a program needs: endpoint, keys, and a folder of dark and light pictures."""
     settings.DEFAULT_TRAINER = "dummy"
     settings.CUSTOM_VISION_URL_ALLOW = [
         "127.0.0.0/8",
@@ -87,9 +83,7 @@ def test_a_program_in_python(sdk, environment):
 
 
 def test_a_program_in_python_that_names_no_type(environment):
-    """As Microsoft's own quick-start: the project is Multilabel, and another tag comes beside the
-    first.
-    """
+    """As in Microsoft's own quick-start: the project is Multilabel, and a second tag is added."""
     printed = run([sys.executable, str(CLIENTS / "quickstart.py")], environment | {"TYPE": ""})
     check(printed, "3.1.1", retagged=("dark", "light"))
 

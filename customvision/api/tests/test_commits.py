@@ -19,9 +19,7 @@ def sqlite_only():
 
 @pytest.fixture(scope="module")
 def calls():
-    """What makes rulings: the method, what the path ends with, and the body, of the ids of an image
-    and two tags.
-    """
+    """What makes decisions: method, end of the path and body, from ids of an image and two tags."""
     return {
         "CreateImagesFromData": (
             "POST",

@@ -12,7 +12,7 @@ from customvision.api import dispatch, unsupported
 from customvision.api.routing import operations
 from predictions.tests.factories import make_project
 
-assert dispatch.ROOMS, "registers the operations"
+assert dispatch.OPERATION_MODULES, "registers the operations"
 
 
 def test_the_table_has_every_operation_and_says_which_are_missing():

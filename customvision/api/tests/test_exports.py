@@ -1,6 +1,4 @@
-"""A model leaves as an archive: asked for, made by the worker, fetched from an address that
-ends.
-"""
+"""Exports: requested, built by the worker, downloaded from a URL that expires."""
 
 import io
 import zipfile

@@ -12,7 +12,7 @@ from customvision.api.tests.factories import make_caller, make_published, make_t
 from predictions.models import Prediction, Sample
 from predictions.tests.factories import make_live_model, make_picture_bytes, make_project
 
-assert dispatch.ROOMS, "registers the operations"
+assert dispatch.OPERATION_MODULES, "registers the operations"
 pytestmark = pytest.mark.django_db
 NOBODY = "00000000-0000-0000-0000-000000000000"
 

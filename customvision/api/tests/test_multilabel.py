@@ -1,6 +1,4 @@
-"""Projects whose tags do not exclude each other: several tags for an image, a probability of its
-own for each.
-"""
+"""Multilabel projects: several tags for an image, and a probability of its own for each."""
 
 import io
 
@@ -28,9 +26,7 @@ def caller():
 
 
 def make_several(caller: Caller) -> tuple[str, dict[str, str]]:
-    """Make a Multilabel project of the dummy trainer with two tags; return its path and the tags'
-    ids.
-    """
+    """Make a Multilabel project with two tags; return its path and the tags' ids."""
     made = caller.training("POST", "projects?name=Several&classificationType=Multilabel").json()
     Project.objects.update(trainer="dummy")
     path = f"projects/{made['id']}"
@@ -76,9 +72,7 @@ def tags_of(image: dict) -> set[str]:
 
 @pytest.fixture
 def learned(caller):
-    """A trained and published project: dark pictures, light ones, and grey ones that are said to be
-    both.
-    """
+    """A trained and published project of dark and light pictures, and grey ones tagged as both."""
     path, tags = make_several(caller)
     for names, shades in SHADES.items():
         for shade in shades:

@@ -1,6 +1,4 @@
-"""Whatever a program gets wrong, in every operation, it is told in a form that the official OpenAPI
-files allow.
-"""
+"""Errors of a program, in every operation, have a form that the official OpenAPI files allow."""
 
 import json
 from collections.abc import Iterator
@@ -20,7 +18,7 @@ from predictions import uploads
 from predictions.models import Sample
 from predictions.tests.factories import make_picture_bytes
 
-assert dispatch.ROOMS, "registers the operations"
+assert dispatch.OPERATION_MODULES, "registers the operations"
 pytestmark = [
     pytest.mark.slow,
     pytest.mark.django_db,
@@ -254,9 +252,7 @@ def test_bodies_that_make_no_sense_break_nothing(newest):
 
 
 def test_members_that_make_no_sense_break_nothing(newest):
-    """Each member of each body, one level deep and in the elements of its lists, is replaced by
-    each of `VALUES`.
-    """
+    """Each member of each body, and of elements of its lists, is replaced by each of `VALUES`."""
     tried = 0
     for one in newest.operations:
         for parameter in newest.parameters(one, "body"):

@@ -88,20 +88,20 @@ def test_what_nothing_was_made_of_goes_with_its_prediction(caller, site):
     assert not sample.storage.exists(sample.file_name)
 
 
-def test_a_reviewers_ruling_keeps_its_picture_and_what_was_on_the_screen(caller, site):
+def test_a_reviewers_decision_keeps_its_picture_and_what_was_on_the_screen(caller, site):
     project, *_rest = site
     (id_,) = classify(caller, project)
     prediction = Prediction.objects.get(uuid=id_)
-    ruling = decisions.confirm_prediction(
+    decision = decisions.confirm_prediction(
         prediction.sample, by=make_reviewer(), prediction=prediction
     )
     delete(caller, project, [id_])
-    ruling.refresh_from_db()
-    assert ruling.prediction == prediction and is_whole(prediction.sample)
+    decision.refresh_from_db()
+    assert decision.prediction == prediction and is_whole(prediction.sample)
     assert not StoredPrediction.objects.exists()
 
 
-HOLDS = ("ruling", "undone ruling", "lease", "image that came home", "prediction that came home")
+HOLDS = ("decision", "undone decision", "lease", "imported image", "imported prediction")
 
 
 @pytest.mark.parametrize("what", HOLDS)
@@ -111,15 +111,15 @@ def test_whatever_holds_a_picture_outlives_its_prediction(caller, site, what):
     sample = Prediction.objects.get(uuid=id_).sample
     imported = make_imported(project)
     match what:
-        case "ruling":
+        case "decision":
             decisions.discard_sample(sample, by=make_reviewer())
-        case "undone ruling":
+        case "undone decision":
             reviewer = make_reviewer()
             decisions.discard_sample(sample, by=reviewer)
             decisions.reopen(sample, by=reviewer)
         case "lease":
             leases.acquire(sample, make_reviewer())
-        case "image that came home":
+        case "imported image":
             ImportedImage.objects.create(imported=imported, remote_id=sample.uuid, sample=sample)
         case _:
             ImportedPrediction.objects.create(

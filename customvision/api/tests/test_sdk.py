@@ -1,6 +1,4 @@
-"""The official SDK drives the quick-start over real HTTP; only the endpoint and the keys are
-ours.
-"""
+"""The official SDK runs the quick-start over real HTTP, with our endpoint and keys."""
 
 import io
 

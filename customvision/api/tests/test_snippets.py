@@ -1,6 +1,4 @@
-"""What the training page shows to copy runs as it stands: only the token is put in, and a picture
-lies there.
-"""
+"""The snippets on the training page run as shown, with a token and a picture."""
 
 import html
 import os
@@ -22,9 +20,7 @@ SECONDS = 60
 
 @pytest.fixture
 def run(live_server, client, tmp_path):
-    """Run the snippet of a language, as the page shows it, in a folder with a picture; return what
-    it printed.
-    """
+    """Run the snippet of a language in a folder with a picture; return what it prints."""
     maintainer = make_maintainer()
     project, _tags, iteration = make_published(make_caller(maintainer), name="production")
     client.force_login(maintainer)

@@ -1,6 +1,4 @@
-"""Every answer of every operation, in every version, is one that the official OpenAPI files
-allow.
-"""
+"""All responses of all operations and versions are allowed by the official OpenAPI files."""
 
 import base64
 
@@ -18,7 +16,7 @@ from predictions.tests.factories import make_picture_bytes
 from training import exports
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
-assert dispatch.ROOMS, "registers the operations"
+assert dispatch.OPERATION_MODULES, "registers the operations"
 pytestmark = [
     pytest.mark.django_db,
     pytest.mark.skipif(
@@ -28,9 +26,7 @@ pytestmark = [
 
 
 class Checked:
-    """Calls operations by name, and keeps what is wrong with their answers, and which answered well
-    and badly.
-    """
+    """Calls operations by name, and collects faulty responses, successes and errors."""
 
     def __init__(self, caller: Caller) -> None:
         self.caller = caller

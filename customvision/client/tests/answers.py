@@ -51,9 +51,7 @@ def tag(one: Tag, image_count: int) -> dict[str, Any]:
 def image(
     one: Image, of: Project, links: dict[str, str], *, with_names: bool = True
 ) -> dict[str, Any]:
-    """Return an image; without a tag it has no member `tags`. Uploads do not tell the names of
-    tags.
-    """
+    """Return an image; without a tag it has no member `tags`. Uploads give no names of tags."""
     answer: dict[str, Any] = {
         "id": one.id,
         "created": image_moment(one.created),
@@ -118,9 +116,7 @@ def stored_prediction(one: Stored, of: Project, links: dict[str, str]) -> dict[s
 
 
 def performance(one: Iteration, of: Project, threshold: float) -> dict[str, Any]:
-    """Count what the iteration says of the images that it has learned from and that are still
-    there.
-    """
+    """Count the iteration's predictions of its training images that still exist."""
     tops = []
     for id_, tags in one.images.items():
         if id_ in of.images and (truth := next(iter(tags), None)) in one.model.colours:

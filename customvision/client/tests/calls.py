@@ -100,9 +100,7 @@ ROUTES: list[Route] = []
 
 
 def operation(method: str, area: str, template: str) -> Callable[[Operation], Operation]:
-    """Register the function that answers; named as the SDK's method is. It returns JSON, or
-    (status, JSON).
-    """
+    """Register a function that returns JSON or (status, JSON), named like the SDK's method."""
 
     def register(function: Operation) -> Operation:
         groups = re.sub(r"\{(\w+)\}", lambda match: f"(?P<{_snake(match[1])}>[^/]+)", template)

@@ -1,6 +1,4 @@
-"""How the service can fail: each is given to `StandIn.fail` together with the operation that shall
-meet it.
-"""
+"""How the service can fail: arguments of `StandIn.fail`, together with an operation."""
 
 from dataclasses import dataclass
 from typing import Any

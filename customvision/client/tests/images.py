@@ -1,6 +1,4 @@
-"""The training area's images: uploads, lists, tags, and pictures that were sent for a
-prediction.
-"""
+"""Images of the Training API: uploads, lists, tags, and pictures of stored predictions."""
 
 import base64
 from typing import Any

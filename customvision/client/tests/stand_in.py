@@ -86,9 +86,7 @@ class StandIn:
         return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def fail(self, operation: str, *several: Fault, always: bool = False) -> None:
-        """Have the next calls of an operation (the name of the SDK's method, or "*") fail; one
-        fault for each call.
-        """
+        """Have the next calls of an operation (or "*") fail, one fault for each call."""
         assert (
             operation == "*"
             or operation == "link"
@@ -113,9 +111,7 @@ class StandIn:
         return [one for one in self.received if one.operation == operation]
 
     def times_taken(self, operations: Iterable[str]) -> Counter[str]:
-        """Return how often each picture, by SHA-256, was really taken in by one of these
-        operations.
-        """
+        """Return how often each picture, by SHA-256, was accepted by one of these operations."""
         wanted = set(operations)
         done = [one for one in self.received if one.operation in wanted and one.took_effect]
         return Counter(sha256 for one in done for sha256 in one.pictures)

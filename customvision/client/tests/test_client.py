@@ -1,6 +1,4 @@
-"""The client of Custom Vision against the stand-in: what is tried again, what is not, what it
-costs, what it says.
-"""
+"""The client of Custom Vision against the stand-in: retries, budgets and messages."""
 
 import io
 import logging

@@ -1,6 +1,4 @@
-"""The stand-in is like the service: the official SDK drives it, and the OpenAPI files allow every
-answer.
-"""
+"""The stand-in is like the service: the SDK can use it, the OpenAPI files allow its responses."""
 
 import pytest
 import requests

@@ -1,6 +1,4 @@
-"""What the stand-in knows: projects with their tags, images, iterations and stored predictions, all
-in memory.
-"""
+"""The state of the stand-in, all in memory: projects with tags, images, iterations, predictions."""
 
 import hashlib
 import io
@@ -184,9 +182,7 @@ class Project:
         return exceeded
 
     def learn(self) -> Model:
-        """Return the model of the present images. Raises Refusal where they are too few, as the
-        service does.
-        """
+        """Return the model of the present images. Raises Refusal if there are too few."""
         usable = {tag.id: self.tagged(tag.id) for tag in self.tags.values()}
         enough = {
             tag_id: images for tag_id, images in usable.items() if len(images) >= FEWEST_IMAGES

@@ -1,6 +1,4 @@
-"""What this server answers as Custom Vision can be brought home again: importer and server meet
-over real HTTP.
-"""
+"""The importer can import from our own compatible server, over real HTTP."""
 
 from collections import Counter
 from io import StringIO
@@ -36,9 +34,7 @@ def truth(project: Project) -> Counter[str]:
 
 @pytest.fixture
 def there(live_server):
-    """A project with labelled pictures, one without a label, a published iteration and a stored
-    prediction.
-    """
+    """A project with labelled and unlabelled pictures, an iteration and a stored prediction."""
     caller = make_caller()
     project, _ids, _iteration = make_published(caller, name="live", pictures=20)
     caller.training(

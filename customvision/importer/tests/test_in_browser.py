@@ -1,6 +1,4 @@
-"""Bringing a project home in a real browser: by keyboard alone, on a phone, with progress that
-moves by itself.
-"""
+"""Importing a project in a real browser: by keyboard, on a phone, with live progress."""
 
 import threading
 

@@ -22,9 +22,7 @@ SILENT = "from common.models import Job; Job.objects.update(heartbeat_at='2020-0
 
 
 class Gate:
-    """Lets so many pictures of the stand-in through, and holds the next ones back until it is
-    opened.
-    """
+    """Lets some pictures of the stand-in through, and holds the next ones until it is opened."""
 
     def __init__(self, service: StandIn) -> None:
         self._blob, self._open = service.blob, threading.Semaphore(0)

@@ -21,9 +21,7 @@ pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
 
 @pytest.fixture
 def trainer(live_server, settings, monkeypatch) -> CustomVisionTrainer:
-    """The trainer here; there, a server whose projects learn with the dummy trainer while we
-    wait.
-    """
+    """The trainer here, and a server whose projects train with the dummy trainer while we wait."""
     without_waiting(monkeypatch)
     tasks.autodiscover()
     settings.DEFAULT_TRAINER = "dummy"

@@ -1,6 +1,4 @@
-"""What Azure adds to the pages, in a real browser: it fits a phone, is accessible, and shows
-pictures from Azure.
-"""
+"""What Azure adds to the pages, in a real browser: layout, accessibility, pictures from Azure."""
 
 import pytest
 

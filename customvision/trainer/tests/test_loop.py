@@ -1,6 +1,4 @@
-"""The loop with Azure in it, over real HTTP: add a category, retrain there, promote, go back, and
-forward again.
-"""
+"""The loop with Azure, over real HTTP: add a category, retrain, promote, go back and forward."""
 
 import logging
 

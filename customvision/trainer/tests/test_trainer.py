@@ -1,6 +1,4 @@
-"""The trainer that has Custom Vision learn, against the stand-in: what is sent, and what each fault
-leaves behind.
-"""
+"""The trainer of Custom Vision against the stand-in: what is sent, and what faults leave behind."""
 
 from dataclasses import replace
 

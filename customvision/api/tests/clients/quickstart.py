@@ -1,5 +1,4 @@
-"""The quick-start of Custom Vision, as a program that was written for an older SDK: the test runs
-it, on its own SDK.
+"""The quick-start of Custom Vision as a program for an older SDK, on which the test runs it.
 
 Takes from the environment: ENDPOINT, TRAINING_KEY, PREDICTION_KEY, PICTURES (a folder of dark and
 light pictures), TYPE (of the project; empty: none is named).

@@ -61,19 +61,27 @@ class Command(BaseCommand):
         key = options["training_key"] or settings.AZURE_CUSTOM_VISION_TRAINING_KEY
         try:
             access = import_jobs.store_access(options["endpoint"], key, by=None)
+            try:
+                self._import(access, options)
+            finally:
+                # Nobody else needs the key: this process does the import itself
+                ServiceAccess.objects.filter(pk=access.pk).delete()
         except DomainError as error:
             raise CommandError(str(error)) from error
-        try:
-            self._import(access, options)
-        except DomainError as error:
-            raise CommandError(str(error)) from error
-        finally:
-            ServiceAccess.objects.filter(pk=access.pk).delete()
 
     def _import(self, access: ServiceAccess, options: dict[str, Any]) -> None:
         found = import_jobs.open_service(access).projects()
         if options["list"]:
-            rows = [[one.name, str(one.id), _kind(one)] for one in found]
+            rows = [
+                [
+                    one.name,
+                    str(one.id),
+                    "object detection, cannot be imported"
+                    if one.is_detection
+                    else one.classification_type,
+                ]
+                for one in found
+            ]
             self.stdout.write(format_table(["project", "id", "type"], rows))
             return
         chosen = [one for one in found if not one.is_detection] if options["all"] else []
@@ -82,16 +90,17 @@ class Command(BaseCommand):
             for name in options["projects"]
             if (one := import_jobs.select_project(found, name)) not in chosen
         ]
-        complete = [self._bring_home(access, one, options) for one in chosen]
+        # All are tried, even if one is incomplete
+        complete = [self._import_project(access, one, options) for one in chosen]
         if not all(complete):
             raise CommandError(
                 "Something is missing: see the reports above. Run it again: what is here stays."
             )
 
-    def _bring_home(
+    def _import_project(
         self, access: ServiceAccess, found: RemoteProject, options: dict[str, Any]
     ) -> bool:
-        """Import one project here and now; return whether everything came."""
+        """Import one project in this process; return whether it is complete."""
         imported, job = import_jobs.begin_import(
             access,
             found,
@@ -116,12 +125,15 @@ class Command(BaseCommand):
                 "Stopped. Run it again: it goes on from there.", returncode=INTERRUPTED
             )
         imported.refresh_from_db()
-        self._tell(imported)
+        self._write_report(imported)
         return imported.report["complete"]
 
-    def _tell(self, imported: ImportedProject) -> None:
+    def _write_report(self, imported: ImportedProject) -> None:
         report = imported.report
-        rows = [[f"{one['name']}{_mark(one)}", *_counts(one)] for one in report["tags"]]
+        rows = []
+        for tag in report["tags"]:
+            mark = "" if tag["type"] == "Regular" else f" ({tag['type']})"
+            rows.append([f"{tag['name']}{mark}", *_counts(tag)])
         rows.append(["all images", *_counts(report["images"])])
         if report["predictions"]:
             rows.append(["stored predictions", *_counts(report["predictions"])])
@@ -163,14 +175,6 @@ class Command(BaseCommand):
             self.stdout.write(f"  {line}")
         if len(lines) > MAX_ROWS:
             self.stdout.write(f"  ... and {len(lines) - MAX_ROWS} more")
-
-
-def _kind(one: RemoteProject) -> str:
-    return "object detection, cannot be imported" if one.is_detection else one.classification_type
-
-
-def _mark(tag: dict[str, Any]) -> str:
-    return "" if tag["type"] == "Regular" else f" ({tag['type']})"
 
 
 def _counts(one: dict[str, int]) -> list[str]:
