@@ -120,14 +120,20 @@ def test_it_is_restored_onto_a_machine_that_has_nothing_yet(site, tmp_path):
     assert rulings(other / "var") >= 200
 
 
+def listed(folder: Path, archive: str) -> str:
+    command = ["tar", "--list", "--file", f"backup/{archive}.tar"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True)
+    return done.stdout
+
+
 def test_neither_the_live_database_nor_its_log_is_in_the_copy_of_the_storages(site, tmp_path):
     carry_out("Backing up an embedded installation", tmp_path)
-    listed = subprocess.run(
-        ["tar", "--list", "--file", "backup/storages.tar"],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout
-    assert "classifr.sqlite3" not in listed
-    assert "uploads/dishes/a.jpg" in listed and "secret_key" in listed
+    assert "classifr.sqlite3" not in listed(tmp_path, "storages")
+    assert "secret_key" in listed(tmp_path, "storages")
+    assert "uploads/dishes/a.jpg" in listed(tmp_path, "uploads")
+
+
+def test_uploads_are_copied_before_what_their_pictures_move_to():
+    # The other way round a picture that moves in between would be in neither copy
+    commands = steps("Backing up an embedded installation")
+    assert commands.index("uploads.tar") < commands.index("storages.tar")
