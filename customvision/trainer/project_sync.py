@@ -3,7 +3,7 @@
 import hashlib
 import logging
 from base64 import b64encode
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -26,6 +26,7 @@ PATIENCE_SECONDS = 180.0  # for one call, with all its tries
 MAX_IN_BATCH = 64
 MAX_BATCH_BYTES = 6_000_000  # of base64, which is what is sent
 MAX_TAKEN = 256
+MIN_IMAGES_PER_TAG = 5  # or the service trains nothing at all
 ROUNDS = 3  # how often something is tried that the service did not do
 # What `create_images` says of a picture; any other status means that it cannot be used
 KEPT = ("OK", "OKDuplicate")
@@ -127,6 +128,35 @@ def ensure_tags(
                 if error.reason not in NAME_TAKEN:
                     raise
     raise TrainingFailed(_("Custom Vision did not make a tag. Start the run again in a while."))
+
+
+def choose_examples(task: TrainingTask) -> tuple[list[Example], list[Example]]:
+    """Return what is sent, and which of that was meant for the test.
+
+    The test split stays home, for the service must not learn what it is tested on; but of a
+    category that would stay below the service's minimum, as many go along as that takes.
+
+    Raises:
+        TrainingFailed: naming the categories of which there are too few pictures even so.
+    """
+    pictured = [example for example in task.examples if example.read is not None]
+    own = [example for example in pictured if example.split != "test"]
+    counts = Counter(name for example in own for name in example.categories)
+    lent: list[Example] = []
+    for example in sorted(pictured, key=lambda each: each.sha256):
+        if example.split == "test" and any(
+            counts[name] < MIN_IMAGES_PER_TAG for name in example.categories
+        ):
+            lent.append(example)
+            counts.update(example.categories)
+    if few := [name for name in task.class_names if counts[name] < MIN_IMAGES_PER_TAG]:
+        told = ", ".join(f"“{name}” ({counts[name]})" for name in few)
+        sentence = _(
+            "Custom Vision needs at least %(fewest)d pictures of each category. There are too few "
+            "that are kept here of: %(names)s. Add pictures."
+        )
+        raise TrainingFailed(sentence % {"fewest": MIN_IMAGES_PER_TAG, "names": told})
+    return [*own, *lent], lent
 
 
 @dataclass(frozen=True)

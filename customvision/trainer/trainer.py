@@ -5,6 +5,7 @@ finds what was sent, waits for the training that was started, and publishes once
 """
 
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from typing import Any
@@ -97,14 +98,13 @@ class CustomVisionTrainer(BaseTrainer):
             raise TrainingFailed(str(error)) from None
 
     def _train(self, task: TrainingTask, progress: Progress) -> TrainedModel:
+        examples, lent = project_sync.choose_examples(task)
         progress(0, 100, _("Looking at what Custom Vision has"))
         azure = project_sync.find_or_create_project(
             self.client, task, self.projects.get(task.project, "")
         )
         ledger = UploadLedger.read(azure.id)
         tags = project_sync.ensure_tags(azure, task.class_names, ledger)
-        # The test split is never sent: the service must not learn what it is tested on
-        examples = [example for example in task.examples if example.split != "test"]
         refused = project_sync.sync_images(azure, examples, tags, ledger, subrange(progress, 0, 50))
         # Before the training, which needs room for one more
         removed = iterations.delete_old_iterations(
@@ -134,7 +134,8 @@ class CustomVisionTrainer(BaseTrainer):
                     "by_tag": performance.by_tag,
                 },
             },
-            notes=_notes(azure, iteration, refused, removed),
+            learned_from_test=[example.sha256 for example in lent],
+            notes=[*_notes(azure, iteration, refused, removed), *_about_lent(lent)],
         )
 
     def predict_proba(
@@ -269,3 +270,15 @@ def _notes(
             % {"names": ", ".join(removed)}
         )
     return notes
+
+
+def _about_lent(lent: Sequence[Example]) -> list[str]:
+    if not lent:
+        return []
+    counts = Counter(name for example in lent for name in example.categories)
+    sentence = _(
+        "Custom Vision needs %(fewest)d pictures of each category, so pictures that were meant for "
+        "the test were sent as well, and are left out of it: %(names)s."
+    )
+    names = ", ".join(f"“{name}” ({count})" for name, count in sorted(counts.items()))
+    return [sentence % {"fewest": project_sync.MIN_IMAGES_PER_TAG, "names": names}]

@@ -4,7 +4,7 @@ Confusion matrix, precision, recall, accuracy with their intervals, average prec
 calibration.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -104,6 +104,7 @@ def evaluate_version(
         dataset,
         progress,
         temperature=version.manifest.get("temperature"),
+        left_out=version.manifest.get("learned_from_test", ()),
     )
     return store_evaluation(version, dataset, measured)
 
@@ -116,6 +117,7 @@ def measure_test_split(
     progress: Progress = no_progress,
     *,
     temperature: float | None = None,
+    left_out: Collection[str] = (),
 ) -> Measurement:
     """Measure a model, registered or not, on the test split.
 
@@ -123,12 +125,13 @@ def measure_test_split(
         names: what its classes are called now.
         temperature: what the logits of its probabilities were divided by. With it, the calibration
             before the scaling is measured too.
+        left_out: digests of samples that it has learned from all the same.
 
     Raises:
         NoTestPictures: if it can score none of them.
     """
     measured = measure_split(
-        trainer, model, names, dataset, DatasetItem.Split.TEST, progress, temperature
+        trainer, model, names, dataset, DatasetItem.Split.TEST, progress, temperature, left_out
     )
     if not measured.right:
         raise NoTestPictures(
@@ -145,14 +148,18 @@ def measure_split(
     split: str,
     progress: Progress = no_progress,
     temperature: float | None = None,
+    left_out: Collection[str] = (),
 ) -> Measurement:
     """Measure a model on one split, which may be empty."""
     examples = datasets.load_examples_by_sample(dataset, split)
-    scores = (
-        trainer.predict_proba(model, [example for _pk, example in examples], progress)
-        if examples
-        else np.empty((0, len(names)))
-    )
+    asked = [
+        place for place, (_pk, example) in enumerate(examples) if example.sha256 not in left_out
+    ]
+    scores = np.full((len(examples), len(names)), np.nan)  # who is not asked counts as skipped
+    if asked:
+        scores[asked] = trainer.predict_proba(
+            model, [examples[place][1] for place in asked], progress
+        )
     return tally_scores(scores, names, examples, temperature, multilabel=dataset.project.multilabel)
 
 

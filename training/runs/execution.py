@@ -200,6 +200,7 @@ def _evaluate_candidate(
             run.dataset,
             log,
             temperature=trained.manifest.get("temperature"),
+            left_out=trained.learned_from_test,
         )
     except evaluations.NoTestPictures as error:
         log.line(str(error))
@@ -236,6 +237,8 @@ def _register(
         "category_uuids": evaluations.class_uuids(trained.class_names, categories),
         "dataset": {"number": run.dataset.number, "digest": run.dataset.digest},
     }
+    if trained.learned_from_test:
+        manifest["learned_from_test"] = list(trained.learned_from_test)
     version = registry.register_version(
         run.project,
         predictor=trained.predictor,

@@ -191,3 +191,15 @@ def test_a_model_keeps_its_meaning_when_a_category_is_renamed():
     make_labelled(project, "night", train=1)
     assert registry.class_names_now(version) == ["night", "light"]
     assert evaluations.evaluate_version(version, make_dataset(project)).accuracy == 1.0
+
+
+@pytest.mark.django_db
+def test_what_a_model_had_to_learn_from_is_not_asked_about():
+    version = make_trained()
+    dataset = version.run.dataset
+    tests = list(dataset.items.filter(split="test").values_list("sample__sha256", flat=True))
+    version.manifest["learned_from_test"] = tests[:1]
+    version.save()
+    Evaluation.objects.filter(model_version=version).delete()
+    evaluation = evaluations.evaluate_version(version, dataset)
+    assert (len(evaluation.answers), evaluation.skipped) == (len(tests) - 1, 1)

@@ -47,6 +47,9 @@ class TrainedModel:
     manifest: Mapping[str, Any] = field(default_factory=dict)
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    # Digests of samples of the test split that it had to learn from all the same: not asked about
+    # when it is measured
+    learned_from_test: Sequence[str] = ()
 
 
 class BaseTrainer(ABC):

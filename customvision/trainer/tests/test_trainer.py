@@ -104,6 +104,30 @@ class TestLearning:
         assert_each_picture_is_there_once(service, task)
         assert set(service.times_taken([UPLOAD]).values()) == {1}
 
+    def test_of_a_small_category_test_pictures_go_along_as_far_as_the_service_needs(
+        self, service, trainer
+    ):
+        task = make_task(5)  # four to learn from, one to test with
+        trained = trainer.train(task)
+        tests = {example.sha256 for example in task.examples if example.split == "test"}
+        assert set(trained.learned_from_test) == tests
+        assert len(project_of(service).images) == 5 * len(task.class_names)
+        assert "are left out of it" in trained.notes[-1]
+        assert f"“{task.class_names[0]}” (1)" in trained.notes[-1]
+        again = trainer.train(make_task(10))
+        assert not again.learned_from_test
+
+    def test_a_category_that_is_too_small_is_named(self, service, trainer):
+        task = make_task(5)
+        lacking = task.class_names[1]
+        examples = [
+            replace(example, read=None) if example.category == lacking else example
+            for example in task.examples
+        ]
+        with pytest.raises(TrainingFailed, match=rf"“{lacking}” \(0\)"):
+            trainer.train(replace(task, examples=examples))
+        assert not service.projects
+
     def test_the_reference_says_where_the_model_is(self, service, trainer, task):
         model = trainer.train(task)
         project = project_of(service)
