@@ -63,7 +63,12 @@ def _report(context: ImportContext, seen: ImportTotals, tags: list[RemoteTag]) -
         {"id": str(row.remote_id), "reason": _("The stored picture is lost or damaged.")}
         for row in broken
     ]
-    several = [str(row.remote_id) for row in here if len(row.tag_ids) > 1]
+    # Where categories do not exclude each other, each tag is one
+    several = [
+        str(row.remote_id)
+        for row in here
+        if len(row.tag_ids) > 1 and not context.project.multilabel
+    ]
     conflicts = [
         {"id": str(row.remote_id), "here": decided}
         for row, decided in image_import.tag_conflicts(context.imported, context.categories)
