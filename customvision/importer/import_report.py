@@ -1,7 +1,7 @@
 """The report of an import: what was there and what is here, counted anew each time.
 
-A picture is "here" if the rows say so *and* the storage holds it: its sample has the digest of the
-bytes that came, and the stored file has the recorded length.
+A picture is "here" if the rows say so *and* the storage holds it: its sample has the digest that
+was recorded at the import, and the stored file has the recorded length.
 """
 
 from collections import Counter
