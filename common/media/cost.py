@@ -11,12 +11,11 @@ import struct
 
 from django.conf import settings
 
-from common.media import containers
+from common.media import formats, jpeg
 from common.media.images import MAX_SCANS
 
 _MAX_SEGMENTS = 200
-_JPEG_MARKERS_WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xDA), 0xFF}
-_JPEG_FRAMES, _JPEG_PROGRESSIVE, _JPEG_START_OF_SCAN = {0xC0, 0xC1, 0xC2}, 0xC2, 0xDA
+_JPEG_PROGRESSIVE = 0xC2
 _JPEG_FRAME = re.compile(rb"\xff[\xc0-\xc2]..\x08(..)(..)", re.DOTALL)
 _JPEG_SCAN = b"\xff\xda"
 _PNG_HEADER = re.compile(rb"IHDR(....)(....)", re.DOTALL)
@@ -34,7 +33,7 @@ def megapixels(data: bytes) -> float:
     """Return the megapixels of a picture times its scans; 0 for what will be refused before it is
     decoded.
     """
-    format = containers.detect_format(data)
+    format = formats.detect_format(data)
     try:
         (width, height), scans = _told(data, format)
     except struct.error:
@@ -65,7 +64,7 @@ def _told(data: bytes, format: str) -> tuple[Size, int]:
         case "WEBP":
             width, height = _webp(data)
         case "HEIC":
-            width, height = containers.split_container(data, format).claimed
+            width, height = formats.split_container(data, format).claimed
         case _:
             width, height = 0, 0
     return (width, height), 1
@@ -73,21 +72,25 @@ def _told(data: bytes, format: str) -> tuple[Size, int]:
 
 def _jpeg(data: bytes) -> tuple[Size, int]:
     frames: list[tuple[int, int, int, int]] = []
-    position = 2
-    for _segment in range(_MAX_SEGMENTS):
-        start, marker, length = struct.unpack_from(">BBH", data, position)
-        if start != 0xFF or marker in _JPEG_MARKERS_WITHOUT_LENGTH:
-            break
-        if marker in _JPEG_FRAMES:
-            frames.append((marker, *struct.unpack_from(">xHHB", data, position + 4)))
-        elif marker == _JPEG_START_OF_SCAN and len(frames) == 1:
-            kind, height, width, components = frames[0]
-            # A decoder looks for no other scan then, so that there is no need to read on
-            is_all = kind != _JPEG_PROGRESSIVE and data[position + 4] == components
-            return (width, height), 1 if is_all else _scans(data, "JPEG")
-        position += 2 + length
-        if position + 10 > len(data):
-            break
+    expected = len(jpeg.START)
+    try:
+        for marker, start, end in jpeg.segments(data, most=_MAX_SEGMENTS):
+            # The longest fixed part of a header that is read below ends 10 bytes after its start.
+            if start != expected or start + 10 > len(data):
+                break
+            if marker in jpeg.FRAMES_OF_BROWSERS:
+                frames.append((marker, *struct.unpack_from(">xHHB", data, start + 4)))
+            elif marker == jpeg.SCAN:
+                if len(frames) != 1:
+                    break
+                kind, height, width, components = frames[0]
+                (scanned,) = struct.unpack_from(">B", data, start + 4)
+                # With every component in this scan, a sequential decoder looks for no other one.
+                is_all = kind != _JPEG_PROGRESSIVE and scanned == components
+                return (width, height), 1 if is_all else _scans(data, "JPEG")
+            expected = end
+    except jpeg.MalformedFile as error:
+        raise _Unusual from error
     raise _Unusual
 
 
@@ -143,7 +146,7 @@ def _scans(data: bytes, format: str) -> int:
     if format != "JPEG":
         return 1
     try:
-        return max(1, containers.split_container(data, format).scans)
-    except containers.MalformedFile:
+        return max(1, formats.split_container(data, format).scans)
+    except jpeg.MalformedFile:
         # It will be refused; until that is known, the dearest that it can be
         return data.count(_JPEG_SCAN)
