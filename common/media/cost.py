@@ -30,9 +30,7 @@ class _Unusual(Exception):
 
 
 def megapixels(data: bytes) -> float:
-    """Return the megapixels of a picture times its scans; 0 for what will be refused before it is
-    decoded.
-    """
+    """Return a picture's megapixels times its scans, 0 for what is refused before decoding."""
     format = formats.detect_format(data)
     try:
         (width, height), scans = _told(data, format)
@@ -41,14 +39,12 @@ def megapixels(data: bytes) -> float:
     except _Unusual:
         pixels, scans = _most_pixels(data, format), _scans(data, format)
         return min(pixels, settings.UPLOAD_MAX_PIXELS) * min(scans, MAX_SCANS) / 1e6
-    pixels = abs(width * height)
+    pixels = abs(width * height)  # the height of a BMP is below zero where its rows go downwards
     return 0.0 if pixels > settings.UPLOAD_MAX_PIXELS or scans > MAX_SCANS else pixels * scans / 1e6
 
 
 def _told(data: bytes, format: str) -> tuple[Size, int]:
-    """Return width, height and scans. Raises _Unusual, or struct.error where the file is cut
-    off.
-    """
+    """Return width, height and scans. Raises _Unusual; struct.error where the file is cut off."""
     match format:
         case "JPEG":
             return _jpeg(data)
@@ -95,9 +91,7 @@ def _jpeg(data: bytes) -> tuple[Size, int]:
 
 
 def _gif(data: bytes) -> Size:
-    """Return the size of the screen, or of the first frame where that is larger: a decoder enlarges
-    the screen.
-    """
+    """Return the size of the screen, or of a larger first frame, which enlarges the screen."""
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     position = 13 + (3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0)
     for _block in range(_MAX_SEGMENTS):
@@ -107,6 +101,7 @@ def _gif(data: bytes) -> Size:
             return max(width, left + right), max(height, top + bottom)
         if kind != _GIF_EXTENSION:
             break
+        # An extension: its kind, then parts with their length before each, the last of length 0.
         position += 2
         for _part in range(_MAX_SEGMENTS):
             (length,) = struct.unpack_from("B", data, position)
@@ -117,6 +112,7 @@ def _gif(data: bytes) -> Size:
 
 
 def _webp(data: bytes) -> Size:
+    # The three layouts of the WebP container, by the name of its first chunk; RFC 9649.
     kind = data[12:16]
     if kind == _WEBP_EXTENDED:
         sides = struct.unpack_from("3s3s", data, 24)

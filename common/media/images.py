@@ -36,7 +36,7 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 MAX_SCANS = 100
 MAX_SIDE = 65_500  # of what we store: JPEG knows no more
-LARGE_PIXELS = 16_000_000
+LARGE_PIXELS = 16_000_000  # from here on a process decodes one picture at a time
 LOSSLESS_PIXELS = 1_000_000
 QUALITY = 90
 
@@ -161,6 +161,7 @@ def _kept_as_coded(
     if facts.orientation in _UPRIGHT:
         return None
     feed = jpeg.TrailingDataReader(stripped.data)
+    # The format is named: Pillow would try every decoder that it has.
     image: Image.Image = Image.open(feed, formats=["JPEG"])
     full_size = image.size
     _check_size(full_size, accepted)
@@ -168,7 +169,7 @@ def _kept_as_coded(
         image.draft(image.mode, (least_side, least_side))
     with _room_for(image, sender):
         image.load()
-        image.info.clear()
+        image.info.clear()  # no profile is left to apply: it was sRGB, or there was none
         image = formats.to_srgb(image)
     # The decoder was content with less than the file has: what is left over may be anything.
     if not feed.was_needed:
@@ -341,6 +342,7 @@ def _capture(
         "camera_model": facts.camera_model,
         "taken_at": facts.taken_at,
     }
+    # Format and bytes are of the file as received: what is stored may be encoded anew.
     measured: dict[str, str | int] = {
         "format": format,
         "width": size[0],

@@ -63,6 +63,7 @@ class TrailingDataReader(io.BytesIO):
         self.was_needed = False
 
     def read(self, size: int | None = -1, /) -> bytes:
+        # 0 or less: what is asked for is the last byte, which a whole picture does not need.
         before = self._apart - self.tell()
         if before <= 0:
             self.was_needed = True
@@ -196,8 +197,14 @@ def _exactly(body: bytes, start: int, end: int) -> bytes:
 
 
 def _put_together(data: bytes, parts: _Parts, scan: bytes, coded_at: int) -> bytes:
+    """Return the new file, of the header of a scan and the coded data that begins at `coded_at`."""
     marker, frame = parts.frame
-    components = _components(frame)
+    precision, height, width, count = struct.unpack_from(">BHHB", frame)
+    is_plain = precision == 8 and height and width and count in (1, 3)
+    if not is_plain or len(frame) != 6 + 3 * count:
+        raise _Unusual("neither grey nor three colours of 8 bits")
+    # Number and quantization table of each.
+    components = [(frame[place], frame[place + 2]) for place in range(6, len(frame), 3)]
     names = bytes(number for number, _table in components)
     is_ycbcr = names != _RGB and (not parts.adobe or parts.adobe[11:12] == _YCBCR)
     # JFIF, which we write, says that three components are YCbCr.
@@ -212,6 +219,7 @@ def _put_together(data: bytes, parts: _Parts, scan: bytes, coded_at: int) -> byt
     after = _ANY_MARKER.search(data, coded_at)
     if after is None or after.group() != _END_OF_IMAGE or after.start() == coded_at:
         raise _Unusual("not one scan up to the end")
+    # Only tables that the picture needs: any other could carry bytes along.
     tables = [
         *_used(_QUANTIZATION, parts.quantization, [table for _number, table in components]),
         *_used(_HUFFMAN, parts.huffman, [selector[1] >> 4 for selector in selectors]),
@@ -219,20 +227,6 @@ def _put_together(data: bytes, parts: _Parts, scan: bytes, coded_at: int) -> byt
     ]
     coded = memoryview(data)[coded_at : after.end()]
     return b"".join([START, _JFIF, *tables, _segment(marker, frame), _segment(SCAN, scan), coded])
-
-
-def _components(frame: bytes) -> list[tuple[int, int]]:
-    """Return number and quantization table of each component."""
-    precision, height, width, count = struct.unpack_from(">BHHB", frame)
-    if (
-        precision != 8
-        or not height
-        or not width
-        or count not in (1, 3)
-        or len(frame) != 6 + 3 * count
-    ):
-        raise _Unusual("neither grey nor three colours of 8 bits")
-    return [(frame[place], frame[place + 2]) for place in range(6, len(frame), 3)]
 
 
 def _used(marker: int, tables: dict[int, bytes], numbers: Sequence[int]) -> Iterator[bytes]:
