@@ -19,6 +19,8 @@ def clean_name(name: str, *, field: str = "name") -> str:
     Raises:
         InvalidInput: if it is empty, too long, or holds characters that cannot be seen.
     """
+    # NFC: "é" typed as one character or as two must be one category. No-break and wide spaces count
+    # as spaces.
     name = "".join(
         " " if unicodedata.category(letter) == "Zs" else letter
         for letter in unicodedata.normalize("NFC", name)
@@ -40,6 +42,8 @@ def clean_name(name: str, *, field: str = "name") -> str:
 
 def find_category(project: Project, name: str) -> Category | None:
     """Return the category that somebody means by this name: upper and lower case do not matter."""
+    # The exact name first: SQLite knows the case of ASCII letters only, and lets both “Éclair” and
+    # “éclair” in.
     return (
         project.categories.filter(name=name).first()
         or project.categories.filter(name__iexact=name).first()
@@ -47,9 +51,7 @@ def find_category(project: Project, name: str) -> Category | None:
 
 
 def add_category(project: Project, name: str, description: str = "") -> tuple[Category, bool]:
-    """Add a category; return it and whether it is new. Names that differ in case only are one
-    category.
-    """
+    """Add a category, unless there is one but for case; return it and whether it is new."""
     name = clean_name(name)
     if existing := find_category(project, name):
         return existing, False
@@ -60,7 +62,7 @@ def add_category(project: Project, name: str, description: str = "") -> tuple[Ca
 
 @transaction.atomic
 def rename_category(category: Category, name: str) -> Category:
-    """Give a category another name; samples, rulings and models keep pointing at it.
+    """Give a category another name; samples, decisions and models keep pointing at it.
 
     Raises:
         InvalidInput: if the name is no good.
@@ -69,6 +71,7 @@ def rename_category(category: Category, name: str) -> Category:
     name = clean_name(name)
     Project.objects.select_for_update().get(pk=category.project_id)
     other = find_category(category.project, name)
+    # The same category found by its new name changes its case only, which is allowed.
     if other and other != category:
         sentence = _("There is a category “%(name)s” already. Choose another name.") % {
             "name": other.name

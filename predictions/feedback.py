@@ -34,6 +34,7 @@ def give_feedback(
     if prediction.user_id != by.pk:
         raise NotFound(_("There is no such prediction."))
     known, suggestion = _checked(prediction, verdict, category)
+    # Locked: retention and a reviewer's decision about the same picture wait, or are seen here.
     sample = Sample.objects.select_for_update().get(pk=prediction.sample_id)
     before = get_feedback(prediction, by)
     if before and (before.verdict, before.category, before.suggestion) == (
@@ -86,6 +87,7 @@ def _checked(prediction: Prediction, verdict: str, name: str) -> tuple[Category 
             "An OK says that the model is right: give no other category with it, or answer NOK."
         )
     known = categories.find_category(prediction.project, name)
+    # Where the model abstained it predicted nothing, so its best guess may be the answer.
     if (
         verdict == Verdict.NOK
         and known
@@ -108,6 +110,7 @@ def _refuse_if_too_late(sample: Sample, verdict: str, before: Feedback | None) -
                 "change."
             )
         )
+    # An OK needs no picture: nobody will look at it again.
     if not sample.has_picture and (before or verdict != Verdict.OK):
         raise Conflict(
             _(

@@ -1,5 +1,4 @@
-"""Files in `uploads` that nobody points at: left by a process that dies between storing a picture
-and writing its row.
+"""Files in `uploads` that nobody points at: their process died before it wrote the row.
 
 Only files named as we name them are looked at, and only after a day: an upload writes its row
 within seconds. A file stays as well while a job may still need it, such as the copy of a NOK that
@@ -28,8 +27,9 @@ OURS = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}(_\w+)?\.(jpg|png)|
 
 @periodic(seconds=86_400)
 def delete_orphaned_files() -> int:
-    """Delete files of `uploads` older than `AGE` that no sample and no job knows. Safe to repeat;
-    returns how many.
+    """Delete files of `uploads` older than `AGE` that no sample and no job knows.
+
+    Safe to repeat; returns how many.
     """
     storage = storages[Sample.Location.UPLOADS]
     return sum(_sweep(storage, names) for names in _listed(storage))
@@ -40,6 +40,7 @@ def _listed(storage: Storage) -> Iterator[list[str]]:
         folders, _files = storage.listdir("")
     except FileNotFoundError:
         return
+    # A folder for each project, and none within it: the names that `uploads` gives.
     for folder in folders:
         _folders, files = storage.listdir(folder)
         ours = [f"{folder}/{name}" for name in files if OURS.fullmatch(name)]
@@ -56,6 +57,7 @@ def _sweep(storage: Storage, names: Sequence[str]) -> int:
         .filter(payload__file_name__in=names)
         .values_list("payload__file_name", flat=True)
     )
+    # One by one in the storage only now: few files are left to ask it about.
     gone = [name for name in names if name not in known | wanted and _is_old(storage, name)]
     for name in gone:
         storage.delete(name)

@@ -1,5 +1,4 @@
-"""Bring what a user called wrong into `misclassified`, where it is safe whatever happens to the
-uploads.
+"""Brings what a user called wrong into `misclassified`, safe from what happens to the uploads.
 
 A NOK is acknowledged with a job beside it in the same transaction; the job is tried until it has
 worked. It writes the facts, then the picture, then says where the picture is: a crash after any of
@@ -42,9 +41,7 @@ EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
 
 class PictureLost(DomainError):
-    """The picture of a NOK is not there any more as its row has it; trying again would not bring it
-    back.
-    """
+    """The picture of a NOK is gone or damaged; trying again would not bring it back."""
 
     code = "picture_lost"
 
@@ -55,11 +52,10 @@ class PictureLost(DomainError):
     stored_as={"feedback_key": "feedback"},
 )
 def store_misclassified(feedback_key: int) -> None:
-    """Move the picture of a NOK to `misclassified`, with all that was said about it. Safe to
-    repeat; enqueue it in the transaction that writes the NOK.
+    """Move the picture of a NOK to `misclassified`, with all that was said about it.
 
-    Raises whatever the storage raises when it cannot be reached; then nothing is lost and it is to
-    be tried again.
+    Safe to repeat; enqueue it in the transaction that writes the NOK. Raises whatever the storage
+    raises when it cannot be reached; then nothing is lost and it is to be tried again.
 
     Raises:
         PictureLost: the picture is gone or damaged; what was said about it has been written.
@@ -79,6 +75,7 @@ def store_misclassified(feedback_key: int) -> None:
     sample = feedback.prediction.sample
     name = f"{sample.project.slug}/{sample.uuid}.{EXTENSIONS.get(sample.media_type, 'bin')}"
     data, state = _read(sample, name)
+    # `delete_moved_upload` finds that copy and brings it back; until then the loss is not final.
     if state != WHOLE and delete_moved_upload.active_jobs(sample_key=sample.pk).exists():
         raise jobs.RetryLater(
             "The storage of misclassified pictures has lost it, and a copy is left in the uploads"
@@ -86,9 +83,8 @@ def store_misclassified(feedback_key: int) -> None:
     while True:
         written = _complaints(sample)
         _write(sample, name, data, state, written)
-        if (
-            _complaints(sample) == written
-        ):  # another NOK on the same picture may have come meanwhile
+        # Another NOK on the same picture may have come meanwhile.
+        if _complaints(sample) == written:
             break
     if state != WHOLE:
         raise _lost(sample)
@@ -101,8 +97,7 @@ def store_misclassified(feedback_key: int) -> None:
     stored_as={"sample_key": "sample"},  # `file_name` stays: `orphaned_files` asks for it
 )
 def delete_moved_upload(sample_key: int, file_name: str) -> None:
-    """Delete the copy in `uploads` of a picture that was moved; move it again if `misclassified`
-    has lost it.
+    """Delete the copy in `uploads` of a moved picture; move it again if `misclassified` lost it.
 
     Safe to repeat. Raises whatever a storage raises when it cannot be reached.
 
@@ -113,7 +108,7 @@ def delete_moved_upload(sample_key: int, file_name: str) -> None:
     if sample is None or sample.location != Sample.Location.MISCLASSIFIED or _is_whole(sample):
         delete_file(Sample.Location.UPLOADS, file_name, sample_key)
     elif _has_size(sample, Sample.Location.UPLOADS, file_name):
-        _move_again(sample, file_name)
+        _move_again(sample, file_name)  # from the copy, which this job was to delete
     elif _has_size(sample, sample.location, sample.file_name):
         _put_newest(sample)  # only the facts are gone
     else:
@@ -172,6 +167,7 @@ def _move_again(sample: Sample, file_name: str) -> None:
     logger.warning(
         "The storage of misclassified pictures has lost %s; it is stored again", sample.file_name
     )
+    # Filtered by the old place: a worker that did the same a moment before is not undone.
     moved_back = Sample.objects.filter(
         pk=sample.pk, location=sample.location, file_name=sample.file_name
     ).update(location=Sample.Location.UPLOADS, file_name=file_name)
@@ -257,21 +253,15 @@ def _metadata(sample: Sample, nok: Mapping[str, Any]) -> dict[str, str]:
         "user": nok["user"],
         "given_at": nok["given_at"],
     }
-    return {key: _ascii(str(value)) for key, value in facts.items()}
-
-
-def _ascii(text: str) -> str:
-    """Return text that may stand in an HTTP header: what is not printable ASCII becomes a backslash
-    escape.
-    """
-    return text.encode("ascii", "backslashreplace").decode()
+    # Metadata are HTTP headers, which hold ASCII alone.
+    return {
+        key: str(value).encode("ascii", "backslashreplace").decode() for key, value in facts.items()
+    }
 
 
 @durable_transaction()
 def _point_at(sample: Sample, name: str) -> None:
-    """Say that the picture is in `misclassified` now, and have the copy in `uploads` deleted a
-    while later.
-    """
+    """Say that the picture is in `misclassified` now, and have the other copy deleted later."""
     moved = Sample.objects.filter(
         pk=sample.pk, location=Sample.Location.UPLOADS, file_name=sample.file_name
     ).update(location=Sample.Location.MISCLASSIFIED, file_name=name)

@@ -29,6 +29,7 @@ logger = logging.getLogger(__name__)
 SAFE_TYPES = ("image/jpeg", "image/png", "image/webp")
 SECONDS_IN_BROWSER = 3600
 THUMBNAIL_SIDE = 320
+# A picture opened by itself runs nothing and is framed by nobody.
 POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
 
 
@@ -60,9 +61,7 @@ def thumbnail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 def _link(sample: Sample, media_type: str) -> HttpResponse:
-    """Send the browser to the storage itself, with a link that is good for a few minutes and for
-    this picture alone.
-    """
+    """Send the browser to the storage itself, with a link for this picture and a few minutes."""
     storage: Any = sample.storage
     try:
         link = storage.signed_url(
@@ -71,6 +70,7 @@ def _link(sample: Sample, media_type: str) -> HttpResponse:
     except OSError as error:
         raise _unavailable() from error
     response = HttpResponseRedirect(link)
+    # A cached redirect would outlive the link that it leads to.
     response["Cache-Control"] = "private, no-store"
     return response
 
@@ -82,27 +82,24 @@ def can_view_picture(user: User, sample: Sample) -> bool:
 
 def _visible(request: HttpRequest, uuid: UUID) -> Sample:
     sample = get_object_or_404(Sample, uuid=uuid)
+    # 404 rather than 403: whether a picture exists is nobody else's business.
     if not can_view_picture(authenticated_user(request), sample) or not sample.has_picture:
         raise Http404
     return sample
 
 
 def read_or_404(sample: Sample) -> bytes:
-    """Return a stored picture; Http404 if its file is gone. Raises Unavailable when the store does
-    not answer.
-    """
+    """Return a stored picture; Http404 if its file is gone. Raises Unavailable."""
     try:
         return sample.read()
     except FileNotFoundError as error:
         raise Http404 from error
-    except Exception as error:
+    except Exception as error:  # every storage raises its SDK's own errors
         raise _unavailable() from error
 
 
 def thumbnail_bytes(sample: Sample, side: int) -> bytes:
-    """Return a stored picture as a small JPEG. Raises as `read` does; Http404 if what is stored is
-    damaged.
-    """
+    """Return a stored picture as a small JPEG; Http404 if it is damaged, as `read_or_404` else."""
     data = read_or_404(sample)
     try:
         return images.make_thumbnail(data, side)
@@ -127,5 +124,5 @@ def inert_response(data: bytes, media_type: str, tag: str, sample: Sample) -> Ht
     response["Content-Disposition"] = f'inline; filename="{_file_name(sample, media_type)}"'
     response["Cross-Origin-Resource-Policy"] = "same-origin"
     response["Cache-Control"] = f"private, max-age={SECONDS_IN_BROWSER}"
-    response["ETag"] = tag
+    response["ETag"] = tag  # from the id alone: what is stored under it never changes
     return response

@@ -56,6 +56,7 @@ class LiteRtEngine:
         }
         for start in range(0, len(pixels), BATCH_LIMIT):
             part = pixels[start : start + BATCH_LIMIT]
+            # For a part only, so that a single picture waits for no long batch.
             with self._turn:
                 self._prepare(len(part))
                 self._interpreter.set_tensor(self._input, part)
@@ -65,10 +66,10 @@ class LiteRtEngine:
         return results
 
     def _prepare(self, batch: int) -> None:
-        """Resizing is dear, and most batches are as large as the one before."""
+        # Resizing is dear, and most batches are as large as the one before.
         if batch == self._batch:
             return
-        self._batch = 0
+        self._batch = 0  # should what follows fail, the next call tries it again
         self._interpreter.resize_tensor_input(
             self._input, (batch, self.input_size, self.input_size, 3)
         )
