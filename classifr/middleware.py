@@ -1,6 +1,4 @@
-"""Turns a room's errors and a log-in that has ended into answers that a person or an htmx request
-understands.
-"""
+"""Turns domain errors and ended log-ins into answers for people and for htmx requests."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,8 +18,7 @@ Answer = Callable[[HttpRequest], HttpResponse]
 
 
 class ContentSecurityPolicyMiddleware:
-    """Say with each answer what a browser may load for it (`CONTENT_SECURITY_POLICY`), unless the
-    answer says it.
+    """Say with each answer what a browser may load for it, unless the answer says so itself.
 
     Our pages need no nonce, so the policy is the same each time. django-csp's own middleware puts
     it together anew for every answer.
@@ -38,17 +35,14 @@ class ContentSecurityPolicyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if not (
-            settings.DEBUG and response.status_code in {404, 500}
-        ):  # Django's pages for developers have scripts
+        # Django's own pages for developers have scripts.
+        if not (settings.DEBUG and response.status_code in {404, 500}):
             response.headers.setdefault(HEADER, self.policy)
         return response
 
 
 class HtmxLoginMiddleware:
-    """Send the whole page to the log-in when a session has ended: never swap the log-in form into a
-    part of it.
-    """
+    """Send the whole page to the log-in when a session has ended, never a part of it alone."""
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
@@ -60,6 +54,8 @@ class HtmxLoginMiddleware:
         login = resolve_url(settings.LOGIN_URL)
         if urlsplit(response["Location"]).path != login:
             return response
+        # Of the page, not of the part that was asked for; the path alone, so that it leads nowhere
+        # else.
         here = urlsplit(request.headers.get("HX-Current-URL", "")).path or "/"
         return HttpResponse(
             status=204, headers={"HX-Redirect": f"{login}?{urlencode({'next': here})}"}
@@ -67,9 +63,7 @@ class HtmxLoginMiddleware:
 
 
 class DomainErrorMiddleware:
-    """Render any DomainError that a page raises, with its own status: never a 500 for what a caller
-    did.
-    """
+    """Render any DomainError that a page raises, with its own status, never 500."""
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response

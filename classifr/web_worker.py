@@ -1,6 +1,4 @@
-"""A web process: gunicorn's threads, for which no client is too slow, and whose end harms no
-file.
-"""
+"""A web process: gunicorn's threads, for which no client is too slow; its end harms no file."""
 
 import errno
 import selectors
@@ -52,9 +50,8 @@ class WebWorker(ThreadWorker):
         super().__init__(*args, **kwargs)
         self.method_queue = _PipeForLife()
         self.limits: Limits
-        self.waiting: dict[
-            Connection, int
-        ] = {}  # and for what: selectors.EVENT_READ or EVENT_WRITE
+        # And for what: selectors.EVENT_READ or EVENT_WRITE.
+        self.waiting: dict[Connection, int] = {}
         self._buffer = bytearray(READ_BYTES)
         self._look_at = 0.0
 
@@ -95,7 +92,7 @@ class WebWorker(ThreadWorker):
             return
         self.nr_conns += 1
         connection = Connection(self.cfg, connected, client, listener.getsockname(), self.limits)
-        self._receive(connection)
+        self._receive(connection)  # the request is there as a rule, so that no round is lost
         if self.nr_conns >= self.worker_connections:
             self._make_room_for_one()
 
@@ -118,6 +115,7 @@ class WebWorker(ThreadWorker):
     def finish_request(self, conn: Connection, fs: Future[bool]) -> None:
         """Go on with a connection that a thread is done with. Called in the loop."""
         goes_on = not fs.cancelled() and fs.exception() is None and bool(fs.result())
+        # Where the parser saw another end than we did, what follows is no request: it is not read.
         conn.has_to_close = not (goes_on and conn.is_understood)
         conn.forget_request()
         if conn.stream.is_broken:
@@ -137,8 +135,14 @@ class WebWorker(ThreadWorker):
                 connection.pace.start(connection.moved, connection.limits.seconds)
             self._wait(connection, selectors.EVENT_WRITE, self._send_on)
         elif connection.has_to_close:
-            self._linger(connection)
+            try:
+                connection.linger()
+            except OSError:
+                self._end(connection)
+            else:
+                self._wait(connection, selectors.EVENT_READ, self._receive)
         else:
+            # A process that ends grants a short silence, for a request that is on its way.
             seconds = (
                 self.cfg.keepalive if self.alive else min(self.cfg.keepalive, STOP_KEEPALIVE_LINGER)
             )
@@ -159,14 +163,6 @@ class WebWorker(ThreadWorker):
             self._end(connection)
             return
         self._send_on(connection)
-
-    def _linger(self, connection: Connection) -> None:
-        try:
-            connection.linger()
-        except OSError:
-            self._end(connection)
-        else:
-            self._wait(connection, selectors.EVENT_READ, self._receive)
 
     def _wait(self, connection: Connection, event: int, then: Callable[..., None]) -> None:
         before = self.waiting.get(connection)
@@ -206,9 +202,8 @@ class WebWorker(ThreadWorker):
             self._end(connection)
 
     def _keep_room(self) -> None:
-        """Move to the disk what is too much in memory; refuse what is too much there, the longest
-        first.
-        """
+        """Move to the disk what is too much in memory; refuse what is too much there."""
+        # The longest first: so as few clients as possible notice.
         by_size = sorted(
             self.waiting, key=lambda one: one.bytes_in_memory + one.bytes_on_disk, reverse=True
         )
@@ -224,9 +219,8 @@ class WebWorker(ThreadWorker):
                 self._give_up(connection, "503 Service Unavailable")
 
     def _make_room_for_one(self) -> None:
-        """End the connection that waits longest: without a request on it, or else one whose request
-        arrives.
-        """
+        """End the connection that waits longest, rather one without a request on it."""
+        # A dict keeps the order in which they began to wait.
         chosen = next((one for one in self.waiting if one.is_idle or one.is_lingering), None)
         chosen = chosen or next(iter(self.waiting), None)
         if chosen is not None:
@@ -236,6 +230,7 @@ class WebWorker(ThreadWorker):
             time.sleep(0.05)
 
     def _cap_keepalive(self, deadline: float) -> None:
+        # Called by gunicorn when this process is told to end.
         for connection in self.waiting:
             if connection.is_idle or connection.is_lingering:
                 connection.pace.until = min(connection.pace.until, deadline)
