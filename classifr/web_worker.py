@@ -38,8 +38,7 @@ class _PipeForLife(PollableMethodQueue):
 
 
 class WebWorker(ThreadWorker):
-    """Gives a thread nothing but whole requests, and ends within its grace, whatever the threads
-    are at.
+    """Gives threads nothing but whole requests, and ends within its grace whatever they are at.
 
     gunicorn's own class reads from the client in a thread, for as long as that takes. Here the loop
     reads, and sends what a client does not take at once: see `connections`. A connection is either

@@ -168,18 +168,12 @@ def _ask(url: str, most_bytes: int, trusted_host: str, seconds: float) -> _Trans
     """Ask one address for all of its answer, or for the head alone where the status is not 200."""
     import pycurl  # here, as most processes never fetch anything
 
-    parts = urlsplit(url)
-    host, port = parts.hostname or "", parts.port
-    if parts.scheme not in ("http", "https") or not host or parts.username is not None:
-        raise FetchRefused
-    # libcurl gets the host that we took from the URL, and has nothing to read otherwise than we do.
-    name = f"[{host}]" if ":" in host else host.encode("idna").decode()
-    netloc = name if port is None else f"{name}:{port}"
+    url, host = _normalize(url)
     is_trusted = host.lower() == trusted_host.lower()
     transfer = _Transfer(host, is_trusted=is_trusted, most_bytes=most_bytes)
     authorities = ssl.get_default_verify_paths()
     options = {
-        pycurl.URL: parts._replace(netloc=netloc, fragment="").geturl(),
+        pycurl.URL: url,
         pycurl.PATH_AS_IS: True,
         pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
         pycurl.FOLLOWLOCATION: False,  # `fetch_url` does, so that `open_socket` knows the host
@@ -214,6 +208,18 @@ def _ask(url: str, most_bytes: int, trusted_host: str, seconds: float) -> _Trans
         for each in transfer.sockets:
             each.close()
     return transfer
+
+
+def _normalize(url: str) -> tuple[str, str]:
+    """Return a URL that may be asked, and its host. Raises FetchRefused or ValueError."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port
+    if parts.scheme not in ("http", "https") or not host or parts.username is not None:
+        raise FetchRefused
+    # Put together anew from the host as we read it, so that libcurl can read no other one in it.
+    name = f"[{host}]" if ":" in host else host.encode("idna").decode()
+    netloc = name if port is None else f"{name}:{port}"
+    return parts._replace(netloc=netloc, fragment="").geturl(), host
 
 
 def _embedded_addresses(address: Address) -> list[ipaddress.IPv4Address]:

@@ -1,4 +1,4 @@
-"""The one table that no room owns: background work."""
+"""The one table that belongs to no app above: background work."""
 
 from typing import ClassVar
 

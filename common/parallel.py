@@ -21,8 +21,7 @@ def parallel_map(
     threads: int | None = None,
     ahead: int | None = None,
 ) -> Generator[Result, None, None]:
-    """Yield `work(item)` of every item, in order; the next ones are worked on meanwhile, by other
-    threads.
+    """Yield `work(item)` of every item, in order, while other threads work on the next ones.
 
     `work` speaks the caller's language, but must not use the database: a connection is its thread's
     own. What it raises is raised at that item's turn. However many items there are, few results

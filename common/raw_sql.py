@@ -1,7 +1,7 @@
 """SQL for the few statements that every picture needs, through Django's public interface.
 
 Django takes five to ten times as long to put such a statement together as the database takes to
-answer it, and `Manager.raw()` still twice as long. The statements of a room stand together in its
+answer it, and `Manager.raw()` still twice as long. The statements of an app stand together in its
 module `queries`; everything else is a queryset.
 """
 

@@ -62,25 +62,26 @@ class Worker:
         return any(thread.is_alive() for thread in self._threads)
 
     def _work_on(self, name: str, queue: str) -> None:
+        def do_next() -> bool:
+            # As Django does before each request: a connection that is too old or broken is given
+            # up.
+            close_old_connections()
+            job = jobs.claim_next(name, queue)
+            if job is None:
+                return False
+            self._in_hand[name] = job
+            try:
+                jobs.run_job(job)
+            finally:
+                del self._in_hand[name]
+            return True
+
         while not self.stopping.is_set():
-            did_something = self._patiently(lambda: self._do_next(name, queue))
+            did_something = self._patiently(do_next)
             # After a job the next one at once: only an empty queue is worth a pause.
             if not did_something:
                 self.stopping.wait(POLL_SECONDS)
         connection.close()
-
-    def _do_next(self, name: str, queue: str) -> bool:
-        # As Django does before each request: a connection that is too old or broken is given up.
-        close_old_connections()
-        job = jobs.claim_next(name, queue)
-        if job is None:
-            return False
-        self._in_hand[name] = job
-        try:
-            jobs.run_job(job)
-        finally:
-            del self._in_hand[name]
-        return True
 
     def _call_periodic_tasks(self) -> None:
         # A worker that starts owes every task a call, however long ago the last one was.

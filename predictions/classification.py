@@ -86,7 +86,8 @@ def classify_upload(
         except IntegrityError:  # a category was removed since the model answered
             if is_last:
                 raise
-            answer = replace(answer, categories=_category_keys(answer.version))
+            current = registry.class_categories_now(answer.version)
+            answer = replace(answer, categories={name: key for name, key in current if key})
     return prediction
 
 
@@ -176,10 +177,6 @@ def min_side(project: Project, version: ModelVersion) -> int | None:
     return _predictor(version).least_side(
         registry.model_ref(version), augment=project.test_time_augmentation
     )
-
-
-def _category_keys(version: ModelVersion) -> dict[str, int]:
-    return {name: key for name, key in registry.class_categories_now(version) if key}
 
 
 @transaction.atomic(savepoint=False)

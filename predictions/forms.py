@@ -1,4 +1,4 @@
-"""The forms of this room's pages."""
+"""The forms of this app's pages."""
 
 from typing import Any
 

@@ -1,6 +1,6 @@
 """What forbids deleting a picture or changing a verdict: reasons that only apps above know.
 
-They register a condition when they start; this room asks all of them in one query and knows none by
+They register a condition when they start; this app asks all of them in one query and knows none by
 name.
 
     @holds.settles                        in review/holds.py, imported by ReviewConfig.ready()

@@ -8,7 +8,7 @@ would take each other's pictures for orphans.
 
 import logging
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import timedelta
 
 from django.core.files.storage import Storage, storages
@@ -31,8 +31,24 @@ def delete_orphaned_files() -> int:
 
     Safe to repeat; returns how many.
     """
-    storage = storages[Sample.Location.UPLOADS]
-    return sum(_sweep(storage, names) for names in _listed(storage))
+    storage, deleted = storages[Sample.Location.UPLOADS], 0
+    for names in _listed(storage):
+        # Asked after the listing: a row that came meanwhile counts.
+        known = set(Sample.objects.filter(file_name__in=names).values_list("file_name", flat=True))
+        # Of whatever task: each that still needs a file stores its name as `file_name`.
+        wanted = set(
+            Job.objects.active()
+            .filter(payload__file_name__in=names)
+            .values_list("payload__file_name", flat=True)
+        )
+        for name in names:
+            if name not in known | wanted and _is_old(storage, name):
+                storage.delete(name)
+                deleted += 1
+                logger.warning(
+                    "%s was in the storage of uploads without a row, and was deleted", name
+                )
+    return deleted
 
 
 def _listed(storage: Storage) -> Iterator[list[str]]:
@@ -46,23 +62,6 @@ def _listed(storage: Storage) -> Iterator[list[str]]:
         ours = [f"{folder}/{name}" for name in files if OURS.fullmatch(name)]
         for start in range(0, len(ours), NAMES_PER_QUERY):
             yield ours[start : start + NAMES_PER_QUERY]
-
-
-def _sweep(storage: Storage, names: Sequence[str]) -> int:
-    # Asked after the listing: a row that came meanwhile counts
-    known = set(Sample.objects.filter(file_name__in=names).values_list("file_name", flat=True))
-    # Of whatever task: each that still needs a file stores its name as `file_name`
-    wanted = set(
-        Job.objects.active()
-        .filter(payload__file_name__in=names)
-        .values_list("payload__file_name", flat=True)
-    )
-    # One by one in the storage only now: few files are left to ask it about.
-    gone = [name for name in names if name not in known | wanted and _is_old(storage, name)]
-    for name in gone:
-        storage.delete(name)
-        logger.warning("%s was in the storage of uploads without a row, and was deleted", name)
-    return len(gone)
 
 
 def _is_old(storage: Storage, name: str) -> bool:

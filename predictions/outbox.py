@@ -185,29 +185,29 @@ def _complaints(sample: Sample) -> list[dict[str, Any]]:
     """Return every NOK on a picture with the prediction it is about, the newest first."""
     noks = Feedback.objects.filter(prediction__sample=sample, verdict=Feedback.Verdict.NOK)
     parts = ("prediction__model_version", "prediction__stood_in_for", "category")
-    return [_facts(nok) for nok in noks.select_related(*parts).order_by("-pk")]
-
-
-def _facts(nok: Feedback) -> dict[str, Any]:
-    prediction = nok.prediction
-    return {
-        "prediction": str(prediction.uuid),
-        "scores": dict(prediction.ranked),
-        "confidence": prediction.confidence,
-        "abstained": prediction.abstained,
-        "familiarity": prediction.familiarity,
-        "is_unfamiliar": prediction.is_unfamiliar,
-        "latency_ms": prediction.latency_ms,
-        "model_version": prediction.model_version.number,
-        "model_version_id": str(prediction.model_version.uuid),
-        "model_digest": prediction.model_version.digest,
-        "stood_in_for": prediction.stood_in_for.number if prediction.stood_in_for else None,
-        "predicted_at": prediction.created_at.isoformat(),
-        "verdict": nok.verdict,
-        "suggestion": nok.category.name if nok.category else nok.suggestion,
-        "user": nok.user_id,
-        "given_at": nok.created_at.isoformat(),
-    }
+    complaints = []
+    for nok in noks.select_related(*parts).order_by("-pk"):
+        prediction = nok.prediction
+        facts = {
+            "prediction": str(prediction.uuid),
+            "scores": dict(prediction.ranked),
+            "confidence": prediction.confidence,
+            "abstained": prediction.abstained,
+            "familiarity": prediction.familiarity,
+            "is_unfamiliar": prediction.is_unfamiliar,
+            "latency_ms": prediction.latency_ms,
+            "model_version": prediction.model_version.number,
+            "model_version_id": str(prediction.model_version.uuid),
+            "model_digest": prediction.model_version.digest,
+            "stood_in_for": prediction.stood_in_for.number if prediction.stood_in_for else None,
+            "predicted_at": prediction.created_at.isoformat(),
+            "verdict": nok.verdict,
+            "suggestion": nok.category.name if nok.category else nok.suggestion,
+            "user": nok.user_id,
+            "given_at": nok.created_at.isoformat(),
+        }
+        complaints.append(facts)
+    return complaints
 
 
 def _write(
@@ -236,9 +236,7 @@ def _write(
 
 
 def _metadata(sample: Sample, nok: Mapping[str, Any]) -> dict[str, str]:
-    """Return the few facts that fit beside a blob: names that Azure and S3 both take, values in
-    ASCII.
-    """
+    """Return the few facts that fit beside a blob, under names that Azure and S3 both take."""
     best = next(iter(nok["scores"].items()), ("", 0.0))
     facts = {
         "project": sample.project.slug,

@@ -27,7 +27,17 @@ def create_project(name: str, slug: str = "") -> Project:
     """
     name = clean_name(name)
     if slug:
-        _check_slug(slug)
+        try:
+            validate_slug(slug)
+            is_slug = len(slug) <= MAX_SLUG
+        except ValidationError:
+            is_slug = False
+        if not is_slug:
+            sentence = _(
+                "A slug has letters, digits, hyphens and underscores only, at most %(limit)d of "
+                "them."
+            ) % {"limit": MAX_SLUG}
+            raise InvalidInput(sentence, fields={"slug": [sentence]})
     else:
         # A name in Japanese, for one, leaves nothing to make a slug of.
         slug = slugify(name)[:MAX_SLUG].strip("-") or f"project-{uuid4().hex[:8]}"
@@ -41,19 +51,6 @@ def create_project(name: str, slug: str = "") -> Project:
             code="slug_taken",
             fields={"slug": [_("This name is already in use.")]},
         ) from error
-
-
-def _check_slug(slug: str) -> None:
-    try:
-        validate_slug(slug)
-        is_slug = len(slug) <= MAX_SLUG
-    except ValidationError:
-        is_slug = False
-    if not is_slug:
-        sentence = _(
-            "A slug has letters, digits, hyphens and underscores only, at most %(limit)d of them."
-        ) % {"limit": MAX_SLUG}
-        raise InvalidInput(sentence, fields={"slug": [sentence]})
 
 
 def projects_with_live_version() -> QuerySet[Project]:

@@ -92,7 +92,7 @@ def _oldest_kept() -> datetime:
 
 
 def _needed() -> Q:
-    """Say which samples somebody has asked to look at, has ruled about or has put into a data set.
+    """Say which samples somebody has asked to look at, has decided or has put into a data set.
 
     And which a model in shadow has yet to see, for some minutes at most.
     """

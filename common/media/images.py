@@ -1,4 +1,4 @@
-"""The one door for pictures: from hostile bytes to an upright RGB picture of our own making.
+"""The one way in for pictures: from hostile bytes to an upright RGB picture of our own making.
 
 A JPEG that needs no change keeps its coefficients (`jpeg`); every other picture is encoded anew.
 
@@ -85,7 +85,7 @@ class InvalidPicture(InvalidInput):
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that passed the door.
+    """A picture that was checked.
 
     `image` is upright RGB, or a smaller decoding of the picture where the caller asked for no more;
     `data` is what is stored, of type `media_type`, free of metadata; `sha256` is of the bytes as

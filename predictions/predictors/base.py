@@ -103,7 +103,7 @@ class BasePredictor(ABC):
     def least_side(self, model: ModelRef, *, augment: bool = False) -> int | None:
         """Return how many pixels of a picture's shorter side `predict` needs at most; None for all.
 
-        A picture from the door may then be smaller than it is stored. Raises as `predict` does.
+        A decoded picture may then be smaller than it is stored. Raises as `predict` does.
         """
         return None
 

@@ -1,4 +1,4 @@
-"""The pages of this room: send pictures, see the answers, say OK or NOK."""
+"""The pages of this app: send pictures, see the answers, say OK or NOK."""
 
 from typing import Any
 from urllib.parse import urlencode

@@ -110,9 +110,7 @@ class OutOfDistributionDetector:
 
     @classmethod
     def from_file(cls, path: Path) -> "OutOfDistributionDetector":
-        """Read what `to_bytes` wrote. Raises ValueError or KeyError if the file holds something
-        else.
-        """
+        """Read what `to_bytes` wrote. Raises ValueError or KeyError for anything else."""
         with np.load(path, allow_pickle=False) as stored:
             return cls(
                 stored["learned"].astype(np.float32),
