@@ -123,8 +123,19 @@ class ClientSocket:
         if self._kept is None:
             while data and (sent := self._send_some(data)):
                 data = data[sent:]
-        if data:
-            self._keep(data)
+        if not data:
+            return
+        self._kept = self._kept or Spool()
+        self._kept.write(data)
+        pace, waiting = Pace(self._limits), select.poll()
+        waiting.register(self._socket, select.POLLOUT)
+        # The one place where a thread waits for a client, or an answer without end fills the disk.
+        while self._kept and self._kept.size - self._sent_of_kept > MAX_KEPT_BYTES:
+            waiting.poll(1000)  # milliseconds
+            if not pace.is_kept(self.sent, time.monotonic()):
+                self.is_broken = True
+                raise OSError(errno.EPIPE, "The client does not take its answer")
+            self.flush()
 
     def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> None:
         file.seek(offset)
@@ -144,19 +155,6 @@ class ClientSocket:
             raise
         self.sent += sent
         return sent
-
-    def _keep(self, data: memoryview) -> None:
-        self._kept = self._kept or Spool()
-        self._kept.write(data)
-        pace, waiting = Pace(self._limits), select.poll()
-        waiting.register(self._socket, select.POLLOUT)
-        # The one place where a thread waits for a client, or an answer without end fills the disk.
-        while self._kept and self._kept.size - self._sent_of_kept > MAX_KEPT_BYTES:
-            waiting.poll(1000)  # milliseconds
-            if not pace.is_kept(self.sent, time.monotonic()):
-                self.is_broken = True
-                raise OSError(errno.EPIPE, "The client does not take its answer")
-            self.flush()
 
     def flush(self) -> bool:
         """Send of what was kept as much as the client takes now; return whether nothing is left."""

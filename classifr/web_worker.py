@@ -189,20 +189,8 @@ class WebWorker(ThreadWorker):
         for connection in list(self.waiting):
             if not connection.pace.is_kept(connection.moved, now):
                 self._give_up(connection, "408 Request Timeout")
-        self._keep_room()
-
-    def _give_up(self, connection: Connection, status: str) -> None:
-        is_arriving = not (
-            connection.is_idle or connection.is_lingering or connection.stream.has_more_to_send
-        )
-        if is_arriving:
-            self._refuse(connection, status)
-        else:
-            self._end(connection)
-
-    def _keep_room(self) -> None:
-        """Move to the disk what is too much in memory; refuse what is too much there."""
-        # The longest first: so as few clients as possible notice.
+        # What is too much in memory goes to the disk, what is too much there is refused: the
+        # longest first, so that as few clients as possible notice.
         by_size = sorted(
             self.waiting, key=lambda one: one.bytes_in_memory + one.bytes_on_disk, reverse=True
         )
@@ -216,6 +204,15 @@ class WebWorker(ThreadWorker):
             if on_disk > MAX_BYTES_ON_DISK:
                 on_disk -= connection.bytes_on_disk
                 self._give_up(connection, "503 Service Unavailable")
+
+    def _give_up(self, connection: Connection, status: str) -> None:
+        is_arriving = not (
+            connection.is_idle or connection.is_lingering or connection.stream.has_more_to_send
+        )
+        if is_arriving:
+            self._refuse(connection, status)
+        else:
+            self._end(connection)
 
     def _make_room_for_one(self) -> None:
         """End the connection that waits longest, rather one without a request on it."""

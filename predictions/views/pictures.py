@@ -36,7 +36,7 @@ POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
 @login_required
 @require_safe
 def picture(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Serve a sample's picture as it is stored."""
+    """Serve a sample's picture as it is stored, or lead to the storage by a short-lived link."""
     sample = _visible(request, uuid)
     tag = f'"{sample.uuid}"'
     if request.headers.get("If-None-Match") == tag:
@@ -44,8 +44,17 @@ def picture(request: HttpRequest, uuid: UUID) -> HttpResponse:
     media_type = (
         sample.media_type if sample.media_type in SAFE_TYPES else "application/octet-stream"
     )
-    if settings.AZURE_STORAGE_LINKS and hasattr(sample.storage, "signed_url"):
-        return _link(sample, media_type)
+    storage: Any = sample.storage
+    if settings.AZURE_STORAGE_LINKS and hasattr(storage, "signed_url"):
+        name = _file_name(sample, media_type)
+        try:
+            link = storage.signed_url(sample.file_name, media_type=media_type, file_name=name)
+        except OSError as error:
+            raise _unavailable() from error
+        response = HttpResponseRedirect(link)
+        # A cached redirect would outlive the link that it leads to.
+        response["Cache-Control"] = "private, no-store"
+        return response
     return inert_response(read_or_404(sample), media_type, tag, sample)
 
 
@@ -58,21 +67,6 @@ def thumbnail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     if request.headers.get("If-None-Match") == tag:
         return HttpResponseNotModified()
     return inert_response(thumbnail_bytes(sample, THUMBNAIL_SIDE), "image/jpeg", tag, sample)
-
-
-def _link(sample: Sample, media_type: str) -> HttpResponse:
-    """Send the browser to the storage itself, with a link for this picture and a few minutes."""
-    storage: Any = sample.storage
-    try:
-        link = storage.signed_url(
-            sample.file_name, media_type=media_type, file_name=_file_name(sample, media_type)
-        )
-    except OSError as error:
-        raise _unavailable() from error
-    response = HttpResponseRedirect(link)
-    # A cached redirect would outlive the link that it leads to.
-    response["Cache-Control"] = "private, no-store"
-    return response
 
 
 def can_view_picture(user: User, sample: Sample) -> bool:
