@@ -1,6 +1,4 @@
-"""A picture that passed the door is upright, RGB and ours; what does not pass is refused with a
-sentence.
-"""
+"""A picture that is accepted is upright, RGB and ours; any other is refused with a sentence."""
 
 import hashlib
 import io
@@ -53,9 +51,7 @@ def corners(image: Image.Image) -> list[str]:
 
 
 def assert_ours(picture: images.Picture) -> None:
-    """Assert what holds for every accepted picture: upright RGB, and stored bytes without anything
-    but pixels.
-    """
+    """Assert what holds for every accepted picture: upright RGB, stored without anything else."""
     assert picture.image.mode == "RGB"
     assert picture.size == picture.image.size
     with Image.open(io.BytesIO(picture.data)) as stored:
@@ -211,9 +207,7 @@ def test_of_an_animation_the_first_picture_counts():
 
 
 def swapped_profile() -> bytes:
-    """Return an RGB profile whose red and green are exchanged: easy to see whether it was
-    applied.
-    """
+    """Return an RGB profile with red and green exchanged: easy to see whether it was applied."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     for name in (b"rXYZ", b"gXYZ"):
         assert name in profile
