@@ -188,7 +188,8 @@ def _ask(url: str, most_bytes: int, trusted_host: str, seconds: float) -> _Trans
         pycurl.OPENSOCKETFUNCTION: transfer.open_socket,
         pycurl.HEADERFUNCTION: transfer.take_header,
         pycurl.WRITEFUNCTION: transfer.take_body,
-        # Of everything, the look-up of the name included. 0 would mean without end.
+        # Of all that is sent and received; 0 would mean without end. A resolver that is silent is
+        # waited for until it gives up by itself, as nothing can stop its thread.
         pycurl.TIMEOUT_MS: max(1, int(seconds * 1000)),
         pycurl.NOSIGNAL: True,  # a signal would interrupt whichever thread is the main one
     }
