@@ -56,7 +56,7 @@ SPREAD = (
 
 
 class PictureDeleted(Conflict):
-    """The picture was let go, and only a picture can be looked at again."""
+    """The picture was deleted, and only a picture can be looked at again."""
 
     code = "picture_gone"
 
@@ -90,7 +90,7 @@ def explain_prediction(prediction: Prediction) -> Explanation:
     """Have the model that gave an answer look at its picture again, part by part.
 
     Raises:
-        PictureDeleted: the picture was let go.
+        PictureDeleted: the picture was deleted.
         QuotaReached: the user had this done too often; says when again.
         NotExplainable: the predictor cannot tell.
         PredictorUnavailable, PredictorError: the model does not answer.

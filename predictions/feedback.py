@@ -18,9 +18,9 @@ def give_feedback(
 ) -> Feedback:
     """Write down a user's verdict on their own prediction; the same one again changes nothing.
 
-    An OK lets the picture go by the retention setting. A NOK keeps it: the verdict and the order to
-    bring the picture to safety are one transaction. A picture that somebody is unsure about stays
-    in the uploads until it was reviewed.
+    An OK deletes the picture, by the retention setting. A NOK keeps it: the verdict and the order
+    to bring the picture to safety are one transaction. A picture that somebody is unsure about
+    stays in the uploads until it was reviewed.
 
     Args:
         category: what it really is, if the user knows; a name that no category has yet is kept as a
@@ -28,7 +28,7 @@ def give_feedback(
 
     Raises:
         InvalidInput: for an unknown verdict, or a category that contradicts it.
-        Conflict: if a reviewer has decided since, or the picture was let go.
+        Conflict: if a reviewer has decided since, or the picture was deleted.
         NotFound: if it is another user's prediction.
     """
     if prediction.user_id != by.pk:

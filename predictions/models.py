@@ -125,7 +125,7 @@ class Sample(models.Model):
 
     `sha256` is of the bytes as they were received, so the same file sent twice is the same sample.
     The stored bytes are upright and without metadata, and hold nothing but the picture. `NOWHERE`:
-    the picture was let go, or never kept.
+    the picture was deleted, or never kept.
     """
 
     class Location(models.TextChoices):

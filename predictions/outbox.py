@@ -105,19 +105,18 @@ def delete_moved_upload(sample_key: int, file_name: str) -> None:
         PictureLost: neither of the two is what the row says; what is left of them stays.
     """
     sample = Sample.objects.filter(pk=sample_key).select_related("project").first()
-    if sample is None or sample.location != Sample.Location.MISCLASSIFIED or _is_whole(sample):
+    if sample is None or sample.location != Sample.Location.MISCLASSIFIED:
+        delete_file(Sample.Location.UPLOADS, file_name, sample_key)
+        return
+    is_there = _has_size(sample, sample.location, sample.file_name)
+    if is_there and sample.storage.exists(facts_file_name(sample.file_name)):
         delete_file(Sample.Location.UPLOADS, file_name, sample_key)
     elif _has_size(sample, Sample.Location.UPLOADS, file_name):
         _move_again(sample, file_name)  # from the copy, which this job was to delete
-    elif _has_size(sample, sample.location, sample.file_name):
+    elif is_there:
         _put_newest(sample)  # only the facts are gone
     else:
         raise _lost(sample)
-
-
-def _is_whole(sample: Sample) -> bool:
-    is_there = _has_size(sample, sample.location, sample.file_name)
-    return is_there and sample.storage.exists(facts_file_name(sample.file_name))
 
 
 def _has_size(sample: Sample, location: str, file_name: str) -> bool:
@@ -267,5 +266,5 @@ def _point_at(sample: Sample, name: str) -> None:
         delete_moved_upload.using(delay_seconds=SETTLE_SECONDS).enqueue(
             sample_key=sample.pk, file_name=sample.file_name
         )
-    else:  # moved before, or let go meanwhile: then what was just written is to go too
+    else:  # moved before, or deleted meanwhile: then what was just written is to go too
         enqueue_file_deletion(sample, Sample.Location.MISCLASSIFIED, name)

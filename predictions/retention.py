@@ -30,7 +30,7 @@ def delete_picture_after_ok(prediction: Prediction) -> bool:
     waiting = Prediction.objects.filter(
         sample=OuterRef("pk"), created_at__gte=_oldest_kept()
     ).exclude(Exists(accepted))
-    return _let_go(prediction.sample_id, unless=_needed() | Q(Exists(waiting)))
+    return _delete_picture(prediction.sample_id, unless=_needed() | Q(Exists(waiting)))
 
 
 @periodic(seconds=300)
@@ -51,7 +51,7 @@ def delete_unanswered_pictures() -> int:
     )
     # Some at a time, so that a round after a long pause ends soon; the next one goes on.
     keys = due.order_by("pk").values_list("pk", flat=True)[:SAMPLES_PER_ROUND]
-    return sum(_let_go(key, unless=_needed() | Q(asked_lately)) for key in keys)
+    return sum(_delete_picture(key, unless=_needed() | Q(asked_lately)) for key in keys)
 
 
 @task(
@@ -104,7 +104,7 @@ def _needed() -> Q:
 
 
 @transaction.atomic
-def _let_go(sample_key: int, *, unless: Q) -> bool:
+def _delete_picture(sample_key: int, *, unless: Q) -> bool:
     sample = Sample.objects.select_for_update().filter(pk=sample_key).first()
     if sample is None or not sample.has_picture or sample.origin != Sample.Origin.UPLOAD:
         return False

@@ -114,7 +114,7 @@ def _answer(version: ModelVersion, chunk: Sequence[Prediction]) -> None:
         given_up = [
             one for one in chunk if one.created_at < timezone.now() - shadow_deployment.PICTURE_HOLD
         ]
-        # Retention lets their pictures go by now, so that nobody could answer them later either.
+        # Retention may delete their pictures by now, so that nobody could answer them later either.
         _write([_silence(version, one, str(error)) for one in given_up])
         if len(given_up) < len(chunk):
             raise
@@ -183,7 +183,7 @@ def _silence(version: ModelVersion, prediction: Prediction, reason: str) -> Shad
 
 @transaction.atomic
 def _write(rows: Sequence[ShadowPrediction]) -> None:
-    """Write answers down, and let the pictures go that were only kept for them."""
+    """Write answers down, and delete the pictures that were only kept for them."""
     predictions = {row.prediction_id: row.prediction for row in rows}
     # Locked first: an OK given at this very moment either sees that the shadow has answered, or is
     # seen. In the order of keys, so that two workers cannot wait for each other.

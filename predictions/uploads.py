@@ -71,8 +71,8 @@ def kept(
 
     The body belongs to the transaction that writes the row: if it fails, neither is kept.
 
-    The same bytes are the same sample; one whose picture was let go gets it back. Of two uploads of
-    the same bytes at once, one makes the sample and both get it.
+    The same bytes are the same sample; one whose picture was deleted gets it back. Of two uploads
+    of the same bytes at once, one makes the sample and both get it.
     """
     known = queries.find_sample(project, picture.sha256)
     if known is not None and known.has_picture:
@@ -120,7 +120,7 @@ def load_picture(sample: Sample, *, least_side: int | None = None) -> Picture:
     """Return the stored picture of a sample, for a predictor that needs `least_side` pixels.
 
     Raises:
-        FileNotFoundError: it was let go, is not there, or is damaged: waiting for it would not
+        FileNotFoundError: it was deleted, is not there, or is damaged: waiting for it would not
             help.
         Unavailable: the storage does not answer.
     """
@@ -184,7 +184,7 @@ def _insert_or_find(fresh: Sample) -> Sample:
 
 
 def _give_back(sample: Sample, fresh: Sample) -> Sample:
-    """Give a sample its picture again, unless somebody else did so in the meantime."""
+    """Give a sample its picture again, unless another upload did so in the meantime."""
     fields = ("location", "file_name", "media_type", "width", "height", "size_bytes")
     Sample.objects.filter(pk=sample.pk, location=Sample.Location.NOWHERE).update(
         **{name: getattr(fresh, name) for name in fields}
