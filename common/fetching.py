@@ -1,4 +1,4 @@
-"""Fetches a picture from an address that somebody gave: only public places, so much, so long.
+"""Fetches a picture from an address that somebody gave: from public places only, within limits.
 
 libcurl resolves and connects, but asks us for each socket first: so the address that is judged is
 the one that is connected to, and a name that means something else a moment later leads nowhere
