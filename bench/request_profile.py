@@ -30,7 +30,7 @@ REST = "Django, REST framework, our Python"
 # ones.
 STAGES = {
     "rewriting the JPEG": "common.media.jpeg:strip_metadata",
-    "taking the container apart": "common.media.containers:split_container",
+    "taking the container apart": "common.media.formats:split_container",
     "decoding": "PIL.ImageFile:ImageFile.load",
     "encoding": "common.media.images:_encode",
     "other work on the picture": "common.media.images:decode_upload",

@@ -1,6 +1,4 @@
-"""The rooms of ARCHITECTURE.md, enforced: imports and foreign keys point down, heavy libraries stay
-in training.
-"""
+"""The walls of ARCHITECTURE.md, enforced: imports and foreign keys point down."""
 
 import ast
 import re
@@ -54,9 +52,7 @@ def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
 
 
 def imported_at_once(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """The dotted names that are imported as soon as the module is; what only type checkers read is
-    left out.
-    """
+    """The dotted names imported as soon as the module is; not what only type checkers read."""
     waiting: list[ast.AST] = list(tree.body)
     while waiting:
         node = waiting.pop()
@@ -185,9 +181,7 @@ def test_a_web_process_pays_for_the_sdk_of_custom_vision_only_when_it_asks():
 
 
 def imported_by_a_web_process(names: set[str]) -> str:
-    """Return which of these modules are loaded once the pages are known and the settings
-    checked.
-    """
+    """Return which of these modules are loaded once pages are known and settings checked."""
     program = (
         "import sys, classifr.wsgi; from django.urls import get_resolver; "
         "get_resolver().url_patterns;"
@@ -250,9 +244,7 @@ def test_every_way_to_make_a_row_would_be_noticed(call):
 
 
 def makes(node: ast.AST, row: str, related: str) -> bool:
-    """Say whether this is a call that makes a row of a model: by its class, by a manager or in
-    bulk, or by the manager of a related row.
-    """
+    """Say whether a call makes a row of a model: by its class, by any manager or in bulk."""
     if not isinstance(node, ast.Call):
         return False
     called = ast.unparse(node.func)

@@ -113,9 +113,7 @@ def _commented_gif() -> bytes:
 
 
 def _in_a_child(work: Callable[[], bytes]) -> bytes:
-    """Return what this gives in a process of its own, which starts with little memory and ends with
-    all of it.
-    """
+    """Return what this gives in a process of its own, which begins with little memory."""
     reading, writing = os.pipe()
     if os.fork() == 0:
         with os.fdopen(writing, "wb") as pipe:

@@ -1,6 +1,4 @@
-"""A picture that passed the door is upright, RGB and ours; what does not pass is refused with a
-sentence.
-"""
+"""A picture that is accepted is upright, RGB and ours; any other is refused with a sentence."""
 
 import hashlib
 import io
@@ -53,9 +51,7 @@ def corners(image: Image.Image) -> list[str]:
 
 
 def assert_ours(picture: images.Picture) -> None:
-    """Assert what holds for every accepted picture: upright RGB, and stored bytes without anything
-    but pixels.
-    """
+    """Assert what holds for every accepted picture: upright RGB, stored without anything else."""
     assert picture.image.mode == "RGB"
     assert picture.size == picture.image.size
     with Image.open(io.BytesIO(picture.data)) as stored:
@@ -213,9 +209,7 @@ def test_of_an_animation_the_first_picture_counts():
 
 
 def swapped_profile() -> bytes:
-    """Return an RGB profile whose red and green are exchanged: easy to see whether it was
-    applied.
-    """
+    """Return an RGB profile with red and green exchanged: easy to see whether it was applied."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     for name in (b"rXYZ", b"gXYZ"):
         assert name in profile
@@ -306,7 +300,7 @@ def test_only_the_formats_of_the_setting_are_accepted(settings):
 
 def test_a_caller_may_accept_less(settings):
     with pytest.raises(InvalidPicture, match="Accepted formats: PNG,"):
-        images.decode_upload(encoded("JPEG"), formats=["PNG"])
+        images.decode_upload(encoded("JPEG"), accepted=["PNG"])
 
 
 def test_a_file_of_the_longest_length_is_accepted_and_one_byte_more_is_not(settings):
@@ -334,7 +328,7 @@ def test_no_memory_is_told_as_such(monkeypatch):
     def out_of_memory(*args):
         raise MemoryError
 
-    monkeypatch.setattr(images.colours, "to_srgb", out_of_memory)
+    monkeypatch.setattr(images.formats, "to_srgb", out_of_memory)
     with pytest.raises(Unavailable, match="no memory"):
         images.decode_upload(encoded("JPEG"))
 
@@ -350,14 +344,14 @@ def test_a_mistake_of_ours_is_refused_but_logged(monkeypatch, caplog):
 def test_large_pictures_are_decoded_one_after_the_other(monkeypatch, format):
     monkeypatch.setattr(images, "LARGE_PIXELS", 100)
     monkeypatch.setattr(images, "_MAX_WAIT_SECONDS", 0.01)
-    to_srgb, inside, go_on = images.colours.to_srgb, threading.Event(), threading.Event()
+    to_srgb, inside, go_on = images.formats.to_srgb, threading.Event(), threading.Event()
 
     def slowly(*args, **kwargs):
         inside.set()
         go_on.wait(5)
         return to_srgb(*args, **kwargs)
 
-    monkeypatch.setattr(images.colours, "to_srgb", slowly)
+    monkeypatch.setattr(images.formats, "to_srgb", slowly)
     first = threading.Thread(target=images.decode_upload, args=[encoded(format)])
     first.start()
     inside.wait(5)

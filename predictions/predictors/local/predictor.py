@@ -1,6 +1,4 @@
-"""The local predictor: answers with the compiled export of a Keras model. Imports neither Keras nor
-TensorFlow.
-"""
+"""The local predictor: answers with the compiled export of a Keras model, and needs no Keras."""
 
 import logging
 import threading
@@ -59,9 +57,8 @@ class _Failure:
         return time.monotonic() - self.since < RETRY_AFTER_SECONDS
 
     def again(self) -> PredictorError | PredictorUnavailable:
-        """Return a new error of the same words: one exception must not be raised in many
-        threads.
-        """
+        """Return a new error of the same words."""
+        # Raising one exception in many threads would mix up their tracebacks.
         return type(self.error)(self.error.message)
 
 
@@ -89,9 +86,7 @@ class LocalPredictor(BasePredictor):
     def predict_scored(
         self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
     ) -> list[PictureScores]:
-        """See the base. Familiarity is of the whole centred square, the first crop: references were
-        seen like that.
-        """
+        """See the base. Familiarity is of the whole centred square."""
         loaded = self._model(model)
         crops = _crops(augment)
         images = [picture.image for picture in pictures]
@@ -106,6 +101,7 @@ class LocalPredictor(BasePredictor):
         scores = [dict(zip(model.class_names, row, strict=True)) for row in rows.tolist()]
         if loaded.scope is None or not scores:
             return [PictureScores(each) for each in scores]
+        # Of each picture's first crop, as the detector's references were seen.
         familiarity = loaded.scope.p_values(outputs["features"][:: len(crops)])
         return [
             PictureScores(each, value, value <= ood_detector.REJECTION_LEVEL)
@@ -141,6 +137,7 @@ class LocalPredictor(BasePredictor):
     def _model(self, model: ModelRef) -> _Loaded:
         if loaded := self._loaded(model):
             return loaded
+        # One at a time: of many requests for a model that is not there yet, one loads it.
         with self._loading:
             if loaded := self._loaded(model):  # another thread was faster
                 return loaded
@@ -161,6 +158,7 @@ class LocalPredictor(BasePredictor):
             loaded = _open(model)
         except (PredictorError, PredictorUnavailable) as error:
             logger.warning("Model %s cannot be loaded: %s", model.reference, error)
+            # Old ones are dropped by the way, or models deleted long ago would pile up here.
             self._failures = {
                 other: failure for other, failure in self._failures.items() if failure.is_fresh
             }
@@ -196,7 +194,7 @@ def _open(model: ModelRef) -> _Loaded:
         )
     try:
         engine = LiteRtEngine(bundle.paths[bundles.COMPILED_MODEL])
-        # Sets memory up, too
+        # Once now, so that the first user does not wait while the engine sets its memory up.
         first = engine.run(np.zeros((1, engine.input_size, engine.input_size, 3), np.uint8))
         if first["probabilities"].shape != (1, len(model.class_names)):
             raise ValueError("The model's output does not fit its categories.")
