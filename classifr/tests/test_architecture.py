@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -25,12 +26,17 @@ HEAVY = {"tensorflow", "keras", "tf_keras"}
 SAY_NOTHING = {"utils", "util", "helpers", "misc", "services", "selectors"}
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def modules(*, with_tests: bool = False) -> Iterator[tuple[str, ast.Module]]:
     """Every module of the rooms: its path from the root, and its syntax tree."""
     for top in FLOORS:
         for path in sorted((ROOT / top).rglob("*.py")):
             if with_tests or "tests" not in path.parts:
-                yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
+                yield str(path.relative_to(ROOT)), parsed(path)
 
 
 def floor_of(name: str) -> int | None:

@@ -23,6 +23,8 @@ from classifr.web_worker import WebWorker
 from common import processes
 from scripts.services import wait_until
 
+pytestmark = pytest.mark.slow
+
 LONG_ANSWER = random.Random(0).randbytes(20_000_000)  # more than the kernel keeps for a client
 GENEROUS = Limits(seconds=60, bytes_per_second=1, longest=10_000_000)
 
