@@ -1,4 +1,4 @@
-"""Picture files taken apart: their format, the pixels to decode, EXIF, and colours as sRGB.
+"""Picture files taken apart: their format, the pixels to decode, EXIF, and what colours mean.
 
 Metadata parsers are where hostile bytes do most harm: a 64 KB block can make Pillow's TIFF reader
 fill gigabytes, and a comment survives a plain re-save. So JPEG and PNG are taken apart here and put
@@ -6,8 +6,6 @@ together again from the few blocks that make the picture; EXIF comes out aside, 
 ends the file where its picture ends.
 """
 
-import io
-import logging
 import math
 import re
 import struct
@@ -15,13 +13,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-from PIL import Image, ImageCms
-
-from common.media import jpeg
+from common.media import colours, jpeg
 from common.media.jpeg import MalformedFile
-
-logger = logging.getLogger(__name__)
 
 _JPEG_MAX_SEGMENTS = 5_000
 # JFIF, the colour profile and Adobe's transform say how to read the colours; the number is the
@@ -31,6 +24,7 @@ _JPEG_KEPT_APPLICATION = {0xE0: (b"JFIF\0", 18), 0xE2: (b"ICC_PROFILE\0", 18), 0
 _PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
 _PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"iCCP", b"IDAT", b"IEND"}
 _PNG_MAX_CHUNKS = 50_000
+_MAX_COLOUR_BYTES = 32  # of a chunk that tells the colours: cHRM is the longest
 
 _HEIC_SIZE = re.compile(rb"ispe.{4}(.{4})(.{4})", re.DOTALL)
 _HEIC_BRANDS = {
@@ -46,8 +40,9 @@ _ORIENTATION, _MAKE, _MODEL, _CHANGED_AT, _DETAILS = 0x0112, 0x010F, 0x0110, 0x0
 _TAKEN_AT, _TAKEN_AT_OFFSET = 0x9003, 0x9011
 _TEXT, _SHORT, _LONG = 2, 3, 4
 
-_SRGB_NAMES = (b"sRGB", "sRGB".encode("utf-16-be"))
-_MODE_OF_SPACE = {"RGB": "RGB", "GRAY": "L", "CMYK": "CMYK"}
+
+class UnsupportedCoding(MalformedFile):
+    """The file may be whole, but is coded in a way that is not read here."""
 
 
 @dataclass(frozen=True)
@@ -55,13 +50,14 @@ class Container:
     """The parts of a picture file: what to decode, EXIF found aside, and what decoding would cost.
 
     `claimed` is the largest size that the file speaks of, where that may differ from the size of
-    the picture.
+    the picture. `profile` is the colour profile of a file that tells its colours in another way.
     """
 
     pixels: bytes
     exif: bytes = b""
     scans: int = 1
     claimed: tuple[int, int] = (1, 1)
+    profile: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -105,7 +101,7 @@ def split_container(data: bytes, format: str) -> Container:
             # Hardly anyone uses run-length coding, and a few kilobytes of it keep Pillow busy for
             # seconds. Only the header of 40 bytes and its successors have a field that says so.
             if header_bytes >= 40 and struct.unpack_from("<I", data, 30)[0] not in (0, 3):
-                raise MalformedFile("run-length coded")
+                raise UnsupportedCoding("run-length coded, or coded as another format")
         case "HEIC":
             # The largest of all: what is shown may be a small cutting of one that is decoded whole.
             sizes = [
@@ -121,7 +117,7 @@ def _split_jpeg(data: bytes) -> Container:
     exif, scans, view = b"", 0, memoryview(data)
     for marker, start, end in jpeg.segments(data, most=_JPEG_MAX_SEGMENTS):
         if marker in jpeg.FRAMES and marker not in jpeg.FRAMES_OF_BROWSERS:
-            raise MalformedFile("coded in a way that no browser shows, and some of which cost much")
+            raise UnsupportedCoding("in a way that no browser shows, and some of which cost much")
         scans += marker == jpeg.SCAN
         if marker == 0xE1 and not exif and data.startswith(jpeg.EXIF, start + 4):
             exif = data[start + 4 : end]
@@ -139,6 +135,7 @@ def _split_jpeg(data: bytes) -> Container:
 def _split_png(data: bytes) -> Container:
     kept: list[bytes | memoryview] = [_PNG_SIGNATURE]
     exif, view, position = b"", memoryview(data), len(_PNG_SIGNATURE)
+    says_colours: dict[bytes, bytes] = {}
     for _chunk in range(_PNG_MAX_CHUNKS):
         if position + 12 > len(data):
             break
@@ -148,13 +145,15 @@ def _split_png(data: bytes) -> Container:
             kept.append(view[position:end])
         elif kind == b"eXIf" and not exif:
             exif = data[position + 8 : end - 4]
+        if kind in colours.PNG_CHUNKS:
+            says_colours.setdefault(kind, data[position + 8 : end - 4][:_MAX_COLOUR_BYTES])
         position = end
         # Whatever follows is no part of the picture.
         if kind == b"IEND":
             break
     else:
         raise MalformedFile("too many chunks")
-    return Container(b"".join(kept), exif)
+    return Container(b"".join(kept), exif, profile=colours.png_profile(says_colours))
 
 
 def read_exif(exif: bytes) -> ExifFacts:
@@ -221,48 +220,3 @@ def _moment(local_time: str, offset: str) -> str:
         except ValueError:
             continue
     return ""
-
-
-def to_srgb(image: Image.Image) -> Image.Image:
-    """Return the picture in RGB: transparent parts on white, a usable colour profile applied."""
-    profile = image.info.get("icc_profile")
-    if image.mode.startswith("I"):
-        # Pillow would cut 16 bits off at 255, that is: white.
-        values = np.asarray(image)
-        flat = Image.fromarray((values.clip(0, 65535) >> 8).astype(np.uint8))
-    elif image.has_transparency_data:
-        seen = image if image.mode == "RGBA" else image.convert("RGBA")
-        flat = Image.new("RGB", image.size, "white")
-        flat.paste(seen, mask=seen)
-    else:
-        wanted = {"1": "L", "L": "L", "CMYK": "CMYK"}.get(image.mode, "RGB")
-        flat = image if image.mode == wanted else image.convert(wanted)
-    if profile and not is_srgb(profile):
-        flat = _apply_profile(flat, profile)
-    return flat if flat.mode == "RGB" else flat.convert("RGB")
-
-
-def is_srgb(profile: bytes) -> bool:
-    """Tell whether a colour profile says of itself that it is sRGB."""
-    return any(name in profile for name in _SRGB_NAMES)
-
-
-def _apply_profile(image: Image.Image, profile: bytes) -> Image.Image:
-    """Return the picture in sRGB, or as it is where its profile makes no sense."""
-    try:
-        # Neither profile is kept for the next call: Little CMS makes no promise about one in two
-        # threads.
-        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
-        mode = _MODE_OF_SPACE.get(source.profile.xcolor_space.strip())
-        if mode == "RGB" and image.mode == "L":
-            image = image.convert("RGB")
-        if mode != image.mode:
-            return image
-        target = ImageCms.createProfile("sRGB")
-        changed = ImageCms.profileToProfile(
-            image, source, target, outputMode="RGB", inPlace=mode == "RGB"
-        )
-    except (ImageCms.PyCMSError, OSError, ValueError, TypeError) as error:
-        logger.info("A colour profile was ignored: %s", error)
-        return image
-    return image if changed is None else changed

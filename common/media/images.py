@@ -25,7 +25,7 @@ from django.utils.translation import gettext as _
 from PIL import Image, WebPImagePlugin  # noqa: F401 (registers WebP, or Pillow would load every plugin it has)
 
 from common.errors import InvalidInput, Unavailable
-from common.media import formats, jpeg
+from common.media import colours, formats, jpeg
 from common.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ def _kept_as_coded(
 ) -> Picture | None:
     """Return a JPEG with its coefficients as they are, or None if it has to be encoded anew."""
     stripped = jpeg.strip_metadata(data)
-    if stripped is None or (stripped.profile and not formats.is_srgb(stripped.profile)):
+    if stripped is None or (stripped.profile and not colours.is_srgb(stripped.profile)):
         return None
     facts = formats.read_exif(stripped.exif)
     if facts.orientation in _UPRIGHT:
@@ -172,7 +172,7 @@ def _kept_as_coded(
     with _room_for(image, sender):
         image.load()
         image.info.clear()  # no profile is left to apply: it was sRGB, or there was none
-        image = formats.to_srgb(image)
+        image = colours.to_srgb(image)
     # The decoder was content with less than the file has: what is left over may be anything.
     if not feed.was_needed:
         return None
@@ -206,11 +206,11 @@ def _encoded_anew(data: bytes, format: str, accepted: Sequence[str], sender: obj
         _check_size(image.size, accepted)
         exif = container.exif or image.info.get("exif")
         facts = formats.read_exif(exif if isinstance(exif, bytes) else b"")
-        image = formats.to_srgb(image)
+        image = colours.to_srgb(image, container.profile)
         image.info.clear()
-        # HEIC is turned by its decoder. A rotation that only XMP tells of is not obeyed, as in
-        # browsers.
-        if format != "HEIC" and facts.orientation in _UPRIGHT:
+        # HEIC is turned by its decoder. As in browsers, and so in the preview of who sends it, WebP is
+        # not turned by EXIF, and nothing by a rotation that only XMP tells of.
+        if format not in ("HEIC", "WEBP") and facts.orientation in _UPRIGHT:
             image = image.transpose(_UPRIGHT[facts.orientation])
         encoded, media_type = _encode(image, lossless=format in _LOSSLESS)
     return Picture(
@@ -300,10 +300,23 @@ def _refusing_what_cannot_be_read(accepted: Sequence[str]) -> Iterator[None]:
         ) from error
     except _TOO_MANY_PIXELS as error:
         raise invalid_picture(_("The picture has too many pixels."), accepted) from error
+    except formats.UnsupportedCoding as error:
+        raise _unsupported_coding(accepted) from error
     except Exception as error:
+        # Pillow has no class of its own for it
+        if isinstance(error, OSError) and str(error).startswith("Unsupported BMP"):
+            raise _unsupported_coding(accepted) from error
         if not isinstance(error, _USUAL_ERRORS):
             logger.warning("A picture was refused for an unusual reason", exc_info=True)
         raise invalid_picture(_("The picture is damaged or incomplete."), accepted) from error
+
+
+def _unsupported_coding(accepted: Sequence[str]) -> InvalidPicture:
+    sentence = _(
+        "The picture is stored in a rare way that cannot be read here. Save it again, for example "
+        "as JPEG or PNG."
+    )
+    return invalid_picture(sentence, accepted)
 
 
 @cache

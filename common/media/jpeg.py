@@ -81,7 +81,7 @@ class _Parts:
     huffman: dict[int, bytes] = field(default_factory=dict)
     frame: tuple[int, bytes] = (0, b"")
     exif: bytes = b""
-    profile: bytes = b""
+    profile: list[bytes] = field(default_factory=list)  # its pieces, each with its number before it
     adobe: bytes = b""
 
 
@@ -136,9 +136,10 @@ def strip_metadata(data: bytes) -> StrippedJpeg | None:
                 return None  # bytes between the segments, or a segment that is cut off
             body = data[start + 4 : end]
             if marker == SCAN:
-                return StrippedJpeg(
-                    _put_together(data, parts, body, end), parts.exif, parts.profile
-                )
+                # After its name a piece has its number and their count, a byte each
+                head = len(_ICC[1]) + 2
+                profile = b"".join(piece[head:] for piece in sorted(parts.profile))
+                return StrippedJpeg(_put_together(data, parts, body, end), parts.exif, profile)
             _take(parts, marker, body)
             expected = end
     except (_Unusual, MalformedFile, IndexError, struct.error):
@@ -158,7 +159,7 @@ def _take(parts: _Parts, marker: int, body: bytes) -> None:
     elif marker == _EXIF[0] and body.startswith(_EXIF[1]) and not parts.exif:
         parts.exif = body
     elif marker == _ICC[0] and body.startswith(_ICC[1]):
-        parts.profile += body
+        parts.profile.append(body)
     elif marker == _ADOBE[0] and body.startswith(_ADOBE[1]):
         parts.adobe = body
 

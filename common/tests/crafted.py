@@ -82,6 +82,12 @@ def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
+def with_chunks(data: bytes, *extra: bytes) -> bytes:
+    """Return the PNG with these chunks right behind its header."""
+    header_end = 8 + 25
+    return data[:header_end] + b"".join(extra) + data[header_end:]
+
+
 def png(
     width: int = 64,
     height: int = 48,

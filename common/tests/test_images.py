@@ -125,7 +125,7 @@ def test_the_digest_is_of_what_is_stored_and_another_of_what_came():
     assert picture.received_sha256 == hashlib.sha256(data).hexdigest()
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
 @pytest.mark.parametrize("value", range(1, 9))
 def test_every_orientation_comes_out_upright(format, value):
     turned = {
@@ -215,11 +215,7 @@ def swapped_profile() -> bytes:
         assert name in profile
     red, green = profile.index(b"rXYZ"), profile.index(b"gXYZ")
     profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
-    return (
-        bytes(profile)
-        .replace("sRGB".encode("utf-16-be"), "xyzw".encode("utf-16-be"))
-        .replace(b"sRGB", b"xyzw")
-    )
+    return bytes(profile)  # and it is still called sRGB
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
@@ -328,7 +324,7 @@ def test_no_memory_is_told_as_such(monkeypatch):
     def out_of_memory(*args):
         raise MemoryError
 
-    monkeypatch.setattr(images.formats, "to_srgb", out_of_memory)
+    monkeypatch.setattr(images.colours, "to_srgb", out_of_memory)
     with pytest.raises(Unavailable, match="no memory"):
         images.decode_upload(encoded("JPEG"))
 
@@ -344,14 +340,14 @@ def test_a_mistake_of_ours_is_refused_but_logged(monkeypatch, caplog):
 def test_large_pictures_are_decoded_one_after_the_other(monkeypatch, format):
     monkeypatch.setattr(images, "LARGE_PIXELS", 100)
     monkeypatch.setattr(images, "_MAX_WAIT_SECONDS", 0.01)
-    to_srgb, inside, go_on = images.formats.to_srgb, threading.Event(), threading.Event()
+    to_srgb, inside, go_on = images.colours.to_srgb, threading.Event(), threading.Event()
 
     def slowly(*args, **kwargs):
         inside.set()
         go_on.wait(5)
         return to_srgb(*args, **kwargs)
 
-    monkeypatch.setattr(images.formats, "to_srgb", slowly)
+    monkeypatch.setattr(images.colours, "to_srgb", slowly)
     first = threading.Thread(target=images.decode_upload, args=[encoded(format)])
     first.start()
     inside.wait(5)
