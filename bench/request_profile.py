@@ -111,10 +111,10 @@ def measure(folder: Path) -> None:
 
 def profile(token: str) -> None:
     """Print the table of an installation that is set up in the environment."""
-    from django.core.wsgi import get_wsgi_application
     from django.db import connection
 
-    application = get_wsgi_application()
+    from classifr.wsgi import application
+
     bodies = never_twice(photo_like(), start=time.time_ns())
     for body in itertools.islice(bodies, 20):
         _ask(application, token, body)

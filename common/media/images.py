@@ -208,8 +208,8 @@ def _encoded_anew(data: bytes, format: str, accepted: Sequence[str], sender: obj
         facts = formats.read_exif(exif if isinstance(exif, bytes) else b"")
         image = colours.to_srgb(image, container.profile)
         image.info.clear()
-        # HEIC is turned by its decoder. As in browsers, and so in the preview of who sends it, WebP is
-        # not turned by EXIF, and nothing by a rotation that only XMP tells of.
+        # HEIC is turned by its decoder. As in browsers, and so in the preview of whoever sends it,
+        # WebP is not turned by EXIF, and nothing by a rotation that only XMP tells of.
         if format not in ("HEIC", "WEBP") and facts.orientation in _UPRIGHT:
             image = image.transpose(_UPRIGHT[facts.orientation])
         encoded, media_type = _encode(image, lossless=format in _LOSSLESS)
