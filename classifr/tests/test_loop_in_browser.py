@@ -121,7 +121,7 @@ def test_pizza_is_taught(site, installation, pizzas, new_page, problems, tmp_pat
     )
     assert str(len(learned)) in told
     told = manage(installation, "retrain", "--project", "dishes", "--promote")
-    assert "Version 2 is live now" in told
+    assert "Version 2 is live now" in told, told
 
     # The next uploads, a batch, are answered by it: pizza.
     classify(user, *asked_about)

@@ -64,6 +64,52 @@ def test_better_at_large_but_worse_on_reviewed_noks_is_worse():
     )
 
 
+def learned_pizza(lost: int, gained: int = 0, *, pizzas: int = 3) -> promotion.EvaluationComparison:
+    """Compare with a candidate that knows pizza, of 84 pictures of which the live model has 75
+    right, so many of these lost and so many of the others gained.
+    """
+    live = {str(place): place < 75 for place in range(84)}
+    candidate = live | {str(place): False for place in range(lost)}
+    candidate |= {str(75 + place): True for place in range(gained)}
+    new = range(100, 103)
+    live |= {str(place): False for place in new}
+    candidate |= {str(place): place < 100 + pizzas for place in new}
+    return promotion.compare_evaluations(
+        Evaluation(answers=candidate), Evaluation(answers=live), newly_known={"pizza": list(new)}
+    )
+
+
+def test_who_newly_knows_a_category_may_lose_what_chance_explains():
+    comparison = learned_pizza(lost=8, gained=2)
+    assert comparison.verdict == ComparisonVerdict.NOT_WORSE
+    assert comparison.sentence == (
+        "Newly knows “pizza” (3 of 3). On the categories that the live model knows: 69 of 84 test "
+        "pictures right, the live one 75; chance explains that."
+    )
+
+
+def test_and_no_more_than_that():
+    comparison = learned_pizza(lost=6)
+    assert comparison.verdict == ComparisonVerdict.WORSE
+    assert "Chance does not explain that." in comparison.sentence
+
+
+def test_a_category_of_which_no_picture_is_recognised_is_no_gain():
+    comparison = learned_pizza(lost=1, pizzas=0)
+    assert comparison.verdict == ComparisonVerdict.WORSE
+    assert comparison.sentence.startswith("Worse than the live model: 74 of 87")
+
+
+def test_pictures_of_the_new_category_make_up_for_no_lack_of_evidence():
+    new = {str(place): True for place in range(50, 60)}
+    comparison = promotion.compare_evaluations(
+        measured(9, **new),
+        measured(9, **dict.fromkeys(new, False)),
+        newly_known={"pizza": range(50, 60)},
+    )
+    assert comparison.verdict == ComparisonVerdict.UNCLEAR
+
+
 def test_what_was_not_measured_is_no_evidence():
     assert promotion.compare_evaluations(None, measured(12)).verdict == ComparisonVerdict.UNCLEAR
     assert promotion.compare_evaluations(measured(12), None).verdict == ComparisonVerdict.UNCLEAR
