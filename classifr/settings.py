@@ -322,6 +322,7 @@ REVIEW_LEASE_SECONDS = env.int("REVIEW_LEASE_SECONDS", 180)
 PREDICTORS: dict[str, dict[str, Any]] = {
     "keras": {"BACKEND": "predictions.predictors.local.predictor.LocalPredictor"},
     "dummy": {"BACKEND": "predictions.predictors.dummy.DummyPredictor"},
+    "exported": {"BACKEND": "customvision.exported.predictor.ExportedPredictor"},
     "azure": {
         "BACKEND": "customvision.predictor.CustomVisionPredictor",
         "OPTIONS": {

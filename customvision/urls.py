@@ -3,6 +3,7 @@
 from django.urls import path, re_path
 
 from customvision.api import dispatch, exports, picture_links
+from customvision.exported import views
 
 app_name = "customvision"
 _IN_ANY_CASE = "".join(f"[{letter}{letter.upper()}]" for letter in "customvision")
@@ -11,5 +12,6 @@ _REST = r"/+[vV](?P<version>[^/]+)/+(?P<area>[^/]+)/+(?P<path>.*)"
 urlpatterns = [
     path("customvision/pictures/<str:token>", picture_links.serve_picture, name="picture"),
     path("customvision/exports/<str:token>", exports.download_export, name="export"),
+    path("training/<slug:slug>/models/import/", views.import_model, name="import_model"),
     re_path(rf"^[/]*{_IN_ANY_CASE}{_REST}$", dispatch.dispatch, name="answer"),
 ]

@@ -282,6 +282,10 @@ ROWS: dict[str, list[Row]] = {
     "customvision:picture": [
         get(NOT_FOUND, lambda world: {"token": "wrong"}, why="a signed address is the key")
     ],
+    "customvision:import_model": [
+        get(MAINTAINERS, slug),
+        post(done(MAINTAINERS, 400), slug, why="no archive: refused by the form"),
+    ],
     "customvision:export": [
         get(NOT_FOUND, lambda world: {"token": "wrong"}, why="a signed address is the key")
     ],
