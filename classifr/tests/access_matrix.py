@@ -286,6 +286,14 @@ ROWS: dict[str, list[Row]] = {
         get(MAINTAINERS, slug),
         post(done(MAINTAINERS, 400), slug, why="no archive: refused by the form"),
     ],
+    "customvision:container_image": [
+        get(NOT_FOUND, why="off unless CONTAINER_PROJECT is set; see customvision/api/tests"),
+        post(NOT_FOUND, why="the same"),
+    ],
+    "customvision:container_url": [
+        get(NOT_FOUND, why="the same"),
+        post(NOT_FOUND, why="the same"),
+    ],
     "customvision:export": [
         get(NOT_FOUND, lambda world: {"token": "wrong"}, why="a signed address is the key")
     ],
