@@ -30,7 +30,7 @@ REST = "Django, REST framework, our Python"
 # ones.
 STAGES = {
     "rewriting the JPEG": "common.media.jpeg:strip_metadata",
-    "taking the container apart": "common.media.containers:split_container",
+    "taking the container apart": "common.media.formats:split_container",
     "decoding": "PIL.ImageFile:ImageFile.load",
     "encoding": "common.media.images:_encode",
     "other work on the picture": "common.media.images:decode_upload",
@@ -111,10 +111,10 @@ def measure(folder: Path) -> None:
 
 def profile(token: str) -> None:
     """Print the table of an installation that is set up in the environment."""
-    from django.core.wsgi import get_wsgi_application
     from django.db import connection
 
-    application = get_wsgi_application()
+    from classifr.wsgi import application
+
     bodies = never_twice(photo_like(), start=time.time_ns())
     for body in itertools.islice(bodies, 20):
         _ask(application, token, body)

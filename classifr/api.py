@@ -34,9 +34,7 @@ urlpatterns = [
 
 
 def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response | None:
-    """Render every error that a caller can understand as {"code", "message", "fields"}; leave bugs
-    to be a 500.
-    """
+    """Render each error that a caller can act on as {"code", "message", "fields"}; not bugs."""
     match error:
         case DomainError():
             answer = _answer(error.status, error.code, str(error), error.fields)
@@ -66,9 +64,10 @@ def exception_handler(error: Exception, context: Mapping[str, Any]) -> Response 
             )
         case _:
             return None
+    # At least a second: with 0, a client would come back at once.
     if wait is not None:
         answer["Retry-After"] = str(max(1, int(wait)))
-    set_rollback()
+    set_rollback()  # as the framework's own handler does: what failed leaves nothing behind
     return answer
 
 

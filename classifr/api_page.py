@@ -41,27 +41,34 @@ class Operation:
 def api_console(request: HttpRequest) -> HttpResponse:
     """Show every operation with a form that sends it, with the session or a token."""
     description = SchemaGenerator().get_schema(public=True)
-    return render(request, "api.html", {"operations": list(_operations(description))})
-
-
-def _operations(description: dict[str, Any]) -> list[Operation]:
-    return [
-        Operation(
-            id=operation["operationId"],
-            method=method.upper(),
-            path=path,
-            description=operation.get("description", ""),
-            parameters=[_parameter(each) for each in operation.get("parameters", [])],
-            body=_body(operation),
-            example=_example(operation, description),
-        )
+    operations = [
+        _operation(path, method, found, description)
         for path, methods in description["paths"].items()
-        for method, operation in methods.items()
+        for method, found in methods.items()
     ]
+    return render(request, "api.html", {"operations": operations})
+
+
+def _operation(
+    path: str, method: str, found: dict[str, Any], description: dict[str, Any]
+) -> Operation:
+    types = found.get("requestBody", {}).get("content", {})
+    # Where a picture may come in several ways, the form sends it as forms do.
+    body = "file" if "multipart/form-data" in types else "json" if types else ""
+    return Operation(
+        id=found["operationId"],
+        method=method.upper(),
+        path=path,
+        description=found.get("description", ""),
+        parameters=[_parameter(each) for each in found.get("parameters", [])],
+        body=body,
+        example=_example(types.get("application/json", {}).get("schema", {}), description),
+    )
 
 
 def _parameter(each: dict[str, Any]) -> Parameter:
     schema = each["schema"]
+    # The format says more than the type: a date is a string, too.
     kinds = {"integer": "number", "date": "date"}
     return Parameter(
         name=each["name"],
@@ -73,28 +80,16 @@ def _parameter(each: dict[str, Any]) -> Parameter:
     )
 
 
-def _body(operation: dict[str, Any]) -> str:
-    types = operation.get("requestBody", {}).get("content", {})
-    return "file" if "multipart/form-data" in types else "json" if types else ""
-
-
-def _example(operation: dict[str, Any], description: dict[str, Any]) -> str:
+def _example(schema: dict[str, Any], description: dict[str, Any]) -> str:
     """Return a JSON body with the first choice of each field that has choices, and empty texts."""
-    schema = (
-        operation.get("requestBody", {})
-        .get("content", {})
-        .get("application/json", {})
-        .get("schema", {})
-    )
     if "$ref" not in schema:
         return ""
-    fields = description["components"]["schemas"][schema["$ref"].rpartition("/")[2]]["properties"]
-    return json.dumps(
-        {name: _first_choice(one, description) for name, one in fields.items()}, indent=2
-    )
+    fields = _resolved(schema, description)["properties"]
+    choices = {name: _resolved(one, description).get("enum", []) for name, one in fields.items()}
+    return json.dumps({name: str(next(iter(each), "")) for name, each in choices.items()}, indent=2)
 
 
-def _first_choice(schema: dict[str, Any], description: dict[str, Any]) -> str:
-    if "$ref" in schema:
-        schema = description["components"]["schemas"][schema["$ref"].rpartition("/")[2]]
-    return str(next(iter(schema.get("enum", [])), ""))
+def _resolved(schema: dict[str, Any], description: dict[str, Any]) -> dict[str, Any]:
+    """Return the schema itself where this is only a reference to it."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    return description["components"]["schemas"][name] if name else schema

@@ -1,5 +1,4 @@
-"""A request as its bytes arrive: where it ends, and its bytes until then, in memory or in a
-temporary file.
+"""A request as its bytes arrive: where it ends, and its bytes until then, in memory or on disk.
 
 Only where a request ends is found out here, with what is needed for that. Whether it is a good one
 gunicorn's parser decides, which gets exactly these bytes: one that looks wrong here counts as
@@ -19,9 +18,7 @@ _HEAD_END = b"\r\n\r\n"
 
 
 class Spool:
-    """Bytes that are written first and read afterwards; in a temporary file once they are many, or
-    when told.
-    """
+    """Bytes to write and then read; in a temporary file once they are many, or when told."""
 
     def __init__(self) -> None:
         self._file = tempfile.SpooledTemporaryFile()  # noqa: SIM115 (closed by `close`)
@@ -42,7 +39,7 @@ class Spool:
     def read_at(self, place: int, size: int) -> bytes:
         self._file.seek(place)
         data = self._file.read(size)
-        self._file.seek(self.size)
+        self._file.seek(self.size)  # where the next `write` goes on
         return data
 
     def close(self) -> None:
@@ -87,25 +84,23 @@ class _Chunked:
                 step = min(self._left, len(data) - place)
                 self._left -= step
             else:
-                step = self._take_line(bytes(data[place : place + MAX_LINE]))
+                line = bytes(data[place : place + MAX_LINE])
+                end = line.find(b"\n") + 1
+                step = end or len(line)
+                self._line += line[:step]
+                if end:
+                    self._end_line(bytes(self._line))
+                    self._line.clear()
+                elif len(self._line) > MAX_LINE:
+                    self.is_done = True  # for gunicorn's parser to refuse
             place += step
         return place
-
-    def _take_line(self, data: bytes) -> int:
-        end = data.find(b"\n") + 1
-        step = end or len(data)
-        self._line += data[:step]
-        if end:
-            self._end_line(bytes(self._line))
-            self._line.clear()
-        elif len(self._line) > MAX_LINE:
-            self.is_done = True
-        return step
 
     def _end_line(self, line: bytes) -> None:
         if self._is_trailer:
             self.is_done = line in {b"\r\n", b"\n"}
         elif found := _SIZE.fullmatch(line):
+            # A chunk of size 0 is the last one; lines up to an empty one follow it.
             size = int(found[1], 16)
             self._is_trailer = size == 0
             self._left = size and size + 2
@@ -116,8 +111,7 @@ class _Chunked:
 class Arrival:
     """One request, from its first byte until it is whole.
 
-    `refusal` is the status of an answer that is due before that: nobody would read what is still to
-    come.
+    `refusal` is the status of an answer that is due before that, as nobody would read the rest.
     """
 
     def __init__(self, longest: int) -> None:
@@ -144,6 +138,7 @@ class Arrival:
     def feed(self, data: bytes | memoryview) -> None:
         """Take the next bytes in. Raises OSError when there is no room for them."""
         if self._body is None:
+            # The end may lie across two pieces, so that the last bytes are looked at once more.
             looked_through = max(0, len(self._head) - len(_HEAD_END) + 1)
             self._head += data
             end = self._head.find(_HEAD_END, looked_through)
@@ -156,20 +151,20 @@ class Arrival:
             self._head.clear()
             self.spool.write(head)
             self._body = self._framing(head)
-        if not self.refusal:
-            self._take_body(memoryview(data), self._body)
-
-    def _take_body(self, data: memoryview, body: Framing) -> None:
-        taken = body.take(data)
+        if self.refusal:
+            return
+        body = memoryview(data)
+        taken = self._body.take(body)
         if self.spool.size + taken > self._longest:
             self.refusal = "413 Content Too Large"
             return
-        self.spool.write(data[:taken])
-        self.is_whole = body.is_done
+        self.spool.write(body[:taken])
+        self.is_whole = self._body.is_done
         if self.is_whole:
-            self.rest = bytes(data[taken:])
+            self.rest = bytes(body[taken:])
 
     def _framing(self, head: bytes) -> Framing:
+        # All of them: two lengths, or a length beside a coding, are how requests are smuggled.
         lengths, codings = [], []
         for line in head.split(b"\r\n")[1:]:
             name, _colon, value = line.partition(b":")

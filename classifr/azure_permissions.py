@@ -1,5 +1,4 @@
-"""Which of the permissions at Azure work, tried one by one; what is written there for it is deleted
-again.
+"""Which permissions at Azure work, tried one by one; what is written for it is deleted again.
 
 Each predictor and trainer tries its own (`probe`); the storages are tried here. What could name a
 key says it without: of the errors of the blob storage only the kind is told.
@@ -32,34 +31,29 @@ def check_permissions() -> Iterator[PermissionCheck]:
             yield PermissionCheck(f"storage {alias}", None, "not at Azure")
 
 
-def _tried(what: str, attempt: Callable[[], str]) -> PermissionCheck:
-    try:
-        return check_permission(what, attempt)
-    except (AzureError, ValueError) as error:
-        return PermissionCheck(what, False, type(error).__name__)
-
-
 def _container(alias: str) -> Iterator[PermissionCheck]:
-    """Write, read and delete a blob of our own; the container is made at the first write, if it may
-    be.
-    """
+    """Make the container if it is missing, then write, read and delete a blob of our own."""
     storage: Any = storages[alias]
     name, data = f"check-azure/{uuid4()}.txt", b"Made by manage.py check_azure; it may be deleted."
     steps: dict[str, Callable[[], str]] = {
-        "create": lambda: _make(storage),
+        "create": lambda: (
+            "it was missing and was made, private" if storage.ensure_container() else "it is there"
+        ),
         "write": lambda: storage.save(name, ContentFile(data)) and "a blob was written",
         "read": lambda: _read(storage, name, data),
         "delete": lambda: storage.delete(name) or "it was deleted again",
     }
     for step, attempt in steps.items():
-        found = _tried(f"storage {alias}, container {storage.azure_container}: {step}", attempt)
+        what = f"storage {alias}, container {storage.azure_container}: {step}"
+        try:
+            found = check_permission(what, attempt)
+        except (AzureError, ValueError) as error:
+            # The kind alone: the text may hold an address with a signature in it.
+            found = PermissionCheck(what, False, type(error).__name__)
         yield found
+        # Each step needs the one before: what follows would only fail as well.
         if not found.works:
             return
-
-
-def _make(storage: Any) -> str:
-    return "it was missing and was made, private" if storage.ensure_container() else "it is there"
 
 
 def _read(storage: Any, name: str, data: bytes) -> str:

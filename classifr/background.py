@@ -1,6 +1,4 @@
-"""Background work that has failed, or fails over and over: maintainers see it, and can have it
-tried again.
-"""
+"""Background work that fails: maintainers see it, and can have it tried again."""
 
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
@@ -22,6 +20,7 @@ def show_trouble(request: HttpRequest) -> HttpResponse:
     """List what has failed, and what fails over and over, the newest first."""
     # A web process enqueues tasks, but need not have imported those of every app
     tasks.autodiscover()
+    # One more than is shown tells whether there are more; a count would read them all.
     found = list(Job.objects.in_trouble()[: MAX_SHOWN + 1])
     rows = [{"job": job, "what": tasks.title_of(job.kind)} for job in found[:MAX_SHOWN]]
     return render(request, "background.html", {"rows": rows, "is_more": len(found) > MAX_SHOWN})
@@ -33,6 +32,7 @@ def try_again(request: HttpRequest, pk: int) -> HttpResponse:
     """Put a failed job back into the queue."""
     job = get_object_or_404(Job, pk=pk)
     try:
+        # False where somebody else pressed the same button a moment before.
         is_waiting = jobs.try_again(job)
     except jobs.AlreadyEnqueued:
         is_waiting = False

@@ -1,6 +1,4 @@
-"""System checks of the whole site: set-ups that work on a desk and fail in production are named by
-`check --deploy`.
-"""
+"""System checks of the whole site: `check --deploy` names what would only fail in production."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -48,6 +46,7 @@ def check_origins(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
     messages: list[CheckMessage] = []
     for origin in settings.CSRF_TRUSTED_ORIGINS:
         parts = urlsplit(origin)
+        # Browsers name the scheme of the page, which with HTTPS=true is never http.
         if settings.SECURE_PROXY_SSL_HEADER and settings.HTTPS and parts.scheme == "http":
             messages.append(
                 Error(
@@ -111,6 +110,7 @@ def check_proxy(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
 
 @register(Tags.caches, deploy=True)
 def check_cache(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
+    # One process alone counts everything, wherever it keeps it.
     count = processes.web_process_count()
     if count == 1 or not settings.CACHES["rates"]["BACKEND"].endswith(PROCESS_LOCAL_CACHES):
         return []

@@ -52,9 +52,7 @@ class Limits:
 
 
 class Pace:
-    """Whether a client keeps up: in each stretch of `seconds` it must move so many bytes as the
-    rate says.
-    """
+    """Whether a client keeps up: in each stretch of `seconds` it must move as the rate says."""
 
     def __init__(self, limits: Limits) -> None:
         self._limits = limits
@@ -77,7 +75,7 @@ class Pace:
 class ClientSocket:
     """A socket as gunicorn's threads use it, whose client need not be there.
 
-    It never blocks, whatever it is told, and what would close it is only noted: both are the
+    It never blocks, whatever it is told, and nothing that a thread does closes it: that is the
     loop's.
     """
 
@@ -113,20 +111,31 @@ class ClientSocket:
         self.sendall(CONTINUE)
 
     def send(self, data: bytes) -> int:
+        # gunicorn says it as well, when it reads the body; a client must not get it twice.
         if data != CONTINUE or not self._has_said_continue:
             self.sendall(data)
         return len(data)
 
     def sendall(self, data: bytes | memoryview) -> None:
-        """Send what the client takes now, and keep the rest. Raises OSError if the client is
-        gone.
-        """
+        """Send what the client takes now, and keep the rest. Raises OSError if it is gone."""
         data = memoryview(data)
+        # While something is kept, what follows has to queue behind it.
         if self._kept is None:
             while data and (sent := self._send_some(data)):
                 data = data[sent:]
-        if data:
-            self._keep(data)
+        if not data:
+            return
+        self._kept = self._kept or Spool()
+        self._kept.write(data)
+        pace, waiting = Pace(self._limits), select.poll()
+        waiting.register(self._socket, select.POLLOUT)
+        # The one place where a thread waits for a client, or an answer without end fills the disk.
+        while self._kept and self._kept.size - self._sent_of_kept > MAX_KEPT_BYTES:
+            waiting.poll(1000)  # milliseconds
+            if not pace.is_kept(self.sent, time.monotonic()):
+                self.is_broken = True
+                raise OSError(errno.EPIPE, "The client does not take its answer")
+            self.flush()
 
     def sendfile(self, file: IO[bytes], offset: int = 0, count: int | None = None) -> None:
         file.seek(offset)
@@ -146,22 +155,6 @@ class ClientSocket:
             raise
         self.sent += sent
         return sent
-
-    def _keep(self, data: memoryview) -> None:
-        self._kept = self._kept or Spool()
-        self._kept.write(data)
-        pace = Pace(self._limits)
-        while self._kept and self._kept.size - self._sent_of_kept > MAX_KEPT_BYTES:
-            self._wait_for_client(pace)
-            self.flush()
-
-    def _wait_for_client(self, pace: Pace) -> None:
-        waiting = select.poll()
-        waiting.register(self._socket, select.POLLOUT)
-        waiting.poll(1000)
-        if not pace.is_kept(self.sent, time.monotonic()):
-            self.is_broken = True
-            raise OSError(errno.EPIPE, "The client does not take its answer")
 
     def flush(self) -> bool:
         """Send of what was kept as much as the client takes now; return whether nothing is left."""
@@ -222,9 +215,8 @@ class _WholeRequest(Unreader):
         return self._take(min(max(size_hint or 0, HEAD_BYTES), READ_BYTES))
 
     def read(self, size: int | None = None, read_ahead: int | None = None) -> bytes:
-        """Return so many bytes, or some; fewer at the end. Copies them once, not four times as
-        gunicorn's does.
-        """
+        """Return so many bytes, or some; fewer at the end."""
+        # Copied once; gunicorn's own does it four times.
         unread = self.take_buffered()
         if size is None or size < 0:
             return unread or self.chunk(read_ahead)
@@ -308,6 +300,7 @@ class Connection(TConn):
         return size > 0
 
     def take_in(self, data: bytes | memoryview) -> None:
+        # The first byte of a request: what was granted for silence between two ends here.
         if self.is_idle:
             self.pace.start(0, self.limits.seconds)
         try:

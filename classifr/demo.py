@@ -1,6 +1,4 @@
-"""The demo: a project about dishes with a trained model, and one user of each role. Made twice it
-does no harm.
-"""
+"""The demo: a project about dishes with a trained model, and one user of each role."""
 
 import json
 import os
@@ -49,11 +47,9 @@ def passwords_file() -> Path:
 
 
 def make_users() -> None:
-    """Make the demo users that are missing; a password that is set in the environment holds for all
-    of them.
+    """Make the demo users that are missing; a password in the environment holds for all of them.
 
-    The passwords are kept in a file that only its owner can read, so that the next run can show
-    them again.
+    Made twice does no harm: the passwords are kept for the next run to show them again.
 
     Raises:
         ValidationError: if the password in the environment is too weak.
@@ -69,15 +65,15 @@ def make_users() -> None:
             )
         elif wanted:
             known[username] = wanted
-            _set_password(user, wanted)
-    _keep_passwords(known)
-
-
-def _set_password(user: User, password: str) -> None:
-    if not user.check_password(password):
-        validate_password(password, user)
-        user.set_password(password)
-        user.save()
+            # Only a new one is set: setting a password ends the user's sessions.
+            if not user.check_password(wanted):
+                validate_password(wanted, user)
+                user.set_password(wanted)
+                user.save()
+    # Readable for its owner alone, from its first moment on.
+    descriptor = os.open(passwords_file(), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        json.dump(known, file)
 
 
 def _kept_passwords() -> dict[str, str]:
@@ -87,17 +83,12 @@ def _kept_passwords() -> dict[str, str]:
         return {}
 
 
-def _keep_passwords(known: dict[str, str]) -> None:
-    descriptor = os.open(passwords_file(), os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "w") as file:
-        json.dump(known, file)
-
-
 def format_users() -> str:
     """Return the demo users with their passwords, as far as we still know them."""
     known = _kept_passwords()
     rows = []
     for user in User.objects.filter(username__in=ROLES).order_by("pk"):
+        # Whoever was given another password since is not shown with one that does not work.
         password = known.get(user.username, "")
         shown = password if password and user.check_password(password) else "(changed)"
         rows.append((user.username, shown, MAY[user.username]))
@@ -114,6 +105,7 @@ def make_project() -> Project:
     project, created = Project.objects.get_or_create(
         slug=SLUG, defaults={"name": NAME, "description": str(DESCRIPTION)}
     )
+    # Only for a new one: categories that somebody removed from the demo stay away.
     if created:
         for name in DISHES:
             categories.add_category(project, name)
@@ -121,13 +113,10 @@ def make_project() -> Project:
 
 
 def load_demo_samples(project: Project) -> int:
-    """Load the samples that come with the product: no pictures, but what the bundled backbone saw
-    in them, labelled.
-
-    Returns:
-        How many are new.
-    """
+    """Load the labelled samples that come with the product; return how many are new."""
     digests, names, vectors = _read_samples()
+    # There are no pictures, only what the bundled backbone saw in them: training finds the vectors
+    # in the cache, by the digests of pictures that it never gets.
     _keep_vectors(digests, vectors)
     known = set(project.samples.filter(sha256__in=digests).values_list("sha256", flat=True))
     by_name = {

@@ -30,9 +30,8 @@ control_socket_disable = True
 
 
 def post_worker_init(worker: Any) -> None:
-    """Load the live models, if they are not to wait for the first upload: in each process, for none
-    outlives a fork.
-    """
+    """Load the live models, if they are not to wait for the first upload."""
+    # In each process: neither a model's threads nor its locks would outlive a fork.
     from django.conf import settings
 
     if settings.LOAD_MODELS_AT_START:

@@ -1,5 +1,4 @@
-"""Probes for whoever watches over the processes: alive (the process answers), ready (it can do its
-work).
+"""Probes for whoever watches over the processes: alive (it answers), ready (it can do its work).
 
 Anybody may ask, so the answer names parts of the system only; the log says more.
 """
@@ -34,12 +33,12 @@ CACHE = "cache"
 
 
 def liveness(request: HttpRequest) -> JsonResponse:
+    # Asks nothing of the database or a storage: restarting this process would not mend them.
     return JsonResponse({"status": OK})
 
 
 def readiness(request: HttpRequest) -> JsonResponse:
-    """Answer 200 when the database, the storages and every live model can be used, else 503 and
-    which cannot.
+    """Answer 200 when the database, the storages and every live model work, else 503 and which not.
 
     Without the cache it is "degraded" and still 200: requests are answered, and rates counted less
     exactly.
@@ -66,7 +65,7 @@ class Readiness:
         # every thread.
         if not self._is_fresh() and self._looking.acquire(blocking=not self._parts):
             try:
-                if not self._is_fresh():
+                if not self._is_fresh():  # another thread looked while this one waited
                     self._look()
             finally:
                 self._looking.release()
@@ -81,7 +80,7 @@ class Readiness:
 
     def _look(self) -> None:
         parts = {"database": _state("database", _ask_database)}
-        # Side by side: each may take its whole time budget to find out that nobody answers
+        # Side by side: each may take its whole time budget to find out that nobody answers.
         with ThreadPoolExecutor(len(STORAGES)) as pool:
             states = pool.map(
                 lambda alias: _state(f"storage {alias}", lambda: _ask_storage(alias)), STORAGES
@@ -89,6 +88,7 @@ class Readiness:
             parts |= {
                 f"storage {alias}": state for alias, state in zip(STORAGES, states, strict=True)
             }
+        # Without both, each model would only fail for the same reason, and take its time to do so.
         if parts["database"] == parts["storage models"] == OK:
             parts["models"] = _state("models", self._ask_models)
         parts[CACHE] = _state(CACHE, _ask_cache)
@@ -117,7 +117,7 @@ class Readiness:
 def _state(name: str, ask: Callable[[], str]) -> str:
     try:
         return ask()
-    except Exception as error:
+    except Exception as error:  # every storage and database raises its library's own errors
         logger.warning("Not ready: %s: %s", name, error)
         return "cannot be used"
 
@@ -136,7 +136,7 @@ def _ask_cache() -> str:
 def _ask_storage(alias: str) -> str:
     storage = storages[alias]
     if not isinstance(storage, FileSystemStorage):
-        storage.exists("readiness")
+        storage.exists("readiness")  # whether it is there does not matter, an answer does
         return OK
     os.makedirs(storage.location, exist_ok=True)
     if not os.access(storage.location, os.W_OK):

@@ -1,6 +1,4 @@
-"""Turns a room's errors and a log-in that has ended into answers that a person or an htmx request
-understands.
-"""
+"""Turns domain errors and ended log-ins into answers for people and for htmx requests."""
 
 from collections.abc import Callable
 from typing import Any
@@ -30,8 +28,7 @@ Answer = Callable[[HttpRequest], HttpResponse]
 
 
 class ContentSecurityPolicyMiddleware:
-    """Say with each answer what a browser may load for it (`CONTENT_SECURITY_POLICY`), unless the
-    answer says it.
+    """Say with each answer what a browser may load for it, unless the answer says so itself.
 
     Our pages need no nonce, so the policy is the same each time. django-csp's own middleware puts
     it together anew for every answer.
@@ -48,9 +45,8 @@ class ContentSecurityPolicyMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         response = self.get_response(request)
-        if not (
-            settings.DEBUG and response.status_code in {404, 500}
-        ):  # Django's pages for developers have scripts
+        # Django's own pages for developers have scripts.
+        if not (settings.DEBUG and response.status_code in {404, 500}):
             response.headers.setdefault(HEADER, self.policy)
             # Pictures come from a file field, also those that a phone takes for it
             response.headers.setdefault("Permissions-Policy", PERMISSIONS_POLICY)
@@ -58,9 +54,7 @@ class ContentSecurityPolicyMiddleware:
 
 
 class HtmxLoginMiddleware:
-    """Send the whole page to the log-in when a session has ended, or to the question for the
-    password: never swap such a form into a part of it.
-    """
+    """Send the whole page to the log-in or to the question for the password, never a part."""
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
@@ -72,6 +66,8 @@ class HtmxLoginMiddleware:
         page = urlsplit(response["Location"]).path
         if page not in map(resolve_url, (settings.LOGIN_URL, *REAUTHENTICATION_PAGES)):
             return response
+        # Of the page, not of the part that was asked for; the path alone, so that it leads nowhere
+        # else.
         here = urlsplit(request.headers.get("HX-Current-URL", "")).path or "/"
         return HttpResponse(
             status=204, headers={"HX-Redirect": f"{page}?{urlencode({'next': here})}"}
@@ -79,9 +75,7 @@ class HtmxLoginMiddleware:
 
 
 class DomainErrorMiddleware:
-    """Render any DomainError that a page raises, with its own status: never a 500 for what a caller
-    did.
-    """
+    """Render any DomainError that a page raises, with its own status, never 500."""
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response

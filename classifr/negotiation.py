@@ -8,13 +8,12 @@ from rest_framework.request import Request
 
 
 class JsonFirstNegotiation(DefaultContentNegotiation):
-    """REST framework's own, with a short way for a client that takes anything, as most programs
-    do.
-    """
+    """REST framework's own, with a short way for clients that take anything, as most do."""
 
     def select_renderer(
         self, request: Request, renderers: Iterable[BaseRenderer], format_suffix: str | None = None
     ) -> tuple[BaseRenderer, str]:
+        # Without a query, too: `?format=` asks for a form as well.
         sent = request.META
         if (
             sent.get("HTTP_ACCEPT", "*/*") == "*/*"

@@ -1,5 +1,4 @@
-"""All settings, from the environment (or a `.env` file beside manage.py). README.md explains each
-variable.
+"""All settings, from the environment or a `.env` file beside manage.py; README.md explains each.
 
 With nothing set, Classifr runs embedded: SQLite and pictures under `var/`, the local Keras model,
 mails on the console.
@@ -23,9 +22,7 @@ BASE_DIR = Path(__file__).resolve().parent.parent
 
 
 class Environment(environ.Env):
-    """Reads the environment and explains a value that makes no sense, rather than take it for false
-    or break.
-    """
+    """Reads the environment, and explains a value that makes no sense rather than guess."""
 
     def get_value(self, var: str, cast: Any = None, *args: Any, **kwargs: Any) -> Any:
         value = os.environ.get(var)
@@ -54,10 +51,9 @@ def secret(name: str, default: str = "") -> str:
 
 
 def embedded_secret_key() -> str:
-    """Return the key kept under `DATA_DIR`, made at first use: safe for one machine, and sessions
-    survive a restart.
-    """
+    """Return the key kept under `DATA_DIR`, made at first use: sessions survive a restart."""
     path = DATA_DIR / "secret_key"
+    # O_EXCL: of two processes that start at once, one alone makes it.
     try:
         descriptor = os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600)
     except FileExistsError:
@@ -246,9 +242,7 @@ def storage(alias: str) -> dict[str, Any]:
 
 
 def blob_origin() -> str:
-    """Return the origin of the Azure storage account, which browsers must be allowed to load
-    pictures from.
-    """
+    """Return the origin of the Azure storage account, from which browsers may load pictures."""
     parts = dict(
         part.split("=", 1)
         for part in secret("AZURE_STORAGE_CONNECTION_STRING").split(";")

@@ -1,6 +1,4 @@
-"""Keeps the web server and the worker running side by side, for machines without a process manager
-of their own.
-"""
+"""Keeps the web server and the worker running, for machines without a process manager."""
 
 import http.client
 import ipaddress
@@ -35,9 +33,10 @@ class StartupFailed(Exception):
 
 
 def ensure_port_free(bind: str, port: int) -> None:
-    """Raise PortTaken if nothing can be served there."""
+    """Raise PortInUse if nothing can be served there."""
     family = socket.AF_INET6 if ":" in bind else socket.AF_INET
     with socket.socket(family) as probe:
+        # As gunicorn does: a port whose last connections are still ending counts as free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((bind.strip("[]"), port))
@@ -68,7 +67,7 @@ class Child:
     def tend(self) -> None:
         """Start the process if it is due, and notice if it has ended."""
         if self._process is not None and self._process.poll() is not None:
-            code = self._process.returncode
+            code = self._process.returncode  # below zero: killed by that signal
             self.failures += code > 0
             self._plan_next_start(f"ended with status {code}")
         elif self._process is None and time.monotonic() >= self._start_at:
@@ -87,6 +86,7 @@ class Child:
             self._plan_next_start(f"cannot be started ({error.strerror})")
 
     def _plan_next_start(self, what_happened: str) -> None:
+        # One that ran well for a while is not punished for what came long before.
         if time.monotonic() - self._started_at > STEADY_AFTER_SECONDS:
             self._pause = FIRST_PAUSE_SECONDS
         logger.warning(
@@ -139,7 +139,7 @@ class Supervisor:
         return f"http://{host}:{self.port}/"
 
     def run(self, *, meanwhile: Callable[[], None], when_answering: Callable[[], None]) -> None:
-        """Keep both running; call `when_answering` once, as soon as the web server really answers.
+        """Keep both running; call `when_answering` once, as soon as the web server answers.
 
         Args:
             meanwhile: is done while the web server starts, before the worker; what it raises ends
@@ -162,12 +162,18 @@ class Supervisor:
                 if not answered and self.web.failures >= FAILURES_BEFORE_GIVING_UP:
                     raise StartupFailed
         finally:
-            self._end_all()
+            # Told both first: they end side by side, within one grace.
+            until = time.monotonic() + END_SECONDS
+            for child in (self.web, self.worker):
+                child.terminate()
+            for child in (self.web, self.worker):
+                child.wait_or_kill(until)
 
     def _answers(self) -> bool:
         host = self.address.removeprefix("http://").rpartition(":")[0].strip("[]")
         probe = http.client.HTTPConnection(host, self.port, timeout=2)
         try:
+            # As a proxy would ask, or HTTPS=true would redirect it. A refusal is an answer, too.
             probe.request(
                 "GET", "/healthz", headers={"Host": "localhost", "X-Forwarded-Proto": "https"}
             )
@@ -177,13 +183,6 @@ class Supervisor:
         finally:
             probe.close()
         return True
-
-    def _end_all(self) -> None:
-        until = time.monotonic() + END_SECONDS
-        for child in (self.web, self.worker):
-            child.terminate()
-        for child in (self.web, self.worker):
-            child.wait_or_kill(until)
 
 
 def default_port() -> int:

@@ -1,4 +1,4 @@
-"""Every address of the site, by room."""
+"""Every address of the site, by app."""
 
 from allauth.account.decorators import secure_admin_login
 from django.apps import apps

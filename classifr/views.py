@@ -69,9 +69,7 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Say so without the database, the session or a context processor: any of them may be what
-    broke.
-    """
+    """Say so without the database, the session or a context processor: any may be what broke."""
     if isinstance(sys.exc_info()[1], OperationalError | InterfaceError):
         status, code = 503, "unavailable"
         message = _("The database does not answer. Nothing was lost; please try again in a minute.")
@@ -83,9 +81,11 @@ def server_error(request: HttpRequest) -> HttpResponse:
         )
     if _wants_part(request):
         return _part(request, status, code, message)
-    page = loader.get_template("500.html").render(
-        {"message": message, "stylesheets": _stylesheets()}
-    )
+    try:
+        stylesheets = [static("bootstrap/css/bootstrap.min.css"), static("css/classifr.css")]
+    except ValueError:  # the static files were not collected
+        stylesheets = []
+    page = loader.get_template("500.html").render({"message": message, "stylesheets": stylesheets})
     return HttpResponse(page, status=status)
 
 
@@ -99,7 +99,7 @@ def _problem(
 
 
 def _wants_part(request: HttpRequest) -> bool:
-    # Not `request.htmx`: what fails before that middleware is answered here, too
+    # Not `request.htmx`: what fails before that middleware is answered here, too.
     return request.path.startswith("/api/") or bool(HtmxDetails(request))
 
 
@@ -108,10 +108,3 @@ def _part(request: HttpRequest, status: int, code: str, message: str) -> HttpRes
         return JsonResponse({"code": code, "message": message, "fields": {}}, status=status)
     part = loader.get_template("_error.html").render({"error": {"message": message}})
     return HttpResponse(part, status=status)
-
-
-def _stylesheets() -> list[str]:
-    try:
-        return [static("bootstrap/css/bootstrap.min.css"), static("css/classifr.css")]
-    except ValueError:  # the static files were not collected
-        return []

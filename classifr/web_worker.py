@@ -1,6 +1,4 @@
-"""A web process: gunicorn's threads, for which no client is too slow, and whose end harms no
-file.
-"""
+"""A web process: gunicorn's threads, for which no client is too slow; its end harms no file."""
 
 import errno
 import selectors
@@ -40,8 +38,7 @@ class _PipeForLife(PollableMethodQueue):
 
 
 class WebWorker(ThreadWorker):
-    """Gives a thread nothing but whole requests, and ends within its grace, whatever the threads
-    are at.
+    """Gives threads nothing but whole requests, and ends within its grace whatever they are at.
 
     gunicorn's own class reads from the client in a thread, for as long as that takes. Here the loop
     reads, and sends what a client does not take at once: see `connections`. A connection is either
@@ -52,9 +49,8 @@ class WebWorker(ThreadWorker):
         super().__init__(*args, **kwargs)
         self.method_queue = _PipeForLife()
         self.limits: Limits
-        self.waiting: dict[
-            Connection, int
-        ] = {}  # and for what: selectors.EVENT_READ or EVENT_WRITE
+        # And for what: selectors.EVENT_READ or EVENT_WRITE.
+        self.waiting: dict[Connection, int] = {}
         self._buffer = bytearray(READ_BYTES)
         self._look_at = 0.0
 
@@ -95,7 +91,7 @@ class WebWorker(ThreadWorker):
             return
         self.nr_conns += 1
         connection = Connection(self.cfg, connected, client, listener.getsockname(), self.limits)
-        self._receive(connection)
+        self._receive(connection)  # the request is there as a rule, so that no round is lost
         if self.nr_conns >= self.worker_connections:
             self._make_room_for_one()
 
@@ -118,6 +114,7 @@ class WebWorker(ThreadWorker):
     def finish_request(self, conn: Connection, fs: Future[bool]) -> None:
         """Go on with a connection that a thread is done with. Called in the loop."""
         goes_on = not fs.cancelled() and fs.exception() is None and bool(fs.result())
+        # Where the parser saw another end than we did, what follows is no request: it is not read.
         conn.has_to_close = not (goes_on and conn.is_understood)
         conn.forget_request()
         if conn.stream.is_broken:
@@ -137,8 +134,14 @@ class WebWorker(ThreadWorker):
                 connection.pace.start(connection.moved, connection.limits.seconds)
             self._wait(connection, selectors.EVENT_WRITE, self._send_on)
         elif connection.has_to_close:
-            self._linger(connection)
+            try:
+                connection.linger()
+            except OSError:
+                self._end(connection)
+            else:
+                self._wait(connection, selectors.EVENT_READ, self._receive)
         else:
+            # A process that ends grants a short silence, for a request that is on its way.
             seconds = (
                 self.cfg.keepalive if self.alive else min(self.cfg.keepalive, STOP_KEEPALIVE_LINGER)
             )
@@ -159,14 +162,6 @@ class WebWorker(ThreadWorker):
             self._end(connection)
             return
         self._send_on(connection)
-
-    def _linger(self, connection: Connection) -> None:
-        try:
-            connection.linger()
-        except OSError:
-            self._end(connection)
-        else:
-            self._wait(connection, selectors.EVENT_READ, self._receive)
 
     def _wait(self, connection: Connection, event: int, then: Callable[..., None]) -> None:
         before = self.waiting.get(connection)
@@ -194,21 +189,8 @@ class WebWorker(ThreadWorker):
         for connection in list(self.waiting):
             if not connection.pace.is_kept(connection.moved, now):
                 self._give_up(connection, "408 Request Timeout")
-        self._keep_room()
-
-    def _give_up(self, connection: Connection, status: str) -> None:
-        is_arriving = not (
-            connection.is_idle or connection.is_lingering or connection.stream.has_more_to_send
-        )
-        if is_arriving:
-            self._refuse(connection, status)
-        else:
-            self._end(connection)
-
-    def _keep_room(self) -> None:
-        """Move to the disk what is too much in memory; refuse what is too much there, the longest
-        first.
-        """
+        # What is too much in memory goes to the disk, what is too much there is refused: the
+        # longest first, so that as few clients as possible notice.
         by_size = sorted(
             self.waiting, key=lambda one: one.bytes_in_memory + one.bytes_on_disk, reverse=True
         )
@@ -223,10 +205,18 @@ class WebWorker(ThreadWorker):
                 on_disk -= connection.bytes_on_disk
                 self._give_up(connection, "503 Service Unavailable")
 
+    def _give_up(self, connection: Connection, status: str) -> None:
+        is_arriving = not (
+            connection.is_idle or connection.is_lingering or connection.stream.has_more_to_send
+        )
+        if is_arriving:
+            self._refuse(connection, status)
+        else:
+            self._end(connection)
+
     def _make_room_for_one(self) -> None:
-        """End the connection that waits longest: without a request on it, or else one whose request
-        arrives.
-        """
+        """End the connection that waits longest, rather one without a request on it."""
+        # A dict keeps the order in which they began to wait.
         chosen = next((one for one in self.waiting if one.is_idle or one.is_lingering), None)
         chosen = chosen or next(iter(self.waiting), None)
         if chosen is not None:
@@ -236,6 +226,7 @@ class WebWorker(ThreadWorker):
             time.sleep(0.05)
 
     def _cap_keepalive(self, deadline: float) -> None:
+        # Called by gunicorn when this process is told to end.
         for connection in self.waiting:
             if connection.is_idle or connection.is_lingering:
                 connection.pace.until = min(connection.pace.until, deadline)

@@ -1,4 +1,4 @@
-"""The door for WSGI servers: `gunicorn classifr.wsgi`."""
+"""The entry point for WSGI servers: `gunicorn classifr.wsgi`."""
 
 import os
 

@@ -21,9 +21,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class PermissionCheck:
-    """One permission at a service; `works` is None where it could not be tried, which is no
-    failure.
-    """
+    """One permission at a service; `works` is None where it could not be tried: no failure."""
 
     what: str
     works: bool | None
@@ -55,7 +53,7 @@ class Backends(Generic[T]):
         self.setting = setting
         self.base = base
         self._built: dict[str, T] = {}
-        setting_changed.connect(self._forget)
+        setting_changed.connect(self._forget)  # for tests with `override_settings`
 
     def _forget(self, *, setting: str, **kwargs: Any) -> None:
         if setting == self.setting:
@@ -74,17 +72,15 @@ class Backends(Generic[T]):
             UnknownBackend: if the setting does not name the alias.
             ImproperlyConfigured: if its class cannot be imported or is of the wrong kind.
         """
-        if alias not in self._built:
-            self._built[alias] = self._build(alias)
-        return self._built[alias]
-
-    def _build(self, alias: str) -> T:
+        if alias in self._built:
+            return self._built[alias]
         try:
             entry = getattr(settings, self.setting)[alias]
         except KeyError:
             known = ", ".join(sorted(self)) or "none"
             raise UnknownBackend(f"{self.setting} has no '{alias}'; it has: {known}.") from None
         try:
+            # KeyError: no BACKEND is given. TypeError: an option that its class does not take.
             backend = import_string(entry["BACKEND"])(alias=alias, **entry.get("OPTIONS", {}))
         except (ImportError, KeyError, TypeError) as error:
             raise ImproperlyConfigured(
@@ -94,12 +90,12 @@ class Backends(Generic[T]):
             raise ImproperlyConfigured(
                 f"{self.setting}['{alias}'] is no {self.base.__name__}: {entry['BACKEND']}."
             )
+        # Two threads may both build one; the last stays, and either works.
+        self._built[alias] = backend
         return backend
 
     def check(self, error_id: str) -> list[CheckMessage]:
-        """Report every backend that cannot be built, and what each says of itself, for `manage.py
-        check`.
-        """
+        """Report each backend that cannot be built, and what the others find amiss themselves."""
         messages: list[CheckMessage] = []
         for alias in self:
             try:

@@ -29,7 +29,8 @@ from storages.backends.s3 import S3Storage
 from common.storages import StorageUnavailable
 
 ATTEMPTS = 2
-# Of the budget: to connect and to wait for bytes in each attempt, and between the two
+# Of the budget: to connect and to wait for bytes in each attempt, and to pause between the two.
+# Twice the first two and once the last make one.
 _CONNECT_SHARE, _READ_SHARE, _PAUSE_SHARE = 0.1, 0.35, 0.1
 
 
@@ -50,31 +51,26 @@ class AzureBlobStorage(AzureStorage):
     """Azure Blob Storage; the container is created when it is missing, private."""
 
     def _get_service_client(self) -> BlobServiceClient:
+        retries = LinearRetry(
+            backoff=self.timeout * _PAUSE_SHARE, retry_total=ATTEMPTS - 1, random_jitter_range=0
+        )
         options = {
             "connection_timeout": self.timeout * _CONNECT_SHARE,
             "read_timeout": self.timeout * _READ_SHARE,
-            "retry_policy": self._retries(),
+            "retry_policy": retries,
             **self.client_options,
         }
         if self.connection_string is not None:
             return BlobServiceClient.from_connection_string(self.connection_string, **options)
         url = f"{self.azure_protocol}://{self.account_name}.blob.{self.endpoint_suffix}"
-        return BlobServiceClient(url, credential=self._credential(), **options)
-
-    def _retries(self) -> LinearRetry:
-        return LinearRetry(
-            backoff=self.timeout * _PAUSE_SHARE, retry_total=ATTEMPTS - 1, random_jitter_range=0
-        )
-
-    def _credential(self) -> Any:
+        credential: Any = self.sas_token or self.token_credential
         if self.account_key:
-            return {"account_name": self.account_name, "account_key": self.account_key}
-        return self.sas_token or self.token_credential
+            credential = {"account_name": self.account_name, "account_key": self.account_key}
+        return BlobServiceClient(url, credential=credential, **options)
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
-        """Return the name as it is: whether it is free, the conditional upload finds out in the
-        same request.
-        """
+        """Return the name as it is."""
+        # Whether it is free, the conditional upload finds out in the same request.
         return name
 
     def _save(self, name: str, content: File) -> str:
@@ -90,9 +86,7 @@ class AzureBlobStorage(AzureStorage):
                 return name
 
     def save_with_metadata(self, name: str, data: bytes, metadata: Mapping[str, str]) -> str:
-        """Write or replace a blob; one request, so the metadata is there exactly when the picture
-        is.
-        """
+        """Write or replace a blob in one request: its metadata is there exactly when it is."""
         settings = ContentSettings(**self._get_content_settings_parameters(name))
         self._upload(name, data, overwrite=True, metadata=dict(metadata), content_settings=settings)
         return name
@@ -107,13 +101,12 @@ class AzureBlobStorage(AzureStorage):
             except HttpResponseError as error:
                 if getattr(error, "error_code", "") != "ContainerNotFound":
                     raise
+                # Looking for the container before each upload would cost a request every time.
                 self._make_container()
                 self.client.upload_blob(path, data, timeout=self.timeout, **options)
 
     def ensure_container(self) -> bool:
-        """Make the container if it is missing; nobody can read it without a credential. Returns
-        whether it was made.
-        """
+        """Make the container if it is missing, private; return whether it was made."""
         with _azure_errors_as_os_errors(self.azure_container):
             return not self.client.exists(timeout=self.timeout) and self._make_container()
 
@@ -125,8 +118,7 @@ class AzureBlobStorage(AzureStorage):
         return True
 
     def signed_url(self, name: str, *, media_type: str, file_name: str) -> str:
-        """Return an address at which anybody can read this one blob for `expiration_secs`, served
-        as this type.
+        """Return an address of this one blob that anybody can read for `expiration_secs`.
 
         Signed with the account's key, or under a managed identity with a user delegation key, which
         Azure gives.

@@ -1,5 +1,4 @@
-"""A cache that goes on without its server: what cannot be counted together is counted by each
-process for itself.
+"""A cache that goes on without its server: meanwhile each process counts for itself.
 
 Rates must neither fail a request nor let everything pass: while Redis is gone or frozen, or the
 disk of a file cache is full, each process counts log-ins and API requests in its own memory. Who
@@ -25,9 +24,7 @@ _PROBE = "steady-probe"
 
 
 class SteadyCache(BaseCache):
-    """Stands before the cache whose alias is its `LOCATION`, and in for it while that cannot be
-    used.
-    """
+    """Stands before the cache whose alias is its `LOCATION`, and in for it while it is down."""
 
     def __init__(self, location: str, params: dict[str, Any]) -> None:
         super().__init__(params)
@@ -36,9 +33,7 @@ class SteadyCache(BaseCache):
 
     @property
     def is_steady(self) -> bool:
-        """Say whether the cache behind can be used, written to as well; asked now, unless it failed
-        just now.
-        """
+        """Say whether the cache behind can be used: asked now, unless it failed just now."""
         outage = _outage_of(self._alias)
         return outage.may_ask() if outage.is_on else outage.try_again()
 
@@ -79,11 +74,10 @@ class SteadyCache(BaseCache):
 
 
 class QuickRedisCache(RedisCache):
-    """Redis that is given up soon: who waits for it is a request, and there is something to do
-    without it.
-    """
+    """Redis that is given up soon: a request waits for it, which can do without."""
 
     def __init__(self, server: str, params: dict[str, Any]) -> None:
+        # Here, so that an installation without Redis does not pay for its client.
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
@@ -96,9 +90,7 @@ class QuickRedisCache(RedisCache):
 
 
 class _Outage:
-    """Whether a cache can be used: one for each alias and process, so that a frozen server is
-    waited for seldom.
-    """
+    """Whether a cache can be used: one per alias and process, so that few wait for a dead one."""
 
     def __init__(self, alias: str) -> None:
         self._alias = alias
@@ -113,6 +105,7 @@ class _Outage:
         with self._lock:
             if not self.is_on or time.monotonic() < self._next_try:
                 return not self.is_on
+            # Set before trying: of many requests at this moment one waits, the others go on.
             self._next_try = time.monotonic() + RETRY_SECONDS
         return self.try_again()
 

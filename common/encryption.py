@@ -1,5 +1,4 @@
-"""Keeps a secret of somebody else's for as long as work needs it: encrypted, and of no use after a
-while.
+"""Keeps somebody else's secret for as long as work needs it: encrypted, and useless after a while.
 
 What is sealed lies in the database, the key to it (`SECRET_KEY`) does not: a copy of the database
 alone opens nothing.
@@ -32,11 +31,11 @@ def decrypt_secret(sealed: str, *, purpose: str) -> str:
 
 
 def _box(purpose: str) -> MultiFernet:
-    keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
-    return MultiFernet([Fernet(base64.urlsafe_b64encode(_derived(key, purpose))) for key in keys])
-
-
-def _derived(key: str, purpose: str) -> bytes:
-    """Return 32 bytes for one purpose alone. Source: RFC 5869 (HKDF)."""
+    # A key of 32 bytes for one purpose alone, by HKDF (RFC 5869): what was sealed for one is of no
+    # use for another. The first key seals, the others still open what was sealed before a change.
     info = f"classifr.sealing.{purpose}".encode()
-    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=info).derive(key.encode())
+    boxes = []
+    for key in [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]:
+        derivation = HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=info)
+        boxes.append(Fernet(base64.urlsafe_b64encode(derivation.derive(key.encode()))))
+    return MultiFernet(boxes)

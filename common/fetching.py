@@ -1,19 +1,17 @@
-"""Fetches a picture from an address that somebody gave: only from public places, only so much, only
-so long.
+"""Fetches a picture from an address that somebody gave: from public places only, within limits.
 
-A name is looked up once, and the connection goes to the address that was checked: a name that means
-something else a moment later leads nowhere new. Every redirect is checked like the first address.
-Proxies are not used.
+libcurl resolves and connects, but asks us for each socket first: so the address that is judged is
+the one that is connected to, and a name that means something else a moment later leads nowhere
+new. Every redirect is checked like the first address. Proxies are not used.
 """
 
-import http.client
 import ipaddress
 import socket
 import ssl
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from urllib.parse import SplitResult, urljoin, urlsplit
+import time
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urljoin, urlsplit
 
 from django.conf import settings
 
@@ -22,7 +20,6 @@ from common.numbers import natural_number
 SECONDS = 15.0
 MAX_REDIRECTS = 3
 _REDIRECTS = (301, 302, 303, 307, 308)
-_CHUNK_BYTES = 64 * 1024
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # What leads to a machine or a network of somebody's own, whatever this Python's `is_global` thinks
@@ -63,11 +60,10 @@ _EMBEDDING = [
 
 
 class FetchRefused(Exception):
-    """This address gives no picture, or is one that is not asked. The text does not tell which, on
-    purpose.
+    """This address gives no picture, or is one that is not asked.
 
-    `status` is what was answered, 0 for no answer; `retry_after` the header of that name. For
-    whoever may know more.
+    The text does not tell which, or it would let a stranger map a private network. `status` is what
+    was answered, 0 for no answer; `retry_after` the header of that name: for whoever may know more.
     """
 
     def __init__(self, status: int = 0, retry_after: str = "") -> None:
@@ -91,27 +87,22 @@ def fetch_url(url: str, *, most_bytes: int, trusted_host: str = "") -> bytes:
         ResponseTooLarge: it is longer than `most_bytes`.
         FetchRefused: for everything else.
     """
-    with _time_limit(SECONDS) as watch:
-        try:
-            for _redirect in range(MAX_REDIRECTS + 1):
-                connection, parts = _connect(url, watch, trusted_host)
-                try:
-                    data, url = _ask(connection, parts, url, most_bytes)
-                finally:
-                    connection.close()
-                if watch.is_over:
-                    break  # what was cut off looks like an end
-                if data is not None:
-                    return data
-        except (OSError, ValueError, http.client.HTTPException) as error:
-            raise FetchRefused from error
+    ends_at = time.monotonic() + SECONDS
+    try:
+        for _hop in range(1 + MAX_REDIRECTS):
+            answer = _ask(url, most_bytes, trusted_host, ends_at - time.monotonic())
+            if answer.status == 200:
+                return bytes(answer.data)
+            if answer.status not in _REDIRECTS:
+                raise FetchRefused(answer.status, answer.headers.get("retry-after", ""))
+            url = urljoin(url, answer.headers.get("location", ""))
+    except ValueError as error:  # what `urlsplit` and the encoding of a host's name raise
+        raise FetchRefused from error
     raise FetchRefused
 
 
 def is_address_allowed(host: str, address: Address) -> bool:
-    """Say whether this address of a host may be asked: it is public, or the setting names host or
-    network.
-    """
+    """Say whether an address of a host may be asked: public, or host or network in the setting."""
     for entry in settings.CUSTOM_VISION_URL_ALLOW:
         try:
             if address in ipaddress.ip_network(entry, strict=False):
@@ -119,142 +110,121 @@ def is_address_allowed(host: str, address: Address) -> bool:
         except ValueError:
             if entry.lower() == host.lower():
                 return True
-    meanings: Sequence[Address] = _embedded(address) or [address]
-    return all(_is_public(one) for one in meanings)
+    meanings: Sequence[Address] = _embedded_addresses(address) or [address]
+    return all(
+        one.is_global and not any(one in network for network in _REFUSED) for one in meanings
+    )
 
 
-class _Watch:
-    """Shuts whatever connection is open when the time is over, so that no drop-by-drop answer
-    outlasts it.
-    """
+class _Transfer:
+    """What libcurl asks and tells while it fetches from one host."""
 
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._socket: socket.socket | None = None
-        self.is_over = False
+    def __init__(self, host: str, *, is_trusted: bool, most_bytes: int) -> None:
+        self.host, self.is_trusted, self.most_bytes = host, is_trusted, most_bytes
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.data = bytearray()
+        self.sockets: list[socket.socket] = []
+        self.is_complete = self.is_too_long = False
 
-    def guard(self, connected: socket.socket) -> None:
-        with self._lock:
-            self._socket = connected
-            if self.is_over:
-                self._shut()
+    def open_socket(self, _purpose: int, peer: Any) -> Any:
+        """Return a socket to connect to this very address, if it may be asked."""
+        import pycurl
 
-    def end(self) -> None:
-        with self._lock:
-            self.is_over = True
-            self._shut()
+        if peer.family not in (socket.AF_INET, socket.AF_INET6):
+            return pycurl.SOCKET_BAD
+        address = ipaddress.ip_address(peer.addr[0].partition("%")[0])
+        if not self.is_trusted and not is_address_allowed(self.host, address):
+            return pycurl.SOCKET_BAD
+        opened = socket.socket(peer.family, peer.socktype, peer.protocol)
+        self.sockets.append(opened)  # libcurl works on a duplicate, so this one is ours to close
+        return opened
 
-    def _shut(self) -> None:
-        if self._socket is not None:
-            try:
-                self._socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                return  # closed already
+    def take_header(self, line: bytes) -> int | None:
+        """Take one line in; 0 ends the transfer, None lets it go on."""
+        if line.startswith(b"HTTP/"):
+            # Once more after "100 Continue", and then nothing of the first answer counts.
+            self.status, self.headers = int(line.split()[1]), {}
+        elif line.strip():
+            name, _colon, value = line.decode("latin-1").partition(":")
+            self.headers.setdefault(name.strip().lower(), value.strip())
+        elif self.status > 200:
+            # Whatever body follows is not wanted, and might be long or drip.
+            self.is_complete = True
+            return 0
+        else:
+            announced = natural_number(self.headers.get("content-length", ""))
+            self.is_too_long = (announced or 0) > self.most_bytes
+        return 0 if self.is_too_long else None
 
-
-@contextmanager
-def _time_limit(seconds: float) -> Iterator[_Watch]:
-    watch = _Watch()
-    timer = threading.Timer(seconds, watch.end)
-    timer.daemon = True
-    timer.start()
-    try:
-        yield watch
-    finally:
-        timer.cancel()
-
-
-def _connect(
-    url: str, watch: _Watch, trusted_host: str
-) -> tuple[http.client.HTTPConnection, SplitResult]:
-    """Connect to the checked address of a host; return the connection and the parts of the URL."""
-    parts = urlsplit(url)
-    host, port = parts.hostname, parts.port
-    if (
-        parts.scheme not in ("http", "https")
-        or not host
-        or parts.username is not None
-        or watch.is_over
-    ):
-        raise FetchRefused
-    is_https = parts.scheme == "https"
-    port = port or (443 if is_https else 80)
-    address = _checked_address(host, port, trusted_host)
-    connection = http.client.HTTPConnection(host, port, timeout=SECONDS)
-    # Connected by us, to the address that was checked
-    connection.sock = socket.create_connection((str(address), port), timeout=SECONDS)
-    watch.guard(connection.sock)
-    if is_https:
-        _begin_tls(connection, host, watch)
-    return connection, parts
+    def take_body(self, chunk: bytes) -> int | None:
+        """Take bytes in; 0 ends the transfer, None lets it go on."""
+        self.data += chunk
+        self.is_too_long = len(self.data) > self.most_bytes
+        return 0 if self.is_too_long else None
 
 
-def _begin_tls(connection: http.client.HTTPConnection, host: str, watch: _Watch) -> None:
-    context = ssl.create_default_context()
-    try:
-        secure = context.wrap_socket(
-            connection.sock, server_hostname=host, do_handshake_on_connect=False
-        )
-        connection.sock = secure
-        watch.guard(secure)
-        secure.do_handshake()
-    except BaseException:
-        connection.close()
-        raise
+def _ask(url: str, most_bytes: int, trusted_host: str, seconds: float) -> _Transfer:
+    """Ask one address for all of its answer, or for the head alone where the status is not 200."""
+    import pycurl  # here, as most processes never fetch anything
 
-
-def _checked_address(host: str, port: int, trusted_host: str) -> Address:
-    """Look a host up, once; all of its addresses must be allowed."""
-    found = {
-        str(entry[4][0]).partition("%")[0]
-        for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    }
-    addresses = [ipaddress.ip_address(text) for text in found]
+    url, host = _normalize(url)
     is_trusted = host.lower() == trusted_host.lower()
-    if not addresses or not (is_trusted or all(is_address_allowed(host, one) for one in addresses)):
+    transfer = _Transfer(host, is_trusted=is_trusted, most_bytes=most_bytes)
+    authorities = ssl.get_default_verify_paths()
+    options = {
+        pycurl.URL: url,
+        pycurl.PATH_AS_IS: True,
+        pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
+        pycurl.FOLLOWLOCATION: False,  # `fetch_url` does, so that `open_socket` knows the host
+        pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
+        pycurl.HTTPHEADER: ["Accept: image/*,*/*;q=0.5", "Accept-Encoding: identity"],
+        pycurl.USERAGENT: "Classifr",
+        pycurl.PROXY: "",  # not even one that the environment names: it would look names up itself
+        pycurl.NETRC: pycurl.NETRC_IGNORED,
+        # Where Python looks, as the paths that libcurl was built with may not exist here.
+        pycurl.CAINFO: authorities.cafile,
+        pycurl.CAPATH: authorities.capath,
+        pycurl.OPENSOCKETFUNCTION: transfer.open_socket,
+        pycurl.HEADERFUNCTION: transfer.take_header,
+        pycurl.WRITEFUNCTION: transfer.take_body,
+        # Of all that is sent and received; 0 would mean without end. A resolver that is silent is
+        # waited for until it gives up by itself, as nothing can stop its thread.
+        pycurl.TIMEOUT_MS: max(1, int(seconds * 1000)),
+        pycurl.NOSIGNAL: True,  # a signal would interrupt whichever thread is the main one
+    }
+    curl = pycurl.Curl()
+    try:
+        for option, value in options.items():
+            if value is not None:
+                curl.setopt(option, value)
+        curl.perform()
+    except pycurl.error as error:
+        if transfer.is_too_long:
+            raise ResponseTooLarge from error
+        if not transfer.is_complete:
+            raise FetchRefused from error
+    finally:
+        curl.close()
+        for each in transfer.sockets:
+            each.close()
+    return transfer
+
+
+def _normalize(url: str) -> tuple[str, str]:
+    """Return a URL that may be asked, and its host. Raises FetchRefused or ValueError."""
+    parts = urlsplit(url)
+    host, port = parts.hostname or "", parts.port
+    if parts.scheme not in ("http", "https") or not host or parts.username is not None:
         raise FetchRefused
-    return min(addresses, key=lambda one: one.version)
+    # Put together anew from the host as we read it, so that libcurl can read no other one in it.
+    name = f"[{host}]" if ":" in host else host.encode("idna").decode()
+    netloc = name if port is None else f"{name}:{port}"
+    return parts._replace(netloc=netloc, fragment="").geturl(), host
 
 
-def _ask(
-    connection: http.client.HTTPConnection, parts: SplitResult, url: str, most_bytes: int
-) -> tuple[bytes | None, str]:
-    """Return the body, or None and where the answer leads on to."""
-    target = f"{parts.path or '/'}{'?' + parts.query if parts.query else ''}"
-    default_port = 443 if parts.scheme == "https" else 80
-    netloc = f"[{parts.hostname}]" if ":" in (parts.hostname or "") else parts.hostname
-    headers = {
-        "Host": f"{netloc}:{parts.port}" if parts.port not in (None, default_port) else f"{netloc}"
-    }
-    headers |= {
-        "User-Agent": "Classifr",
-        "Accept": "image/*,*/*;q=0.5",
-        "Accept-Encoding": "identity",
-    }
-    connection.request("GET", target, headers=headers)
-    answer = connection.getresponse()
-    if answer.status in _REDIRECTS:
-        return None, urljoin(url, answer.headers.get("Location", ""))
-    if answer.status != 200:
-        raise FetchRefused(answer.status, answer.headers.get("Retry-After") or "")
-    if (natural_number(answer.headers.get("Content-Length") or "") or 0) > most_bytes:
-        raise ResponseTooLarge
-    data = bytearray()
-    while chunk := answer.read(_CHUNK_BYTES):
-        data += chunk
-        if len(data) > most_bytes:
-            raise ResponseTooLarge
-    return bytes(data), url
-
-
-def _is_public(address: Address) -> bool:
-    return address.is_global and not any(address in network for network in _REFUSED)
-
-
-def _embedded(address: Address) -> list[ipaddress.IPv4Address]:
-    """Return the IPv4 addresses that an IPv6 address stands for, by which it is judged; none for
-    every other.
-    """
+def _embedded_addresses(address: Address) -> list[ipaddress.IPv4Address]:
+    """Return the IPv4 addresses that an IPv6 address stands for, by which it is judged."""
     if isinstance(address, ipaddress.IPv4Address):
         return []
     if any(address in network for network in _EMBEDDING):

@@ -1,10 +1,9 @@
-"""The rows of background work: inserted, claimed, run, tried again, cancelled; `common.tasks` says
-what is done.
+"""The rows of background work: inserted, claimed, run, tried again, cancelled.
 
-Delivery is at least once: a worker that dies is noticed by its silent heartbeat and the job is
-taken up again, so a task must be safe to run twice. Why not a queue library: the row has to be
-ours anyway, to be written together with the fact that asks for it and to be seen on a page, and a
-second queue beside it would add a way to lose track.
+What is done, `common.tasks` says. Delivery is at least once: a worker that dies is noticed by its
+silent heartbeat and the job is taken up again, so a task must be safe to run twice. Why not a queue
+library: the row has to be ours anyway, to be written together with the fact that asks for it and to
+be seen on a page, and a second queue beside it would add a way to lose track.
 """
 
 import logging
@@ -69,6 +68,7 @@ def insert(
     """
     due_at = timezone.now() + timedelta(seconds=delay_seconds)
     try:
+        # A savepoint: the caller's transaction has to survive the refusal of a second key.
         with transaction.atomic():
             return Job.objects.create(
                 kind=kind,
@@ -97,8 +97,7 @@ def request_cancel(job: Job) -> None:
 
 
 def try_again(job: Job) -> bool:
-    """Put a job that has failed back into the queue, as if it were new; False when it has not
-    failed.
+    """Put a failed job back into the queue, as if it were new; False when it has not failed.
 
     Raises:
         AlreadyEnqueued: if another with its key is waiting or running.
@@ -125,6 +124,7 @@ def new_worker_name() -> str:
 
 def claim_next(worker: str, queue: str) -> Job | None:
     """Take the next due job of a queue; of several workers that try, one gets it."""
+    # Some to choose from: where others take the first ones at the same moment, one is left.
     for pk in Job.objects.due().filter(queue=queue).values_list("pk", flat=True)[:10]:
         if job := claim_job(pk, worker):
             return job
@@ -132,9 +132,8 @@ def claim_next(worker: str, queue: str) -> Job | None:
 
 
 def claim_job(pk: int, worker: str) -> Job | None:
-    """Take this very job, for a process that does what it asked for itself; None when another has
-    taken it.
-    """
+    """Take this very job; None when another worker has taken it."""
+    # The filter on the status is the lock: of two such UPDATEs one changes the row.
     mine = Job.objects.filter(pk=pk, status=Job.Status.WAITING).update(
         status=Job.Status.RUNNING,
         taken_by=worker,
@@ -199,6 +198,7 @@ def run_job(job: Job, *, watcher: Progress = no_progress) -> None:
         _finish(job, Job.Status.FAILED, error=str(error))
     except Exception as error:
         logger.exception("job %s (%s) broke in attempt %s", job.pk, job.kind, job.attempts)
+        # Within a test's transaction the connection is not ours to close.
         if not connection.in_atomic_block:
             connection.close_if_unusable_or_obsolete()
         _retry(job, f"{type(error).__name__}: {error}")
@@ -218,9 +218,7 @@ def run_due_jobs(queue: str = "default", *, limit: int = 1000) -> int:
 
 
 def requeue(job: Job) -> bool:
-    """Leave a job that is under way to the next worker, at once and without counting the
-    attempt.
-    """
+    """Leave a job under way to the next worker, at once and without counting the attempt."""
     return bool(
         _mine(job).update(
             status=Job.Status.WAITING,
@@ -232,9 +230,7 @@ def requeue(job: Job) -> bool:
 
 
 def delete_finished_jobs() -> int:
-    """Forget jobs that ended long ago; failed ones are kept longer, for whoever asks what went
-    wrong.
-    """
+    """Delete jobs that ended long ago; failed ones stay longer, for whoever asks what happened."""
     now = timezone.now()
     failed_before = now - timedelta(days=KEEP_FAILED_DAYS)
     others_before = now - timedelta(days=KEEP_FINISHED_DAYS)
@@ -246,9 +242,7 @@ def delete_finished_jobs() -> int:
 
 
 def _mine(job: Job) -> JobQuerySet:
-    """Return the row as long as it is still in the hands that took it: a job taken up again
-    elsewhere is not ours.
-    """
+    """Return the row as long as it is in the hands that took it, and not taken up elsewhere."""
     return Job.objects.filter(
         pk=job.pk, status=Job.Status.RUNNING, taken_by=job.taken_by, attempts=job.attempts
     )
@@ -262,6 +256,7 @@ class _Reporter:
         self._mine = _mine(job)
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
+        # A sign of life as well: a task that tells its progress often is not taken for stalled.
         self._mine.update(
             progress_done=done,
             progress_total=total,
@@ -284,7 +279,9 @@ def _heartbeat(job: Job) -> Iterator[None]:
                 _mine(job).update(heartbeat_at=timezone.now())
             except Exception as error:
                 logger.warning("no heartbeat for job %s: %s", job.pk, error)
+                # It may be broken; the next beat opens another.
                 connection.close()
+        # Each thread has a connection of its own, which nobody else would close.
         connection.close()
 
     thread = threading.Thread(target=beat, name=f"heartbeat-{job.pk}", daemon=True)
@@ -304,9 +301,7 @@ def _finish(job: Job, status: Job.Status, *, error: str = "") -> None:
 
 
 def _retry(job: Job, error: str) -> None:
-    """Put a job back for later, at growing distances with jitter, or end it: cancelled, or out of
-    attempts.
-    """
+    """Put a job back for later, or end it: cancelled, or out of attempts."""
     if _mine(job).filter(cancel_requested=True).exists():
         _finish(job, Job.Status.CANCELLED, error=error)
     elif job.attempts >= job.max_attempts:
@@ -317,8 +312,8 @@ def _retry(job: Job, error: str) -> None:
 
 
 def retry_delay_seconds(attempts: int) -> float:
-    """Return how long to wait after so many attempts: doubling up to MAX_RETRY_SECONDS, spread
-    by a fifth.
-    """
+    """Return how long to wait after so many attempts: doubling up to MAX_RETRY_SECONDS."""
+    # Spread by a fifth, so that jobs which failed together do not come back together. The exponent
+    # is bounded, as a job may be tried a million times.
     wait = min(FIRST_RETRY_SECONDS * 2 ** min(attempts - 1, 20), MAX_RETRY_SECONDS)
     return wait * random.uniform(0.8, 1.2)  # noqa: S311

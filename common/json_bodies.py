@@ -1,5 +1,4 @@
-"""Reads JSON from others: how much of it, how many values and how deep is known before it is
-parsed.
+"""Reads JSON from others: its length, number of values and depth are known before it is parsed.
 
 A parser makes objects of bytes, and small ones cost it most: an empty list of two bytes takes
 sixty. So what is parsed is short, and a picture that comes as base64 is not parsed at all: it stays
@@ -17,7 +16,7 @@ from typing import Any
 MAX_BYTES = 16 * 1024  # where no lists come: an address, a name, a verdict
 MAX_DEPTH = 16
 
-# Possessive, as every `*+` here: who tries again at each character needs memory for each character
+# Possessive, as every `*+` here: an expression that may go back needs memory for each character.
 _TOKEN = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?+|[\[{]|[\]}]|,', re.DOTALL)
 _BASE64 = re.compile(rb'"((?:[A-Za-z0-9+/=]++|\\[/rn])++)"')
 _LONG_BASE64 = 1024  # what is shorter is a string like any other
@@ -80,11 +79,11 @@ def loads(data: bytes, *, most_bytes: int = MAX_BYTES) -> Any:
 
 
 def loads_with_pictures(data: bytes, *, most_bytes: int, most_pictures: int) -> Any:
-    """Return the value of a JSON text in which each long string of base64 is a `Base64`;
-    `most_bytes` are of the rest.
+    """Return the value of a JSON text in which each long string of base64 is a `Base64`.
 
-    Raises as `loads` does.
+    `most_bytes` are of the rest. Raises as `loads` does.
     """
+    # Nobody can guess it, so no string of the sender's can be taken for one of the pictures.
     mark = secrets.token_hex(16)
     found: list[Base64] = []
     rest, end = bytearray(), 0
@@ -97,6 +96,7 @@ def loads_with_pictures(data: bytes, *, most_bytes: int, most_pictures: int) -> 
             rest += data[end : match.start()] + f'"{mark}{len(found)}"'.encode()
             found.append(Base64(data, match.start(1), match.end(1)))
             end = match.end()
+    # One byte more than is allowed, for `loads` to notice.
     rest += data[end : end + most_bytes + 1]
     return _with_pictures(loads(bytes(rest), most_bytes=most_bytes), mark, found)
 
@@ -112,6 +112,7 @@ def _with_pictures(value: Any, mark: str, found: list[Base64]) -> Any:
 
 
 def _check_structure(data: bytes, most_values: int) -> None:
+    # A string is one token, so that brackets and commas within it are not counted.
     values, depth = 1, 0
     for token in _TOKEN.finditer(data):
         match token[0][:1]:
@@ -126,4 +127,5 @@ def _check_structure(data: bytes, most_values: int) -> None:
 
 
 def _refuse_constant(name: str) -> None:
+    # NaN and Infinity, which Python takes and no standard knows.
     raise ValueError(f"{name} is no JSON")

@@ -6,9 +6,7 @@ SERVER_ERROR = 500
 
 
 class RefusalWithoutTraceback(logging.Filter):
-    """Leaves one line of a refused request: a traceback tells nothing there, and anybody could fill
-    a disk with it.
-    """
+    """Leaves one line of a refused request: anybody could fill a disk with tracebacks."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if getattr(record, "status_code", SERVER_ERROR) < SERVER_ERROR:

@@ -1,4 +1,4 @@
-"""The one table that no room owns: background work."""
+"""The one table that belongs to no app above: background work."""
 
 from typing import ClassVar
 
@@ -14,9 +14,7 @@ class JobQuerySet(models.QuerySet["Job"]):
         return self.filter(status__in=[Job.Status.WAITING, Job.Status.RUNNING])
 
     def in_trouble(self) -> "JobQuerySet":
-        """Return what somebody should know of, the newest first: what failed, and what fails over
-        and over.
-        """
+        """Return what failed, and what fails over and over, the newest first."""
         keeps_failing = Q(status=Job.Status.WAITING, attempts__gte=TROUBLE_FROM_ATTEMPT) & ~Q(
             error=""
         )
@@ -29,8 +27,7 @@ class JobQuerySet(models.QuerySet["Job"]):
 
 
 class Job(models.Model):
-    """A durable piece of background work: written in the transaction that asks for it, done by a
-    worker.
+    """A durable piece of background work: written with what asks for it, done by a worker.
 
     Only jobs carry a moving status; it is moved by UPDATEs that also filter on the old one, so each
     has one taker.
@@ -67,6 +64,7 @@ class Job(models.Model):
 
     class Meta:
         indexes: ClassVar = [
+            # Every worker asks twice a second what is due in its queue.
             models.Index(fields=["status", "queue", "due_at"], name="job_by_due_time")
         ]
         constraints: ClassVar = [

@@ -1,6 +1,4 @@
-"""Reads whole numbers out of what a caller wrote: the one place that does, so that none is too long
-for `int`.
-"""
+"""Reads whole numbers out of what a caller wrote; nobody else does, so that none is too long."""
 
 MAX_KEY = 2**63 - 1  # of a row; what fits into a column of the database
 

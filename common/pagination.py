@@ -1,6 +1,4 @@
-"""Pages by key: no OFFSET and no COUNT, so that the last page of a long list costs what the first
-does.
-"""
+"""Pages by key: no OFFSET and no COUNT, so that the last page costs what the first does."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

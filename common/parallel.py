@@ -1,6 +1,4 @@
-"""Work that lets go of Python's lock, as decoding and waiting do, by several threads: some items
-ahead, in order.
-"""
+"""Work by several threads, in order and some items ahead, if it lets go of Python's lock."""
 
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -23,8 +21,7 @@ def parallel_map(
     threads: int | None = None,
     ahead: int | None = None,
 ) -> Generator[Result, None, None]:
-    """Yield `work(item)` of every item, in order; the next ones are worked on meanwhile, by other
-    threads.
+    """Yield `work(item)` of every item, in order, while other threads work on the next ones.
 
     `work` speaks the caller's language, but must not use the database: a connection is its thread's
     own. What it raises is raised at that item's turn. However many items there are, few results
@@ -37,11 +34,13 @@ def parallel_map(
     threads = threads or usable_core_count()
     waiting, language = iter(items), translation.get_language()
 
+    # The language is of a thread or a context, which the pool's threads do not inherit.
     def in_language(item: Item) -> Result:
         with translation.override(language):
             return work(item)
 
     with ThreadPoolExecutor(threads, thread_name_prefix="ahead") as pool:
+        # In this order: a slow item holds back its followers' results, not their work.
         begun = deque(
             pool.submit(in_language, item) for item in islice(waiting, ahead or 2 * threads)
         )
@@ -51,4 +50,5 @@ def parallel_map(
                 begun.extend(pool.submit(in_language, item) for item in islice(waiting, 1))
                 yield result
         finally:
+            # Whoever stops asking does not wait for what was begun in vain.
             pool.shutdown(wait=False, cancel_futures=True)

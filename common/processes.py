@@ -1,6 +1,4 @@
-"""Child processes that never outlive the one that started them; the cores and the freed memory of a
-process.
-"""
+"""Child processes that never outlive their parent; the cores and the freed memory of a process."""
 
 import ctypes
 import logging
@@ -37,14 +35,15 @@ def terminate_with_parent() -> None:
         ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
         if os.getppid() != parent:  # it was gone before we asked
             os.kill(os.getpid(), signal.SIGTERM)
-    else:
-        threading.Thread(target=_watch, args=(parent,), daemon=True).start()
+        return
 
+    # Other systems tell nobody of a parent's end, so that somebody has to look.
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(1)
+        os.kill(os.getpid(), signal.SIGTERM)
 
-def _watch(parent: int) -> None:
-    while os.getppid() == parent:
-        time.sleep(1)
-    os.kill(os.getpid(), signal.SIGTERM)
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def exit_immediately(code: int = 0) -> NoReturn:
@@ -72,9 +71,8 @@ def retain_freed_memory() -> None:
 
 
 def usable_core_count() -> int:
-    """Return how many cores this process may use: of a large machine a container often has few, by
-    quota or by set.
-    """
+    """Return how many cores this process may use; a container often has few of a machine's."""
+    # Some are limited by the set of cores, others by their time: cgroup v2, `cpu.max`.
     cores = (
         len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     )
@@ -86,9 +84,7 @@ def usable_core_count() -> int:
 
 
 def web_process_count() -> int:
-    """Return how many web processes there are: WEB_CONCURRENCY, or one for each core up to
-    MOST_WEB_PROCESSES.
-    """
+    """Return how many web processes there are: WEB_CONCURRENCY, or one per core up to a limit."""
     return int(os.environ.get("WEB_CONCURRENCY") or 0) or min(
         usable_core_count(), MAX_WEB_PROCESSES
     )

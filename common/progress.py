@@ -44,6 +44,7 @@ def subrange(progress: Progress, start: int, end: int) -> Progress:
 
     It is silent while nothing changes.
     """
+    # A job's progress is an UPDATE and a SELECT: thousands of steps must not each cost them.
     told: tuple[int, str] | None = None
 
     def tell(done: int, total: int, note: str = "") -> None:

@@ -1,7 +1,7 @@
 """SQL for the few statements that every picture needs, through Django's public interface.
 
 Django takes five to ten times as long to put such a statement together as the database takes to
-answer it, and `Manager.raw()` still twice as long. The statements of a room stand together in its
+answer it, and `Manager.raw()` still twice as long. The statements of an app stand together in its
 module `queries`; everything else is a queryset.
 """
 
@@ -14,13 +14,14 @@ from django.db import connection, models
 from django.db.models import Field, Model
 from django.utils import timezone
 
-# What every database gives, and takes, as it is
+# What every database gives, and takes, as it is; a ForeignKey is the key alone.
 _PLAIN = (models.CharField, models.FloatField, models.ForeignKey, models.IntegerField)
 
 
 def columns(model: type[Model], table: str) -> str:
-    """Return all columns of a model for a SELECT, in the order in which `fetch_objects` reads
-    them; `table` is the name that the statement gives to the model's table.
+    """Return all columns of a model for a SELECT, in the order in which `fetch_objects` reads them.
+
+    `table` is the name that the statement gives to the model's table.
     """
     return ", ".join(f'{table}."{field.column}"' for field in model._meta.concrete_fields)
 
@@ -28,9 +29,7 @@ def columns(model: type[Model], table: str) -> str:
 def fetch_objects(
     kinds: Sequence[type[Model]], sql: str, values: Sequence[Any]
 ) -> list[tuple[Any, ...]]:
-    """Return the objects of each row: a statement that selects the `columns` of several models
-    gives one of each.
-    """
+    """Return the objects of each row, one for each model whose `columns` the statement selects."""
     found = []
     for row in fetch_rows(sql, values):
         objects, position = [], 0
@@ -47,9 +46,7 @@ def fetch_objects(
 
 
 def fetch_rows(sql: str, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-    """Return what a SELECT gives, as the database gives it: for keys and texts, which need no
-    conversion.
-    """
+    """Return what a SELECT gives, unconverted: for keys and texts, which need nothing else."""
     with connection.cursor() as cursor:
         cursor.execute(sql, values)
         return cursor.fetchall()
@@ -77,6 +74,7 @@ def insert_object(fresh: Model, *, unless_there: bool = False) -> bool:
     if row is None:
         return False
     fresh.pk = row[0]
+    # As `Model.save` would leave it, so that a later `save` is an UPDATE.
     fresh._state.adding, fresh._state.db = False, connection.alias
     return True
 

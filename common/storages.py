@@ -9,8 +9,7 @@ answer, ENOSPC on a full disk.
 import errno
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
 from typing import BinaryIO
 
@@ -32,9 +31,8 @@ class DiskStorage(FileSystemStorage):
     """
 
     def get_available_name(self, name: str, max_length: int | None = None) -> str:
-        """Return the name itself: that it is taken shows when it is written, with no need to look
-        before.
-        """
+        """Return the name itself."""
+        # That it is taken shows when it is written, with no need to look before.
         return name if max_length is None else super().get_available_name(name, max_length)
 
     def _save(self, name: str, content: File) -> str:
@@ -49,40 +47,32 @@ class DiskStorage(FileSystemStorage):
                 return name
 
     def save_with_metadata(self, name: str, data: bytes, metadata: Mapping[str, str]) -> str:
-        """Write or replace a file. A disk has no place for metadata: the JSON beside the picture
-        holds the same.
-        """
+        """Write or replace a file."""
+        # A disk has no place for metadata: the JSON beside the picture holds the same.
         self._write_whole(name, data, replace=True)
         return name
 
     def _write_whole(self, name: str, data: bytes, *, replace: bool) -> None:
-        """Write the bytes, then name them in one step. Raises FileExistsError unless it may
-        replace.
-        """
+        """Write the bytes, then name them in one step; FileExistsError unless it may replace."""
         target = Path(self.path(name))
-        with _opened(target.parent) as folder:
+        try:
+            folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
+            folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            # A nameless file can only be given a name that is free.
             if replace or not _write_nameless(folder, target.name, data):
                 _write_beside(target, data, replace=replace)
             os.fsync(folder)  # without this the bytes survive a power cut, but perhaps not the name
-
-
-@contextmanager
-def _opened(folder: Path) -> Iterator[int]:
-    """Give a descriptor of a folder, which is made if need be."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    except FileNotFoundError:
-        folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
+        finally:
+            os.close(folder)
 
 
 def _write_nameless(folder: int, name: str, data: bytes) -> bool:
-    """Write a file that has no name before it is whole: not even a crash leaves a part of it;
-    open(2), O_TMPFILE.
+    """Write a file that has no name before it is whole, so that not even a crash leaves a part.
+
+    Source: open(2), O_TMPFILE.
 
     Returns:
         False if the system cannot do this, or the file system.
@@ -99,6 +89,7 @@ def _write_nameless(folder: int, name: str, data: bytes) -> bool:
     with open(descriptor, "wb") as file:
         _fill(file, data)
         try:
+            # By way of /proc: to name a descriptor itself needs a capability, CAP_DAC_READ_SEARCH.
             os.link(f"/proc/self/fd/{descriptor}", name, dst_dir_fd=folder, follow_symlinks=True)
         except FileNotFoundError:  # no /proc here
             return False
@@ -113,7 +104,7 @@ def _write_beside(target: Path, data: bytes, *, replace: bool) -> None:
         if replace:
             os.replace(temporary, target)
         else:
-            os.link(temporary, target)
+            os.link(temporary, target)  # unlike a rename, it fails where the name is taken
     finally:
         Path(temporary).unlink(missing_ok=True)
 
@@ -121,5 +112,6 @@ def _write_beside(target: Path, data: bytes, *, replace: bool) -> None:
 def _fill(file: BinaryIO, data: bytes) -> None:
     file.write(data)
     file.flush()
+    # `mkstemp` makes files for their owner alone; the group may read ours.
     os.fchmod(file.fileno(), 0o640)
     os.fsync(file.fileno())

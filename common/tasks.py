@@ -64,6 +64,7 @@ class Task(Generic[Arguments, Signature]):
     reports: bool = field(init=False)
 
     def __post_init__(self) -> None:
+        # Once, when the module is imported: a wrong name in `stored_as` fails there.
         parameters = list(inspect.signature(self.function).parameters.values())
         reports = bool(parameters) and parameters[0].name == "progress"
         object.__setattr__(self, "reports", reports)
@@ -87,6 +88,7 @@ class Task(Generic[Arguments, Signature]):
             TypeError: for arguments that the function does not take.
             jobs.AlreadyEnqueued: if a key is given and a job with it is waiting or running.
         """
+        # Bound here and not only in the worker: a wrong call fails where it is written.
         arguments = self.signature.bind(*args, **kwargs).arguments
         payload = {self._stored(name): value for name, value in arguments.items()}
         if self.keeps_language:
@@ -109,6 +111,7 @@ class Task(Generic[Arguments, Signature]):
     def arguments(self, job: Job) -> dict[str, Any]:
         """Return the arguments that a job was enqueued with, by their names."""
         payload = job.payload
+        # Rows outlive releases: a key that no argument has any more is passed over.
         names = {name: self._stored(name) for name in self.signature.parameters}
         return {name: payload[stored] for name, stored in names.items() if stored in payload}
 
@@ -174,9 +177,7 @@ def title_of(kind: str) -> str | Promise:
 
 
 def periodic(seconds: float) -> Callable[[Periodic], Periodic]:
-    """Have each worker call a function about this often; it must be safe to run in several at
-    once.
-    """
+    """Have each worker call a function about this often; several may do so at once."""
 
     def register(function: Periodic) -> Periodic:
         _periodic_tasks[f"{function.__module__}.{function.__qualname__}"] = (seconds, function)

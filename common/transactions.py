@@ -11,8 +11,7 @@ _is_within: ContextVar[bool] = ContextVar("within a transaction that is flushed"
 
 @contextmanager
 def durable_transaction() -> Iterator[None]:
-    """Run a transaction that is on the disk when it has ended, and every earlier one with it: what
-    people said.
+    """Run a transaction that is on the disk when it has ended, and every earlier one with it.
 
     PostgreSQL's always are. SQLite, as our settings have it, flushes its write-ahead log some time
     later: the crash of a process loses nothing, a power cut the last seconds. To flush for every
@@ -29,8 +28,8 @@ def durable_transaction() -> Iterator[None]:
         with transaction.atomic():
             yield
         return
-    # Nothing can be set within a transaction: that of a test case goes on as it is, any other is
-    # refused below
+    # SQLite sets nothing within a transaction: that of a test case goes on as it is, any other is
+    # refused below.
     flushes = connection.vendor == "sqlite" and not connection.in_atomic_block
     if flushes:
         _flush_at_commit("FULL")

@@ -5,9 +5,7 @@ from collections import deque
 
 
 class Turns:
-    """Held by one thread at a time. Who waits gets it before others of the same owner as the one
-    who had it last.
-    """
+    """Held by one thread at a time, and handed on to another owner's thread where one waits."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -17,7 +15,7 @@ class Turns:
 
     def take(self, owner: object, *, timeout: float) -> bool:
         """Wait for one's turn at most so many seconds; return whether it came."""
-        mine = (owner, threading.Event())
+        mine = (owner, threading.Event())  # one each, so that a hand-over wakes nobody else
         with self._lock:
             if not self._is_taken:
                 self._is_taken, self._owner = True, owner
@@ -36,6 +34,7 @@ class Turns:
             if not self._waiting:
                 self._is_taken = False
                 return
+            # Still taken: it goes from hand to hand, and no newcomer can get in between.
             following = next(
                 (one for one in self._waiting if one[0] != self._owner), self._waiting[0]
             )

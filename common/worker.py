@@ -1,6 +1,4 @@
-"""The process that does the background work: a thread for each queue, one for periodic tasks, and
-one eye on stalled jobs.
-"""
+"""The process that does background work: threads for queues, periodic tasks and stalled jobs."""
 
 import logging
 import threading
@@ -35,6 +33,7 @@ class Worker:
 
     def start(self) -> None:
         for place, queue in enumerate(self.queues):
+            # A name for each thread: what tells their jobs apart, also in the rows.
             self._start_thread(f"{queue}-{place}", self._work_on, f"{self.name}/{place}", queue)
         self._start_thread("periodic", self._call_periodic_tasks)
         self._start_thread("stalled", self._reclaim)
@@ -45,8 +44,7 @@ class Worker:
         thread.start()
 
     def stop(self, grace_seconds: float) -> None:
-        """Take nothing new, wait so long for what is in hand, and put back what has not ended by
-        then.
+        """Take nothing new, wait so long for what is in hand, and put the rest back.
 
         A task that was put back may still be at work: the process has to end now.
         """
@@ -64,25 +62,29 @@ class Worker:
         return any(thread.is_alive() for thread in self._threads)
 
     def _work_on(self, name: str, queue: str) -> None:
+        def do_next() -> bool:
+            # As Django does before each request: a connection that is too old or broken is given
+            # up.
+            close_old_connections()
+            job = jobs.claim_next(name, queue)
+            if job is None:
+                return False
+            self._in_hand[name] = job
+            try:
+                jobs.run_job(job)
+            finally:
+                del self._in_hand[name]
+            return True
+
         while not self.stopping.is_set():
-            did_something = self._patiently(lambda: self._do_next(name, queue))
+            did_something = self._patiently(do_next)
+            # After a job the next one at once: only an empty queue is worth a pause.
             if not did_something:
                 self.stopping.wait(POLL_SECONDS)
         connection.close()
 
-    def _do_next(self, name: str, queue: str) -> bool:
-        close_old_connections()
-        job = jobs.claim_next(name, queue)
-        if job is None:
-            return False
-        self._in_hand[name] = job
-        try:
-            jobs.run_job(job)
-        finally:
-            del self._in_hand[name]
-        return True
-
     def _call_periodic_tasks(self) -> None:
+        # A worker that starts owes every task a call, however long ago the last one was.
         due: dict[str, float] = {}
         while not self.stopping.wait(1):
             for name, seconds, function in tasks.periodic_tasks():
@@ -104,8 +106,7 @@ class Worker:
         connection.close()
 
     def _patiently(self, step: Callable[[], object], *, attempts: int = 0) -> object:
-        """Return what a step returns; a database that does not answer is waited for, any other
-        trouble is logged.
+        """Return what a step returns; wait for a database that is gone, log any other trouble.
 
         Args:
             step: what to do.

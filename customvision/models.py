@@ -202,7 +202,7 @@ class ImportedTag(models.Model):
 
 
 class ImportedImage(models.Model):
-    """The sample that an image became, the digest of its bytes, and the decision from its tag."""
+    """The sample that an image became, its digest, and the decision from its tag."""
 
     imported = models.ForeignKey(ImportedProject, models.CASCADE, related_name="images")
     remote_id = models.UUIDField()

@@ -1,6 +1,4 @@
-"""The Django admin as a last resort: everything can be looked at, and only what is an option can be
-changed.
-"""
+"""The Django admin as a last resort: all can be looked at, and only options can be changed."""
 
 from django.contrib import admin
 from django.http import HttpRequest

@@ -1,4 +1,4 @@
-"""The API of this room: the same domain functions as the pages, for programs."""
+"""The API of this app: the same domain functions as the pages, for programs."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -189,9 +189,8 @@ class FeedbackView(PredictionsApiView):
 
 
 def authenticated_user(request: Request) -> User:
-    """Return the user behind a token or a session; the permissions have seen to it that there is
-    one.
-    """
+    """Return the user behind a token or a session."""
+    # For the types: the permissions have seen to it that there is one.
     if not isinstance(request.user, User):
         raise Http404
     return request.user

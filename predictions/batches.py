@@ -72,7 +72,19 @@ def create_batch(project: Project, files: Sequence[Any], *, by: User) -> Batch:
             % {"limit": settings.UPLOAD_BATCH_MAX_FILES}
         )
     registry.require_live_version(project)
-    items = [_received(project, file, by=by) for file in files]
+    items = []
+    for file in files:
+        item = BatchItem(shown_name=uploads.display_name(file.name or ""))
+        try:
+            # Decoded as small as it gets: nobody looks at the picture yet.
+            item.sample, _picture = uploads.store_upload(project, file, by=by, least_side=1)
+        except Unavailable:
+            # Going on would keep the sender waiting for a hundred time-outs, one for each file.
+            raise
+        except DomainError as error:
+            item.error = str(error)[:300]
+        items.append(item)
+    # Pictures are stored by now: the transaction holds the rows alone.
     with transaction.atomic():
         batch = Batch.objects.create(project=project, user=by)
         for item in items:
@@ -89,9 +101,7 @@ def enqueue_batch(batch: Batch) -> None:
 
 
 def batch_progress(batch: Batch) -> BatchProgress:
-    """Return every item of a batch with its answer and the user's verdict, and whether work on it
-    goes on.
-    """
+    """Return every item of a batch with its answer and verdict, and whether work on it goes on."""
     own = Feedback.objects.filter(user=batch.user_id).select_related("category")
     answers = (
         Prediction.objects.select_related("top", "sample", "project", "model_version")
@@ -99,9 +109,15 @@ def batch_progress(batch: Batch) -> BatchProgress:
         .prefetch_related(Prefetch("feedback", queryset=own, to_attr="own_feedback"))
     )
     items = list(batch.items.prefetch_related(Prefetch("prediction", queryset=answers)))
-    return BatchProgress(
-        items=items, stopped=_why_stopped(batch) if any(_is_open(item) for item in items) else ""
-    )
+    stopped = ""
+    work = Job.objects.filter(kind=classify_batch.kind, key=_key(batch))
+    is_complete = all(item.prediction or item.error for item in items)
+    if not is_complete and not work.active().exists():
+        ended_badly = work.filter(status__in=[Job.Status.FAILED, Job.Status.CANCELLED])
+        last = ended_badly.order_by("-pk").first()
+        # There may be none any more: jobs that ended long ago are deleted.
+        stopped = (last.error if last else "") or _("Processing of these pictures was stopped.")
+    return BatchProgress(items=items, stopped=stopped)
 
 
 @task(
@@ -120,7 +136,12 @@ def classify_batch(progress: Progress, batch_key: int) -> None:
     if batch is None:
         return
     total = batch.items.count()
-    while chunk := list(_waiting(batch).select_related("sample")[: _chunk(batch)]):
+    while True:
+        # Asked anew for each chunk: another model with other limits may be live by then.
+        at_once = min(CHUNK, classification.batch_size(batch.project))
+        chunk = list(_waiting(batch).select_related("sample")[:at_once])
+        if not chunk:
+            return
         try:
             _answer(batch, chunk)
         except Unavailable as error:
@@ -128,32 +149,12 @@ def classify_batch(progress: Progress, batch_key: int) -> None:
         progress(total - _waiting(batch).count(), total)
 
 
-def _received(project: Project, file: Any, *, by: User) -> BatchItem:
-    """Keep one picture of a batch, or the sentence that says why not."""
-    item = BatchItem(shown_name=uploads.display_name(file.name or ""))
-    try:
-        # Nobody looks at it yet
-        item.sample, _picture = uploads.store_upload(project, file, by=by, least_side=1)
-    except Unavailable:
-        # asking for each of a hundred files would keep the sender waiting for a hundred time-outs
-        raise
-    except DomainError as error:
-        item.error = str(error)[:300]
-    return item
-
-
-def _chunk(batch: Batch) -> int:
-    return min(CHUNK, classification.batch_size(batch.project))
-
-
 def _waiting(batch: Batch) -> QuerySet[BatchItem]:
     return batch.items.filter(prediction=None, error="")
 
 
 def _answer(batch: Batch, chunk: list[BatchItem]) -> None:
-    """Answer some items together; where that fails for good, one by one, so that each has its own
-    reason.
-    """
+    """Answer some items together; where that fails for good, one by one, each with its reason."""
     try:
         live = registry.require_live_version(batch.project)
         least_side = classification.min_side(batch.project, live)
@@ -171,6 +172,7 @@ def _ask_about(live: ModelVersion, batch: Batch, pairs: list[tuple[BatchItem, Pi
         return
     answer = classification.predict_live(batch.project, [picture for _item, picture in pairs], live)
     with transaction.atomic():
+        # Locked and asked once more: another worker may have answered some of them meanwhile.
         left = {
             item.pk
             for item in _waiting(batch)
@@ -200,8 +202,7 @@ def _ask_about(live: ModelVersion, batch: Batch, pairs: list[tuple[BatchItem, Pi
 def _with_pictures(
     chunk: list[BatchItem], least_side: int | None
 ) -> list[tuple[BatchItem, Picture]]:
-    """Return the items with their stored pictures; one whose picture is gone gets a sentence
-    instead.
+    """Return the items with their pictures; one whose picture is gone gets a sentence instead.
 
     Raises:
         Unavailable: if the storage cannot be reached.
@@ -214,6 +215,7 @@ def _with_pictures(
             return None
 
     pairs = []
+    # Closed, so that after an error no thread goes on reading pictures that nobody wants.
     with closing(parallel_map(picture_of, chunk)) as pictures:
         for item, picture in zip(chunk, pictures, strict=True):
             if picture:
@@ -224,23 +226,9 @@ def _with_pictures(
 
 
 def _refuse(item: BatchItem, sentence: str) -> None:
+    # Filtered, not saved: an answer that came meanwhile is not overwritten.
     BatchItem.objects.filter(pk=item.pk, prediction=None, error="").update(error=sentence[:300])
-
-
-def _is_open(item: BatchItem) -> bool:
-    return item.prediction is None and not item.error
 
 
 def _key(batch: Batch) -> str:
     return f"batch:{batch.uuid}"
-
-
-def _why_stopped(batch: Batch) -> str:
-    """Return why nobody works on a batch any more, or nothing while somebody does or will."""
-    mine = Job.objects.filter(kind=classify_batch.kind, key=_key(batch))
-    if mine.active().exists():
-        return ""
-    failed = (
-        mine.filter(status__in=[Job.Status.FAILED, Job.Status.CANCELLED]).order_by("-pk").first()
-    )
-    return (failed.error if failed else "") or _("Processing of these pictures was stopped.")

@@ -22,6 +22,8 @@ def clean_name(name: str, *, field: str = "name") -> str:
     Raises:
         InvalidInput: if it is empty, too long, or holds characters that cannot be seen.
     """
+    # NFC: "é" typed as one character or as two must be one category. No-break and wide spaces count
+    # as spaces.
     name = "".join(
         " " if unicodedata.category(letter) == "Zs" else letter
         for letter in unicodedata.normalize("NFC", name)
@@ -71,7 +73,7 @@ def add_category(project: Project, name: str, description: str = "") -> tuple[Ca
 
 @transaction.atomic
 def rename_category(category: Category, name: str) -> Category:
-    """Give a category another name; samples, rulings and models keep pointing at it.
+    """Give a category another name; samples, decisions and models keep pointing at it.
 
     Raises:
         InvalidInput: if the name is no good.
@@ -80,6 +82,7 @@ def rename_category(category: Category, name: str) -> Category:
     name = clean_name(name)
     Project.objects.select_for_update().get(pk=category.project_id)
     other = find_category(category.project, name)
+    # The same category found by its new name changes its case only, which is allowed.
     if other and other != category:
         sentence = _("There is a category “%(name)s” already. Choose another name.") % {
             "name": other.name

@@ -1,4 +1,4 @@
-"""System checks of the predictions room: a wrong setting is explained before it hurts."""
+"""System checks of predictions: a wrong setting is explained before it hurts."""
 
 import re
 from collections.abc import Sequence

@@ -56,8 +56,7 @@ class BatchAnswer:
 def classify_upload(
     project: Project, file: File, *, by: User, live: ModelVersion | None = None
 ) -> Prediction:
-    """Take one picture in and ask the live model about it; picture and answer are kept together or
-    not at all.
+    """Take one picture in and ask the live model; both are kept together or not at all.
 
     The transaction comes last and holds nothing but the rows: the model has answered and the
     picture is stored before.
@@ -76,6 +75,7 @@ def classify_upload(
     picture = uploads.decode_user_upload(file, by=by, least_side=min_side(project, live))
     answer = predict_live(project, [picture], live)
     name = uploads.display_name(file.name or "")
+    # At most twice: the second time with the categories of this moment.
     for is_last in (False, True):
         try:
             with uploads.kept(project, picture, by=by) as (sample, _is_new):
@@ -86,15 +86,15 @@ def classify_upload(
         except IntegrityError:  # a category was removed since the model answered
             if is_last:
                 raise
-            answer = replace(answer, categories=_categories(answer.version))
+            current = registry.class_categories_now(answer.version)
+            answer = replace(answer, categories={name: key for name, key in current if key})
     return prediction
 
 
 def predict_with(
     project: Project, pictures: Sequence[Picture], *, version: ModelVersion | None = None
 ) -> BatchAnswer:
-    """Have a model version look at pictures, or else the live one, or what stands in for that;
-    writes no row.
+    """Have a model version look at pictures, the live one unless given; writes no row.
 
     Raises:
         NoLiveModel, PredictorUnavailable, PredictorError: as `classify_upload`.
@@ -127,22 +127,29 @@ def predict_live(
             return replace(_ask(project, pictures, stand_in), stood_in_for=live)
         except (PredictorUnavailable, PredictorError) as also:
             logger.warning("Model %s cannot stand in: %s", stand_in, also)
+            # The error of the live model: it may answer again soon, and the caller can wait for it.
             raise error from also
 
 
 def _ask(project: Project, pictures: Sequence[Picture], version: ModelVersion) -> BatchAnswer:
     predictor = _predictor(version)
+    # Wall time around the predictor alone: what a user waits for its answer.
     started = time.perf_counter()
     answers = predictor.predict_scored(
         pictures, registry.model_ref(version), augment=project.test_time_augmentation
     )
     elapsed_ms = (time.perf_counter() - started) * 1000
-    if len(answers) != len(pictures) or not all(
-        _are_probabilities(one.scores, version) for one in answers
-    ):
+    # A predictor may be anybody's: what it says is checked before anything relies on it.
+    are_probabilities = all(
+        one.scores.keys() == set(version.class_names)
+        and all(math.isfinite(value) and 0 <= value <= 1 for value in one.scores.values())
+        for one in answers
+    )
+    if len(answers) != len(pictures) or not are_probabilities:
         raise PredictorError(
             _("The model (version %(number)d) gave an invalid answer.") % {"number": version.number}
         )
+    # A model knows its categories by the names of its training; here they get their present ones.
     current = registry.class_categories_now(version)
     names = dict(zip(version.class_names, (name for name, _key in current), strict=True))
     renamed = [
@@ -162,8 +169,7 @@ def _predictor(version: ModelVersion) -> BasePredictor:
 
 
 def min_side(project: Project, version: ModelVersion) -> int | None:
-    """Return how many pixels of a picture's shorter side this version looks at; None: all there
-    are.
+    """Return how many pixels of a picture's shorter side this version looks at; None for all.
 
     Raises:
         PredictorUnavailable, PredictorError: as `predict_with`.
@@ -173,15 +179,13 @@ def min_side(project: Project, version: ModelVersion) -> int | None:
     )
 
 
-def _categories(version: ModelVersion) -> dict[str, int]:
-    return {name: key for name, key in registry.class_categories_now(version) if key}
-
-
 @transaction.atomic(savepoint=False)
 def record_predictions(
     project: Project, questions: Sequence[Question], answer: BatchAnswer, *, by: User
 ) -> list[Prediction]:
     """Write a model's answer down, one prediction per question."""
+    # In falling order in the row as well, for whoever reads it without us; PostgreSQL's jsonb keeps
+    # no order, so `Prediction.ranked` sorts again.
     ranked = [sorted(scores.items(), key=lambda item: -item[1]) for scores in answer.scores]
     return [
         queries.insert_prediction(
@@ -209,9 +213,3 @@ def record_predictions(
 
 def _is_refused(said: base.PictureScores, project: Project) -> bool:
     return said.is_unfamiliar and project.abstain_when_unfamiliar
-
-
-def _are_probabilities(scores: Scores, version: ModelVersion) -> bool:
-    return set(scores) == set(version.class_names) and all(
-        math.isfinite(value) and 0 <= value <= 1 for value in scores.values()
-    )

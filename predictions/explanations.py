@@ -1,6 +1,4 @@
-"""What in a picture spoke for an answer: asked of the model on request, drawn over the picture,
-said in words.
-"""
+"""What in a picture spoke for an answer: asked of the model, drawn over the picture, in words."""
 
 import io
 from dataclasses import dataclass
@@ -9,6 +7,7 @@ import numpy as np
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from PIL import Image
 
 from common.errors import Conflict, InvalidInput
@@ -18,10 +17,9 @@ from predictions.models import Prediction, Sample
 from predictions.predictors.base import PredictorError, predictors
 from predictions.quotas import count_work
 
-SEEN, UNSEEN = (
-    0.7,
-    0.25,
-)  # how much darker the grey picture is than it was, so that the heat stands out
+# How bright the grey picture is within the square that the model sees and around it, so that the
+# heat stands out.
+SEEN, UNSEEN = 0.7, 0.25
 SIDE = 640  # of the drawn picture at most: a screen's worth, and a PNG of some 300 KB
 # The page asks twice, for the words and for the picture; another category costs nothing
 REMEMBERED_SECONDS = 3600
@@ -32,10 +30,33 @@ LEAST = 0.05  # log-odds that hiding a part must cost before it is said to have 
 RAMP = np.array(
     [[0, 0, 4], [87, 16, 110], [188, 55, 84], [249, 142, 9], [252, 255, 164]], np.float32
 )
+# The nine places of a square of three by three, row by row.
+MOSTLY = (
+    gettext_lazy("The evidence is mostly at the top left."),
+    gettext_lazy("The evidence is mostly at the top."),
+    gettext_lazy("The evidence is mostly at the top right."),
+    gettext_lazy("The evidence is mostly at the left."),
+    gettext_lazy("The evidence is mostly in the middle."),
+    gettext_lazy("The evidence is mostly at the right."),
+    gettext_lazy("The evidence is mostly at the bottom left."),
+    gettext_lazy("The evidence is mostly at the bottom."),
+    gettext_lazy("The evidence is mostly at the bottom right."),
+)
+SPREAD = (
+    gettext_lazy("The evidence is spread over the picture, most of it at the top left."),
+    gettext_lazy("The evidence is spread over the picture, most of it at the top."),
+    gettext_lazy("The evidence is spread over the picture, most of it at the top right."),
+    gettext_lazy("The evidence is spread over the picture, most of it at the left."),
+    gettext_lazy("The evidence is spread over the picture, most of it in the middle."),
+    gettext_lazy("The evidence is spread over the picture, most of it at the right."),
+    gettext_lazy("The evidence is spread over the picture, most of it at the bottom left."),
+    gettext_lazy("The evidence is spread over the picture, most of it at the bottom."),
+    gettext_lazy("The evidence is spread over the picture, most of it at the bottom right."),
+)
 
 
 class PictureDeleted(Conflict):
-    """The picture was let go, and only a picture can be looked at again."""
+    """The picture was deleted, and only a picture can be looked at again."""
 
     code = "picture_gone"
 
@@ -58,9 +79,8 @@ class Explanation:
         return self.names.index(name)
 
     def heat(self, name: str) -> np.ndarray:
-        """Return what spoke for a category, shape (rows, columns), in [0, 1]; all zero where
-        nothing did.
-        """
+        """Return what spoke for a category, shape (rows, columns), in [0, 1]; zeros for nothing."""
+        # What spoke against it is left out. Below LEAST, scaling would blow noise up to full heat.
         spoke_for = self.evidence[:, :, self.category_index(name)].clip(0, None)
         most = float(spoke_for.max())
         return spoke_for / most if most >= LEAST else np.zeros_like(spoke_for)
@@ -70,7 +90,7 @@ def explain_prediction(prediction: Prediction) -> Explanation:
     """Have the model that gave an answer look at its picture again, part by part.
 
     Raises:
-        PictureDeleted: the picture was let go.
+        PictureDeleted: the picture was deleted.
         QuotaReached: the user had this done too often; says when again.
         NotExplainable: the predictor cannot tell.
         PredictorUnavailable, PredictorError: the model does not answer.
@@ -84,6 +104,7 @@ def explain_prediction(prediction: Prediction) -> Explanation:
     except ImproperlyConfigured as error:
         raise PredictorError(str(error)) from error
     model = registry.model_ref(version)
+    # Counted before the work, and not for what is remembered.
     count_work(prediction.user, megapixels=MEGAPIXELS + _megapixels(prediction.sample))
     picture = _picture(prediction.sample, least_side=predictor.least_side(model))
     evidence = predictor.explain(picture, model).astype(np.float32)
@@ -100,48 +121,22 @@ def current_category_name(prediction: Prediction, explanation: Explanation) -> s
 
 
 def describe_location(heat: np.ndarray) -> str:
-    """Say in words which ninth of the centred square the heat (rows and columns divisible by three)
-    is in.
+    """Say in words which ninth of the centred square the heat is in.
+
+    Args:
+        heat: its rows and columns are divisible by three.
     """
     rows, columns = heat.shape
     ninths = heat.reshape(3, rows // 3, 3, columns // 3).sum(axis=(1, 3))
     if not ninths.any():
         return _("No single part of the picture was decisive.")
     strongest = int(ninths.argmax())
-    return (_most if ninths.flat[strongest] >= ninths.sum() / 3 else _spread)()[strongest]
-
-
-def _most() -> list[str]:
-    return [
-        _("The evidence is mostly at the top left."),
-        _("The evidence is mostly at the top."),
-        _("The evidence is mostly at the top right."),
-        _("The evidence is mostly at the left."),
-        _("The evidence is mostly in the middle."),
-        _("The evidence is mostly at the right."),
-        _("The evidence is mostly at the bottom left."),
-        _("The evidence is mostly at the bottom."),
-        _("The evidence is mostly at the bottom right."),
-    ]
-
-
-def _spread() -> list[str]:
-    return [
-        _("The evidence is spread over the picture, most of it at the top left."),
-        _("The evidence is spread over the picture, most of it at the top."),
-        _("The evidence is spread over the picture, most of it at the top right."),
-        _("The evidence is spread over the picture, most of it at the left."),
-        _("The evidence is spread over the picture, most of it in the middle."),
-        _("The evidence is spread over the picture, most of it at the right."),
-        _("The evidence is spread over the picture, most of it at the bottom left."),
-        _("The evidence is spread over the picture, most of it at the bottom."),
-        _("The evidence is spread over the picture, most of it at the bottom right."),
-    ]
+    is_concentrated = ninths.flat[strongest] >= ninths.sum() / 3
+    return str((MOSTLY if is_concentrated else SPREAD)[strongest])
 
 
 def render_heatmap(prediction: Prediction, heat: np.ndarray) -> bytes:
-    """Return the picture in grey with the heat over it in colour, as PNG; dark where the model does
-    not look.
+    """Return the picture in grey, the heat over it in colour, dark where no model looks; as PNG.
 
     Raises as `explain` does.
     """
@@ -156,6 +151,7 @@ def render_heatmap(prediction: Prediction, heat: np.ndarray) -> bytes:
     grey = np.repeat(np.asarray(image.convert("L"), np.float32)[:, :, None], 3, axis=2)
     canvas = grey * UNSEEN
     square = grey[top : top + side, left : left + side] * SEEN
+    # The root lifts faint heat into sight; a quarter of the picture shows through the strongest.
     share = 0.75 * np.sqrt(strength)
     canvas[top : top + side, left : left + side] = (
         square * (1 - share) + colour_map(strength[:, :, 0]) * share

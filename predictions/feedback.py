@@ -18,9 +18,9 @@ def give_feedback(
 ) -> Feedback:
     """Write down a user's verdict on their own prediction; the same one again changes nothing.
 
-    An OK lets the picture go by the retention setting. A NOK keeps it: the verdict and the order to
-    bring the picture to safety are one transaction. A picture that somebody is unsure about stays
-    in the uploads until it was reviewed.
+    An OK deletes the picture, by the retention setting. A NOK keeps it: the verdict and the order
+    to bring the picture to safety are one transaction. A picture that somebody is unsure about
+    stays in the uploads until it was reviewed.
 
     Args:
         category: what it really is, if the user knows; a name that no category has yet is kept as a
@@ -28,12 +28,13 @@ def give_feedback(
 
     Raises:
         InvalidInput: for an unknown verdict, or a category that contradicts it.
-        Conflict: if a reviewer has decided since, or the picture was let go.
+        Conflict: if a reviewer has decided since, or the picture was deleted.
         NotFound: if it is another user's prediction.
     """
     if prediction.user_id != by.pk:
         raise NotFound(_("There is no such prediction."))
     known, suggestion = _checked(prediction, verdict, category)
+    # Locked: retention and a reviewer's decision about the same picture wait, or are seen here.
     sample = Sample.objects.select_for_update().get(pk=prediction.sample_id)
     before = get_feedback(prediction, by)
     if before and (before.verdict, before.category, before.suggestion) == (
@@ -86,6 +87,7 @@ def _checked(prediction: Prediction, verdict: str, name: str) -> tuple[Category 
             "An OK says that the model is right: give no other category with it, or answer NOK."
         )
     known = categories.find_category(prediction.project, name)
+    # Where the model abstained it predicted nothing, so its best guess may be the answer.
     if (
         verdict == Verdict.NOK
         and known
@@ -108,6 +110,7 @@ def _refuse_if_too_late(sample: Sample, verdict: str, before: Feedback | None) -
                 "change."
             )
         )
+    # An OK needs no picture: nobody will look at it again.
     if not sample.has_picture and (before or verdict != Verdict.OK):
         raise Conflict(
             _(

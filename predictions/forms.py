@@ -1,4 +1,4 @@
-"""The forms of this room's pages."""
+"""The forms of this app's pages."""
 
 from typing import Any
 
@@ -12,8 +12,9 @@ MANY = 500  # names offered for choice; any other can still be given in the addr
 
 
 class HistoryForm(forms.Form):
-    """Shows which filters apply, and offers the others. It is read by
-    `prediction_history.parse_filters`, not by this form.
+    """Shows which filters apply, and offers the others.
+
+    What comes back is read by `prediction_history.parse_filters`, as it is for the API.
     """
 
     project = forms.ChoiceField(label=_("Project"), required=False)

@@ -1,6 +1,6 @@
-"""What forbids to let a picture go, or to change a verdict: reasons that only the rooms above know.
+"""What forbids deleting a picture or changing a verdict: reasons that only apps above know.
 
-They register a condition when they start; this room asks all of them in one query and knows none by
+They register a condition when they start; this app asks all of them in one query and knows none by
 name.
 
     @holds.settles                        in review/holds.py, imported by ReviewConfig.ready()
@@ -26,9 +26,7 @@ def blocks_deletion(condition: HoldCondition) -> HoldCondition:
 
 
 def locks_feedback(condition: HoldCondition) -> HoldCondition:
-    """Register a sign that somebody has ruled about a sample: verdicts stay as they are, and so
-    does the picture.
-    """
+    """Register a sign that a sample was decided: its verdicts stay as they are, and its picture."""
     _settling.append(condition)
     return blocks_deletion(condition)
 
@@ -42,4 +40,5 @@ def feedback_locked() -> Q:
 
 
 def _any(conditions: list[HoldCondition]) -> Q:
+    # Begins with what is never true: without any condition nothing is held.
     return reduce(or_, (Q(condition()) for condition in conditions), Q(pk__in=[]))

@@ -1,5 +1,4 @@
-"""What the model says: projects, their categories and samples, model versions, predictions and the
-users' verdicts.
+"""What the model says: projects, categories, samples, model versions, predictions and verdicts.
 
 Facts are appended, the present is a question: the live model is the newest promotion.
 """
@@ -141,7 +140,7 @@ class Sample(models.Model):
     The stored bytes are upright and without metadata, and hold nothing but the picture. `sha256` is
     of these, so the same picture is the same sample, whatever its metadata. Of samples from before
     0.2 it is of the bytes as they were received, by which splits, vectors and data sets know them;
-    what they are is found afterwards (`content_digests`). `NOWHERE`: the picture was let go, or
+    what they are is found afterwards (`content_digests`). `NOWHERE`: the picture was deleted, or
     never kept.
     """
 
@@ -198,6 +197,7 @@ class Sample(models.Model):
             ),
         ]
         indexes: ClassVar = [
+            # For retention, which asks for pictures alone, the oldest first.
             models.Index(fields=["location", "created_at"], name="oldest_pictures"),
             models.Index(
                 fields=["project", "content_sha256"],
@@ -215,23 +215,17 @@ class Sample(models.Model):
 
     @property
     def storage(self) -> Storage:
-        """Return the storage that holds the picture. Raises InvalidStorageError when there is no
-        picture.
-        """
+        """Return the storage that holds the picture. Raises InvalidStorageError without one."""
         return storages[self.location]
 
     def read(self) -> bytes:
-        """Return the stored bytes. Raises FileNotFoundError or what the storage raises when it
-        cannot be reached.
-        """
+        """Return the stored bytes. Raises FileNotFoundError, or what the storage raises."""
         with self.storage.open(self.file_name) as file:
             return file.read()
 
 
 class ModelVersion(models.Model):
-    """Something that can answer: the alias of the predictor that serves it, and what that one needs
-    to find it.
-    """
+    """Something that can answer: the alias of its predictor, and what that needs to find it."""
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     project = models.ForeignKey(Project, models.CASCADE, related_name="model_versions")
@@ -261,9 +255,7 @@ class ModelVersion(models.Model):
 
 
 class Promotion(models.Model):
-    """From now on, this one answers. The newest row of a project is live; going back is one more
-    row.
-    """
+    """From now on, this one answers: a project's newest row is live, and going back is a row."""
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="promotions")
     model_version = models.ForeignKey(ModelVersion, models.CASCADE, related_name="promotions")
@@ -274,6 +266,7 @@ class Promotion(models.Model):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
+        # Which version is live is asked for every picture.
         indexes: ClassVar = [models.Index(fields=["project", "-id"], name="newest_promotion")]
 
     def __str__(self) -> str:
@@ -281,8 +274,7 @@ class Promotion(models.Model):
 
 
 class Shadow(models.Model):
-    """From now on, this one is asked beside the live model, and its answer shown to nobody but
-    maintainers.
+    """From now on, this one is asked beside the live model, for maintainers' eyes alone.
 
     The newest row of a project counts; one without a model version stops it.
     """
@@ -328,9 +320,8 @@ class Batch(models.Model):
 
 class PredictionQuerySet(models.QuerySet["Prediction"]):
     def visible_to(self, user: object) -> "PredictionQuerySet":
-        """A user sees their own predictions, whatever the role; reviewers see samples on the review
-        page.
-        """
+        """Return a user's own predictions, whatever the role."""
+        # What reviewers see of others' samples is on the review page.
         return self.filter(user=user)
 
 
@@ -384,6 +375,7 @@ class Prediction(models.Model):
                 name="unfamiliar_only_when_it_abstained",
             ),
         ]
+        # Each filter of one's own history walks along an index of its own.
         indexes: ClassVar = [
             models.Index(fields=["user", "-id"], name="own_history"),
             models.Index(fields=["user", "project", "-id"], name="own_history_in_project"),
@@ -468,9 +460,7 @@ class BatchItem(models.Model):
 
 
 class Feedback(models.Model):
-    """What the user answered to a prediction. It says that something is wrong, not yet what is
-    true.
-    """
+    """What a user answered to a prediction: that something is wrong, not yet what is true."""
 
     class Verdict(models.TextChoices):
         OK = "OK", _("OK")
@@ -515,8 +505,7 @@ class Feedback(models.Model):
 
 
 class DailyUploads(models.Model):
-    """How many pictures a user sent on the day of their last upload, and how many in the last
-    window of the rate.
+    """How many pictures a user sent on their last day, and in the last window of the rate.
 
     A meter for the quota and the rate, one row per user. `window` numbers the windows since 1970.
     Megapixels are those of the pictures times their scans, what decoding costs; those in the window

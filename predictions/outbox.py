@@ -1,5 +1,4 @@
-"""Bring what a user called wrong into `misclassified`, where it is safe whatever happens to the
-uploads.
+"""Brings what a user called wrong into `misclassified`, safe from what happens to the uploads.
 
 A NOK is acknowledged with a job beside it in the same transaction; the job is tried until it has
 worked. It writes the facts, then the picture, then says where the picture is: a crash after any of
@@ -43,9 +42,7 @@ EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
 
 class PictureLost(DomainError):
-    """The picture of a NOK is not there any more as its row has it; trying again would not bring it
-    back.
-    """
+    """The picture of a NOK is gone or damaged; trying again would not bring it back."""
 
     code = "picture_lost"
 
@@ -57,11 +54,10 @@ class PictureLost(DomainError):
     title=gettext_lazy("Keep a picture whose prediction a user marked as wrong"),
 )
 def store_misclassified(feedback_key: int) -> None:
-    """Move the picture of a NOK to `misclassified`, with all that was said about it. Safe to
-    repeat; enqueue it in the transaction that writes the NOK.
+    """Move the picture of a NOK to `misclassified`, with all that was said about it.
 
-    Raises whatever the storage raises when it cannot be reached; then nothing is lost and it is to
-    be tried again.
+    Safe to repeat; enqueue it in the transaction that writes the NOK. Raises whatever the storage
+    raises when it cannot be reached; then nothing is lost and it is to be tried again.
 
     Raises:
         PictureLost: the picture is gone or damaged; what was said about it has been written.
@@ -81,6 +77,7 @@ def store_misclassified(feedback_key: int) -> None:
     sample = feedback.prediction.sample
     name = f"{sample.project.slug}/{sample.uuid}.{EXTENSIONS.get(sample.media_type, 'bin')}"
     data, state = _read(sample, name)
+    # `delete_moved_upload` finds that copy and brings it back; until then the loss is not final.
     if state != WHOLE and delete_moved_upload.active_jobs(sample_key=sample.pk).exists():
         raise jobs.RetryLater(
             "The storage of misclassified pictures has lost it, and a copy is left in the uploads"
@@ -88,9 +85,8 @@ def store_misclassified(feedback_key: int) -> None:
     while True:
         written = _complaints(sample)
         _write(sample, name, data, state, written)
-        if (
-            _complaints(sample) == written
-        ):  # another NOK on the same picture may have come meanwhile
+        # Another NOK on the same picture may have come meanwhile.
+        if _complaints(sample) == written:
             break
     if state != WHOLE:
         raise _lost(sample)
@@ -104,8 +100,7 @@ def store_misclassified(feedback_key: int) -> None:
     title=gettext_lazy("Check that a moved picture has arrived"),
 )
 def delete_moved_upload(sample_key: int, file_name: str) -> None:
-    """Delete the copy in `uploads` of a picture that was moved; move it again if `misclassified`
-    has lost it.
+    """Delete the copy in `uploads` of a moved picture; move it again if `misclassified` lost it.
 
     Safe to repeat. Raises whatever a storage raises when it cannot be reached.
 
@@ -113,19 +108,18 @@ def delete_moved_upload(sample_key: int, file_name: str) -> None:
         PictureLost: neither of the two is what the row says; what is left of them stays.
     """
     sample = Sample.objects.filter(pk=sample_key).select_related("project").first()
-    if sample is None or sample.location != Sample.Location.MISCLASSIFIED or _is_whole(sample):
+    if sample is None or sample.location != Sample.Location.MISCLASSIFIED:
+        delete_file(Sample.Location.UPLOADS, file_name, sample_key)
+        return
+    is_there = _has_size(sample, sample.location, sample.file_name)
+    if is_there and sample.storage.exists(facts_file_name(sample.file_name)):
         delete_file(Sample.Location.UPLOADS, file_name, sample_key)
     elif _has_size(sample, Sample.Location.UPLOADS, file_name):
-        _move_again(sample, file_name)
-    elif _has_size(sample, sample.location, sample.file_name):
+        _move_again(sample, file_name)  # from the copy, which this job was to delete
+    elif is_there:
         _put_newest(sample)  # only the facts are gone
     else:
         raise _lost(sample)
-
-
-def _is_whole(sample: Sample) -> bool:
-    is_there = _has_size(sample, sample.location, sample.file_name)
-    return is_there and sample.storage.exists(facts_file_name(sample.file_name))
 
 
 def _has_size(sample: Sample, location: str, file_name: str) -> bool:
@@ -175,6 +169,7 @@ def _move_again(sample: Sample, file_name: str) -> None:
     logger.warning(
         "The storage of misclassified pictures has lost %s; it is stored again", sample.file_name
     )
+    # Filtered by the old place: a worker that did the same a moment before is not undone.
     moved_back = Sample.objects.filter(
         pk=sample.pk, location=sample.location, file_name=sample.file_name
     ).update(location=Sample.Location.UPLOADS, file_name=file_name)
@@ -192,29 +187,29 @@ def _complaints(sample: Sample) -> list[dict[str, Any]]:
     """Return every NOK on a picture with the prediction it is about, the newest first."""
     noks = Feedback.objects.filter(prediction__sample=sample, verdict=Feedback.Verdict.NOK)
     parts = ("prediction__model_version", "prediction__stood_in_for", "category")
-    return [_facts(nok) for nok in noks.select_related(*parts).order_by("-pk")]
-
-
-def _facts(nok: Feedback) -> dict[str, Any]:
-    prediction = nok.prediction
-    return {
-        "prediction": str(prediction.uuid),
-        "scores": dict(prediction.ranked),
-        "confidence": prediction.confidence,
-        "abstained": prediction.abstained,
-        "familiarity": prediction.familiarity,
-        "is_unfamiliar": prediction.is_unfamiliar,
-        "latency_ms": prediction.latency_ms,
-        "model_version": prediction.model_version.number,
-        "model_version_id": str(prediction.model_version.uuid),
-        "model_digest": prediction.model_version.digest,
-        "stood_in_for": prediction.stood_in_for.number if prediction.stood_in_for else None,
-        "predicted_at": prediction.created_at.isoformat(),
-        "verdict": nok.verdict,
-        "suggestion": nok.category.name if nok.category else nok.suggestion,
-        "user": nok.user_id,
-        "given_at": nok.created_at.isoformat(),
-    }
+    complaints = []
+    for nok in noks.select_related(*parts).order_by("-pk"):
+        prediction = nok.prediction
+        facts = {
+            "prediction": str(prediction.uuid),
+            "scores": dict(prediction.ranked),
+            "confidence": prediction.confidence,
+            "abstained": prediction.abstained,
+            "familiarity": prediction.familiarity,
+            "is_unfamiliar": prediction.is_unfamiliar,
+            "latency_ms": prediction.latency_ms,
+            "model_version": prediction.model_version.number,
+            "model_version_id": str(prediction.model_version.uuid),
+            "model_digest": prediction.model_version.digest,
+            "stood_in_for": prediction.stood_in_for.number if prediction.stood_in_for else None,
+            "predicted_at": prediction.created_at.isoformat(),
+            "verdict": nok.verdict,
+            "suggestion": nok.category.name if nok.category else nok.suggestion,
+            "user": nok.user_id,
+            "given_at": nok.created_at.isoformat(),
+        }
+        complaints.append(facts)
+    return complaints
 
 
 def _write(
@@ -243,9 +238,7 @@ def _write(
 
 
 def _metadata(sample: Sample, nok: Mapping[str, Any]) -> dict[str, str]:
-    """Return the few facts that fit beside a blob: names that Azure and S3 both take, values in
-    ASCII.
-    """
+    """Return the few facts that fit beside a blob, under names that Azure and S3 both take."""
     best = next(iter(nok["scores"].items()), ("", 0.0))
     facts = {
         "project": sample.project.slug,
@@ -260,21 +253,15 @@ def _metadata(sample: Sample, nok: Mapping[str, Any]) -> dict[str, str]:
         "user": nok["user"],
         "given_at": nok["given_at"],
     }
-    return {key: _ascii(str(value)) for key, value in facts.items()}
-
-
-def _ascii(text: str) -> str:
-    """Return text that may stand in an HTTP header: what is not printable ASCII becomes a backslash
-    escape.
-    """
-    return text.encode("ascii", "backslashreplace").decode()
+    # Metadata are HTTP headers, which hold ASCII alone.
+    return {
+        key: str(value).encode("ascii", "backslashreplace").decode() for key, value in facts.items()
+    }
 
 
 @durable_transaction()
 def _point_at(sample: Sample, name: str) -> None:
-    """Say that the picture is in `misclassified` now, and have the copy in `uploads` deleted a
-    while later.
-    """
+    """Say that the picture is in `misclassified` now, and have the other copy deleted later."""
     moved = Sample.objects.filter(
         pk=sample.pk, location=Sample.Location.UPLOADS, file_name=sample.file_name
     ).update(location=Sample.Location.MISCLASSIFIED, file_name=name)
@@ -282,5 +269,5 @@ def _point_at(sample: Sample, name: str) -> None:
         delete_moved_upload.using(delay_seconds=SETTLE_SECONDS).enqueue(
             sample_key=sample.pk, file_name=sample.file_name
         )
-    else:  # moved before, or let go meanwhile: then what was just written is to go too
+    else:  # moved before, or deleted meanwhile: then what was just written is to go too
         enqueue_file_deletion(sample, Sample.Location.MISCLASSIFIED, name)

@@ -1,6 +1,4 @@
-"""How the API reads a request's body: always with a limit, never trusting what it says of
-itself.
-"""
+"""How the API reads a request's body: with a limit, never trusting what it says of itself."""
 
 from typing import IO, Any
 
@@ -33,13 +31,12 @@ class OctetStreamParser(PictureParser):
 
 
 class LimitedJSONParser(JSONParser):
-    """JSON of a few kilobytes and a sensible depth: no operation needs more, and every value costs
-    memory.
-    """
+    """JSON of a few kilobytes and a sensible depth: no operation needs more."""
 
     def parse(
         self, stream: IO[bytes], media_type: str | None = None, parser_context: Any = None
     ) -> Any:
+        # One byte more than is allowed tells that there is more, whatever Content-Length says.
         body = stream.read(json_bodies.MAX_BYTES + 1)
         try:
             return json_bodies.loads(body)

@@ -24,21 +24,14 @@ PAGE = 24
 UNANSWERED = "none"
 CLOCK_SLACK = timedelta(hours=1)  # how far the order of keys and that of times may differ
 
-RELATED_FIELDS = (
-    "project",
-    "sample",
-    "model_version",
-    "stood_in_for",
-    "top",
-)  # what a page about one prediction shows
+# What a page about one prediction shows.
+RELATED_FIELDS = ("project", "sample", "model_version", "stood_in_for", "top")
 ALLOWED = ("project", "verdict", "category", "since", "until", "before")
 
 
 @dataclass(frozen=True)
 class HistoryFilters:
-    """What to show; every field is named as its parameter, and empty or None where it does not
-    matter.
-    """
+    """What to show; each field is named as its parameter, and empty or None where all is."""
 
     project: str = ""
     verdict: str = ""
@@ -86,6 +79,7 @@ def history_page(user: User, wanted: HistoryFilters, *, size: int = PAGE) -> Key
     rows = (
         _matching(user, wanted)
         .select_related("project", "sample", "top", "model_version", "stood_in_for")
+        # Long JSON that no list shows.
         .defer("model_version__manifest", "model_version__class_names", "sample__capture")
         .defer("stood_in_for__manifest", "stood_in_for__class_names")
         .prefetch_related(Prefetch("feedback", queryset=own, to_attr="own_feedback"))
@@ -94,9 +88,7 @@ def history_page(user: User, wanted: HistoryFilters, *, size: int = PAGE) -> Key
 
 
 def _matching(user: User, wanted: HistoryFilters) -> QuerySet[Prediction]:
-    """Narrow down by keys rather than by names of other tables, so that the database finds the
-    fitting index.
-    """
+    # By keys rather than by names of other tables, so that the database finds the fitting index.
     rows = Prediction.objects.visible_to(user)
     if wanted.project:
         rows = rows.filter(
@@ -118,9 +110,9 @@ def _matching(user: User, wanted: HistoryFilters) -> QuerySet[Prediction]:
 def _between(
     rows: QuerySet[Prediction], user: User, wanted: HistoryFilters
 ) -> QuerySet[Prediction]:
-    """Keep the days asked for. Bounds on the key, found by the index on the time, spare a walk over
-    all the others.
-    """
+    """Keep the days asked for."""
+    # Bounds on the key, found by the index on the time, spare a walk over all the others. Keys and
+    # times rise together but for transactions that overlap: hence the slack.
     own = Prediction.objects.visible_to(user)
     if wanted.since:
         start = _midnight(wanted.since)
@@ -160,6 +152,7 @@ def _day(parameters: Mapping[str, str], name: str) -> date | None:
         day = parse_date(value)
     except ValueError:
         day = None
+    # At the ends of the calendar a time zone would lead out of it.
     if day is None or not 1970 <= day.year <= 9000:
         raise _refusal(name, _("Please give a day as YYYY-MM-DD."))
     return day

@@ -19,8 +19,9 @@ MAX_SLUG = 60
 
 
 def create_project(name: str, slug: str = "") -> Project:
-    """Make a project. The slug is its place in addresses, folders and commands, and is made from
-    the name if not given.
+    """Make a project, with a slug made from its name unless given.
+
+    The slug is its place in addresses, folders and commands.
 
     Raises:
         InvalidInput: if the name or the slug cannot be used.
@@ -29,11 +30,21 @@ def create_project(name: str, slug: str = "") -> Project:
     name = clean_name(name)
     if is_name_taken(name):
         raise _name_taken(name)
-    slug = (
-        _checked_slug(slug)
-        if slug
-        else slugify(name)[:MAX_SLUG].strip("-") or f"project-{uuid4().hex[:8]}"
-    )
+    if slug:
+        try:
+            validate_slug(slug)
+            is_slug = len(slug) <= MAX_SLUG
+        except ValidationError:
+            is_slug = False
+        if not is_slug:
+            sentence = _(
+                "A slug has letters, digits, hyphens and underscores only, at most %(limit)d of "
+                "them."
+            ) % {"limit": MAX_SLUG}
+            raise InvalidInput(sentence, fields={"slug": [sentence]})
+    else:
+        # A name in Japanese, for one, leaves nothing to make a slug of.
+        slug = slugify(name)[:MAX_SLUG].strip("-") or f"project-{uuid4().hex[:8]}"
     try:
         with transaction.atomic():
             return Project.objects.create(name=name, slug=slug)
@@ -67,23 +78,8 @@ def _name_taken(name: str) -> Conflict:
     )
 
 
-def _checked_slug(slug: str) -> str:
-    try:
-        validate_slug(slug)
-    except ValidationError:
-        slug = ""
-    if not slug or len(slug) > MAX_SLUG:
-        sentence = _(
-            "A slug has letters, digits, hyphens and underscores only, at most %(limit)d of them."
-        ) % {"limit": MAX_SLUG}
-        raise InvalidInput(sentence, fields={"slug": [sentence]})
-    return slug
-
-
 def projects_with_live_version() -> QuerySet[Project]:
-    """Return all projects, each with `live_number`: the number of the model version that answers,
-    or None.
-    """
+    """Return all projects, each with `live_number`, that of the version that answers, or None."""
     newest = Promotion.objects.filter(project=OuterRef("pk")).order_by("-id")
     return Project.objects.annotate(
         live_number=Subquery(newest.values("model_version__number")[:1])

@@ -1,5 +1,4 @@
-"""How much a user may have done with pictures, in a short time and in a day: a meter in the
-database, a row per user.
+"""How much a user may have done with pictures in a short time and in a day: a meter per user.
 
 Counted are pictures, and what decoding them costs: megapixels times scans, of which a picture may
 have `UPLOAD_MEGAPIXELS` on average. Exact over all processes and machines, without any cache that
@@ -41,7 +40,7 @@ def _count_or_refuse(user: User, *, pictures: int, megapixels: float) -> None:
     if _count(user, today, window, pictures, megapixels):
         return
     # The first upload ever, or too many; of two first ones at once both find the row that one of
-    # them made
+    # them made.
     DailyUploads.objects.bulk_create(
         [DailyUploads(user=user, day=today, window=window)], ignore_conflicts=True
     )
@@ -50,15 +49,14 @@ def _count_or_refuse(user: User, *, pictures: int, megapixels: float) -> None:
 
 
 def _count(user: User, today: date, window: int, pictures: int, megapixels: float) -> bool:
-    """Count in one guarded UPDATE, which also begins a new day and a new window.
-
-    In SQL, as it is done for every picture: to put it together from expressions takes ten times as
-    long as to do it.
-    """
+    """Count in one guarded UPDATE, which also begins a new day and a new window."""
+    # In SQL, as it is done for every picture: to put it together from expressions would take ten
+    # times as long as to do it.
     quote = connection.ops.quote_name
     table, in_column = quote(DailyUploads._meta.db_table), quote("window")  # a word of SQL's own
     day = connection.ops.adapt_datefield_value(today)
     most = _megapixels_in_window()
+    # Of an earlier window's megapixels; each window since then took off as many as one may have.
     left = f"megapixels_in_window - %s * (%s - {in_column})"
     left_over = f"CASE WHEN {in_column} > %s OR {left} < 0 THEN 0 ELSE {left} END"
     left_over_values = [window, most, window, most, window]
@@ -86,6 +84,7 @@ def _count(user: User, today: date, window: int, pictures: int, megapixels: floa
 
 
 def _refusal(user: User, now: datetime, pictures: int) -> QuotaReached:
+    # The same conditions as the UPDATE's, one by one: the first that fails is the reason.
     meter = DailyUploads.objects.get(user=user)
     midnight = datetime.combine(now.date() + timedelta(days=1), time(), UTC)
     until_midnight = int((midnight - now).total_seconds()) + 1
@@ -113,6 +112,7 @@ def _refusal(user: User, now: datetime, pictures: int) -> QuotaReached:
         return QuotaReached(
             message % {"count": _most_in_window(), "seconds": wait}, retry_after_seconds=wait
         )
+    # Each window takes off as many megapixels as one may have.
     passed = int(now.timestamp() // _window_seconds()) - meter.window
     further = max(0, int(meter.megapixels_in_window // _megapixels_in_window()) - passed - 1)
     wait += further * _window_seconds()

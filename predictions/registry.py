@@ -45,15 +45,12 @@ def require_live_version(project: Project) -> ModelVersion:
 
 
 def live_version_by_slug(slug: str) -> ModelVersion | None:
-    """Return the live model version of a project, its project with it, in one query; None without
-    project or model.
-    """
+    """Return the live model version of a project with its project, or None; one query for both."""
     return queries.find_live_version_by_slug(slug)
 
 
 def fallback_version(version: ModelVersion) -> ModelVersion | None:
-    """Return the version of the same project that answers when this one's predictor cannot, by
-    `FALL_BACK_TO`.
+    """Return the version that answers when this one's predictor cannot, by `FALL_BACK_TO`.
 
     That is the one promoted last, or else the newest: what was good enough once goes before what
     never was.
@@ -81,12 +78,11 @@ def class_names_now(version: ModelVersion) -> list[str]:
 
 
 def class_categories_now(version: ModelVersion) -> list[tuple[str, int | None]]:
-    """Return the present name of each class of a model, as `class_names_now`, and the category's
-    key if there is one.
-    """
+    """Return the present name of each class of a model, and its category's key if there is one."""
     found = queries.category_rows(version.project_id)
     names = {id_.replace("-", ""): name for _key, id_, name in found}
     keys = {name: key for key, _id, name in found}
+    # A version without ids in its manifest goes by the names of its training.
     ids = version.manifest.get("category_uuids") or [""] * len(version.class_names)
     current = [
         names.get(id_.replace("-", ""), name)
@@ -106,9 +102,8 @@ def register_version(
     manifest: dict | None = None,
     description: str = "",
 ) -> ModelVersion:
-    """Give a trained model the next number of its project. It answers nobody before it is
-    promoted.
-    """
+    """Give a trained model the next number of its project; it answers nobody until promoted."""
+    # Locked, so that two runs that end at once get two numbers.
     Project.objects.select_for_update().get(pk=project.pk)
     newest = project.model_versions.aggregate(newest=Max("number"))["newest"] or 0
     return ModelVersion.objects.create(

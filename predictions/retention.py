@@ -18,25 +18,25 @@ from predictions import holds, shadow_deployment
 from predictions.models import Feedback, Prediction, Project, Sample
 
 SAMPLES_PER_ROUND = 500
-UNLIMITED_ATTEMPTS = 1_000_000  # attempts; at five minutes each no outage lasts as long
+UNLIMITED_ATTEMPTS = 1_000_000  # at five minutes each, no outage lasts as long
 
 
 def delete_picture_after_ok(prediction: Prediction) -> bool:
-    """Remove the picture after an OK, if the project does not collect and nobody else may still
-    need it.
-
-    The same picture may have been sent by others, or twice: it waits until all those predictions
-    are answered or old.
-    """
+    """Remove the picture after an OK, if its project collects none and nobody else may need it."""
     if prediction.project.keeps_everything:
         return False
-    return _let_go(prediction.sample_id, unless=_needed() | Q(_unanswered_since(_oldest_kept())))
+    # Others may have sent the same picture, or the user twice: it waits until all those predictions
+    # are answered or old.
+    accepted = Feedback.objects.filter(prediction=OuterRef("pk"), verdict=Feedback.Verdict.OK)
+    waiting = Prediction.objects.filter(
+        sample=OuterRef("pk"), created_at__gte=_oldest_kept()
+    ).exclude(Exists(accepted))
+    return _delete_picture(prediction.sample_id, unless=_needed() | Q(Exists(waiting)))
 
 
 @periodic(seconds=300)
 def delete_unanswered_pictures() -> int:
-    """Remove pictures that were sent longer than `UNANSWERED_TTL` ago and that nobody asked to look
-    at.
+    """Remove pictures sent longer than `UNANSWERED_TTL` ago that nobody asked to look at.
 
     Projects that keep every picture keep these too. Returns how many went.
     """
@@ -50,8 +50,9 @@ def delete_unanswered_pictures() -> int:
         .exclude(_needed())
         .exclude(asked_lately)
     )
+    # Some at a time, so that a round after a long pause ends soon; the next one goes on.
     keys = due.order_by("pk").values_list("pk", flat=True)[:SAMPLES_PER_ROUND]
-    return sum(_let_go(key, unless=_needed() | Q(asked_lately)) for key in keys)
+    return sum(_delete_picture(key, unless=_needed() | Q(asked_lately)) for key in keys)
 
 
 @task(
@@ -93,7 +94,7 @@ def _oldest_kept() -> datetime:
 
 
 def _needed() -> Q:
-    """Say which samples somebody has asked to look at, has ruled about or has put into a data set.
+    """Say which samples somebody has asked to look at, has decided or has put into a data set.
 
     And which a model in shadow has yet to see, for some minutes at most.
     """
@@ -104,19 +105,12 @@ def _needed() -> Q:
     return Q(Exists(doubts)) | holds.deletion_blocked() | Q(shadow_deployment.awaits_shadow())
 
 
-def _unanswered_since(since: datetime) -> Exists:
-    accepted = Feedback.objects.filter(prediction=OuterRef("pk"), verdict=Feedback.Verdict.OK)
-    waiting = Prediction.objects.filter(sample=OuterRef("pk"), created_at__gte=since).exclude(
-        Exists(accepted)
-    )
-    return Exists(waiting)
-
-
 @transaction.atomic
-def _let_go(sample_key: int, *, unless: Q) -> bool:
+def _delete_picture(sample_key: int, *, unless: Q) -> bool:
     sample = Sample.objects.select_for_update().filter(pk=sample_key).first()
     if sample is None or not sample.has_picture or sample.origin != Sample.Origin.UPLOAD:
         return False
+    # Asked again under the lock, by which a verdict or a decision of this moment is seen.
     if Sample.objects.filter(unless, pk=sample_key).exists():
         return False
     location, file_name = sample.location, sample.file_name

@@ -1,5 +1,4 @@
-"""Which model is asked beside the live one, without anybody's waiting for it, and which pictures it
-has yet to see.
+"""Which model is asked beside the live one, while nobody waits, and what it has yet to see.
 
 Whoever sends a picture pays nothing for it: no row is written and none is read in their request.
 Which predictions wait for the shadow is a question about facts: those made while it was on duty, by
@@ -18,9 +17,8 @@ from common.errors import Conflict
 from predictions import registry
 from predictions.models import ModelVersion, Prediction, Project, Shadow, ShadowPrediction
 
-PICTURE_HOLD = timedelta(
-    minutes=15
-)  # how long after a prediction its picture stays for the shadow, whatever the user says
+# How long after a prediction its picture stays for the shadow, whatever the user says.
+PICTURE_HOLD = timedelta(minutes=15)
 
 
 class NotShadowable(Conflict):
@@ -60,6 +58,7 @@ def start_shadow(version: ModelVersion, *, by: User | None) -> Shadow:
     Raises:
         NotShadowable: if it is the live model, or in shadow already.
     """
+    # The project's row is the lock: of two who choose at once, the second sees the first's choice.
     Project.objects.select_for_update().get(pk=version.project_id)
     if registry.live_version(version.project) == version:
         raise NotShadowable(
@@ -78,9 +77,7 @@ def start_shadow(version: ModelVersion, *, by: User | None) -> Shadow:
 
 @transaction.atomic
 def stop_shadow(project: Project, *, by: User | None) -> Shadow:
-    """Ask no model in shadow any more; what was asked by now is still answered. Raises
-    NotShadowable if none is.
-    """
+    """Ask no model in shadow any more; what waits by now is answered. Raises NotShadowable."""
     Project.objects.select_for_update().get(pk=project.pk)
     if shadow_version(project) is None:
         raise NotShadowable(_("No model runs in shadow here."))
@@ -88,11 +85,10 @@ def stop_shadow(project: Project, *, by: User | None) -> Shadow:
 
 
 def unanswered_predictions() -> QuerySet[Prediction]:
-    """Return the predictions that a shadow has yet to answer, each with the id of that version as
-    `shadow_version`.
+    """Return the predictions that a shadow has yet to answer.
 
-    The shadow on duty is the one chosen last before the prediction was made. Narrow it down before
-    reading it.
+    Each has the id of that version as `shadow_version`. The shadow on duty is the one chosen last
+    before the prediction was made. Narrow it down before reading it.
     """
     on_duty = Shadow.objects.filter(
         project=OuterRef("project"), created_at__lte=OuterRef("created_at")
@@ -112,9 +108,8 @@ def unanswered_predictions() -> QuerySet[Prediction]:
 
 
 def pending_predictions(choice: Shadow) -> QuerySet[Prediction]:
-    """Return the predictions of a project that wait, the oldest first; `choice` is its newest, with
-    the hint.
-    """
+    """Return the predictions of a project that wait, oldest first; `choice` is its newest."""
+    # Without its hint, each search would read all predictions that were ever made.
     return unanswered_predictions().filter(project=choice.project_id, pk__gt=choice.searched_to)
 
 
@@ -128,6 +123,8 @@ def awaits_shadow() -> Exists:
 
 
 def _choose(project: Project, version: ModelVersion | None, by: User | None) -> Shadow:
+    # The first choice has nothing to do with older predictions; a later one takes over the hint, as
+    # there may be some that still wait for the one before.
     before = latest_shadow(project)
     newest = project.predictions.order_by("-pk").values_list("pk", flat=True).first()
     return Shadow.objects.create(

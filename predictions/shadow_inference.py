@@ -1,5 +1,4 @@
-"""Have the model in shadow answer what waits for it: a worker's job, in chunks, on a queue of its
-own.
+"""Has the model in shadow answer what waits for it: in chunks, on a queue of its own.
 
 The work may be done twice or by two workers: an answer is written once. What the shadow cannot
 answer is written down with the reason, so that it waits no longer; nothing here touches the live
@@ -26,9 +25,8 @@ from predictions import classification, retention, shadow_deployment, uploads
 from predictions.models import Feedback, ModelVersion, Prediction, Sample, Shadow, ShadowPrediction
 
 CHUNK = 16
-SETTLES_AFTER = timedelta(
-    minutes=1
-)  # by then a transaction that was under way has committed, or never will
+# By then a transaction that was under way has committed, or never will.
+SETTLES_AFTER = timedelta(minutes=1)
 
 logger = logging.getLogger(__name__)
 
@@ -38,6 +36,7 @@ Pair = tuple[Prediction, Picture]
 @periodic(seconds=2)
 def enqueue_pending() -> int:
     """Have a worker answer what waits in each project; return in how many something does."""
+    # Of each project the newest choice; one without a version has what came before it answered.
     later = Shadow.objects.filter(project=OuterRef("project"), pk__gt=OuterRef("pk"))
     found = 0
     for choice in Shadow.objects.filter(~Exists(later)):
@@ -67,16 +66,20 @@ def answer_pending(progress: Progress, project_key: int) -> None:
     choice = Shadow.objects.filter(project=project_key).order_by("-pk").first()
     last, done = 0, 0
     while choice:
-        rows = (
+        # Past what was looked at, so that one job asks about nothing twice.
+        rows = list(
             shadow_deployment.pending_predictions(choice)
             .filter(pk__gt=last)
             .select_related("sample", "project")[:CHUNK]
         )
-        chunk = _of_one_version(list(rows))
-        if not chunk:
+        if not rows:
             return
+        # One model answers a chunk; what another one skips here, the next job finds.
+        key = _shadow_key(rows[0])
+        chunk = [row for row in rows if _shadow_key(row) == key]
+        version = ModelVersion.objects.select_related("project").get(pk=key)
         try:
-            _answer(_version_of(chunk[0]), chunk)
+            _answer(version, chunk)
         except Unavailable as error:
             raise jobs.RetryLater(str(error)) from error
         last, done = chunk[-1].pk, done + len(chunk)
@@ -84,9 +87,8 @@ def answer_pending(progress: Progress, project_key: int) -> None:
 
 
 def _shorten_search(choice: Shadow, oldest: int | None) -> None:
-    """Say up to where nothing waits and nothing will, so that the next search need not read it
-    again.
-    """
+    """Say up to where nothing waits and nothing will, for the next search to begin there."""
+    # A prediction may commit after one with a higher key: only what is old enough is left behind.
     settled = Prediction.objects.filter(
         project=choice.project_id,
         created_at__lt=timezone.now() - SETTLES_AFTER,
@@ -98,17 +100,8 @@ def _shorten_search(choice: Shadow, oldest: int | None) -> None:
         Shadow.objects.filter(pk=choice.pk).update(searched_to=reached)
 
 
-def _of_one_version(rows: Sequence[Prediction]) -> list[Prediction]:
-    """Return the first of these predictions, as far as the same shadow is to answer them."""
-    return [row for row in rows if _asks_for(row) == _asks_for(rows[0])]
-
-
-def _asks_for(prediction: Prediction) -> int:
+def _shadow_key(prediction: Prediction) -> int:
     return prediction.shadow_version  # type: ignore[attr-defined]  # annotated by `shadow_deployment.unanswered_predictions`
-
-
-def _version_of(prediction: Prediction) -> ModelVersion:
-    return ModelVersion.objects.select_related("project").get(pk=_asks_for(prediction))
 
 
 def _answer(version: ModelVersion, chunk: Sequence[Prediction]) -> None:
@@ -127,31 +120,28 @@ def _answer(version: ModelVersion, chunk: Sequence[Prediction]) -> None:
         given_up = [
             one for one in chunk if one.created_at < timezone.now() - shadow_deployment.PICTURE_HOLD
         ]
+        # Retention may delete their pictures by now, so that nobody could answer them later either.
         _write([_silence(version, one, str(error)) for one in given_up])
         if len(given_up) < len(chunk):
             raise
     except DatabaseError:
         raise
     except Exception as error:
-        if len(chunk) == 1:
-            _write([_silence(version, chunk[0], _reason(error))])
+        if len(chunk) > 1:
+            for one in chunk:
+                _answer(version, [one])
             return
-        for one in chunk:
-            _answer(version, [one])
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, DomainError):
-        return str(error)
-    logger.error("The model in shadow broke", exc_info=error)
-    return _("The model failed: %(kind)s") % {"kind": type(error).__name__}
+        reason = str(error)
+        if not isinstance(error, DomainError):
+            logger.exception("The model in shadow broke")
+            reason = _("The model failed: %(kind)s") % {"kind": type(error).__name__}
+        _write([_silence(version, chunk[0], reason)])
 
 
 def _picture_of(
     version: ModelVersion, prediction: Prediction, least_side: int | None
 ) -> Picture | None:
-    """Return the stored picture that a prediction is about; where it is gone, that is written down
-    instead.
+    """Return the picture that a prediction is about; where it is gone, write that down instead.
 
     Raises:
         Unavailable: if the storage cannot be reached.
@@ -159,15 +149,8 @@ def _picture_of(
     try:
         return uploads.load_picture(prediction.sample, least_side=least_side)
     except FileNotFoundError:
-        _write(
-            [
-                _silence(
-                    version,
-                    prediction,
-                    _("The picture was deleted before the model could process it."),
-                )
-            ]
-        )
+        reason = _("The picture was deleted before the model could process it.")
+        _write([_silence(version, prediction, reason)])
         return None
 
 
@@ -206,12 +189,10 @@ def _silence(version: ModelVersion, prediction: Prediction, reason: str) -> Shad
 
 @transaction.atomic
 def _write(rows: Sequence[ShadowPrediction]) -> None:
-    """Write answers down, and let the pictures go that were only kept for them.
-
-    The samples are locked first: an OK given at this very moment either sees that the shadow has
-    answered, or is seen.
-    """
+    """Write answers down, and delete the pictures that were only kept for them."""
     predictions = {row.prediction_id: row.prediction for row in rows}
+    # Locked first: an OK given at this very moment either sees that the shadow has answered, or is
+    # seen. In the order of keys, so that two workers cannot wait for each other.
     samples = {one.sample_id for one in predictions.values()}
     list(Sample.objects.select_for_update().filter(pk__in=samples).order_by("pk"))
     ShadowPrediction.objects.bulk_create(rows, ignore_conflicts=True)

@@ -33,8 +33,7 @@ _SHOWN_CHARACTERS = 200
 def store_upload(
     project: Project, file: File, *, by: User, least_side: int | None = None
 ) -> tuple[Sample, Picture]:
-    """Take in one upload of a user, and return the sample that it is and the picture, ready for a
-    predictor.
+    """Take in one upload of a user; return its sample and the picture, ready for a predictor.
 
     Raises:
         QuotaReached: too many pictures, too fast or today; says when again.
@@ -47,8 +46,7 @@ def store_upload(
 
 
 def decode_user_upload(file: File, *, by: User, least_side: int | None = None) -> Picture:
-    """Count one upload of a user, and what decoding it costs, and make a picture of it, which is
-    not stored yet.
+    """Count one upload of a user and what decoding it costs; return its picture, not stored yet.
 
     Raises as `store_upload` does, except Unavailable.
 
@@ -58,8 +56,9 @@ def decode_user_upload(file: File, *, by: User, least_side: int | None = None) -
     try:
         data = read_upload(file)
     except DomainError:
-        count_upload(by)
+        count_upload(by)  # one that is refused for its length was received all the same
         raise
+    # Counted before it is decoded, which is what the quota protects.
     count_upload(by, megapixels=cost.megapixels(data))
     return images.decode_upload(data, least_side=least_side, sender=by.pk)
 
@@ -68,11 +67,12 @@ def decode_user_upload(file: File, *, by: User, least_side: int | None = None) -
 def kept(
     project: Project, picture: Picture, *, by: User | None, origin: str = Sample.Origin.UPLOAD
 ) -> Iterator[tuple[Sample, bool]]:
-    """Store a picture and give its sample, and whether that is new; what is done meanwhile belongs
-    to the transaction that writes the row. If that fails, neither row nor picture is kept.
+    """Store a picture, and give its sample and whether that is new to the body.
 
-    The same picture is the same sample, whatever its metadata; one whose picture was let go gets it
-    back. Of two uploads of the same picture at once, one makes the sample and both get it.
+    The body belongs to the transaction that writes the row: if it fails, neither is kept.
+
+    The same picture is the same sample, whatever its metadata; one whose picture was deleted gets
+    it back. Of two uploads of the same picture at once, one makes the sample and both get it.
     """
     known = queries.find_sample(project, picture)
     if known is not None and known.has_picture:
@@ -86,13 +86,15 @@ def kept(
         origin=origin,
         capture=dict(picture.capture),
     )
-    # Before the transaction: none waits for a disk or a blob service
-    _describe(fresh, picture, file_name=_store(project, picture, fresh))
+    # Before the transaction: none waits for a disk or a blob service.
+    fresh.location, fresh.file_name = Sample.Location.UPLOADS, _store(project, picture, fresh)
+    fresh.media_type, fresh.size_bytes = picture.media_type, len(picture.data)
+    fresh.width, fresh.height = picture.size
     try:
         with transaction.atomic():
             sample = _give_back(known, fresh) if known else _insert_or_find(fresh, picture)
             yield sample, sample is fresh
-    except BaseException:
+    except BaseException:  # also a process that is told to end
         _remove(fresh.file_name)
         raise
     if sample.file_name != fresh.file_name:  # another upload of the same picture was quicker
@@ -100,9 +102,7 @@ def kept(
 
 
 def keep_to_learn_from(project: Project, picture: Picture, *, by: User | None) -> Sample:
-    """Store a picture that is to be learned from: retention lets it alone, also where users sent it
-    before.
-    """
+    """Store a picture to learn from: retention lets it alone, also where users sent it before."""
     with kept(project, picture, by=by, origin=Sample.Origin.IMPORT) as (sample, is_new):
         pass
     if not is_new:
@@ -117,11 +117,10 @@ def keep_to_learn_from(project: Project, picture: Picture, *, by: User | None) -
 
 
 def load_picture(sample: Sample, *, least_side: int | None = None) -> Picture:
-    """Return the stored picture of a sample, for a predictor that needs so many pixels of its
-    shorter side.
+    """Return the stored picture of a sample, for a predictor that needs `least_side` pixels.
 
     Raises:
-        FileNotFoundError: it was let go, is not there, or is damaged: waiting for it would not
+        FileNotFoundError: it was deleted, is not there, or is damaged: waiting for it would not
             help.
         Unavailable: the storage does not answer.
     """
@@ -146,14 +145,14 @@ def load_picture(sample: Sample, *, least_side: int | None = None) -> Picture:
 
 
 def display_name(name: str) -> str:
-    """Return a user's file name as it may be shown: no folders, no characters that are invisible or
-    turn the text.
-    """
+    """Return a user's file name as it may be shown: no folders, no invisible characters."""
+    # The categories C* hold those that turn the text, too: "gpj.exe" cannot look like "exe.jpg".
     base = unicodedata.normalize("NFC", name).replace("\\", "/").rsplit("/", 1)[-1]
     visible = "".join(character for character in base if unicodedata.category(character)[0] != "C")
     name = " ".join(visible.split())
     if len(name) <= _SHOWN_CHARACTERS:
         return name
+    # Shortened in the middle: the suffix is what tells files apart.
     stem, dot, suffix = name.rpartition(".")
     if not dot or len(suffix) > 10:
         return f"{name[: _SHOWN_CHARACTERS - 1]}…"
@@ -173,20 +172,9 @@ def _store(project: Project, picture: Picture, sample: Sample) -> str:
         raise Unavailable(message, retry_after_seconds=60) from error
 
 
-def _describe(sample: Sample, picture: Picture, *, file_name: str) -> None:
-    sample.location, sample.file_name, sample.media_type = (
-        Sample.Location.UPLOADS,
-        file_name,
-        picture.media_type,
-    )
-    sample.width, sample.height = picture.size
-    sample.size_bytes = len(picture.data)
-
-
 def _insert_or_find(fresh: Sample, picture: Picture) -> Sample:
-    """Write the row of a sample; where another upload of the same picture was quicker, return
-    its.
-    """
+    """Write the row of a sample; where another upload of the picture was quicker, return its."""
+    # ON CONFLICT rather than an error: that one would have ended the transaction on PostgreSQL.
     if queries.insert_sample(fresh):
         return fresh
     quicker = queries.find_sample(fresh.project, picture)
@@ -196,7 +184,7 @@ def _insert_or_find(fresh: Sample, picture: Picture) -> Sample:
 
 
 def _give_back(sample: Sample, fresh: Sample) -> Sample:
-    """Give a sample its picture again, unless somebody else did so in the meantime."""
+    """Give a sample its picture again, unless another upload did so in the meantime."""
     fields = ("location", "file_name", "media_type", "width", "height", "size_bytes")
     content = "" if sample.sha256 == fresh.sha256 else fresh.sha256
     Sample.objects.filter(pk=sample.pk, location=Sample.Location.NOWHERE).update(

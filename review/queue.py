@@ -209,6 +209,9 @@ def _open(filters: QueueFilters, reviewer: User | None = None) -> Q:
     )
     if filters.project:
         asked &= Q(project=filters.project)
+    else:
+        # What a project that was removed holds goes in the background, and is out of sight at once
+        asked &= Q(project__removed_at=None)
     if filters.version:
         asked &= Q(model_version=filters.version)
     if filters.predicted:

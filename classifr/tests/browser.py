@@ -1,6 +1,4 @@
-"""What tests in a real browser share: signing in, and looking for what a person would stumble
-over.
-"""
+"""What tests in a real browser share: signing in, and looking for what people stumble over."""
 
 from urllib.parse import urlsplit
 
@@ -15,9 +13,7 @@ LOCAL = {"127.0.0.1", "localhost"}
 
 
 def sign_in(page: Page, user: User) -> None:
-    """Put a session of this user into the page's browser, as the login page would; the page must
-    have a base URL.
-    """
+    """Put a session of this user into the browser of a page with a base URL."""
     client = Client()
     client.force_login(user)
     name = settings.SESSION_COOKIE_NAME

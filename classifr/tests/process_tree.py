@@ -1,6 +1,4 @@
-"""`manage.py serve` as a real process tree with a data folder of its own, for tests that look at it
-from outside.
-"""
+"""`manage.py serve` as a real process tree, for tests that look at it from outside."""
 
 import os
 import subprocess
@@ -38,9 +36,7 @@ def manage(folder: Path, *arguments: str, **variables: str) -> str:
 
 
 def processes_of(environment: dict[str, str]) -> dict[int, bytes]:
-    """Return the processes that live in this environment, and their command lines, as the kernel
-    tells them.
-    """
+    """Return the processes of this environment and their command lines, as the kernel has them."""
     mark = f"CLASSIFR_DATA_DIR={environment['CLASSIFR_DATA_DIR']}".encode()
     found = {}
     for folder in Path("/proc").glob("[0-9]*"):

@@ -1,5 +1,4 @@
-"""The settings under test: the project's own, with a data folder of this run and nothing slow or
-shared.
+"""The settings under test: the project's own, with a data folder of this run, nothing slow.
 
 A developer's `.env` and `var/` are left alone, so that tests say the same on every machine.
 """

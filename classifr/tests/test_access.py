@@ -1,6 +1,4 @@
-"""Promise 10: every address and API operation answers each visitor as the matrix says, and none is
-left out.
-"""
+"""Promise 10: every address answers each visitor as the matrix says, and none is left out."""
 
 import re
 from collections.abc import Iterator
@@ -20,9 +18,7 @@ pytestmark = pytest.mark.django_db
 
 
 def walk(patterns: list, names: tuple[str, ...] = ()) -> Iterator[tuple[str, URLPattern]]:
-    """Yield every pattern of the URL configuration with its full name; the name is empty where it
-    has none.
-    """
+    """Yield every pattern of the URL configuration with its full name, or "" where it has none."""
     for pattern in patterns:
         if isinstance(pattern, URLResolver):
             yield from walk(

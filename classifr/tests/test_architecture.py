@@ -1,12 +1,11 @@
-"""The rooms of ARCHITECTURE.md, enforced: imports and foreign keys point down, heavy libraries stay
-in training.
-"""
+"""The walls of ARCHITECTURE.md, enforced: imports and foreign keys point down."""
 
 import ast
 import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -30,12 +29,17 @@ HEAVY = {"tensorflow", "keras", "tf_keras"}
 SAY_NOTHING = {"utils", "util", "helpers", "misc", "services", "selectors"}
 
 
+@cache
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text())
+
+
 def modules(*, with_tests: bool = False) -> Iterator[tuple[str, ast.Module]]:
     """Every module of the rooms: its path from the root, and its syntax tree."""
     for top in FLOORS:
         for path in sorted((ROOT / top).rglob("*.py")):
             if with_tests or "tests" not in path.parts:
-                yield str(path.relative_to(ROOT)), ast.parse(path.read_text())
+                yield str(path.relative_to(ROOT)), parsed(path)
 
 
 def floor_of(name: str) -> int | None:
@@ -57,9 +61,7 @@ def imported(tree: ast.AST) -> Iterator[tuple[str, int]]:
 
 
 def imported_at_once(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """The dotted names that are imported as soon as the module is; what only type checkers read is
-    left out.
-    """
+    """The dotted names imported as soon as the module is; not what only type checkers read."""
     waiting: list[ast.AST] = list(tree.body)
     while waiting:
         node = waiting.pop()
@@ -188,9 +190,7 @@ def test_a_web_process_pays_for_the_sdk_of_custom_vision_only_when_it_asks():
 
 
 def imported_by_a_web_process(names: set[str]) -> str:
-    """Return which of these modules are loaded once the pages are known and the settings
-    checked.
-    """
+    """Return which of these modules are loaded once pages are known and settings checked."""
     program = (
         "import sys, classifr.wsgi; from django.urls import get_resolver; "
         "get_resolver().url_patterns;"
@@ -253,9 +253,7 @@ def test_every_way_to_make_a_row_would_be_noticed(call):
 
 
 def makes(node: ast.AST, row: str, related: str) -> bool:
-    """Say whether this is a call that makes a row of a model: by its class, by a manager or in
-    bulk, or by the manager of a related row.
-    """
+    """Say whether a call makes a row of a model: by its class, by any manager or in bulk."""
     if not isinstance(node, ast.Call):
         return False
     called = ast.unparse(node.func)

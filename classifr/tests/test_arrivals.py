@@ -1,6 +1,4 @@
-"""A request is whole at its last byte, however it comes; what no parser could understand counts as
-whole.
-"""
+"""A request is whole at its last byte, however it comes; what nobody understands is whole, too."""
 
 import pytest
 from hypothesis import given

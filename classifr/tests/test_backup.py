@@ -1,6 +1,4 @@
-"""The steps for backup and restore that docs/deployment.md tells, carried out as they stand
-there.
-"""
+"""The steps for backup and restore in docs/deployment.md, carried out as they stand there."""
 
 import os
 import re
@@ -42,9 +40,7 @@ def carry_out(heading: str, folder: Path) -> str:
 
 
 class Site:
-    """A database as ours are, which is written all the time, with a write-ahead log that no
-    checkpoint empties.
-    """
+    """A database written all the time, with a write-ahead log that no checkpoint empties."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "var"

@@ -22,9 +22,7 @@ SAMPLES_PER_DISH = 20
 
 @pytest.fixture
 def small_demo(monkeypatch, tmp_path, settings) -> None:
-    """A few samples with made-up vectors, learned by the dummy trainer; what was kept goes into a
-    list.
-    """
+    """A few samples with made-up vectors, learned by the dummy trainer."""
     numbers = range(SAMPLES_PER_DISH * len(demo.DISHES))
     np.savez(
         tmp_path / "features.npz",

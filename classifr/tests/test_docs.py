@@ -1,6 +1,4 @@
-"""The documents keep up with the code: settings, commands, rooms and API operations are
-described.
-"""
+"""The documents keep up with the code: settings, commands, apps and API operations."""
 
 import ast
 import builtins
@@ -154,9 +152,7 @@ def test_every_error_that_a_docstring_says_is_raised_exists():
 
 
 def raised_by_docstrings(tree: ast.Module) -> set[str]:
-    """The errors that the docstrings of a module name: in a section `Raises:`, or after the
-    word.
-    """
+    """The errors that a module's docstrings name, in a section `Raises:` or after the word."""
     found: set[str] = set()
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Module):

@@ -1,5 +1,4 @@
-"""Every page there is, in a real browser: on a phone and on a screen, in each language, nothing is
-wrong with it.
+"""Every page in a real browser, on a phone and a screen, in each language: nothing is wrong.
 
 The pages are those that the access matrix lets somebody see, so a new one is looked at from its
 first day on.
@@ -27,9 +26,7 @@ def world():
 
 
 def pages(world):
-    """Yield the address of every HTML page, with the name of the visitor with the most rights who
-    may see it.
-    """
+    """Yield the address of every HTML page, with the visitor of most rights who may see it."""
     for name, rows in ROWS.items():
         for row in rows:
             visitors = [

@@ -1,6 +1,4 @@
-"""The life of one sample, through the doors that people use: from a wrong answer to a model that
-knows better.
-"""
+"""The life of one sample, as people use it: from a wrong answer to a model that knows better."""
 
 import io
 import json

@@ -1,5 +1,4 @@
-"""The whole loop as a stranger sees it: a real server with its worker, a real browser, a really
-trained model.
+"""The whole loop as a stranger sees it: a real server, worker and browser, a trained model.
 
 With real photos where the private test material is at hand, else with drawn ones.
 """

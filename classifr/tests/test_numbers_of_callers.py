@@ -1,6 +1,4 @@
-"""Whatever a caller writes where a number is expected, at every address: refused or passed over,
-never an error.
-"""
+"""Whatever a caller writes where a number is expected is refused or passed over."""
 
 from copy import deepcopy
 from urllib.parse import urlencode

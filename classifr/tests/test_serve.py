@@ -119,9 +119,7 @@ class Children:
 
 @pytest.fixture
 def run_with(monkeypatch) -> Callable[[Children], Supervisor]:
-    """Run a supervisor, without pauses, whose web server is these processes; it stops when the last
-    one stays.
-    """
+    """Run a supervisor, without pauses, of these web servers; it stops when the last one stays."""
 
     def run(children: Children) -> Supervisor:
         monkeypatch.setattr(supervision, "FIRST_PAUSE_SECONDS", 0.0)

@@ -1,6 +1,4 @@
-"""Promise 12 and the settings: right ones are clean, wrong ones are explained, before a user meets
-them.
-"""
+"""Promise 12: right settings are clean, wrong ones are explained before a user meets them."""
 
 import os
 import subprocess
@@ -33,9 +31,7 @@ PRODUCTION = {
 
 
 def check(folder: Path, **variables: str) -> subprocess.CompletedProcess:
-    """Run `manage.py check --deploy` as production would, with nothing of this machine's own
-    settings.
-    """
+    """Run `manage.py check --deploy` as production would, without this machine's settings."""
     own = {
         name: os.environ[name]
         for name in ("PATH", "HOME", "LANG", "SYSTEMROOT")

@@ -1,6 +1,4 @@
-"""The shadow, from door to door: what comes through any of them is answered by both models, as far
-as it is kept.
-"""
+"""The shadow, from end to end: whatever comes in is answered by both models, if it is kept."""
 
 import pytest
 from django.urls import reverse
@@ -36,9 +34,7 @@ def caller():
 
 @pytest.fixture
 def published(caller):
-    """The path below which clients of Custom Vision classify, with another model in shadow of the
-    published one.
-    """
+    """The path at which clients of Custom Vision classify, with another model in shadow."""
     project, _ids, _iteration = make_published(caller)
     published = project.model_versions.get()
     shadow_deployment.start_shadow(make_model_version(project, published.class_names), by=None)

@@ -1,6 +1,4 @@
-"""Strings that lie in rows, files and addresses of installations in use, held literally: code
-around them may move.
-"""
+"""Strings that lie in rows, files and addresses in use, held literally: code may move."""
 
 from common import encryption, jobs, tasks
 from customvision.api import exports, picture_links

@@ -1,6 +1,4 @@
-"""The catalogues: every sentence in every language, with its placeholders, and pages that speak
-it.
-"""
+"""The catalogues: every sentence in every language, with its placeholders, and on the pages."""
 
 import os
 import re

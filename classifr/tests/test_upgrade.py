@@ -1,6 +1,4 @@
-"""An installation goes on after an upgrade: a data folder of an earlier version, served by the code
-of today.
-"""
+"""An installation goes on after an upgrade: data of an earlier version, code of today."""
 
 import json
 import subprocess
@@ -19,9 +17,7 @@ ARCHIVES = sorted((Path(__file__).parent / "upgrade").glob("*.tar.xz"))
 
 @pytest.fixture(params=ARCHIVES, ids=lambda path: path.name.removesuffix(".tar.xz"))
 def upgraded(request, tmp_path: Path):
-    """The data folder, migrated, once every job that had waited was done; and what was in it
-    before.
-    """
+    """The data folder, migrated, with every waiting job done; and what was in it before."""
     with tarfile.open(request.param) as tar:
         tar.extractall(tmp_path, filter="data")
     before = json.loads((tmp_path / "facts.json").read_text())

@@ -1,6 +1,4 @@
-"""A web process that ends with requests under way harms no file, and no slow client keeps it from
-the others.
-"""
+"""A web process that ends under way harms no file, and no slow client keeps it from others."""
 
 import hashlib
 import http.client
@@ -24,6 +22,8 @@ from classifr.connections import Limits
 from classifr.web_worker import WebWorker
 from common import processes
 from scripts.services import wait_until
+
+pytestmark = pytest.mark.slow
 
 LONG_ANSWER = random.Random(0).randbytes(20_000_000)  # more than the kernel keeps for a client
 GENEROUS = Limits(seconds=60, bytes_per_second=1, longest=10_000_000)
@@ -76,9 +76,7 @@ class Application:
 
 
 class Process:
-    """A web process without the process: its loop runs in a thread, and what would end it is
-    noted.
-    """
+    """A web process without the process: its loop runs in a thread, and its end is noted."""
 
     def __init__(self, limits: Limits = GENEROUS, **settings: object) -> None:
         config = Config()
@@ -152,9 +150,7 @@ def process(start) -> Process:
 
 
 def test_no_descriptor_of_it_is_free_while_a_request_is_under_way(process, tmp_path):
-    """The kernel gives a new file the lowest free number: those opened now get what was closed at
-    the end.
-    """
+    """The kernel gives a new file the lowest free number, such as one closed at the end."""
     with process.ask(), process.ask(), process.ask():
         wait_until(lambda: process.application.begun == 2, "two requests at work")
         process.end()

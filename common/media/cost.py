@@ -11,12 +11,11 @@ import struct
 
 from django.conf import settings
 
-from common.media import containers
+from common.media import formats, jpeg
 from common.media.images import MAX_SCANS
 
 _MAX_SEGMENTS = 200
-_JPEG_MARKERS_WITHOUT_LENGTH = {0x00, 0x01, *range(0xD0, 0xDA), 0xFF}
-_JPEG_FRAMES, _JPEG_PROGRESSIVE, _JPEG_START_OF_SCAN = {0xC0, 0xC1, 0xC2}, 0xC2, 0xDA
+_JPEG_PROGRESSIVE = 0xC2
 _JPEG_FRAME = re.compile(rb"\xff[\xc0-\xc2]..\x08(..)(..)", re.DOTALL)
 _JPEG_SCAN = b"\xff\xda"
 _PNG_HEADER = re.compile(rb"IHDR(....)(....)", re.DOTALL)
@@ -31,10 +30,8 @@ class _Unusual(Exception):
 
 
 def megapixels(data: bytes) -> float:
-    """Return the megapixels of a picture times its scans; 0 for what will be refused before it is
-    decoded.
-    """
-    format = containers.detect_format(data)
+    """Return a picture's megapixels times its scans, 0 for what is refused before decoding."""
+    format = formats.detect_format(data)
     try:
         (width, height), scans = _told(data, format)
     except struct.error:
@@ -42,14 +39,12 @@ def megapixels(data: bytes) -> float:
     except _Unusual:
         pixels, scans = _most_pixels(data, format), _scans(data, format)
         return min(pixels, settings.UPLOAD_MAX_PIXELS) * min(scans, MAX_SCANS) / 1e6
-    pixels = abs(width * height)
+    pixels = abs(width * height)  # the height of a BMP is below zero where its rows go downwards
     return 0.0 if pixels > settings.UPLOAD_MAX_PIXELS or scans > MAX_SCANS else pixels * scans / 1e6
 
 
 def _told(data: bytes, format: str) -> tuple[Size, int]:
-    """Return width, height and scans. Raises _Unusual, or struct.error where the file is cut
-    off.
-    """
+    """Return width, height and scans. Raises _Unusual; struct.error where the file is cut off."""
     match format:
         case "JPEG":
             return _jpeg(data)
@@ -65,7 +60,7 @@ def _told(data: bytes, format: str) -> tuple[Size, int]:
         case "WEBP":
             width, height = _webp(data)
         case "HEIC":
-            width, height = containers.split_container(data, format).claimed
+            width, height = formats.split_container(data, format).claimed
         case _:
             width, height = 0, 0
     return (width, height), 1
@@ -73,28 +68,30 @@ def _told(data: bytes, format: str) -> tuple[Size, int]:
 
 def _jpeg(data: bytes) -> tuple[Size, int]:
     frames: list[tuple[int, int, int, int]] = []
-    position = 2
-    for _segment in range(_MAX_SEGMENTS):
-        start, marker, length = struct.unpack_from(">BBH", data, position)
-        if start != 0xFF or marker in _JPEG_MARKERS_WITHOUT_LENGTH:
-            break
-        if marker in _JPEG_FRAMES:
-            frames.append((marker, *struct.unpack_from(">xHHB", data, position + 4)))
-        elif marker == _JPEG_START_OF_SCAN and len(frames) == 1:
-            kind, height, width, components = frames[0]
-            # A decoder looks for no other scan then, so that there is no need to read on
-            is_all = kind != _JPEG_PROGRESSIVE and data[position + 4] == components
-            return (width, height), 1 if is_all else _scans(data, "JPEG")
-        position += 2 + length
-        if position + 10 > len(data):
-            break
+    expected = len(jpeg.START)
+    try:
+        for marker, start, end in jpeg.segments(data, most=_MAX_SEGMENTS):
+            # The longest fixed part of a header that is read below ends 10 bytes after its start.
+            if start != expected or start + 10 > len(data):
+                break
+            if marker in jpeg.FRAMES_OF_BROWSERS:
+                frames.append((marker, *struct.unpack_from(">xHHB", data, start + 4)))
+            elif marker == jpeg.SCAN:
+                if len(frames) != 1:
+                    break
+                kind, height, width, components = frames[0]
+                (scanned,) = struct.unpack_from(">B", data, start + 4)
+                # With every component in this scan, a sequential decoder looks for no other one.
+                is_all = kind != _JPEG_PROGRESSIVE and scanned == components
+                return (width, height), 1 if is_all else _scans(data, "JPEG")
+            expected = end
+    except jpeg.MalformedFile as error:
+        raise _Unusual from error
     raise _Unusual
 
 
 def _gif(data: bytes) -> Size:
-    """Return the size of the screen, or of the first frame where that is larger: a decoder enlarges
-    the screen.
-    """
+    """Return the size of the screen, or of a larger first frame, which enlarges the screen."""
     width, height, flags = struct.unpack_from("<HHB", data, 6)
     position = 13 + (3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0)
     for _block in range(_MAX_SEGMENTS):
@@ -104,6 +101,7 @@ def _gif(data: bytes) -> Size:
             return max(width, left + right), max(height, top + bottom)
         if kind != _GIF_EXTENSION:
             break
+        # An extension: its kind, then parts with their length before each, the last of length 0.
         position += 2
         for _part in range(_MAX_SEGMENTS):
             (length,) = struct.unpack_from("B", data, position)
@@ -114,6 +112,7 @@ def _gif(data: bytes) -> Size:
 
 
 def _webp(data: bytes) -> Size:
+    # The three layouts of the WebP container, by the name of its first chunk; RFC 9649.
     kind = data[12:16]
     if kind == _WEBP_EXTENDED:
         sides = struct.unpack_from("3s3s", data, 24)
@@ -143,7 +142,7 @@ def _scans(data: bytes, format: str) -> int:
     if format != "JPEG":
         return 1
     try:
-        return max(1, containers.split_container(data, format).scans)
-    except containers.MalformedFile:
+        return max(1, formats.split_container(data, format).scans)
+    except jpeg.MalformedFile:
         # It will be refused; until that is known, the dearest that it can be
         return data.count(_JPEG_SCAN)

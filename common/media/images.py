@@ -1,9 +1,9 @@
-"""The one door for pictures: from hostile bytes to an upright RGB picture of our own making.
+"""The one way in for pictures: from hostile bytes to an upright RGB picture of our own making.
 
 A JPEG that needs no change keeps its coefficients (`jpeg`); every other picture is encoded anew.
 
 What keeps the cost of a hostile file bounded is known before anything is decoded: its length, its
-pixels and its scans, and a decoder sees nothing but pixels (`containers`). So no clock is needed
+pixels and its scans, and a decoder sees nothing but pixels (`formats`). So no clock is needed
 that would have to stop a C library in a thread: the dearest pictures that are accepted are measured
 against a plain one of their size (`python -m bench.run dearest`).
 """
@@ -25,7 +25,7 @@ from django.utils.translation import gettext as _
 from PIL import Image, WebPImagePlugin  # noqa: F401 (registers WebP, or Pillow would load every plugin it has)
 
 from common.errors import InvalidInput, Unavailable
-from common.media import colours, containers, exif, jpeg
+from common.media import colours, formats, jpeg
 from common.turns import Turns
 
 logger = logging.getLogger(__name__)
@@ -36,7 +36,7 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 MAX_SCANS = 100
 MAX_SIDE = 65_500  # of what we store: JPEG knows no more
-LARGE_PIXELS = 16_000_000
+LARGE_PIXELS = 16_000_000  # from here on a process decodes one picture at a time
 LOSSLESS_PIXELS = 1_000_000
 QUALITY = 90
 
@@ -67,7 +67,7 @@ _USUAL_ERRORS = (
     RuntimeError,
     struct.error,
     zlib.error,
-    containers.MalformedFile,
+    jpeg.MalformedFile,
 )
 _TOO_MANY_PIXELS = (Image.DecompressionBombError, Image.DecompressionBombWarning)
 
@@ -85,7 +85,7 @@ class InvalidPicture(InvalidInput):
 
 @dataclass(frozen=True)
 class Picture:
-    """A picture that passed the door.
+    """A picture that was checked.
 
     `image` is upright RGB, or a smaller decoding of the picture where the caller asked for no more;
     `data` is what is stored, of type `media_type`, free of metadata; `sha256` is of that, so the
@@ -108,16 +108,14 @@ class Picture:
         return self.full_size or self.image.size
 
     def without_pixels(self) -> "Picture":
-        """Return the same picture for those who keep it and do not look at it: it takes little room
-        while it waits.
-        """
+        """Return the same picture for those who only keep it: it takes little room meanwhile."""
         return replace(self, image=Image.new("RGB", (1, 1)), full_size=self.size)
 
 
 def decode_upload(
     data: bytes,
     *,
-    formats: Sequence[str] | None = None,
+    accepted: Sequence[str] | None = None,
     most_bytes: int | None = None,
     least_side: int | None = None,
     sender: object = None,
@@ -126,7 +124,7 @@ def decode_upload(
 
     Args:
         data: the file, whatever it was called.
-        formats: what is accepted, `UPLOAD_FORMATS` unless given.
+        accepted: the formats that are, `UPLOAD_FORMATS` unless given.
         most_bytes: how long it may be, `UPLOAD_MAX_BYTES` unless given.
         least_side: `image` needs no more pixels than this on its shorter side, so that a JPEG may
             be scaled down while it is decoded, by 2, 4 or 8; every pixel unless given. What is
@@ -137,8 +135,18 @@ def decode_upload(
         InvalidPicture: with a sentence that says what is wrong and what is accepted.
         Unavailable: there is no memory for it now.
     """
-    accepted = _names(settings.UPLOAD_FORMATS if formats is None else formats)
-    format = _accepted_format(data, accepted, most_bytes or settings.UPLOAD_MAX_BYTES)
+    accepted = _names(settings.UPLOAD_FORMATS if accepted is None else accepted)
+    if not data:
+        raise invalid_picture(_("The file is empty."), accepted)
+    if len(data) > (most_bytes or settings.UPLOAD_MAX_BYTES):
+        raise file_too_large(accepted)
+    format = formats.detect_format(data)
+    if not format:
+        raise invalid_picture(_("This file is not a readable picture."), accepted)
+    if format not in accepted:
+        raise invalid_picture(
+            _("This is a %(format)s picture, which is not accepted.") % {"format": format}, accepted
+        )
     with _refusing_what_cannot_be_read(accepted):
         kept = _kept_as_coded(data, accepted, least_side, sender) if format == "JPEG" else None
         return kept or _encoded_anew(data, format, accepted, sender)
@@ -147,14 +155,15 @@ def decode_upload(
 def _kept_as_coded(
     data: bytes, accepted: Sequence[str], least_side: int | None, sender: object
 ) -> Picture | None:
-    """Take the picture with its coefficients as they are; None if it has to change, or if there is
-    more in its scan.
-    """
-    rewritten = jpeg.strip_metadata(data)
-    facts = exif.read(rewritten.exif) if rewritten else exif.Facts()
-    if rewritten is None or facts.orientation in _UPRIGHT:
+    """Return a JPEG with its coefficients as they are, or None if it has to be encoded anew."""
+    stripped = jpeg.strip_metadata(data)
+    if stripped is None or (stripped.profile and not colours.is_srgb(stripped.profile)):
         return None
-    feed = jpeg.TrailingDataReader(rewritten.data)
+    facts = formats.read_exif(stripped.exif)
+    if facts.orientation in _UPRIGHT:
+        return None
+    feed = jpeg.TrailingDataReader(stripped.data)
+    # The format is named: Pillow would try every decoder that it has.
     image: Image.Image = Image.open(feed, formats=["JPEG"])
     full_size = image.size
     _check_size(full_size, accepted)
@@ -162,16 +171,17 @@ def _kept_as_coded(
         image.draft(image.mode, (least_side, least_side))
     with _room_for(image, sender):
         image.load()
-        image.info.clear()
+        image.info.clear()  # no profile is left to apply: it was sRGB, or there was none
         image = colours.to_srgb(image)
+    # The decoder was content with less than the file has: what is left over may be anything.
     if not feed.was_needed:
         return None
     capture = _capture(data, "JPEG", full_size, facts)
     return Picture(
         image,
-        rewritten.data,
+        stripped.data,
         "image/jpeg",
-        _digest(rewritten.data),
+        _digest(stripped.data),
         capture,
         full_size,
         received_sha256=_digest(data),
@@ -179,18 +189,29 @@ def _kept_as_coded(
 
 
 def _encoded_anew(data: bytes, format: str, accepted: Sequence[str], sender: object) -> Picture:
-    container = containers.split_container(data, format)
+    container = formats.split_container(data, format)
     if container.scans > MAX_SCANS:
         raise invalid_picture(_("The picture is stored in too many scans."), accepted)
     _check_size(container.claimed, accepted)
-    image = _open(container.pixels, format)
+    if format == "HEIC":
+        _register_heic()
+    image: Image.Image = Image.open(io.BytesIO(container.pixels), formats=[_IN_PILLOW[format]])
     _check_size(image.size, accepted)
     with _room_for(image, sender):
         image.load()
-        _forget_the_file(image)
+        # Free what a decoder keeps for the next picture of an animation: with WebP that is thrice
+        # the picture.
+        vars(image).update(fp=None, _decoder=None)
+        # Again: a GIF whose frame is larger than its screen grows while it is loaded.
         _check_size(image.size, accepted)
-        facts = exif.read(container.exif or _bytes(image.info.get("exif")))
-        image = _upright(colours.to_srgb(image), facts.orientation if format != "HEIC" else 1)
+        exif = container.exif or image.info.get("exif")
+        facts = formats.read_exif(exif if isinstance(exif, bytes) else b"")
+        image = colours.to_srgb(image, container.profile)
+        image.info.clear()
+        # HEIC is turned by its decoder. As in browsers, and so in the preview of whoever sends it,
+        # WebP is not turned by EXIF, and nothing by a rotation that only XMP tells of.
+        if format not in ("HEIC", "WEBP") and facts.orientation in _UPRIGHT:
+            image = image.transpose(_UPRIGHT[facts.orientation])
         encoded, media_type = _encode(image, lossless=format in _LOSSLESS)
     return Picture(
         image,
@@ -203,8 +224,7 @@ def _encoded_anew(data: bytes, format: str, accepted: Sequence[str], sender: obj
 
 
 def decode_stored(data: bytes, *, least_side: int | None = None) -> Image.Image:
-    """Return a stored picture of ours as RGB; of as many pixels as `decode_upload` gives for the
-    same `least_side`.
+    """Return a stored picture of ours as RGB, scaled as `decode_upload` does by `least_side`.
 
     Raises:
         OSError: the bytes were damaged since.
@@ -222,8 +242,7 @@ def stored_media_type(data: bytes) -> str:
 
 
 def make_thumbnail(data: bytes, side: int) -> bytes:
-    """Return a stored picture of ours as a small JPEG, no side longer than `side`; a small one is
-    not enlarged.
+    """Return a stored picture of ours as a JPEG with no side longer than `side`, never enlarged.
 
     Raises:
         OSError: the bytes were damaged since.
@@ -236,9 +255,7 @@ def make_thumbnail(data: bytes, side: int) -> bytes:
 
 
 def invalid_picture(reason: str, accepted: Sequence[str] | None = None) -> InvalidPicture:
-    """Return the refusal to raise: the reason, and after it what is accepted. Both are whole,
-    translated sentences.
-    """
+    """Return the refusal to raise: the reason, a translated sentence, and what is accepted."""
     limits = _(
         "Accepted formats: %(formats)s, up to %(megabytes)s MB and %(megapixels)s megapixels."
     ) % {
@@ -257,21 +274,6 @@ def _names(formats: Sequence[str]) -> tuple[str, ...]:
     return tuple(_OTHER_NAMES.get(name.strip().upper(), name.strip().upper()) for name in formats)
 
 
-def _accepted_format(data: bytes, accepted: Sequence[str], most_bytes: int) -> str:
-    if not data:
-        raise invalid_picture(_("The file is empty."), accepted)
-    if len(data) > most_bytes:
-        raise file_too_large(accepted)
-    format = containers.detect_format(data)
-    if not format:
-        raise invalid_picture(_("This file is not a readable picture."), accepted)
-    if format not in accepted:
-        raise invalid_picture(
-            _("This is a %(format)s picture, which is not accepted.") % {"format": format}, accepted
-        )
-    return format
-
-
 @contextmanager
 def _stored(data: bytes) -> Iterator[Image.Image]:
     """Open a stored picture of ours; whatever a decoder makes of damage is an OSError."""
@@ -286,9 +288,7 @@ def _stored(data: bytes) -> Iterator[Image.Image]:
 
 @contextmanager
 def _refusing_what_cannot_be_read(accepted: Sequence[str]) -> Iterator[None]:
-    """Turn whatever a decoder makes of hostile bytes into a refusal; what is unusual goes to the
-    log as well.
-    """
+    """Turn whatever a decoder makes of hostile bytes into a refusal; log what is unusual."""
     try:
         yield
     except (InvalidPicture, Unavailable):
@@ -300,31 +300,31 @@ def _refusing_what_cannot_be_read(accepted: Sequence[str]) -> Iterator[None]:
         ) from error
     except _TOO_MANY_PIXELS as error:
         raise invalid_picture(_("The picture has too many pixels."), accepted) from error
+    except formats.UnsupportedCoding as error:
+        raise _unsupported_coding(accepted) from error
     except Exception as error:
+        # Pillow has no class of its own for it
+        if isinstance(error, OSError) and str(error).startswith("Unsupported BMP"):
+            raise _unsupported_coding(accepted) from error
         if not isinstance(error, _USUAL_ERRORS):
             logger.warning("A picture was refused for an unusual reason", exc_info=True)
         raise invalid_picture(_("The picture is damaged or incomplete."), accepted) from error
 
 
-def _open(pixels: bytes, format: str) -> Image.Image:
-    if format == "HEIC":
-        _learn_heic()
-    return Image.open(io.BytesIO(pixels), formats=[_IN_PILLOW[format]])
+def _unsupported_coding(accepted: Sequence[str]) -> InvalidPicture:
+    sentence = _(
+        "The picture is stored in a rare way that cannot be read here. Save it again, for example "
+        "as JPEG or PNG."
+    )
+    return invalid_picture(sentence, accepted)
 
 
 @cache
-def _learn_heic() -> None:
-    """Teach Pillow HEIC when the first one comes: the library is large, and many never send one."""
+def _register_heic() -> None:
+    # When the first one comes: the library is large, and many never send one.
     import pillow_heif
 
     pillow_heif.register_heif_opener(thumbnails=False, depth_images=False, aux_images=False)
-
-
-def _forget_the_file(image: Image.Image) -> None:
-    """Free what a decoder keeps for the next picture of an animation: with WebP that is thrice the
-    picture.
-    """
-    vars(image).update(fp=None, _decoder=None)
 
 
 def _check_size(size: tuple[int, int], accepted: Sequence[str]) -> None:
@@ -352,23 +352,10 @@ def _room_for(image: Image.Image, sender: object) -> Iterator[None]:
         _one_large_at_a_time.give_back()
 
 
-def _bytes(value: object) -> bytes:
-    return value if isinstance(value, bytes) else b""
-
-
-def _upright(image: Image.Image, orientation: int) -> Image.Image:
-    """Turn the picture as EXIF says; a rotation that only XMP tells of is not obeyed, as browsers
-    do not either.
-    """
-    image.info.clear()
-    return image.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else image
-
-
 def _encode(image: Image.Image, *, lossless: bool) -> tuple[bytes, str]:
-    """Return our own encoding: PNG for what came without loss and is small, so that drawings stay
-    sharp; else JPEG.
-    """
+    """Return our own encoding of a picture and its media type."""
     buffer = io.BytesIO()
+    # Drawings stay sharp as PNG; of a large picture it would be several times as long as JPEG.
     if lossless and image.width * image.height <= LOSSLESS_PIXELS:
         image.save(buffer, "PNG", compress_level=1)
         return buffer.getvalue(), "image/png"
@@ -381,13 +368,14 @@ def _digest(data: bytes) -> str:
 
 
 def _capture(
-    data: bytes, format: str, size: tuple[int, int], facts: exif.Facts
+    data: bytes, format: str, size: tuple[int, int], facts: formats.ExifFacts
 ) -> dict[str, str | int]:
     told = {
         "camera_make": facts.camera_make,
         "camera_model": facts.camera_model,
         "taken_at": facts.taken_at,
     }
+    # Format and bytes are of the file as received: what is stored may be encoded anew.
     measured: dict[str, str | int] = {
         "format": format,
         "width": size[0],

@@ -43,9 +43,8 @@ class _Unreadable(BytesIO):
 
 
 def longest_body() -> int:
-    """Return how many bytes the longest batch of pictures may have, with what stands around
-    them.
-    """
+    """Return how many bytes the longest batch of pictures may have."""
+    # Each file with the head of its part around it, and the fields of the form.
     longest_files = settings.UPLOAD_BATCH_MAX_FILES * (settings.UPLOAD_MAX_BYTES + 10_000)
     return longest_files + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
@@ -84,6 +83,7 @@ class SizeLimitedUploadHandler(FileUploadHandler):
     def receive_data_chunk(self, raw_data: bytes, start: int) -> None:
         if isinstance(self.file, _Unreadable):
             return
+        # Refused here and not by raising: the other files of the request are still taken.
         if start + len(raw_data) > self.most_bytes():
             self._forget(self.refusal())
             return
@@ -98,9 +98,7 @@ class SizeLimitedUploadHandler(FileUploadHandler):
         self.file = _Unreadable(reason)
 
     def file_complete(self, file_size: int) -> UploadedFile:
-        """Return the file with the length that was sent; reading one that is too long raises
-        InvalidPicture.
-        """
+        """Return the file with the length that was sent; a refused one raises when it is read."""
         self.file.seek(0)
         return UploadedFile(
             self.file,
@@ -117,9 +115,7 @@ class SizeLimitedUploadHandler(FileUploadHandler):
 
 
 def rejection_message(exception: Exception) -> InvalidInput | None:
-    """Return what to tell the sender of a body that was refused before any view saw it; None for
-    other exceptions.
-    """
+    """Return what to tell the sender of a body refused before any view; None for other errors."""
     if isinstance(exception, TooManyFilesSent):
         message = _("Too many files at once. Send at most %(count)s, then the rest.")
     elif isinstance(exception, RequestDataTooBig):
@@ -137,9 +133,7 @@ def _no_space() -> Unavailable:
 
 
 def read_upload(file: File) -> bytes:
-    """Return the bytes of an uploaded file. Raises InvalidPicture if it is longer than is
-    accepted.
-    """
+    """Return the bytes of an uploaded file. Raises InvalidPicture if there are too many."""
     if file.size > settings.UPLOAD_MAX_BYTES:
         raise images.file_too_large()
     try:
@@ -164,16 +158,15 @@ def read_body(stream: BinaryReader, limit: int | None = None) -> bytes:
         length += len(chunk)
         kept.append(chunk)
     if length > limit:
-        kept.clear()
+        kept.clear()  # its memory is free while the rest drips in
         read_to_the_end(stream)
         raise images.file_too_large()
     return b"".join(kept)
 
 
 def read_to_the_end(stream: BinaryReader) -> None:
-    """Read what is left of a refused body, and forget it: up to a limit, for who sends for ever
-    reads no answer.
-    """
+    """Read what is left of a refused body, and forget it."""
+    # Up to a limit: whoever sends for ever reads no answer.
     length = 0
     while length <= _READ_TO_ITS_END_BYTES and (chunk := stream.read(_CHUNK_BYTES)):
         length += len(chunk)

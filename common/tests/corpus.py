@@ -1,5 +1,4 @@
-"""Several hundred files that nobody should send, and some that people do send. All are made here,
-none is stored.
+"""Several hundred files that nobody should send, and some that people do send, all made here.
 
     for case in corpus.cases(): ...      `accepted`: True, False, or None where either answer is
     right

@@ -17,9 +17,7 @@ MODES = {"JPEG": "RGB", "PNG": "RGB", "WEBP": "RGB", "BMP": "RGB", "GIF": "P", "
 
 @cache
 def scene(width: int = 64, height: int = 48, mode: str = "RGB") -> Image.Image:
-    """Return a picture with something in it: smooth noise, always the same, each corner of another
-    colour.
-    """
+    """Return a picture of smooth noise, always the same, with each corner of another colour."""
     small = np.random.default_rng(7).integers(0, 256, (8, 8, 3), dtype=np.uint8)
     image = Image.fromarray(small).resize((width, height), Image.Resampling.BICUBIC)
     side = max(1, min(width, height) // 4)
@@ -84,6 +82,12 @@ def chunk(kind: bytes, body: bytes) -> bytes:
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
+def with_chunks(data: bytes, *extra: bytes) -> bytes:
+    """Return the PNG with these chunks right behind its header."""
+    header_end = 8 + 25
+    return data[:header_end] + b"".join(extra) + data[header_end:]
+
+
 def png(
     width: int = 64,
     height: int = 48,
@@ -126,9 +130,7 @@ def gif_of_size(width: int, height: int) -> bytes:
 def exif(
     entries: list[tuple[int, int, int, bytes]], *, order: str = "<", more: bytes = b""
 ) -> bytes:
-    """Return EXIF of one directory; an entry is tag, type, count and the four bytes of its value or
-    offset.
-    """
+    """Return EXIF of one directory of entries: tag, type, count, four bytes of value or offset."""
     head = b"II*\0" if order == "<" else b"MM\0*"
     body = b"".join(
         struct.pack(f"{order}HHI", tag, kind, count) + value for tag, kind, count, value in entries

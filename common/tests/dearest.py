@@ -13,8 +13,9 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
-from PIL import Image, ImageCms
+from PIL import Image
 
+from common.media import colours
 from common.tests import crafted
 from common.tests.crafted import chunk, encoded, png, segment, with_segments
 
@@ -29,11 +30,8 @@ def _noise(width: int = WIDTH, height: int = HEIGHT, detail: int = 16) -> Image.
 
 
 def _profile() -> bytes:
-    """Return an RGB profile that is not called sRGB, so that it has to be applied."""
-    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
-    return profile.replace("sRGB".encode("utf-16-be"), "xyzw".encode("utf-16-be")).replace(
-        b"sRGB", b"xyzw"
-    )
+    """Return a profile that has to be applied."""
+    return colours.matrix_profile(colours.DISPLAY_P3, 0)
 
 
 def _flat(mode: str) -> Image.Image:
@@ -113,9 +111,7 @@ def _commented_gif() -> bytes:
 
 
 def _in_a_child(work: Callable[[], bytes]) -> bytes:
-    """Return what this gives in a process of its own, which starts with little memory and ends with
-    all of it.
-    """
+    """Return what this gives in a process of its own, which begins with little memory."""
     reading, writing = os.pipe()
     if os.fork() == 0:
         with os.fdopen(writing, "wb") as pipe:

@@ -1,5 +1,4 @@
-"""Run by test_killed_workers in a process of its own: workers are killed at random points until all
-jobs are done.
+"""Run by test_killed_workers in a process of its own: workers are killed until all is done.
 
     DATABASE_URL=... python -m common.tests.killed_workers JOBS KILLS
 
@@ -24,9 +23,7 @@ QUEUES = ["default", "default"]
 
 
 def work_until_killed() -> None:
-    """Be a worker that knows one kind of job: it makes a category, in several steps that take their
-    time.
-    """
+    """Be a worker that knows one kind of job: it makes a category, in slow steps."""
     from common.progress import Progress
     from common.tasks import task
     from common.worker import Worker

@@ -1,6 +1,4 @@
-"""Without the cache behind it, everything goes on: rates are counted here, and nobody waits for
-long.
-"""
+"""Without the cache behind it, all goes on: rates are counted here, and nobody waits for long."""
 
 import socket
 

@@ -1,12 +1,18 @@
 """Addresses from clients lead to public places only."""
 
 import socket
+import ssl
 import threading
 import time
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from ipaddress import IPv4Address, IPv6Address, ip_address
 
 import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
 
 from common import fetching
 from common.fetching import FetchRefused, ResponseTooLarge, fetch_url
@@ -28,11 +34,22 @@ class Site(BaseHTTPRequestHandler):
             "/inside": "http://localhost:1/",
             "/round": "/round",
             "/file": "file:///etc/passwd",
+            "/drips": "/picture",
         }
         self.send_response(302 if self.path in moved else 404 if self.path == "/gone" else 200)
         if self.path in moved:
             self.send_header("Location", moved[self.path])
+            self.send_header("Set-Cookie", "a=b")
+        elif self.path == "/picture":
+            self.send_header("Content-Length", "7")
+        if self.path == "/drips":
+            self.send_header("Content-Length", "1000000000")
         self.end_headers()
+        if self.path == "/drips":
+            self.wfile.flush()
+            time.sleep(5)
+        if self.headers["Cookie"] or self.headers["Authorization"]:
+            return
         if self.path not in moved:
             self.wfile.write(b"picture")
 
@@ -51,14 +68,15 @@ def site(settings):
     server.server_close()
 
 
-@pytest.mark.parametrize("path", ["/picture", "/there"])
+@pytest.mark.parametrize("path", ["/picture", "/there", "/drips"])
 def test_a_picture_is_fetched_also_by_a_redirect(site, path):
     assert fetch_url(site + path, most_bytes=100) == b"picture"
 
 
-def test_more_than_a_picture_is_refused(site):
+@pytest.mark.parametrize("path", ["/picture", "/unannounced"])
+def test_more_than_a_picture_is_refused(site, path):
     with pytest.raises(ResponseTooLarge):
-        fetch_url(f"{site}/picture", most_bytes=3)
+        fetch_url(site + path, most_bytes=3)
 
 
 @pytest.mark.parametrize("path", ["/gone", "/round", "/file"])
@@ -81,26 +99,34 @@ def test_an_answer_drop_by_drop_ends_with_the_time(site, monkeypatch):
     assert time.monotonic() - started < 30, "the site would have gone on for a minute"
 
 
-def test_a_name_is_looked_up_once(site, settings, monkeypatch):
-    settings.CUSTOM_VISION_URL_ALLOW = ["pictures.example"]
-    port = int(site.rpartition(":")[2])
-    lookups = []
+def test_the_address_that_is_judged_is_the_one_that_is_connected_to(site, monkeypatch):
+    """However often a name is looked up: no socket is opened before its own address was judged."""
+    port = site.rpartition(":")[2]
+    judged, connected = [], []
 
-    def once(host, *args, **options):
-        lookups.append(host)
-        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port))]
+    def judge(host, address):
+        judged.append((host, str(address)))
+        return address == ip_address("127.0.0.1")
 
-    monkeypatch.setattr(fetching.socket, "getaddrinfo", once)
-    connect = socket.socket
+    make_socket = socket.socket
 
-    def connected(address, timeout):
-        plain = connect(socket.AF_INET)
-        plain.connect(address)
-        return plain
+    def watched(*args, **accepted):
+        if not accepted:
+            connected.append(judged[-1])
+        return make_socket(*args, **accepted)
 
-    monkeypatch.setattr(fetching.socket, "create_connection", connected)
-    assert fetch_url(f"http://pictures.example:{port}/picture", most_bytes=100) == b"picture"
-    assert lookups == ["pictures.example"]
+    monkeypatch.setattr(fetching, "is_address_allowed", judge)
+    monkeypatch.setattr(fetching.socket, "socket", watched)
+    assert fetch_url(f"http://localhost:{port}/picture", most_bytes=100) == b"picture"
+    assert connected == [("localhost", "127.0.0.1")]
+
+
+def test_the_setting_allows_a_host_by_its_name_and_no_other_name_of_it(site, settings):
+    settings.CUSTOM_VISION_URL_ALLOW = ["localhost"]
+    port = site.rpartition(":")[2]
+    assert fetch_url(f"http://localhost:{port}/picture", most_bytes=100) == b"picture"
+    with pytest.raises(FetchRefused):
+        fetch_url(f"http://127.0.0.1:{port}/picture", most_bytes=100)
 
 
 @pytest.mark.parametrize(
@@ -125,12 +151,68 @@ def test_a_name_is_looked_up_once(site, settings, monkeypatch):
     ],
 )
 def test_private_and_senseless_addresses_are_refused(url, monkeypatch):
-    def never(*args, **options):
-        raise AssertionError("a connection was opened")
+    opened, make_socket = [], socket.socket
 
-    monkeypatch.setattr(fetching.socket, "create_connection", never)
+    def watched(*args):
+        opened.append(args)
+        return make_socket(*args)
+
+    monkeypatch.setattr(fetching.socket, "socket", watched)
     with pytest.raises(FetchRefused):
         fetch_url(url, most_bytes=100)
+    assert not opened
+
+
+def test_a_proxy_that_the_environment_names_is_not_used(site, monkeypatch):
+    for name in ("http_proxy", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:1")
+    assert fetch_url(f"{site}/picture", most_bytes=100) == b"picture"
+
+
+def test_nobody_is_logged_in_by_a_netrc_file(site, monkeypatch, tmp_path):
+    (tmp_path / ".netrc").write_text("machine 127.0.0.1 login a password b\n")
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert fetch_url(f"{site}/picture", most_bytes=100) == b"picture"
+
+
+def test_a_certificate_has_to_be_one_that_this_machine_trusts(settings, monkeypatch, tmp_path):
+    settings.CUSTOM_VISION_URL_ALLOW = ["127.0.0.0/8"]
+    certificate, key = self_signed("localhost", tmp_path)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Site)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    server.socket = context.wrap_socket(server.socket, server_side=True)
+    threading.Thread(target=server.serve_forever, args=[0.01], daemon=True).start()
+    try:
+        with pytest.raises(FetchRefused):
+            fetch_url(f"https://localhost:{server.server_port}/picture", most_bytes=100)
+        monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+        address = f"https://localhost:{server.server_port}/picture"
+        assert fetch_url(address, most_bytes=100) == b"picture"
+        with pytest.raises(FetchRefused):  # a trusted certificate, of another host
+            fetch_url(address.replace("localhost", "127.0.0.1"), most_bytes=100)
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def self_signed(host, folder):
+    """Return the files of a certificate for a host, and of its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, host)])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(host)]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem, no_password = serialization.Encoding.PEM, serialization.NoEncryption()
+    (folder / "certificate.pem").write_bytes(certificate.public_bytes(pem))
+    form = serialization.PrivateFormat.PKCS8
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, form, no_password))
+    return folder / "certificate.pem", folder / "key.pem"
 
 
 PUBLIC = """

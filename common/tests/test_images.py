@@ -1,6 +1,4 @@
-"""A picture that passed the door is upright, RGB and ours; what does not pass is refused with a
-sentence.
-"""
+"""A picture that is accepted is upright, RGB and ours; any other is refused with a sentence."""
 
 import hashlib
 import io
@@ -53,9 +51,7 @@ def corners(image: Image.Image) -> list[str]:
 
 
 def assert_ours(picture: images.Picture) -> None:
-    """Assert what holds for every accepted picture: upright RGB, and stored bytes without anything
-    but pixels.
-    """
+    """Assert what holds for every accepted picture: upright RGB, stored without anything else."""
     assert picture.image.mode == "RGB"
     assert picture.size == picture.image.size
     with Image.open(io.BytesIO(picture.data)) as stored:
@@ -129,7 +125,7 @@ def test_the_digest_is_of_what_is_stored_and_another_of_what_came():
     assert picture.received_sha256 == hashlib.sha256(data).hexdigest()
 
 
-@pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
+@pytest.mark.parametrize("format", ["JPEG", "PNG"])
 @pytest.mark.parametrize("value", range(1, 9))
 def test_every_orientation_comes_out_upright(format, value):
     turned = {
@@ -213,19 +209,13 @@ def test_of_an_animation_the_first_picture_counts():
 
 
 def swapped_profile() -> bytes:
-    """Return an RGB profile whose red and green are exchanged: easy to see whether it was
-    applied.
-    """
+    """Return an RGB profile with red and green exchanged: easy to see whether it was applied."""
     profile = bytearray(ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes())
     for name in (b"rXYZ", b"gXYZ"):
         assert name in profile
     red, green = profile.index(b"rXYZ"), profile.index(b"gXYZ")
     profile[red : red + 4], profile[green : green + 4] = b"gXYZ", b"rXYZ"
-    return (
-        bytes(profile)
-        .replace("sRGB".encode("utf-16-be"), "xyzw".encode("utf-16-be"))
-        .replace(b"sRGB", b"xyzw")
-    )
+    return bytes(profile)  # and it is still called sRGB
 
 
 @pytest.mark.parametrize("format", ["JPEG", "PNG", "WEBP"])
@@ -306,7 +296,7 @@ def test_only_the_formats_of_the_setting_are_accepted(settings):
 
 def test_a_caller_may_accept_less(settings):
     with pytest.raises(InvalidPicture, match="Accepted formats: PNG,"):
-        images.decode_upload(encoded("JPEG"), formats=["PNG"])
+        images.decode_upload(encoded("JPEG"), accepted=["PNG"])
 
 
 def test_a_file_of_the_longest_length_is_accepted_and_one_byte_more_is_not(settings):

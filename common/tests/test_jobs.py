@@ -1,6 +1,4 @@
-"""The life of a job: asked for, taken once, done, tried again, cancelled, or taken up after its
-worker died.
-"""
+"""The life of a job: asked for, taken once, done, tried again, cancelled, or taken up again."""
 
 from datetime import timedelta
 

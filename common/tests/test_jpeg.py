@@ -9,7 +9,7 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings, strategies
 from PIL import Image, ImageCms
 
-from common.media import images, jpeg
+from common.media import colours, images, jpeg
 from common.tests import crafted
 from common.tests.crafted import encoded, scene, segment, with_segments
 
@@ -148,7 +148,7 @@ def test_a_truncated_file_is_refused_or_encoded_anew(place):
 
 PLAIN = encoded("JPEG")
 FRAME_ENDS = PLAIN.index(b"\xff\xc0") + 19
-OTHER_PROFILE = SRGB.replace("sRGB".encode("utf-16-be"), b"x" * 8).replace(b"sRGB", b"xyzw")
+OTHER_PROFILE = colours.matrix_profile(colours.DISPLAY_P3, 0)
 UNUSUAL = {
     "progressive": encoded("JPEG", progressive=True),
     "with restarts": encoded("JPEG", restart_marker_rows=1),

@@ -1,6 +1,4 @@
-"""A web process uses its memory again instead of asking the kernel for fresh pages at every
-picture.
-"""
+"""A web process uses its memory again instead of asking for fresh pages at every picture."""
 
 import platform
 import subprocess

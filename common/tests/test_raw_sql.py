@@ -1,6 +1,4 @@
-"""Objects that were read and written by statements of our own are those that Django reads and
-writes.
-"""
+"""Objects read and written by statements of our own are those that Django reads and writes."""
 
 import threading
 from uuid import uuid4

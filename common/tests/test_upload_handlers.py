@@ -22,9 +22,7 @@ CHUNK = bytes(64 * 1024)
 
 
 class Stream:
-    """A request body made on the way, so that it takes no memory itself; counts what was read of
-    it.
-    """
+    """A request body made on the way, which takes no memory; counts what was read of it."""
 
     def __init__(self, *parts: bytes | int) -> None:
         self.pieces, self.rest, self.count = self._pieces(parts), b"", 0

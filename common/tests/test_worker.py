@@ -1,6 +1,4 @@
-"""The worker: does what is due, outlives a database that is gone, and puts back what it cannot
-end.
-"""
+"""The worker does what is due, outlives a lost database, and puts back what it cannot end."""
 
 import threading
 

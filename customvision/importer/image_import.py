@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 from uuid import UUID
 
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
@@ -179,31 +180,42 @@ def _label(
     """Turn tags into decisions, where nobody has decided otherwise here."""
     with_sample = [(one, row) for one, row in listed if row.sample_id]
     decided = decisions.latest_decisions([row.sample for _one, row in with_sample if row.sample])
-    new: list[tuple[ImportedImage, Sample, Category]] = []
-    # Images of equal bytes are one sample: the first one's tag counts
-    planned: dict[int, Category] = {}
+    prefetch_related_objects(list(decided.values()), "additional_categories")
+    new: list[tuple[ImportedImage, Sample, list[Category]]] = []
+    # Images of equal content are one sample: the first one's tags count
+    planned: set[int] = set()
     for one, row in with_sample:
         sample = row.sample
         assert sample is not None  # noqa: S101 (tells the type checker)
-        # A sample here has one category, so an image with several tags gets no decision
-        wanted = context.categories.get(one.tag_ids[0]) if len(one.tag_ids) == 1 else None
+        wanted = _shown(context.project, one.tag_ids, context.categories)
         decision = decided.get(sample.pk)
         if not _may_decide(one, row, decision) or sample.pk in planned:
             continue
         if wanted and not _says(decision, wanted):
-            planned[sample.pk] = wanted
+            planned.add(sample.pk)
             new.append((row, sample, wanted))
         elif not wanted and row.decision_id and decision and decision.pk == row.decision_id:
             row.decision = decisions.reopen(sample, by=context.by, reason=_("Its tag was removed"))
-    made = decisions.label_many(
+    made = decisions.label_many_multilabel(
         context.project,
-        [(sample, category) for _row, sample, category in new],
+        [(sample, wanted) for _row, sample, wanted in new],
         by=context.by,
         reason=_("Imported"),
     )
-    for (row, _sample, _category), imported in zip(new, made, strict=True):
+    for (row, _sample, _wanted), imported in zip(new, made, strict=True):
         row.decision = imported
     seen.labelled += len(made)
+
+
+def _shown(
+    project: Project, tag_ids: Sequence[UUID], categories: Mapping[UUID, Category]
+) -> list[Category]:
+    """Return the categories that the tags of an image say it shows.
+
+    None for several tags where the categories exclude each other.
+    """
+    shown = {category.pk: category for id_ in tag_ids if (category := categories.get(id_))}
+    return list(shown.values()) if project.multilabel or len(shown) == 1 else []
 
 
 def _may_decide(one: RemoteImage, row: ImportedImage, decision: Decision | None) -> bool:
@@ -219,8 +231,14 @@ def _may_decide(one: RemoteImage, row: ImportedImage, decision: Decision | None)
     return decision.pk == row.decision_id and row.tag_ids != [str(tag) for tag in one.tag_ids]
 
 
-def _says(decision: Decision | None, category: Category) -> bool:
-    return decision is not None and decision.category_id == category.pk
+def _says(decision: Decision | None, shown: Sequence[Category]) -> bool:
+    if decision is None:
+        return False
+    said = {
+        decision.category_id,
+        *(one.category_id for one in decision.additional_categories.all()),
+    }
+    return said == {category.pk for category in shown}
 
 
 def tag_conflicts(
@@ -230,16 +248,21 @@ def tag_conflicts(
     rows = imported.images.filter(sample__isnull=False).select_related("sample").order_by("pk")
     for some in batched(list(rows), ROWS_AT_ONCE):
         decided = decisions.latest_decisions([row.sample for row in some if row.sample])
+        prefetch_related_objects(list(decided.values()), "additional_categories__category")
         for row in some:
             decision = decided.get(row.sample_id or 0)
-            wanted = categories.get(UUID(row.tag_ids[0])) if len(row.tag_ids) == 1 else None
+            wanted = _shown(imported.project, [UUID(one) for one in row.tag_ids], categories)
             if (
                 wanted
                 and decision
                 and decision.outcome != Decision.Outcome.REOPENED
                 and not _says(decision, wanted)
             ):
-                yield row, decision.category.name if decision.category else _("discarded")
+                said = [
+                    decision.category,
+                    *(one.category for one in decision.additional_categories.all()),
+                ]
+                yield row, ", ".join(one.name for one in said if one) or _("discarded")
 
 
 def batched(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

@@ -1,7 +1,7 @@
 """The report of an import: what was there and what is here, counted anew each time.
 
-A picture is "here" if the rows say so *and* the storage holds it: its sample has the digest of the
-bytes that came, and the stored file has the recorded length.
+A picture is "here" if the rows say so *and* the storage holds it: its sample has the digest that
+was recorded at the import, and the stored file has the recorded length.
 """
 
 from collections import Counter
@@ -63,7 +63,12 @@ def _report(context: ImportContext, seen: ImportTotals, tags: list[RemoteTag]) -
         {"id": str(row.remote_id), "reason": _("The stored picture is lost or damaged.")}
         for row in broken
     ]
-    several = [str(row.remote_id) for row in here if len(row.tag_ids) > 1]
+    # Where categories do not exclude each other, each tag is one
+    several = [
+        str(row.remote_id)
+        for row in here
+        if len(row.tag_ids) > 1 and not context.project.multilabel
+    ]
     conflicts = [
         {"id": str(row.remote_id), "here": decided}
         for row, decided in image_import.tag_conflicts(context.imported, context.categories)

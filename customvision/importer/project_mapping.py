@@ -43,9 +43,10 @@ def map_project(found: RemoteProject, *, endpoint: str, by: User | None) -> Impo
             name, slug=f"{slugify(name)[:50].strip('-') or 'project'}-{found.id.hex[:8]}"
         )
     project.description = found.description
+    project.multilabel = found.classification_type == "Multilabel"
     if not Project.objects.filter(uuid=found.id).exists():
         project.uuid = found.id
-    project.save(update_fields=["description", "uuid"])
+    project.save(update_fields=["description", "multilabel", "uuid"])
     return ImportedProject.objects.create(
         project=project,
         remote_id=found.id,

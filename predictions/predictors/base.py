@@ -1,5 +1,6 @@
-"""What every predictor promises. How to add one: subclass here, name it in `PREDICTORS`, inherit
-its contract test.
+"""What every predictor promises.
+
+How to add one: subclass `BasePredictor`, name it in `PREDICTORS`, inherit the contract test.
 """
 
 from abc import ABC, abstractmethod
@@ -54,11 +55,10 @@ Scores = dict[str, float]
 
 @dataclass(frozen=True)
 class PictureScores:
-    """What a model says of one picture: its scores and, where it can tell, how familiar the picture
-    looks to it.
+    """What a model says of one picture: its scores and, if it can tell, how familiar it looks.
 
-    `familiarity` is in [0, 1], see `scope`; `is_unfamiliar` says that the model should rather not
-    answer.
+    `familiarity` is in [0, 1], the p-value of the OOD detector; `is_unfamiliar` says that the model
+    should rather not answer.
     """
 
     scores: Scores
@@ -67,10 +67,10 @@ class PictureScores:
 
 
 class BasePredictor(ABC):
-    """Asks a model what is in some pictures. Knows bytes and dataclasses, neither requests nor
-    rows; thread-safe.
+    """Asks a model what is in some pictures; thread-safe.
 
-    `at_once` is how many pictures a batch should ask about together.
+    Knows bytes and dataclasses, neither requests nor rows. `at_once` is how many pictures a batch
+    should ask about together.
     """
 
     at_once = 16
@@ -97,22 +97,18 @@ class BasePredictor(ABC):
     def predict_scored(
         self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
     ) -> list[PictureScores]:
-        """Return the scores of `predict`, and with them what else the model can tell. Takes and
-        raises the same.
-        """
+        """Return the scores of `predict` and what else the model can tell; raises the same."""
         return [PictureScores(scores) for scores in self.predict(pictures, model, augment=augment)]
 
     def least_side(self, model: ModelRef, *, augment: bool = False) -> int | None:
-        """Return how many pixels of a picture's shorter side `predict` needs at most; None: all
-        there are.
+        """Return how many pixels of a picture's shorter side `predict` needs at most; None for all.
 
-        A picture from the door may then be smaller than it is stored. Raises as `predict` does.
+        A decoded picture may then be smaller than it is stored. Raises as `predict` does.
         """
         return None
 
     def explain(self, picture: Picture, model: ModelRef) -> np.ndarray:
-        """Return how much each part of the picture's centred square spoke for each category, in
-        log-odds.
+        """Return how much each part of the centred square spoke for each category, in log-odds.
 
         Returns:
             Shape (rows, columns, K) in the order of `model.class_names`; below zero: it spoke
@@ -129,21 +125,15 @@ class BasePredictor(ABC):
         return None
 
     def missing_settings(self) -> list[str]:
-        """Return the settings that this predictor needs and has not got. Only who uses it has to
-        care.
-        """
+        """Return the settings that this predictor needs, and misses, to be used."""
         return []
 
     def probe(self) -> Iterable[PermissionCheck]:
-        """Try what this predictor may do at its service, one permission after the other, and change
-        nothing there.
-        """
+        """Try one permission at its service after the other, and change nothing there."""
         return ()
 
     def check(self) -> list[CheckMessage]:
-        """Say what is wrong with this predictor's configuration, used or not, for `manage.py
-        check`.
-        """
+        """Say what is wrong with this predictor's configuration, for `manage.py check`."""
         return []
 
 

@@ -11,8 +11,7 @@ INDEPENDENT = "dummy: independent"
 
 
 class DummyPredictor(BasePredictor):
-    """Answers with the class whose place on the grey scale is nearest to the picture's mean
-    brightness.
+    """Answers with the class whose place on the grey scale is nearest to the mean brightness.
 
     Of K classes the first is the darkest. The same picture always gets the same answer, and no
     model is needed. With the reference INDEPENDENT each class has a probability of its own: a half
@@ -22,14 +21,15 @@ class DummyPredictor(BasePredictor):
     def predict(
         self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
     ) -> list[Scores]:
-        return [self._scores(picture, model) for picture in pictures]
-
-    def _scores(self, picture: Picture, model: ModelRef) -> Scores:
-        names = model.class_names
-        brightness = int(np.asarray(picture.image.convert("L").resize((1, 1)))[0, 0])
-        distances = [abs(brightness / 255 - (i + 0.5) / len(names)) for i in range(len(names))]
-        if model.reference == INDEPENDENT:
-            return {name: 1 - distance for name, distance in zip(names, distances, strict=True)}
-        closeness = [1 / (0.05 + distance) for distance in distances]
-        total = sum(closeness)
-        return {name: value / total for name, value in zip(names, closeness, strict=True)}
+        names, answers = model.class_names, []
+        for picture in pictures:
+            brightness = int(np.asarray(picture.image.convert("L").resize((1, 1)))[0, 0])
+            distances = [abs(brightness / 255 - (i + 0.5) / len(names)) for i in range(len(names))]
+            if model.reference == INDEPENDENT:
+                values = [1 - distance for distance in distances]
+            else:
+                # Never certain, even where a picture is exactly as bright as a class.
+                closeness = [1 / (0.05 + distance) for distance in distances]
+                values = [each / sum(closeness) for each in closeness]
+            answers.append(dict(zip(names, values, strict=True)))
+        return answers

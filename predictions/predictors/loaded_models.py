@@ -27,9 +27,8 @@ class _Failure:
         return time.monotonic() - self.since < RETRY_AFTER_SECONDS
 
     def again(self) -> PredictorError | PredictorUnavailable:
-        """Return a new error of the same words: one exception must not be raised in many
-        threads.
-        """
+        """Return a new error of the same words."""
+        # Raising one exception in many threads would mix up their tracebacks.
         return type(self.error)(self.error.message)
 
 
@@ -53,6 +52,7 @@ class LoadedModels(Generic[Loaded]):
         """Return a model, loaded. Raises what loading it raises."""
         if loaded := self._find(model):
             return loaded
+        # One at a time: of many requests for a model that is not there yet, one loads it.
         with self._loading:
             if loaded := self._find(model):  # another thread was faster
                 return loaded
@@ -78,6 +78,7 @@ class LoadedModels(Generic[Loaded]):
             loaded = self._load_one(model)
         except (PredictorError, PredictorUnavailable) as error:
             logger.warning("Model %s cannot be loaded: %s", model.reference, error)
+            # Old ones are dropped by the way, or models deleted long ago would pile up here.
             self._failures = {
                 other: failure for other, failure in self._failures.items() if failure.is_fresh
             }

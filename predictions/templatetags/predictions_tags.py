@@ -26,6 +26,7 @@ _FILE_TYPES = {
 def percent(probability: float) -> str:
     """Return a probability as a percentage with one decimal, as the language writes it."""
     locale = Locale.parse(to_locale(get_language() or "en"))
+    # A copy, as Babel keeps one pattern for each language and everybody.
     pattern = copy(locale.percent_formats[None])
     pattern.frac_prec = (1, 1)
     return pattern.apply(probability, locale)
@@ -33,9 +34,7 @@ def percent(probability: float) -> str:
 
 @register.simple_tag
 def upload_limits() -> dict[str, Any]:
-    """Return what may be uploaded: `formats` to read, `types` for a file button, `bytes`,
-    `megabytes`, `files`.
-    """
+    """Return what may be uploaded, and how much: to read, and for the button that picks files."""
     known = [_FILE_TYPES.get(name, (name, "")) for name in settings.UPLOAD_FORMATS]
     return {
         "formats": ", ".join(name for name, _types in known),
@@ -57,7 +56,6 @@ def further_scores(ranked: list[tuple[str, float]]) -> list[tuple[str, float]]:
 
 
 def _shown(ranked: list[tuple[str, float]]) -> int:
-    """Return how many are shown at once: one that is left over takes no more room than the words
-    that would hide it.
-    """
+    """Return how many are shown at once."""
+    # One that is left over takes no more room than the words that would hide it.
     return SHOWN_SCORES if len(ranked) > SHOWN_SCORES + 1 else len(ranked)

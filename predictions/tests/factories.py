@@ -1,6 +1,4 @@
-"""What tests are made of: plain functions with defaults, each making what it needs and nothing
-more.
-"""
+"""What tests are made of: plain functions with defaults, each making only what it needs."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -56,8 +54,7 @@ def make_picture_bytes(
     format: str = "JPEG",
     **options: Any,
 ) -> bytes:
-    """Return an encoded picture of one colour; without a colour, one that was never returned
-    before.
+    """Return an encoded picture of one colour; without a colour, one never returned before.
 
     `options` go to Pillow's `save`. The dummy predictor answers by brightness: "black" is the first
     class.
@@ -100,9 +97,7 @@ def make_sample(
     location: str = Sample.Location.UPLOADS,
     **fields: Any,
 ) -> Sample:
-    """Make a sample whose picture really is in the storage of `location` (`nowhere`: it was let
-    go).
-    """
+    """Make a sample whose picture really is in the storage of `location`."""
     project = project or make_project()
     sample = Sample(project=project, location=location, uploaded_by=by, **fields)
     sample.sha256 = fields.get("sha256") or f"{next(_numbers):064x}"
@@ -124,9 +119,7 @@ def make_sample(
 def make_model_version(
     project: Project | None = None, class_names: Sequence[str] = CLASS_NAMES, **fields: Any
 ) -> ModelVersion:
-    """Register a model version that the dummy predictor serves, and the categories that it
-    names.
-    """
+    """Register a model version that the dummy predictor serves, with its categories."""
     project = project or make_project()
     for name in class_names:
         Category.objects.get_or_create(project=project, name=name)
@@ -186,9 +179,7 @@ def make_feedback(
     user: User | None = None,
     **fields: Any,
 ) -> Feedback:
-    """Make the user's verdict as a row; use `predictions.feedback.give_feedback` where what follows
-    from it matters.
-    """
+    """Make the user's verdict as a row; `feedback.give_feedback` also does what follows from it."""
     prediction = prediction or make_prediction()
     return Feedback.objects.create(
         prediction=prediction, user=user or prediction.user, verdict=verdict, **fields

@@ -1,6 +1,4 @@
-"""What every predictor promises, as tests. A new one's test class inherits these and gives
-`predictor` and `model`.
-"""
+"""What every predictor promises, as tests for the test class of each one to inherit."""
 
 from concurrent.futures import ThreadPoolExecutor
 
@@ -24,9 +22,7 @@ def picture_of(colour: str | tuple[int, int, int], size: tuple[int, int] = (40, 
 
 
 class PredictorContract:
-    """Inherit and define the fixtures `predictor` and `model` (a servable model), and perhaps
-    `broken_model`.
-    """
+    """Inherit, and define the fixtures `predictor`, `model` and perhaps `broken_model`."""
 
     pictures: tuple[Picture, ...] = (
         picture_of("red"),

@@ -1,6 +1,4 @@
-"""What in a picture spoke for an answer: a real model, asked again with one part hidden after the
-other.
-"""
+"""What in a picture spoke for an answer: a real model, asked again with parts hidden."""
 
 import io
 

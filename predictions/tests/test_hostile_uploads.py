@@ -1,6 +1,4 @@
-"""Every hostile file through every door: accepted correctly or refused with 400, never a 5xx, never
-served as sent.
-"""
+"""Every hostile file through every entry point: accepted correctly, or refused with 400."""
 
 from collections.abc import Callable
 
@@ -67,9 +65,7 @@ def through_body(client, user, address: str, case: Case):
 
 
 def push(client, user, address: str, cases: list[Case], door: str) -> None:
-    """Send all cases through a door, and fail with the names of those that were not treated as they
-    should be.
-    """
+    """Send all cases through an entry point; fail with the names of those treated wrongly."""
     doors = {"page": through_page, "form": through_form, "body": through_body}
     failures = []
     for case in cases:

@@ -1,6 +1,4 @@
-"""The pages as people use them: in Chromium, by file button, by dropping and pasting, on a phone,
-without script.
-"""
+"""The pages as people use them: in Chromium, by button and by dropping, on a phone, scriptless."""
 
 import base64
 

@@ -31,9 +31,7 @@ MODELS = "predictions.tests.test_predictors.RemoteStorage"
 
 
 class RemoteStorage(InMemoryStorage):
-    """A storage without paths, as a blob service is one; counts what is fetched, and can be
-    down.
-    """
+    """A storage without paths, as a blob service is; counts what is fetched, and can be down."""
 
     fetched: list[str] = []  # noqa: RUF012
     down = False
@@ -125,7 +123,7 @@ class TestKerasPredictor(PredictorContract):
                 np.mean([scores[name] for scores in single]), abs=1e-6
             )
 
-    def test_a_model_is_loaded_once(self, predictor, model, monkeypatch):
+    def test_a_model_is_loaded_once(self, model, monkeypatch):
         loaded = []
 
         def watched(model, real=local_predictor._open):
@@ -133,6 +131,7 @@ class TestKerasPredictor(PredictorContract):
             return real(model)
 
         monkeypatch.setattr(local_predictor, "_open", watched)
+        predictor = LocalPredictor(alias="keras")
         for _time in range(3):
             predictor.predict([picture_of("red")], model)
         assert loaded == [model]
@@ -403,9 +402,7 @@ class TestPreprocessing:
         ).all()
 
     def test_the_definition_and_its_pixels_have_not_changed_unnoticed(self):
-        """When this fails, old models no longer fit: change DEFINITION, so that they are
-        refused.
-        """
+        """When this fails, old models no longer fit: change DEFINITION to have them refused."""
         ramp = np.add.outer(np.arange(70) * 3, np.arange(97) * 2).astype(np.uint8)
         image = Image.fromarray(
             np.stack([ramp, ramp.T[:70, :70].repeat(2, 1)[:, :97], 255 - ramp], axis=-1)

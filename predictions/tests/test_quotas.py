@@ -1,6 +1,4 @@
-"""What decoding costs is counted beside the number of pictures: few bytes may hold many pixels, and
-many scans.
-"""
+"""What decoding costs is counted beside the pictures: few bytes may hold many pixels and scans."""
 
 from contextlib import nullcontext
 from datetime import timedelta

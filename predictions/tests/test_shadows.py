@@ -1,6 +1,4 @@
-"""A second model is asked about every upload, in the background: nobody waits for it, and no
-picture stays for long.
-"""
+"""A second model is asked about every upload: nobody waits for it, and no picture stays long."""
 
 from datetime import timedelta
 

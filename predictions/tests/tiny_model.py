@@ -1,6 +1,4 @@
-"""A real compiled model of a few kilobytes that knows red, green and blue; for tests that must not
-need TensorFlow.
-"""
+"""A real compiled model of a few kilobytes, which knows three colours and needs no TensorFlow."""
 
 import io
 from pathlib import Path
@@ -19,9 +17,7 @@ KERNEL = 12 * np.eye(3, dtype=np.float32)
 
 
 def compile_tiny_model() -> bytes:
-    """Make the file anew: the mean colour is the feature vector, the strongest channel wins. Needs
-    TensorFlow.
-    """
+    """Make the file anew: mean colour as feature vector, strongest channel; needs TensorFlow."""
     import tempfile
 
     import keras
@@ -52,9 +48,7 @@ def write_tiny_bundle(
     scope: OutOfDistributionDetector | None = None,
     **manifest: object,
 ) -> ModelRef:
-    """Keep the tiny model as a bundle in STORAGES["models"], and return how a predictor is asked
-    for it.
-    """
+    """Keep the tiny model as a bundle in STORAGES["models"]; return how to ask for it."""
     head = io.BytesIO()
     np.savez(head, kernel=KERNEL, bias=np.zeros(3, np.float32), temperature=np.float64(1.0))
     facts = {

@@ -1,6 +1,4 @@
-"""The pages that show what in a picture spoke for an answer; for the one who asked for the
-answer.
-"""
+"""The pages that show what in a picture spoke for an answer, for the one who asked for it."""
 
 from typing import Any
 from uuid import UUID
@@ -14,7 +12,6 @@ from accounts.permissions import authenticated_user, may
 from common.errors import DomainError
 from common.htmx import HtmxRequest
 from predictions import explanations
-from predictions.models import Prediction
 from predictions.views import pictures
 from predictions.views.pages import get_own_prediction, prediction_context
 
@@ -22,14 +19,19 @@ from predictions.views.pages import get_own_prediction, prediction_context
 @may(roles.CLASSIFY)
 @require_safe
 def explanation(request: HtmxRequest, uuid: UUID) -> HttpResponse:
-    """Show where the picture spoke for `category` (without: for the answer); a refusal is shown in
-    its place.
-    """
+    """Show where the picture spoke for `category`, the answer unless given, or a refusal."""
     prediction = get_own_prediction(request, uuid)
     context: dict[str, Any] = {"prediction": prediction}
     status = 200
     try:
-        context |= _told(prediction, request.GET.get("category", ""))
+        found = explanations.explain_prediction(prediction)
+        asked = request.GET.get("category", "")
+        name = asked or explanations.current_category_name(prediction, found)
+        context |= {
+            "explained": name,
+            "explained_names": sorted(found.names),
+            "where": explanations.describe_location(found.heat(name)),
+        }
     except DomainError as error:
         context["explanation_error"] = error
         status = error.status
@@ -48,6 +50,7 @@ def heatmap(request: HttpRequest, uuid: UUID) -> HttpResponse:
     prediction = get_own_prediction(request, uuid)
     if not prediction.sample.has_picture:
         raise Http404
+    # From the cache as a rule: the page has asked for the words a moment before.
     found = explanations.explain_prediction(prediction)
     name = request.GET.get("category") or explanations.current_category_name(prediction, found)
     tag = f'"{prediction.uuid}-heat-{found.category_index(name)}"'
@@ -59,13 +62,3 @@ def heatmap(request: HttpRequest, uuid: UUID) -> HttpResponse:
         tag,
         prediction.sample,
     )
-
-
-def _told(prediction: Prediction, category: str) -> dict[str, Any]:
-    found = explanations.explain_prediction(prediction)
-    name = category or explanations.current_category_name(prediction, found)
-    return {
-        "explained": name,
-        "explained_names": sorted(found.names),
-        "where": explanations.describe_location(found.heat(name)),
-    }

@@ -1,4 +1,4 @@
-"""The pages of this room: send pictures, see the answers, say OK or NOK."""
+"""The pages of this app: send pictures, see the answers, say OK or NOK."""
 
 from typing import Any
 from urllib.parse import urlencode
@@ -24,9 +24,7 @@ from predictions.models import Batch, Feedback, Prediction, Project
 @may(roles.CLASSIFY)
 @require_http_methods(["GET", "HEAD", "POST"])
 def upload(request: HtmxRequest, slug: str) -> HttpResponse:
-    """Show the page to send pictures to a project, and take them: one is answered at once, several
-    as a batch.
-    """
+    """Take pictures for a project: one is answered at once, several as a batch."""
     project = get_object_or_404(Project, slug=slug)
     if request.method != "POST":
         return _upload_page(request, project)
@@ -43,6 +41,7 @@ def _take(request: HtmxRequest, project: Project) -> HttpResponse:
     files = request.FILES.getlist("file")
     if not files:
         raise InvalidInput(_("Please choose a picture first."))
+    # Several would keep the browser waiting without any sign of progress.
     if len(files) > 1:
         address = batches.create_batch(project, files, by=user).get_absolute_url()
         return HttpResponseClientRedirect(address) if request.htmx else redirect(address)
@@ -92,7 +91,7 @@ def give_feedback(request: HtmxRequest, uuid: UUID) -> HttpResponse:
         error = refusal
     if whole and not error:
         return redirect(prediction)
-    prediction.sample.refresh_from_db()
+    prediction.sample.refresh_from_db()  # an OK may just have let its picture go
     context = prediction_context(prediction, user) | {"error": error, "swapped": not whole}
     template = "predictions/detail.html" if whole else "predictions/_verdict.html"
     return render(request, template, context, status=error.status if error else 200)

@@ -29,13 +29,14 @@ logger = logging.getLogger(__name__)
 SAFE_TYPES = ("image/jpeg", "image/png", "image/webp")
 SECONDS_IN_BROWSER = 3600
 THUMBNAIL_SIDE = 320
+# A picture opened by itself runs nothing and is framed by nobody.
 POLICY = "default-src 'none'; sandbox; frame-ancestors 'none'"
 
 
 @login_required
 @require_safe
 def picture(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Serve a sample's picture as it is stored."""
+    """Serve a sample's picture as it is stored, or lead to the storage by a short-lived link."""
     sample = _visible(request, uuid)
     tag = f'"{sample.uuid}"'
     if request.headers.get("If-None-Match") == tag:
@@ -43,8 +44,17 @@ def picture(request: HttpRequest, uuid: UUID) -> HttpResponse:
     media_type = (
         sample.media_type if sample.media_type in SAFE_TYPES else "application/octet-stream"
     )
-    if settings.AZURE_STORAGE_LINKS and hasattr(sample.storage, "signed_url"):
-        return _link(sample, media_type)
+    storage: Any = sample.storage
+    if settings.AZURE_STORAGE_LINKS and hasattr(storage, "signed_url"):
+        name = _file_name(sample, media_type)
+        try:
+            link = storage.signed_url(sample.file_name, media_type=media_type, file_name=name)
+        except OSError as error:
+            raise _unavailable() from error
+        response = HttpResponseRedirect(link)
+        # A cached redirect would outlive the link that it leads to.
+        response["Cache-Control"] = "private, no-store"
+        return response
     return inert_response(read_or_404(sample), media_type, tag, sample)
 
 
@@ -59,22 +69,6 @@ def thumbnail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     return inert_response(thumbnail_bytes(sample, THUMBNAIL_SIDE), "image/jpeg", tag, sample)
 
 
-def _link(sample: Sample, media_type: str) -> HttpResponse:
-    """Send the browser to the storage itself, with a link that is good for a few minutes and for
-    this picture alone.
-    """
-    storage: Any = sample.storage
-    try:
-        link = storage.signed_url(
-            sample.file_name, media_type=media_type, file_name=_file_name(sample, media_type)
-        )
-    except OSError as error:
-        raise _unavailable() from error
-    response = HttpResponseRedirect(link)
-    response["Cache-Control"] = "private, no-store"
-    return response
-
-
 def can_view_picture(user: User, sample: Sample) -> bool:
     """Say whether a user asked about this picture, or is one of those who review pictures."""
     return user.has_perm(roles.REVIEW) or sample.predictions.filter(user=user).exists()
@@ -82,27 +76,24 @@ def can_view_picture(user: User, sample: Sample) -> bool:
 
 def _visible(request: HttpRequest, uuid: UUID) -> Sample:
     sample = get_object_or_404(Sample, uuid=uuid)
+    # 404 rather than 403: whether a picture exists is nobody else's business.
     if not can_view_picture(authenticated_user(request), sample) or not sample.has_picture:
         raise Http404
     return sample
 
 
 def read_or_404(sample: Sample) -> bytes:
-    """Return a stored picture; Http404 if its file is gone. Raises Unavailable when the store does
-    not answer.
-    """
+    """Return a stored picture; Http404 if its file is gone. Raises Unavailable."""
     try:
         return sample.read()
     except FileNotFoundError as error:
         raise Http404 from error
-    except Exception as error:
+    except Exception as error:  # every storage raises its SDK's own errors
         raise _unavailable() from error
 
 
 def thumbnail_bytes(sample: Sample, side: int) -> bytes:
-    """Return a stored picture as a small JPEG. Raises as `read` does; Http404 if what is stored is
-    damaged.
-    """
+    """Return a stored picture as a small JPEG; Http404 if it is damaged, as `read_or_404` else."""
     data = read_or_404(sample)
     try:
         return images.make_thumbnail(data, side)
@@ -127,5 +118,5 @@ def inert_response(data: bytes, media_type: str, tag: str, sample: Sample) -> Ht
     response["Content-Disposition"] = f'inline; filename="{_file_name(sample, media_type)}"'
     response["Cross-Origin-Resource-Policy"] = "same-origin"
     response["Cache-Control"] = f"private, max-age={SECONDS_IN_BROWSER}"
-    response["ETag"] = tag
+    response["ETag"] = tag  # from the id alone: what is stored under it never changes
     return response

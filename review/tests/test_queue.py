@@ -3,7 +3,7 @@ from datetime import timedelta
 import pytest
 from django.utils import timezone
 
-from predictions.models import Feedback, Prediction, Sample
+from predictions.models import Feedback, Prediction, Project, Sample
 from predictions.tests.factories import (
     make_category,
     make_feedback,
@@ -40,6 +40,12 @@ def test_a_nok_waits_with_its_reason(project):
     sample = make_nok(project)
     assert waiting() == [(sample.pk, "nok")]
     assert queue.review_reason(sample) == Reason.NOK
+
+
+def test_what_a_removed_project_holds_does_not_wait(project):
+    make_nok(project)
+    Project.objects.filter(pk=project.pk).update(removed_at=timezone.now())
+    assert waiting() == []
 
 
 def test_a_confident_answer_that_nobody_complained_about_does_not_wait(project):

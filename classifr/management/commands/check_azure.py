@@ -17,7 +17,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        failed = 0
+        failed = 0  # what could not be tried is no failure
         styles: dict[bool | None, Callable[[str], str]] = {
             True: self.style.SUCCESS,
             False: self.style.ERROR,

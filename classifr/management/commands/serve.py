@@ -63,19 +63,27 @@ class Command(BaseCommand):
             signal.signal(how, lambda number, frame: supervisor.stopping.set())
         try:
             supervisor.run(
-                meanwhile=self._check,
+                meanwhile=self._check_system,
                 when_answering=lambda: self._welcome(supervisor.address, show_demo),
             )
         except StartupFailed as error:
             raise CommandError("The web server does not start; the lines above say why.") from error
         self.stdout.write("Stopped.")
 
-    def _check(self) -> None:
+    def _check_system(self) -> None:
         self.check()
         trouble = self._database_trouble()
-        if trouble:
-            self.stderr.write(f"The database does not answer, Classifr waits for it: {trouble}")
-            threading.Thread(target=self._wait_for_database, daemon=True).start()
+        if not trouble:
+            return
+        self.stderr.write(f"The database does not answer, Classifr waits for it: {trouble}")
+
+        def wait() -> None:
+            while self._database_trouble():
+                time.sleep(DATABASE_PAUSE_SECONDS)
+            self.stdout.write("The database answers.")
+
+        # Beside the rest: the web server answers already, with what it can do without.
+        threading.Thread(target=wait, daemon=True).start()
 
     def _database_trouble(self) -> str:
         """Look at the migrations of the database, and return why that could not be done, if so."""
@@ -84,28 +92,20 @@ class Command(BaseCommand):
         except (DatabaseError, InterfaceError) as error:
             return str(error).strip() or type(error).__name__
         finally:
-            connection.close()
+            connection.close()  # nothing else here needs the database
         return ""
-
-    def _wait_for_database(self) -> None:
-        while self._database_trouble():
-            time.sleep(DATABASE_PAUSE_SECONDS)
-        self.stdout.write("The database answers.")
 
     def _welcome(self, address: str, show_demo: bool) -> None:
         self.stdout.write("")
         if show_demo:
-            self.stdout.write(self._demo_users())
+            from classifr import demo  # imports the backbones, which `serve` has no other use for
+
+            try:
+                self.stdout.write(demo.format_users())
+            except (DatabaseError, InterfaceError):
+                self.stdout.write(
+                    "The demo users can be shown when the database answers: end this, and start it "
+                    "again then."
+                )
         self.stdout.write(self.style.SUCCESS(f"Classifr answers at {address} (Ctrl-C stops it)."))
         self.stdout.flush()
-
-    def _demo_users(self) -> str:
-        from classifr import demo
-
-        try:
-            return demo.format_users()
-        except (DatabaseError, InterfaceError):
-            return (
-                "The demo users can be shown when the database answers: end this, and start it "
-                "again then."
-            )

@@ -208,8 +208,9 @@ class Serve(SetUp):
 
     def do_fault(self) -> None:
         time.sleep(self.random.uniform(0, 0.5))
+        wait_until(lambda: any(self.tree.children().values()), "a child", timeout_seconds=60)
         children = [pid for pids in self.tree.children().values() for pid in pids]
-        with suppress(ProcessLookupError):
+        with suppress(ProcessLookupError, IndexError):  # it ended in between
             os.kill(self.random.choice(children), signal.SIGKILL)
 
 

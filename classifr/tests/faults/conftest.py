@@ -18,9 +18,7 @@ def template(tmp_path_factory, static_files) -> Installation:
 
 @pytest.fixture
 def install(tmp_path, template) -> Iterator[Callable[..., Installation]]:
-    """`install(VARIABLE="value")`: an installation of its own on SQLite, without processes at
-    first.
-    """
+    """`install(VARIABLE="value")`: an installation of its own on SQLite, with no process yet."""
     made: list[Installation] = []
 
     def make(**variables: str) -> Installation:

@@ -1,5 +1,4 @@
-"""Rounds of a web process that ends by itself under load, and a look at what is left of the data
-after each.
+"""Rounds of a web process that ends under load, and a look at the data left after each.
 
     python -m classifr.tests.faults.ending_under_load --rounds 200
 

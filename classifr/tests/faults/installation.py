@@ -1,6 +1,4 @@
-"""A whole installation in processes of its own, which a test may kill: web server, worker,
-database, storages.
-"""
+"""A whole installation that a test may kill: web server, worker, database, storages."""
 
 import sqlite3
 import subprocess
@@ -41,9 +39,7 @@ class Installation:
         self.token = ""
 
     def prepare(self) -> None:
-        """Make the tables, a maintainer with a token and the project `dishes`, which the dummy
-        model answers.
-        """
+        """Make tables, a maintainer with a token and the project `dishes` with the dummy model."""
         manage(self.folder, "migrate", "-v0", **self.variables)
         self.token = manage(self.folder, "shell", "-v0", "-c", SEED, **self.variables).split()[-1]
 
@@ -80,9 +76,7 @@ class Installation:
         return process
 
     def ask(self, method: str, path: str, **options: Any) -> requests.Response:
-        """Send a request as the maintainer, through the API's token; never waits longer than half a
-        minute.
-        """
+        """Send a request as the maintainer, by a token; never waits longer than half a minute."""
         headers = {"Authorization": f"Token {self.token}"}
         return requests.request(method, self.url + path, headers=headers, timeout=30, **options)
 

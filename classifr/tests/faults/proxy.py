@@ -52,9 +52,7 @@ class Proxy:
                 ).start()
 
     def _pass_on(self, here: socket.socket, there: socket.socket, left: list[int]) -> None:
-        """Copy one direction; `left` is how many bytes both together may still carry when
-        connections are cut.
-        """
+        """Copy one direction; `left` is how many bytes both together may carry before the cut."""
         here.settimeout(None)
         try:
             while piece := here.recv(1000):

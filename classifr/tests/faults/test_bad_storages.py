@@ -1,6 +1,4 @@
-"""Promise 18: a blob service that hangs or fails keeps nobody waiting, and the sentence says what
-to do.
-"""
+"""Promise 18: a blob service that hangs or fails keeps nobody waiting, and we say what to do."""
 
 import time
 from collections.abc import Callable

@@ -1,6 +1,4 @@
-"""Promise 20: without its database or without space the server says so, and goes on by itself when
-they are back.
-"""
+"""Promise 20: without database or space the server says so, and goes on when they are back."""
 
 import os
 import sqlite3

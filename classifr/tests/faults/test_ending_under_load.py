@@ -1,6 +1,4 @@
-"""Promise 21: a web process that ends by itself under load damages nothing; 200 rounds of it by
-hand.
-"""
+"""Promise 21: a web process that ends under load damages nothing; 200 rounds of it by hand."""
 
 import pytest
 

@@ -1,6 +1,4 @@
-"""Promise 16, in one process: some hundred faults, one at each kind of step, and no acknowledged
-NOK is lost.
-"""
+"""Promise 16, in one process: of some hundred faults none loses an acknowledged NOK."""
 
 import json
 import random
@@ -62,9 +60,7 @@ class Faults:
         return OperationalError(step) if step in OUR_SQL else StorageUnavailable(step)
 
     def forgets(self) -> bool:
-        """Say whether a write is acknowledged and yet forgotten, as by a blob service that is
-        killed.
-        """
+        """Say whether a write is acknowledged and yet forgotten, as by a killed blob service."""
         if not self.left or self.random.random() > 0.1:
             return False
         self.left -= 1
@@ -113,9 +109,7 @@ def say_nok(prediction: Prediction) -> bool:
 
 
 def be_worker(faults: Faults) -> None:
-    """Do what is due until nothing is left to do; a worker that dies is followed by the next
-    one.
-    """
+    """Do what is due until nothing is left; a worker that dies is followed by the next one."""
     for _life in range(100):
         try:
             while jobs.run_due_jobs():

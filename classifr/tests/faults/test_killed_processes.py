@@ -1,6 +1,4 @@
-"""Promises 16 and 17 with real processes: Azurite and workers are killed, the line is bad, and
-nothing is lost.
-"""
+"""Promises 16 and 17: Azurite and workers are killed, the line is bad, and nothing is lost."""
 
 import io
 import json
@@ -47,9 +45,7 @@ def acknowledge_noks(installation: Installation, amount: int) -> list[str]:
 
 
 def assert_kept(blobs: ContainerClient, sample: str, prediction: str) -> None:
-    """Check the picture, the facts beside it and the metadata of one NOK, as somebody finds them in
-    the container.
-    """
+    """Check picture, facts and metadata of one NOK, as somebody finds them in the container."""
     facts = json.loads(blobs.download_blob(f"dishes/{sample}.json").readall())
     (nok,) = facts["noks"]
     assert (nok["prediction"], nok["verdict"], nok["suggestion"]) == (
@@ -153,9 +149,7 @@ def test_what_azurite_forgets_when_it_is_killed_is_stored_again(install, azurite
 
 
 def test_killed_workers_answer_each_picture_of_a_batch_once(install):
-    """Killed right after a chunk was recorded but before it was committed, and at random
-    moments.
-    """
+    """Killed after a chunk was recorded but before its commit, and at random moments."""
     rng = random.Random(17)  # noqa: S311
     installation = install(UPLOAD_BATCH_MAX_FILES="200")
     installation.start_web()

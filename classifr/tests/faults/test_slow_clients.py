@@ -1,6 +1,4 @@
-"""Promise 27: clients that drip, fall silent or do not read keep nobody waiting, on a real
-server.
-"""
+"""Promise 27: clients that drip, fall silent or do not read keep nobody waiting."""
 
 import socket
 from collections.abc import Iterator

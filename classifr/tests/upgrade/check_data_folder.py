@@ -1,5 +1,4 @@
-"""Say, as JSON, what the code of today finds in an upgraded data folder; run by `test_upgrade` in a
-process of its own.
+"""Say, as JSON, what the code of today finds in an upgraded data folder; run by `test_upgrade`.
 
 python -m classifr.tests.upgrade.check_data_folder SEALED_KEY
 """
@@ -79,9 +78,7 @@ def found(sealed_key: str) -> dict[str, object]:
 
 
 def broken_pages() -> list[str]:
-    """Open every page that the access matrix knows, as the maintainer, with objects of this
-    database.
-    """
+    """Open every page of the access matrix as the maintainer, with objects of this database."""
     from django.db import transaction
     from django.test import Client
     from django.urls import reverse

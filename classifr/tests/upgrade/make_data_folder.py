@@ -1,5 +1,4 @@
-"""Make the data folder of an installation in use, as an archive that `test_upgrade` serves with
-later code.
+"""Make the data folder of an installation in use, for `test_upgrade` to serve with later code.
 
     python -m classifr.tests.upgrade.make_data_folder classifr/tests/upgrade/VERSION.tar.xz
 
@@ -40,9 +39,7 @@ def main(archive: Path) -> None:
 
 
 def checkpoint() -> None:
-    """Have everything in the one file of the database, so that the archive needs no log beside
-    it.
-    """
+    """Have everything in the database's one file, so that the archive needs no log beside it."""
     from django.db import connection
 
     with connection.cursor() as cursor:

@@ -39,7 +39,8 @@ class Command(BaseCommand):
             done = sum(jobs.run_due_jobs(name) for name in names)
             self.stdout.write(f"{done} jobs done.")
             return
-        processes.terminate_with_parent()
+        processes.terminate_with_parent()  # as `serve` starts it
+        # A handler only sets the event: what stopping takes is no work for a signal handler.
         told = threading.Event()
         for how in (signal.SIGTERM, signal.SIGINT):
             signal.signal(how, lambda number, frame: told.set())

@@ -22,6 +22,13 @@ def test_the_table_has_every_operation_and_says_which_are_missing():
     assert {name for name, answer in table.items() if answer == "no"} == unsupported.NAMES
 
 
+def test_the_table_says_why_an_operation_is_missing():
+    text = (Path(settings.BASE_DIR) / "docs" / "customvision.md").read_text()
+    reasons = re.findall(r"^\|[^|]*\| `\w+` \| no \|([^|]*)\|", text, re.MULTILINE)
+    assert len(reasons) == len(unsupported.NAMES)
+    assert all(reason.strip() for reason in reasons)
+
+
 @pytest.mark.django_db
 def test_the_training_page_has_what_a_program_needs(client):
     project = make_project()

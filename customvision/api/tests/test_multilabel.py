@@ -15,7 +15,7 @@ from review import decisions, ground_truth
 from training.data import datasets
 from training.models import DatasetVersion, Evaluation, TrainingRun
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 SHADES = {"dark": range(0, 50, 4), "light": range(205, 255, 4), "dark,light": range(115, 140, 2)}
 
 

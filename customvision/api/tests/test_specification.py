@@ -18,6 +18,7 @@ from training import exports
 NOBODY = "00000000-0000-0000-0000-000000000000"
 assert dispatch.OPERATION_MODULES, "registers the operations"
 pytestmark = [
+    pytest.mark.slow,
     pytest.mark.django_db,
     pytest.mark.skipif(
         not schema.SPECS.exists(), reason="the official files are not in ../shared/customvision"

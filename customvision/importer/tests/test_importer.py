@@ -10,6 +10,7 @@ from django.core.management import CommandError
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
 
+from common.media.images import decode_upload
 from common.models import Job
 from customvision.client import client
 from customvision.client.tests import answers, faults
@@ -62,7 +63,7 @@ def test_a_project_comes_home_with_its_categories_pictures_and_labels(custom_vis
     dark = project.categories.get(name="dark")
     assert dark.description == "nearly black" and str(dark.uuid) == there.tag_named("dark").id
     assert set(project.samples.values_list("sha256", flat=True)) == {
-        one.sha256 for one in there.images.values()
+        decode_upload(one.data, least_side=1).sha256 for one in there.images.values()
     }
     assert set(project.samples.values_list("origin", flat=True)) == {Sample.Origin.IMPORT}
     assert "Complete: everything was imported." in told
@@ -129,15 +130,42 @@ def test_what_a_reviewer_ruled_here_is_left_alone(custom_vision):
 
 
 def test_untagged_images_and_those_with_several_tags_come_without_a_label(custom_vision):
-    there = make_remote(custom_vision, classification="Multilabel")
+    there = make_remote(custom_vision)
     there.put(plate(120), [])
-    there.put(plate(130), list(there.tags))
+    _status, both = there.put(plate(130), [])
+    both.tags.update(dict.fromkeys(there.tags, both.created))  # as the service would not let it be
     told = bring_home(custom_vision)
     assert Sample.objects.count() == 12 and truth(only_project()) == {"dark": 5, "light": 5}
     assert "1 without a tag, 1 with several tags" in told
     assert "those with several tags are kept without a label" in told
     several = next(one for one in there.images.values() if len(one.tags) == 2)
     assert several.id in told
+
+
+def test_a_multilabel_project_comes_as_one_with_all_its_tags(custom_vision):
+    there = make_remote(custom_vision, classification="Multilabel")
+    _status, both = there.put(plate(130), list(there.tags))
+    told = bring_home(custom_vision)
+    project = only_project()
+    assert project.multilabel and "Complete: everything was imported." in told
+    assert "kept without a label" not in told
+    sample = ImportedImage.objects.get(remote_id=both.id).sample
+    decision = decisions.latest_decision(sample)
+    also = [one.category for one in decision.additional_categories.all()]
+    assert {decision.category.name, *(one.name for one in also)} == {"dark", "light"}
+    assert ground_truth.labelled_samples(project).count() == 11
+
+
+def test_a_tag_that_is_added_to_a_multilabel_image_comes_with_the_next_import(custom_vision):
+    there = make_remote(custom_vision, classification="Multilabel")
+    bring_home(custom_vision)
+    image = next(iter(there.images.values()))
+    there.put_tags(image, list(there.tags))
+    bring_home(custom_vision)
+    sample = ImportedImage.objects.get(remote_id=image.id).sample
+    assert decisions.latest_decision(sample).additional_categories.count() == 1
+    bring_home(custom_vision)
+    assert Decision.objects.filter(sample=sample).count() == 2, "and is no change the next time"
 
 
 def test_a_negative_tag_is_a_category_as_any_other(custom_vision):

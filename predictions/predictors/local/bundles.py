@@ -3,9 +3,8 @@
     <project slug>/<16 hex>/   model.keras     architecture and weights, loaded with safe_mode
                                model.tflite    the compiled export: probabilities and feature vector
                                head.npz        the softmax head in plain numbers
-                               scope.npz       what it has learned from, see `scope`; old bundles
-                               have none manifest.json   what it is, and the SHA-256 of every other
-                               file
+                               scope.npz       the OOD detector; old bundles have none
+                               manifest.json   what it is, and the SHA-256 of every other file
 
 A bundle is named by the digest of its manifest, so the same training gives the same bundle and
 writing it again after a crash changes nothing. The manifest is written last: a folder without one
@@ -74,6 +73,7 @@ def write_bundle(
     content = text.encode()
     digest = hashlib.sha256(content).hexdigest()
     reference = f"{project}/{digest[:16]}"
+    # The manifest last: until it is there, a crash has left no bundle.
     for name, data in files.items():
         _replace(f"{reference}/{name}", data)
     _replace(f"{reference}/{MANIFEST}", content)
@@ -81,8 +81,7 @@ def write_bundle(
 
 
 def open_bundle(model: ModelRef, *names: str, if_there: str = "") -> ModelBundle:
-    """Return the manifest and the local paths of some files of a bundle (all of them when none is
-    named).
+    """Return the manifest and the local paths of some files of a bundle; of all when none is named.
 
     The file `if_there` is opened as well where the bundle has one: an older bundle may not.
 
@@ -91,12 +90,15 @@ def open_bundle(model: ModelRef, *names: str, if_there: str = "") -> ModelBundle
             not read.
         PredictorUnavailable: the storage does not answer now.
     """
+    # The pattern keeps a reference within its folder: no "..", no absolute path.
     if not REFERENCE.fullmatch(model.reference) or not model.digest:
         raise PredictorError(
             _("“%(reference)s” is not a model of this predictor. Promote another model version.")
             % {"reference": model.reference}
         )
-    manifest = _manifest(model)
+    manifest = json.loads(_local(model, MANIFEST, model.digest).read_bytes())
+    if manifest.get("format") != FORMAT:
+        raise _broken(model, MANIFEST, _("it was written by another version of Classifr"))
     digests: Mapping[str, str] = manifest["files"]
     paths = {}
     wanted = [*names, if_there] if if_there in digests else names
@@ -105,13 +107,6 @@ def open_bundle(model: ModelRef, *names: str, if_there: str = "") -> ModelBundle
             raise _broken(model, name, _("it is missing"))
         paths[name] = _local(model, name, digests[name])
     return ModelBundle(manifest=manifest, paths=paths)
-
-
-def _manifest(model: ModelRef) -> dict[str, Any]:
-    manifest = json.loads(_local(model, MANIFEST, model.digest).read_bytes())
-    if manifest.get("format") != FORMAT:
-        raise _broken(model, MANIFEST, _("it was written by another version of Classifr"))
-    return manifest
 
 
 def _local(model: ModelRef, name: str, sha256: str) -> Path:

@@ -56,21 +56,17 @@ class LiteRtEngine:
         }
         for start in range(0, len(pixels), BATCH_LIMIT):
             part = pixels[start : start + BATCH_LIMIT]
+            # For a part only, so that a single picture waits for no long batch.
             with self._turn:
-                self._prepare(len(part))
+                # Resizing is dear, and most batches are as large as the one before.
+                if len(part) != self._batch:
+                    self._batch = 0  # should what follows fail, the next call tries it again
+                    shape = (len(part), self.input_size, self.input_size, 3)
+                    self._interpreter.resize_tensor_input(self._input, shape)
+                    self._interpreter.allocate_tensors()
+                    self._batch = len(part)
                 self._interpreter.set_tensor(self._input, part)
                 self._interpreter.invoke()
                 for name, index in self._indexes.items():
                     results[name][start : start + len(part)] = self._interpreter.get_tensor(index)
         return results
-
-    def _prepare(self, batch: int) -> None:
-        """Resizing is dear, and most batches are as large as the one before."""
-        if batch == self._batch:
-            return
-        self._batch = 0
-        self._interpreter.resize_tensor_input(
-            self._input, (batch, self.input_size, self.input_size, 3)
-        )
-        self._interpreter.allocate_tensors()
-        self._batch = batch

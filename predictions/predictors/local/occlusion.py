@@ -1,5 +1,4 @@
-"""What in a picture spoke for an answer: hide one part after the other and see how the answer
-changes.
+"""What in a picture spoke for an answer: hide one part after the other, see how that changes it.
 
 Needs nothing of a model but its answers, so it holds for every backbone and every compiled file.
 """
@@ -17,12 +16,11 @@ Probabilities = Callable[[np.ndarray], np.ndarray]  # (N, S, S, 3) uint8 to (N, 
 
 
 def occlusion_sensitivity(probabilities: Probabilities, pixels: np.ndarray) -> np.ndarray:
-    """Return how much the log-odds of each class fall when a part is hidden, shape (GRID, GRID, K),
-    float32.
+    """Return how much the log-odds of each class fall when a part is hidden.
 
-    A square window of the picture's mean colour is moved over it in steps of a cell; a cell's value
-    is the mean over the windows that cover it. Log-odds, as the probability of a sure answer hardly
-    moves. Asks about (GRID - WINDOW + 1)^2 + 1 pictures.
+    Of shape (GRID, GRID, K), float32. A square window of the picture's mean colour is moved over it
+    in steps of a cell; a cell's value is the mean over the windows that cover it. Log-odds, as the
+    probability of a sure answer hardly moves. Asks about (GRID - WINDOW + 1)^2 + 1 pictures.
 
     Args:
         probabilities: the model.
@@ -41,7 +39,7 @@ def occlusion_sensitivity(probabilities: Probabilities, pixels: np.ndarray) -> n
     odds = np.concatenate(
         [log_odds(probabilities(part)) for part in np.array_split(batch, -(-len(batch) // AT_ONCE))]
     )
-    fallen = odds[0] - odds[1:]
+    fallen = odds[0] - odds[1:]  # the first is the picture with nothing hidden
     total, covered = (
         np.zeros((GRID, GRID, odds.shape[1]), np.float32),
         np.zeros((GRID, GRID, 1), np.float32),

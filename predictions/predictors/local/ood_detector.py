@@ -1,5 +1,4 @@
-"""How much a picture looks like anything that its model has learned: the distance of its feature
-vector from those.
+"""How much a picture looks like anything that its model has learned, by its feature vector.
 
 A softmax shares out all of its probability, also over a picture that is of no category at all. Its
 feature vector tells more: what is unlike everything learned lies far from all of it.
@@ -22,8 +21,7 @@ MIN_REFERENCES = 19  # below, not even the farthest picture could be told to be 
 
 @dataclass(frozen=True)
 class OutOfDistributionDetector:
-    """What was learned from, as directions, and how near held-out pictures of the same kind come to
-    it.
+    """What was learned from, as directions, and how near held-out pictures come to it.
 
     `learned` is of shape (N, D), rows of unit length, float32 (stored as float16); `references` of
     shape (M,), in rising order: the similarities of M held-out pictures.
@@ -67,18 +65,16 @@ class OutOfDistributionDetector:
     def fit_without_references(
         cls, features: np.ndarray, labels: np.ndarray
     ) -> "OutOfDistributionDetector":
-        """Return a detector that knows similarities only; its numbers are rounded as they are
-        stored.
-
-        Half of the smallest category must be as near as that: with more neighbours than it has
-        pictures, a new category would itself be unlike all that was learned.
-        """
+        """Return a detector that knows similarities only."""
         kept = np.linspace(0, len(features) - 1, min(len(features), MAX_LEARNED)).astype(int)
         if labels.ndim == 2:
             counts = labels[kept].sum(axis=0)
         else:
             _labels, counts = np.unique(labels[kept], return_counts=True)
+        # Half of the smallest category must be as near as that: with more neighbours than it has
+        # pictures, a new category would itself be unlike all that was learned.
         neighbours = max(1, min(NEIGHBOURS, int(counts.min()) // 2))
+        # Rounded as they are stored, so that a stored detector gives the same numbers.
         return cls(
             unit_rows(features[kept]).astype(np.float16).astype(np.float32),
             np.empty(0, np.float32),
@@ -86,10 +82,8 @@ class OutOfDistributionDetector:
         )
 
     def similarity(self, features: np.ndarray) -> np.ndarray:
-        """Return the cosine to the `neighbours`-th nearest (with fewer, to the farthest), shape
-        (N,), for (N, D).
-        """
-        neighbours = min(self.neighbours, len(self.learned))
+        """Return the cosine to the `neighbours`-th nearest, shape (N,), for (N, D)."""
+        neighbours = min(self.neighbours, len(self.learned))  # with fewer, to the farthest
         asked = unit_rows(features)
         few = len(asked) <= ONE_BY_ONE
         cosines = np.einsum("nd,md->nm", asked, self.learned) if few else asked @ self.learned.T
@@ -100,6 +94,7 @@ class OutOfDistributionDetector:
 
         Up to REJECTION_LEVEL is out of distribution.
         """
+        # The picture itself counts as one of the references: hence one more above and below.
         no_nearer = np.searchsorted(self.references, self.similarity(features), side="right")
         return (no_nearer + 1) / (len(self.references) + 1)
 
@@ -115,9 +110,7 @@ class OutOfDistributionDetector:
 
     @classmethod
     def from_file(cls, path: Path) -> "OutOfDistributionDetector":
-        """Read what `to_bytes` wrote. Raises ValueError or KeyError if the file holds something
-        else.
-        """
+        """Read what `to_bytes` wrote. Raises ValueError or KeyError for anything else."""
         with np.load(path, allow_pickle=False) as stored:
             return cls(
                 stored["learned"].astype(np.float32),

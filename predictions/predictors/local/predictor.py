@@ -1,6 +1,4 @@
-"""The local predictor: answers with the compiled export of a Keras model. Imports neither Keras nor
-TensorFlow.
-"""
+"""The local predictor: answers with the compiled export of a Keras model, and needs no Keras."""
 
 import logging
 from collections.abc import Sequence
@@ -45,14 +43,12 @@ class _Loaded:
 
 
 class LocalPredictor(BasePredictor):
-    """Serves model bundles (see `bundles`), of which the `models_in_memory` last used ones stay
-    loaded.
-    """
+    """Serves model bundles (see `bundles`); the `models_in_memory` last used ones stay loaded."""
 
     def __init__(self, *, alias: str, models_in_memory: int = 4) -> None:
         super().__init__(alias=alias)
         self.models_in_memory = models_in_memory
-        self._models = LoadedModels(lambda model: _open(model), most=models_in_memory)
+        self._models = LoadedModels(_open, most=models_in_memory)
 
     def predict(
         self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
@@ -62,9 +58,7 @@ class LocalPredictor(BasePredictor):
     def predict_scored(
         self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
     ) -> list[PictureScores]:
-        """See the base. Familiarity is of the whole centred square, the first crop: references were
-        seen like that.
-        """
+        """See the base. Familiarity is of the whole centred square."""
         loaded = self._models[model]
         crops = _crops(augment)
         images = [picture.image for picture in pictures]
@@ -79,6 +73,7 @@ class LocalPredictor(BasePredictor):
         scores = [dict(zip(model.class_names, row, strict=True)) for row in rows.tolist()]
         if loaded.scope is None or not scores:
             return [PictureScores(each) for each in scores]
+        # Of each picture's first crop, as the detector's references were seen.
         familiarity = loaded.scope.p_values(outputs["features"][:: len(crops)])
         return [
             PictureScores(each, value, value <= ood_detector.REJECTION_LEVEL)
@@ -131,7 +126,7 @@ def _open(model: ModelRef) -> _Loaded:
         )
     try:
         engine = LiteRtEngine(bundle.paths[bundles.COMPILED_MODEL])
-        # Sets memory up, too
+        # Once now, so that the first user does not wait while the engine sets its memory up.
         first = engine.run(np.zeros((1, engine.input_size, engine.input_size, 3), np.uint8))
         if first["probabilities"].shape != (1, len(model.class_names)):
             raise ValueError("The model's output does not fit its categories.")

@@ -1,5 +1,4 @@
-"""From an upright picture to the pixels that a model sees: the one definition, for training and for
-serving.
+"""From an upright picture to the pixels that a model sees: one definition, to train and to serve.
 
 A model learned with another definition gives wrong answers without any error, so every bundle and
 every cached feature vector carries `DIGEST`. Whoever changes what happens here must change
@@ -37,8 +36,7 @@ SPARE = 2.0  # what is scaled down by a decoder keeps so many pixels for each th
 
 
 def min_side_for(size: int, *, crops: Sequence[float] = WHOLE) -> int:
-    """Return how long the shorter side of a picture has to be at least, in pixels, if it is to be
-    scaled down before.
+    """Return to how many pixels of its shorter side a picture may be scaled down before.
 
     Args:
         size: side of the model's input in pixels.
@@ -68,17 +66,16 @@ def crop_and_scale(image: Image.Image, size: int, *, crop: float = 1.0) -> np.nd
 
 
 def read_pixels(data: bytes, size: int) -> np.ndarray:
-    """Return what a model sees of a stored picture, as `crop_and_scale`. Raises OSError if the
-    bytes are damaged.
-    """
+    """Return what a model sees of a stored picture. Raises OSError if the bytes are damaged."""
     return crop_and_scale(images.decode_stored(data, least_side=min_side_for(size)), size)
 
 
 def crop_batch(
     upright: Sequence[Image.Image], size: int, *, crops: Sequence[float] = WHOLE
 ) -> np.ndarray:
-    """Return all crops of all pictures, shape (len(upright) * len(crops), size, size, 3): a
-    picture's crops adjoin.
+    """Return all crops of all pictures, shape (pictures * crops, size, size, 3).
+
+    The crops of one picture follow each other.
     """
     pixels = np.empty((len(upright) * len(crops), size, size, 3), dtype=np.uint8)
     for place, (image, crop) in enumerate((image, crop) for image in upright for crop in crops):

@@ -1,6 +1,4 @@
-"""Files of a storage as files on this machine's disk, verified: engines map files into memory, not
-blobs.
-"""
+"""Files of a storage as verified files on this machine's disk: engines map files, not blobs."""
 
 import hashlib
 import os
@@ -25,12 +23,22 @@ def verified_path(storage: Storage, name: str, sha256: str) -> Path:
         FileNotFoundError: the storage has no such file.
         DigestMismatch: what the storage has is something else.
     """
-    if not isinstance(storage, FileSystemStorage):
-        return _cached(storage, name, sha256)
-    path = Path(storage.path(name))
-    if file_sha256(path) != sha256:
+    if isinstance(storage, FileSystemStorage):
+        path = Path(storage.path(name))
+        if file_sha256(path) != sha256:
+            raise DigestMismatch(name)
+        return path
+    path = cache_directory("models") / f"{sha256}{Path(name).suffix}"
+    if path.exists() and file_sha256(path) == sha256:
+        return path
+    # Not every storage raises FileNotFoundError for what is not there.
+    if not storage.exists(name):
+        raise FileNotFoundError(name)
+    with storage.open(name) as file:
+        data = file.read()
+    if hashlib.sha256(data).hexdigest() != sha256:
         raise DigestMismatch(name)
-    return path
+    return write_atomically(path, data)
 
 
 def file_sha256(path: Path) -> str:
@@ -57,16 +65,3 @@ def write_atomically(path: Path, data: bytes) -> Path:
         Path(temporary).unlink(missing_ok=True)
         raise
     return path
-
-
-def _cached(storage: Storage, name: str, sha256: str) -> Path:
-    path = cache_directory("models") / f"{sha256}{Path(name).suffix}"
-    if path.exists() and file_sha256(path) == sha256:
-        return path
-    if not storage.exists(name):
-        raise FileNotFoundError(name)
-    with storage.open(name) as file:
-        data = file.read()
-    if hashlib.sha256(data).hexdigest() != sha256:
-        raise DigestMismatch(name)
-    return write_atomically(path, data)
