@@ -5,10 +5,6 @@ takes nobody else along.
     python -m customvision.exported.trial      the process: a question as JSON in, an answer out
 """
 
-import json
-import os
-import resource
-import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -16,7 +12,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from common import processes
+from common import limited_processes
+from common.limited_processes import ProcessFailed
 from customvision.exported.refusals import Refused
 
 SECONDS = 60  # of a core
@@ -25,7 +22,6 @@ MEMORY_BYTES = 4 * 2**30  # of addresses, which the engines take more of than of
 SIZES = ((320, 240), (75, 200), (64, 64))  # of the pictures that it is asked about
 SUM_TOLERANCE = 1e-3
 MOST_DETAIL = 300
-ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -63,42 +59,17 @@ def try_model(
     with tempfile.TemporaryDirectory(prefix="classifr-trial-") as folder:
         path = Path(folder) / "model"
         path.write_bytes(model)
-        # Nothing of ours goes along: neither keys nor the database's password
-        environment = {
-            "PATH": os.defpath,
-            "HOME": folder,
-            "OMP_NUM_THREADS": "1",
-            "OPENBLAS_NUM_THREADS": "1",
-            "PYTHONDONTWRITEBYTECODE": "1",
-            processes.PARENT_VARIABLE: str(os.getpid()),
-        }
         try:
-            done = subprocess.run(  # noqa: S603 (our own module)
-                [sys.executable, "-m", "customvision.exported.trial", str(path)],
-                input=json.dumps(question).encode(),
-                cwd=ROOT,
-                env=environment,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                timeout=WAIT_SECONDS,
-                check=False,
+            answer = limited_processes.ask(
+                "customvision.exported.trial", question, str(path), wait_seconds=WAIT_SECONDS
             )
-        except subprocess.TimeoutExpired as error:
-            raise Refused("too_slow") from error
-    return _understood(done.returncode, done.stdout)
-
-
-def _understood(returncode: int, output: bytes) -> Found:
-    """Return what the process found. Raises Refused, also for a process that did not end well."""
-    if returncode:
-        # SIGXCPU, or the SIGKILL that follows it
-        raise Refused("too_slow" if returncode in (-24, -9) else "crashed")
+        except ProcessFailed as error:
+            raise Refused(error.reason) from error
+    if "refused" in answer:
+        raise Refused(str(answer["refused"]), str(answer.get("detail", ""))[:MOST_DETAIL])
     try:
-        answer = json.loads(output.splitlines()[-1])
-        if "refused" in answer:
-            raise Refused(str(answer["refused"]), str(answer.get("detail", ""))[:MOST_DETAIL])
         return Found(answer["preprocessing"], answer["activation"])
-    except (ValueError, KeyError, IndexError, TypeError) as error:
+    except KeyError as error:
         raise Refused("crashed") from error
 
 
@@ -151,19 +122,17 @@ def examine(path: Path, question: Mapping[str, Any]) -> dict[str, Any]:
 
 def main() -> None:
     """Read a question, examine the model that the first argument names, and write the answer."""
-    processes.terminate_with_parent()
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    resource.setrlimit(resource.RLIMIT_CPU, (SECONDS, SECONDS + 1))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    resource.setrlimit(resource.RLIMIT_FSIZE, (2**20, 2**20))
-    question = json.load(sys.stdin)
+    limited_processes.limit_this_process(
+        memory_bytes=MEMORY_BYTES, core_seconds=SECONDS, file_bytes=2**20
+    )
+    question = limited_processes.read_question()
     try:
         answer = examine(Path(sys.argv[1]), question)
     except Refused as error:
         answer = {"refused": error.code, "detail": error.detail}
     except MemoryError:
         answer = {"refused": "too_large"}
-    sys.stdout.write("\n" + json.dumps(answer) + "\n")
+    limited_processes.write_answer(answer)
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from common.limited_processes import ProcessFailed
 from customvision.exported import engines, operators, refusals, trial
 from customvision.exported.refusals import Refused
 from customvision.exported.tests.factories import (
@@ -129,38 +130,18 @@ def test_a_model_that_wants_all_memory_is_refused():
     assert found.code in ("engine", "too_large", "crashed")
 
 
-@pytest.mark.parametrize(
-    ("returncode", "output", "code"),
-    [
-        (-11, b"", "crashed"),
-        (-6, b"", "crashed"),
-        (1, b"", "crashed"),
-        (-24, b"", "too_slow"),
-        (-9, b"", "too_slow"),
-        (0, b"", "crashed"),
-        (0, b"chatter\n[]\n", "crashed"),
-        (0, b'{"activation": "softmax"}\n', "crashed"),
-        (0, b'{"refused": "input", "detail": "x"}\n', "input"),
-    ],
-)
-def test_a_process_that_ends_otherwise_is_a_refusal(returncode, output, code):
-    with pytest.raises(Refused) as caught:
-        trial._understood(returncode, output)
-    assert caught.value.code == code
+@pytest.mark.parametrize("reason", ["crashed", "too_slow"])
+def test_a_process_without_an_answer_is_a_refusal(reason, monkeypatch):
+    def ask(*args, **options):
+        raise ProcessFailed(reason)
+
+    monkeypatch.setattr(trial.limited_processes, "ask", ask)
+    assert refusal("tflite", make_tflite()).code == reason
 
 
-def test_the_trial_knows_no_secrets(monkeypatch):
-    seen = {}
-
-    def run(*args, **options):
-        seen.update(options["env"])
-        raise trial.subprocess.TimeoutExpired("trial", 1)
-
-    monkeypatch.setenv("SECRET_KEY", "secret")
-    monkeypatch.setattr(trial.subprocess, "run", run)
-    with pytest.raises(Refused, match="too_slow"):
-        trial.try_model(engines.TFLITE, make_tflite(), LABELS, {})
-    assert "secret" not in seen.values()
+def test_an_answer_of_another_kind_is_a_refusal(monkeypatch):
+    monkeypatch.setattr(trial.limited_processes, "ask", lambda *args, **options: {})
+    assert refusal("tflite", make_tflite()).code == "crashed"
 
 
 def test_without_an_engine_for_onnx_it_is_said(monkeypatch, tmp_path):
