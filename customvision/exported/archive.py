@@ -33,15 +33,17 @@ RATIO_FROM_BYTES = 1_000_000
 MAX_LABELS = 500  # tags of a project, see the limits of Custom Vision
 LABELS, MANIFEST, PROPERTIES = "labels.txt", "cvexport.manifest", "metadata_properties.json"
 
-_KINDS = {".tflite": TFLITE, ".onnx": ONNX}
-_ELSEWHERE = (".pb", ".mlmodel", ".h5", ".keras", ".xml", ".pt")
+FROZEN = "frozen"  # a TensorFlow graph, which is converted before anything else is done with it
+_KINDS = {".tflite": TFLITE, ".onnx": ONNX, ".pb": FROZEN}
+_SAVED_MODEL = "saved_model.pb"
+_ELSEWHERE = (".mlmodel", ".h5", ".keras", ".xml", ".pt")
 
 
 @dataclass(frozen=True)
 class ExportedModel:
     """What an archive holds. `properties` are the members of its metadata_properties.json."""
 
-    kind: str  # of `engines`
+    kind: str  # of `engines`, or FROZEN
     model: bytes
     labels: tuple[str, ...]
     properties: dict[str, str]
@@ -155,7 +157,12 @@ def _is_plain(name: str) -> bool:
 
 def _model_entry(entries: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
     """Return the one model of an archive. Raises CannotImport."""
-    by_kind = [each for each in entries if PurePosixPath(each.filename).suffix.lower() in _KINDS]
+    by_kind = [
+        each
+        for each in entries
+        if PurePosixPath(each.filename).suffix.lower() in _KINDS
+        and PurePosixPath(each.filename).name.lower() != _SAVED_MODEL
+    ]
     if len(by_kind) > 1:
         raise CannotImport(_("The archive has several models. Send one at a time."))
     if by_kind:
@@ -166,10 +173,10 @@ def _model_entry(entries: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
     if ".pb" in suffixes:
         raise CannotImport(
             _(
-                "This is a TensorFlow graph, which only TensorFlow can run, and no process that "
+                "This is a SavedModel, which only TensorFlow can run, and no process that "
                 "answers loads TensorFlow. Export the same iteration as TensorFlow Lite or ONNX."
             ),
-            code="frozen_graph",
+            code="saved_model",
         )
     if suffixes & set(_ELSEWHERE):
         raise CannotImport(
@@ -179,7 +186,7 @@ def _model_entry(entries: list[zipfile.ZipInfo]) -> zipfile.ZipInfo:
             )
         )
     raise CannotImport(
-        _("The archive has no model: neither model.tflite nor model.onnx. Is it an export?")
+        _("The archive has no model, such as model.tflite or model.onnx. Is it an export?")
     )
 
 

@@ -5,6 +5,7 @@ A worker does it for the form (`request_import`), the command itself for the com
 
 import logging
 import uuid
+from dataclasses import replace
 from typing import IO
 
 from django.core.files.base import File
@@ -20,16 +21,20 @@ from common.models import Job
 from common.tasks import task
 from customvision.exported import archive, predictor, refusals, trial
 from customvision.exported.archive import ExportedModel
+from customvision.exported.engines import TFLITE
 from customvision.exported.refusals import CannotImport, Refused
 from predictions import categories, registry
 from predictions.models import Category, ModelVersion, Project
 from predictions.predictors.base import PredictorUnavailable
 from predictions.predictors.local import bundles
+from training import frozen_graphs
 from training.runs import promotion
 
 logger = logging.getLogger(__name__)
 
 STORAGE = "models"
+# See `frozen_graphs.NORMALIZATIONS`; a manifest without a date is older than those with one
+NORMALIZED_SINCE = "2018-05-01"
 FACTS = ("Platform", "Flavor", "ExporterVersion", "ExportedDate", "IterationId")
 
 
@@ -42,7 +47,7 @@ def import_archive(project: Project, file: IO[bytes]) -> tuple[ModelVersion, boo
     Raises:
         CannotImport: with a sentence that says what is wrong.
     """
-    exported = archive.read_archive(file)
+    exported = _converted(archive.read_archive(file))
     try:
         found = trial.try_model(
             exported.kind,
@@ -79,6 +84,21 @@ def import_archive(project: Project, file: IO[bytes]) -> tuple[ModelVersion, boo
             description=_description(exported),
         )
     return version, True
+
+
+def _converted(exported: ExportedModel) -> ExportedModel:
+    """Return a TensorFlow graph as TensorFlow Lite, and any other model as it is."""
+    if exported.kind != archive.FROZEN:
+        return exported
+    converted = frozen_graphs.convert_graph(exported.model)
+    if not converted.normalizes and exported.manifest.get("ExportedDate", "") < NORMALIZED_SINCE:
+        raise CannotImport(
+            _(
+                "This graph is from before May 2018, when a program had to subtract the mean of "
+                "each channel itself. Export the iteration again."
+            )
+        )
+    return replace(exported, kind=TFLITE, model=converted.model)
 
 
 @transaction.atomic

@@ -158,6 +158,7 @@ def make_archive(
     manifest: dict[str, Any] | None = None,
     folder: str = "",
     others: dict[str, bytes] | None = None,
+    dated: bool = True,
 ) -> bytes:
     """Return the ZIP of an export, as Custom Vision lays it out."""
     model = make_tflite() if model is None else model
@@ -173,6 +174,8 @@ def make_archive(
         "ModelFileSHA1": hashlib.sha1(model, usedforsecurity=False).hexdigest(),
         "SchemaVersion": "1.0",
     } | (manifest or {})
+    if not dated:
+        del facts["ExportedDate"]
     text = labels if isinstance(labels, bytes) else "\n".join(labels).encode()
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:

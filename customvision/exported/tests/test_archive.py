@@ -48,6 +48,10 @@ def test_a_container_has_its_model_in_a_folder():
     assert found.labels == LABELS
 
 
+def test_a_graph_is_read():
+    assert read(make_archive(b"a graph", name="model.pb")).kind == archive.FROZEN
+
+
 def test_an_export_of_ours_is_known():
     assert read(make_archive(manifest={"Preprocessing": "centre-crop-bilinear"})).is_own
 
@@ -60,8 +64,9 @@ def test_labels_may_have_a_mark_and_an_empty_end():
 @pytest.mark.parametrize(
     ("files", "sentence"),
     [
-        ({"model.pb": b"x", "labels.txt": b"a"}, "TensorFlow graph"),
-        ({"saved_model.pb": b"x", "variables/variables.index": b""}, "TensorFlow graph"),
+        ({"saved_model.pb": b"x", "variables/variables.index": b""}, "SavedModel"),
+        ({"model.pb": b"x"}, "no labels.txt"),
+        ({"model.pb": b"x", "model.tflite": b"x"}, "several models"),
         ({"model.mlmodel": b"x"}, "Models of this kind"),
         ({"readme.txt": b"x"}, "no model"),
         ({}, "no model"),

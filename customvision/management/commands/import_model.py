@@ -10,8 +10,9 @@ from training.management.terminal import ProjectCommand
 
 class Command(ProjectCommand):
     help = (
-        "Make a model version of the ZIP of a Custom Vision export: TensorFlow Lite or ONNX. The "
-        "same archive again gives the same version."
+        "Make a model version of the ZIP of a Custom Vision export: TensorFlow Lite, ONNX, or a "
+        "frozen TensorFlow graph, which is converted. The same archive again gives the same "
+        "version."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
