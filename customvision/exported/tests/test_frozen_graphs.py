@@ -12,6 +12,7 @@ from customvision.exported.tests.factories import make_archive
 from predictions import classification
 from predictions.tests.factories import make_project
 from training import frozen_graphs
+from training.backbones.keras_session import import_keras_quietly
 from training.frozen_graphs import CannotConvert
 
 pytestmark = pytest.mark.outer
@@ -20,6 +21,7 @@ SIZE = 16
 
 def make_graph(*, operator: str = "", placeholders: int = 1, size=SIZE, output="loss") -> bytes:
     """Return a graph that knows blue, green and red, as Custom Vision lays them out."""
+    import_keras_quietly()
     import tensorflow
 
     v1, graph = tensorflow.compat.v1, tensorflow.Graph()
