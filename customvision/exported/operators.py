@@ -1,8 +1,8 @@
-"""What a model file would do, read from it without running it: only known operators, no code and
-no files of others.
+"""What a model file would do, read from it without running it.
 
-Lists, not exceptions: an operator that is on neither list is refused, whatever it is. Loops and
-branches are on none, so that an answer takes as long for any picture.
+Only known operators, no code and no files of others. Lists, not exceptions: an operator that is on
+neither list is refused, whatever it is. Loops and branches are on none, so that an answer takes as
+long for any picture.
 """
 
 from collections.abc import Iterator

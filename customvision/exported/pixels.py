@@ -216,8 +216,9 @@ def _centre(pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 def _sample(pixels: np.ndarray, width: int, height: int) -> np.ndarray:
-    """Return a picture of another size as OpenCV's INTER_LINEAR makes it: of the four nearest
-    pixels, without an average over those that are left out.
+    """Return a picture of another size as OpenCV's INTER_LINEAR makes it.
+
+    Of the four nearest pixels, without an average over those that are left out.
     """
     rows, down = _places(pixels.shape[0], height)
     columns, across = _places(pixels.shape[1], width)

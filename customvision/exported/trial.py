@@ -1,5 +1,6 @@
-"""Tries a model in a process of its own, with limits on memory and time: what is wrong with it
-takes nobody else along.
+"""Tries a model in a process of its own, with limits on memory and time.
+
+What is wrong with it takes nobody else along.
 
     trial.try_model(...)                       in a worker or a command
     python -m customvision.exported.trial      the process: a question as JSON in, an answer out

@@ -1,5 +1,7 @@
-"""Exported models in real processes: Classifr's own exports come home, and a server that was sent
-an archive answers the devices that asked a container.
+"""Exported models in real processes.
+
+Classifr's own exports come home, and a server that was sent an archive answers the devices that
+asked a container.
 """
 
 import io
