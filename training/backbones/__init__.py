@@ -12,7 +12,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from training.backbones import bundled, imagenet
+from training.backbones import bundled, imagenet, lite0
 from training.backbones.base import Backbone
 from training.errors import TrainingFailed
 
@@ -21,6 +21,7 @@ SCRATCH = "scratch"
 
 FROZEN: dict[str, Callable[[Mapping[str, Any]], Backbone]] = {
     "bundled": lambda parameters: bundled.find_backbone(),
+    "lite0": lambda parameters: lite0.find_backbone(),
     **{name: partial(imagenet.find_backbone, name) for name in imagenet.NETWORKS},
 }
 

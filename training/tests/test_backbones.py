@@ -31,6 +31,7 @@ class TestRegistry:
         every = [
             "imagenet",
             "bundled",
+            "lite0",
             "mobilenetv3small",
             "mobilenetv3large",
             "efficientnetv2b0",
@@ -39,7 +40,7 @@ class TestRegistry:
         assert backbones.backbone_names() == every
 
     def test_an_unknown_name_is_told_with_the_known_ones(self):
-        with pytest.raises(TrainingFailed, match="bundled, imagenet, .*, scratch"):
+        with pytest.raises(TrainingFailed, match="bundled, lite0, imagenet, .*, scratch"):
             backbones.load("vgg")
 
     def test_the_digest_tells_weights_and_sizes_apart(self, tmp_path):
