@@ -316,6 +316,7 @@ REVIEW_LEASE_SECONDS = env.int("REVIEW_LEASE_SECONDS", 180)
 PREDICTORS: dict[str, dict[str, Any]] = {
     "keras": {"BACKEND": "predictions.predictors.local.predictor.LocalPredictor"},
     "dummy": {"BACKEND": "predictions.predictors.dummy.DummyPredictor"},
+    "exported": {"BACKEND": "customvision.exported.predictor.ExportedPredictor"},
     "azure": {
         "BACKEND": "customvision.predictor.CustomVisionPredictor",
         "OPTIONS": {
@@ -459,6 +460,10 @@ SPECTACULAR_SETTINGS = {
 # Custom Vision compatible server: hosts or networks of one's own that pictures may be fetched from
 # all the same
 CUSTOM_VISION_URL_ALLOW = env.list("CUSTOM_VISION_URL_ALLOW", default=[])
+# The interface of exported containers: which project answers there ("": none does), and in whose
+# name if a request brings no key ("": it needs one)
+CONTAINER_PROJECT = env.str("CONTAINER_PROJECT", "")
+CONTAINER_USER = env.str("CONTAINER_USER", "")
 
 # Programs in the browser on sites of others: these origins may ask for predictions, by a token and
 # never by the cookie of whoever sits there

@@ -164,6 +164,15 @@ class _Transfer:
         return 0 if self.is_too_long else None
 
 
+def load_libcurl() -> None:
+    """Load the library that fetches, for processes that load TensorFlow afterwards.
+
+    TensorFlow brings an older libcurl along, and of two in a process the first counts: after
+    TensorFlow, pycurl could not be imported any more.
+    """
+    import pycurl  # noqa: F401
+
+
 def _ask(url: str, most_bytes: int, trusted_host: str, seconds: float) -> _Transfer:
     """Ask one address for all of its answer, or for the head alone where the status is not 200."""
     import pycurl  # here, as most processes never fetch anything

@@ -14,6 +14,12 @@ def client_settings(request: HttpRequest, project: Project) -> str:
     return render_to_string("customvision/_connect.html", {"project": project}, request)
 
 
+@panels.models_panel
+def model_import_link(request: HttpRequest, project: Project) -> str:
+    """Show where a model that Custom Vision exported can be sent."""
+    return render_to_string("customvision/_model_import_link.html", {"project": project}, request)
+
+
 @panels.run_panel
 def service_figures(request: HttpRequest, run: TrainingRun) -> str:
     """Show the metrics that the service reported for a model it trained."""

@@ -23,6 +23,7 @@ RunPanel = Callable[[HttpRequest, TrainingRun], str]
 _overview: list[OverviewPanel] = []
 _project: list[ProjectPanel] = []
 _run: list[RunPanel] = []
+_models: list[ProjectPanel] = []
 
 
 def overview_panel(panel: OverviewPanel) -> OverviewPanel:
@@ -43,6 +44,12 @@ def run_panel(panel: RunPanel) -> RunPanel:
     return panel
 
 
+def models_panel(panel: ProjectPanel) -> ProjectPanel:
+    """Register what stands below the model versions of a project."""
+    _models.append(panel)
+    return panel
+
+
 def render_overview_panels(request: HttpRequest) -> SafeString:
     return _joined(panel(request) for panel in _overview)
 
@@ -53,6 +60,10 @@ def render_project_panels(request: HttpRequest, project: Project) -> SafeString:
 
 def render_run_panels(request: HttpRequest, run: TrainingRun) -> SafeString:
     return _joined(panel(request, run) for panel in _run)
+
+
+def render_models_panels(request: HttpRequest, project: Project) -> SafeString:
+    return _joined(panel(request, project) for panel in _models)
 
 
 def _joined(parts: Iterable[str]) -> SafeString:

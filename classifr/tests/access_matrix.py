@@ -282,6 +282,18 @@ ROWS: dict[str, list[Row]] = {
     "customvision:picture": [
         get(NOT_FOUND, lambda world: {"token": "wrong"}, why="a signed address is the key")
     ],
+    "customvision:import_model": [
+        get(MAINTAINERS, slug),
+        post(done(MAINTAINERS, 400), slug, why="no archive: refused by the form"),
+    ],
+    "customvision:container_image": [
+        get(NOT_FOUND, why="off unless CONTAINER_PROJECT is set; see customvision/api/tests"),
+        post(NOT_FOUND, why="the same"),
+    ],
+    "customvision:container_url": [
+        get(NOT_FOUND, why="the same"),
+        post(NOT_FOUND, why="the same"),
+    ],
     "customvision:export": [
         get(NOT_FOUND, lambda world: {"token": "wrong"}, why="a signed address is the key")
     ],

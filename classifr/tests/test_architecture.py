@@ -21,6 +21,9 @@ ADAPTERS = [
     "training/backbones",
     "customvision/trainer",
     "customvision/predictor.py",
+    "customvision/exported/predictor.py",
+    "customvision/exported/engines.py",
+    "customvision/exported/pixels.py",
 ]
 HEAVY = {"tensorflow", "keras", "tf_keras"}
 SAY_NOTHING = {"utils", "util", "helpers", "misc", "services", "selectors"}

@@ -9,6 +9,7 @@ from training.backbones import base, bundled
 KINDS = {
     "customvision.delete_files",
     "customvision.export",
+    "customvision.import_model",
     "predictions.answer_in_shadow",
     "predictions.classify_batch",
     "predictions.delete_file",
@@ -34,7 +35,8 @@ def test_kept_vectors_and_bundles_are_found_again():
         == "197434aeead58a5168c4e4402a8e4244"
     )
     assert bundles.FORMAT == 1
-    assert sorted(bundles.FILE_NAMES) == ["head.npz", "model.keras", "model.tflite", "scope.npz"]
+    names = ["head.npz", "model.keras", "model.onnx", "model.tflite", "scope.npz"]
+    assert sorted(bundles.FILE_NAMES) == names
 
 
 def test_addresses_that_were_handed_out_lead_somewhere_for_a_day():

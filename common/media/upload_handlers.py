@@ -50,7 +50,17 @@ def longest_body() -> int:
 
 
 class SizeLimitedUploadHandler(FileUploadHandler):
-    """Keeps each file in memory while it is short, then in a temporary file, then not at all."""
+    """Keeps each file in memory while it is short, then in a temporary file, then not at all.
+
+    A page that takes longer files than pictures has a handler of its own, with another limit.
+    """
+
+    def most_bytes(self) -> int:
+        return int(settings.UPLOAD_MAX_BYTES)
+
+    def refusal(self) -> DomainError:
+        """Return what whoever reads a file that is too long is told."""
+        return images.file_too_large()
 
     def handle_raw_input(
         self,
@@ -74,8 +84,8 @@ class SizeLimitedUploadHandler(FileUploadHandler):
         if isinstance(self.file, _Unreadable):
             return
         # Refused here and not by raising: the other files of the request are still taken.
-        if start + len(raw_data) > settings.UPLOAD_MAX_BYTES:
-            self._forget(images.file_too_large())
+        if start + len(raw_data) > self.most_bytes():
+            self._forget(self.refusal())
             return
         try:
             self.file.write(raw_data)

@@ -43,6 +43,7 @@ class ApiRequest:
     path: dict[str, str]
     # of the answer: the headers `apim-request-id` and `Request-Id`, and the id of a prediction
     id: UUID
+    takes_any_type: bool = False  # a body is the picture, unless it is multipart
 
     # Names are matched in any case: SDKs of different languages write them differently
     @cached_property
@@ -137,7 +138,9 @@ class ApiRequest:
         self, most_bytes: int, *, most_parts: int = request_bodies.MAX_PARTS
     ) -> list[request_bodies.UploadedPart]:
         """Return the pictures of a multipart or binary body, at least one."""
-        parts = request_bodies.image_parts(self.request, most_bytes, most_parts)
+        parts = request_bodies.image_parts(
+            self.request, most_bytes, most_parts, any_type=self.takes_any_type
+        )
         if not parts:
             raise ApiError("BadRequestImageStream", "The request has no imageData.")
         return parts

@@ -2,8 +2,9 @@
 
 import json
 import logging
+from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 from django.db import InterfaceError, OperationalError
 from django.http import HttpRequest, HttpResponse
@@ -13,6 +14,7 @@ from rest_framework.exceptions import AuthenticationFailed
 from rest_framework.throttling import UserRateThrottle
 
 from accounts.authentication import ApiTokenAuthentication
+from accounts.models import User
 from common.errors import Conflict, DomainError, QuotaReached, Unavailable
 from customvision.api import (
     errors,
@@ -53,11 +55,16 @@ def dispatch(request: HttpRequest, version: str, area: str, path: str) -> HttpRe
     Exempt from CSRF protection: keys come in headers of their own and cookies are ignored, so no
     other site can call in a user's name.
     """
+    return respond(lambda id_: _answer(request, version, area.lower(), path, id_))
+
+
+def respond(answer: Callable[[UUID], Reply]) -> HttpResponse:
+    """Return an answer, or the error that it raises in a form that clients know."""
     id_ = uuid4()
     # Messages are in English whatever the browser or the user prefers: programs compare them
     with translation.override("en"):
         try:
-            reply = _answer(request, version, area.lower(), path, id_)
+            reply = answer(id_)
         except GatewayError as fault:
             response = _json(fault.body, fault.status)
             if fault.reason:
@@ -77,11 +84,7 @@ def dispatch(request: HttpRequest, version: str, area: str, path: str) -> HttpRe
 def _answer(request: HttpRequest, version: str, area: str, path: str, id_: Any) -> Reply:
     if area not in VERSIONS:
         raise errors.no_such_resource()
-    key = request.headers.get(_KEYS[area]) or request.headers.get(_ANY_KEY) or ""
-    try:
-        user, _token = ApiTokenAuthentication().authenticate_credentials(key.strip().encode())
-    except (AuthenticationFailed, UnicodeEncodeError) as error:
-        raise errors.wrong_key() from error
+    user = user_of_key(sent_key(request, area))
     if area == "training":  # predictions are counted more strictly, by `quotas`
         throttle = UserRateThrottle()
         request.user = user  # the throttle counts by the request's user
@@ -101,6 +104,20 @@ def _answer(request: HttpRequest, version: str, area: str, path: str, id_: Any) 
     if area == "training" and "projectId" in parts:
         _ = call.project  # an unknown project is reported before anything else that is wrong
     return operation.handler(call)
+
+
+def sent_key(request: HttpRequest, area: str) -> str:
+    """Return the key that a request brings for an area, "" without one."""
+    return (request.headers.get(_KEYS[area]) or request.headers.get(_ANY_KEY) or "").strip()
+
+
+def user_of_key(key: str) -> User:
+    """Return the owner of an API token. Raises GatewayError."""
+    try:
+        user, _token = ApiTokenAuthentication().authenticate_credentials(key.encode())
+    except (AuthenticationFailed, UnicodeEncodeError) as error:
+        raise errors.wrong_key() from error
+    return user
 
 
 def _too_many(seconds: int) -> GatewayError:

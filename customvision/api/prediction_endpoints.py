@@ -27,7 +27,7 @@ MAX_APPLICATION = 100
 
 @register_operation("ClassifyImage", "POST", f"{CLASSIFY}/image", roles.CLASSIFY, area="prediction")
 def classify_image(call: ApiRequest) -> Reply:
-    return _answer(call, _published(call), _sent(call, MAX_BYTES), store=True)
+    return _answer(call, _published(call), sent_picture(call, MAX_BYTES), store=True)
 
 
 @register_operation(
@@ -38,14 +38,14 @@ def classify_image(call: ApiRequest) -> Reply:
     area="prediction",
 )
 def classify_image_without_storing(call: ApiRequest) -> Reply:
-    return _answer(call, _published(call), _sent(call, MAX_BYTES), store=False)
+    return _answer(call, _published(call), sent_picture(call, MAX_BYTES), store=False)
 
 
 @register_operation(
     "ClassifyImageUrl", "POST", f"{CLASSIFY}/url", roles.CLASSIFY, area="prediction"
 )
 def classify_url(call: ApiRequest) -> Reply:
-    return _answer(call, _published(call), _fetched(call, MAX_BYTES), store=True)
+    return _answer(call, _published(call), fetched_picture(call, MAX_BYTES), store=True)
 
 
 @register_operation(
@@ -56,20 +56,26 @@ def classify_url(call: ApiRequest) -> Reply:
     area="prediction",
 )
 def classify_url_without_storing(call: ApiRequest) -> Reply:
-    return _answer(call, _published(call), _fetched(call, MAX_BYTES), store=False)
+    return _answer(call, _published(call), fetched_picture(call, MAX_BYTES), store=False)
 
 
 @register_operation("QuickTestImage", "POST", f"{QUICK_TEST}/image", roles.TRAIN)
 def quick_test_image(call: ApiRequest) -> Reply:
     return _answer(
-        call, _tested(call), _sent(call, MAX_BYTES_QUICK_TEST), store=call.boolean("store", True)
+        call,
+        _tested(call),
+        sent_picture(call, MAX_BYTES_QUICK_TEST),
+        store=call.boolean("store", True),
     )
 
 
 @register_operation("QuickTestImageUrl", "POST", f"{QUICK_TEST}/url", roles.TRAIN)
 def quick_test_url(call: ApiRequest) -> Reply:
     return _answer(
-        call, _tested(call), _fetched(call, MAX_BYTES_QUICK_TEST), store=call.boolean("store", True)
+        call,
+        _tested(call),
+        fetched_picture(call, MAX_BYTES_QUICK_TEST),
+        store=call.boolean("store", True),
     )
 
 
@@ -103,7 +109,8 @@ def _tested(call: ApiRequest) -> Iteration:
     return found
 
 
-def _sent(call: ApiRequest, most_bytes: int) -> UploadedPart:
+def sent_picture(call: ApiRequest, most_bytes: int) -> UploadedPart:
+    """Return the picture of a body, counted. Raises ApiError or QuotaReached."""
     megapixels = 0.0
     try:
         part = call.images(most_bytes, most_parts=1)[0]
@@ -115,7 +122,8 @@ def _sent(call: ApiRequest, most_bytes: int) -> UploadedPart:
     return part
 
 
-def _fetched(call: ApiRequest, most_bytes: int) -> UploadedPart:
+def fetched_picture(call: ApiRequest, most_bytes: int) -> UploadedPart:
+    """Return the picture that a body gives the address of, counted. Raises as `sent_picture`."""
     # Before the download, which costs more than an upload; its size is known only afterwards
     uploads.count_upload(call.user)
     url = call.picture_address()

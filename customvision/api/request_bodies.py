@@ -19,6 +19,7 @@ from common.numbers import natural_number
 from customvision.api.errors import ApiError
 
 MAX_BATCH_BYTES = 100 * 1024 * 1024  # a batch of pictures, which is in memory at once
+MULTIPART = "multipart/form-data"
 MAX_PARTS = 64
 MAX_FIELDS = 64
 MAX_HEADER_BYTES = 4096
@@ -51,14 +52,20 @@ def read_body(request: HttpRequest, most: int) -> bytes:
     return data
 
 
-def image_parts(request: HttpRequest, most: int, most_parts: int) -> list[UploadedPart]:
-    """Return the pictures of a body, its parts or the body itself, each of at most `most` bytes."""
+def image_parts(
+    request: HttpRequest, most: int, most_parts: int, *, any_type: bool = False
+) -> list[UploadedPart]:
+    """Return the pictures of a body, its parts or the body itself, each of at most `most` bytes.
+
+    With `any_type` a body that is not multipart is the picture, whatever type it says.
+    """
     header = request.headers.get("Content-Type", "")
     media_type = header.partition(";")[0].strip().lower()
-    if media_type in ("application/octet-stream", ""):
+    is_bytes = media_type in ("application/octet-stream", "")
+    if is_bytes or (any_type and media_type != MULTIPART):
         data = read_body(request, most)
         return [UploadedPart(data)] if data else []
-    if media_type != "multipart/form-data":
+    if media_type != MULTIPART:
         raise ApiError(
             "UnsupportedMediaType",
             "Send the image as multipart/form-data or application/octet-stream.",

@@ -158,7 +158,7 @@ def test_augmentation_decodes_a_picture_once_and_asks_the_model_once(monkeypatch
         digest=model.digest,
     )
     classification.predict_with(project, [picture_of("red")])  # loaded by now
-    engine = predictors["keras"]._model(registry.model_ref(version)).engine
+    engine = predictors["keras"]._models[registry.model_ref(version)].engine
     getdecoder, run = Mock(wraps=Image._getdecoder), Mock(wraps=engine.run)
     monkeypatch.setattr(Image, "_getdecoder", getdecoder)
     monkeypatch.setattr(LiteRtEngine, "run", run)

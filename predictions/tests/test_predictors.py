@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from common.media import images
+from predictions.predictors import loaded_models
 from predictions.predictors.base import PredictorError, PredictorUnavailable, predictors
 from predictions.predictors.dummy import DummyPredictor
 from predictions.predictors.local import bundles, preprocessing, verified_files
@@ -122,7 +123,7 @@ class TestKerasPredictor(PredictorContract):
                 np.mean([scores[name] for scores in single]), abs=1e-6
             )
 
-    def test_a_model_is_loaded_once(self, predictor, model, monkeypatch):
+    def test_a_model_is_loaded_once(self, model, monkeypatch):
         loaded = []
 
         def watched(model, real=local_predictor._open):
@@ -130,6 +131,7 @@ class TestKerasPredictor(PredictorContract):
             return real(model)
 
         monkeypatch.setattr(local_predictor, "_open", watched)
+        predictor = LocalPredictor(alias="keras")
         for _time in range(3):
             predictor.predict([picture_of("red")], model)
         assert loaded == [model]
@@ -139,7 +141,7 @@ class TestKerasPredictor(PredictorContract):
         others = [tiny_model.write_tiny_bundle(project=f"project-{number}") for number in range(3)]
         for one in (model, others[0], model, others[1]):
             predictor.warm_up(one)
-        assert list(predictor._models) == [model, others[1]]
+        assert predictor._models.in_memory() == [model, others[1]]
 
     def test_a_model_that_other_categories_were_written_to_is_refused(self, predictor, model):
         with pytest.raises(PredictorError, match="other categories"):
@@ -170,7 +172,7 @@ class TestKerasPredictor(PredictorContract):
             predictor.warm_up(model)
         now = time.monotonic()
         monkeypatch.setattr(
-            local_predictor.time, "monotonic", lambda: now + local_predictor.RETRY_AFTER_SECONDS + 1
+            loaded_models.time, "monotonic", lambda: now + loaded_models.RETRY_AFTER_SECONDS + 1
         )
         assert predictor.predict([picture_of("red")], model)
 

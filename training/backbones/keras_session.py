@@ -7,6 +7,8 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from common import fetching
+
 CHATTER = (b"absl::InitializeLog()", b"oneDNN custom operations are on", b"cpu_feature_guard")
 
 
@@ -17,6 +19,7 @@ def import_keras_quietly() -> None:
     # Read when TensorFlow is imported, so they are set before; an operator's own values stay
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     os.environ.setdefault("CUDA_VISIBLE_DEVICES", "-1")
+    fetching.load_libcurl()
     with _chatter_held_back():
         import tensorflow
 

@@ -11,6 +11,7 @@ from accounts.permissions import authenticated_user, may
 from common.errors import DomainError
 from predictions import registry, shadow_deployment
 from predictions.models import ModelVersion, Project
+from training import panels
 from training.forms import PromoteForm
 from training.models import Evaluation
 from training.runs import promotion
@@ -41,6 +42,7 @@ def model_versions(request: HttpRequest, slug: str) -> HttpResponse:
         "promotions": project.promotions.select_related("model_version", "promoted_by").order_by(
             "-id"
         )[:SHOWN],
+        "panels": panels.render_models_panels(request, project),
     }
     return render(request, "training/models.html", context)
 

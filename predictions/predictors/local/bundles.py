@@ -30,9 +30,10 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 KERAS_MODEL = "model.keras"
 COMPILED_MODEL = "model.tflite"
+ONNX_MODEL = "model.onnx"  # of a model that came as one, in place of the other two
 HEAD = "head.npz"
 SCOPE = "scope.npz"
-FILE_NAMES = frozenset({KERAS_MODEL, COMPILED_MODEL, HEAD, SCOPE})
+FILE_NAMES = frozenset({KERAS_MODEL, COMPILED_MODEL, ONNX_MODEL, HEAD, SCOPE})
 REFERENCE = re.compile(r"[\w-]+/[0-9a-f]{16}")
 
 

@@ -1,9 +1,6 @@
 """The local predictor: answers with the compiled export of a Keras model, and needs no Keras."""
 
 import logging
-import threading
-import time
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,16 +14,14 @@ from predictions.predictors.base import (
     ModelRef,
     PictureScores,
     PredictorError,
-    PredictorUnavailable,
     Scores,
 )
+from predictions.predictors.loaded_models import LoadedModels
 from predictions.predictors.local import bundles, occlusion, ood_detector, preprocessing
 from predictions.predictors.local.engine import LiteRtEngine
 from predictions.predictors.local.ood_detector import OutOfDistributionDetector
 
 logger = logging.getLogger(__name__)
-
-RETRY_AFTER_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
@@ -47,36 +42,13 @@ class _Loaded:
             ) from error
 
 
-@dataclass(frozen=True)
-class _Failure:
-    error: PredictorError | PredictorUnavailable
-    since: float
-
-    @property
-    def is_fresh(self) -> bool:
-        return time.monotonic() - self.since < RETRY_AFTER_SECONDS
-
-    def again(self) -> PredictorError | PredictorUnavailable:
-        """Return a new error of the same words."""
-        # Raising one exception in many threads would mix up their tracebacks.
-        return type(self.error)(self.error.message)
-
-
 class LocalPredictor(BasePredictor):
-    """Serves model bundles (see `bundles`).
-
-    A model is loaded once per process, at its first use, and the `models_in_memory` last used ones
-    stay. A model that cannot be loaded gives the same error at once for some seconds before loading
-    is tried again, so that a storm of requests does not read a broken file over and over.
-    """
+    """Serves model bundles (see `bundles`); the `models_in_memory` last used ones stay loaded."""
 
     def __init__(self, *, alias: str, models_in_memory: int = 4) -> None:
         super().__init__(alias=alias)
         self.models_in_memory = models_in_memory
-        self._models: OrderedDict[ModelRef, _Loaded] = OrderedDict()
-        self._failures: dict[ModelRef, _Failure] = {}
-        self._lock = threading.Lock()
-        self._loading = threading.Lock()
+        self._models = LoadedModels(_open, most=models_in_memory)
 
     def predict(
         self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
@@ -87,7 +59,7 @@ class LocalPredictor(BasePredictor):
         self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
     ) -> list[PictureScores]:
         """See the base. Familiarity is of the whole centred square."""
-        loaded = self._model(model)
+        loaded = self._models[model]
         crops = _crops(augment)
         images = [picture.image for picture in pictures]
         pixels = preprocessing.crop_batch(images, loaded.engine.input_size, crops=crops)
@@ -110,19 +82,19 @@ class LocalPredictor(BasePredictor):
 
     def least_side(self, model: ModelRef, *, augment: bool = False) -> int | None:
         return preprocessing.min_side_for(
-            self._model(model).engine.input_size, crops=_crops(augment)
+            self._models[model].engine.input_size, crops=_crops(augment)
         )
 
     def explain(self, picture: Picture, model: ModelRef) -> np.ndarray:
         """See the base; by `occlusion`, without the crops of test-time augmentation."""
-        loaded = self._model(model)
+        loaded = self._models[model]
         pixels = preprocessing.crop_and_scale(picture.image, loaded.engine.input_size)
         return occlusion.occlusion_sensitivity(
             lambda batch: loaded.run(batch)["probabilities"], pixels
         )
 
     def warm_up(self, model: ModelRef) -> None:
-        self._model(model)
+        self._models[model]
 
     def check(self) -> list[CheckMessage]:
         if self.models_in_memory >= 1:
@@ -133,46 +105,6 @@ class LocalPredictor(BasePredictor):
                 message, hint="Set the option models_in_memory to 1 or more.", id="predictions.E002"
             )
         ]
-
-    def _model(self, model: ModelRef) -> _Loaded:
-        if loaded := self._loaded(model):
-            return loaded
-        # One at a time: of many requests for a model that is not there yet, one loads it.
-        with self._loading:
-            if loaded := self._loaded(model):  # another thread was faster
-                return loaded
-            if (failure := self._failures.get(model)) and failure.is_fresh:
-                raise failure.again() from failure.error
-            return self._load(model)
-
-    def _loaded(self, model: ModelRef) -> _Loaded | None:
-        with self._lock:
-            if loaded := self._models.get(model):
-                self._models.move_to_end(model)
-            return loaded
-
-    def _load(self, model: ModelRef) -> _Loaded:
-        """Load a model and make room for it. Only called under the loading lock."""
-        started = time.monotonic()
-        try:
-            loaded = _open(model)
-        except (PredictorError, PredictorUnavailable) as error:
-            logger.warning("Model %s cannot be loaded: %s", model.reference, error)
-            # Old ones are dropped by the way, or models deleted long ago would pile up here.
-            self._failures = {
-                other: failure for other, failure in self._failures.items() if failure.is_fresh
-            }
-            self._failures[model] = _Failure(error, time.monotonic())
-            raise
-        self._failures.pop(model, None)
-        with self._lock:
-            self._models[model] = loaded
-            while len(self._models) > self.models_in_memory:
-                self._models.popitem(last=False)
-        logger.info(
-            "Model %s loaded in %.0f ms", model.reference, (time.monotonic() - started) * 1000
-        )
-        return loaded
 
 
 def _crops(augment: bool) -> tuple[float, ...]:
