@@ -159,7 +159,11 @@ class SetUp(ABC):
         try:
             wait_until(self._has_nothing_due, "the jobs", timeout_seconds=2 * RECOVERY_SECONDS)
         except Exception as error:  # noqa: BLE001 (what was not done is told, not raised)
-            self.ledger.stuck.append(str(error))
+            jobs = self.installation.rows(
+                "SELECT kind, status, attempts, due_at, error FROM common_job"
+                " WHERE status <> 'succeeded' ORDER BY due_at LIMIT 5"
+            )
+            self.ledger.stuck += [str(error), *map(str, jobs)]
         took = time.monotonic() - started
         self.ledger.slowest_recovery = max(self.ledger.slowest_recovery, took)
         self.compare(self.ledger.predictions, self.ledger.noks)
@@ -437,7 +441,8 @@ def main() -> None:
     for name in wanted.setups or SET_UPS:
         with tempfile.TemporaryDirectory() as folder:
             setup = SET_UPS[name](Path(folder), wanted.seed)
-            setup.go_through(wanted.faults)
+            with suppress(KeyboardInterrupt):  # what was done until then is told
+                setup.go_through(wanted.faults)
         found = setup.ledger
         sys.stdout.write(
             f"{name}: {found.faults} faults; acknowledged {len(found.predictions)} predictions, "
