@@ -194,7 +194,8 @@ def fit_head(
 
 
 def _best(fits: Sequence[RegularisationFit]) -> int:
-    return int(np.argmin([fit.validation_loss or np.inf for fit in fits]))
+    losses = [fit.validation_loss for fit in fits]
+    return int(np.argmin([np.inf if loss is None else loss for loss in losses]))
 
 
 def fit_temperature(logits: np.ndarray, labels: np.ndarray) -> float:
