@@ -17,29 +17,32 @@ from django.utils.translation import gettext as _
 MAX_KEY = 255
 _TWIN = "\n"  # stands in no name: what follows it keeps the keys of twins from before apart
 
-# Default_Ignorable_Code_Point of Unicode 16, but the joiners
+# Default_Ignorable_Code_Point of Unicode 16, but the joiners; and the flags that a black one and
+# tags make, in which the tags are seen
+_FLAG = "\U0001f3f4[\U000e0020-\U000e007f]+"
 _IGNORABLE = re.compile(
-    "[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f\u202a-\u202e"
-    "\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8\U0001bca0-\U0001bca3"
-    "\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
+    f"{_FLAG}|[\u00ad\u034f\u061c\u115f\u1160\u17b4\u17b5\u180b-\u180f\u200b\u200e\u200f"
+    "\u202a-\u202e\u2060-\u206f\u3164\ufe00-\ufe0f\ufeff\uffa0\ufff0-\ufff8"
+    "\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
 )
 # Zero-width (non-)joiners matter in the scripts of India and Persia and in emoji, all beyond these
 _IDLE_JOINER = re.compile(
     "(?<![\u0600-\U0010ffff])[\u200c\u200d]|[\u200c\u200d](?![\u0600-\U0010ffff])"
 )
-# Variation selectors and tags belong to emoji: kept in what is shown, ignored in the key
-_SHOWN = re.compile("[\ufe0e\ufe0f\U000e0020-\U000e007f]")
+# Variation selectors belong to emoji: kept in what is shown, ignored in the key
+_SHOWN = ("\U0001f3f4", "\ufe0e", "\ufe0f")
 
 
 def without_invisible(name: str) -> str:
     """Return a name without the characters that nobody sees, but those that others need."""
-    seen = _IGNORABLE.sub(lambda found: found[0] if _SHOWN.match(found[0]) else "", name)
+    seen = _IGNORABLE.sub(lambda found: found[0] if found[0].startswith(_SHOWN) else "", name)
     return _IDLE_JOINER.sub("", seen)
 
 
 def comparison_key(name: str) -> str:
     """Return what two names have in common that a reader takes for the same."""
-    folded = unicodedata.normalize("NFKC", _IGNORABLE.sub("", name)).casefold()
+    seen = _IGNORABLE.sub(lambda found: found[0] if len(found[0]) > 1 else "", name)
+    folded = unicodedata.normalize("NFKC", seen).casefold()
     key = " ".join(_IDLE_JOINER.sub("", unicodedata.normalize("NFKC", folded)).split())
     return key if len(key) <= MAX_KEY // 2 else hashlib.sha256(key.encode()).hexdigest()
 

@@ -31,7 +31,7 @@ def clean_name(name: str, *, field: str = "name") -> str:
     problem = ""
     turns_text = any(letter in _DIRECTION_MARKS for letter in name)
     name = " ".join(word for word in without_invisible(name).split(" ") if word)
-    if not name:
+    if not comparison_key(name):
         problem = _("Please give a name.")
     elif len(name) > MAX_NAME:
         problem = _("The name is too long: at most %(limit)d characters.") % {"limit": MAX_NAME}

@@ -8,6 +8,7 @@ from django.core.management import call_command
 from django.db import IntegrityError, connection, transaction
 
 from accounts.models import User
+from common.errors import InvalidInput
 from common.names import comparison_key, fill_name_keys, without_invisible
 from predictions import categories
 from predictions.models import Category
@@ -27,7 +28,10 @@ ALIKE = [
     ("❤", "❤\ufe0f"),
     ("a b", "a  b"),
 ]
+ENGLAND = "🏴\U000e0067\U000e0062\U000e0065\U000e006e\U000e0067\U000e007f"
+SCOTLAND = "🏴\U000e0067\U000e0062\U000e0073\U000e0063\U000e0074\U000e007f"
 DIFFERENT = [
+    (ENGLAND, SCOTLAND),
     ("A/", "A"),
     ("pizza", "pizzas"),
     ("می\u200cخواهم", "میخواهم"),  # a joiner of Persian
@@ -56,6 +60,12 @@ def test_the_key_of_a_long_name_fits():
 def test_what_scripts_and_emoji_need_stays(name):
     assert without_invisible(name) == name
     assert categories.clean_name(name) == name
+
+
+@pytest.mark.parametrize("name", ["\ufe0f", "\u200b", "\U000e0041"])
+def test_a_name_of_which_nothing_is_seen_is_none(name):
+    with pytest.raises(InvalidInput, match="give a name"):
+        categories.clean_name(name)
 
 
 @pytest.mark.django_db
