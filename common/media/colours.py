@@ -42,11 +42,13 @@ _known: dict[bytes, bool] = {}
 def is_srgb(profile: bytes) -> bool:
     """Tell whether a profile leaves colours as they are: it is sRGB, or makes no sense."""
     key = hashlib.sha256(profile).digest()
-    if key not in _known:
+    answer = _known.get(key)
+    if answer is None:
+        answer = _leaves_colours(profile)
         if len(_known) >= _MAX_KNOWN:
             _known.clear()  # cameras have few profiles; who sends others makes them be judged again
-        _known[key] = _leaves_colours(profile)
-    return _known[key]
+        _known[key] = answer
+    return answer  # never read back: another thread may have cleared it by now
 
 
 def _leaves_colours(profile: bytes) -> bool:
@@ -56,11 +58,7 @@ def _leaves_colours(profile: bytes) -> bool:
         changed = _apply_profile(probe, profile).convert("RGB")  # in place
         if np.abs(np.asarray(changed, np.int16) - before).max() > _LARGEST_DIFFERENCE:
             return False
-    return not _is_cmyk(profile)
-
-
-def _is_cmyk(profile: bytes) -> bool:
-    return profile[16:20] == b"CMYK"
+    return profile[16:20] != b"CMYK"  # none of the probes is in CMYK
 
 
 def to_srgb(image: Image.Image, profile: bytes = b"") -> Image.Image:
