@@ -29,8 +29,9 @@ def find_contents() -> int:
             logger.warning("The storage does not answer, so contents are found later: %s", error)
             break
         # Not if it went in the meantime: a picture that comes back tells its content itself
-        Sample.objects.filter(pk=sample.pk, file_name=sample.file_name).update(
-            content_sha256=content
-        )
+        # or moved, when it was missing only at its old place
+        Sample.objects.filter(
+            pk=sample.pk, location=sample.location, file_name=sample.file_name
+        ).update(content_sha256=content)
         found += 1
     return found
