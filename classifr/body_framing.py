@@ -5,6 +5,7 @@ Django reads as many bytes as that header says: without it, none.
 """
 
 import json
+import logging
 import tempfile
 from collections.abc import Callable, Iterable
 from http import HTTPStatus
@@ -12,6 +13,8 @@ from typing import Any
 
 from classifr.arrivals import IN_MEMORY_BYTES
 from common.media.upload_handlers import longest_body
+
+logger = logging.getLogger(__name__)
 
 CHUNK_BYTES = 65_536
 
@@ -43,7 +46,15 @@ class BodyFraming:
         with tempfile.SpooledTemporaryFile(IN_MEMORY_BYTES) as body:
             limit = longest_body()
             while chunk := environ["wsgi.input"].read(CHUNK_BYTES):
-                body.write(chunk)
+                try:
+                    body.write(chunk)
+                except OSError:
+                    logger.exception("A body could not be kept in a temporary file")
+                    return refuse(
+                        start_response,
+                        HTTPStatus.SERVICE_UNAVAILABLE,
+                        "The server has no space left for this request. Try again in a minute.",
+                    )
                 if body.tell() > limit:
                     return refuse(
                         start_response,
@@ -62,6 +73,7 @@ def refuse(start_response: StartResponse, status: HTTPStatus, message: str) -> l
         HTTPStatus.UNSUPPORTED_MEDIA_TYPE: "unsupported_media_type",
         HTTPStatus.LENGTH_REQUIRED: "length_required",
         HTTPStatus.REQUEST_ENTITY_TOO_LARGE: "too_large",
+        HTTPStatus.SERVICE_UNAVAILABLE: "unavailable",
     }
     answer = json.dumps({"code": codes[status], "message": message, "fields": {}}).encode()
     start_response(

@@ -1,5 +1,6 @@
 """A body without Content-Length is read to its end everywhere, and a compressed one is refused."""
 
+import errno
 import io
 from collections.abc import Callable, Iterable
 from http.cookies import SimpleCookie
@@ -90,6 +91,16 @@ def test_one_that_is_too_long_is_refused(token, monkeypatch):
     monkeypatch.setattr(body_framing, "longest_body", lambda: 100)
     status, body = send(PREDICT, make_picture_bytes(), "image/jpeg", Authorization=f"Token {token}")
     assert status == 413 and b"too large" in body
+
+
+def test_a_full_disk_is_told_and_waited_for(token, monkeypatch):
+    class Full(io.BytesIO):
+        def write(self, data: object) -> int:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(body_framing.tempfile, "SpooledTemporaryFile", lambda size: Full())
+    status, body = send(PREDICT, make_picture_bytes(), "image/jpeg", Authorization=f"Token {token}")
+    assert status == 503 and b"no space left" in body
 
 
 def test_a_compressed_body_is_refused(token):
