@@ -104,6 +104,11 @@ class TrainingCommand(ProjectCommand):
         if run.outcome:
             promoted = registry.live_version(run.project) == run.model_version
             self.stdout.write((self.style.SUCCESS if promoted else self.style.WARNING)(run.outcome))
+            if run.promote and not promoted:
+                self.stdout.write(
+                    "To make it live all the same: manage.py promote "
+                    f"{run.model_version.number} --project {run.project.slug}"
+                )
 
     def _print_threshold(self, run: TrainingRun) -> None:
         """Print the threshold for the lowest wanted precision; the page of the run has them all."""

@@ -156,6 +156,7 @@ class TestRetrain:
         call("retrain", "--promote")
         told = call("retrain", "--promote")
         assert "Version 2 was not promoted. Not enough evidence: only 4 test pictures" in told
+        assert "manage.py promote 2 --project " in told
         assert registry.live_version(project).number == 1
 
     @pytest.mark.parametrize(
