@@ -45,7 +45,7 @@ class ExportedPredictor(BasePredictor):
         self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
     ) -> list[Scores]:
         loaded = self._models[model]
-        crops = _crops(augment)
+        crops = preprocessing.crops_of(augment)
         found = []
         for picture in pictures:
             prepared = (loaded.definition.prepare(picture.image, crop=crop) for crop in crops)
@@ -62,7 +62,11 @@ class ExportedPredictor(BasePredictor):
 
     def least_side(self, model: ModelRef, *, augment: bool = False) -> int | None:
         needed = self._models[model].definition.least_side
-        return needed if needed is None else int(np.ceil(needed / min(_crops(augment))))
+        return (
+            needed
+            if needed is None
+            else int(np.ceil(needed / min(preprocessing.crops_of(augment))))
+        )
 
     def warm_up(self, model: ModelRef) -> None:
         self._models[model]
@@ -73,10 +77,6 @@ class ExportedPredictor(BasePredictor):
         message = f"PREDICTORS['{self.alias}'] keeps no model in memory."
         hint = "Set the option models_in_memory to 1 or more."
         return [Error(message, hint=hint, id="customvision.E001")]
-
-
-def _crops(augment: bool) -> tuple[float, ...]:
-    return preprocessing.CROPS if augment else preprocessing.WHOLE
 
 
 def _open(model: ModelRef) -> _Loaded:

@@ -60,7 +60,7 @@ class LocalPredictor(BasePredictor):
     ) -> list[PictureScores]:
         """See the base. Familiarity is of the whole centred square."""
         loaded = self._models[model]
-        crops = _crops(augment)
+        crops = preprocessing.crops_of(augment)
         images = [picture.image for picture in pictures]
         pixels = preprocessing.crop_batch(images, loaded.engine.input_size, crops=crops)
         outputs = loaded.run(pixels)
@@ -82,7 +82,7 @@ class LocalPredictor(BasePredictor):
 
     def least_side(self, model: ModelRef, *, augment: bool = False) -> int | None:
         return preprocessing.min_side_for(
-            self._models[model].engine.input_size, crops=_crops(augment)
+            self._models[model].engine.input_size, crops=preprocessing.crops_of(augment)
         )
 
     def explain(self, picture: Picture, model: ModelRef) -> np.ndarray:
@@ -105,10 +105,6 @@ class LocalPredictor(BasePredictor):
                 message, hint="Set the option models_in_memory to 1 or more.", id="predictions.E002"
             )
         ]
-
-
-def _crops(augment: bool) -> tuple[float, ...]:
-    return preprocessing.CROPS if augment else preprocessing.WHOLE
 
 
 def _open(model: ModelRef) -> _Loaded:

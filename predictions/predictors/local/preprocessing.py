@@ -35,6 +35,11 @@ CROPS = (1.0, 0.8, 0.65)  # test-time augmentation: near things in the middle co
 SPARE = 2.0  # what is scaled down by a decoder keeps so many pixels for each that the model sees
 
 
+def crops_of(augment: bool) -> tuple[float, ...]:
+    """Return the centre crops to average, as shares of the shorter side."""
+    return CROPS if augment else WHOLE
+
+
 def min_side_for(size: int, *, crops: Sequence[float] = WHOLE) -> int:
     """Return to how many pixels of its shorter side a picture may be scaled down before.
 
