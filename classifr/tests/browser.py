@@ -21,8 +21,19 @@ def sign_in(page: Page, user: User) -> None:
     page.context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": url}])
 
 
+# An animation without end (a spinner's) is never over, and is not waited for.
+NOTHING_FADES = """() => document.querySelector('.htmx-request') === null
+    && document.getAnimations().every(
+        (animation) => animation.effect.getComputedTiming().endTime === Infinity
+            || animation.playState !== 'running')"""
+
+
 def assert_accessible(page: Page) -> None:
-    """Fail with axe's findings on the page as it stands now."""
+    """Fail with axe's findings on the page, once nothing on it fades in or out any more.
+
+    Half transparent text, as htmx's indicator is for 200 ms after an answer, has no contrast.
+    """
+    page.wait_for_function(NOTHING_FADES)
     results = Axe().run(page)
     assert results.violations_count == 0, results.generate_report()
 
