@@ -1,5 +1,7 @@
 """Pictures that look like nothing that the model has learned."""
 
+import io
+
 import numpy as np
 import pytest
 
@@ -42,18 +44,36 @@ class TestScope:
         )
         assert (scope.p_values(others) <= REJECTION_LEVEL).mean() < 0.12
 
-    def test_the_similarity_is_that_of_the_tenth_nearest(self):
+    def test_the_similarity_is_that_of_the_third_nearest(self):
         angles = np.linspace(0, 1, 12)
         scope = OutOfDistributionDetector(
             unit_rows(np.stack([np.cos(angles), np.sin(angles)], axis=1)), np.empty(0)
         )
         assert scope.similarity(np.array([[7.0, 0.0]])) == pytest.approx(
-            np.cos(angles[9]), abs=1e-6
+            np.cos(angles[2]), abs=1e-6
         )
 
     def test_with_fewer_learned_the_farthest_counts(self):
         scope = OutOfDistributionDetector(unit_rows(np.eye(3)), np.zeros(1))
         assert scope.similarity(np.array([[1.0, 0, 0]])).tolist() == [0.0]
+
+    def test_one_of_a_version_before_answers_as_it_did(self, tmp_path):
+        rng = np.random.default_rng(3)
+        learned, asked = unit_rows(rng.random((40, 6))), rng.random((9, 6))
+        cosines = np.sort(unit_rows(asked) @ learned.astype(np.float16).T.astype(np.float32))
+        references = np.sort(rng.uniform(0.8, 1, 30).astype(np.float32))
+        np.savez(
+            tmp_path / "scope.npz",
+            learned=learned.astype(np.float16),
+            references=references,
+            neighbours=np.int64(10),
+        )
+        expected = (np.searchsorted(references, cosines[:, -10], side="right") + 1) / 31
+        read = OutOfDistributionDetector.from_file(tmp_path / "scope.npz")
+        assert read.p_values(asked).tolist() == expected.tolist()
+        with np.load(tmp_path / "scope.npz") as before:
+            written = np.load(io.BytesIO(read.to_bytes()))
+            assert set(written) == set(before)
 
     def test_a_vector_of_zeros_breaks_nothing(self):
         assert make_scope((1, 0, 0)).p_values(np.zeros((1, 3)))[0] <= REJECTION_LEVEL
@@ -68,6 +88,63 @@ class TestScope:
             read.to_bytes()
             == OutOfDistributionDetector.from_file(tmp_path / "scope.npz").to_bytes()
         )
+
+
+EARLY_AND_LATE = (((0, 2), (4, 5)), ((2, 4),))
+
+
+def make_layers(seed: int, count: int) -> np.ndarray:
+    """Return vectors of an early layer of large numbers, a late one of small ones, and another."""
+    usual = np.array([100.0, 100, 0.01, 0, 5])
+    spread = np.array([15, 15, 0.002, 0.002, 1])
+    return np.random.default_rng(seed).normal(usual, spread, (count, 5))
+
+
+class TestParts:
+    @pytest.fixture
+    def scope(self):
+        train = make_layers(0, 80), np.repeat([0, 1], 40)
+        scope = OutOfDistributionDetector.fit(
+            train, make_layers(1, 20), parts=EARLY_AND_LATE, leave_one_out=True
+        )
+        assert scope
+        return scope
+
+    def test_what_differs_in_one_part_alone_is_told(self, scope):
+        early, late = make_layers(2, 2)
+        early[0], late[3] = 0, 0.01
+        assert scope.p_values(np.stack([early, late])).max() <= REJECTION_LEVEL
+        whole = OutOfDistributionDetector.fit(
+            (make_layers(0, 80), np.repeat([0, 1], 40)), make_layers(1, 20), leave_one_out=True
+        )
+        assert whole and whole.p_values(late[None])[0] > REJECTION_LEVEL
+
+    def test_few_of_those_like_the_learned_are_far(self, scope):
+        assert (scope.p_values(make_layers(3, 400)) <= REJECTION_LEVEL).mean() < 0.1
+
+    def test_one_picture_is_judged_as_among_many(self, scope):
+        asked = make_layers(4, 30)
+        alone = [scope.similarity(each[None])[0] for each in asked]
+        assert alone == pytest.approx(scope.similarity(asked), abs=1e-3)
+
+    def test_they_survive_being_stored(self, scope, tmp_path):
+        (tmp_path / "scope.npz").write_bytes(scope.to_bytes())
+        read = OutOfDistributionDetector.from_file(tmp_path / "scope.npz")
+        assert read.parts == EARLY_AND_LATE
+        assert (read.p_values(make_layers(5, 9)) == scope.p_values(make_layers(5, 9))).all()
+
+
+class TestReferences:
+    def test_with_each_left_out_a_few_pictures_say_what_is_usual(self):
+        train, none = (np.eye(20), np.repeat([0, 1], 10)), np.empty((0, 20))
+        assert OutOfDistributionDetector.fit(train, none) is None
+        scope = OutOfDistributionDetector.fit(train, none, leave_one_out=True)
+        # All are at right angles: none was taken for its own neighbour
+        assert scope and scope.references.tolist() == [0.0] * 20
+
+    def test_too_few_of_them_say_nothing(self):
+        train = make_layers(0, 18), np.repeat([0, 1], 9)
+        assert OutOfDistributionDetector.fit(train, make_layers(1, 0), leave_one_out=True) is None
 
 
 class TestServing:

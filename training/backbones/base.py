@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from predictions.predictors.local.ood_detector import Part
+
 if TYPE_CHECKING:
     import keras
 
@@ -16,7 +18,8 @@ class Backbone:
 
     `digest` tells its feature vectors from those of any other network: it covers the weights, the
     architecture's name and the input size. `build` gives a model that maps float pixels 0 to 255,
-    shape (N, input_size, input_size, 3), to (N, features); scaling is its own business.
+    shape (N, input_size, input_size, 3), to (N, features); scaling is its own business. `parts`:
+    which features are of early and which of late layers, see `OutOfDistributionDetector`.
     """
 
     name: str
@@ -24,6 +27,7 @@ class Backbone:
     input_size: int
     features: int
     build: Callable[[], "keras.Model"]
+    parts: tuple[Part, ...] = ()
 
 
 def weights_digest(path: Path, architecture: str, input_size: int) -> str:

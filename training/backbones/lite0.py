@@ -23,6 +23,7 @@ import numpy as np
 from django.utils.translation import gettext as _
 
 from predictions.predictors.local import verified_files
+from predictions.predictors.local.ood_detector import Part, Span
 from training.backbones import torch_file
 from training.backbones.base import Backbone
 from training.errors import TrainingFailed
@@ -52,6 +53,8 @@ STAGES = (
 )
 TAPPED = (40, 80, 112, 192)  # channels of the stages whose last addition is a feature as well
 FEATURES = TOP + sum(TAPPED)
+# What is last seen of a thing, and what is seen of surfaces before
+LATE, EARLY = ("pooled", "tap_192"), ("tap_40", "tap_80", "tap_112")
 # Part of the digest, so it changes with what comes out
 ARCHITECTURE = "efficientnet_lite0_taps_40_80_112_192"
 
@@ -61,7 +64,17 @@ def find_backbone() -> Backbone:
     load_tensors()  # or a run would find out after minutes
     origin = f"{ARCHITECTURE} {INPUT_SIZE}\n{SHA256}"
     digest = hashlib.sha256(origin.encode()).hexdigest()[:32]
-    return Backbone("lite0", digest, INPUT_SIZE, FEATURES, load_network)
+    return Backbone("lite0", digest, INPUT_SIZE, FEATURES, load_network, feature_parts())
+
+
+def feature_parts() -> tuple[Part, ...]:
+    """Return the features of late and those of early layers."""
+    spans: dict[str, Span] = {"pooled": (0, TOP)}
+    end = TOP
+    for channels in TAPPED:
+        spans[f"tap_{channels}"] = (end, end + channels)
+        end += channels
+    return tuple(tuple(spans[layer] for layer in layers) for layers in (LATE, EARLY))
 
 
 def load_tensors() -> dict[str, np.ndarray]:

@@ -36,7 +36,7 @@ def count_rejected(
 ) -> dict[str, dict[str, int]]:
     """Return `count` and `unfamiliar` by split, as plain data; nothing without an OOD detector.
 
-    The detector's references are the validation pictures, so the test pictures are the check.
+    The validation pictures are among the detector's references, so the test pictures are the check.
     """
     counts = {}
     for split in SPLITS:

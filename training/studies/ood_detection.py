@@ -11,7 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from common.progress import Progress, no_progress
-from predictions.predictors.local.ood_detector import REJECTION_LEVEL, OutOfDistributionDetector
+from predictions.predictors.local.ood_detector import (
+    REJECTION_LEVEL,
+    OutOfDistributionDetector,
+    Part,
+)
 from training.backbones.base import Backbone
 from training.studies import learning_curves
 from training.studies.learning_curves import LabelledPictures, SampleDraw
@@ -22,7 +26,7 @@ class OodResult:
     """One draw against one folder: areas under the ROC curve, and shares that would be refused.
 
     `by_nearness` is of the score that refuses, `by_probability` of the top probability. The shares
-    are None where too few pictures were held back to set a threshold.
+    are None where there are too few pictures to set a threshold.
     """
 
     by_nearness: float
@@ -60,22 +64,39 @@ def measure_ood(
             OodFigures(
                 backbone.name,
                 name,
-                [evaluate_ood_draw(inside, collection.labels, outside, each) for each in draws],
+                [
+                    evaluate_ood_draw(
+                        inside, collection.labels, outside, each, parts=backbone.parts
+                    )
+                    for each in draws
+                ],
             )
         )
     return figures
 
 
 def evaluate_ood_draw(
-    inside: np.ndarray, labels: np.ndarray, outside: np.ndarray, drawn: SampleDraw
+    inside: np.ndarray,
+    labels: np.ndarray,
+    outside: np.ndarray,
+    drawn: SampleDraw,
+    *,
+    parts: tuple[Part, ...] = (),
 ) -> OodResult:
-    """Learn from one draw, and score the rest of the collection against all of the outside."""
+    """Learn from one draw, and score the rest of the collection against all of the outside.
+
+    As a run does it with a frozen backbone, whose features have these parts.
+    """
     learned_head = learning_curves.fit_draw_head(inside, labels, drawn, len(np.unique(labels)))
     first, asked = np.setdiff1d(drawn.learn, drawn.held), inside[drawn.ask]
     train = inside[first], labels[first]
-    detector = OutOfDistributionDetector.fit(train, inside[drawn.held])
+    detector = OutOfDistributionDetector.fit(
+        train, inside[drawn.held], parts=parts, leave_one_out=True
+    )
     # The area under the curve needs an order only, so it is measured even without a threshold
-    nearness = (detector or OutOfDistributionDetector.fit_without_references(*train)).similarity
+    nearness = (
+        detector or OutOfDistributionDetector.fit_without_references(*train, parts=parts)
+    ).similarity
 
     def area(score: Callable[[np.ndarray], np.ndarray]) -> float:
         return auroc(score(asked), score(outside))

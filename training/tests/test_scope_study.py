@@ -34,14 +34,28 @@ def test_what_lies_elsewhere_is_told_and_refused_though_the_head_is_sure():
     assert told.refused_inside is not None and told.refused_inside < 0.25
 
 
-def test_with_too_few_held_back_nothing_is_refused_but_all_is_ranked():
+def test_with_too_few_pictures_nothing_is_refused_but_all_is_ranked():
     labels = np.repeat([0, 1], 30)
     inside = np.concatenate([make_cloud(0, [1, 0, 0], 30), make_cloud(1, [0, 1, 0], 30)])
     told = ood_detection.evaluate_ood_draw(
-        inside, labels, make_cloud(2, [0, 0, 1], 9), learning_curves.draw_sample(labels, 20, 0)
+        inside, labels, make_cloud(2, [0, 0, 1], 9), learning_curves.draw_sample(labels, 9, 0)
     )
     assert told.by_nearness == 1.0
     assert (told.refused_outside, told.refused_inside) == (None, None)
+
+
+def test_the_parts_of_the_features_are_judged_apart():
+    labels = np.repeat([0, 1], 80)
+    scale = np.array([1, 1, 0.01, 0.01])  # the numbers of the second layer are smaller by far
+    clouds = [make_cloud(0, [1, 0, 1, 0], 80), make_cloud(1, [0, 1, 1, 0], 80)]
+    inside, outside = np.concatenate(clouds) * scale, make_cloud(2, [1, 0, 0, 1], 50) * scale
+    drawn = learning_curves.draw_sample(labels, 50, 0)
+    whole = ood_detection.evaluate_ood_draw(inside, labels, outside, drawn)
+    apart = ood_detection.evaluate_ood_draw(
+        inside, labels, outside, drawn, parts=(((0, 2),), ((2, 4),))
+    )
+    assert whole.refused_outside is not None and whole.refused_outside < 0.3
+    assert apart.refused_outside == 1.0
 
 
 def test_the_command_asks_about_other_folders(tiny, tmp_path):  # noqa: F811

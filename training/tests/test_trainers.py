@@ -473,8 +473,19 @@ class TestKerasTrainer(TrainerContract):
             replace(task, examples=[*examples, make_example(0, 600, "validation")])
         )
         assert any("Too few validation samples" in note for note in model.notes)
+        # What it is usual to be like is said by those learned from, each compared with the others
+        assert trainer.ood_p_values(servable(model), task.examples) is not None
+
+    def test_with_too_few_pictures_the_unfamiliar_cannot_be_told(self, trainer, task):
+        examples = [example for example in task.examples if example.split == "train"]
+        few = [
+            example
+            for name in task.class_names
+            for example in [each for each in examples if each.category == name][:6]
+        ]
+        model = trainer.train(replace(task, examples=few))
         assert any(
-            "it needs 19 validation samples, and there are 1." in note for note in model.notes
+            "it needs 19 samples to compare with, and there are 18." in note for note in model.notes
         )
         assert trainer.ood_p_values(servable(model), task.examples) is None
 

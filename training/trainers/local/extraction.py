@@ -14,6 +14,7 @@ from common.processes import usable_core_count
 from common.progress import Progress, subrange
 from predictions.predictors.local import bundles
 from predictions.predictors.local.engine import LiteRtEngine
+from predictions.predictors.local.ood_detector import Part
 from training import backbones
 from training.backbones.keras_session import reset_keras_session
 from training.data import examples
@@ -37,6 +38,7 @@ class FeatureSet:
     examples: Sequence[Example]  # those that have a vector
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     notes: Sequence[str] = ()
+    parts: tuple[Part, ...] = ()  # see `Backbone`
 
     def splits(self, task: TrainingTask) -> tuple[ArraySplit, ArraySplit]:
         """Return vectors and labels to learn from, and those to validate with."""
@@ -64,6 +66,7 @@ def extract_frozen(name: str, task: TrainingTask, progress: Progress) -> Feature
         vectors=extraction.vectors,
         examples=[each for each in task.examples if each.sha256 in extraction.vectors],
         notes=_unread(extraction.unread),
+        parts=backbone.parts,
     )
 
 

@@ -88,7 +88,12 @@ class LocalTrainer(BaseTrainer):
             )
         # Split anew: fine-tuning may have changed the vectors, and left examples out
         train, validation = features.splits(task)
-        detector = OutOfDistributionDetector.fit(train, validation[0])
+        # Those that the network itself has learned from look nearer to it than any new ones
+        frozen = bool(features.backbone["frozen"])
+        detector = OutOfDistributionDetector.fit(
+            train, validation[0], parts=features.parts, leave_one_out=frozen
+        )
+        references = len(validation[1]) + frozen * len(train[1])
         bundle = export_bundle(task, features, fitted, detector, subrange(progress, 80, 100))
 
         # Without validation samples there is no validation loss, and an empty curve is no curve
@@ -100,7 +105,7 @@ class LocalTrainer(BaseTrainer):
             digest=bundle.digest,
             manifest=bundle.manifest,
             curves=dict(features.curves) | {name: each for name, each in curves.items() if each},
-            notes=[*features.notes, *_notes(left_out, len(validation[1]), detector)],
+            notes=[*features.notes, *_notes(left_out, len(validation[1]), references)],
         )
 
     def predict_proba(
@@ -144,9 +149,7 @@ def _check_task(task: TrainingTask, backbone: str, *, fine_tune: bool) -> None:
         )
 
 
-def _notes(
-    left_out: int, validation_count: int, detector: OutOfDistributionDetector | None
-) -> list[str]:
+def _notes(left_out: int, validation_count: int, references: int) -> list[str]:
     """Return lines for the log of the run: samples and abilities that the model lacks."""
     notes = []
     if left_out:
@@ -162,10 +165,10 @@ def _notes(
         notes.append(
             _("Too few validation samples to choose the regularisation: its default was taken.")
         )
-    if detector is None:
+    if references < MIN_REFERENCES:
         text = _(
             "This model cannot tell pictures that look like nothing it has learned: for that it "
-            "needs %(needed)d validation samples, and there are %(count)d."
+            "needs %(needed)d samples to compare with, and there are %(count)d."
         )
-        notes.append(text % {"needed": MIN_REFERENCES, "count": validation_count})
+        notes.append(text % {"needed": MIN_REFERENCES, "count": references})
     return notes
