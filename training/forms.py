@@ -7,6 +7,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from predictions.models import Project
+from training.backbones import imagenet_classes
 from training.runs import submission
 from training.trainers.base import trainers
 
@@ -97,6 +98,30 @@ class AddCategoryForm(PicturesForm):
         help_text=_("Pictures that all show this category. You can add more later."),
     )
     field_order = ("name", "description", "pictures")
+
+
+class KnownForm(forms.Form):
+    """Categories of ImageNet, each on its own or all as one."""
+
+    classes = forms.TypedMultipleChoiceField(
+        coerce=int,
+        error_messages={
+            "required": _("Choose at least one of the known categories."),
+            "invalid_choice": _("Choose at least one of the known categories."),
+        },
+    )
+    name = forms.CharField(
+        label=_("Make one category of all that are chosen, named"),
+        max_length=100,
+        required=False,
+        help_text=_("Empty: each becomes a category of its own."),
+    )
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = self.fields["classes"]
+        assert isinstance(choices, forms.TypedMultipleChoiceField)  # noqa: S101 (for the type checker)
+        choices.choices = [(number, number) for number in range(imagenet_classes.COUNT)]
 
 
 class RenameForm(forms.Form):

@@ -38,6 +38,18 @@ class DatasetVersion(models.Model):
         return f"{self.project.slug} data set {self.number}"
 
 
+class KnownCategory(models.Model):
+    """A category that networks taught on ImageNet know: by which of its classes, together."""
+
+    category = models.OneToOneField(
+        Category, models.CASCADE, primary_key=True, related_name="known"
+    )
+    classes = models.JSONField(help_text="Numbers of ImageNet classes, see `imagenet_classes`.")
+
+    def __str__(self) -> str:
+        return f"{self.category} by {len(self.classes)} classes"
+
+
 class DatasetItem(models.Model):
     """One sample of a data set version with its category, and the part it plays."""
 

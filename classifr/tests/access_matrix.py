@@ -244,6 +244,14 @@ ROWS: dict[str, list[Row]] = {
         get(MAINTAINERS, slug),
         post(done(MAINTAINERS), slug, lambda world: {"name": "pizza"}),
     ],
+    "training:known": [
+        get(MAINTAINERS, slug),
+        post(
+            done(MAINTAINERS),
+            slug,
+            lambda world: {"classes": ["963", "928"]},
+        ),
+    ],
     "importer:import_start": [
         get(MAINTAINERS),
         post(done(MAINTAINERS, 400), why="no endpoint: refused by the form"),

@@ -17,6 +17,7 @@ from training.backbones.base import Backbone
 from training.errors import TrainingFailed
 
 SCRATCH = "scratch"
+KNOWS_IMAGENET = "lite0"  # the one whose classes are known beforehand
 
 
 FROZEN: dict[str, Callable[[Mapping[str, Any]], Backbone]] = {
@@ -31,6 +32,11 @@ def backbone_names() -> list[str]:
     every = [*FROZEN, SCRATCH]
     # The sort is stable: all others keep their order
     return sorted(every, key=lambda name: name != settings.DEFAULT_BACKBONE)
+
+
+def knows_imagenet(name: str) -> bool:
+    """Return whether a backbone tells ImageNet's classes apart, see `Backbone.imagenet_head`."""
+    return name == KNOWS_IMAGENET
 
 
 def load(name: str, parameters: Mapping[str, Any] | None = None) -> Backbone:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from predictions.predictors.local.ood_detector import Part
 
 if TYPE_CHECKING:
@@ -20,6 +22,8 @@ class Backbone:
     architecture's name and the input size. `build` gives a model that maps float pixels 0 to 255,
     shape (N, input_size, input_size, 3), to (N, features); scaling is its own business. `parts`:
     which features are of early and which of late layers, see `OutOfDistributionDetector`.
+    `imagenet_head`: of a network taught on ImageNet, returns the weights (features, 1000) and
+    biases (1000,) that tell its classes apart.
     """
 
     name: str
@@ -28,6 +32,7 @@ class Backbone:
     features: int
     build: Callable[[], "keras.Model"]
     parts: tuple[Part, ...] = ()
+    imagenet_head: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None
 
 
 def weights_digest(path: Path, architecture: str, input_size: int) -> str:

@@ -64,7 +64,19 @@ def find_backbone() -> Backbone:
     load_tensors()  # or a run would find out after minutes
     origin = f"{ARCHITECTURE} {INPUT_SIZE}\n{SHA256}"
     digest = hashlib.sha256(origin.encode()).hexdigest()[:32]
-    return Backbone("lite0", digest, INPUT_SIZE, FEATURES, load_network, feature_parts())
+    return Backbone(
+        "lite0", digest, INPUT_SIZE, FEATURES, load_network, feature_parts(), imagenet_head
+    )
+
+
+def imagenet_head() -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights, shape (FEATURES, CLASSES), and biases of the published classifier.
+
+    It does not look at the taps.
+    """
+    tensors = load_tensors()
+    taps = np.zeros((FEATURES - TOP, CLASSES), np.float32)
+    return np.concatenate([tensors["_fc.weight"].T, taps]), tensors["_fc.bias"]
 
 
 def feature_parts() -> tuple[Part, ...]:

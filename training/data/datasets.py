@@ -24,7 +24,8 @@ from common.errors import Conflict
 from predictions.models import Category, Project, Sample
 from review import ground_truth
 from training.data.examples import Example, PictureReader
-from training.models import AdditionalLabel, DatasetItem, DatasetVersion
+from training.data.known_categories import known_classes
+from training.models import AdditionalLabel, DatasetItem, DatasetVersion, KnownCategory
 
 MIN_PICTURES = 5
 MIN_CATEGORIES = 2
@@ -144,11 +145,16 @@ def collect_labelled(project: Project) -> DatasetContent:
         for each in (category, *additional.get(pk, ())):
             by_category[each].append((pk, sha256))
     shown: dict[tuple[int, str], list[Category]] = defaultdict(list)
+    known = set(
+        KnownCategory.objects.filter(category__project=project).values_list("pk", flat=True)
+    )
     counts, left_out = {}, []
     for category in project.categories.all():
         samples = by_category[category.pk]
         splits = Counter(split_of(sha256) for _pk, sha256 in samples)
-        if len(samples) < MIN_PICTURES:
+        # What is known beforehand is only corrected by its pictures
+        fewest = 1 if category.pk in known else MIN_PICTURES
+        if len(samples) < fewest:
             left_out.append(ExcludedCategory(category.name, len(samples), "few"))
         elif not splits[Split.TRAIN]:
             # The digests decide, so all of a few pictures may fall into the other splits
@@ -172,7 +178,8 @@ def freeze_dataset(project: Project, *, by: User | None = None) -> DatasetVersio
     # Two at once would take the same number, and of the same content make two versions
     Project.objects.select_for_update().get(pk=project.pk)
     content = collect_labelled(project)
-    if len(content.counts) < MIN_CATEGORIES:
+    names = set(content.counts) | set(known_classes(project))
+    if not content.counts or len(names) < MIN_CATEGORIES:
         raise NotEnoughData(_too_little(content.left_out))
     digest = content.digest
     if existing := project.datasets.filter(digest=digest).first():

@@ -5,7 +5,7 @@ Nothing here knows a row of the database or what a trainer is.
 
 import hashlib
 import logging
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Container, Generator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,8 +48,13 @@ class Example:
         return (self.category, *self.additional)
 
 
-def check_categories(class_names: Sequence[str], examples: Sequence[Example]) -> None:
-    """Raise TrainingFailed unless there are two categories, each with something to learn from."""
+def check_categories(
+    class_names: Sequence[str], examples: Sequence[Example], *, known: Container[str] = ()
+) -> None:
+    """Raise TrainingFailed unless there are two categories, each with something to learn from.
+
+    Those that are `known` beforehand need nothing.
+    """
     if len(class_names) < 2:
         raise TrainingFailed(
             _("A model needs at least two categories to tell apart. Add another category.")
@@ -57,6 +62,7 @@ def check_categories(class_names: Sequence[str], examples: Sequence[Example]) ->
     present = {
         name for example in examples if example.split == "train" for name in example.categories
     }
+    present.update(name for name in class_names if name in known)
     if missing := [name for name in class_names if name not in present]:
         raise TrainingFailed(
             _(

@@ -27,6 +27,7 @@ from predictions import registry
 from predictions.models import ModelVersion, Project
 from predictions.predictors.base import ModelRef
 from training.data import datasets
+from training.data.known_categories import known_classes
 from training.errors import TrainingFailed
 from training.evaluation import evaluations, out_of_distribution, selective
 from training.models import DatasetItem, TrainingRun
@@ -164,7 +165,7 @@ def _train_and_register(run: TrainingRun, log: RunLog) -> None:
         trainer = trainers[run.trainer]
     except ImproperlyConfigured as error:
         raise TrainingFailed(str(error)) from error
-    trained = trainer.train(_training_task(run), log)
+    trained = trainer.train(_training_task(run, trainer), log)
     for line in trained.notes:
         log.line(line)
     report = _evaluate_candidate(run, trainer, trained, log)
@@ -269,10 +270,16 @@ def _register(
     )
 
 
-def _training_task(run: TrainingRun) -> TrainingTask:
+def _training_task(run: TrainingRun, trainer: BaseTrainer) -> TrainingTask:
+    class_names = datasets.dataset_class_names(run.dataset)
+    known: dict[str, list[int]] = {}
+    if trainer.uses_known_categories(str(run.parameters.get("backbone") or "")):
+        known = known_classes(run.project)
     return TrainingTask(
         project=run.project.slug,
-        class_names=datasets.dataset_class_names(run.dataset),
+        # What is known beforehand needs no picture to stay among the answers
+        class_names=tuple(sorted({*class_names, *known})),
+        known=known,
         examples=datasets.load_examples(run.dataset, Split.TRAIN, Split.VALIDATION),
         parameters=run.parameters,
         seed=run.seed,

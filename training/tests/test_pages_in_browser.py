@@ -11,6 +11,7 @@ from predictions.tests.factories import (
     make_feedback,
     make_model_version,
     make_prediction,
+    make_project,
     make_user,
 )
 from training.models import TrainingRun
@@ -96,3 +97,29 @@ def test_a_shadow_is_started_and_stopped_by_keyboard(live, live_server, page, si
     page.get_by_role("button", name="Stop the shadow").focus()
     page.keyboard.press("Space")
     page.get_by_text("No model runs in shadow.").wait_for()
+
+
+@pytest.mark.parametrize(("locale", "width"), [("en", 1280), ("ja", 360)])
+def test_known_categories_are_found_and_chosen_by_keyboard(
+    live_server, new_page, sign_in, assert_accessible, problems, locale, width
+):
+    project = make_project(trainer="dummy")
+    page = new_page(live_server.url, locale=locale, viewport={"width": width, "height": 800})
+    sign_in(page, make_user("maintainer"))
+    page.goto(live_server.url + reverse("training:known", args=[project.slug]))
+    page.locator("#known-search").focus()
+    for name in ("espresso", "pizza"):
+        page.keyboard.press("Control+a")
+        page.keyboard.type(name)
+        row = page.locator(f'.training-known-row:visible:has-text("{name}")').last
+        row.locator("input").focus()
+        page.keyboard.press("Space")
+        page.locator("#known-search").focus()
+    assert "2" in page.locator("[data-count]").inner_text()
+    assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    assert_accessible(page)
+    page.locator("#id_name").focus()
+    page.keyboard.press("Enter")
+    page.wait_for_url(live_server.url + reverse("training:categories", args=[project.slug]))
+    assert project.categories.count() == 2
+    assert problems == []

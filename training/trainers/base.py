@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 from django.core.checks import CheckMessage
+from django.utils.translation import gettext as _
 
 from common.backends import Backends, PermissionCheck
 from common.progress import Progress, no_progress
 from predictions.predictors.base import ModelRef
 from training.data.examples import Example
+from training.errors import TrainingFailed
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,9 @@ class TrainingTask:
     project_id: str = ""  # what stays the same when the slug does not
     in_use: Sequence[str] = ()
     multilabel: bool = False
+    # Classes that a network taught on ImageNet knows, to the numbers of ImageNet's classes. Of
+    # these, some may have no examples
+    known: Mapping[str, Sequence[int]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -99,6 +104,22 @@ class BaseTrainer(ABC):
     def supports_fine_tuning(self, backbone: str) -> bool:
         """Return whether the parameter `fine_tune` may be set with this backbone."""
         return False
+
+    def uses_known_categories(self, backbone: str) -> bool:
+        """Return whether `known` of a task helps with this backbone ("": the default)."""
+        return False
+
+    def start_without_pictures(
+        self, task: TrainingTask, progress: Progress = no_progress
+    ) -> TrainedModel:
+        """Return a model of categories that are all `known`, from no example at all.
+
+        Raises:
+            TrainingFailed: this trainer cannot.
+        """
+        raise TrainingFailed(
+            _("This trainer learns from pictures alone. Choose another one, or add pictures.")
+        )
 
     def missing_settings(self) -> list[str]:
         """Return the settings that this trainer needs and has not got."""

@@ -21,7 +21,7 @@ from common.pagination import keyset_page
 from predictions import categories as naming
 from predictions.models import Category, Project, Sample
 from review import ground_truth
-from training.data import picture_import
+from training.data import known_categories, picture_import
 from training.data.datasets import MIN_PICTURES, VECTORS_ONLY
 from training.data.picture_import import ImportReport
 from training.forms import AddCategoryForm, PicturesForm, RenameForm
@@ -154,6 +154,7 @@ def _rows(project: Project, page: Sequence[Category]) -> list[dict[str, object]]
         .filter(rank__lte=THUMBNAILS)
     ):
         newest.setdefault(sample.true_category_id, []).append(sample)  # type: ignore[attr-defined]
+    known = known_categories.known_classes(project)
     rows = []
     for category in page:
         count, vectors_only = counts.get(category.pk, (0, 0))
@@ -163,7 +164,8 @@ def _rows(project: Project, page: Sequence[Category]) -> list[dict[str, object]]
             "category": category,
             "count": count,
             "vectors_only": vectors_only,
-            "is_small": count < MIN_PICTURES,
+            "known": known.get(category.name),
+            "is_small": count < MIN_PICTURES and category.name not in known,
         }
         rows.append(row | {"newest": newest.get(category.pk, [])})
     return rows

@@ -1,12 +1,15 @@
 from typing import Any
 
 from django.core.management.base import CommandError, CommandParser
+from django.db import transaction
 
 from common.errors import DomainError
 from predictions import categories
-from training.data import picture_import
+from predictions.models import Project
+from training.data import known_categories, picture_import
 from training.management.terminal import TerminalProgress
 from training.management.training_command import TrainingCommand
+from training.runs.known_model import request_known_model
 
 
 class Command(TrainingCommand):
@@ -21,6 +24,13 @@ class Command(TrainingCommand):
         parser.add_argument(
             "--images", metavar="DIR", help="A folder of pictures that all show this category."
         )
+        parser.add_argument(
+            "--known",
+            metavar="CLASS",
+            nargs="*",
+            help="It is known beforehand, as these categories of ImageNet together (default: the "
+            "one of the same name). With two known categories a worker makes a model of them.",
+        )
         parser.add_argument("--retrain", action="store_true", help="Train a new model afterwards.")
         self.add_training_arguments(parser)
 
@@ -28,8 +38,12 @@ class Command(TrainingCommand):
         project = self.project(options["project"])
         bar = TerminalProgress(self.stdout)
         try:
+            # Asked before anything is added: a name may be none
+            classes = self._known_classes(options)
             category, is_new = categories.add_category(project, options["name"])
             self.stdout.write(f"Category {category.name}: {'added' if is_new else 'there already'}")
+            if classes:
+                self._add_known(project, category.name, classes)
             if options["images"]:
                 report = picture_import.import_folder(
                     project, category, options["images"], progress=bar
@@ -40,7 +54,21 @@ class Command(TrainingCommand):
             raise CommandError(str(error)) from error
         finally:
             bar.close()
-        if warning := picture_import.few_pictures_warning(category):
+        warning = picture_import.few_pictures_warning(category)
+        if warning and not classes:
             self.stdout.write(self.style.WARNING(warning))
         if options["retrain"]:
             self.train(project, options)
+
+    def _known_classes(self, options: dict[str, Any]) -> list[int]:
+        if options["known"] is None:
+            return []
+        return known_categories.find_known_classes(options["known"] or [options["name"]])
+
+    def _add_known(self, project: Project, name: str, classes: list[int]) -> None:
+        with transaction.atomic():
+            known_categories.add_known(project, name, classes)
+            job = request_known_model(project)
+        self.stdout.write(f"Known beforehand, by {len(classes)} of ImageNet's categories.")
+        if job:
+            self.stdout.write("A worker makes a model of the known categories now.")

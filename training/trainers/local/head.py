@@ -24,8 +24,11 @@ from training.trainers.local import losses
 from training.trainers.local.losses import SOFTMAX
 
 # Strong to weak: each fit starts from the one before
-L2_GRID = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
+L2_GRID: tuple[float, ...] = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
 L2_DEFAULT = 1e-2
+# Towards a prior: without a choice by validation, the prior weighs as much as so many samples
+PRIOR_SAMPLES = 10.0
+PRIOR_GRID = (1e1, 3.0, *L2_GRID)
 ITERATIONS = 200
 MIN_TO_CHOOSE = 10  # validation samples below which choosing would be guessing
 # Products per pass; with fewer, handing work to threads costs more than it saves
@@ -117,6 +120,7 @@ def loss_and_gradient(
     weights: np.ndarray,
     classes: int,
     l2: float,
+    prior: np.ndarray | None = None,
 ) -> tuple[float, np.ndarray]:
     """Return the penalised cross-entropy of softmax (or logistic) regression, and its gradient.
 
@@ -126,6 +130,8 @@ def loss_and_gradient(
         labels: (N,) integers below `classes`, or (N, `classes`) of 0 and 1.
         weights: (N,), of mean 1.
         l2: strength; the penalty is l2 / 2 times the squared kernel, the bias goes free.
+        prior: parameters; the penalty is then l2 / 2 times the squared distance to them, bias
+            included: where every class is known, so is how often to expect it.
     """
     count, width = features.shape
     # SciPy optimises one flat vector: the kernel, then the bias
@@ -133,10 +139,14 @@ def loss_and_gradient(
     sample_losses, residual = losses.losses_and_residuals(
         features @ kernel + parameters[width * classes :], labels
     )
-    loss = (weights * sample_losses).sum() / count + l2 / 2 * np.square(kernel).sum()
+    loss = (weights * sample_losses).sum() / count
     # In place, as this runs in every step of every fit
     residual *= (weights / count)[:, None]
-    gradient = np.concatenate([(features.T @ residual + l2 * kernel).ravel(), residual.sum(axis=0)])
+    gradient = np.concatenate([(features.T @ residual).ravel(), residual.sum(axis=0)])
+    # What is penalised: all that differs from the prior, or else the kernel
+    penalised = parameters[: width * classes] if prior is None else parameters - prior
+    loss += l2 / 2 * np.square(penalised).sum()
+    gradient[: len(penalised)] += l2 * penalised
     return float(loss), gradient
 
 
@@ -150,9 +160,10 @@ def fit_head(
     validation: tuple[np.ndarray, np.ndarray],
     classes: int,
     *,
-    grid: Sequence[float] = L2_GRID,
+    grid: Sequence[float] = (),
     iterations: int = ITERATIONS,
     progress: Progress = no_progress,
+    prior: Head | None = None,
 ) -> FittedHead:
     """Fit a head per regularisation strength, keep the best in validation, and calibrate it.
 
@@ -162,23 +173,41 @@ def fit_head(
     Args:
         train: features (N, D) and labels (N,) or (N, K); at least one sample of every class.
         validation: the same; may be empty, and classes may be missing.
+        grid: strengths to choose from; default L2_GRID, or PRIOR_GRID.
+        prior: a head on raw features that is known beforehand. The penalty pulls towards it
+            instead of towards zero, so that it holds where there are no samples and is outweighed
+            where there are many; classes without samples keep what it says. Source: L2-SP, Li et
+            al. 2018, "Explicit inductive bias for transfer learning with convolutional networks",
+            arXiv:1802.01483.
     """
     import scipy.optimize  # noqa: F401 (brings a BLAS of its own, which must be there before it can be limited)
 
     # A handful of samples would choose the strength by luck
     choosing = len(validation[1]) >= MIN_TO_CHOOSE
-    strengths = sorted(grid, reverse=True) if choosing else [L2_DEFAULT]
     scaler = _Scaler.of(train[0])
     features = scaler.apply(train[0])
     # From zeros, under which every class is equally probable: no seed is needed
     parameters = np.zeros((features.shape[1] + 1) * classes)
+    anchor = None
+    default, usual_grid = L2_DEFAULT, L2_GRID
+    if prior:
+        anchor = parameters = scaler.parameters(prior)
+        default, usual_grid = PRIOR_SAMPLES / len(features), PRIOR_GRID
+    strengths = sorted(grid or usual_grid, reverse=True) if choosing else [default]
     fits = []
     threads = 1 if features.size * classes < ONE_THREAD_BELOW else usable_core_count()
     with threadpool_limits(threads, user_api="blas"):
         for place, l2 in enumerate(strengths):
             progress(place, len(strengths), _("Learning the categories"))
             fit, parameters = _fit(
-                parameters, (features, train[1]), validation, classes, l2, iterations, scaler
+                parameters,
+                (features, train[1]),
+                validation,
+                classes,
+                l2,
+                iterations,
+                scaler,
+                anchor,
             )
             fits.append(fit)
             # Weaker penalties only fit the training split more closely from here on
@@ -245,6 +274,12 @@ class _Scaler:
         bias = (bias - self.mean @ kernel).astype(np.float32)
         return Head(kernel.astype(np.float32), bias, activation=activation)
 
+    def parameters(self, head: Head) -> np.ndarray:
+        """Return the parameters that do on scaled features what this head does on raw ones."""
+        kernel = head.kernel.astype(np.float64)
+        bias = head.bias + self.mean @ kernel
+        return np.concatenate([(kernel / self.scale[:, None]).ravel(), bias])
+
 
 def _fit(
     start: np.ndarray,
@@ -254,6 +289,7 @@ def _fit(
     l2: float,
     iterations: int,
     scaler: _Scaler,
+    prior: np.ndarray | None,
 ) -> tuple[RegularisationFit, np.ndarray]:
     train_losses: list[float] = []
     validation_losses: list[float] = []
@@ -271,7 +307,7 @@ def _fit(
     optimum = minimize(
         loss_and_gradient,
         start,
-        args=(*train, sample_weights(train[1], classes), classes, l2),
+        args=(*train, sample_weights(train[1], classes), classes, l2, prior),
         jac=True,
         method="L-BFGS-B",
         callback=note,

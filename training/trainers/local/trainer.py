@@ -20,6 +20,7 @@ from training.errors import TrainingFailed
 from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask
 from training.trainers.local import extraction, finetuning, head
 from training.trainers.local.bundling import export_bundle
+from training.trainers.local.known_head import build_known_head
 
 
 class LocalTrainer(BaseTrainer):
@@ -75,11 +76,12 @@ class LocalTrainer(BaseTrainer):
             features = extraction.extract_frozen(backbone, task, subrange(progress, 0, extracted))
         left_out = len(task.examples) - len(features.examples)
         # Again: the only picture of a category may have turned out unreadable
-        check_categories(task.class_names, features.examples)
+        check_categories(task.class_names, features.examples, known=task.known)
 
         fitted = head.fit_head(
             *features.splits(task),
             len(task.class_names),
+            prior=_known_head(backbone, task),
             progress=subrange(progress, extracted, fitted_at),
         )
         if fine_tune:
@@ -106,6 +108,28 @@ class LocalTrainer(BaseTrainer):
             manifest=bundle.manifest,
             curves=dict(features.curves) | {name: each for name, each in curves.items() if each},
             notes=[*features.notes, *_notes(left_out, len(validation[1]), references)],
+        )
+
+    def uses_known_categories(self, backbone: str) -> bool:
+        return backbones.knows_imagenet(backbone or settings.DEFAULT_BACKBONE)
+
+    def start_without_pictures(
+        self, task: TrainingTask, progress: Progress = no_progress
+    ) -> TrainedModel:
+        features = extraction.extract_frozen(
+            backbones.KNOWS_IMAGENET, task, subrange(progress, 0, 40)
+        )
+        known = _known_head(backbones.KNOWS_IMAGENET, task)
+        if known is None or task.examples or not all(map(task.known.get, task.class_names)):
+            raise ValueError("Some of these categories are to be learned from pictures.")
+        fitted = head.FittedHead(known, l2=0.0, fits=(), losses=(), validation_losses=())
+        bundle = export_bundle(task, features, fitted, None, subrange(progress, 40, 100))
+        return TrainedModel(
+            predictor=self.predictor,
+            reference=bundle.reference,
+            class_names=task.class_names,
+            digest=bundle.digest,
+            manifest=bundle.manifest,
         )
 
     def predict_proba(
@@ -137,9 +161,17 @@ class LocalTrainer(BaseTrainer):
         return detector.p_values(np.stack(rows))
 
 
+def _known_head(backbone: str, task: TrainingTask) -> head.Head | None:
+    """Return what the backbone knows of the task's categories beforehand, if anything."""
+    if not backbones.knows_imagenet(backbone) or task.multilabel:
+        return None
+    frozen = backbones.load(backbone, task.parameters)
+    return build_known_head(frozen, task.class_names, task.known)
+
+
 def _check_task(task: TrainingTask, backbone: str, *, fine_tune: bool) -> None:
     """Raise TrainingFailed, before any work, for what this trainer cannot do."""
-    check_categories(task.class_names, task.examples)
+    check_categories(task.class_names, task.examples, known=task.known)
     if fine_tune:
         finetuning.check_can_fine_tune(task, backbone)
     # Both learn with the softmax's loss
