@@ -15,6 +15,7 @@ from common.media.images import Picture
 from predictions import registry, uploads
 from predictions.models import Prediction, Sample
 from predictions.predictors.base import PredictorError, predictors
+from predictions.predictors.local import preprocessing
 from predictions.quotas import count_work
 
 # How bright the grey picture is within the square that the model sees and around it, so that the
@@ -63,7 +64,7 @@ class PictureDeleted(Conflict):
 
 @dataclass(frozen=True)
 class Explanation:
-    """How much each part of the picture's centred square spoke for each category, in log-odds.
+    """How much each part of what the model sees spoke for each category, in log-odds.
 
     `evidence` is of shape (rows, columns, K), in the order of `names`.
     """
@@ -121,7 +122,7 @@ def current_category_name(prediction: Prediction, explanation: Explanation) -> s
 
 
 def describe_location(heat: np.ndarray) -> str:
-    """Say in words which ninth of the centred square the heat is in.
+    """Say in words which ninth of what the model sees the heat is in.
 
     Args:
         heat: its rows and columns are divisible by three.
@@ -143,19 +144,21 @@ def render_heatmap(prediction: Prediction, heat: np.ndarray) -> bytes:
     count_work(prediction.user, megapixels=_megapixels(prediction.sample))
     image = _picture(prediction.sample, least_side=SIDE).image
     image.thumbnail((SIDE, SIDE))
-    width, height = image.size
-    side = min(width, height)
-    left, top = (width - side) // 2, (height - side) // 2
-    large = Image.fromarray(heat.astype(np.float32)).resize((side, side), Image.Resampling.BICUBIC)
+    preparation = preprocessing.preparation_of(prediction.model_version.manifest)
+    left, top, right, bottom = preprocessing.seen_part(
+        image.size, preparation=preparation or preprocessing.CENTRED
+    )
+    seen = slice(top, bottom), slice(left, right)
+    large = Image.fromarray(heat.astype(np.float32)).resize(
+        (right - left, bottom - top), Image.Resampling.BICUBIC
+    )
     strength = np.asarray(large).clip(0, 1)[:, :, None]
     grey = np.repeat(np.asarray(image.convert("L"), np.float32)[:, :, None], 3, axis=2)
     canvas = grey * UNSEEN
-    square = grey[top : top + side, left : left + side] * SEEN
+    square = grey[seen] * SEEN
     # The root lifts faint heat into sight; a quarter of the picture shows through the strongest.
     share = 0.75 * np.sqrt(strength)
-    canvas[top : top + side, left : left + side] = (
-        square * (1 - share) + colour_map(strength[:, :, 0]) * share
-    )
+    canvas[seen] = square * (1 - share) + colour_map(strength[:, :, 0]) * share
     buffer = io.BytesIO()
     Image.fromarray(canvas.round().astype(np.uint8)).save(buffer, "PNG")
     return buffer.getvalue()

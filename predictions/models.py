@@ -54,6 +54,14 @@ class Project(UniqueNames):
         _("trainer"), max_length=50, blank=True, help_text=_("Empty: the server's default.")
     )
     retention = models.CharField(_("retention"), max_length=3, choices=Retention, blank=True)
+    inspection = models.BooleanField(
+        _("for inspection"),
+        default=False,
+        help_text=_(
+            "For parts and surfaces: models see the whole picture instead of its centre, and look "
+            "for small marks. Holds from the next run on; photos of things gain nothing."
+        ),
+    )
     test_time_augmentation = models.BooleanField(
         _("test-time augmentation"),
         default=False,

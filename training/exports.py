@@ -28,6 +28,13 @@ logger = logging.getLogger(__name__)
 
 PREDICTOR = "keras"  # whose models are bundles with a Keras model inside
 LABELS, README, MANIFEST = "labels.txt", "README.txt", "cvexport.manifest"
+PROPERTIES = "metadata_properties.json"
+# How exports of Custom Vision say that the whole picture is scaled, whatever its proportions
+STRETCHED = {
+    "CustomVision.Preprocess.CropMethod": "NoCrop",
+    "CustomVision.Preprocess.ResizeMethod": "Stretch",
+    "Image.NominalPixelRange": "NominalRange_0_255",
+}
 README_TEXT = """A model of Classifr: {model}
 
 Input:  "pixels", uint8, shape (N, {size}, {size}, 3): red, green, blue from 0 to 255. Nothing is subtracted or scaled.
@@ -95,16 +102,17 @@ def build_archive(model: ModelRef, labels: list[str], of: str) -> bytes:
     format_ = FORMATS[of]
     bundle = bundles.open_bundle(model, bundles.KERAS_MODEL)
     size = int(bundle.manifest["input_size"])
+    preparation = preprocessing.preparation_of(bundle.manifest) or preprocessing.CENTRED
     facts = {
         "DomainType": "Classification",
         "ModelFileName": format_.model,
         "LabelFileName": LABELS,
         "InputSize": size,
-        "Preprocessing": preprocessing.NAME,
+        "Preprocessing": preparation.name,
         "ModelDigest": model.digest,
     }
     readme = README_TEXT.format(
-        model=format_.model, size=size, labels=LABELS, preprocessing=preprocessing.DEFINITION
+        model=format_.model, size=size, labels=LABELS, preprocessing=preparation.definition
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -120,6 +128,8 @@ def build_archive(model: ModelRef, labels: list[str], of: str) -> bytes:
         (folder / LABELS).write_text("\n".join(labels) + "\n", encoding="utf-8")
         (folder / README).write_text(readme, encoding="utf-8")
         (folder / MANIFEST).write_text(json.dumps(facts, indent=1), encoding="utf-8")
+        if preparation.whole:
+            (folder / PROPERTIES).write_text(json.dumps(STRETCHED, indent=1), encoding="utf-8")
         return _zipped(folder)
 
 

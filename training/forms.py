@@ -41,7 +41,7 @@ class StartRunForm(forms.Form):
         choices = self.fields["backbone"]
         assert isinstance(choices, forms.ChoiceField)  # noqa: S101 (tells the type checker)
         choices.choices = [(name, name) for name in trainer.backbone_names()]
-        choices.initial = submission.default_backbone(trainer)
+        choices.initial = submission.default_backbone(trainer, project)
         if not any(map(trainer.supports_fine_tuning, trainer.backbone_names())):
             del self.fields["fine_tune"]
 
@@ -139,6 +139,7 @@ class OptionsForm(forms.ModelForm):
             "abstain_below",
             "abstain_when_unfamiliar",
             "test_time_augmentation",
+            "inspection",
             "retention",
             "trainer",
         ]

@@ -11,7 +11,7 @@ from PIL import Image
 from predictions import explanations
 from predictions.explanations import Explanation
 from predictions.models import Sample
-from predictions.predictors.local import occlusion
+from predictions.predictors.local import occlusion, preprocessing
 from predictions.tests import tiny_model
 from predictions.tests.factories import make_live_model, make_prediction, make_sample, make_user
 
@@ -44,10 +44,12 @@ def grey_with(*patches: tuple[str, tuple[int, int]], size: tuple[int, int] = (90
     return buffer.getvalue()
 
 
-def make_asked(data: bytes, **fields):
+def make_asked(data: bytes, *, manifest: dict | None = None, **fields):
     """Make a prediction of the tiny model, which answers by the mean colour."""
-    model = tiny_model.write_tiny_bundle()
+    manifest = manifest or {}
+    model = tiny_model.write_tiny_bundle(**manifest)
     version = make_live_model(
+        manifest=manifest,
         class_names=model.class_names,
         predictor="keras",
         reference=model.reference,
@@ -153,6 +155,19 @@ class TestPage:
         prediction = make_asked(grey_with(("red", (0, 0)), ("red", (115, 60)), size=(200, 90)))
         client.force_login(prediction.user)
         assert "mostly at the bottom right" in client.get(url(prediction), **HTMX).content.decode()
+
+    def test_of_a_model_for_inspection_the_margin_counts_too(self, client):
+        whole = preprocessing.WHOLE_PICTURE
+        asked = make_asked(
+            grey_with(("red", (0, 30)), size=(180, 90)),
+            manifest={"preprocessing": {"name": whole.name, "digest": whole.digest}},
+        )
+        client.force_login(asked.user)
+        assert "mostly at the left." in client.get(url(asked), **HTMX).content.decode()
+        heat = np.asarray(Image.open(io.BytesIO(client.get(url(asked, "heat")).content)))
+        assert heat.shape == (90, 180, 3)
+        # Grey beyond the centred square is no margin, and red is where the heat is
+        assert heat[45, 15].sum() > heat[45, 165].sum() > 3 * 128 * explanations.UNSEEN
 
     def test_the_heat_is_drawn_where_it_is(self, client):
         prediction = make_asked(grey_with(("red", (60, 0))))

@@ -12,17 +12,19 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import gettext as _
 
-from training.backbones import bundled, imagenet, lite0
+from training.backbones import bundled, imagenet, lite0, lite0_inspection
 from training.backbones.base import Backbone
 from training.errors import TrainingFailed
 
 SCRATCH = "scratch"
+INSPECTION = lite0_inspection.NAME  # the default of projects whose pictures are inspected
 KNOWS_IMAGENET = "lite0"  # the one whose classes are known beforehand
 
 
 FROZEN: dict[str, Callable[[Mapping[str, Any]], Backbone]] = {
     "bundled": lambda parameters: bundled.find_backbone(),
     "lite0": lambda parameters: lite0.find_backbone(),
+    INSPECTION: lambda parameters: lite0_inspection.find_backbone(),
     **{name: partial(imagenet.find_backbone, name) for name in imagenet.NETWORKS},
 }
 

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from predictions.predictors.local import preprocessing
 from predictions.predictors.local.ood_detector import Part
+from predictions.predictors.local.preprocessing import Preparation
 
 if TYPE_CHECKING:
     import keras
@@ -23,7 +25,7 @@ class Backbone:
     shape (N, input_size, input_size, 3), to (N, features); scaling is its own business. `parts`:
     which features are of early and which of late layers, see `OutOfDistributionDetector`.
     `imagenet_head`: of a network taught on ImageNet, returns the weights (features, 1000) and
-    biases (1000,) that tell its classes apart.
+    biases (1000,) that tell its classes apart. `preparation`: how it sees a picture.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Backbone:
     build: Callable[[], "keras.Model"]
     parts: tuple[Part, ...] = ()
     imagenet_head: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None
+    preparation: Preparation = preprocessing.CENTRED
 
 
 def weights_digest(path: Path, architecture: str, input_size: int) -> str:

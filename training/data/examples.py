@@ -18,6 +18,7 @@ from common.parallel import parallel_map
 from common.progress import Progress, no_progress
 from common.storages import StorageUnavailable
 from predictions.predictors.local import preprocessing
+from predictions.predictors.local.preprocessing import Preparation
 from training.errors import TrainingFailed
 
 logger = logging.getLogger(__name__)
@@ -100,13 +101,18 @@ def split_arrays(
 
 
 def load_pixels(
-    examples: Sequence[Example], size: int, progress: Progress = no_progress
+    examples: Sequence[Example],
+    size: int,
+    progress: Progress = no_progress,
+    *,
+    preparation: Preparation = preprocessing.CENTRED,
 ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
     """Return the prepared pixels of examples by sample, and why others could not be read."""
     pixels: dict[str, np.ndarray] = {}
     unread: dict[str, str] = {}
     pictures = {example.sha256: example.read for example in examples if example.read is not None}
-    for done, (sample, decoded) in enumerate(iter_pixels(pictures, size), start=1):
+    prepared = iter_pixels(pictures, size, preparation=preparation)
+    for done, (sample, decoded) in enumerate(prepared, start=1):
         progress(done, len(pictures), _("Reading the pictures"))
         if isinstance(decoded, str):
             unread[sample] = decoded
@@ -133,7 +139,11 @@ def examples_digest(examples: Sequence[Example]) -> str:
 
 
 def iter_pixels(
-    pictures: Mapping[str, PictureReader], size: int, *, ahead: int | None = None
+    pictures: Mapping[str, PictureReader],
+    size: int,
+    *,
+    ahead: int | None = None,
+    preparation: Preparation = preprocessing.CENTRED,
 ) -> Generator[tuple[str, np.ndarray | str], None, None]:
     """Yield each sample, in order, with its prepared pixels or with why it cannot be read.
 
@@ -143,7 +153,8 @@ def iter_pixels(
 
     def decoded(sample: str) -> tuple[str, np.ndarray | str]:
         try:
-            return sample, preprocessing.read_pixels(pictures[sample](), size)
+            data = pictures[sample]()
+            return sample, preprocessing.read_pixels(data, size, preparation=preparation)
         except UNREADABLE as error:
             # Some OSErrors have no text
             return sample, str(error) or type(error).__name__

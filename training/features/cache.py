@@ -18,6 +18,7 @@ from django.core.files.base import ContentFile
 from django.core.files.storage import storages
 
 from predictions.predictors.local import preprocessing, verified_files
+from predictions.predictors.local.preprocessing import Preparation
 
 logger = logging.getLogger(__name__)
 
@@ -32,8 +33,11 @@ MERGED_BYTES = 2**23
 class FeatureCache:
     """The cached vectors of one backbone, by the SHA-256 of the sample."""
 
-    def __init__(self, backbone_digest: str) -> None:
-        self.folder = f"features/{backbone_digest}/{preprocessing.DIGEST}"
+    def __init__(
+        self, backbone_digest: str, preparation: Preparation = preprocessing.CENTRED
+    ) -> None:
+        self.preparation = preparation
+        self.folder = f"features/{backbone_digest}/{preparation.digest}"
         self.storage = storages["models"]
 
     def get(self, samples: Sequence[str]) -> Vectors:

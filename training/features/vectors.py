@@ -12,7 +12,9 @@ import numpy as np
 from django.utils.translation import gettext as _
 
 from common.progress import Progress, StageNote, no_progress
+from predictions.predictors.local import preprocessing
 from predictions.predictors.local.engine import LiteRtEngine
+from predictions.predictors.local.preprocessing import Preparation
 from training.data.examples import PictureReader, iter_pixels
 from training.features.cache import SHARD, FeatureCache, Vectors
 
@@ -60,7 +62,10 @@ def load_or_extract(
     started = time.monotonic()
     buffer = _ShardBuffer(cache)
     try:
-        for samples, matrix in extract_batches(waiting, engine(), result.unread, progress):
+        batches = extract_batches(
+            waiting, engine(), result.unread, progress, preparation=cache.preparation
+        )
+        for samples, matrix in batches:
             buffer.add(samples, matrix)
             result.vectors.update(zip(samples, matrix, strict=True))
             result.extracted += len(samples)
@@ -96,6 +101,8 @@ def extract_batches(
     engine: LiteRtEngine,
     unread: dict[str, str],
     progress: Progress = no_progress,
+    *,
+    preparation: Preparation = preprocessing.CENTRED,
 ) -> Iterator[tuple[list[str], np.ndarray]]:
     """Yield samples and their vectors in batches; the next pictures are decoded meanwhile.
 
@@ -103,7 +110,8 @@ def extract_batches(
     """
     started, done = time.monotonic(), 0
     # Closed also when the run is cancelled, so that no picture is decoded for nobody
-    with closing(iter_pixels(pictures, engine.input_size, ahead=BATCH)) as decoded:
+    size = engine.input_size
+    with closing(iter_pixels(pictures, size, ahead=BATCH, preparation=preparation)) as decoded:
         while batch := list(islice(decoded, BATCH)):
             unread.update((sample, reason) for sample, reason in batch if isinstance(reason, str))
             good = {sample: pixels for sample, pixels in batch if isinstance(pixels, np.ndarray)}

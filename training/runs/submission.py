@@ -75,8 +75,10 @@ def submit_and_claim_run(
     return run, claimed
 
 
-def default_backbone(trainer: BaseTrainer) -> str:
+def default_backbone(trainer: BaseTrainer, project: Project) -> str:
     """Return the backbone that a run gets when none is named."""
+    if project.inspection and (inspecting := trainer.inspection_backbone()):
+        return inspecting
     names = trainer.backbone_names()
     if not names:
         return ""
@@ -136,7 +138,7 @@ def _check_options(project: Project, options: RunOptions) -> dict[str, Any]:
     """Return the parameters of a run, or refuse what the trainer cannot do; end dead runs."""
     trainer = trainer_named(options.trainer or project_trainer_alias(project))
     fine_tune = options.fine_tune
-    backbone = options.backbone or default_backbone(trainer)
+    backbone = options.backbone or default_backbone(trainer, project)
     if backbone and backbone not in trainer.backbone_names():
         sentence = _("There is no backbone “%(name)s” here. There are: %(known)s.")
         names = ", ".join(trainer.backbone_names()) or _("none")

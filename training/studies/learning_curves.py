@@ -205,7 +205,7 @@ def collection_vectors(
     """Return the vectors of a collection by a backbone; they are cached beside the pictures."""
     progress(0, 1, "Compiling the backbone")
     engine = LiteRtEngine(export.export_backbone(backbone), threads=usable_core_count())
-    cache = FeatureCache(backbone.digest)
+    cache = FeatureCache(backbone.digest, backbone.preparation)
     # Not among the server's models: it goes with the temporary folder
     cache.storage = DiskStorage(location=collection.folder / "features")
     pictures = {sample: collection.read(sample) for sample in collection.samples}

@@ -1,9 +1,11 @@
 """Maintainers say how a project answers and what it keeps."""
 
 import pytest
+from django.conf import settings
 from django.urls import reverse
 
 from predictions.tests.factories import make_project, make_user
+from training.runs import submission
 
 pytestmark = pytest.mark.django_db
 
@@ -37,6 +39,18 @@ def test_a_maintainer_changes_how_a_project_answers(client, project, url):
         "all",
         True,
     )
+
+
+def test_a_project_for_inspection_gets_the_backbone_for_it(client, project, url):
+    trainer = submission.trainer_named("keras")
+    assert submission.default_backbone(trainer, project) == settings.DEFAULT_BACKBONE
+    client.force_login(make_user("maintainer"))
+    client.post(url, options(inspection="on"))
+    project.refresh_from_db()
+    assert submission.default_backbone(trainer, project) == "lite0-inspection"
+    # Another trainer that has none goes on as before
+    dummy = submission.trainer_named("dummy")
+    assert submission.default_backbone(dummy, project) == "dummy"
 
 
 @pytest.mark.parametrize(

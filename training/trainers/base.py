@@ -97,6 +97,10 @@ class BaseTrainer(ABC):
         """Return the values that the parameter `backbone` may have, the default first."""
         return []
 
+    def inspection_backbone(self) -> str:
+        """Return the default of projects whose pictures are inspected; "": as for any other."""
+        return ""
+
     def multilabel_backbone_names(self) -> Sequence[str]:
         """Return the `backbone_names` that can learn categories which do not exclude each other."""
         return []

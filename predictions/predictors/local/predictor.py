@@ -20,6 +20,7 @@ from predictions.predictors.loaded_models import LoadedModels
 from predictions.predictors.local import bundles, occlusion, ood_detector, preprocessing
 from predictions.predictors.local.engine import LiteRtEngine
 from predictions.predictors.local.ood_detector import OutOfDistributionDetector
+from predictions.predictors.local.preprocessing import Preparation
 
 logger = logging.getLogger(__name__)
 
@@ -30,6 +31,7 @@ class _Loaded:
 
     engine: LiteRtEngine
     scope: OutOfDistributionDetector | None
+    preparation: Preparation
 
     def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
         """Run the engine. Raises PredictorError if it fails."""
@@ -58,11 +60,13 @@ class LocalPredictor(BasePredictor):
     def predict_scored(
         self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
     ) -> list[PictureScores]:
-        """See the base. Familiarity is of the whole centred square."""
+        """See the base. Familiarity is of all that the model sees without augmentation."""
         loaded = self._models[model]
         crops = preprocessing.crops_of(augment)
         images = [picture.image for picture in pictures]
-        pixels = preprocessing.crop_batch(images, loaded.engine.input_size, crops=crops)
+        pixels = preprocessing.crop_batch(
+            images, loaded.engine.input_size, crops=crops, preparation=loaded.preparation
+        )
         outputs = loaded.run(pixels)
         rows = (
             outputs["probabilities"]
@@ -88,7 +92,9 @@ class LocalPredictor(BasePredictor):
     def explain(self, picture: Picture, model: ModelRef) -> np.ndarray:
         """See the base; by `occlusion`, without the crops of test-time augmentation."""
         loaded = self._models[model]
-        pixels = preprocessing.crop_and_scale(picture.image, loaded.engine.input_size)
+        pixels = preprocessing.crop_and_scale(
+            picture.image, loaded.engine.input_size, preparation=loaded.preparation
+        )
         return occlusion.occlusion_sensitivity(
             lambda batch: loaded.run(batch)["probabilities"], pixels
         )
@@ -113,7 +119,8 @@ def _open(model: ModelRef) -> _Loaded:
         raise PredictorError(
             _("The model knows other categories than its version says. Promote another version.")
         )
-    if bundle.manifest["preprocessing"]["digest"] != preprocessing.DIGEST:
+    preparation = preprocessing.preparation_of(bundle.manifest)
+    if preparation is None:
         raise PredictorError(
             _(
                 "The model was trained for another way of preparing pictures. Train a new one with "
@@ -137,4 +144,4 @@ def _open(model: ModelRef) -> _Loaded:
         raise PredictorError(
             _("The model's compiled file cannot be run. Promote another version.")
         ) from error
-    return _Loaded(engine, known)
+    return _Loaded(engine, known, preparation)

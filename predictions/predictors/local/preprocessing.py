@@ -1,9 +1,9 @@
-"""From an upright picture to the pixels that a model sees: one definition, to train and to serve.
+"""From an upright picture to the pixels that a model sees: the same way to train and to serve.
 
-A model learned with another definition gives wrong answers without any error, so every bundle and
-every cached feature vector carries `DIGEST`. Whoever changes what happens here must change
-`DEFINITION`, and with it the digest: old models are then refused instead of misled, and vectors are
-computed anew.
+There are two ways: the centred square, and the whole picture, for inspection. A model learned in
+another way gives wrong answers without any error, so every bundle and every cached feature vector
+carries the digest of its own. Whoever changes what happens here must change the definition, and
+with it the digest: old models are then refused instead of misled, and vectors are computed anew.
 
 A JPEG comes scaled down by its decoder, by 2, 4 or 8, as long as it has `least_side` pixels left:
 that takes a third of the time of a telephone's photo. It is a detail of decoding, no other
@@ -13,22 +13,47 @@ pictures in the same way as serving does.
 
 import hashlib
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from common.media import images
 
-NAME = "centre-crop-bilinear"
-DEFINITION = (
+
+@dataclass(frozen=True)
+class Preparation:
+    """One way to prepare a picture. `whole`: all of it, not the centred square."""
+
+    name: str
+    definition: str
+    whole: bool = False
+
+    @property
+    def digest(self) -> str:
+        return hashlib.sha256(f"{self.name}: {self.definition}".encode()).hexdigest()[:16]
+
+
+CENTRED = Preparation(
+    "centre-crop-bilinear",
     "upright RGB, alpha and profile already resolved; centred square, side = floor(min(width, "
     "height) * crop), "
     "left = (width - side) // 2, top = (height - side) // 2; Pillow resize with "
     "Resampling.BILINEAR (antialiased) to "
-    "(size, size); uint8, height x width x channel, 0 to 255"
+    "(size, size); uint8, height x width x channel, 0 to 255",
 )
-DIGEST = hashlib.sha256(f"{NAME}: {DEFINITION}".encode()).hexdigest()[:16]
+WHOLE_PICTURE = Preparation(
+    "whole-picture-bilinear",
+    "upright RGB, alpha and profile already resolved; centred part, its sides = floor(width * "
+    "crop), floor(height * crop), left and top as half of the rest, rounded down; Pillow resize "
+    "with Resampling.BILINEAR (antialiased) to (size, size), whatever its proportions; uint8, "
+    "height x width x channel, 0 to 255",
+    whole=True,
+)
+PREPARATIONS = {each.name: each for each in (CENTRED, WHOLE_PICTURE)}
+NAME, DEFINITION, DIGEST = CENTRED.name, CENTRED.definition, CENTRED.digest
 
 WHOLE = (1.0,)
 CROPS = (1.0, 0.8, 0.65)  # test-time augmentation: near things in the middle count thrice
@@ -49,34 +74,55 @@ def min_side_for(size: int, *, crops: Sequence[float] = WHOLE) -> int:
     return math.ceil(SPARE * size / min(crops))
 
 
-def crop_and_scale(image: Image.Image, size: int, *, crop: float = 1.0) -> np.ndarray:
+def preparation_of(manifest: Mapping[str, Any]) -> Preparation | None:
+    """Return how pictures are prepared for a model; None if it is no way of this version."""
+    facts = manifest.get("preprocessing", {})
+    found = PREPARATIONS.get(facts.get("name", ""))
+    return found if found and found.digest == facts.get("digest") else None
+
+
+def crop_and_scale(
+    image: Image.Image, size: int, *, crop: float = 1.0, preparation: Preparation = CENTRED
+) -> np.ndarray:
     """Return the centre of a picture as uint8 pixels, shape (size, size, 3).
 
     Args:
         image: upright; converted to RGB if it is not.
         size: side of the result in pixels.
-        crop: side of the centred square, as a fraction of the shorter side; in (0, 1].
+        crop: side of the centred square, as a fraction of the shorter side; in (0, 1]. Of the
+            whole picture, both sides as fractions of their own.
     """
-    width, height = image.size
-    side = max(1, int(min(width, height) * crop))
-    left, top = (width - side) // 2, (height - side) // 2
-    square = (
-        image
-        if (width, height) == (side, side)
-        else image.crop((left, top, left + side, top + side))
-    )
-    if square.mode != "RGB":
-        square = square.convert("RGB")
-    return np.asarray(square.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
+    left, top, right, bottom = seen_part(image.size, crop=crop, preparation=preparation)
+    part = image if image.size == (right, bottom) else image.crop((left, top, right, bottom))
+    if part.mode != "RGB":
+        part = part.convert("RGB")
+    return np.asarray(part.resize((size, size), Image.Resampling.BILINEAR), dtype=np.uint8)
 
 
-def read_pixels(data: bytes, size: int) -> np.ndarray:
+def seen_part(
+    size: tuple[int, int], *, crop: float = 1.0, preparation: Preparation = CENTRED
+) -> tuple[int, int, int, int]:
+    """Return what a model sees of a picture of this width and height: left, top, right, bottom."""
+    width, height = size
+    if not preparation.whole:
+        width = height = min(size)
+    width, height = max(1, int(width * crop)), max(1, int(height * crop))
+    left, top = (size[0] - width) // 2, (size[1] - height) // 2
+    return left, top, left + width, top + height
+
+
+def read_pixels(data: bytes, size: int, *, preparation: Preparation = CENTRED) -> np.ndarray:
     """Return what a model sees of a stored picture. Raises OSError if the bytes are damaged."""
-    return crop_and_scale(images.decode_stored(data, least_side=min_side_for(size)), size)
+    image = images.decode_stored(data, least_side=min_side_for(size))
+    return crop_and_scale(image, size, preparation=preparation)
 
 
 def crop_batch(
-    upright: Sequence[Image.Image], size: int, *, crops: Sequence[float] = WHOLE
+    upright: Sequence[Image.Image],
+    size: int,
+    *,
+    crops: Sequence[float] = WHOLE,
+    preparation: Preparation = CENTRED,
 ) -> np.ndarray:
     """Return all crops of all pictures, shape (pictures * crops, size, size, 3).
 
@@ -84,5 +130,5 @@ def crop_batch(
     """
     pixels = np.empty((len(upright) * len(crops), size, size, 3), dtype=np.uint8)
     for place, (image, crop) in enumerate((image, crop) for image in upright for crop in crops):
-        pixels[place] = crop_and_scale(image, size, crop=crop)
+        pixels[place] = crop_and_scale(image, size, crop=crop, preparation=preparation)
     return pixels

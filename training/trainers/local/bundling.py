@@ -11,7 +11,7 @@ import numpy as np
 from django.utils.translation import gettext as _
 
 from common.progress import Progress
-from predictions.predictors.local import bundles, preprocessing
+from predictions.predictors.local import bundles
 from predictions.predictors.local.engine import LiteRtEngine
 from predictions.predictors.local.ood_detector import OutOfDistributionDetector
 from training.data import examples
@@ -68,7 +68,9 @@ def export_bundle(
     compiled = export.export_litert(model)
     progress(2, 4, _("Comparing the compiled model with the trained one"))
     pixels, _unread = examples.load_pixels(
-        examples.evenly_spaced(features.examples, PARITY_PICTURES), size
+        examples.evenly_spaced(features.examples, PARITY_PICTURES),
+        size,
+        preparation=features.preparation,
     )
     # The engine reads a file; what it is given are the very bytes that will be served
     with tempfile.TemporaryDirectory() as folder:
@@ -153,7 +155,10 @@ def _manifest(
     return {
         "class_names": list(task.class_names),
         "input_size": int(features.network.input_shape[1]),
-        "preprocessing": {"name": preprocessing.NAME, "digest": preprocessing.DIGEST},
+        "preprocessing": {
+            "name": features.preparation.name,
+            "digest": features.preparation.digest,
+        },
         "activation": fitted.head.activation,
         "temperature": fitted.head.temperature,
         "backbone": {**features.backbone, "features": int(features.network.output_shape[-1])},

@@ -12,9 +12,10 @@ from django.utils.translation import ngettext
 
 from common.processes import usable_core_count
 from common.progress import Progress, subrange
-from predictions.predictors.local import bundles
+from predictions.predictors.local import bundles, preprocessing
 from predictions.predictors.local.engine import LiteRtEngine
 from predictions.predictors.local.ood_detector import Part
+from predictions.predictors.local.preprocessing import Preparation
 from training import backbones
 from training.backbones.keras_session import reset_keras_session
 from training.data import examples
@@ -39,6 +40,7 @@ class FeatureSet:
     curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
     notes: Sequence[str] = ()
     parts: tuple[Part, ...] = ()  # see `Backbone`
+    preparation: Preparation = preprocessing.CENTRED
 
     def splits(self, task: TrainingTask) -> tuple[ArraySplit, ArraySplit]:
         """Return vectors and labels to learn from, and those to validate with."""
@@ -50,7 +52,7 @@ def extract_frozen(name: str, task: TrainingTask, progress: Progress) -> Feature
     progress(0, 1, _("Preparing the backbone"))
     backbone = backbones.load(name, task.parameters)
     extraction = load_or_extract(
-        FeatureCache(backbone.digest),
+        FeatureCache(backbone.digest, backbone.preparation),
         {example.sha256: example.read for example in task.examples},
         # Called only if a picture is new, so that nothing is compiled for cached vectors
         lambda: LiteRtEngine(export.export_backbone(backbone), threads=usable_core_count()),
@@ -67,6 +69,7 @@ def extract_frozen(name: str, task: TrainingTask, progress: Progress) -> Feature
         examples=[each for each in task.examples if each.sha256 in extraction.vectors],
         notes=_unread(extraction.unread),
         parts=backbone.parts,
+        preparation=backbone.preparation,
     )
 
 
@@ -115,13 +118,15 @@ def vectors_for_bundle(
         LiteRtEngine, bundle.paths[bundles.COMPILED_MODEL], threads=usable_core_count()
     )
     backbone = bundle.manifest["backbone"]
+    preparation = preprocessing.preparation_of(bundle.manifest) or preprocessing.CENTRED
     if backbone["frozen"]:
         pictures = {example.sha256: example.read for example in wanted}
-        return load_or_extract(FeatureCache(backbone["digest"]), pictures, engine, progress).vectors
+        cache = FeatureCache(backbone["digest"], preparation)
+        return load_or_extract(cache, pictures, engine, progress).vectors
     # No other model shares a network that has learned, so its vectors are not worth keeping
     readable = {example.sha256: example.read for example in wanted if example.read is not None}
     vectors: Vectors = {}
-    for samples, rows in extract_batches(readable, engine(), {}, progress):
+    for samples, rows in extract_batches(readable, engine(), {}, progress, preparation=preparation):
         vectors.update(zip(samples, rows, strict=True))
     return vectors
 

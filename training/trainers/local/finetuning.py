@@ -77,6 +77,11 @@ def check_can_fine_tune(task: TrainingTask, backbone: str) -> None:
             _("The backbone “%(name)s” cannot be fine-tuned: it learns as a whole anyway.")
             % {"name": backbone}
         )
+    if backbone == backbones.INSPECTION:
+        raise TrainingFailed(
+            _("The backbone “%(name)s” cannot be fine-tuned. Leave fine-tuning out.")
+            % {"name": backbone}
+        )
     _check_pictures(
         task.class_names, [example for example in task.examples if example.read is not None]
     )

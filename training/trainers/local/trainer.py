@@ -38,12 +38,16 @@ class LocalTrainer(BaseTrainer):
     def backbone_names(self) -> Sequence[str]:
         return backbones.backbone_names()
 
+    def inspection_backbone(self) -> str:
+        return backbones.INSPECTION
+
     def multilabel_backbone_names(self) -> Sequence[str]:
         # `scratch` learns with a softmax, under which categories exclude each other
         return [name for name in backbones.backbone_names() if name in backbones.FROZEN]
 
     def supports_fine_tuning(self, backbone: str) -> bool:
-        return backbone in backbones.FROZEN
+        # Its augmentation is of the centred square
+        return backbone in backbones.FROZEN and backbone != backbones.INSPECTION
 
     def check(self) -> list[CheckMessage]:
         if importlib.util.find_spec("tensorflow"):
