@@ -41,7 +41,9 @@ class TestRegistry:
         assert backbones.backbone_names() == every
 
     def test_an_unknown_name_is_told_with_the_known_ones(self):
-        with pytest.raises(TrainingFailed, match="bundled, lite0, lite0-inspection, imagenet, .*, scratch"):
+        with pytest.raises(
+            TrainingFailed, match="bundled, lite0, lite0-inspection, imagenet, .*, scratch"
+        ):
             backbones.load("vgg")
 
     def test_the_digest_tells_weights_and_sizes_apart(self, tmp_path):

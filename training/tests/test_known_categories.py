@@ -1,5 +1,6 @@
 """Categories that are known beforehand: chosen, answered at once, corrected by pictures."""
 
+from dataclasses import replace
 from io import StringIO
 
 import numpy as np
@@ -21,6 +22,7 @@ from training.errors import TrainingFailed
 from training.models import KnownCategory, TrainingRun
 from training.runs import execution, known_model, submission
 from training.tests.factories import make_labelled, make_trainable
+from training.tests.trainer_contract import make_task
 from training.trainers.base import TrainingTask
 from training.trainers.local import head
 from training.trainers.local.head import Head
@@ -313,9 +315,27 @@ class TestLocalTrainer:
         expected = np.exp(logits[[ESPRESSO, PIZZA]] - logits[[ESPRESSO, PIZZA]].max())
         assert list(scores.values()) == pytest.approx(list(expected / expected.sum()), abs=0.05)
 
-    def test_a_category_that_is_not_known_is_refused(self):
-        from dataclasses import replace
+    def test_a_run_learns_from_pictures_and_keeps_what_has_none(self):
+        task = make_task(10, parameters={"backbone": "lite0"})
+        names = tuple(sorted({*task.class_names, "pizza"}))
+        trained = LocalTrainer(alias="keras").train(
+            replace(task, class_names=names, known={"pizza": [PIZZA]})
+        )
+        assert trained.class_names == names
+        shown = [example for example in task.examples if example.split == "test"]
+        model = ModelRef(trained.reference, trained.class_names, trained.digest)
+        scores = LocalTrainer(alias="keras").predict_proba(model, shown)
+        truth = [names.index(example.category) for example in shown]
+        assert (scores.argmax(axis=1) == truth).mean() > 0.8
 
+    def test_without_being_known_a_category_needs_a_picture(self):
+        task = make_task(10, parameters={"backbone": "lite0"})
+        with pytest.raises(TrainingFailed, match="no picture to learn from: pizza"):
+            LocalTrainer(alias="keras").train(
+                replace(task, class_names=(*task.class_names, "pizza"))
+            )
+
+    def test_a_category_that_is_not_known_is_refused(self):
         with pytest.raises(ValueError, match="learned from pictures"):
             LocalTrainer(alias="keras").start_without_pictures(
                 replace(self.make_task(), class_names=("espresso", "unheard of"))

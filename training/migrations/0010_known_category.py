@@ -7,7 +7,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
     dependencies = [
         ("predictions", "0010_content_sha256"),
-        ("training", "0008_additional_label"),
+        ("training", "0009_policy_and_replays"),
     ]
 
     operations = [
