@@ -17,6 +17,10 @@ class Backbone:
     `digest` tells its feature vectors from those of any other network: it covers the weights, the
     architecture's name and the input size. `build` gives a model that maps float pixels 0 to 255,
     shape (N, input_size, input_size, 3), to (N, features); scaling is its own business.
+
+    `served`, if there is one, is a LiteRT file that gives the vectors in the place of `build`,
+    while learning and while serving: in int8, so they differ somewhat. `reference` is the same
+    network in float32, to tell by how much.
     """
 
     name: str
@@ -24,6 +28,8 @@ class Backbone:
     input_size: int
     features: int
     build: Callable[[], "keras.Model"]
+    served: Path | None = None
+    reference: Path | None = None
 
 
 def weights_digest(path: Path, architecture: str, input_size: int) -> str:
