@@ -155,7 +155,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("folder", type=Path)
-    parser.add_argument("--backbone", default="bundled")
+    parser.add_argument("--backbone", default="lite0")
     parser.add_argument(
         "--per-class", type=int, default=20, help="photos of a category to learn from (%(default)s)"
     )

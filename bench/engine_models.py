@@ -38,7 +38,7 @@ def main() -> None:
     photos, folder = map(Path, sys.argv[1:])
     with tempfile.TemporaryDirectory() as kept:
         collection = learning_curves.collect_pictures(photos, Path(kept))
-        for name in ["bundled", *imagenet.available_offline()]:
+        for name in ["lite0", *imagenet.available_offline()]:
             _write(name, collection, folder / name)
 
 

@@ -1,6 +1,6 @@
 """Whether a head learns more when it sees the feature vectors of the mirrored pictures as well.
 
-    python bench/mirrored_features.py DIR [--backbone bundled] [--seeds 5]
+    python bench/mirrored_features.py DIR [--backbone lite0] [--seeds 5]
 
 DIR holds a folder of pictures per category. The protocol is that of `manage.py evaluate_backbones`:
 the same draws, the same choice of the regularisation; once on the pictures alone and once on them
@@ -25,6 +25,7 @@ from PIL import ImageOps
 django.setup()
 
 from common.media import images  # noqa: E402
+from predictions.predictors.local import heads  # noqa: E402
 from predictions.predictors.local.engine import LiteRtEngine  # noqa: E402
 from training import backbones  # noqa: E402
 from training.features.cache import Vectors  # noqa: E402
@@ -56,7 +57,7 @@ def mirrored_picture(data: bytes) -> bytes:
 
 def learn_from_both(
     plain: np.ndarray, mirrored: np.ndarray, labels: np.ndarray, drawn: SampleDraw, classes: int
-) -> head.Head:
+) -> heads.Head:
     """Return the head that learned from pictures and mirror images; held-back pictures choose as
     they are.
     """
@@ -69,7 +70,7 @@ def learn_from_both(
     held = plain[drawn.held], labels[drawn.held]
     chosen = head.fit_head(both(np.setdiff1d(drawn.learn, drawn.held)), held, classes)
     whole = head.fit_head(both(drawn.learn), held, classes, grid=[chosen.l2])
-    return head.Head(whole.head.kernel, whole.head.bias, chosen.head.temperature)
+    return heads.Head(whole.head.kernel, whole.head.bias, chosen.head.temperature)
 
 
 def main() -> None:
@@ -77,7 +78,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("directory", type=Path)
-    parser.add_argument("--backbone", default="bundled")
+    parser.add_argument("--backbone", default="lite0")
     parser.add_argument("--per-class", type=int, nargs="+", default=[5, 10, 20, 50])
     parser.add_argument("--seeds", type=int, default=5)
     chosen = parser.parse_args()

@@ -67,7 +67,7 @@ def large(folder: Path) -> Served:
 
 
 def demo(folder: Path) -> Served:
-    """Make the demo's project, whose model looks at 112 pixels."""
+    """Make the demo's project, whose model is a head on lite0."""
     site = Site(folder / "demo")
     site.manage("migrate", "--verbosity", "0")
     site.manage("demo", "--hide-users")

@@ -1,7 +1,7 @@
 """POST predict under load beside the bare loop and what tutorials build: the same model, the same
 JPEG, in turns.
 
-The main table is of MobileNetV3-Large at 224 pixels; a short one follows for the demo's small
+The main table is of MobileNetV3-Large at 224 pixels; a short one follows for the demo's int8
 model.
 """
 
@@ -49,7 +49,7 @@ def measure(folder: Path, *, quick: bool = False) -> None:
     _compare(
         models.large(folder), picture, [servers.FLASK, servers.FASTAPI], QUICK if quick else FULL
     )
-    print("\n### The demo's model: `bundled`, 112 px\n", flush=True)
+    print("\n### The demo's model: `lite0`, 224 px, int8\n", flush=True)
     _compare(models.demo(folder), picture, [servers.FLASK], QUICK if quick else SHORT)
 
 

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy
 from accounts import user_admin
 from accounts.models import User
 from accounts.roles import Role
+from common.errors import InvalidInput
 from common.transactions import durable_transaction
 from predictions import categories
 from predictions.models import Category, Project, Sample
@@ -27,7 +28,7 @@ NAME = "Dishes"
 DESCRIPTION = gettext_lazy(
     "What is on the plate? Show the model what it does not know yet: pizza, for example."
 )
-BACKBONE = "bundled"
+BACKBONE = "lite0"
 DISHES = ("bibimbap", "edamame", "gnocchi", "risotto", "sushi", "tiramisu")
 MAY = {
     "demo": "upload pictures, say OK or NOK",
@@ -35,7 +36,7 @@ MAY = {
     "maintainer": "also add categories, train and promote models, invite people",
 }
 ROLES = {"demo": Role.USER, "reviewer": Role.REVIEWER, "maintainer": Role.MAINTAINER}
-FEATURES = Path(settings.BASE_DIR) / "training/backbones/bundled/demo_features.npz"
+VECTORS = Path(settings.BASE_DIR) / "classifr/demo_data/vectors.npz"
 PASSWORD_VARIABLE = "CLASSIFR_DEMO_PASSWORD"  # noqa: S105 (the name of a variable)
 
 # Letters and digits that nobody mistakes for another
@@ -59,7 +60,7 @@ def make_users() -> None:
     for username, role in ROLES.items():
         user = User.objects.filter(username=username).first()
         if user is None:
-            known[username] = wanted or "".join(secrets.choice(ALPHABET) for _ in range(12))
+            known[username] = wanted or "".join(secrets.choice(ALPHABET) for _place in range(12))
             user_admin.create_user(
                 username, role, email=f"{username}@example.org", password=known[username]
             )
@@ -115,8 +116,8 @@ def make_project() -> Project:
 def load_demo_samples(project: Project) -> int:
     """Load the labelled samples that come with the product; return how many are new."""
     digests, names, vectors = _read_samples()
-    # There are no pictures, only what the bundled backbone saw in them: training finds the vectors
-    # in the cache, by the digests of pictures that it never gets.
+    # There are no pictures, only what the backbone saw in them: training finds the vectors in the
+    # cache, by the digests of pictures that it never gets.
     _keep_vectors(digests, vectors)
     known = set(project.samples.filter(sha256__in=digests).values_list("sha256", flat=True))
     by_name = {
@@ -144,15 +145,25 @@ def load_demo_samples(project: Project) -> int:
 
 def restore_vectors() -> int:
     """Keep the vectors of the demo's samples that are missing, and return how many these are."""
-    if not Sample.objects.filter(project__slug=SLUG, origin=Sample.Origin.DEMO).exists():
+    demos = Sample.objects.filter(project__slug=SLUG, origin=Sample.Origin.DEMO)
+    if not VECTORS.exists() or not demos.exists():
         return 0
     digests, _names, vectors = _read_samples()
     return _keep_vectors(digests, vectors)
 
 
 def _read_samples() -> tuple[list[str], list[str], np.ndarray]:
-    """Return the digests, the categories and the vectors of what comes with the product."""
-    with np.load(FEATURES, allow_pickle=False) as stored:
+    """Return the digests, the categories and the vectors of what comes with the product.
+
+    Raises:
+        InvalidInput: the demo's data was removed.
+    """
+    if not VECTORS.exists():
+        raise InvalidInput(
+            _("The demo's data %(path)s is missing. Everything but the demo works without it.")
+            % {"path": VECTORS}
+        )
+    with np.load(VECTORS, allow_pickle=False) as stored:
         digests = [str(value) for value in stored["sha256"]]
         names = [str(value) for value in stored["category"]]
         return digests, names, stored["features"]

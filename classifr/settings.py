@@ -348,7 +348,9 @@ TRAINERS: dict[str, dict[str, Any]] = {
     },
 }
 DEFAULT_TRAINER = env.str("DEFAULT_TRAINER", "keras")
-DEFAULT_BACKBONE = env.str("DEFAULT_BACKBONE", "bundled")
+DEFAULT_BACKBONE = env.str("DEFAULT_BACKBONE", "lite0")
+# What the backbone "auto" may take for one picture on this machine, in milliseconds of CPU
+AUTO_BACKBONE_CPU_MS = env.float("AUTO_BACKBONE_CPU_MS", 20.0)
 CLASSIFR_WEIGHTS_DIR = env.str("CLASSIFR_WEIGHTS_DIR", "")
 LOAD_MODELS_AT_START = env.bool("LOAD_MODELS_AT_START", False)
 WEB_PROCESSES = env.int("WEB_CONCURRENCY", 0) or web_process_count()

@@ -6,7 +6,7 @@ from common.tasks import periodic
 
 @periodic(seconds=86_400)
 def restore_demo_vectors() -> int:
-    """Keep what the bundled backbone of this version sees in the demo's samples, of which there are
-    no pictures; return how many were missing. After an update it sees something else.
+    """Keep what this version's backbone sees in the demo's samples, of which there are no pictures;
+    return how many were missing. After an update it sees something else.
     """
     return demo.restore_vectors()

@@ -34,7 +34,9 @@ def check_defaults(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
     if not names or settings.DEFAULT_BACKBONE in names or settings.DEFAULT_TRAINER != "keras":
         return []
     message = f"DEFAULT_BACKBONE names '{settings.DEFAULT_BACKBONE}', which no backbone is called."
-    return [Error(message, hint=f"Choose one of: {', '.join(names)}.", id="training.E003")]
+    hint = trainers[settings.DEFAULT_TRAINER].retired_backbone(settings.DEFAULT_BACKBONE)
+    hint = hint or f"Choose one of: {', '.join(names)}."
+    return [Error(message, hint=hint, id="training.E003")]
 
 
 @register

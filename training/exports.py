@@ -1,6 +1,8 @@
 """A local model as an archive that runs elsewhere: SavedModel, TensorFlow Lite or ONNX.
 
-Only a worker calls `build_archive`: it loads the Keras model, and with it TensorFlow.
+Only a worker calls `build_archive`: it loads the Keras model, and with it TensorFlow. A model that
+an int8 file serves has none: its network is made anew. As TensorFlow Lite it is in int8 again; the
+other formats compute in float32 and round where int8 does, so they answer nearly the same.
 """
 
 import importlib.util
@@ -19,7 +21,13 @@ from django.utils.translation import gettext as _
 from common.errors import DomainError
 from predictions.predictors.base import ModelRef
 from predictions.predictors.local import bundles, preprocessing
+from predictions.predictors.local.heads import Head
+from training import backbones
+from training.backbones import quantization
+from training.backbones.base import Backbone
 from training.backbones.keras_session import import_keras_quietly
+from training.errors import TrainingFailed
+from training.trainers.local import export
 
 if TYPE_CHECKING:
     import keras
@@ -27,6 +35,7 @@ if TYPE_CHECKING:
 logger = logging.getLogger(__name__)
 
 PREDICTOR = "keras"  # whose models are bundles with a Keras model inside
+LITE = "lite"
 LABELS, README, MANIFEST = "labels.txt", "README.txt", "cvexport.manifest"
 PROPERTIES = "metadata_properties.json"
 # How exports of Custom Vision say that the whole picture is scaled, whatever its proportions
@@ -45,6 +54,10 @@ A picture is made into pixels in this way, or the answers differ from those of t
 
 In Python: turn the picture upright with PIL.ImageOps.exif_transpose, convert it to RGB, crop the centred square, and
 resize it with PIL.Image.Resampling.BILINEAR to {size} x {size}.
+{remark}"""  # noqa: E501
+IN_FLOAT = """
+The server computes this model in int8. This file computes in float32 and rounds where int8 does, so a probability may
+differ by some hundredths, and it is slower than in int8. As TensorFlow Lite the model is in int8, as on the server.
 """  # noqa: E501
 
 
@@ -81,7 +94,7 @@ FORMATS = {
     each.name: each
     for each in (
         ArchiveFormat("saved_model", "tf_saved_model", "saved_model.pb", ""),
-        ArchiveFormat("lite", "litert", "model.tflite", "model.tflite"),
+        ArchiveFormat(LITE, "litert", "model.tflite", "model.tflite"),
         ArchiveFormat("onnx", "onnx", "model.onnx", "model.onnx", needs=("onnx", "tf2onnx")),
     )
 }
@@ -100,7 +113,7 @@ def build_archive(model: ModelRef, labels: list[str], of: str) -> bytes:
         PredictorError, PredictorUnavailable: the model cannot be read.
     """
     format_ = FORMATS[of]
-    bundle = bundles.open_bundle(model, bundles.KERAS_MODEL)
+    bundle = bundles.open_bundle(model)
     size = int(bundle.manifest["input_size"])
     preparation = preprocessing.preparation_of(bundle.manifest) or preprocessing.CENTRED
     facts = {
@@ -111,13 +124,21 @@ def build_archive(model: ModelRef, labels: list[str], of: str) -> bytes:
         "Preprocessing": preparation.name,
         "ModelDigest": model.digest,
     }
+    in_int8 = bundles.KERAS_MODEL not in bundle.paths
     readme = README_TEXT.format(
-        model=format_.model, size=size, labels=LABELS, preprocessing=preparation.definition
+        model=format_.model,
+        size=size,
+        labels=LABELS,
+        preprocessing=preparation.definition,
+        remark=IN_FLOAT if in_int8 and of != LITE else "",
     )
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         try:
-            format_.write(_probability_model(bundle.paths[bundles.KERAS_MODEL]), folder)
+            if in_int8 and of == LITE:
+                (folder / format_.model).write_bytes(_int8_file(bundle))
+            else:
+                format_.write(_probability_model(bundle), folder)
         except CannotExport:
             raise
         except Exception as error:  # converters raise what they like; trying again changes nothing
@@ -133,17 +154,50 @@ def build_archive(model: ModelRef, labels: list[str], of: str) -> bytes:
         return _zipped(folder)
 
 
-def _probability_model(path: Path) -> "keras.Model":
+def _probability_model(bundle: bundles.ModelBundle) -> "keras.Model":
     """Return the Keras model with the probabilities as its only output."""
     import_keras_quietly()
     import keras
 
-    # The digest was checked already; safe_mode also refuses code that the file might hold
-    model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    if path := bundle.paths.get(bundles.KERAS_MODEL):
+        # The digest was checked already; safe_mode also refuses code that the file might hold
+        model = keras.saving.load_model(path, compile=False, safe_mode=True)
+    else:
+        backbone, head = _backbone_and_head(bundle)
+        model = export.build_int8_model(backbone.build(), head, scaled=False)
     served = keras.Model(model.input, model.output["probabilities"], name="classifr")
     # The export to ONNX takes no model that was never called
     served(np.zeros((1, *model.input_shape[1:]), np.uint8))
     return served
+
+
+def _int8_file(bundle: bundles.ModelBundle) -> bytes:
+    """Return the served file with the head in it."""
+    import_keras_quietly()
+    import keras
+
+    backbone, head = _backbone_and_head(bundle)
+    model = export.build_int8_model(backbone.build(), head, scaled=True)
+    probabilities = {"probabilities": model.output["probabilities"]}
+    return quantization.to_litert(keras.Model(model.input, probabilities), int8=True)
+
+
+def _backbone_and_head(bundle: bundles.ModelBundle) -> tuple[Backbone, Head]:
+    """Return what the model was made of. Raises CannotExport if its backbone is another by now."""
+    learned_on = bundle.manifest["backbone"]
+    try:
+        backbone = backbones.load(learned_on["name"])
+    except TrainingFailed as error:
+        raise CannotExport(str(error)) from error
+    if backbone.digest != learned_on["digest"]:
+        raise CannotExport(
+            _(
+                "The backbone “%(name)s” has changed since this model was trained. Train a new "
+                "model, and export that one."
+            )
+            % {"name": backbone.name}
+        )
+    return backbone, Head.from_file(bundle.paths[bundles.HEAD])
 
 
 def _zipped(folder: Path) -> bytes:

@@ -1,7 +1,6 @@
 """The demo: made once, harmless when made again."""
 
 import json
-import shutil
 import stat
 
 import numpy as np
@@ -14,6 +13,9 @@ from classifr import demo
 from predictions import registry
 from predictions.models import Project, Sample
 from review import ground_truth
+from training import backbones
+from training.backbones.base import Backbone
+from training.features.cache import FeatureCache
 
 pytestmark = pytest.mark.django_db
 
@@ -30,7 +32,7 @@ def small_demo(monkeypatch, tmp_path, settings) -> None:
         category=np.array([demo.DISHES[number % len(demo.DISHES)] for number in numbers]),
         features=np.zeros((len(numbers), 4), np.float32),
     )
-    monkeypatch.setattr(demo, "FEATURES", tmp_path / "features.npz")
+    monkeypatch.setattr(demo, "VECTORS", tmp_path / "features.npz")
     monkeypatch.setattr(demo, "BACKBONE", "")
     monkeypatch.setattr(demo, "_keep_vectors", lambda digests, vectors: None)
     monkeypatch.delenv(demo.PASSWORD_VARIABLE, raising=False)
@@ -124,13 +126,50 @@ def test_the_command_ends_with_a_live_model_and_keeps_it(small_demo, capsys):
     assert registry.live_version(project) == live
 
 
-def test_after_an_update_the_samples_are_seen_by_the_backbone_of_now(settings):
+@pytest.fixture
+def seen_by(monkeypatch):
+    """Have a backbone of this digest be the one of now."""
+
+    def set_digest(digest: str) -> None:
+        backbone = Backbone(demo.BACKBONE, digest, 224, 1704, lambda: None)
+        monkeypatch.setitem(backbones.FROZEN, demo.BACKBONE, lambda parameters: backbone)
+
+    set_digest("1" * 32)
+    return set_digest
+
+
+def test_after_an_update_the_samples_are_seen_by_the_backbone_of_now(settings, seen_by):
     project = demo.make_project()
     demo.load_demo_samples(project)
     assert demo.restore_vectors() == 0
-    shutil.rmtree(settings.DATA_DIR / "models")  # kept for the backbone of before
+    seen_by("2" * 32)
     assert demo.restore_vectors() >= project.samples.count() > 0
     assert demo.restore_vectors() == 0
+
+
+def test_a_demo_of_an_earlier_version_gets_the_vectors_of_now_when_it_is_made_again(seen_by):
+    demo.load_demo_samples(demo.make_project())
+    seen_by("2" * 32)
+    project = demo.make_project()
+    assert demo.load_demo_samples(project) == 0
+    samples = list(project.samples.values_list("sha256", flat=True))
+    assert FeatureCache("2" * 32).get(samples).keys() == set(samples)
+
+
+def test_without_its_data_only_the_demo_is_missing(monkeypatch, tmp_path, seen_by):
+    project = demo.make_project()
+    demo.load_demo_samples(project)
+    seen_by("2" * 32)
+    monkeypatch.setattr(demo, "VECTORS", tmp_path / "gone.npz")
+    assert demo.restore_vectors() == 0
+    with pytest.raises(CommandError, match="gone.npz is missing. Everything but the demo works"):
+        call_command("demo")
+
+
+@pytest.mark.outer
+def test_the_vectors_are_of_the_backbone_of_now():
+    with np.load(demo.VECTORS, allow_pickle=False) as stored:
+        assert str(stored["backbone"]) == backbones.load(demo.BACKBONE).digest
 
 
 def test_without_the_demo_there_is_nothing_to_restore(db):

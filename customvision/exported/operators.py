@@ -39,7 +39,7 @@ Gelu Gemm GlobalAveragePool GlobalMaxPool HardSigmoid HardSwish Identity ImageSc
 InstanceNormalization LRN LayerNormalization LeakyRelu Log LogSoftmax LpNormalization MatMul
 Max MaxPool Mean MeanVarianceNormalization Min Mul Neg PRelu Pad Pow QuantizeLinear
 Reciprocal ReduceMax ReduceMean ReduceMin ReduceSum ReduceSumSquare ReduceL2 Relu Reshape
-Resize Selu Shape Sigmoid Slice Softmax SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Tile
+Resize Round Selu Shape Sigmoid Slice Softmax SpaceToDepth Split Sqrt Squeeze Sub Sum Tanh Tile
 Transpose Unsqueeze Upsample
 """
 ONNX_OPERATORS = frozenset(_ONNX_OPERATORS.split())

@@ -26,6 +26,11 @@ class Backbone:
     which features are of early and which of late layers, see `OutOfDistributionDetector`.
     `imagenet_head`: of a network taught on ImageNet, returns the weights (features, 1000) and
     biases (1000,) that tell its classes apart. `preparation`: how it sees a picture.
+    shape (N, input_size, input_size, 3), to (N, features); scaling is its own business.
+
+    `served`, if there is one, is a LiteRT file that gives the vectors in the place of `build`,
+    while learning and while serving: in int8, so they differ somewhat. `reference` is the same
+    network in float32, to tell by how much.
     """
 
     name: str
@@ -36,6 +41,8 @@ class Backbone:
     parts: tuple[Part, ...] = ()
     imagenet_head: Callable[[], tuple[np.ndarray, np.ndarray]] | None = None
     preparation: Preparation = preprocessing.CENTRED
+    served: Path | None = None
+    reference: Path | None = None
 
 
 def weights_digest(path: Path, architecture: str, input_size: int) -> str:

@@ -187,8 +187,8 @@ def _fetched(network: NetworkSpec) -> Path:
         raise TrainingFailed(
             _(
                 "The ImageNet weights could not be fetched from %(address)s. Put the file %(name)s "
-                "into a folder and name that folder in CLASSIFR_WEIGHTS_DIR, or choose the bundled "
-                "backbone."
+                "into a folder and name that folder in CLASSIFR_WEIGHTS_DIR, or choose the "
+                "backbone “lite0”."
             )
             % {"address": network.address, "name": network.file}
         ) from error

@@ -2,8 +2,11 @@
 
 Its 1280 pooled features are joined by those of the last residual additions of four earlier stages,
 which help with surfaces and cost next to nothing (bench/README.md).
-The package's file holds pickles. A process that trains reads it once, after its digest is verified,
-and keeps the plain numbers in the data folder; nobody who serves reads either of them.
+
+The package's file holds pickles. It is read once, after its digest is verified, and kept as plain
+numbers in the data folder; so is the network in int8 that is made of them (`quantization`). That
+very file gives the vectors that a model learns from, and a copy of it serves the model: both see
+the same numbers. Nobody who serves reads the package, the numbers or the folder.
 
 Source: github.com/tensorflow/tpu, models/official/efficientnet/lite. It pads, normalises and
 scales in TensorFlow's way.
@@ -15,6 +18,7 @@ import hashlib
 import io
 import logging
 from collections.abc import Mapping
+from functools import partial
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,7 +28,7 @@ from django.utils.translation import gettext as _
 
 from predictions.predictors.local import verified_files
 from predictions.predictors.local.ood_detector import Part, Span
-from training.backbones import torch_file
+from training.backbones import quantization, torch_file
 from training.backbones.base import Backbone
 from training.errors import TrainingFailed
 
@@ -40,6 +44,7 @@ SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 TENSORS_SHA256 = "b9f9e408690baf6fb2869c37c9e2bd719553d32fb565c3a679b133d182cb9c92"
 
 INPUT_SIZE = 224
+SIZES = {"lite0": INPUT_SIZE, "lite0-160": 160}  # the same network, asked at half of the pixels
 STEM, TOP, CLASSES = 32, 1280, 1000
 # Per stage: blocks, kernel, stride of the first, expansion, channels in, channels out
 STAGES = (
@@ -59,13 +64,29 @@ LATE, EARLY = ("pooled", "tap_192"), ("tap_40", "tap_80", "tap_112")
 ARCHITECTURE = "efficientnet_lite0_taps_40_80_112_192"
 
 
-def find_backbone() -> Backbone:
-    """Return the backbone. Raises TrainingFailed if its package is missing or altered."""
+def find_backbone(name: str = "lite0") -> Backbone:
+    """Return the backbone of one of `SIZES`; the first call on an installation converts it.
+
+    Raises:
+        TrainingFailed: its package is missing or altered, or it has to be converted and cannot be.
+    """
+    size = SIZES[name]
     load_tensors()  # or a run would find out after minutes
-    origin = f"{ARCHITECTURE} {INPUT_SIZE}\n{SHA256}"
+    served, reference = converted_files(size)
+    # The file itself is what gives the vectors, and another version of the converter may write
+    # another
+    origin = f"{ARCHITECTURE} {size}\n{verified_files.file_sha256(served)}"
     digest = hashlib.sha256(origin.encode()).hexdigest()[:32]
     return Backbone(
-        "lite0", digest, INPUT_SIZE, FEATURES, load_network, feature_parts(), imagenet_head
+        name,
+        digest,
+        size,
+        FEATURES,
+        partial(load_network, input_size=size),
+        served=served,
+        reference=reference,
+        parts=feature_parts(),
+        imagenet_head=imagenet_head,
     )
 
 
@@ -89,13 +110,48 @@ def feature_parts() -> tuple[Part, ...]:
     return tuple(tuple(spans[layer] for layer in layers) for layers in (LATE, EARLY))
 
 
+def converted_files(size: int) -> tuple[Path, Path]:
+    """Return the network as LiteRT files, in int8 and in float32: kept ones, or made now.
+
+    Their names end with their SHA-256, so a damaged one is noticed and made again.
+
+    Raises:
+        TrainingFailed: they have to be made, and cannot be.
+    """
+    folder = verified_files.cache_directory("backbones")
+    stem = f"{ARCHITECTURE}-{TENSORS_SHA256[:16]}-{size}"
+    kept = [_kept_file(folder, f"{stem}-{form}") for form in ("int8", "float32")]
+    if kept[0] and kept[1]:
+        return kept[0], kept[1]
+    logger.info("The backbone lite0 is converted for %d pixels, which takes some seconds", size)
+    made = quantization.convert(_tensors_file(), size)
+    for form, data in zip(("int8", "float32"), made, strict=True):
+        name = f"{stem}-{form}-{hashlib.sha256(data).hexdigest()}.tflite"
+        verified_files.write_atomically(folder / name, data)
+    return converted_files(size)
+
+
+def _kept_file(folder: Path, stem: str) -> Path | None:
+    """Return the file that is what its name says it is; one that is not is removed."""
+    for path in sorted(folder.glob(f"{stem}-*.tflite")):
+        if path.stem.removeprefix(f"{stem}-") == verified_files.file_sha256(path):
+            return path
+        logger.warning("%s is damaged and made again", path)
+        path.unlink(missing_ok=True)
+    return None
+
+
+def _tensors_file() -> Path:
+    return verified_files.cache_directory("backbones") / f"lite0-{SHA256[:32]}.npz"
+
+
 def load_tensors() -> dict[str, np.ndarray]:
     """Return the published weights by name, as they were converted at first use.
 
     Raises:
         TrainingFailed: they have to be converted, and the package is missing or altered.
     """
-    path = verified_files.cache_directory("backbones") / f"lite0-{SHA256[:32]}.npz"
+    path = _tensors_file()
     try:
         with np.load(path, allow_pickle=False) as kept:
             tensors = dict(kept)
@@ -150,7 +206,7 @@ def published_file() -> bytes:
     return data
 
 
-def build_network(*, classifier: bool = False) -> keras.Model:
+def build_network(input_size: int = INPUT_SIZE, *, classifier: bool = False) -> keras.Model:
     """The architecture with fresh weights; layers are named as in the file, without the first `_`.
 
     With `classifier` it gives the logits of ImageNet's 1000 classes instead of features.
@@ -170,7 +226,7 @@ def build_network(*, classifier: bool = False) -> keras.Model:
     def pool(x: Any, name: str) -> Any:
         return layers.GlobalAveragePooling2D(name=name)(x)
 
-    inputs = layers.Input((INPUT_SIZE, INPUT_SIZE, 3), name="pixels")
+    inputs = layers.Input((input_size, input_size, 3), name="pixels")
     x = layers.Rescaling(1 / 128, -127 / 128, name="scaled")(inputs)
     x = norm(conv(x, STEM, 3, 2, "conv_stem"), "bn0")
     place, taps = 0, []
@@ -203,12 +259,18 @@ def build_network(*, classifier: bool = False) -> keras.Model:
     return keras.Model(inputs, layers.Concatenate(name="features")([x, *taps]), name="lite0")
 
 
-def load_network(*, classifier: bool = False) -> keras.Model:
+def load_network(*, input_size: int = INPUT_SIZE, classifier: bool = False) -> keras.Model:
     """The network with ImageNet's weights, ready to compute feature vectors."""
-    tensors = load_tensors()
+    return network_of(load_tensors(), input_size, classifier=classifier)
+
+
+def network_of(
+    tensors: Mapping[str, np.ndarray], input_size: int, *, classifier: bool = False
+) -> keras.Model:
+    """The network with these weights, of which features need all but the last layer's."""
     if not classifier:
-        del tensors["_fc.weight"], tensors["_fc.bias"]
-    model = build_network(classifier=classifier)
+        tensors = {name: each for name, each in tensors.items() if not name.startswith("_fc.")}
+    model = build_network(input_size, classifier=classifier)
     set_weights(model, tensors)
     model.trainable = False
     return model

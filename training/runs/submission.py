@@ -141,6 +141,8 @@ def _check_options(project: Project, options: RunOptions) -> dict[str, Any]:
     trainer = trainer_named(options.trainer or project_trainer_alias(project))
     fine_tune = options.fine_tune
     backbone = options.backbone or default_backbone(trainer, project)
+    if gone := trainer.retired_backbone(backbone):
+        raise InvalidInput(gone)
     if backbone and backbone not in trainer.backbone_names():
         sentence = _("There is no backbone “%(name)s” here. There are: %(known)s.")
         names = ", ".join(trainer.backbone_names()) or _("none")

@@ -21,6 +21,7 @@ from common.parallel import parallel_map
 from common.processes import usable_core_count
 from common.progress import Progress, no_progress
 from common.storages import DiskStorage
+from predictions.predictors.local import heads
 from predictions.predictors.local.engine import LiteRtEngine
 from training.backbones.base import Backbone
 from training.data.examples import PictureReader
@@ -74,7 +75,7 @@ class DrawFeatures:
 
     vectors: np.ndarray
     seconds: float = 0.0
-    own_head: head.Head | None = None
+    own_head: heads.Head | None = None
 
 
 @dataclass(frozen=True)
@@ -259,7 +260,7 @@ def _answer(features: DrawFeatures, collection: LabelledPictures, drawn: SampleD
 
 def fit_draw_head(
     vectors: np.ndarray, labels: np.ndarray, drawn: SampleDraw, classes: int
-) -> head.Head:
+) -> heads.Head:
     """Return a draw's head: all of it learns, what is held back regularises and calibrates."""
     chosen = fit_first_head(vectors, labels, drawn, classes)
     held = vectors[drawn.held], labels[drawn.held]
@@ -267,7 +268,7 @@ def fit_draw_head(
         (vectors[drawn.learn], labels[drawn.learn]), held, classes, grid=[chosen.l2]
     )
     # With the first temperature: the second was fitted on samples that the weights learned from
-    return head.Head(whole.head.kernel, whole.head.bias, chosen.head.temperature)
+    return heads.Head(whole.head.kernel, whole.head.bias, chosen.head.temperature)
 
 
 def fit_first_head(

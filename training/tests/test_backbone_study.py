@@ -1,6 +1,7 @@
 """What backbones are worth on a folder of pictures, and the command that asks."""
 
 import re
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 from xml.etree import ElementTree
@@ -39,8 +40,10 @@ def data_of_this_test(settings, tmp_path):
 @pytest.fixture
 def tiny(monkeypatch) -> Backbone:
     """Have the tiny model of the serving tests stand in for every frozen backbone."""
-    backbone = Backbone("bundled", "0" * 32, LiteRtEngine(tiny_model.FILE).input_size, 1, no_build)
-    monkeypatch.setitem(backbones.FROZEN, "bundled", lambda parameters: backbone)
+    backbone = Backbone("lite0", "0" * 32, LiteRtEngine(tiny_model.FILE).input_size, 1, no_build)
+    monkeypatch.setitem(backbones.FROZEN, "lite0", lambda parameters: backbone)
+    small = replace(backbone, name="lite0-160", digest="1" * 32)
+    monkeypatch.setitem(backbones.FROZEN, "lite0-160", lambda parameters: small)
     monkeypatch.setattr(export, "export_backbone", lambda backbone: tiny_model.FILE)
     return backbone
 
@@ -141,7 +144,9 @@ class TestCommand:
 
     def test_prints_a_table_and_nothing_else(self, tmp_path, tiny):
         directory = make_colours(tmp_path / "in", black=16, white=18)
-        out, errors = self.call(directory, "--per-class", 5, 10, 50, "--seeds", 2)
+        out, errors = self.call(
+            directory, "--backbone", "lite0", "--per-class", 5, 10, 50, "--seeds", 2
+        )
         headings, _rule, row, _blank, legend = out.splitlines()
         assert headings == (
             "| backbone | features | 5 per category | 10 per category | reading and features, per "
@@ -149,7 +154,7 @@ class TestCommand:
             "| head | calibration |"
         )
         assert re.search(r"\| \d+\.\d ms \| – \| \d+\.\d\d s \| \d+\.\d ms \|$", row)
-        assert row.startswith("| bundled |")
+        assert row.startswith("| lite0 |")
         assert row.count("1.000 ± 0.000 (") == 2
         assert legend.startswith(
             "34 pictures of 2 categories. Accuracy, mean ± standard deviation of 2 draws"
@@ -174,8 +179,9 @@ class TestCommand:
         settings.CLASSIFR_WEIGHTS_DIR = str(tmp_path)
         (tmp_path / imagenet.NETWORKS["mobilenetv3small"].file).write_bytes(b"weights")
         out, _errors = self.call(make_colours(tmp_path / "in", black=6, white=6), "--seeds", 1)
-        assert [line.split()[1] for line in out.splitlines()[2:4]] == [
-            "bundled",
+        assert [line.split()[1] for line in out.splitlines()[2:5]] == [
+            "lite0",
+            "lite0-160",
             "mobilenetv3small",
         ]
 
@@ -185,12 +191,14 @@ class TestCommand:
 
         monkeypatch.setitem(backbones.FROZEN, "imagenet", missing)
         with pytest.raises(CommandError, match="net.h5"):
-            self.call(tmp_path / "nowhere", "--backbone", "bundled", "imagenet")
+            self.call(tmp_path / "nowhere", "--backbone", "lite0", "imagenet")
 
     @pytest.mark.parametrize(
         ("arguments", "reason"),
         [
-            (["--backbone", "vgg"], "invalid choice: 'vgg'"),
+            (["--backbone", "vgg"], "no backbone “vgg”. Choose one of: lite0, "),
+            (["--backbone", "bundled"], "“bundled” is no longer part.* Choose “lite0”"),
+            (["--backbone", "auto"], "no backbone “auto”"),
             (["--seeds", "0"], "0 is not at least 1"),
             (["--per-class", "-3"], "-3"),
             (["--per-class", "six"], "six"),
@@ -215,24 +223,26 @@ class TestCommand:
     def test_a_number_that_one_of_them_lacks_is_left_empty(self, tmp_path):
         collection = gather(make_colours(tmp_path / "in", red=2, blue=2), tmp_path / "kept")
         whole = LearningCurve(
-            "bundled", 512, 1.5, {5: [DrawResult(0.5, 0.1, 0.2)], 10: [DrawResult(0.5, 0.1, 0.2)]}
+            "lite0", 512, 1.5, {5: [DrawResult(0.5, 0.1, 0.2)], 10: [DrawResult(0.5, 0.1, 0.2)]}
         )
         part = LearningCurve(
-            "bundled, fine-tuned", 512, None, {10: [DrawResult(0.6, 0.1, 0.2, 0.0, 9.0)]}
+            "lite0, fine-tuned", 512, None, {10: [DrawResult(0.6, 0.1, 0.2, 0.0, 9.0)]}
         )
         rows = evaluate_backbones.curves_as_markdown(collection, [whole, part], 1).splitlines()[2:4]
-        assert rows[0].startswith("| bundled | 512 | 0.500 (0.100) | 0.500 (0.100) | 1.5 ms | – |")
-        assert rows[1].startswith("| bundled, fine-tuned | 512 | – | 0.600 (0.100) | – | 9 s |")
+        assert rows[0].startswith("| lite0 | 512 | 0.500 (0.100) | 0.500 (0.100) | 1.5 ms | – |")
+        assert rows[1].startswith("| lite0, fine-tuned | 512 | – | 0.600 (0.100) | – | 9 s |")
 
     def test_draws_the_curves(self, tmp_path, tiny):
         directory = make_colours(tmp_path / "in", black=16, white=18)
         _out, errors = self.call(
-            directory, "--per-class", 5, 10, "--seeds", 1, "--plot", tmp_path / "curves.svg"
+            directory,
+            *("--backbone", "lite0", "--per-class", 5, 10, "--seeds", 1),
+            *("--plot", tmp_path / "curves.svg"),
         )
         drawn = ElementTree.parse(tmp_path / "curves.svg").getroot()  # noqa: S314 (our own)
         lines = [each for each in drawn.iter() if each.tag.endswith("polyline")]
         assert [len(line.attrib["points"].split()) for line in lines] == [2]
-        assert "bundled, 1.000" in "".join(drawn.itertext())
+        assert "lite0, 1.000" in "".join(drawn.itertext())
         assert f"Drawn: {tmp_path / 'curves.svg'}" in errors
 
     def test_another_form_of_drawing_is_refused_before_any_work(self, tmp_path):

@@ -10,12 +10,14 @@ import h5py  # type: ignore[import-untyped]
 import numpy as np
 import pytest
 
+from common.errors import InvalidInput
 from predictions.predictors.local.engine import LiteRtEngine
 from training import backbones
-from training.backbones import bundled, imagenet, scratch
+from training.backbones import imagenet, scratch
 from training.backbones.base import weights_digest
 from training.checks import check_defaults, check_trainers, check_weights_folder
 from training.errors import TrainingFailed
+from training.tests.factories import make_run, make_trainable
 from training.trainers.local import export
 
 if TYPE_CHECKING:
@@ -30,19 +32,20 @@ class TestRegistry:
         settings.DEFAULT_BACKBONE = "imagenet"
         every = [
             "imagenet",
-            "bundled",
             "lite0",
+            "lite0-160",
             "lite0-inspection",
             "mobilenetv3small",
             "mobilenetv3large",
             "efficientnetv2b0",
             "scratch",
+            "auto",
         ]
         assert backbones.backbone_names() == every
 
     def test_an_unknown_name_is_told_with_the_known_ones(self):
         with pytest.raises(
-            TrainingFailed, match="bundled, lite0, lite0-inspection, imagenet, .*, scratch"
+            TrainingFailed, match="lite0, lite0-160, lite0-inspection, imagenet, .*, scratch, auto"
         ):
             backbones.load("vgg")
 
@@ -59,16 +62,19 @@ class TestRegistry:
         assert weights_digest(one, "net", 112) in digests
 
 
-class TestBundled:
-    def test_a_missing_file_is_named(self, monkeypatch, tmp_path):
-        monkeypatch.setattr(bundled, "WEIGHTS", tmp_path / "weights.npz")
-        with pytest.raises(TrainingFailed, match="weights.npz is missing"):
+class TestRetired:
+    def test_the_successor_is_named(self):
+        with pytest.raises(TrainingFailed, match="“bundled” is no longer .* Choose “lite0”"):
             backbones.load("bundled")
 
-    def test_is_known_without_importing_tensorflow(self):
-        backbone = backbones.load("bundled")
-        assert (backbone.input_size, backbone.features) == (bundled.INPUT_SIZE, bundled.FEATURES)
-        assert len(backbone.digest) == 32
+    def test_a_run_is_refused_before_it_is_made(self, db):
+        with pytest.raises(InvalidInput, match="“bundled” is no longer .* Choose “lite0”"):
+            make_run(make_trainable(), trainer="keras", backbone="bundled")
+
+    def test_as_the_default_it_is_an_error_of_the_settings(self, settings, db):
+        settings.DEFAULT_TRAINER, settings.DEFAULT_BACKBONE = "keras", "bundled"
+        [error] = [each for each in check_defaults(None) if each.id == "training.E003"]
+        assert "Choose “lite0”" in error.hint
 
 
 @pytest.mark.parametrize("name", imagenet.NETWORKS)

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
+from predictions.predictors.local.heads import Head
 from training.evaluation import calibration, significance
-from training.trainers.local.head import Head
 
 
 @pytest.mark.parametrize(

@@ -115,9 +115,7 @@ class TestRefusals:
     """None of them looks at a picture, loads a network or needs TensorFlow."""
 
     def refusal(self, **fields) -> str:
-        task = make_task(
-            20, **({"parameters": {"backbone": "bundled", "fine_tune": True}} | fields)
-        )
+        task = make_task(20, **({"parameters": {"backbone": "lite0", "fine_tune": True}} | fields))
         with pytest.raises(TrainingFailed) as caught:
             LocalTrainer(alias="keras").train(task)
         return str(caught.value)
@@ -258,13 +256,17 @@ class TestFineTuning(TrainerContract):
 
 @pytest.mark.outer
 class TestTop:
-    def test_of_the_bundled_network_it_is_the_last_stage(self):
-        from training.backbones import bundled
+    def test_of_lite0_it_is_the_last_stages(self):
+        from training.backbones import lite0
 
-        network = bundled.load_network()
+        network = lite0.build_network()
+        network.trainable = False
         finetuning.unfreeze_top(network)
         freed = [layer.name for layer in network.layers if layer.trainable_weights]
-        assert freed == [f"conv_{place:02d}" for place in range(19, 29)]
+        assert {name.partition("._")[0] for name in freed} == {
+            *(f"blocks.{place}" for place in range(10, 16)),
+            "conv_head",
+        }
 
     def test_of_networks_inside_networks_it_is_the_top_without_normalisations(self):
         import keras
@@ -284,16 +286,16 @@ class TestTop:
 @pytest.mark.django_db
 class TestAsking:
     def test_is_a_parameter_of_the_run(self):
-        run = make_run(make_trainable(), trainer="keras", backbone="bundled", fine_tune=True)
-        assert run.parameters == {"backbone": "bundled", "fine_tune": True}
+        run = make_run(make_trainable(), trainer="keras", backbone="lite0", fine_tune=True)
+        assert run.parameters == {"backbone": "lite0", "fine_tune": True}
 
     def test_without_it_nothing_is_written_down(self):
-        assert make_run(make_trainable(), trainer="keras", backbone="bundled").parameters == {
-            "backbone": "bundled"
+        assert make_run(make_trainable(), trainer="keras", backbone="lite0").parameters == {
+            "backbone": "lite0"
         }
 
     def test_what_cannot_be_tuned_is_refused_with_what_can(self):
-        with pytest.raises(InvalidInput, match="can be fine-tuned here: bundled"):
+        with pytest.raises(InvalidInput, match="can be fine-tuned here: lite0"):
             make_run(make_trainable(), trainer="keras", backbone="scratch", fine_tune=True)
         with pytest.raises(InvalidInput, match="can be fine-tuned here: none"):
             make_run(make_trainable(), fine_tune=True)

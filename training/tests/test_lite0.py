@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import tarfile
+from dataclasses import replace
 from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -8,13 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
+from common.limited_processes import ProcessFailed
 from predictions.predictors.local import bundles, preprocessing
 from predictions.predictors.local.engine import LiteRtEngine
 from training import backbones
-from training.backbones import lite0, torch_file
+from training.backbones import lite0, quantization, torch_file
 from training.errors import TrainingFailed
 from training.tests.trainer_contract import TrainerContract, make_task, servable
-from training.trainers.local import bundling, export
+from training.trainers.local import agreement, bundling, finetuning
 from training.trainers.local.trainer import LocalTrainer
 
 if TYPE_CHECKING:
@@ -40,15 +42,26 @@ def uninstalled(monkeypatch):
     monkeypatch.setattr(lite0, "distribution", missing)
 
 
-@pytest.mark.usefixtures("data_folder")
-class TestPackage:
-    def test_is_known_without_importing_tensorflow(self):
-        backbone = backbones.load("lite0")
-        assert (backbone.name, backbone.input_size, backbone.features) == ("lite0", 224, 1704)
+@pytest.fixture
+def conversions(monkeypatch) -> list[int]:
+    """The sizes that were converted so far; what comes out is a few bytes."""
+    sizes = []
 
-    def test_the_digest_stays(self):
-        """Another would lose all cached vectors; one is needed if other numbers come out."""
-        assert backbones.load("lite0").digest == "728f0b0b5e1c14976dee96524dedb6ad"
+    def convert(tensors: Path, size: int) -> tuple[bytes, bytes]:
+        assert tensors.exists()
+        sizes.append(size)
+        return b"int8", b"float32"
+
+    monkeypatch.setattr(quantization, "convert", convert)
+    return sizes
+
+
+@pytest.mark.usefixtures("data_folder", "conversions")
+class TestPackage:
+    @pytest.mark.parametrize(("name", "size"), [("lite0", 224), ("lite0-160", 160)])
+    def test_is_known_without_importing_tensorflow(self, name, size):
+        backbone = backbones.load(name)
+        assert (backbone.name, backbone.input_size, backbone.features) == (name, size, 1704)
 
     def test_every_feature_is_of_an_early_or_a_late_layer(self):
         late, early = backbones.load("lite0").parts
@@ -90,9 +103,12 @@ class TestConversion:
         assert lite0.tensors_digest(kept) == lite0.TENSORS_SHA256
         assert len(kept) == 296
 
-    def test_is_done_once(self, converted, uninstalled, monkeypatch):
+    def test_is_done_once(self, converted, uninstalled, monkeypatch, conversions):
         monkeypatch.setattr(torch_file, "read_tensors", None)
-        assert backbones.load("lite0").features == 1704
+        assert backbones.load("lite0").digest == backbones.load("lite0").digest
+        assert conversions == [224]
+        backbones.load("lite0-160")
+        assert conversions == [224, 160]
 
     @pytest.mark.parametrize("damage", ["a changed number", "a part", "nothing", "a pickle"])
     def test_is_done_again_if_it_is_damaged(self, converted, damage):
@@ -108,6 +124,37 @@ class TestConversion:
                 np.savez(converted, pickled=np.array([{}], dtype=object))
         assert lite0.tensors_digest(lite0.load_tensors()) == lite0.TENSORS_SHA256
         assert converted.read_bytes() == whole
+
+
+class TestCompiledFiles:
+    def test_the_digest_is_of_the_file_that_gives_the_vectors(
+        self, data_folder, conversions, monkeypatch
+    ):
+        first = backbones.load("lite0")
+        assert first.served.read_bytes() == b"int8"
+        assert first.reference.read_bytes() == b"float32"
+        for path in data_folder.rglob("*.tflite"):
+            path.unlink()
+        assert backbones.load("lite0").digest == first.digest
+        for path in data_folder.rglob("*.tflite"):
+            path.unlink()
+        monkeypatch.setattr(quantization, "convert", lambda *_args: (b"another", b"float32"))
+        assert backbones.load("lite0").digest != first.digest
+
+    def test_a_damaged_one_is_made_again(self, data_folder, conversions):
+        path = backbones.load("lite0").served
+        path.write_bytes(b"in")
+        assert backbones.load("lite0").served == path
+        assert path.read_bytes() == b"int8"
+        assert conversions == [224, 224]
+
+    def test_a_conversion_that_fails_is_told_in_a_sentence(self, data_folder, monkeypatch):
+        def fail(*_args, **_options):
+            raise ProcessFailed("crashed")
+
+        monkeypatch.setattr(quantization.limited_processes, "ask", fail)
+        with pytest.raises(TrainingFailed, match="could not be converted. It needs TensorFlow"):
+            backbones.load("lite0")
 
 
 @pytest.fixture(scope="module")
@@ -141,12 +188,33 @@ class TestNetwork:
         expected = np.concatenate([np.asarray(part).mean(axis=(1, 2)) for part in parts], axis=1)
         np.testing.assert_allclose(network.predict_on_batch(pixels), expected, atol=1e-4)
 
-    def test_the_compiled_one_answers_as_the_one_in_keras(self, settings, tmp_path, network):
-        settings.DATA_DIR = tmp_path
+    def test_the_reference_answers_as_the_one_in_keras(self, network):
         pixels = make_noise(4)
         expected = np.asarray(network.predict_on_batch(pixels.astype(np.float32)))
-        compiled = LiteRtEngine(export.export_backbone(backbones.load("lite0"))).run(pixels)
+        compiled = LiteRtEngine(backbones.load("lite0").reference).run(pixels)
         np.testing.assert_allclose(compiled["features"], expected, atol=1e-3 * expected.std())
+
+    @pytest.mark.parametrize("name", ["lite0", "lite0-160"])
+    def test_in_int8_the_vectors_point_where_they_did(self, name):
+        backbone = backbones.load(name)
+        noise = make_noise(4)[:, : backbone.input_size, : backbone.input_size]
+        found, expected = (
+            LiteRtEngine(path).run(noise)["features"]
+            for path in (backbone.served, backbone.reference)
+        )
+        cosines = (found * expected).sum(axis=1)
+        cosines /= np.linalg.norm(found, axis=1) * np.linalg.norm(expected, axis=1)
+        assert cosines.min() > 0.99
+        assert (found != expected).any()
+
+    def test_in_int8_it_takes_a_fraction_of_the_space(self):
+        backbone = backbones.load("lite0")
+        assert backbone.served.stat().st_size < backbone.reference.stat().st_size / 3
+
+    def test_converted_again_it_is_the_same_file(self, network):
+        """`network` and others were built in this process before, which must not matter."""
+        served = backbones.load("lite0").served
+        assert quantization.convert(lite0._tensors_file(), 224)[0] == served.read_bytes()
 
     @pytest.mark.parametrize("wanted", ["one more", "one less", "another shape"])
     def test_tensors_of_another_network_are_refused(self, classifier, wanted):
@@ -230,10 +298,49 @@ class TestTraining(TrainerContract):
             "frozen": True,
             "features": 1704,
         }
-        assert manifest["parity"]["max_difference"] <= bundling.TOLERANCE
 
-    def test_can_be_fine_tuned(self, trainer):
+    def test_the_very_file_that_gave_the_vectors_serves(self, trained):
+        bundle = bundles.open_bundle(servable(trained))
+        served = backbones.load("lite0").served.read_bytes()
+        assert bundle.paths[bundles.COMPILED_MODEL].read_bytes() == served
+        assert bundles.KERAS_MODEL not in bundle.paths
+
+    def test_the_bundle_says_how_the_engine_answers(self, trained):
+        engine = trained.manifest["engine"]
+        assert engine["pictures"] == 6
+        assert engine["same_answers"] == 6
+        assert engine["accuracy"] == engine["float_accuracy"] == 1
+        assert engine["cosine"] > 0.98
+
+    def test_without_a_picture_noise_is_compared(self, trainer, trained, task):
+        examples = [replace(example, read=None) for example in task.examples]
+        engine = trainer.train(replace(task, examples=examples)).manifest["engine"]
+        assert (engine["pictures"], engine["accuracy"]) == (0, None)
+        assert engine["drawn"] > 0 and engine["cosine"] > 0.98
+
+    def test_a_file_of_another_network_is_not_kept(self, trainer, task, monkeypatch):
+        class Upset(LiteRtEngine):
+            """Gives the features of the served file in another order."""
+
+            def run(self, pixels):
+                features = super().run(pixels)["features"]
+                return {"features": features[:, ::-1] if "int8" in self.path.name else features}
+
+        monkeypatch.setattr(agreement, "LiteRtEngine", Upset)
+        with pytest.raises(TrainingFailed, match="in int8 does not answer as the same network"):
+            trainer.train(task)
+
+    @pytest.mark.parametrize("better", [True, False])
+    def test_can_be_fine_tuned(self, trainer, trained, monkeypatch, better):
+        losses = iter([1.0, 0.5] if better else [0.5, 1.0])
+        monkeypatch.setattr(finetuning, "_validation_loss", lambda *_args: next(losses))
         parameters = {"backbone": "lite0", "fine_tune": True, "epochs": 1}
         tuned = trainer.train(make_task(20, parameters=parameters))
         assert len(tuned.curves["fine_tuning_loss"]) == 1
-        assert tuned.manifest["parity"]["max_difference"] <= bundling.TOLERANCE
+        backbone = tuned.manifest["backbone"]
+        if better:
+            assert backbone["tuned_from"] == trained.manifest["backbone"]["digest"]
+            assert tuned.manifest["parity"]["max_difference"] <= bundling.TOLERANCE
+        else:
+            assert backbone == trained.manifest["backbone"]
+            assert "engine" in tuned.manifest

@@ -67,10 +67,10 @@ def test_bars_of_a_reliability_diagram_end_where_the_share_of_right_answers_is()
 
 def test_learning_curves_stand_on_a_logarithmic_axis():
     chart = plots.learning_curves(
-        "dishes", {"bundled": {5: 0.5, 50: 0.75}, "scratch": {50: 0.25}, "none": {}}
+        "dishes", {"lite0": {5: 0.5, 50: 0.75}, "scratch": {50: 0.25}, "none": {}}
     )
     assert [(line.name, line.last) for line in chart.lines] == [
-        ("bundled", 0.75),
+        ("lite0", 0.75),
         ("scratch", 0.25),
     ]
     (low, half), (high, _) = (

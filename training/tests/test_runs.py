@@ -324,7 +324,7 @@ class TestWhenProcessesDie:
         ),
         (
             "keras",
-            {"backbone": "bundled", "fine_tune": True},
+            {"backbone": "lite0", "fine_tune": True},
             "Fine-tuning needs categories that exclude each other",
         ),
     ],

@@ -66,13 +66,13 @@ def test_the_command_asks_about_other_folders(tiny, tmp_path):  # noqa: F811
         "evaluate_backbones",
         directory,
         out_of_scope=[other],
-        backbone=["bundled"],
+        backbone=["lite0"],
         per_class=[5],
         seeds=2,
         stdout=out,
         stderr=StringIO(),
     )
-    assert "| bundled | other | 1.000 ± 0.000 |" in out.getvalue()
+    assert "| lite0 | other | 1.000 ± 0.000 |" in out.getvalue()
     assert "Learned from 5 pictures per category" in out.getvalue()
 
 
@@ -84,7 +84,7 @@ def test_a_folder_of_others_without_pictures_is_refused(tiny, tmp_path):  # noqa
             "evaluate_backbones",
             directory,
             out_of_scope=[tmp_path / "empty"],
-            backbone=["bundled"],
+            backbone=["lite0"],
             per_class=[5],
             stdout=StringIO(),
             stderr=StringIO(),

@@ -11,7 +11,8 @@ from common.media import images
 from common.media.images import Picture
 from common.progress import subrange
 from predictions.predictors.base import predictors
-from predictions.predictors.local import bundles, ood_detector
+from predictions.predictors.local import bundles, heads, ood_detector
+from predictions.predictors.local.heads import Head
 from predictions.predictors.local.ood_detector import OutOfDistributionDetector, unit_rows
 from predictions.tests import tiny_model
 from training import backbones
@@ -28,7 +29,6 @@ from training.tests.trainer_contract import (
 from training.trainers.base import trainers
 from training.trainers.dummy import DummyTrainer
 from training.trainers.local import bundling, head, losses
-from training.trainers.local.head import Head
 from training.trainers.local.trainer import LocalTrainer
 
 seeds = st.integers(0, 2**31)
@@ -129,7 +129,7 @@ class TestHead:
     def test_the_temperature_makes_up_for_false_certainty(self, seed, factor):
         rng = np.random.default_rng(seed)
         logits = rng.normal(size=(4000, 3)) * 2
-        truth = np.exp(losses.log_softmax(logits))
+        truth = np.exp(heads.log_softmax(logits))
         labels = (truth.cumsum(axis=1) > rng.random((len(truth), 1))).argmax(axis=1)
         assert head.fit_temperature(logits * factor, labels) == pytest.approx(factor, rel=0.15)
 
@@ -202,18 +202,18 @@ class TestIndependentHead:
     def test_the_temperature_makes_up_for_false_certainty(self):
         rng = np.random.default_rng(1)
         logits = rng.normal(size=(4000, 3)) * 2
-        labels = (losses.sigmoid(logits) > rng.random(logits.shape)).astype(int)
+        labels = (heads.sigmoid(logits) > rng.random(logits.shape)).astype(int)
         assert head.fit_temperature(logits * 2.5, labels) == pytest.approx(2.5, rel=0.15)
 
     def test_it_survives_being_stored(self, tmp_path):
         stored = head.fit_head(make_independent(1, 60), make_independent(2, 30), 3).head
         (tmp_path / "head.npz").write_bytes(stored.to_bytes())
         read = Head.from_file(tmp_path / "head.npz")
-        assert read.activation == losses.SIGMOID and read.to_bytes() == stored.to_bytes()
+        assert read.activation == heads.SIGMOID and read.to_bytes() == stored.to_bytes()
 
     def test_huge_logits_overflow_nothing(self):
         with np.errstate(all="raise", under="ignore"):
-            assert losses.sigmoid(np.array([-1e4, 0.0, 1e4])).tolist() == [0.0, 0.5, 1.0]
+            assert heads.sigmoid(np.array([-1e4, 0.0, 1e4])).tolist() == [0.0, 0.5, 1.0]
         assert losses.sample_losses(np.array([[1e4, -1e4]]), np.array([[1, 0]])).tolist() == [0.0]
 
 
@@ -356,7 +356,7 @@ class TestKerasTrainerWithoutTensorFlow:
             trainer.train(make_task(class_names=CLASS_NAMES[:2], examples=examples))
 
     def test_an_unknown_backbone_is_refused(self, trainer):
-        with pytest.raises(TrainingFailed, match=r"no backbone “resnet-9000”.*bundled"):
+        with pytest.raises(TrainingFailed, match=r"no backbone “resnet-9000”.*lite0"):
             trainer.train(make_task(parameters={"backbone": "resnet-9000"}))
 
     def test_kept_vectors_are_scored_without_a_picture(self, trainer):

@@ -105,6 +105,10 @@ class BaseTrainer(ABC):
         """Return the `backbone_names` that can learn categories which do not exclude each other."""
         return []
 
+    def retired_backbone(self, name: str) -> str:
+        """Return why a backbone of an earlier version is gone; "" for any other name."""
+        return ""
+
     def supports_fine_tuning(self, backbone: str) -> bool:
         """Return whether the parameter `fine_tune` may be set with this backbone."""
         return False

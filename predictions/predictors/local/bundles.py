@@ -1,8 +1,10 @@
 """Model bundles: a folder in `STORAGES["models"]` that holds everything about one trained model.
 
-    <project slug>/<16 hex>/   model.keras     architecture and weights, loaded with safe_mode
-                               model.tflite    the compiled export: probabilities and feature vector
-                               head.npz        the softmax head in plain numbers
+    <project slug>/<16 hex>/   model.keras     architecture and weights, loaded with safe_mode; of a
+                                               network that is made anew from its backbone, none
+                               model.tflite    the compiled network: pixels to feature vectors and,
+                                               unless `head.npz` gives them, probabilities
+                               head.npz        the head in plain numbers
                                scope.npz       the OOD detector; old bundles have none
                                manifest.json   what it is, and the SHA-256 of every other file
 

@@ -6,12 +6,26 @@ Runtime, would stand in by offering the same `LiteRtEngine`.
 
 import threading
 from pathlib import Path
+from weakref import WeakValueDictionary
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from django.conf import settings
 
 BATCH_LIMIT = 32  # larger batches gain no speed and cost memory
+
+# Those in memory by the SHA-256 of their file, for as long as a model keeps them
+_shared: "WeakValueDictionary[str, LiteRtEngine]" = WeakValueDictionary()
+
+
+def shared_engine(path: Path, sha256: str) -> "LiteRtEngine":
+    """Return the engine of a file: the same for every model that holds a copy of it.
+
+    Models on the same backbone differ by their heads alone, so one more costs no memory.
+    """
+    if (engine := _shared.get(sha256)) is None:
+        engine = _shared[sha256] = LiteRtEngine(path)
+    return engine
 
 
 class LiteRtEngine:

@@ -1,4 +1,4 @@
-"""The local predictor: answers with the compiled export of a Keras model, and needs no Keras."""
+"""The local predictor: answers with a compiled network and a head on it, and needs no Keras."""
 
 import logging
 from collections.abc import Sequence
@@ -18,7 +18,8 @@ from predictions.predictors.base import (
 )
 from predictions.predictors.loaded_models import LoadedModels
 from predictions.predictors.local import bundles, occlusion, ood_detector, preprocessing
-from predictions.predictors.local.engine import LiteRtEngine
+from predictions.predictors.local.engine import LiteRtEngine, shared_engine
+from predictions.predictors.local.heads import Head
 from predictions.predictors.local.ood_detector import OutOfDistributionDetector
 from predictions.predictors.local.preprocessing import Preparation
 
@@ -27,21 +28,29 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class _Loaded:
-    """A model in memory; bundles of older versions have no scope."""
+    """A model in memory.
+
+    The head is applied here where the compiled network ends with feature vectors; None: it holds
+    the head itself. Bundles of older versions have no scope.
+    """
 
     engine: LiteRtEngine
+    head: Head | None
     scope: OutOfDistributionDetector | None
     preparation: Preparation
 
     def run(self, pixels: np.ndarray) -> dict[str, np.ndarray]:
-        """Run the engine. Raises PredictorError if it fails."""
+        """Return `probabilities` and `features`. Raises PredictorError if the engine fails."""
         try:
-            return self.engine.run(pixels)
+            outputs = self.engine.run(pixels)
         except (RuntimeError, ValueError) as error:
             logger.exception("Model %s failed while it answered", self.engine.path)
             raise PredictorError(
                 _("The model failed while processing the picture. Promote another one.")
             ) from error
+        if self.head:
+            outputs["probabilities"] = self.head.probabilities(outputs["features"])
+        return outputs
 
 
 class LocalPredictor(BasePredictor):
@@ -128,9 +137,14 @@ def _open(model: ModelRef) -> _Loaded:
             )
         )
     try:
-        engine = LiteRtEngine(bundle.paths[bundles.COMPILED_MODEL])
+        digest = bundle.manifest["files"][bundles.COMPILED_MODEL]
+        engine = shared_engine(bundle.paths[bundles.COMPILED_MODEL], digest)
+        head = None
+        if "probabilities" not in engine.outputs:
+            head = Head.from_file(bundles.open_bundle(model, bundles.HEAD).paths[bundles.HEAD])
         # Once now, so that the first user does not wait while the engine sets its memory up.
-        first = engine.run(np.zeros((1, engine.input_size, engine.input_size, 3), np.uint8))
+        blank = np.zeros((1, engine.input_size, engine.input_size, 3), np.uint8)
+        first = _Loaded(engine, head, None, preparation).run(blank)
         if first["probabilities"].shape != (1, len(model.class_names)):
             raise ValueError("The model's output does not fit its categories.")
         known = (
@@ -144,4 +158,4 @@ def _open(model: ModelRef) -> _Loaded:
         raise PredictorError(
             _("The model's compiled file cannot be run. Promote another version.")
         ) from error
-    return _Loaded(engine, known, preparation)
+    return _Loaded(engine, head, known, preparation)

@@ -10,7 +10,7 @@ from django.template.loader import render_to_string
 
 from common.errors import DomainError
 from training import backbones, plots
-from training.backbones import imagenet
+from training.backbones import imagenet, lite0
 from training.backbones.base import Backbone
 from training.management.terminal import MAX_ROWS, TerminalProgress
 from training.studies import learning_curves, ood_detection, trained_networks
@@ -40,10 +40,9 @@ class Command(BaseCommand):
             metavar="NAME",
             nargs="+",
             action="extend",
-            choices=backbones.backbone_names(),
-            help=f"One or more of: {', '.join(backbones.backbone_names())}. Without: bundled, and "
-            f"those whose weights lie in "
-            "CLASSIFR_WEIGHTS_DIR. scratch learns a network for every draw, which takes minutes "
+            help=f"One or more of: {', '.join([*backbones.FROZEN, backbones.SCRATCH])}. Without: "
+            "lite0, lite0-160, those whose weights lie in CLASSIFR_WEIGHTS_DIR, and "
+            "scratch. scratch learns a network for every draw, which takes minutes "
             "each.",
         )
         parser.add_argument(
@@ -86,7 +85,10 @@ class Command(BaseCommand):
         if plot and plot.suffix != ".svg":
             raise CommandError(f"{plot} does not end with .svg, and that is what is drawn.")
         names = list(
-            dict.fromkeys(options["backbone"] or ["bundled", *imagenet.available_offline()])
+            dict.fromkeys(
+                options["backbone"]
+                or [*lite0.SIZES, *imagenet.available_offline(), backbones.SCRATCH]
+            )
         )
         bar = TerminalProgress(self.stderr)
         ood_figures: list[ood_detection.OodFigures] = []

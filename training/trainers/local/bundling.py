@@ -14,10 +14,11 @@ from common.progress import Progress
 from predictions.predictors.local import bundles
 from predictions.predictors.local.engine import LiteRtEngine
 from predictions.predictors.local.ood_detector import OutOfDistributionDetector
+from training.backbones.base import Backbone
 from training.data import examples
 from training.errors import TrainingFailed
 from training.trainers.base import TrainingTask
-from training.trainers.local import export, head
+from training.trainers.local import agreement, export, head
 from training.trainers.local.extraction import FeatureSet
 
 if TYPE_CHECKING:
@@ -42,6 +43,16 @@ class ParityReport:
 
 
 @dataclass(frozen=True)
+class _Exported:
+    """What serves a model: the files, its input's side, its features, and how it was checked."""
+
+    files: Mapping[str, bytes]
+    input_size: int
+    features: int
+    checked: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
 class StoredBundle:
     """What finds a bundle again and proves that it is the same, and its facts."""
 
@@ -57,14 +68,55 @@ def export_bundle(
     detector: OutOfDistributionDetector | None,
     progress: Progress,
 ) -> StoredBundle:
-    """Compile the model, compare it with the one in Keras, and write the bundle.
+    """Check what is going to serve, and write the bundle.
 
     Raises:
-        TrainingFailed: the compiled model answers differently; nothing is kept then.
+        TrainingFailed: it answers differently from what was trained; nothing is kept then.
     """
+    exported = (
+        _copy_backbone(task, features, features.frozen, fitted, progress)
+        if features.network is None and features.frozen
+        else _compile_network(task, features, fitted, progress)
+    )
+    progress(3, 4, _("Keeping the model"))
+    files = {**exported.files, bundles.HEAD: fitted.head.to_bytes()}
+    if detector:
+        files[bundles.SCOPE] = detector.to_bytes()
+    manifest = _manifest(task, features, fitted, exported)
+    reference, digest = bundles.write_bundle(task.project, files, manifest)
+    progress(4, 4, _("Model kept"))
+    return StoredBundle(reference, digest, manifest)
+
+
+def _copy_backbone(
+    task: TrainingTask,
+    features: FeatureSet,
+    backbone: Backbone,
+    fitted: head.FittedHead,
+    progress: Progress,
+) -> _Exported:
+    """Serve by the very file that the vectors came from; the head is applied to what it gives."""
+    progress(0, 4, _("Comparing the compiled model with the trained one"))
+    report = agreement.check_agreement(
+        backbone, fitted.head, features.validation_examples(), task.class_names
+    )
+    served = export.export_backbone(backbone).read_bytes()
+    return _Exported(
+        {bundles.COMPILED_MODEL: served},
+        backbone.input_size,
+        backbone.features,
+        {"engine": report.as_manifest()},
+    )
+
+
+def _compile_network(
+    task: TrainingTask, features: FeatureSet, fitted: head.FittedHead, progress: Progress
+) -> _Exported:
+    """Compile network and head as one, and compare the result with Keras."""
     progress(0, 4, _("Compiling the model"))
-    size = int(features.network.input_shape[1])
-    model = export.build_serving_model(features.network, fitted.head, size)
+    network = features.trainable_network()
+    size = int(network.input_shape[1])
+    model = export.build_serving_model(network, fitted.head, size)
     compiled = export.export_litert(model)
     progress(2, 4, _("Comparing the compiled model with the trained one"))
     pixels, _unread = examples.load_pixels(
@@ -83,18 +135,9 @@ def export_bundle(
             seed=task.seed,
             exclusive=not task.multilabel,
         )
-    progress(3, 4, _("Keeping the model"))
-    manifest = _manifest(task, features, fitted, parity)
-    files = {
-        bundles.KERAS_MODEL: export.save_reproducibly(model),
-        bundles.COMPILED_MODEL: compiled,
-        bundles.HEAD: fitted.head.to_bytes(),
-    }
-    if detector:
-        files[bundles.SCOPE] = detector.to_bytes()
-    reference, digest = bundles.write_bundle(task.project, files, manifest)
-    progress(4, 4, _("Model kept"))
-    return StoredBundle(reference, digest, manifest)
+    files = {bundles.KERAS_MODEL: export.save_reproducibly(model), bundles.COMPILED_MODEL: compiled}
+    width = int(network.output_shape[-1])
+    return _Exported(files, size, width, {"parity": parity.as_manifest()})
 
 
 def check_parity(
@@ -149,19 +192,19 @@ def check_parity(
 
 
 def _manifest(
-    task: TrainingTask, features: FeatureSet, fitted: head.FittedHead, parity: ParityReport
+    task: TrainingTask, features: FeatureSet, fitted: head.FittedHead, exported: _Exported
 ) -> dict[str, Any]:
     """Return the facts that belong to a model. No time and no machine: the same gets the same."""
     return {
         "class_names": list(task.class_names),
-        "input_size": int(features.network.input_shape[1]),
+        "input_size": exported.input_size,
         "preprocessing": {
             "name": features.preparation.name,
             "digest": features.preparation.digest,
         },
         "activation": fitted.head.activation,
         "temperature": fitted.head.temperature,
-        "backbone": {**features.backbone, "features": int(features.network.output_shape[-1])},
+        "backbone": {**features.backbone, "features": exported.features},
         "head": {
             "l2": fitted.l2,
             "validation_loss": fitted.validation_loss,
@@ -175,5 +218,5 @@ def _manifest(
         },
         "seed": task.seed,
         "libraries": export.library_versions(),
-        "parity": parity.as_manifest(),
+        **exported.checked,
     }

@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from predictions.predictors.local import verified_files
+from predictions.predictors.local.heads import SOFTMAX, Head
+from training.backbones import quantization
 from training.backbones.base import Backbone
 from training.backbones.keras_session import reset_keras_session
-from training.trainers.local.head import Head
-from training.trainers.local.losses import SOFTMAX
 
 if TYPE_CHECKING:
     import keras
@@ -44,12 +44,35 @@ def build_serving_model(
     backbone: "keras.Model", head: Head | None, input_size: int
 ) -> "keras.Model":
     """Return the model that is served: uint8 pixels to `features` and, by a head, probabilities."""
-    import keras
     from keras import layers
 
     pixels = layers.Input((input_size, input_size, 3), dtype="uint8", name="pixels")
     # A scaling by one only casts: pixels come as uint8, and the backbone scales floats itself
     features = backbone(layers.Rescaling(1.0, name="as_numbers")(pixels))
+    return _with_head(pixels, features, head)
+
+
+def build_int8_model(backbone: "keras.Model", head: Head, *, scaled: bool) -> "keras.Model":
+    """Return a model in float32 that computes as a backbone in int8 does, and its head.
+
+    Args:
+        scaled: it takes the floats that `quantization.to_litert` expects; else uint8 pixels.
+    """
+    from keras import layers
+
+    shape = backbone.input_shape[1:]
+    if scaled:
+        pixels = values = layers.Input(shape, name="pixels")
+    else:
+        pixels = layers.Input(shape, dtype="uint8", name="pixels")
+        values = layers.Rescaling(1 / 128, -127 / 128, name="scaled")(pixels)
+    return _with_head(pixels, quantization.with_ranges(backbone, plain=not scaled)(values), head)
+
+
+def _with_head(pixels: Any, features: Any, head: Head | None) -> "keras.Model":
+    import keras
+    from keras import layers
+
     outputs = {"features": features}
     if head is not None:
         logits = layers.Dense(len(head.bias), name="head")(features)
@@ -98,6 +121,8 @@ def save_reproducibly(model: "keras.Model") -> bytes:
 
 def export_backbone(backbone: Backbone) -> Path:
     """Return a local file with the export of a backbone alone; made once per machine and digest."""
+    if backbone.served:
+        return backbone.served
     path = verified_files.cache_directory("backbones") / f"{backbone.digest}.tflite"
     if not path.exists():
         reset_keras_session()

@@ -17,6 +17,7 @@ from predictions.predictors.local.engine import LiteRtEngine
 from predictions.predictors.local.ood_detector import Part
 from predictions.predictors.local.preprocessing import Preparation
 from training import backbones
+from training.backbones.base import Backbone
 from training.backbones.keras_session import reset_keras_session
 from training.data import examples
 from training.data.examples import ArraySplit, Example
@@ -31,9 +32,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class FeatureSet:
-    """The feature vectors that a network made of a task's examples, and the network itself."""
+    """The feature vectors that a network made of a task's examples, and the network itself.
 
-    network: "keras.Model"
+    `network` is None where the frozen one's own file, `frozen.served`, gives the vectors and serves
+    the model.
+    """
+
+    network: "keras.Model | None"
     backbone: Mapping[str, Any]  # for the manifest
     vectors: Vectors
     examples: Sequence[Example]  # those that have a vector
@@ -41,6 +46,19 @@ class FeatureSet:
     notes: Sequence[str] = ()
     parts: tuple[Part, ...] = ()  # see `Backbone`
     preparation: Preparation = preprocessing.CENTRED
+    frozen: Backbone | None = None
+
+    def trainable_network(self) -> "keras.Model":
+        """Return the network to learn on with; Keras is loaded for it if it has not been."""
+        if self.network is not None:
+            return self.network
+        if self.frozen is None:
+            raise ValueError("There is neither a network nor what makes it.")
+        reset_keras_session()
+        return self.frozen.build()
+
+    def validation_examples(self) -> list[Example]:
+        return [example for example in self.examples if example.split == "validation"]
 
     def splits(self, task: TrainingTask) -> tuple[ArraySplit, ArraySplit]:
         """Return vectors and labels to learn from, and those to validate with."""
@@ -59,17 +77,21 @@ def extract_frozen(name: str, task: TrainingTask, progress: Progress) -> Feature
         progress,
     )
     progress(1, 1, _("Preparing the model"))
-    # Layers are numbered from the start again, or the saved model, and with it the digest of the
-    # bundle, would depend on what this process built before
-    reset_keras_session()
+    network = None
+    if backbone.served is None:
+        # Layers are numbered from the start again, or the saved model, and with it the digest of
+        # the bundle, would depend on what this process built before
+        reset_keras_session()
+        network = backbone.build()
     return FeatureSet(
-        network=backbone.build(),
+        network=network,
         backbone={"name": name, "digest": backbone.digest, "frozen": True},
         vectors=extraction.vectors,
         examples=[each for each in task.examples if each.sha256 in extraction.vectors],
         notes=_unread(extraction.unread),
         parts=backbone.parts,
         preparation=backbone.preparation,
+        frozen=backbone,
     )
 
 

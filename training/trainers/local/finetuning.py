@@ -19,6 +19,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from common.progress import Progress, StageNote, no_progress, subrange
+from predictions.predictors.local.heads import Head
 from training import backbones
 from training.data.examples import Example
 from training.errors import TrainingFailed
@@ -31,7 +32,6 @@ from training.trainers.local.extraction import FeatureSet
 from training.trainers.local.head import (
     MIN_TO_CHOOSE,
     FittedHead,
-    Head,
     balanced_weights,
     cross_entropy,
     fit_temperature,
@@ -72,7 +72,7 @@ def check_can_fine_tune(task: TrainingTask, backbone: str) -> None:
         TrainingFailed: there is nothing to tune, a category has no picture to learn from, or too
             few validate.
     """
-    if backbone not in backbones.FROZEN:
+    if backbone == backbones.SCRATCH:
         raise TrainingFailed(
             _("The backbone “%(name)s” cannot be fine-tuned: it learns as a whole anyway.")
             % {"name": backbone}
@@ -122,7 +122,7 @@ def fine_tune_if_better(
             without a picture are left out then.
         fitted: the head that was learned on them, calibrated.
     """
-    network, class_names = features.network, task.class_names
+    network, class_names = features.trainable_network(), task.class_names
     pictures = augmentation.load_picture_pixels(
         features.examples, int(network.input_shape[1]), subrange(progress, 0, 10)
     )
@@ -154,6 +154,7 @@ def fine_tune_if_better(
         return features, fitted
     features = replace(
         features,
+        network=network,
         backbone=_tuned_backbone(network, features.backbone),
         vectors=vectors,
         examples=pictures.examples,

@@ -1,4 +1,4 @@
-"""The head: softmax regression on feature vectors, and its temperature; by SciPy alone.
+"""Fitting the head: softmax regression on feature vectors, and its temperature; by SciPy alone.
 
 Where categories do not exclude each other (labels of shape (N, K), see `likelihood`) each has a
 logistic regression.
@@ -8,11 +8,8 @@ penalty on the weights. The centring and scaling end up in the weights, so that 
 raw feature vectors.
 """
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
-from typing import Any
 
 import numpy as np
 from django.utils.translation import gettext as _
@@ -20,8 +17,8 @@ from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from common.processes import usable_core_count
 from common.progress import Progress, no_progress
+from predictions.predictors.local.heads import Head
 from training.trainers.local import losses
-from training.trainers.local.losses import SOFTMAX
 
 # Strong to weak: each fit starts from the one before
 L2_GRID: tuple[float, ...] = (1.0, 3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3, 3e-4, 1e-4)
@@ -34,45 +31,6 @@ MIN_TO_CHOOSE = 10  # validation samples below which choosing would be guessing
 # Products per pass; with fewer, handing work to threads costs more than it saves
 ONE_THREAD_BELOW = 50_000_000
 TEMPERATURES = (0.25, 8.0)  # the bounds of the search
-
-
-@dataclass(frozen=True)
-class Head:
-    """`activation((features @ kernel + bias) / temperature)`; kernel (D, K), bias (K,), float32."""
-
-    kernel: np.ndarray
-    bias: np.ndarray
-    temperature: float = 1.0
-    activation: str = SOFTMAX
-
-    def logits(self, features: np.ndarray) -> np.ndarray:
-        """Return the values before temperature and activation, shape (N, K), float64."""
-        return features.astype(np.float64) @ self.kernel.astype(np.float64) + self.bias
-
-    def probabilities(self, features: np.ndarray) -> np.ndarray:
-        """Return probabilities, shape (N, K), float64; of a softmax, rows sum to 1."""
-        return losses.probabilities(self.logits(features) / self.temperature, self.activation)
-
-    def to_bytes(self) -> bytes:
-        buffer = io.BytesIO()
-        arrays: dict[str, Any] = {
-            "kernel": self.kernel,
-            "bias": self.bias,
-            "temperature": np.float64(self.temperature),
-        }
-        # Left out for the softmax: its files, and so the digests of their bundles, are those of
-        # the time before there was another activation
-        if self.activation != SOFTMAX:
-            arrays["activation"] = np.array(self.activation)
-        np.savez(buffer, **arrays)
-        return buffer.getvalue()
-
-    @classmethod
-    def from_file(cls, path: Path) -> "Head":
-        # A pickle could run code while it is read
-        with np.load(path, allow_pickle=False) as stored:
-            activation = str(stored["activation"]) if "activation" in stored else SOFTMAX
-            return cls(stored["kernel"], stored["bias"], float(stored["temperature"]), activation)
 
 
 @dataclass(frozen=True)

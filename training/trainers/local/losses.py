@@ -1,31 +1,13 @@
-"""The two ways from logits to probabilities, and the loss of each.
+"""The losses of a head, for both of its activations.
 
 SOFTMAX: the categories exclude each other, labels are of shape (N,), integers below K. SIGMOID:
-they do not, each has a probability of its own (one-vs-rest logistic regression), labels are of
-shape (N, K), 1 where a category is shown, or 0.
+they do not (one-vs-rest logistic regression), labels are of shape (N, K), 1 where a category is
+shown, or 0.
 """
 
 import numpy as np
 
-SOFTMAX, SIGMOID = "softmax", "sigmoid"
-
-
-def log_softmax(logits: np.ndarray) -> np.ndarray:
-    """Return the logarithm of the softmax of every row, without overflow."""
-    # A shift changes no softmax, and with it exp() gives 1 at most
-    shifted = logits - logits.max(axis=1, keepdims=True)
-    return shifted - np.log(np.exp(shifted).sum(axis=1, keepdims=True))
-
-
-def sigmoid(logits: np.ndarray) -> np.ndarray:
-    """Return 1 / (1 + exp(-logits)), without overflow."""
-    # exp() of negative numbers only: of large positive ones it overflows
-    small = np.exp(-np.abs(logits))
-    return np.where(logits >= 0, 1, small) / (1 + small)
-
-
-def probabilities(logits: np.ndarray, activation: str) -> np.ndarray:
-    return sigmoid(logits) if activation == SIGMOID else np.exp(log_softmax(logits))
+from predictions.predictors.local.heads import SIGMOID, SOFTMAX, log_softmax, sigmoid
 
 
 def activation_for(labels: np.ndarray) -> str:

@@ -18,7 +18,7 @@ from training import backbones
 from training.data.examples import Example, check_categories
 from training.errors import TrainingFailed
 from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask
-from training.trainers.local import extraction, finetuning, head
+from training.trainers.local import extraction, finetuning, head, selection
 from training.trainers.local.bundling import export_bundle
 from training.trainers.local.known_head import build_known_head
 
@@ -26,9 +26,9 @@ from training.trainers.local.known_head import build_known_head
 class LocalTrainer(BaseTrainer):
     """Learns a head on a frozen backbone, or a whole small network (`scratch`) and a head on that.
 
-    Parameters of a task: `backbone` (a name, see `backbones()`); `weights` (for ImageNet backbones:
-    path of a file); `epochs` (for scratch and fine-tuning: at most so many); `fine_tune` (true: the
-    top of the backbone learns as well).
+    Parameters of a task: `backbone` (a name, see `backbones`, or `auto`, see `selection`);
+    `weights` (for ImageNet backbones: path of a file); `epochs` (for scratch and fine-tuning: at
+    most so many); `fine_tune` (true: the top of the backbone learns as well).
     """
 
     def __init__(self, *, alias: str, predictor: str = "keras") -> None:
@@ -43,11 +43,15 @@ class LocalTrainer(BaseTrainer):
 
     def multilabel_backbone_names(self) -> Sequence[str]:
         # `scratch` learns with a softmax, under which categories exclude each other
-        return [name for name in backbones.backbone_names() if name in backbones.FROZEN]
+        return [name for name in backbones.backbone_names() if name != backbones.SCRATCH]
+
+    def retired_backbone(self, name: str) -> str:
+        return backbones.retired_sentence(name)
 
     def supports_fine_tuning(self, backbone: str) -> bool:
-        # Its augmentation is of the centred square
-        return backbone in backbones.FROZEN and backbone != backbones.INSPECTION
+        # The augmentation is of the centred square
+        able = (*backbones.FROZEN, backbones.AUTO)
+        return backbone in able and backbone != backbones.INSPECTION
 
     def check(self) -> list[CheckMessage]:
         if importlib.util.find_spec("tensorflow"):
@@ -74,15 +78,19 @@ class LocalTrainer(BaseTrainer):
 
         # Where each step ends, in percent: fine-tuning takes the most time, if it is asked for
         extracted, fitted_at = (40, 45) if fine_tune else (70, 80)
-        if backbone == backbones.SCRATCH:
-            features = extraction.train_and_extract(task, subrange(progress, 0, extracted))
+        part = subrange(progress, 0, extracted)
+        fitted = None
+        if backbone == backbones.AUTO:
+            features, fitted = selection.extract_with_best(task, part)
+        elif backbone == backbones.SCRATCH:
+            features = extraction.train_and_extract(task, part)
         else:
-            features = extraction.extract_frozen(backbone, task, subrange(progress, 0, extracted))
+            features = extraction.extract_frozen(backbone, task, part)
         left_out = len(task.examples) - len(features.examples)
         # Again: the only picture of a category may have turned out unreadable
         check_categories(task.class_names, features.examples, known=task.known)
 
-        fitted = head.fit_head(
+        fitted = fitted or head.fit_head(
             *features.splits(task),
             len(task.class_names),
             prior=_known_head(backbone, task),

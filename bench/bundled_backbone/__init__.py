@@ -1,1 +1,0 @@
-"""How the bundled backbone was made; `bench/train_bundled_backbone.py` runs it."""
