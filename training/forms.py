@@ -7,6 +7,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.utils.translation import gettext_lazy as _
 
 from predictions.models import Project
+from training.models import TrainingPolicy
 from training.runs import submission
 from training.trainers.base import trainers
 
@@ -49,7 +50,8 @@ class PromoteForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"),
         max_length=300,
-        help_text=_("It is kept with the promotion, with your name."),
+        required=False,
+        help_text=_("Optional. It is kept with the promotion, with your name."),
     )
 
 
@@ -128,3 +130,12 @@ class OptionsForm(forms.ModelForm):
         self.fields["trainer"] = forms.ChoiceField(
             label=_("Trainer"), choices=aliases, required=False
         )
+
+
+class PolicyForm(forms.ModelForm):
+    """What happens in a project without a person's word."""
+
+    class Meta:
+        model = TrainingPolicy
+        fields: ClassVar = ["margin", "retrain_after_labels", "retrain_every_days"]
+        widgets: ClassVar = {"margin": forms.NumberInput({"min": 0.005, "max": 0.5, "step": 0.005})}
