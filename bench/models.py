@@ -76,7 +76,7 @@ def demo(folder: Path) -> Served:
 
 def _served(site: Site, slug: str, user: str) -> Served:
     token = site.manage("create_token", user).strip()
-    (model,) = (site.folder / "models").rglob("model.keras")
+    (model,) = (site.folder / "models").rglob("model.tflite")
     return Served(site, slug, token, model.parent)
 
 

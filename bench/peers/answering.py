@@ -9,6 +9,7 @@ import io
 import os
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -57,7 +58,10 @@ class KerasModel:
 
 
 class CompiledModel:
-    """The LiteRT export of the same model, one thread; callers wait for each other."""
+    """The LiteRT file of the same model, one thread; callers wait for each other.
+
+    A file that ends with feature vectors has its head beside it, which is applied in NumPy.
+    """
 
     draft = True
 
@@ -69,10 +73,18 @@ class CompiledModel:
         self._run = self._interpreter.get_signature_runner()
         (self._name,) = self._run.get_input_details()
         self.size = int(self._run.get_input_details()[self._name]["shape_signature"][1])
+        self._head = None
+        if "probabilities" not in self._run.get_output_details():
+            self._head = dict(np.load(Path(path).with_name("head.npz")))
 
     def predict(self, batch: np.ndarray) -> np.ndarray:
         with self._lock:
-            return self._run(**{self._name: batch})["probabilities"]
+            outputs = self._run(**{self._name: batch})
+        if self._head is None:
+            return outputs["probabilities"]
+        logits = outputs["features"] @ self._head["kernel"] + self._head["bias"]
+        logits = np.exp((logits - logits.max(axis=1, keepdims=True)) / self._head["temperature"])
+        return logits / logits.sum(axis=1, keepdims=True)
 
     predict_on_batch = predict
 

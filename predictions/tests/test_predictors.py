@@ -1,9 +1,12 @@
+import gc
 import hashlib
 import io
 import json
 import subprocess
 import sys
 import time
+import weakref
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -60,6 +63,27 @@ def remote(settings):
     storage: Any = storages["models"]
     storage.fetched = []
     return storage
+
+
+@pytest.fixture
+def only_features(monkeypatch):
+    """Within it, networks that are loaded end with feature vectors."""
+
+    class Bare(LiteRtEngine):
+        def __init__(self, path, **options):
+            super().__init__(path, **options)
+            self.outputs = ("features",)
+
+        def run(self, pixels):
+            return {"features": super().run(pixels)["features"]}
+
+    @contextmanager
+    def within():
+        with monkeypatch.context() as patch:
+            patch.setattr(local_predictor, "shared_engine", lambda path, sha256: Bare(path))
+            yield
+
+    return within
 
 
 @pytest.fixture
@@ -142,6 +166,49 @@ class TestKerasPredictor(PredictorContract):
         for one in (model, others[0], model, others[1]):
             predictor.warm_up(one)
         assert predictor._models.in_memory() == [model, others[1]]
+
+    def test_a_network_that_ends_with_features_gets_its_head_from_the_bundle(
+        self, predictor, model, only_features
+    ):
+        without = tiny_model.write_tiny_bundle("without")
+        with only_features():
+            own = LocalPredictor(alias="keras").predict_scored([picture_of("red")], without)
+        compiled = predictor.predict_scored([picture_of("red")], model)
+        assert own[0].scores == pytest.approx(compiled[0].scores, abs=1e-6)
+        assert sum(own[0].scores.values()) == pytest.approx(1)
+
+    def test_a_heat_map_is_of_the_same_probabilities(self, predictor, model, only_features):
+        expected = predictor.explain(picture_of("red"), model)
+        with only_features():
+            found = LocalPredictor(alias="keras").explain(picture_of("red"), model)
+        assert found == pytest.approx(expected, abs=1e-5)
+
+    def test_a_head_that_is_damaged_is_refused(self, model, only_features):
+        file_of(model, bundles.HEAD).write_bytes(b"other numbers")
+        with only_features(), pytest.raises(PredictorError, match="head.npz"):
+            LocalPredictor(alias="keras").warm_up(model)
+
+    def test_the_head_of_another_network_is_refused(self, only_features):
+        wide = io.BytesIO()
+        np.savez(wide, kernel=np.ones((5, 3)), bias=np.zeros(3), temperature=np.float64(1))
+        model = tiny_model.write_tiny_bundle(head=wide.getvalue())
+        with only_features(), pytest.raises(PredictorError, match="cannot be run"):
+            LocalPredictor(alias="keras").warm_up(model)
+
+    def test_models_with_the_same_compiled_file_share_its_engine(self, predictor, model):
+        other = tiny_model.write_tiny_bundle(project="other")
+        assert other.digest != model.digest or other.reference != model.reference
+        predictor.warm_up(model)
+        predictor.warm_up(other)
+        assert predictor._models[model].engine is predictor._models[other].engine
+
+    def test_an_engine_goes_with_the_last_model_that_uses_it(self, model):
+        predictor = LocalPredictor(alias="keras")
+        predictor.warm_up(model)
+        engine = weakref.ref(predictor._models[model].engine)
+        del predictor
+        gc.collect()
+        assert engine() is None
 
     def test_a_model_that_other_categories_were_written_to_is_refused(self, predictor, model):
         with pytest.raises(PredictorError, match="other categories"):

@@ -45,12 +45,13 @@ def write_tiny_bundle(
     *,
     class_names: tuple[str, ...] = CLASS_NAMES,
     compiled: bytes | None = None,
+    head: bytes | None = None,
     scope: OutOfDistributionDetector | None = None,
     **manifest: object,
 ) -> ModelRef:
     """Keep the tiny model as a bundle in STORAGES["models"]; return how to ask for it."""
-    head = io.BytesIO()
-    np.savez(head, kernel=KERNEL, bias=np.zeros(3, np.float32), temperature=np.float64(1.0))
+    own_head = io.BytesIO()
+    np.savez(own_head, kernel=KERNEL, bias=np.zeros(3, np.float32), temperature=np.float64(1.0))
     facts = {
         "class_names": list(class_names),
         "input_size": INPUT_SIZE,
@@ -60,7 +61,7 @@ def write_tiny_bundle(
     }
     files = {
         bundles.COMPILED_MODEL: FILE.read_bytes() if compiled is None else compiled,
-        bundles.HEAD: head.getvalue(),
+        bundles.HEAD: own_head.getvalue() if head is None else head,
     }
     if scope:
         files[bundles.SCOPE] = scope.to_bytes()
