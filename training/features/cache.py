@@ -30,10 +30,13 @@ MERGED_BYTES = 2**23
 
 
 class FeatureCache:
-    """The cached vectors of one backbone, by the SHA-256 of the sample."""
+    """The cached vectors of one backbone, by the SHA-256 of the sample.
 
-    def __init__(self, backbone_digest: str) -> None:
-        self.folder = f"features/{backbone_digest}/{preprocessing.DIGEST}"
+    `preparation` says how samples are read for it.
+    """
+
+    def __init__(self, backbone_digest: str, preparation: str = preprocessing.DIGEST) -> None:
+        self.folder = f"features/{backbone_digest}/{preparation}"
         self.storage = storages["models"]
 
     def get(self, samples: Sequence[str]) -> Vectors:

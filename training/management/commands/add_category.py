@@ -4,15 +4,16 @@ from django.core.management.base import CommandError, CommandParser
 
 from common.errors import DomainError
 from predictions import categories
-from training.data import picture_import
+from predictions.models import Project
+from training.data import picture_import, text_import
 from training.management.terminal import TerminalProgress
 from training.management.training_command import TrainingCommand
 
 
 class Command(TrainingCommand):
     help = (
-        "Add a category to a project, with pictures of it if a folder is named. Again: adds only "
-        "what is new."
+        "Add a category to a project, with pictures of it if a folder is named, or with texts of a "
+        "file. Again: adds only what is new."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -21,18 +22,36 @@ class Command(TrainingCommand):
         parser.add_argument(
             "--images", metavar="DIR", help="A folder of pictures that all show this category."
         )
+        parser.add_argument(
+            "--texts",
+            metavar="FILE",
+            help="A file of texts of this category: .txt (a text on each line), .csv or .jsonl.",
+        )
         parser.add_argument("--retrain", action="store_true", help="Train a new model afterwards.")
         self.add_training_arguments(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         project = self.project(options["project"])
         bar = TerminalProgress(self.stdout)
+        has_texts = project.modality == Project.Modality.TEXT
+        if options["texts" if not has_texts else "images"]:
+            wanted = "--texts FILE" if has_texts else "--images DIR"
+            raise CommandError(
+                f"The project '{project.slug}' holds {project.get_modality_display().lower()}: "
+                f"use {wanted}."
+            )
         try:
             category, is_new = categories.add_category(project, options["name"])
             self.stdout.write(f"Category {category.name}: {'added' if is_new else 'there already'}")
             if options["images"]:
                 report = picture_import.import_folder(
                     project, category, options["images"], progress=bar
+                )
+                bar.close()
+                self.print_import_report(report)
+            if options["texts"]:
+                report = text_import.import_text_file(
+                    project, category, options["texts"], progress=bar
                 )
                 bar.close()
                 self.print_import_report(report)
