@@ -2,8 +2,9 @@
 
 What is kept is in NFC, with "\n" as the end of line and nothing around it, so the same text is the
 same bytes whatever it was typed with. Other ends of line and form feeds, which come with what was
-copied from a document, become "\n"; a control character else says that the file is no text, and is
-refused rather than dropped: a text that is silently another one than was sent would be worse.
+copied from a document, become "\n", and what Windows-1252 meant is understood. A control character
+else says that the file is no text, and is refused rather than dropped: a text that is silently
+another one than was sent would be worse.
 Marks that turn the direction of writing or cannot be seen are part of a text, and kept; pages show
 what they are (`visible`).
 """
@@ -23,8 +24,13 @@ from common.errors import InvalidInput
 
 MEDIA_TYPE = "text/plain"
 EXCERPT = 160  # characters that a list shows
-_LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]")
+_LINE_ENDS = re.compile("\r\n|[\r\x0b\x0c\x1c-\x1e\u2028\u2029]")
 _REFUSED = re.compile("[\x00-\x08\x0e-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
+# U+0080 to U+009F in a text were Windows-1252 before they were taken for Latin-1: they become the
+# letters that they meant, as in browsers. Source: HTML Living Standard, section 13.2.5.80
+_MEANT = {
+    code: meant for code in range(0x80, 0xA0) if (meant := bytes([code]).decode("cp1252", "ignore"))
+}
 # What turns the direction of writing, or stands for nothing that anybody would see; not the joiners
 # and variation selectors, without which words of some scripts and many emojis are others
 _UNSEEN = re.compile(
@@ -79,7 +85,7 @@ def of_string(received: str, *, received_sha256: str = "") -> Text:
     """Make a text of a string, as `decode_upload` does of bytes."""
     if len(received) > 2 * longest_upload():
         raise _too_long()
-    text = unicodedata.normalize("NFC", _LINE_ENDS.sub("\n", received)).strip()
+    text = unicodedata.normalize("NFC", _LINE_ENDS.sub("\n", received.translate(_MEANT))).strip()
     if _REFUSED.search(text):
         raise InvalidText(
             _("The text holds control characters, as files of other kinds do. Send plain text.")

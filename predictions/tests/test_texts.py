@@ -58,6 +58,9 @@ class TestTheDoor:
         data = "\ufeff one\r\ntwo\rthree\u2028four \n".encode()
         assert texts.decode_upload(data).text == "one\ntwo\nthree\nfour"
 
+    def test_what_windows_meant_is_understood(self):
+        assert texts.decode_upload("it\x92s \x93fine\x94\x85".encode()).text == "it’s “fine”…"
+
     @pytest.mark.parametrize(
         "data",
         [

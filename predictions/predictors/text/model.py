@@ -21,9 +21,11 @@ class TextHead:
     `kernel` (D, K) and `bias` (K,) are on the encoder's vectors, `term_kernel` (V, K) and
     `term_bias` (K,) on TF-IDF, all float32. The logits are
 
-        (share * of the vector + (1 - share) * of the terms) / temperature
+        (terms_count * of the terms + (1 - terms_count) * of the vector) / temperature
 
-    so that with a `share` of 1 the encoder answers alone, and with 0 the terms.
+    where `terms_count` is 1 - share, times the share of a text's words that the vocabulary knows:
+    of a text in another language than those learned from, the encoder answers alone. With a `share`
+    of 1 it always does.
     """
 
     kernel: np.ndarray
@@ -41,7 +43,9 @@ class TextHead:
         of_terms = np.array(
             [row.values.astype(np.float64) @ self.term_kernel[row.places] for row in rows]
         ).reshape(of_vectors.shape)
-        joined = self.share * of_vectors + (1 - self.share) * (of_terms + self.term_bias)
+        known = np.array([row.known for row in rows]).reshape(-1, 1)
+        terms_count = (1 - self.share) * known
+        joined = terms_count * (of_terms + self.term_bias) + (1 - terms_count) * of_vectors
         return joined / self.temperature
 
     def probabilities(self, vectors: np.ndarray, rows: Sequence[Row]) -> np.ndarray:

@@ -6,7 +6,6 @@ them, and a typing error makes another word; so runs of two to five letters stan
 
 import hashlib
 import io
-import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -16,26 +15,32 @@ from pathlib import Path
 
 import numpy as np
 
+from predictions.predictors.text.words import WORD_OR_MARK
+
 WORDS = (1, 2)  # how many words in a row
 LETTERS = (2, 5)  # from so many letters in a row, to so many
-MAX_TERMS = (
-    60_000  # a row of float32 each in the head: what a model of ten categories takes is 2 MB
-)
+# At most so many of each kind: a row of float32 each in the head, 4 MB for ten categories
+MAX_WORDS, MAX_LETTERS = 40_000, 60_000
 # In how many texts a term must stand: once says nothing of another text
 LEAST_TEXTS = 2
-NAME = "casefolded NFKC; words 1-2, letters 2-5 within words; 1 + log(count); l2"
+NAME = "casefolded NFKC; words by script 1-2, letters 2-5 within words; 1 + log(count); l2 of each"
 DIGEST = hashlib.sha256(NAME.encode()).hexdigest()[:16]
 
-# A word, or a mark that says something: "!", "?", an emoji
-_TOKEN = re.compile(r"[\w'’]+|[^\w\s]")
+_WORD = "\t"  # tells a word from the same letters of a longer one
 
 
 @dataclass(frozen=True)
 class Row:
-    """The weights of one text, of unit length: rising places in the vocabulary, a value each."""
+    """The weights of one text: rising places in the vocabulary, and a value each.
+
+    Those of the words and those of the letters are as long together, so that the many runs of
+    letters do not drown the words; both together are of unit length. `known` is the share of its
+    words, in [0, 1], that the vocabulary has: of a text in another language next to none.
+    """
 
     places: np.ndarray
     values: np.ndarray
+    known: float
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,9 @@ class Vocabulary:
         frequent = [term for term, texts_with in found.items() if texts_with >= LEAST_TEXTS]
         # Of equally frequent ones the alphabet chooses, so that nothing depends on an order
         frequent.sort(key=lambda term: (-found[term], term))
-        kept = sorted(frequent[:MAX_TERMS])
+        words = [term for term in frequent if term.startswith(_WORD)][:MAX_WORDS]
+        letters = [term for term in frequent if not term.startswith(_WORD)][:MAX_LETTERS]
+        kept = sorted([*words, *letters])
         texts_with = np.array([found[term] for term in kept], np.float64)
         weights = np.log((1 + count) / (1 + texts_with)) + 1
         return cls(kept, weights.astype(np.float32))
@@ -74,15 +81,24 @@ class Vocabulary:
     def places(self) -> dict[str, int]:
         return {term: place for place, term in enumerate(self.terms)}
 
+    @cached_property
+    def _are_words(self) -> np.ndarray:
+        return np.array([term.startswith(_WORD) for term in self.terms], bool)
+
     def row(self, text: str) -> Row:
         """Return what a text weighs; empty where it has no term that the model knows."""
-        known = self.places
-        counts = Counter(place for term in terms_of(text) if (place := known.get(term)) is not None)
-        places = np.array(sorted(counts), np.int64)
-        values = np.array([counts[place] for place in places.tolist()], np.float32)
+        place_of, terms = self.places.get, terms_of(text)
+        found = [place for term in terms if (place := place_of(term)) is not None]
+        places, counts = np.unique(np.array(found, np.int64), return_counts=True)
+        values = counts.astype(np.float32)
         values = (1 + np.log(values)) * self.weights[places]
-        length = float(np.linalg.norm(values))
-        return Row(places, values / length if length else values)
+        are_words = self._are_words[places]
+        for kind in (are_words, ~are_words):
+            length = float(np.linalg.norm(values[kind]))
+            values[kind] /= (length or 1) * np.float32(np.sqrt(2))
+        words = [term for term in terms if term.startswith(_WORD) and _WORD not in term[1:]]
+        share = sum(term in self.places for term in words) / len(words) if words else 0.0
+        return Row(places, values, share)
 
     def to_bytes(self) -> bytes:
         buffer = io.BytesIO()
@@ -108,10 +124,9 @@ def terms_of(text: str) -> list[str]:
 
     Letters are marked by the word's ends: " no" begins a word, "no" may stand within one.
     """
-    tokens = _TOKEN.findall(unicodedata.normalize("NFKC", text).casefold())
-    # A tab tells a word from the same letters of a longer one
-    terms = ["\t" + token for token in tokens]
-    terms += [f"\t{one}\t{other}" for one, other in zip(tokens, tokens[1:], strict=False)]
+    tokens = WORD_OR_MARK.findall(unicodedata.normalize("NFKC", text).casefold())
+    terms = [_WORD + token for token in tokens]
+    terms += [f"{_WORD}{one}{_WORD}{other}" for one, other in zip(tokens, tokens[1:], strict=False)]
     shortest, longest = LETTERS
     for token in tokens:
         padded = f" {token} "

@@ -22,11 +22,11 @@ if TYPE_CHECKING:
     import scipy.sparse
 
 # Strong to weak; TF-IDF is of unit length, so these are weaker than those of vectors
-L2_GRID = (1e-3, 3e-4, 1e-4, 3e-5)
+L2_GRID = (1e-3, 3e-4, 1e-4, 3e-5, 1e-5)
 L2_DEFAULT = 1e-4
 ITERATIONS = 100
 # How much the vectors count: alone, joined with the terms, or not at all
-SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+SHARES = (0.0, 0.2, 0.3, 0.4, 0.5, 0.6, 0.8, 1.0)
 SHARE_DEFAULT = 0.5
 
 Split = tuple[np.ndarray, Sequence[Row], np.ndarray]  # vectors (N, D), TF-IDF, labels
