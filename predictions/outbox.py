@@ -91,6 +91,8 @@ def store_misclassified(feedback_key: int) -> None:
     if state != WHOLE:
         raise _lost(sample)
     _point_at(sample, name)
+    # The storage answers: what it refused before need not wait any longer.
+    jobs.retry_now(store_misclassified.kind)
 
 
 @task(
@@ -124,10 +126,9 @@ def delete_moved_upload(sample_key: int, file_name: str) -> None:
 
 def _has_size(sample: Sample, location: str, file_name: str) -> bool:
     """Say whether a file is there and as long as the row says."""
-    storage = storages[location]
     try:
-        return storage.exists(file_name) and _is_size_of(sample, storage.size(file_name))
-    except FileNotFoundError:  # it went between the two questions
+        return _is_size_of(sample, storages[location].size(file_name))
+    except FileNotFoundError:
         return False
 
 

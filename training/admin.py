@@ -3,7 +3,7 @@
 from django.contrib import admin
 
 from common.admin import ReadOnlyAdmin
-from training.models import DatasetVersion, Evaluation, TrainingRun
+from training.models import DatasetVersion, Evaluation, NokReplay, TrainingPolicy, TrainingRun
 
 
 @admin.register(TrainingRun)
@@ -26,3 +26,16 @@ class EvaluationAdmin(ReadOnlyAdmin):
     list_select_related = ("model_version__project", "dataset__project")
     # One entry per test picture: too long for a page
     exclude = ("answers",)
+
+
+@admin.register(NokReplay)
+class NokReplayAdmin(ReadOnlyAdmin):
+    list_display = ("model_version", "sample", "answer", "is_right", "was_learned_from")
+    list_filter = ("is_right", "was_learned_from")
+    list_select_related = ("model_version__project", "sample", "answer")
+
+
+@admin.register(TrainingPolicy)
+class TrainingPolicyAdmin(ReadOnlyAdmin):
+    list_display = ("project", "margin", "retrain_after_labels", "retrain_every_days")
+    list_select_related = ("project",)

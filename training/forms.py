@@ -12,6 +12,7 @@ from common.media.upload_handlers import read_upload
 from predictions.models import Category, Project
 from training.data import picture_import, text_import
 from training.data.picture_import import ImportReport
+from training.models import TrainingPolicy
 from training.runs import submission
 from training.trainers.base import trainers
 
@@ -56,7 +57,8 @@ class PromoteForm(forms.Form):
     reason = forms.CharField(
         label=_("Reason"),
         max_length=300,
-        help_text=_("It is kept with the promotion, with your name."),
+        required=False,
+        help_text=_("Optional. It is kept with the promotion, with your name."),
     )
 
 
@@ -228,3 +230,12 @@ SAMPLE_FORMS: dict[str, type[PicturesForm | TextsForm]] = {
     Project.Modality.IMAGE: PicturesForm,
     Project.Modality.TEXT: TextsForm,
 }
+
+
+class PolicyForm(forms.ModelForm):
+    """What happens in a project without a person's word."""
+
+    class Meta:
+        model = TrainingPolicy
+        fields: ClassVar = ["margin", "retrain_after_labels", "retrain_every_days"]
+        widgets: ClassVar = {"margin": forms.NumberInput({"min": 0.005, "max": 0.5, "step": 0.005})}

@@ -3,9 +3,11 @@
 from typing import ClassVar
 
 from django.conf import settings
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import Q
 from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
 
 from common.models import Job
 from predictions.models import Category, ModelVersion, Project, Sample
@@ -79,6 +81,52 @@ class AdditionalLabel(models.Model):
         return f"{self.item}, also {self.category}"
 
 
+class TrainingPolicy(models.Model):
+    """What happens in a project without a person's word: when it trains, and what may go live.
+
+    A project without a row follows the defaults.
+    """
+
+    project = models.OneToOneField(Project, models.CASCADE, related_name="training_policy")
+    margin = models.FloatField(
+        _("margin of the gate"),
+        default=0.05,
+        validators=[MinValueValidator(0.005), MaxValueValidator(0.5)],
+        help_text=_(
+            "A new model is promoted without asking only if it is certain to cost less accuracy "
+            "than this: 0.05 are five points."
+        ),
+    )
+    retrain_after_labels = models.PositiveIntegerField(
+        _("retrain after so many new labels"),
+        default=0,
+        validators=[MaxValueValidator(1_000_000)],
+        help_text=_("Decided by reviewers since the last run. 0: never by itself."),
+    )
+    retrain_every_days = models.PositiveIntegerField(
+        _("retrain every so many days"),
+        default=0,
+        validators=[MaxValueValidator(365)],
+        help_text=_("If there are new labels by then. 0: never by itself."),
+    )
+
+    class Meta:
+        verbose_name_plural = "training policies"
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(margin__gt=0, margin__lte=0.5), name="gate_margin_is_a_small_share"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"training policy of {self.project.slug}"
+
+    @classmethod
+    def of(cls, project: Project) -> "TrainingPolicy":
+        """Return the policy of a project, or the defaults, unsaved."""
+        return cls.objects.filter(project=project).first() or cls(project=project)
+
+
 class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
     def active(self) -> "TrainingRunQuerySet":
         return self.filter(status__in=[TrainingRun.Status.WAITING, TrainingRun.Status.RUNNING])
@@ -94,6 +142,11 @@ class TrainingRun(models.Model):
         FAILED = "failed"
         CANCELLED = "cancelled"
 
+    class Trigger(models.TextChoices):
+        PERSON = "", _("somebody asked")
+        LABELS = "labels", _("enough new labels")
+        SCHEDULE = "schedule", _("the schedule")
+
     project = models.ForeignKey(Project, models.CASCADE, related_name="runs")
     dataset = models.ForeignKey(DatasetVersion, models.PROTECT, related_name="runs")
     trainer = models.CharField(max_length=50, help_text="An alias of TRAINERS.")
@@ -101,6 +154,13 @@ class TrainingRun(models.Model):
     seed = models.PositiveBigIntegerField(default=0)
     promote = models.BooleanField(
         default=False, help_text="Promote the result when it is not worse than the live model."
+    )
+    trigger = models.CharField(
+        max_length=10,
+        choices=Trigger,
+        blank=True,
+        default=Trigger.PERSON,
+        help_text="Why it began.",
     )
     status = models.CharField(max_length=10, choices=Status, default=Status.WAITING)
     model_version = models.OneToOneField(
@@ -177,7 +237,7 @@ class Evaluation(models.Model):
         default=dict, help_text="Sample id to whether the answer was right, of those scored."
     )
     thresholds = models.JSONField(
-        default=dict, help_text="Counts at every threshold, see `training.performance`."
+        default=dict, help_text="Counts at every threshold, see `training.evaluation.thresholds`."
     )
     skipped = models.PositiveIntegerField(
         default=0, help_text="Test samples that this model could not be asked about."
@@ -198,3 +258,31 @@ class Evaluation(models.Model):
     def is_multilabel(self) -> bool:
         """Return whether `accuracy` is the share of pictures whose categories were all right."""
         return "matrix" not in self.confusion
+
+
+class NokReplay(models.Model):
+    """What a model version says of a picture that a user had said NOK to; never changed."""
+
+    model_version = models.ForeignKey(ModelVersion, models.CASCADE, related_name="nok_replays")
+    sample = models.ForeignKey(Sample, models.CASCADE, related_name="nok_replays")
+    answer = models.ForeignKey(
+        Category,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        help_text="The most probable category; none if it was removed.",
+    )
+    is_right = models.BooleanField(help_text="By what reviewers had decided until then.")
+    was_learned_from = models.BooleanField(
+        help_text="In the train or validation split, so being right says little."
+    )
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["model_version", "sample"], name="nok_replayed_once_per_model"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sample} by {self.model_version}"

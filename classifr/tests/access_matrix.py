@@ -261,7 +261,14 @@ ROWS: dict[str, list[Row]] = {
     "importer:cancel_import": [post(done(MAINTAINERS, 409), imported, why="the same")],
     "training:options": [
         get(MAINTAINERS, slug),
-        post(done(MAINTAINERS), slug, lambda world: {"name": "Dishes", "abstain_below": "0.5"}),
+        post(
+            done(MAINTAINERS),
+            slug,
+            lambda world: (
+                {"name": "Dishes", "abstain_below": "0.5", "margin": "0.05"}
+                | {"retrain_after_labels": "0", "retrain_every_days": "0"}
+            ),
+        ),
     ],
     # The API
     "api:projects": [get(api(MEMBERS))],

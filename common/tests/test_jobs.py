@@ -100,6 +100,16 @@ def test_a_job_that_breaks_is_tried_again_later_and_later(runners):
     assert waits[-1] <= jobs.MAX_RETRY_SECONDS * 1.2
 
 
+def test_what_failed_is_tried_at_once_when_what_it_failed_for_is_there_again():
+    failed, other = taken(), taken("kitchen.wash")
+    for job in (failed, other):
+        jobs._retry(job, "No water.")
+    tomorrow = jobs.insert("kitchen.cook", delay_seconds=86_400)
+    assert jobs.retry_now("kitchen.cook") == 1
+    assert list(Job.objects.due()) == [failed]
+    assert reloaded(tomorrow).due_at > timezone.now(), "it was never tried, so it has not failed"
+
+
 def test_not_now_is_tried_again(runners):
     def wait(_job, progress):
         raise jobs.RetryLater("the oven is cold")

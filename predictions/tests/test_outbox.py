@@ -91,6 +91,18 @@ def test_while_the_store_is_down_nothing_is_lost_and_it_is_tried_again(monkeypat
     assert Sample.objects.get().location == Sample.Location.MISCLASSIFIED
 
 
+def test_once_the_store_takes_one_picture_it_is_given_the_others_at_once(monkeypatch):
+    waiting, next_one = make_prediction(), make_prediction()
+    feedback.give_feedback(waiting, "NOK", by=waiting.user)
+    with monkeypatch.context() as broken:
+        broken.setattr("common.storages.DiskStorage.save_with_metadata", _refuse)
+        jobs.run_due_jobs()
+    assert not Job.objects.due().exists(), "it was refused, and waits"
+    feedback.give_feedback(next_one, "NOK", by=next_one.user)
+    jobs.run_due_jobs()
+    assert {each.location for each in Sample.objects.all()} == {Sample.Location.MISCLASSIFIED}
+
+
 @pytest.mark.parametrize(
     ("module", "step"), [(outbox, "_write"), (outbox, "_point_at"), (jobs, "insert")]
 )

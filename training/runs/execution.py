@@ -28,9 +28,9 @@ from predictions.models import ModelVersion, Project
 from predictions.predictors.base import ModelRef
 from training.data import datasets
 from training.errors import TrainingFailed
-from training.evaluation import evaluations, out_of_distribution, selective
+from training.evaluation import evaluations, nok_replay, out_of_distribution, selective
 from training.models import DatasetItem, TrainingRun
-from training.runs import promotion
+from training.runs import notices, promotion
 from training.runs.run_log import RunLog
 from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask, trainers
 
@@ -149,13 +149,15 @@ def end_abandoned_runs(project: Project | None = None) -> int:
 class CandidateReport:
     """What was found out about a trained model before it is registered.
 
-    `measurement` is None where no test picture could be scored; `thresholds` and `rejected`
-    are stored as they are; `load_problem` says why it could not answer, if that was tried.
+    `measurement` is None where no test picture could be scored; `thresholds`, `rejected` and
+    `replays` are stored as they are; `load_problem` says why it could not answer, if that was
+    tried.
     """
 
     measurement: evaluations.Measurement | None
     thresholds: list[dict[str, Any]]
     rejected: dict[str, dict[str, int]]
+    replays: list[nok_replay.Replay]
     load_problem: str = ""
 
 
@@ -214,7 +216,8 @@ def _evaluate_candidate(
             validated.answers, measurement.answers if measurement else none
         )
     rejected = out_of_distribution.count_rejected(trainer, model, run.dataset, log)
-    return CandidateReport(measurement, thresholds, rejected)
+    replays = nok_replay.replay_noks(trainer, model, names, run.dataset, log)
+    return CandidateReport(measurement, thresholds, rejected, replays)
 
 
 @transaction.atomic
@@ -251,6 +254,7 @@ def _register(
     )
     if report.measurement:
         evaluations.store_evaluation(version, run.dataset, report.measurement)
+    nok_replay.store_replays(version, report.replays)
     outcome = report.load_problem
     if run.promote and not outcome:
         outcome = promotion.promote_if_better(
@@ -267,6 +271,7 @@ def _register(
         unfamiliar=report.rejected,
         finished_at=timezone.now(),
     )
+    notices.announce(run)
 
 
 def _training_task(run: TrainingRun) -> TrainingTask:
@@ -320,10 +325,14 @@ def _start(run: TrainingRun, log: RunLog) -> bool:
     return True
 
 
+@transaction.atomic
 def _end(run: TrainingRun, status: str, *, error: str = "") -> int:
     # Only an active run can end: who comes second changes nothing
-    return (
+    ended = (
         TrainingRun.objects.active()
         .filter(pk=run.pk)
         .update(status=status, error=error, finished_at=timezone.now())
     )
+    if ended:
+        notices.announce(run)
+    return ended

@@ -40,6 +40,7 @@ class RunOptions:
     seed: int = 0
     fine_tune: bool = False
     promote: bool = False
+    trigger: str = ""  # of TrainingRun.Trigger
 
 
 DEFAULTS = RunOptions()
@@ -121,6 +122,7 @@ def _create_run(
                 parameters=parameters,
                 seed=options.seed,
                 promote=options.promote,
+                trigger=options.trigger,
                 requested_by=by,
             )
     except IntegrityError:

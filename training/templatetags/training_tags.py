@@ -1,5 +1,6 @@
 """How the training pages write states, shares and durations."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from django import template
@@ -7,7 +8,9 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from predictions.models import Prediction
 from predictions.templatetags.predictions_tags import percent
+from training.evaluation import nok_replay
 from training.models import TrainingRun
 
 register = template.Library()
@@ -37,6 +40,11 @@ CURVES = {
 @register.inclusion_tag("training/_status.html")
 def run_status(run: TrainingRun) -> dict[str, Any]:
     return {"run": run, "label": STATES[TrainingRun.Status(run.status)]}
+
+
+@register.simple_tag
+def run_state(run: TrainingRun) -> str:
+    return str(STATES[TrainingRun.Status(run.status)])
 
 
 @register.filter
@@ -80,3 +88,29 @@ def duration(run: TrainingRun) -> str:
     if seconds < 60:
         return _("%(seconds)d s") % {"seconds": seconds}
     return _("%(minutes)d min %(seconds)d s") % {"minutes": seconds // 60, "seconds": seconds % 60}
+
+
+@register.simple_tag
+def look_up_replays(predictions: Iterable[Prediction]) -> str:
+    """Look up what the live models say now of the samples of a list; prints nothing."""
+    samples = [prediction.sample for prediction in predictions]
+    found = nok_replay.live_replays(samples)
+    for sample in samples:
+        sample.live_replay = found.get(sample.pk)  # type: ignore[attr-defined]
+    return ""
+
+
+@register.inclusion_tag("training/_replay.html")
+def what_it_says_now(prediction: Prediction) -> dict[str, Any]:
+    """Tell who said NOK what the live model says of the picture now, if it was asked again.
+
+    Two queries, or none after `{% look_up_replays %}` of the list that it is in.
+    """
+    sample = prediction.sample
+    if not hasattr(sample, "live_replay"):
+        look_up_replays([prediction])
+    replay = sample.live_replay  # type: ignore[attr-defined]
+    # The model that was wrong says nothing new
+    if replay and replay.model_version_id == prediction.model_version_id:
+        replay = None
+    return {"replay": replay}

@@ -144,7 +144,7 @@ class TestRetrain:
         )
 
     def test_promotes_what_is_not_worse(self):
-        project = make_trainable()
+        project = make_trainable(test=30)
         told = call("retrain", "--promote")
         assert "Version 1 is live now. It is the first model of this project." in told
         assert registry.live_version(project).number == 1

@@ -15,6 +15,9 @@ def options(**changed):
         "abstain_below": "0.6",
         "retention": "all",
         "trainer": "",
+        "margin": "0.05",
+        "retrain_after_labels": "0",
+        "retrain_every_days": "0",
     } | changed
 
 

@@ -11,108 +11,9 @@ from predictions.tests.factories import (
     make_prediction,
     make_user,
 )
-from training.models import Evaluation
+from training.models import TrainingPolicy
 from training.runs import promotion
-from training.runs.promotion import ComparisonVerdict
 from training.tests.factories import make_dataset, make_finished_run, make_trainable
-
-
-def measured(right: int, wrong: int = 0, **answers: bool) -> Evaluation:
-    """An evaluation with these numbers of right and wrong answers, to the same questions for the
-    same total.
-    """
-    numbered = {str(place): place < right for place in range(right + wrong)}
-    return Evaluation(answers=numbered | answers)
-
-
-def test_as_many_right_is_not_worse():
-    assert (
-        promotion.compare_evaluations(measured(9, 3), measured(9, 3)).verdict
-        == ComparisonVerdict.NOT_WORSE
-    )
-
-
-def test_one_right_fewer_is_worse():
-    comparison = promotion.compare_evaluations(measured(8, 4), measured(9, 3))
-    assert comparison.verdict == ComparisonVerdict.WORSE
-    assert (
-        comparison.sentence
-        == "Worse than the live model: 8 of 12 test pictures right, the live one 9."
-    )
-
-
-def test_nine_test_pictures_are_not_enough():
-    comparison = promotion.compare_evaluations(measured(9), measured(2, 7))
-    assert comparison.verdict == ComparisonVerdict.UNCLEAR
-    assert comparison.sentence.startswith("Not enough evidence: only 9 test pictures")
-
-
-def test_only_pictures_that_both_were_asked_about_count():
-    candidate = Evaluation(
-        answers={str(place): True for place in range(10)} | {"20": False, "21": False}
-    )
-    live = Evaluation(answers={str(place): True for place in range(10)})
-    assert promotion.compare_evaluations(candidate, live).verdict == ComparisonVerdict.NOT_WORSE
-
-
-def test_better_at_large_but_worse_on_reviewed_noks_is_worse():
-    live = measured(5, 7)
-    candidate = Evaluation(answers={str(place): place != 0 for place in range(12)})
-    assert promotion.compare_evaluations(candidate, live).verdict == ComparisonVerdict.NOT_WORSE
-    assert (
-        promotion.compare_evaluations(candidate, live, noks=[0]).verdict == ComparisonVerdict.WORSE
-    )
-
-
-def learned_pizza(lost: int, gained: int = 0, *, pizzas: int = 3) -> promotion.EvaluationComparison:
-    """Compare with a candidate that knows pizza, of 84 pictures of which the live model has 75
-    right, so many of these lost and so many of the others gained.
-    """
-    live = {str(place): place < 75 for place in range(84)}
-    candidate = live | {str(place): False for place in range(lost)}
-    candidate |= {str(75 + place): True for place in range(gained)}
-    new = range(100, 103)
-    live |= {str(place): False for place in new}
-    candidate |= {str(place): place < 100 + pizzas for place in new}
-    return promotion.compare_evaluations(
-        Evaluation(answers=candidate), Evaluation(answers=live), newly_known={"pizza": list(new)}
-    )
-
-
-def test_who_newly_knows_a_category_may_lose_what_chance_explains():
-    comparison = learned_pizza(lost=8, gained=2)
-    assert comparison.verdict == ComparisonVerdict.NOT_WORSE
-    assert comparison.sentence == (
-        "Newly knows “pizza” (3 of 3). On the categories that the live model knows: 69 of 84 test "
-        "pictures right, the live one 75; chance explains that."
-    )
-
-
-def test_and_no_more_than_that():
-    comparison = learned_pizza(lost=6)
-    assert comparison.verdict == ComparisonVerdict.WORSE
-    assert "Chance does not explain that." in comparison.sentence
-
-
-def test_a_category_of_which_no_picture_is_recognised_is_no_gain():
-    comparison = learned_pizza(lost=1, pizzas=0)
-    assert comparison.verdict == ComparisonVerdict.WORSE
-    assert comparison.sentence.startswith("Worse than the live model: 74 of 87")
-
-
-def test_pictures_of_the_new_category_make_up_for_no_lack_of_evidence():
-    new = {str(place): True for place in range(50, 60)}
-    comparison = promotion.compare_evaluations(
-        measured(9, **new),
-        measured(9, **dict.fromkeys(new, False)),
-        newly_known={"pizza": range(50, 60)},
-    )
-    assert comparison.verdict == ComparisonVerdict.UNCLEAR
-
-
-def test_what_was_not_measured_is_no_evidence():
-    assert promotion.compare_evaluations(None, measured(12)).verdict == ComparisonVerdict.UNCLEAR
-    assert promotion.compare_evaluations(measured(12), None).verdict == ComparisonVerdict.UNCLEAR
 
 
 def decide(candidate, dataset, *, by=None) -> promotion.PromotionOutcome:
@@ -144,9 +45,8 @@ class TestTheGate:
         assert decide(better, make_dataset(project), by=maintainer).promoted
         newest = Promotion.objects.latest("pk")
         assert (newest.model_version, newest.promoted_by) == (better, maintainer)
-        assert (
-            newest.reason
-            == "Not worse than the live model: 12 of 12 test pictures right, the live one 0."
+        assert newest.reason == (
+            "Not worse than the live model. 12 of 12 test pictures are right; the live model has 0."
         )
 
     def test_a_worse_model_does_not(self):
@@ -185,6 +85,15 @@ class TestTheGate:
         assert not outcome.promoted
         assert registry.live_version(project) == other
 
+    def test_how_much_a_model_may_cost_is_the_projects_choice(self):
+        project = make_trainable()
+        live, alike = (make_model_version(project, ("dark", "light")) for _ in range(2))
+        registry.promote_version(live, by=None)
+        outcome = decide(alike, make_dataset(project))
+        assert "may be worse by up to 18 points, and this project allows 5.0" in outcome.sentence
+        TrainingPolicy.objects.create(project=project, margin=0.2)
+        assert decide(alike, make_dataset(project)).promoted
+
     def test_noks_are_those_of_the_test_split(self):
         project = make_trainable()
         dataset = make_dataset(project)
@@ -193,7 +102,7 @@ class TestTheGate:
         in_train = dataset.items.filter(split="train").first().sample
         for sample in (in_test, in_train):
             make_feedback(make_prediction(sample=sample, model_version=version), "NOK")
-        assert promotion.nok_samples(dataset) == [in_test.pk]
+        assert promotion.nok_samples(dataset) == {in_test.pk}
 
 
 @pytest.mark.django_db

@@ -248,11 +248,17 @@ class TestModels:
         assert "the first one" in shown
         assert maintainer.username in shown
 
-    def test_a_reason_is_needed(self, client, maintainer):
-        version = make_trained()
-        response = client.post(reverse("training:promote", args=[version.pk]), {"reason": " "})
-        assert response.status_code == 400
-        assert not version.project.promotions.exists()
+    def test_what_the_gate_refused_is_promoted_anyway_without_a_reason(self, client, maintainer):
+        project = make_trainable()
+        make_trained(project, promote=True)
+        run = make_finished_run(project, promote=True)
+        assert registry.live_version(project).number == 1
+        shown = page(client, "run", run.pk)
+        assert "Not enough evidence" in shown
+        assert "Promote anyway" in shown
+        client.post(reverse("training:promote", args=[run.model_version_id]), {"reason": ""})
+        assert registry.live_version(project) == run.model_version
+        assert "Promote anyway" not in page(client, "run", run.pk)
 
     def test_roll_back(self, client, maintainer):
         project = make_trainable()

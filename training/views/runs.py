@@ -17,7 +17,7 @@ from predictions import registry
 from predictions.models import Project
 from training import panels, plots
 from training.data import datasets
-from training.evaluation import evaluations, out_of_distribution, selective
+from training.evaluation import evaluations, nok_replay, out_of_distribution, selective
 from training.forms import StartRunForm
 from training.models import DatasetVersion, Evaluation, TrainingRun, TrainingRunQuerySet
 from training.runs import execution, submission
@@ -116,6 +116,9 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "beside_is_live": other == live,
         "rows": metric_rows(own, beside) if own else [],
         "panels": panels.render_run_panels(request, training_run),
+        "replays": nok_replay.count_replays(training_run.model_version)
+        if training_run.model_version
+        else None,
         "accuracy": [
             evaluations.metric_intervals(each)[1] if each else None for each in (own, beside)
         ],

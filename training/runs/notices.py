@@ -1,0 +1,46 @@
+"""Mails to maintainers about runs that nobody asked for and so nobody waits for."""
+
+from django.core.mail import EmailMessage
+from django.template.loader import render_to_string
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts import roles
+from accounts.models import User
+from common.tasks import task
+from training.models import TrainingRun
+
+
+def announce(run: TrainingRun) -> None:
+    """Have the maintainers told how a run ended that began by itself.
+
+    Call it in the transaction that ends the run: the mail is sent if and only if the run has ended.
+    """
+    if run.trigger:
+        mail_maintainers.enqueue(run_key=run.pk)
+
+
+@task(
+    "training.mail_maintainers",
+    stored_as={"run_key": "run"},
+    title=gettext_lazy("Tell the maintainers how a run ended"),
+)
+def mail_maintainers(run_key: int) -> None:
+    """Mail every maintainer how a run ended; raises what the mail server's client raises."""
+    run = TrainingRun.objects.select_related("project", "model_version").filter(pk=run_key).first()
+    if run is None or not (addresses := _addresses()):
+        return
+    subject = _("%(project)s: run %(number)d has ended") % {
+        "project": run.project.name,
+        "number": run.pk,
+    }
+    text = render_to_string("training/run_ended.txt", {"run": run})
+    # No maintainer need learn the addresses of the others
+    EmailMessage(f"[Classifr] {subject}", text, None, bcc=addresses).send()
+
+
+def _addresses() -> list[str]:
+    people = User.objects.with_perm(
+        roles.TRAIN, backend="django.contrib.auth.backends.ModelBackend", include_superusers=True
+    )
+    return sorted(people.exclude(email="").values_list("email", flat=True).distinct())
