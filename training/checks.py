@@ -21,10 +21,6 @@ def check_trainers(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
 
 @register
 def check_defaults(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
-    if settings.DEFAULT_TEXT_TRAINER not in trainers:
-        name = settings.DEFAULT_TEXT_TRAINER
-        message = f"DEFAULT_TEXT_TRAINER names '{name}', which TRAINERS does not have."
-        return [Error(message, hint=f"Choose one of: {', '.join(trainers)}.", id="training.E007")]
     if settings.DEFAULT_TRAINER not in trainers:
         message = (
             f"DEFAULT_TRAINER names '{settings.DEFAULT_TRAINER}', which TRAINERS does not have."
