@@ -3,8 +3,9 @@
 import io
 
 import pytest
+from django.core.management import call_command
 
-from predictions.models import Category, Project, Sample
+from predictions.models import Category, Prediction, Project, Sample
 from predictions.tests.factories import make_project, make_user
 from review import ground_truth
 
@@ -63,3 +64,21 @@ def test_texts_have_no_options_of_pictures_and_no_trainer_of_them(maintainer, pr
     shown = maintainer.get("/training/mail/options/").content.decode()
     assert "test-time augmentation" not in shown.lower()
     assert 'value="text"' in shown and 'value="keras"' not in shown
+
+
+def test_the_words_that_spoke_for_an_answer_are_marked_and_escaped(client, project, tmp_path):
+    for name, words in (("blame", "cold rude dirty slow"), ("praise", "fine kind tasty lovely")):
+        lines = [f"The {it} was {word}." for word in words.split() for it in "abcdefgh"]
+        file = tmp_path / f"{name}.txt"
+        file.write_text("\n".join(lines))
+        call_command("add_category", name, "--project", "mail", "--texts", str(file))
+    call_command("retrain", "--project", "mail", "--promote")
+    client.force_login(make_user())
+    client.post("/projects/mail/", {"text": "It <i>was</i> \u202erude."})
+    address = f"{Prediction.objects.get().get_absolute_url()}explanation/"
+    shown = client.get(address).content.decode()
+    assert '<mark class="said said-4">rude</mark>' in shown
+    assert "&lt;" in shown and "<i>was" not in shown and "⟨U+202E⟩" in shown
+    assert "No single word" not in shown
+    refused = client.get(address, {"category": "nothing"})
+    assert refused.status_code == 400
