@@ -1,4 +1,4 @@
-"""The demo: a project about dishes with a trained model, and one user of each role."""
+"""The demo: a project of dishes and one of texts, each with a model, and a user of each role."""
 
 import json
 import os
@@ -17,10 +17,11 @@ from accounts.models import User
 from accounts.roles import Role
 from common.errors import InvalidInput
 from common.transactions import durable_transaction
-from predictions import categories
+from predictions import categories, projects
 from predictions.models import Category, Project, Sample
 from review import decisions
 from training import backbones
+from training.data import text_import
 from training.features.cache import FeatureCache
 
 SLUG = "dishes"
@@ -29,6 +30,11 @@ DESCRIPTION = gettext_lazy(
     "What is on the plate? Show the model what it does not know yet: pizza, for example."
 )
 BACKBONE = "lite0"
+TEXT_SLUG, TEXT_NAME = "guest-feedback", "Guest feedback"
+TEXT_DESCRIPTION = gettext_lazy(
+    "What guests of a restaurant write, in English, French or Japanese: praise, a complaint or a "
+    "question?"
+)
 DISHES = ("bibimbap", "edamame", "gnocchi", "risotto", "sushi", "tiramisu")
 MAY = {
     "demo": "upload pictures, say OK or NOK",
@@ -37,6 +43,8 @@ MAY = {
 }
 ROLES = {"demo": Role.USER, "reviewer": Role.REVIEWER, "maintainer": Role.MAINTAINER}
 VECTORS = Path(settings.BASE_DIR) / "classifr/demo_data/vectors.npz"
+# Written for this demo by its authors: 45 messages, each in three languages
+TEXTS = Path(settings.BASE_DIR) / "classifr/demo_texts.csv"
 PASSWORD_VARIABLE = "CLASSIFR_DEMO_PASSWORD"  # noqa: S105 (the name of a variable)
 
 # Letters and digits that nobody mistakes for another
@@ -141,6 +149,21 @@ def load_demo_samples(project: Project) -> int:
         pairs: list[tuple[Sample, Category]] = [(sample, by_name[name]) for sample, name in new]
         decisions.label_many(project, pairs, by=None, reason=_("comes with the demo"))
     return len(new)
+
+
+def make_text_project() -> Project:
+    """Return the demo project of texts; made when it is missing, with its labelled texts."""
+    known = Project.objects.filter(slug=TEXT_SLUG).first()
+    if known:
+        return known
+    with transaction.atomic():
+        project = projects.create_project(
+            projects.free_name(TEXT_NAME), TEXT_SLUG, modality=Project.Modality.TEXT
+        )
+        project.description = str(TEXT_DESCRIPTION)
+        project.save(update_fields=["description"])
+    text_import.import_text_file(project, None, TEXTS)
+    return project
 
 
 def restore_vectors() -> int:

@@ -284,6 +284,8 @@ UPLOAD_QUOTA = env.int("UPLOAD_QUOTA", 20_000)  # pictures per user and day
 UPLOAD_MEGAPIXELS = env.int(
     "UPLOAD_MEGAPIXELS", 40
 )  # times scans, of a picture on average, within rate and quota
+TEXT_MAX_CHARACTERS = env.int("TEXT_MAX_CHARACTERS", 5_000)
+TEXT_BATCH_MAX = env.int("TEXT_BATCH_MAX", 500)  # texts of one file, or of several
 DATA_UPLOAD_MAX_NUMBER_FILES = UPLOAD_BATCH_MAX_FILES
 # Of a form's text: each escape takes 77 bytes while it is read
 DATA_UPLOAD_MAX_MEMORY_SIZE = 65_536
@@ -316,6 +318,7 @@ REVIEW_LEASE_SECONDS = env.int("REVIEW_LEASE_SECONDS", 180)
 PREDICTORS: dict[str, dict[str, Any]] = {
     "keras": {"BACKEND": "predictions.predictors.local.predictor.LocalPredictor"},
     "dummy": {"BACKEND": "predictions.predictors.dummy.DummyPredictor"},
+    "text": {"BACKEND": "predictions.predictors.text.predictor.TextPredictor"},
     "exported": {"BACKEND": "customvision.exported.predictor.ExportedPredictor"},
     "azure": {
         "BACKEND": "customvision.predictor.CustomVisionPredictor",
@@ -335,6 +338,7 @@ FALL_BACK_TO = {"azure": "keras"} if env.bool("AZURE_CUSTOM_VISION_FALLBACK", Fa
 TRAINERS: dict[str, dict[str, Any]] = {
     "keras": {"BACKEND": "training.trainers.local.trainer.LocalTrainer"},
     "dummy": {"BACKEND": "training.trainers.dummy.DummyTrainer"},
+    "text": {"BACKEND": "training.trainers.text.trainer.TextTrainer"},
     "azure": {
         "BACKEND": "customvision.trainer.trainer.CustomVisionTrainer",
         "OPTIONS": {
@@ -348,6 +352,7 @@ TRAINERS: dict[str, dict[str, Any]] = {
     },
 }
 DEFAULT_TRAINER = env.str("DEFAULT_TRAINER", "keras")
+DEFAULT_TEXT_TRAINER = env.str("DEFAULT_TEXT_TRAINER", "text")
 DEFAULT_BACKBONE = env.str("DEFAULT_BACKBONE", "lite0")
 # What the backbone "auto" may take for one picture on this machine, in milliseconds of CPU
 AUTO_BACKBONE_CPU_MS = env.float("AUTO_BACKBONE_CPU_MS", 20.0)

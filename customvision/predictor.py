@@ -65,7 +65,7 @@ class PublishedModel:
         return cls(project, iteration, name)
 
 
-class CustomVisionPredictor(BasePredictor):
+class CustomVisionPredictor(BasePredictor[Picture]):
     """Serves published iterations of Custom Vision.
 
     Test-time augmentation asks about each crop. That costs three calls for a picture, which share

@@ -22,8 +22,15 @@ from accounts import roles
 from accounts.models import User
 from common.errors import InvalidInput
 from predictions import classification, feedback, prediction_history, projects, registry
+from predictions.modalities import modalities
 from predictions.models import Feedback, Prediction, Project
-from predictions.parsers import LimitedJSONParser, OctetStreamParser, PictureParser
+from predictions.parsers import (
+    JsonTextParser,
+    LimitedJSONParser,
+    OctetStreamParser,
+    PictureParser,
+    PlainTextParser,
+)
 from predictions.serializers import (
     AnswerSerializer,
     ErrorSerializer,
@@ -31,6 +38,7 @@ from predictions.serializers import (
     PageSerializer,
     PredictionSerializer,
     ProjectSerializer,
+    TextSerializer,
     UploadSerializer,
     VerdictSerializer,
     render_prediction,
@@ -81,7 +89,13 @@ class ProjectsView(PredictionsApiView):
 
 
 class PredictView(PredictionsApiView):
-    parser_classes = (MultiPartParser, PictureParser, OctetStreamParser)
+    parser_classes = (
+        MultiPartParser,
+        PictureParser,
+        OctetStreamParser,
+        PlainTextParser,
+        JsonTextParser,
+    )
     throttle_classes = ()  # pictures are counted more strictly, by `quotas`
 
     @extend_schema(
@@ -90,21 +104,23 @@ class PredictView(PredictionsApiView):
             "multipart/form-data": UploadSerializer,
             "image/*": PICTURE,
             "application/octet-stream": PICTURE,
+            "application/json": TextSerializer,
+            "text/plain": {"type": "string"},
         },
         responses=documented_responses(AnswerSerializer, 400, 404, 409, 413, 415, 503),
     )
     def post(self, request: Request, slug: str) -> Response:
         """Ask the live model about one picture: a form's `file`, or the picture as the whole
-        body.
+        body. In a project of texts, about one text: as JSON, or as a body of text/plain in UTF-8.
         """
         version = registry.live_version_by_slug(slug) or registry.require_live_version(
             get_object_or_404(Project, slug=slug)
         )
+        modality = modalities[version.project.modality]
+        modality.check_media_type(request.content_type or "")  # before a parser reads the body
         file = request.FILES.get("file")
         if file is None:
-            sentence = _(
-                "Send one picture: as `file` of a form, or as the whole body of the request."
-            )
+            sentence = str(modality.sentences.send_one)
             raise InvalidInput(sentence, fields={"file": [sentence]})
         answer = classification.classify_upload(
             version.project, file, by=authenticated_user(request), live=version

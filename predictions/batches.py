@@ -9,7 +9,6 @@ from contextlib import closing, suppress
 from dataclasses import dataclass, replace
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.db.models import Prefetch, QuerySet
 from django.utils.translation import gettext as _
@@ -18,12 +17,13 @@ from django.utils.translation import gettext_lazy
 from accounts.models import User
 from common import jobs
 from common.errors import DomainError, InvalidInput, Unavailable
-from common.media.images import Picture
+from common.media.content import Content
 from common.models import Job
 from common.parallel import parallel_map
 from common.progress import Progress
 from common.tasks import task
 from predictions import classification, registry, uploads
+from predictions.modalities import modalities
 from predictions.models import Batch, BatchItem, Feedback, ModelVersion, Prediction, Project
 from predictions.predictors.base import PredictorError
 
@@ -66,11 +66,9 @@ def create_batch(project: Project, files: Sequence[Any], *, by: User) -> Batch:
         NoLiveModel: if nobody could answer.
         Unavailable: if they cannot be stored now.
     """
-    if len(files) > settings.UPLOAD_BATCH_MAX_FILES:
-        raise InvalidInput(
-            _("Too many pictures: at most %(limit)d at once.")
-            % {"limit": settings.UPLOAD_BATCH_MAX_FILES}
-        )
+    modality = modalities[project.modality]
+    if len(files) > (most := modality.most_at_once()):
+        raise InvalidInput(str(modality.sentences.too_many) % {"limit": most})
     registry.require_live_version(project)
     items = []
     for file in files:
@@ -167,7 +165,7 @@ def _answer(batch: Batch, chunk: list[BatchItem]) -> None:
             _answer(batch, [item])
 
 
-def _ask_about(live: ModelVersion, batch: Batch, pairs: list[tuple[BatchItem, Picture]]) -> None:
+def _ask_about(live: ModelVersion, batch: Batch, pairs: list[tuple[BatchItem, Content]]) -> None:
     if not pairs:
         return
     answer = classification.predict_live(batch.project, [picture for _item, picture in pairs], live)
@@ -201,14 +199,14 @@ def _ask_about(live: ModelVersion, batch: Batch, pairs: list[tuple[BatchItem, Pi
 
 def _with_pictures(
     chunk: list[BatchItem], least_side: int | None
-) -> list[tuple[BatchItem, Picture]]:
+) -> list[tuple[BatchItem, Content]]:
     """Return the items with their pictures; one whose picture is gone gets a sentence instead.
 
     Raises:
         Unavailable: if the storage cannot be reached.
     """
 
-    def picture_of(item: BatchItem) -> Picture | None:
+    def picture_of(item: BatchItem) -> Content | None:
         try:
             return uploads.load_picture(item.sample, least_side=least_side) if item.sample else None
         except FileNotFoundError:

@@ -16,7 +16,7 @@ from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from common.media.images import Picture
+from common.media.content import Content
 from predictions import queries, registry, uploads
 from predictions.models import ModelVersion, Prediction, Project, Sample
 from predictions.predictors import base
@@ -30,7 +30,7 @@ from predictions.predictors.base import (
 
 logger = logging.getLogger(__name__)
 
-Question = tuple[Sample, Picture, str]  # the sample, its picture, the name to show it under
+Question = tuple[Sample, Content, str]  # the sample, its content, the name to show it under
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,14 @@ def classify_upload(
         live: the live model version, where the caller knows it already.
 
     Raises:
-        InvalidPicture: if it is no picture that we accept.
+        InvalidInput: if it is no picture, or no text, that we accept.
         QuotaReached: if the user sent too many.
         NoLiveModel: if nothing was promoted yet.
         PredictorUnavailable: if the model cannot answer now.
         PredictorError: if it cannot answer at all.
     """
     live = live or registry.require_live_version(project)
-    picture = uploads.decode_user_upload(file, by=by, least_side=min_side(project, live))
+    picture = uploads.decode_user_upload(project, file, by=by, least_side=min_side(project, live))
     answer = predict_live(project, [picture], live)
     name = uploads.display_name(file.name or "")
     # At most twice: the second time with the categories of this moment.
@@ -92,7 +92,7 @@ def classify_upload(
 
 
 def predict_with(
-    project: Project, pictures: Sequence[Picture], *, version: ModelVersion | None = None
+    project: Project, pictures: Sequence[Content], *, version: ModelVersion | None = None
 ) -> BatchAnswer:
     """Have a model version look at pictures, the live one unless given; writes no row.
 
@@ -112,7 +112,7 @@ def batch_size(project: Project) -> int:
 
 
 def predict_live(
-    project: Project, pictures: Sequence[Picture], live: ModelVersion | None = None
+    project: Project, pictures: Sequence[Content], live: ModelVersion | None = None
 ) -> BatchAnswer:
     """Have the live model look at pictures, or what stands in for it."""
     live = live or registry.require_live_version(project)
@@ -131,7 +131,7 @@ def predict_live(
             raise error from also
 
 
-def _ask(project: Project, pictures: Sequence[Picture], version: ModelVersion) -> BatchAnswer:
+def _ask(project: Project, pictures: Sequence[Content], version: ModelVersion) -> BatchAnswer:
     predictor = _predictor(version)
     # Wall time around the predictor alone: what a user waits for its answer.
     started = time.perf_counter()

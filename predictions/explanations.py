@@ -11,10 +11,11 @@ from django.utils.translation import gettext_lazy
 from PIL import Image
 
 from common.errors import Conflict, InvalidInput
+from common.media.content import Content
 from common.media.images import Picture
 from predictions import registry, uploads
 from predictions.models import Prediction, Sample
-from predictions.predictors.base import PredictorError, predictors
+from predictions.predictors.base import NotExplainable, PredictorError, predictors
 from predictions.predictors.local import preprocessing
 from predictions.quotas import count_work
 
@@ -66,7 +67,7 @@ class PictureDeleted(Conflict):
 class Explanation:
     """How much each part of what the model sees spoke for each category, in log-odds.
 
-    `evidence` is of shape (rows, columns, K), in the order of `names`.
+    `evidence` is of shape (rows, columns, K), or of a text (parts, K), in the order of `names`.
     """
 
     names: list[str]
@@ -80,10 +81,10 @@ class Explanation:
         return self.names.index(name)
 
     def heat(self, name: str) -> np.ndarray:
-        """Return what spoke for a category, shape (rows, columns), in [0, 1]; zeros for nothing."""
+        """Return what spoke for a category, shaped as `evidence`, in [0, 1]; zeros for nothing."""
         # What spoke against it is left out. Below LEAST, scaling would blow noise up to full heat.
-        spoke_for = self.evidence[:, :, self.category_index(name)].clip(0, None)
-        most = float(spoke_for.max())
+        spoke_for = self.evidence[..., self.category_index(name)].clip(0, None)
+        most = float(spoke_for.max(initial=0))
         return spoke_for / most if most >= LEAST else np.zeros_like(spoke_for)
 
 
@@ -142,7 +143,10 @@ def render_heatmap(prediction: Prediction, heat: np.ndarray) -> bytes:
     Raises as `explain` does.
     """
     count_work(prediction.user, megapixels=_megapixels(prediction.sample))
-    image = _picture(prediction.sample, least_side=SIDE).image
+    picture = _picture(prediction.sample, least_side=SIDE)
+    if not isinstance(picture, Picture):
+        raise NotExplainable(_("Only over a picture can a heat map be drawn."))
+    image = picture.image
     image.thumbnail((SIDE, SIDE))
     preparation = preprocessing.preparation_of(prediction.model_version.manifest)
     left, top, right, bottom = preprocessing.seen_part(
@@ -176,7 +180,7 @@ def _megapixels(sample: Sample) -> float:
     return sample.width * sample.height / 1e6  # what is stored has one scan
 
 
-def _picture(sample: Sample, *, least_side: int | None) -> Picture:
+def _picture(sample: Sample, *, least_side: int | None) -> Content:
     try:
         return uploads.load_picture(sample, least_side=least_side)
     except FileNotFoundError as error:

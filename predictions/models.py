@@ -34,6 +34,7 @@ class Project(UniqueNames):
 
     class Modality(models.TextChoices):
         IMAGE = "image", _("Pictures")
+        TEXT = "text", _("Texts")
 
     class Retention(models.TextChoices):
         DEFAULT = "", _("Server default")
@@ -105,6 +106,11 @@ class Project(UniqueNames):
         return reverse("predictions:upload", args=[self.slug])
 
     @property
+    def is_of_texts(self) -> bool:
+        """Whether pages speak of texts rather than of pictures."""
+        return self.modality == self.Modality.TEXT
+
+    @property
     def keeps_everything(self) -> bool:
         return (self.retention or settings.RETENTION) == self.Retention.ALL
 
@@ -143,13 +149,13 @@ class SampleQuerySet(models.QuerySet["Sample"]):
 
 
 class Sample(models.Model):
-    """One picture: where its bytes are, and the conditions it was taken under.
+    """One picture or text: where its bytes are, and the conditions it was taken under.
 
-    The stored bytes are upright and without metadata, and hold nothing but the picture. `sha256` is
-    of these, so the same picture is the same sample, whatever its metadata. Of samples from before
-    0.2 it is of the bytes as they were received, by which splits, vectors and data sets know them;
-    what they are is found afterwards (`content_digests`). `NOWHERE`: the picture was deleted, or
-    never kept.
+    The stored bytes of a picture are upright and without metadata, those of a text normalised
+    UTF-8; `media_type` tells which, and they hold nothing else. `sha256` is of these, so the same
+    picture is the same sample, whatever its metadata. Of samples from before 0.2 it is of the bytes
+    as they were received, by which splits, vectors and data sets know them; what they are is found
+    afterwards (`content_digests`). `NOWHERE`: the content was deleted, or never kept.
     """
 
     UNKNOWN_CONTENT = "?"
@@ -220,6 +226,11 @@ class Sample(models.Model):
     @property
     def has_picture(self) -> bool:
         return self.location != self.Location.NOWHERE
+
+    @property
+    def is_picture(self) -> bool:
+        """Whether a browser can be given it as a picture."""
+        return self.has_picture and self.media_type.startswith("image/")
 
     @property
     def storage(self) -> Storage:

@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy
 
 from common import jobs
 from common.errors import DomainError
+from common.media.content import EXTENSIONS
 from common.tasks import task
 from common.transactions import durable_transaction
 from predictions.models import Feedback, Sample
@@ -38,7 +39,6 @@ logger = logging.getLogger(__name__)
 # How long the copy in `uploads` stays; more than a blob service keeps a write in memory
 SETTLE_SECONDS = 60
 WHOLE, MISSING, DAMAGED = "whole", "missing", "damaged"  # in the JSON
-EXTENSIONS = {"image/jpeg": "jpg", "image/png": "png", "image/webp": "webp"}
 
 
 class PictureLost(DomainError):

@@ -18,16 +18,23 @@ from predictions.models import Project, Promotion
 MAX_SLUG = 60
 
 
-def create_project(name: str, slug: str = "") -> Project:
+def create_project(name: str, slug: str = "", *, modality: str = Project.Modality.IMAGE) -> Project:
     """Make a project, with a slug made from its name unless given.
 
-    The slug is its place in addresses, folders and commands.
+    The slug is its place in addresses, folders and commands. What it classifies is chosen here for
+    good: samples of one kind are none of another.
 
     Raises:
-        InvalidInput: if the name or the slug cannot be used.
+        InvalidInput: if the name, the slug or the modality cannot be used.
         Conflict: if the name or the slug is taken.
     """
     name = clean_name(name)
+    if modality not in Project.Modality.values:
+        sentence = _("Please choose what the project classifies: %(kinds)s.")
+        kinds = ", ".join(str(label) for label in Project.Modality.labels)
+        raise InvalidInput(
+            sentence % {"kinds": kinds}, fields={"modality": [sentence % {"kinds": kinds}]}
+        )
     if is_name_taken(name):
         raise _name_taken(name)
     if slug:
@@ -47,7 +54,7 @@ def create_project(name: str, slug: str = "") -> Project:
         slug = slugify(name)[:MAX_SLUG].strip("-") or f"project-{uuid4().hex[:8]}"
     try:
         with transaction.atomic():
-            return Project.objects.create(name=name, slug=slug)
+            return Project.objects.create(name=name, slug=slug, modality=modality)
     except IntegrityError as error:
         if is_name_taken(name):  # by somebody who made it at the same moment
             raise _name_taken(name) from error

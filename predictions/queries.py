@@ -1,6 +1,6 @@
 """The statements that every picture needs, in SQL (see `common.raw_sql` for why)."""
 
-from common.media.images import Picture
+from common.media.content import Content
 from common.raw_sql import columns, fetch_objects, fetch_rows, insert_object
 from predictions.models import ModelVersion, Prediction, Project, Sample
 
@@ -42,7 +42,7 @@ _CATEGORIES = """
 """
 
 
-def find_sample(project: Project, picture: Picture) -> Sample | None:
+def find_sample(project: Project, picture: Content) -> Sample | None:
     """Return the sample of a project that is this picture, or None.
 
     Samples from before are known by the bytes that came, or by what they were found to be since.

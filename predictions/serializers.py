@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from django.conf import settings
 from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
@@ -30,6 +31,9 @@ class ProjectSerializer(serializers.ModelSerializer):
     """A project; `slug` names it in addresses."""
 
     id = serializers.UUIDField(source="uuid")
+    modality = serializers.ChoiceField(
+        Project.Modality.values, help_text="What it classifies: pictures or texts."
+    )
     model_version = serializers.IntegerField(
         source="live_number", allow_null=True, help_text="null: no model yet."
     )
@@ -37,7 +41,15 @@ class ProjectSerializer(serializers.ModelSerializer):
 
     class Meta:
         model = Project
-        fields = ("id", "slug", "name", "description", "model_version", "categories")
+        fields = (
+            "id",
+            "slug",
+            "name",
+            "description",
+            "modality",
+            "model_version",
+            "categories",
+        )
 
     def get_categories(self, project: Project) -> list[str]:
         return [category.name for category in project.categories.all()]
@@ -161,6 +173,15 @@ class VerdictSerializer(serializers.Serializer):
     verdict = serializers.ChoiceField(Feedback.Verdict.values)
     category = serializers.CharField(
         required=False, allow_blank=True, allow_null=True, max_length=MAX_NAME
+    )
+
+
+class TextSerializer(serializers.Serializer):
+    """A text to classify, in a project of texts."""
+
+    text = serializers.CharField(
+        max_length=settings.TEXT_MAX_CHARACTERS,
+        help_text="Plain text; its ends of line and composed characters are made the same.",
     )
 
 

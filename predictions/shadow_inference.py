@@ -18,7 +18,7 @@ from django.utils.translation import gettext_lazy
 
 from common import jobs
 from common.errors import DomainError, Unavailable
-from common.media.images import Picture
+from common.media.content import Content
 from common.progress import Progress
 from common.tasks import periodic, task
 from predictions import classification, retention, shadow_deployment, uploads
@@ -30,7 +30,7 @@ SETTLES_AFTER = timedelta(minutes=1)
 
 logger = logging.getLogger(__name__)
 
-Pair = tuple[Prediction, Picture]
+Pair = tuple[Prediction, Content]
 
 
 @periodic(seconds=2)
@@ -140,7 +140,7 @@ def _answer(version: ModelVersion, chunk: Sequence[Prediction]) -> None:
 
 def _picture_of(
     version: ModelVersion, prediction: Prediction, least_side: int | None
-) -> Picture | None:
+) -> Content | None:
     """Return the picture that a prediction is about; where it is gone, write that down instead.
 
     Raises:

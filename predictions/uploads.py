@@ -1,4 +1,4 @@
-"""Takes pictures in: counts them, checks them, and keeps each once, whole or not at all.
+"""Takes samples in: counts them, checks them, and keeps each once, whole or not at all.
 
 The picture is stored before its row is written: a row never points at nothing, and no transaction
 waits for a disk or a blob service. When the row cannot be written, the stored copy is removed
@@ -17,57 +17,60 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from common.errors import DomainError, Unavailable
-from common.media import cost, images
-from common.media.images import Picture
+from common.media.content import EXTENSIONS, Content
 from common.media.upload_handlers import read_upload
 from predictions import queries
+from predictions.modalities import modalities, modality_of_type
+from predictions.modalities.base import StoredFacts
 from predictions.models import Project, Sample
 from predictions.quotas import count_upload
 
 logger = logging.getLogger(__name__)
 
-_SUFFIX = {"image/jpeg": "jpg", "image/png": "png"}
 _SHOWN_CHARACTERS = 200
 
 
 def store_upload(
     project: Project, file: File, *, by: User, least_side: int | None = None
-) -> tuple[Sample, Picture]:
-    """Take in one upload of a user; return its sample and the picture, ready for a predictor.
+) -> tuple[Sample, Content]:
+    """Take in one upload of a user; return its sample and the content, ready for a predictor.
 
     Raises:
         QuotaReached: too many pictures, too fast or today; says when again.
-        InvalidPicture: the file is no picture that we accept.
+        InvalidInput: the file is no picture, or no text, that we accept.
         Unavailable: it cannot be stored now; nothing of it was kept.
     """
-    picture = decode_user_upload(file, by=by, least_side=least_side)
+    picture = decode_user_upload(project, file, by=by, least_side=least_side)
     with kept(project, picture, by=by) as (sample, _is_new):
         return sample, picture
 
 
-def decode_user_upload(file: File, *, by: User, least_side: int | None = None) -> Picture:
-    """Count one upload of a user and what decoding it costs; return its picture, not stored yet.
+def decode_user_upload(
+    project: Project, file: File, *, by: User, least_side: int | None = None
+) -> Content:
+    """Count one upload of a user and what decoding it costs; return its content, not stored yet.
 
     Raises as `store_upload` does, except Unavailable.
 
     Args:
         least_side: as many pixels of its shorter side are needed now; all of them unless given.
     """
+    modality = modalities[project.modality]
     try:
         data = read_upload(file)
     except DomainError:
         count_upload(by)  # one that is refused for its length was received all the same
         raise
     # Counted before it is decoded, which is what the quota protects.
-    count_upload(by, megapixels=cost.megapixels(data))
-    return images.decode_upload(data, least_side=least_side, sender=by.pk)
+    count_upload(by, megapixels=modality.cost(data))
+    return modality.decode_upload(data, least_side=least_side, sender=by.pk)
 
 
 @contextmanager
 def kept(
-    project: Project, picture: Picture, *, by: User | None, origin: str = Sample.Origin.UPLOAD
+    project: Project, picture: Content, *, by: User | None, origin: str = Sample.Origin.UPLOAD
 ) -> Iterator[tuple[Sample, bool]]:
-    """Store a picture, and give its sample and whether that is new to the body.
+    """Store a picture or a text, and give its sample and whether that is new to the body.
 
     The body belongs to the transaction that writes the row: if it fails, neither is kept.
 
@@ -101,7 +104,7 @@ def kept(
         _remove(fresh.file_name)
 
 
-def keep_to_learn_from(project: Project, picture: Picture, *, by: User | None) -> Sample:
+def keep_to_learn_from(project: Project, picture: Content, *, by: User | None) -> Sample:
     """Store a picture to learn from: retention lets it alone, also where users sent it before."""
     with kept(project, picture, by=by, origin=Sample.Origin.IMPORT) as (sample, is_new):
         pass
@@ -116,8 +119,8 @@ def keep_to_learn_from(project: Project, picture: Picture, *, by: User | None) -
     return sample
 
 
-def load_picture(sample: Sample, *, least_side: int | None = None) -> Picture:
-    """Return the stored picture of a sample, for a predictor that needs `least_side` pixels.
+def load_picture(sample: Sample, *, least_side: int | None = None) -> Content:
+    """Return the stored content of a sample, for a predictor that needs `least_side` pixels.
 
     Raises:
         FileNotFoundError: it was deleted, is not there, or is damaged: waiting for it would not
@@ -135,13 +138,12 @@ def load_picture(sample: Sample, *, least_side: int | None = None) -> Picture:
             _("The picture storage does not answer. Please try again in a moment.")
         ) from error
     try:
-        image = images.decode_stored(data, least_side=least_side)
+        facts = StoredFacts(sample.media_type, sample.sha256, (sample.width, sample.height))
+        modality = modality_of_type(sample.media_type)
+        return modality.decode_stored(data, facts, least_side=least_side)
     except OSError as error:
         logger.error("The stored picture %s is damaged: %s", sample.file_name, error)
         raise FileNotFoundError(sample.file_name) from error
-    return Picture(
-        image, data, sample.media_type, sample.sha256, full_size=(sample.width, sample.height)
-    )
 
 
 def display_name(name: str) -> str:
@@ -159,9 +161,9 @@ def display_name(name: str) -> str:
     return f"{stem[: _SHOWN_CHARACTERS - len(suffix) - 2]}….{suffix}"
 
 
-def _store(project: Project, picture: Picture, sample: Sample) -> str:
+def _store(project: Project, picture: Content, sample: Sample) -> str:
     """Store our encoding under our own name, and return that name."""
-    name = f"{project.slug}/{sample.uuid}.{_SUFFIX[picture.media_type]}"
+    name = f"{project.slug}/{sample.uuid}.{EXTENSIONS[picture.media_type]}"
     try:
         return storages[Sample.Location.UPLOADS].save(name, ContentFile(picture.data))
     except OSError as error:
@@ -172,7 +174,7 @@ def _store(project: Project, picture: Picture, sample: Sample) -> str:
         raise Unavailable(message, retry_after_seconds=60) from error
 
 
-def _insert_or_find(fresh: Sample, picture: Picture) -> Sample:
+def _insert_or_find(fresh: Sample, picture: Content) -> Sample:
     """Write the row of a sample; where another upload of the picture was quicker, return its."""
     # ON CONFLICT rather than an error: that one would have ended the transaction on PostgreSQL.
     if queries.insert_sample(fresh):

@@ -3,14 +3,21 @@
 from typing import Any, ClassVar
 
 from django import forms
-from django.core.files.uploadedfile import UploadedFile
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from predictions.models import Project
+from accounts.models import User
+from common.media.upload_handlers import read_upload
+from predictions.models import Category, Project
 from training.backbones import imagenet_classes
+from training.data import picture_import, text_import
+from training.data.picture_import import ImportReport
 from training.models import TrainingPolicy
 from training.runs import submission
 from training.trainers.base import trainers
+
+TEXT_FILES = ".txt,.csv,.tsv,.jsonl,text/plain,text/csv"
 
 
 class StartRunForm(forms.Form):
@@ -83,8 +90,79 @@ class PicturesForm(forms.Form):
     )
 
     @property
-    def files_sent(self) -> list[UploadedFile]:
-        return self.cleaned_data["pictures"]
+    def has_samples(self) -> bool:
+        return bool(self.cleaned_data["pictures"])
+
+    def import_into(self, category: Category, *, by: User) -> ImportReport:
+        """Import what was sent. Raises as `picture_import.import_files` does."""
+        return picture_import.import_files(
+            category.project, category, self.cleaned_data["pictures"], by=by
+        )
+
+
+class TextsForm(forms.Form):
+    """Texts of one category."""
+
+    lines = forms.CharField(
+        label=_("Texts"),
+        required=False,
+        strip=False,
+        widget=forms.Textarea(attrs={"rows": 4, "dir": "auto"}),
+        help_text=_("A text on each line."),
+    )
+    file = forms.FileField(
+        label=_("File of texts"),
+        required=False,
+        widget=forms.ClearableFileInput(attrs={"accept": TEXT_FILES}),
+        help_text=_("A text on each line (.txt), a column “text” (.csv), or JSON Lines (.jsonl)."),
+    )
+
+    @property
+    def has_samples(self) -> bool:
+        return bool(self.cleaned_data["lines"].strip() or self.cleaned_data["file"])
+
+    def clean(self) -> dict[str, Any]:
+        data = super().clean() or {}
+        if self.needs_samples and not self.errors and not self.has_samples:
+            raise forms.ValidationError(_("Please write or paste a text first, or choose a file."))
+        return data
+
+    needs_samples = True
+
+    def import_into(self, category: Category, *, by: User) -> ImportReport:
+        """Import what was sent. Raises as `text_import.import_sent_file` does."""
+        sent = {gettext("Line"): self.cleaned_data["lines"].encode("utf-8", "replace")}
+        if file := self.cleaned_data["file"]:
+            sent[file.name] = read_upload(file)
+        report = ImportReport()
+        for name, data in sent.items():
+            one = text_import.import_sent_file(category.project, category, name, data, by=by)
+            report.add(one)
+        return report
+
+
+class LabelledTextsForm(forms.Form):
+    """Texts of several categories, which a column names."""
+
+    labelled = forms.FileField(
+        label=_("File of labelled texts"),
+        widget=forms.ClearableFileInput(attrs={"accept": TEXT_FILES}),
+        help_text=_(
+            "A .csv with the columns “text” and “label”, or .jsonl with these members; missing "
+            "categories are added."
+        ),
+    )
+
+
+class AddTextCategoryForm(TextsForm):
+    """A new category, with texts of it or without."""
+
+    name = forms.CharField(label=_("Name"), max_length=100)
+    description = forms.CharField(
+        label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 2})
+    )
+    field_order = ("name", "description", "lines", "file")
+    needs_samples = False
 
 
 class AddCategoryForm(PicturesForm):
@@ -152,10 +230,32 @@ class OptionsForm(forms.ModelForm):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        aliases = [("", _("The server's default")), *((alias, alias) for alias in trainers)]
+        if self.instance.is_of_texts:
+            del self.fields["test_time_augmentation"]  # of a text there are no crops
+        usable = [alias for alias in trainers if _learns_from(alias, self.instance.modality)]
+        aliases = [("", _("The server's default")), *((alias, alias) for alias in usable)]
         self.fields["trainer"] = forms.ChoiceField(
             label=_("Trainer"), choices=aliases, required=False
         )
+
+
+def _learns_from(alias: str, modality: str) -> bool:
+    """Say whether a trainer suits a project; one that cannot be built is told of by the checks."""
+    try:
+        return modality in trainers[alias].modalities
+    except ImproperlyConfigured:
+        return True
+
+
+# The forms that bring samples of each kind: with a new category, and to one that is there
+ADD_FORMS: dict[str, type[AddCategoryForm | AddTextCategoryForm]] = {
+    Project.Modality.IMAGE: AddCategoryForm,
+    Project.Modality.TEXT: AddTextCategoryForm,
+}
+SAMPLE_FORMS: dict[str, type[PicturesForm | TextsForm]] = {
+    Project.Modality.IMAGE: PicturesForm,
+    Project.Modality.TEXT: TextsForm,
+}
 
 
 class PolicyForm(forms.ModelForm):

@@ -115,6 +115,8 @@ def test_the_description_names_every_operation():
         "multipart/form-data",
         "image/*",
         "application/octet-stream",
+        "application/json",
+        "text/plain",
     }
     error = description["components"]["schemas"]["Error"]
     assert set(error["properties"]) == {"code", "message", "fields"}

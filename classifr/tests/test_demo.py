@@ -1,7 +1,9 @@
 """The demo: made once, harmless when made again."""
 
+import csv
 import json
 import stat
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -12,10 +14,12 @@ from accounts.models import User
 from classifr import demo
 from predictions import registry
 from predictions.models import Project, Sample
+from predictions.predictors.text import encoders
 from review import ground_truth
 from training import backbones
 from training.backbones.base import Backbone
 from training.features.cache import FeatureCache
+from training.trainers.local import head
 
 pytestmark = pytest.mark.django_db
 
@@ -36,7 +40,7 @@ def small_demo(monkeypatch, tmp_path, settings) -> None:
     monkeypatch.setattr(demo, "BACKBONE", "")
     monkeypatch.setattr(demo, "_keep_vectors", lambda digests, vectors: None)
     monkeypatch.delenv(demo.PASSWORD_VARIABLE, raising=False)
-    settings.DEFAULT_TRAINER = "dummy"
+    settings.DEFAULT_TRAINER = settings.DEFAULT_TEXT_TRAINER = "dummy"
     settings.DATA_DIR = tmp_path
 
 
@@ -174,3 +178,35 @@ def test_the_vectors_are_of_the_backbone_of_now():
 
 def test_without_the_demo_there_is_nothing_to_restore(db):
     assert demo.restore_vectors() == 0
+
+
+def test_the_texts_are_labelled_in_three_languages_and_come_once():
+    project = demo.make_text_project()
+    assert {each.name for each in project.categories.all()} == {"complaint", "praise", "question"}
+    assert ground_truth.labelled_samples(project).count() == 135
+    assert demo.make_text_project() == project
+    assert project.samples.count() == 135
+
+
+def test_a_model_taught_in_english_answers_in_french_and_japanese():
+    """The sentences are translations of each other; a model never sees the one it is asked about
+    in any language.
+    """
+    rows = list(csv.DictReader(demo.TEXTS.open(encoding="utf-8")))
+    right: Counter[str] = Counter()
+    encoder = encoders.load_encoder("use")
+    vectors = encoder.encode([row["text"] for row in rows])
+    names = sorted({row["label"] for row in rows})
+    labels = np.array([names.index(row["label"]) for row in rows])
+    fold = np.array([int(row["number"]) % 5 for row in rows])
+    language = np.array([row["language"] for row in rows])
+    nothing = np.empty((0, encoder.width), np.float32), np.empty(0, np.int64)
+    for held_out in range(5):
+        learned = (fold != held_out) & (language == "en")
+        fitted = head.fit_head((vectors[learned], labels[learned]), nothing, len(names))
+        answers = fitted.head.logits(vectors).argmax(axis=1)
+        for each in ("en", "fr", "ja"):
+            asked = (fold == held_out) & (language == each)
+            right[each] += int((answers[asked] == labels[asked]).sum())
+    assert right["en"] >= 36  # of 45
+    assert right["fr"] >= 0.85 * right["en"] and right["ja"] >= 0.85 * right["en"]

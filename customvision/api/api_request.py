@@ -52,8 +52,10 @@ class ApiRequest:
 
     @cached_property
     def project(self) -> Project:
-        """Return the project that the path names. Raises ApiError."""
-        project = Project.objects.filter(uuid=self.uuid("projectId", "NotFoundProject")).first()
+        """Return the project of pictures that the path names. Raises ApiError."""
+        project = Project.objects.filter(
+            uuid=self.uuid("projectId", "NotFoundProject"), modality=Project.Modality.IMAGE
+        ).first()
         if project is None:
             raise ApiError("NotFoundProject", "Invalid project")
         return project

@@ -65,6 +65,8 @@ def _answer(request: HttpRequest, read: ReadPicture, id_: UUID) -> Reply:
     project = Project.objects.filter(slug=settings.CONTAINER_PROJECT).first()
     if project is None:
         raise ApiError("NotFoundProject", "CONTAINER_PROJECT names a project that is not there.")
+    if project.modality != Project.Modality.IMAGE:
+        raise ApiError("NotFoundProject", "CONTAINER_PROJECT names a project of texts.")
     # Whatever type a body says it is: app.py does not ask, and devices say `image/jpeg`
     call = ApiRequest(request, (3, 1), user, {}, id_, takes_any_type=True)
     part = read(call, MAX_BYTES)

@@ -85,7 +85,7 @@ def _published(call: ApiRequest) -> Iteration:
     project_id = call.uuid("projectId", "NotFoundProject")
     rows = Iteration.objects.select_related(
         "project__workspace", "run__model_version", "own_version"
-    ).filter(project__uuid=project_id, deleted_at=None)
+    ).filter(project__uuid=project_id, project__modality=Project.Modality.IMAGE, deleted_at=None)
     name = call.path["publishedName"]
     found = None
     if "\0" not in name:  # PostgreSQL cannot even look for a NUL

@@ -47,6 +47,8 @@ def import_archive(project: Project, file: IO[bytes]) -> tuple[ModelVersion, boo
     Raises:
         CannotImport: with a sentence that says what is wrong.
     """
+    if project.modality != Project.Modality.IMAGE:
+        raise refusals.refusal_of(Refused("other_kind"))
     exported = _converted(archive.read_archive(file))
     try:
         found = trial.try_model(

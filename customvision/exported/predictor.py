@@ -30,7 +30,7 @@ class _Loaded:
     definition: Preprocessing
 
 
-class ExportedPredictor(BasePredictor):
+class ExportedPredictor(BasePredictor[Picture]):
     """Serves what `model_import` made a bundle of: verified by its digests before it is loaded.
 
     The `models_in_memory` last used models stay loaded; each runs with `ENGINE_THREADS`.

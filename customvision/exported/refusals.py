@@ -31,6 +31,10 @@ def refusal_of(refused: Refused) -> CannotImport:
 
 def sentence(refused: Refused) -> str:
     sentences = {
+        "other_kind": _(
+            "This project holds texts, and Custom Vision exports models of pictures. Choose a "
+            "project of pictures."
+        ),
         "not_tflite": _(
             "The model is no TensorFlow Lite file. Export it again from Custom Vision."
         ),

@@ -6,6 +6,7 @@ How to add one: subclass `BasePredictor`, name it in `PREDICTORS`, inherit the c
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
 
 import numpy as np
 from django.core.checks import CheckMessage
@@ -13,7 +14,9 @@ from django.utils.translation import gettext as _
 
 from common.backends import Backends, PermissionCheck
 from common.errors import DomainError, Unavailable
-from common.media.images import Picture
+from common.media.content import Content
+
+ContentT = TypeVar("ContentT", bound=Content)
 
 
 class PredictorUnavailable(Unavailable):
@@ -66,12 +69,14 @@ class PictureScores:
     is_unfamiliar: bool = False
 
 
-class BasePredictor(ABC):
-    """Asks a model what is in some pictures; thread-safe.
+class BasePredictor(ABC, Generic[ContentT]):
+    """Asks a model what is in some pictures, or in content of another kind; thread-safe.
 
     Knows bytes and dataclasses, neither requests nor rows. `at_once` is how many pictures a batch
-    should ask about together.
+    should ask about together, `modalities` the kinds of projects that it can answer in.
     """
+
+    modalities: Sequence[str] = ("image",)
 
     at_once = 16
 
@@ -80,7 +85,7 @@ class BasePredictor(ABC):
 
     @abstractmethod
     def predict(
-        self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
+        self, pictures: Sequence[ContentT], model: ModelRef, *, augment: bool = False
     ) -> list[Scores]:
         """Return for every picture a probability in [0, 1] for each of `model.class_names`.
 
@@ -95,7 +100,7 @@ class BasePredictor(ABC):
         """
 
     def predict_scored(
-        self, pictures: Sequence[Picture], model: ModelRef, *, augment: bool = False
+        self, pictures: Sequence[ContentT], model: ModelRef, *, augment: bool = False
     ) -> list[PictureScores]:
         """Return the scores of `predict` and what else the model can tell; raises the same."""
         return [PictureScores(scores) for scores in self.predict(pictures, model, augment=augment)]
@@ -107,12 +112,12 @@ class BasePredictor(ABC):
         """
         return None
 
-    def explain(self, picture: Picture, model: ModelRef) -> np.ndarray:
+    def explain(self, picture: ContentT, model: ModelRef) -> np.ndarray:
         """Return how much each part of the centred square spoke for each category, in log-odds.
 
         Returns:
-            Shape (rows, columns, K) in the order of `model.class_names`; below zero: it spoke
-            against.
+            Shape (rows, columns, K) in the order of `model.class_names`, of a text (parts, K);
+            below zero: it spoke against.
 
         Raises:
             NotExplainable: this predictor cannot tell.
@@ -137,4 +142,4 @@ class BasePredictor(ABC):
         return []
 
 
-predictors: Backends[BasePredictor] = Backends("PREDICTORS", BasePredictor)  # type: ignore[type-abstract]
+predictors: Backends[BasePredictor[Any]] = Backends("PREDICTORS", BasePredictor)  # type: ignore[type-abstract]

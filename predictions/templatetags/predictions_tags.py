@@ -1,17 +1,31 @@
-"""Numbers and limits as people read them, in their language."""
+"""Numbers, limits and samples as people see them, in their language."""
 
+import logging
 from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from babel import Locale
 from django import template
 from django.conf import settings
 from django.template.defaultfilters import floatformat
+from django.template.loader import render_to_string
+from django.utils.safestring import SafeString
 from django.utils.translation import get_language, to_locale
 
+from common.media import texts
+from predictions import explanations
+from predictions.modalities import TEXTS, modalities, modality_of_type
+from predictions.models import Project, Sample
+from predictions.predictors.text.occlusion import parts_of
+
 register = template.Library()
+logger = logging.getLogger(__name__)
 
 SHOWN_SCORES = 6  # the rest of a long list can be unfolded
+LEAST_SHARE = 0.1  # of the strongest word's evidence, from which a word is marked
+STRONGEST = 5  # words that are listed
 _FILE_TYPES = {
     "JPEG": ("JPEG", ".jpg,.jpeg,image/jpeg"),
     "PNG": ("PNG", ".png,image/png"),
@@ -59,3 +73,79 @@ def _shown(ranked: list[tuple[str, float]]) -> int:
     """Return how many are shown at once."""
     # One that is left over takes no more room than the words that would hide it.
     return SHOWN_SCORES if len(ranked) > SHOWN_SCORES + 1 else len(ranked)
+
+
+@register.filter
+def sentence(project: Project, name: str) -> str:
+    """Return what pages say of a sample of this project, see `modalities.base.Sentences`."""
+    return str(getattr(modalities[project.modality].sentences, name))
+
+
+@register.simple_tag(takes_context=True)
+def show_sample(
+    context: template.Context, sample: Sample, place: str, title: str = ""
+) -> SafeString:
+    """Show what a sample is, as its kind is shown in this place: `_preview`, `_review` ..."""
+    modality = modality_of_type(sample.media_type)
+    shown: dict[str, Any] = {"sample": sample, "title": title}
+    if modality is TEXTS:
+        text = _read_text(context, sample)
+        shown["text"] = None if text is None else texts.visible(text)
+        shown["excerpt"] = texts.excerpt(text or "")
+    return render_to_string(f"predictions/{modality.alias}/{place}.html", shown)
+
+
+def _read_text(context: template.Context, sample: Sample) -> str | None:
+    """Return a stored text, or None where it cannot be read now."""
+    if context.render_context.get("text_storage_is_away"):
+        return None
+    try:
+        return texts.decode_stored(sample.read())
+    except FileNotFoundError:
+        return None
+    except Exception:  # every storage raises its SDK's own errors
+        logger.warning("The text of sample %s cannot be read", sample.uuid, exc_info=True)
+        # A page with many texts waits for a storage that does not answer once, not for each
+        context.render_context["text_storage_is_away"] = True
+        return None
+
+
+@register.simple_tag
+def describe_heat(heat: np.ndarray) -> str:
+    return explanations.describe_location(heat)
+
+
+@dataclass(frozen=True)
+class MarkedPiece:
+    """A part of a text: how much it spoke for an answer, in [0, 1], and as one of four steps."""
+
+    text: str
+    share: float = 0.0
+
+    @property
+    def strength(self) -> int:
+        """Return 0 for hardly anything, up to 4."""
+        return min(4, int(self.share * 4 + 0.75)) if self.share >= LEAST_SHARE else 0
+
+
+@dataclass(frozen=True)
+class MarkedText:
+    pieces: list[MarkedPiece]
+
+    @property
+    def strongest(self) -> list[MarkedPiece]:
+        """Return the pieces that spoke most, the strongest first."""
+        said = [piece for piece in self.pieces if piece.strength]
+        return sorted(said, key=lambda piece: -piece.share)[:STRONGEST]
+
+
+@register.simple_tag(takes_context=True)
+def marked_text(context: template.Context, sample: Sample, heat: np.ndarray) -> MarkedText:
+    """Return a text in pieces, each with how much it spoke for an answer."""
+    text = _read_text(context, sample) or ""
+    pieces, reached = [], 0
+    for (start, end), share in zip(parts_of(text), heat.tolist(), strict=False):
+        pieces.append(MarkedPiece(texts.visible(text[reached:start])))
+        pieces.append(MarkedPiece(texts.visible(text[start:end]), share))
+        reached = end
+    return MarkedText([*pieces, MarkedPiece(texts.visible(text[reached:]))])

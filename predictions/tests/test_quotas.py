@@ -13,7 +13,7 @@ from common.media import images
 from common.tests import crafted
 from customvision.api.tests.factories import make_caller, make_published
 from predictions import batches, explanations, quotas, uploads
-from predictions.models import DailyUploads
+from predictions.models import DailyUploads, Project
 from predictions.tests.factories import (
     make_live_model,
     make_picture_bytes,
@@ -24,6 +24,7 @@ from predictions.tests.factories import (
 )
 
 pytestmark = pytest.mark.django_db
+PROJECT = Project()  # of pictures; these tests need no row
 EVIDENCE = np.ones((9, 9, 2), np.float32)
 
 
@@ -46,46 +47,46 @@ def dear() -> bytes:
 
 def test_small_pictures_are_counted_by_their_number_alone(alice):
     for _ in range(10):
-        uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
+        uploads.decode_user_upload(PROJECT, make_upload(make_picture_bytes()), by=alice)
     with pytest.raises(QuotaReached, match="More than 10 pictures"):
-        uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
+        uploads.decode_user_upload(PROJECT, make_upload(make_picture_bytes()), by=alice)
 
 
 def test_pixels_times_scans_are_counted_before_any_is_decoded(alice, monkeypatch):
-    uploads.decode_user_upload(make_upload(dear()), by=alice)
+    uploads.decode_user_upload(PROJECT, make_upload(dear()), by=alice)
     monkeypatch.setattr(images, "decode_upload", lambda *args, **options: pytest.fail("decoded"))
     with pytest.raises(QuotaReached, match="too much processing in a short time") as refused:
-        uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
+        uploads.decode_user_upload(PROJECT, make_upload(make_picture_bytes()), by=alice)
     assert 3600 < refused.value.retry_after_seconds <= 7201, (
         "what was too much is taken off the next hour"
     )
 
 
 def test_what_was_too_much_is_taken_off_the_next_windows(alice):
-    uploads.decode_user_upload(make_upload(dear()), by=alice)  # 27.6 of 10
+    uploads.decode_user_upload(PROJECT, make_upload(dear()), by=alice)  # 27.6 of 10
     for hours in (1, 2, 3):
         with pytest.raises(QuotaReached) if hours == 1 else nullcontext():
             DailyUploads.objects.update(window=F("window") - 1)
-            uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
+            uploads.decode_user_upload(PROJECT, make_upload(make_picture_bytes()), by=alice)
     assert DailyUploads.objects.get().megapixels_in_window < 1
 
 
 def test_there_is_a_limit_for_the_day_which_ends_with_it(alice, settings):
     settings.UPLOAD_QUOTA = 20
-    uploads.decode_user_upload(make_upload(dear()), by=alice)
+    uploads.decode_user_upload(PROJECT, make_upload(dear()), by=alice)
     DailyUploads.objects.update(window=F("window") - 24)
     with pytest.raises(QuotaReached, match="today's processing quota"):
-        uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
+        uploads.decode_user_upload(PROJECT, make_upload(make_picture_bytes()), by=alice)
     DailyUploads.objects.update(
         day=timezone.now().date() - timedelta(days=1), window=F("window") - 24
     )
-    uploads.decode_user_upload(make_upload(make_picture_bytes()), by=alice)
+    uploads.decode_user_upload(PROJECT, make_upload(make_picture_bytes()), by=alice)
     assert DailyUploads.objects.get().megapixels < 1
 
 
 def test_one_users_work_is_not_anothers(alice):
-    uploads.decode_user_upload(make_upload(dear()), by=alice)
-    uploads.decode_user_upload(make_upload(dear()), by=make_user(username="ben"))
+    uploads.decode_user_upload(PROJECT, make_upload(dear()), by=alice)
+    uploads.decode_user_upload(PROJECT, make_upload(dear()), by=make_user(username="ben"))
 
 
 def test_each_picture_of_a_batch_counts(alice):

@@ -30,7 +30,8 @@ def explanation(request: HtmxRequest, uuid: UUID) -> HttpResponse:
         context |= {
             "explained": name,
             "explained_names": sorted(found.names),
-            "where": explanations.describe_location(found.heat(name)),
+            "heat": found.heat(name),
+            "explained_template": f"predictions/{prediction.project.modality}/_explained.html",
         }
     except DomainError as error:
         context["explanation_error"] = error

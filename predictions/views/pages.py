@@ -18,6 +18,7 @@ from common.errors import DomainError, InvalidInput
 from common.htmx import HtmxRequest
 from predictions import batches, classification, feedback, prediction_history, projects, registry
 from predictions.forms import HistoryForm
+from predictions.modalities import modalities
 from predictions.models import Batch, Feedback, Prediction, Project
 
 
@@ -38,9 +39,10 @@ def upload(request: HtmxRequest, slug: str) -> HttpResponse:
 
 def _take(request: HtmxRequest, project: Project) -> HttpResponse:
     user = authenticated_user(request)
-    files = request.FILES.getlist("file")
+    modality = modalities[project.modality]
+    files = modality.submitted(request.POST, request.FILES.getlist("file"))
     if not files:
-        raise InvalidInput(_("Please choose a picture first."))
+        raise InvalidInput(str(modality.sentences.choose_first))
     # Several would keep the browser waiting without any sign of progress.
     if len(files) > 1:
         address = batches.create_batch(project, files, by=user).get_absolute_url()
@@ -54,7 +56,15 @@ def _take(request: HtmxRequest, project: Project) -> HttpResponse:
 def _upload_page(
     request: HttpRequest, project: Project, error: DomainError | None = None
 ) -> HttpResponse:
-    context = {"project": project, "live": registry.live_version(project), "error": error}
+    modality = modalities[project.modality]
+    context = {
+        "project": project,
+        "live": registry.live_version(project),
+        "error": error,
+        "form_template": f"predictions/{modality.alias}/_upload_form.html",
+        "written": request.POST.get("text", ""),
+        **modality.context(),
+    }
     response = render(
         request, "predictions/upload.html", context, status=error.status if error else 200
     )
@@ -144,7 +154,10 @@ def resume_batch(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def create_project(request: HttpRequest) -> HttpResponse:
     """Make a project from the start page."""
     try:
-        project = projects.create_project(request.POST.get("name", ""))
+        project = projects.create_project(
+            request.POST.get("name", ""),
+            modality=request.POST.get("modality") or Project.Modality.IMAGE,
+        )
     except DomainError as error:
         messages.error(request, str(error))
     else:

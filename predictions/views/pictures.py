@@ -22,11 +22,12 @@ from accounts.models import User
 from accounts.permissions import authenticated_user
 from common.errors import Unavailable
 from common.media import images
+from common.media.content import EXTENSIONS
 from predictions.models import Sample
 
 logger = logging.getLogger(__name__)
 
-SAFE_TYPES = ("image/jpeg", "image/png", "image/webp")
+SAFE_TYPES = ("image/jpeg", "image/png", "image/webp", "text/plain")
 SECONDS_IN_BROWSER = 3600
 THUMBNAIL_SIDE = 320
 # A picture opened by itself runs nothing and is framed by nobody.
@@ -55,7 +56,10 @@ def picture(request: HttpRequest, uuid: UUID) -> HttpResponse:
         # A cached redirect would outlive the link that it leads to.
         response["Cache-Control"] = "private, no-store"
         return response
-    return inert_response(read_or_404(sample), media_type, tag, sample)
+    data = read_or_404(sample)
+    if media_type == "text/plain":
+        media_type += "; charset=utf-8"
+    return inert_response(data, media_type, tag, sample)
 
 
 @login_required
@@ -63,6 +67,8 @@ def picture(request: HttpRequest, uuid: UUID) -> HttpResponse:
 def thumbnail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Serve a small JPEG of a sample's picture."""
     sample = _visible(request, uuid)
+    if not sample.is_picture:
+        raise Http404
     tag = f'"{sample.uuid}-{THUMBNAIL_SIDE}"'
     if request.headers.get("If-None-Match") == tag:
         return HttpResponseNotModified()
@@ -107,7 +113,7 @@ def _unavailable() -> Unavailable:
 
 
 def _file_name(sample: Sample, media_type: str) -> str:
-    return f"{sample.uuid}.{media_type.rpartition('/')[2].replace('jpeg', 'jpg')}"
+    return f"{sample.uuid}.{EXTENSIONS.get(media_type.partition(';')[0], 'bin')}"
 
 
 def inert_response(data: bytes, media_type: str, tag: str, sample: Sample) -> HttpResponse:

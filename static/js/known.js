@@ -24,7 +24,7 @@ search.form.addEventListener("submit", (event) => {
 const count = () => {
   const chosen = list.querySelectorAll("input:checked:enabled").length;
   const form = chosen === 1 ? counter.dataset.one : counter.dataset.many;
-  counter.textContent = form.replace("%s", chosen);
+  counter.textContent = form.replace("{count}", chosen);
 };
 list.addEventListener("change", count);
 count();

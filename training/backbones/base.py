@@ -26,7 +26,6 @@ class Backbone:
     which features are of early and which of late layers, see `OutOfDistributionDetector`.
     `imagenet_head`: of a network taught on ImageNet, returns the weights (features, 1000) and
     biases (1000,) that tell its classes apart. `preparation`: how it sees a picture.
-    shape (N, input_size, input_size, 3), to (N, features); scaling is its own business.
 
     `served`, if there is one, is a LiteRT file that gives the vectors in the place of `build`,
     while learning and while serving: in int8, so they differ somewhat. `reference` is the same

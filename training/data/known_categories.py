@@ -29,6 +29,8 @@ def add_known(project: Project, name: str, classes: Sequence[int]) -> Category:
     """
     if not classes or not all(0 <= number < imagenet_classes.COUNT for number in classes):
         raise InvalidInput(_("Choose at least one of the known categories."))
+    if project.modality != Project.Modality.IMAGE:
+        raise Conflict(_("Only categories of pictures are known beforehand."))
     if project.multilabel:
         raise Conflict(_("Known categories exclude each other, and those of this project do not."))
     Project.objects.select_for_update().get(pk=project.pk)

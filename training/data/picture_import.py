@@ -1,11 +1,13 @@
-"""Labelled pictures from a folder or a form: checked like uploads; only new ones are taken."""
+"""Labelled samples from a folder or a form: checked like uploads; only new ones are taken."""
 
 import os
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.core.files.base import File
@@ -14,12 +16,14 @@ from django.utils.translation import ngettext
 
 from accounts.models import User
 from common.errors import DomainError, InvalidInput
-from common.media import images
+from common.media.content import Content
 from common.media.images import Picture
 from common.parallel import parallel_map
 from common.progress import Progress, no_progress
 from common.transactions import durable_transaction
 from predictions import categories, queries, uploads
+from predictions.modalities import modalities
+from predictions.modalities.base import Modality
 from predictions.models import Category, Project, Sample
 from review import decisions, ground_truth
 from review.models import Decision
@@ -50,6 +54,14 @@ class ImportReport:
     @property
     def total_added(self) -> int:
         return sum(self.taken.values())
+
+    def add(self, other: "ImportReport") -> None:
+        """Take up what became of further files."""
+        for name, count in other.taken.items():
+            self.taken[name] = self.taken.get(name, 0) + count
+        self.duplicates += other.duplicates
+        self.refused += other.refused
+        self.merged |= other.merged
 
 
 @dataclass(frozen=True)
@@ -84,7 +96,7 @@ def import_folder(
     report = ImportReport()
     root = Path(directory)
     sources = _flat(root, category, report) if category else _by_category(project, root, report)
-    return _import(project, sources, report, by=by, progress=progress)
+    return import_sources(project, sources, report, by=by, progress=progress)
 
 
 def import_files(
@@ -99,7 +111,7 @@ def import_files(
     sources = [
         ImportFile(uploads.display_name(file.name or ""), category, file.read) for file in files
     ]
-    return _import(project, sources, ImportReport(), by=by, progress=progress)
+    return import_sources(project, sources, ImportReport(), by=by, progress=progress)
 
 
 def few_pictures_warning(category: Category) -> str:
@@ -117,7 +129,7 @@ def few_pictures_warning(category: Category) -> str:
     return sentence % {"category": category.name, "count": count, "fewest": MIN_PICTURES}
 
 
-def _import(
+def import_sources(
     project: Project,
     sources: Sequence[ImportFile],
     report: ImportReport,
@@ -125,7 +137,7 @@ def _import(
     by: User | None,
     progress: Progress,
 ) -> ImportReport:
-    """Store a few pictures, label them, and go on; no transaction waits for a disk.
+    """Store a few samples, label them, and go on; no transaction waits for a disk.
 
     Stopped anywhere, it can be run again: what was labelled is there already, what was only stored
     is labelled then.
@@ -134,7 +146,8 @@ def _import(
     done = 0
     progress(done, len(sources), _("Importing pictures"))
     # Other threads decode; the database is asked in this one, for a few pictures at a time
-    with closing(parallel_map(_checked, sources)) as checked:
+    checked_by = partial(_checked, modalities[project.modality])
+    with closing(parallel_map(checked_by, sources)) as checked:
         while batch := list(islice(checked, AT_ONCE)):
             taken = [
                 new
@@ -147,27 +160,27 @@ def _import(
     return report
 
 
-def _checked(source: ImportFile) -> tuple[ImportFile, Picture | str]:
-    """Return the picture of one file, or why there is none.
+def _checked(modality: Modality[Any], source: ImportFile) -> tuple[ImportFile, Content | str]:
+    """Return the content of one file, or why there is none.
 
     It runs in several threads, so it asks no database.
     """
     try:
         # One byte more than allowed tells that a file is too large. Nobody looks at the pixels yet,
         # so a JPEG is decoded at its smallest scale
-        picture = images.decode_upload(source.read(settings.UPLOAD_MAX_BYTES + 1), least_side=1)
+        content = modality.decode_upload(source.read(settings.UPLOAD_MAX_BYTES + 1), least_side=1)
     except OSError as error:
         return source, _("It cannot be read: %(reason)s") % {"reason": error.strerror or error}
     except DomainError as error:
         return source, str(error)
     # What waits for its turn must not fill the memory with pixels
-    return source, picture.without_pixels()
+    return source, content.without_pixels() if isinstance(content, Picture) else content
 
 
 def _take(
     project: Project,
     source: ImportFile,
-    picture: Picture | str,
+    picture: Content | str,
     first_by_digest: dict[str, ImportFile],
     report: ImportReport,
     by: User | None,

@@ -31,7 +31,10 @@ MERGED_BYTES = 2**23
 
 
 class FeatureCache:
-    """The cached vectors of one backbone, by the SHA-256 of the sample."""
+    """The cached vectors of one backbone, by the SHA-256 of the sample.
+
+    `preparation` says how samples are read for it.
+    """
 
     def __init__(
         self, backbone_digest: str, preparation: Preparation = preprocessing.CENTRED

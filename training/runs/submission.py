@@ -15,6 +15,7 @@ from accounts.models import User
 from common import jobs
 from common.errors import Conflict, InvalidInput
 from common.models import Job
+from predictions.modalities import modalities
 from predictions.models import Project
 from training.data import datasets
 from training.models import TrainingRun
@@ -87,7 +88,7 @@ def default_backbone(trainer: BaseTrainer, project: Project) -> str:
 
 
 def project_trainer_alias(project: Project) -> str:
-    return project.trainer or settings.DEFAULT_TRAINER
+    return project.trainer or modalities[project.modality].default_trainer()
 
 
 def trainer_named(alias: str) -> BaseTrainer:
@@ -141,9 +142,17 @@ def _check_options(project: Project, options: RunOptions) -> dict[str, Any]:
     trainer = trainer_named(options.trainer or project_trainer_alias(project))
     fine_tune = options.fine_tune
     backbone = options.backbone or default_backbone(trainer, project)
+    if project.modality not in trainer.modalities:
+        sentence = _(
+            "The trainer “%(name)s” does not learn from what this project holds: %(kind)s. Choose "
+            "another trainer."
+        )
+        raise InvalidInput(
+            sentence % {"name": trainer.alias, "kind": project.get_modality_display()}
+        )
     if gone := trainer.retired_backbone(backbone):
         raise InvalidInput(gone)
-    if backbone and backbone not in trainer.backbone_names():
+    if backbone and not trainer.knows_backbone(backbone):
         sentence = _("There is no backbone “%(name)s” here. There are: %(known)s.")
         names = ", ".join(trainer.backbone_names()) or _("none")
         raise InvalidInput(sentence % {"name": backbone, "known": names})

@@ -344,3 +344,9 @@ class TestLocalTrainer:
             LocalTrainer(alias="keras").start_without_pictures(
                 replace(self.make_task(), class_names=("espresso", "unheard of"))
             )
+
+
+def test_a_project_of_texts_knows_none_beforehand():
+    project = make_project(modality="text")
+    with pytest.raises(Conflict, match="Only categories of pictures"):
+        known_categories.add_known(project, "pizza", [963])

@@ -25,7 +25,8 @@ def two_backbones(settings, tmp_path, monkeypatch):
     settings.DATA_DIR, settings.STORAGES = tmp_path, settings.STORAGES | {"models": disk}
     settings.CLASSIFR_WEIGHTS_DIR = ""
     for name, digest in DIGESTS.items():
-        backbone = Backbone(name, digest, 16, 3, lambda: None, tiny_model.FILE, tiny_model.FILE)
+        file = tiny_model.FILE
+        backbone = Backbone(name, digest, 16, 3, lambda: None, served=file, reference=file)
         monkeypatch.setitem(backbones.FROZEN, name, lambda parameters, found=backbone: found)
 
 

@@ -286,10 +286,10 @@ class TestPage:
             make_pair(candidate, GNOCCHI, RISOTTO)
         make_pair(candidate, GNOCCHI, GNOCCHI)
         newest = self.see(client, candidate)
-        assert newest.count("Look at this picture") == 2
+        assert newest.count("Look at this sample") == 2
         older = ShadowPrediction.objects.order_by("pk")[1].pk
         assert f"?before={older}#" in newest
-        assert self.see(client, candidate, f"?before={older}").count("Look at this picture") == 1
+        assert self.see(client, candidate, f"?before={older}").count("Look at this sample") == 1
 
     def test_a_made_up_end_of_a_page_is_refused(self, client, candidate):
         make_pair(candidate, GNOCCHI, RISOTTO)

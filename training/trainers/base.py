@@ -61,7 +61,10 @@ class BaseTrainer(ABC):
     """Learns a model from examples.
 
     It knows bytes and dataclasses, no rows, and may import heavy libraries when it works.
+    `modalities` are the kinds of projects that it can learn for.
     """
+
+    modalities: Sequence[str] = ("image",)
 
     def __init__(self, *, alias: str) -> None:
         self.alias = alias
@@ -100,6 +103,10 @@ class BaseTrainer(ABC):
     def inspection_backbone(self) -> str:
         """Return the default of projects whose pictures are inspected; "": as for any other."""
         return ""
+
+    def knows_backbone(self, name: str) -> bool:
+        """Return whether the parameter `backbone` may have this value: a path, perhaps."""
+        return name in self.backbone_names()
 
     def multilabel_backbone_names(self) -> Sequence[str]:
         """Return the `backbone_names` that can learn categories which do not exclude each other."""

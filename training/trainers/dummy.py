@@ -5,8 +5,10 @@ from collections.abc import Sequence
 import numpy as np
 from django.utils.translation import gettext as _
 
-from common.media import images
+from common.media import images, texts
+from common.media.content import Content
 from common.media.images import Picture
+from common.media.texts import Text
 from common.progress import Progress, no_progress
 from predictions.predictors.base import ModelRef
 from predictions.predictors.dummy import INDEPENDENT, DummyPredictor
@@ -19,6 +21,8 @@ EPOCHS = 5
 
 class DummyTrainer(BaseTrainer):
     """Makes models for the dummy predictor, which are nothing but class names."""
+
+    modalities = ("image", "text")
 
     def __init__(self, *, alias: str, predictor: str = "dummy") -> None:
         super().__init__(alias=alias)
@@ -69,9 +73,15 @@ class DummyTrainer(BaseTrainer):
             progress(place, len(examples), _("Looking at the pictures"))
             if example.read is not None:
                 data = example.read()
-                picture = Picture(
-                    images.decode_stored(data), data, images.stored_media_type(data), example.sha256
-                )
+                picture = _content(data, example.sha256)
                 (scores,) = predictor.predict([picture], model)
                 rows[place] = [scores[name] for name in model.class_names]
         return rows
+
+
+def _content(data: bytes, sha256: str) -> Content:
+    """Return a stored picture or text of ours, whichever it is."""
+    try:
+        return Text(texts.decode_stored(data), data, sha256)
+    except OSError:  # the first bytes of a picture are no UTF-8
+        return Picture(images.decode_stored(data), data, images.stored_media_type(data), sha256)

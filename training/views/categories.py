@@ -16,15 +16,23 @@ from django.views.decorators.http import require_http_methods, require_POST
 from accounts import roles
 from accounts.permissions import authenticated_user, may
 from common.errors import DomainError, InvalidInput
+from common.media.upload_handlers import read_upload
 from common.names import comparison_key
 from common.pagination import keyset_page
 from predictions import categories as naming
 from predictions.models import Category, Project, Sample
 from review import ground_truth
-from training.data import known_categories, picture_import
+from training.data import known_categories, picture_import, text_import
 from training.data.datasets import MIN_PICTURES, VECTORS_ONLY
 from training.data.picture_import import ImportReport
-from training.forms import AddCategoryForm, PicturesForm, RenameForm
+from training.forms import (
+    ADD_FORMS,
+    SAMPLE_FORMS,
+    LabelledTextsForm,
+    PicturesForm,
+    RenameForm,
+    TextsForm,
+)
 
 THUMBNAILS = 6
 PAGE = 50  # categories
@@ -35,9 +43,16 @@ PAGE = 50  # categories
 def categories(request: HttpRequest, slug: str) -> HttpResponse:
     """List the categories with their pictures; add one."""
     project = get_object_or_404(Project, slug=slug)
-    form = AddCategoryForm(request.POST or None, request.FILES or None)
+    add_form = ADD_FORMS[project.modality]
+    has_texts = project.modality == Project.Modality.TEXT
+    form = add_form(request.POST or None, request.FILES or None)
+    labelled = LabelledTextsForm() if has_texts else None
+    report = None
     status = 200
-    if request.method == "POST":
+    if request.method == "POST" and has_texts and "import" in request.POST:
+        form, labelled = add_form(), LabelledTextsForm(request.POST, request.FILES)
+        report, status = _import_labelled(request, project, labelled)
+    elif request.method == "POST":
         status = 400
         if form.is_valid():
             data = form.cleaned_data
@@ -49,9 +64,10 @@ def categories(request: HttpRequest, slug: str) -> HttpResponse:
                 else:
                     sentence = _("The category “%(name)s” already exists.")
                     messages.info(request, sentence % {"name": category.name})
-                if form.files_sent:
-                    report = _import(request, category, form)
-                    return _show_pictures(request, category, PicturesForm(), report)
+                if form.has_samples:
+                    found = _import(request, category, form)
+                    more = SAMPLE_FORMS[project.modality]()
+                    return _show_pictures(request, category, more, found)
                 return redirect("training:categories", project.slug)
             except DomainError as error:
                 form.add_error(None, str(error))
@@ -67,6 +83,8 @@ def categories(request: HttpRequest, slug: str) -> HttpResponse:
         "search": search,
         "after": after,
         "form": form,
+        "labelled_form": labelled,
+        "report": report,
         "fewest": MIN_PICTURES,
         "most_files": settings.UPLOAD_BATCH_MAX_FILES,
     }
@@ -78,13 +96,17 @@ def categories(request: HttpRequest, slug: str) -> HttpResponse:
 def category_pictures(request: HttpRequest, pk: int) -> HttpResponse:
     """Import more pictures of a category, and show what became of each."""
     category = get_object_or_404(Category.objects.select_related("project"), pk=pk)
-    form = PicturesForm(request.POST or None, request.FILES or None)
+    sample_form = SAMPLE_FORMS[category.project.modality]
+    form = sample_form(request.POST or None, request.FILES or None)
     report, status = None, 200
     if request.method == "POST":
         status = 400
         if form.is_valid():
-            report = _import(request, category, form)
-            form, status = PicturesForm(), 200
+            try:
+                report = _import(request, category, form)
+                form, status = sample_form(), 200
+            except InvalidInput as error:
+                form.add_error(None, str(error))
     return _show_pictures(request, category, form, report, status)
 
 
@@ -107,7 +129,7 @@ def rename_category(request: HttpRequest, pk: int) -> HttpResponse:
 def _show_pictures(
     request: HttpRequest,
     category: Category,
-    form: PicturesForm,
+    form: PicturesForm | TextsForm,
     report: ImportReport | None,
     status: int = 200,
 ) -> HttpResponse:
@@ -124,14 +146,39 @@ def _show_pictures(
     return render(request, "training/pictures.html", context, status=status)
 
 
-def _import(request: HttpRequest, category: Category, form: PicturesForm) -> ImportReport:
-    report = picture_import.import_files(
-        category.project, category, form.files_sent, by=authenticated_user(request)
-    )
-    sentence = ngettext("%(count)d picture added.", "%(count)d pictures added.", report.total_added)
-    tell = messages.success if report.total_added else messages.warning
-    tell(request, sentence % {"count": report.total_added})
+def _import(
+    request: HttpRequest, category: Category, form: PicturesForm | TextsForm
+) -> ImportReport:
+    report = form.import_into(category, by=authenticated_user(request))
+    _tell_count(request, category.project, report)
     return report
+
+
+def _import_labelled(
+    request: HttpRequest, project: Project, form: LabelledTextsForm
+) -> tuple[ImportReport | None, int]:
+    """Import a file whose texts name their categories; return the report and the status."""
+    if not form.is_valid():
+        return None, 400
+    file = form.cleaned_data["labelled"]
+    try:
+        report = text_import.import_sent_file(
+            project, None, file.name, read_upload(file), by=authenticated_user(request)
+        )
+    except DomainError as error:
+        form.add_error(None, str(error))
+        return None, error.status
+    _tell_count(request, project, report)
+    return report, 200
+
+
+def _tell_count(request: HttpRequest, project: Project, report: ImportReport) -> None:
+    count = report.total_added
+    if project.modality == Project.Modality.TEXT:
+        sentence = ngettext("%(count)d text added.", "%(count)d texts added.", count)
+    else:
+        sentence = ngettext("%(count)d picture added.", "%(count)d pictures added.", count)
+    (messages.success if count else messages.warning)(request, sentence % {"count": count})
 
 
 def _rows(project: Project, page: Sequence[Category]) -> list[dict[str, object]]:

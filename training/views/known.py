@@ -76,8 +76,11 @@ def _next_step(project: Project) -> str:
         count,
     ) % {"count": count}
     live = registry.live_version(project)
+    # Not within the f-string, where no sentence is found for translation
     if live and not live.manifest.get(known_model.WITHOUT_PICTURES):
-        return f"{known} {_('The next run takes them in.')}"
-    if count < 2:
-        return f"{known} {_('A model needs at least two.')}"
-    return f"{known} {_('A model of them is being made, and answers in a moment.')}"
+        following = _("The next run takes them in.")
+    elif count < 2:
+        following = _("A model needs at least two.")
+    else:
+        following = _("A model of them is being made, and answers in a moment.")
+    return f"{known} {following}"

@@ -10,11 +10,12 @@ from common.errors import DomainError
 from predictions import registry
 from training.management.training_command import TrainingCommand
 
+FIRST_RUN = {"trainer": "", "seed": 0, "fine_tune": False, "promote": True}
+
 
 class Command(TrainingCommand):
     help = (
-        "Makes the demo project, its users and its first model, as far as they are missing, "
-        "and "
+        "Makes the demo projects, their users and first models, as far as they are missing, and "
         "shows the users."
     )
 
@@ -31,6 +32,7 @@ class Command(TrainingCommand):
             demo.make_users()
             project = demo.make_project()
             new = demo.load_demo_samples(project)
+            texts = demo.make_text_project()
         except ValidationError as error:
             raise CommandError(f"{demo.PASSWORD_VARIABLE}: {' '.join(error.messages)}") from error
         except DomainError as error:
@@ -39,13 +41,9 @@ class Command(TrainingCommand):
             self.stdout.write(f"Loaded {new} labelled samples into the project “{project}”.")
         if registry.live_version(project) is None:
             self.stdout.write("Training the first model; this takes some seconds.")
-            options_of_run = {
-                "backbone": demo.BACKBONE,
-                "trainer": "",
-                "seed": 0,
-                "fine_tune": False,
-                "promote": True,
-            }
-            self.train(project, options_of_run)
+            self.train(project, FIRST_RUN | {"backbone": demo.BACKBONE})
+        if registry.live_version(texts) is None:
+            self.stdout.write("Training a model of texts.")
+            self.train(texts, FIRST_RUN | {"backbone": ""})
         if not options["hide_users"]:
             self.stdout.write(demo.format_users())

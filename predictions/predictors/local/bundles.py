@@ -6,6 +6,9 @@
                                                unless `head.npz` gives them, probabilities
                                head.npz        the head in plain numbers
                                scope.npz       the OOD detector; old bundles have none
+                               terms.npz       of a text model: the terms of its TF-IDF, and
+                               text_head.npz   its two heads, in place of the first three; its
+                               tokenizer.json  with model.onnx, if the encoder came as one
                                manifest.json   what it is, and the SHA-256 of every other file
 
 A bundle is named by the digest of its manifest, so the same training gives the same bundle and
@@ -35,7 +38,10 @@ COMPILED_MODEL = "model.tflite"
 ONNX_MODEL = "model.onnx"  # of a model that came as one, in place of the other two
 HEAD = "head.npz"
 SCOPE = "scope.npz"
-FILE_NAMES = frozenset({KERAS_MODEL, COMPILED_MODEL, ONNX_MODEL, HEAD, SCOPE})
+TERMS, TEXT_HEAD, TOKENIZER = "terms.npz", "text_head.npz", "tokenizer.json"
+FILE_NAMES = frozenset(
+    {KERAS_MODEL, COMPILED_MODEL, ONNX_MODEL, HEAD, SCOPE, TERMS, TEXT_HEAD, TOKENIZER}
+)
 REFERENCE = re.compile(r"[\w-]+/[0-9a-f]{16}")
 
 

@@ -53,7 +53,7 @@ class _Loaded:
         return outputs
 
 
-class LocalPredictor(BasePredictor):
+class LocalPredictor(BasePredictor[Picture]):
     """Serves model bundles (see `bundles`); the `models_in_memory` last used ones stay loaded."""
 
     def __init__(self, *, alias: str, models_in_memory: int = 4) -> None:

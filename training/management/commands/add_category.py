@@ -6,7 +6,7 @@ from django.db import transaction
 from common.errors import DomainError
 from predictions import categories
 from predictions.models import Project
-from training.data import known_categories, picture_import
+from training.data import known_categories, picture_import, text_import
 from training.management.terminal import TerminalProgress
 from training.management.training_command import TrainingCommand
 from training.runs.known_model import request_known_model
@@ -14,8 +14,8 @@ from training.runs.known_model import request_known_model
 
 class Command(TrainingCommand):
     help = (
-        "Add a category to a project, with pictures of it if a folder is named. Again: adds only "
-        "what is new."
+        "Add a category to a project, with pictures of it if a folder is named, or with texts of a "
+        "file. Again: adds only what is new."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -23,6 +23,11 @@ class Command(TrainingCommand):
         parser.add_argument("name", metavar="NAME")
         parser.add_argument(
             "--images", metavar="DIR", help="A folder of pictures that all show this category."
+        )
+        parser.add_argument(
+            "--texts",
+            metavar="FILE",
+            help="A file of texts of this category: .txt (a text on each line), .csv or .jsonl.",
         )
         parser.add_argument(
             "--known",
@@ -37,6 +42,13 @@ class Command(TrainingCommand):
     def handle(self, *args: Any, **options: Any) -> None:
         project = self.project(options["project"])
         bar = TerminalProgress(self.stdout)
+        has_texts = project.modality == Project.Modality.TEXT
+        if options["texts" if not has_texts else "images"]:
+            wanted = "--texts FILE" if has_texts else "--images DIR"
+            raise CommandError(
+                f"The project '{project.slug}' holds {project.get_modality_display().lower()}: "
+                f"use {wanted}."
+            )
         try:
             # Asked before anything is added: a name may be none
             classes = self._known_classes(options)
@@ -47,6 +59,12 @@ class Command(TrainingCommand):
             if options["images"]:
                 report = picture_import.import_folder(
                     project, category, options["images"], progress=bar
+                )
+                bar.close()
+                self.print_import_report(report)
+            if options["texts"]:
+                report = text_import.import_text_file(
+                    project, category, options["texts"], progress=bar
                 )
                 bar.close()
                 self.print_import_report(report)

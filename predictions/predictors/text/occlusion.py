@@ -1,0 +1,39 @@
+"""Which words spoke for an answer: leave one after the other out, see how that changes it.
+
+Needs nothing of a model but its answers, as the `occlusion` of pictures.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from predictions.predictors.text.words import WORD
+
+MAX_PARTS = 80  # a longer text is cut into so many parts of several words each
+SURE = 1e-6  # probabilities nearer to 0 or 1 are rounding
+
+Probabilities = Callable[[Sequence[str]], np.ndarray]  # N texts to (N, K)
+
+
+def parts_of(text: str) -> list[tuple[int, int]]:
+    """Return start and end of each word, or of as many groups of words in a row."""
+    words = [found.span() for found in WORD.finditer(text)]
+    if len(words) <= MAX_PARTS:
+        return words
+    edges = np.linspace(0, len(words), MAX_PARTS + 1).astype(int).tolist()
+    return [
+        (words[first][0], words[after - 1][1])
+        for first, after in zip(edges, edges[1:], strict=False)
+    ]
+
+
+def occlusion_sensitivity(probabilities: Probabilities, text: str) -> np.ndarray:
+    """Return how much the log-odds of each class fall without a part, shape (parts, K), float32.
+
+    Source: Li, Monroe & Jurafsky 2016, "Understanding neural networks through representation
+    erasure", arXiv:1612.08220.
+    """
+    without = [f"{text[:start]} {text[end:]}" for start, end in parts_of(text)]
+    answers = probabilities([text, *without]).clip(SURE, 1 - SURE)
+    odds = np.log(answers / (1 - answers))
+    return (odds[0] - odds[1:]).astype(np.float32)
