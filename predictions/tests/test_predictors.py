@@ -24,6 +24,7 @@ from predictions.predictors import loaded_models
 from predictions.predictors.base import PredictorError, PredictorUnavailable, predictors
 from predictions.predictors.dummy import DummyPredictor
 from predictions.predictors.local import bundles, preprocessing, verified_files
+from predictions.predictors.local import engine as local_engine
 from predictions.predictors.local import predictor as local_predictor
 from predictions.predictors.local.engine import BATCH_LIMIT, LiteRtEngine
 from predictions.predictors.local.predictor import LocalPredictor
@@ -202,7 +203,9 @@ class TestKerasPredictor(PredictorContract):
         predictor.warm_up(other)
         assert predictor._models[model].engine is predictor._models[other].engine
 
-    def test_an_engine_goes_with_the_last_model_that_uses_it(self, model):
+    def test_an_engine_goes_with_the_last_model_that_uses_it(self, model, monkeypatch):
+        # Its own: a predictor of another test may still use the same file
+        monkeypatch.setattr(local_engine, "_shared", weakref.WeakValueDictionary())
         predictor = LocalPredictor(alias="keras")
         predictor.warm_up(model)
         engine = weakref.ref(predictor._models[model].engine)

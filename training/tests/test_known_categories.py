@@ -346,6 +346,7 @@ class TestLocalTrainer:
             )
 
 
+@pytest.mark.django_db
 def test_a_project_of_texts_knows_none_beforehand():
     project = make_project(modality="text")
     with pytest.raises(Conflict, match="Only categories of pictures"):
