@@ -417,7 +417,8 @@ class TestKerasTrainer(TrainerContract):
 
     def test_the_bundle_holds_the_whole_story(self, trained, task):
         bundle = bundles.open_bundle(servable(trained))
-        assert set(bundle.paths) == bundles.FILE_NAMES - {bundles.ONNX_MODEL}
+        files = {bundles.KERAS_MODEL, bundles.COMPILED_MODEL, bundles.HEAD, bundles.SCOPE}
+        assert set(bundle.paths) == files
         assert bundle.manifest["backbone"] == {
             "name": "tiny",
             "digest": "7" * 32,

@@ -20,7 +20,7 @@ from predictions.tests.factories import (
     make_upload,
     make_user,
 )
-from training.models import Evaluation, TrainingRun
+from training.models import Evaluation, TrainingPolicy, TrainingRun
 
 pytestmark = [pytest.mark.django_db, pytest.mark.slow]
 
@@ -122,6 +122,7 @@ def test_a_run_that_azure_ends_says_why_and_changes_nothing(service, project):
     assert registry.live_version(project).number == 1
     assert project.runs.get().status == "failed"
     service.heal()
+    TrainingPolicy.objects.create(project=project, margin=0.5)  # few test pictures tell little
     call_command("retrain", "--project", "plates", "--trainer", "azure", "--promote")
     assert registry.live_version(project).number == 2
     assert set(service.times_taken(["create_images_from_files"]).values()) == {1}
