@@ -27,6 +27,7 @@ def data_folder(settings, tmp_path):
 
 @pytest.mark.usefixtures("data_folder")
 class TestBackbone:
+    @pytest.mark.outer
     def test_is_another_than_lite0_and_sees_the_whole_picture(self):
         backbone, plain = backbones.load("lite0-inspection"), backbones.load("lite0")
         assert backbone.features == 1280 + 4 * (40 + 80 + 112 + 192)
