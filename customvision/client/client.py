@@ -69,10 +69,14 @@ class CustomVisionClient:
         """
         deadline = time.monotonic() + within
         tries = 0
+        failed: ServiceBusy | None = None
         while True:
             try:
                 return self._try(operation, arguments, options, deadline)
             except ServiceBusy as error:
+                # What the tries before found says more than that another is not worth while
+                if isinstance(error, _Resting) and failed is not None:
+                    raise failed from None
                 tries += 1
                 pause = _pause(tries, error)
                 left = deadline - time.monotonic() - SHORTEST_CALL_SECONDS

@@ -215,6 +215,14 @@ class TestBreaker:
         assert caught.value.retry_after_seconds == 15
         assert len(custom_vision.received) == 2
 
+    def test_who_opens_it_is_told_what_was_found_and_not_that_it_is_open(
+        self, custom_vision, pauses
+    ):
+        client = make_client(custom_vision, breaker=CircuitBreaker(most_failures=2))
+        custom_vision.fail("get_projects", faults.reset(), always=True)
+        with pytest.raises(ResponseLost, match="does not answer"):
+            client.call("get_projects", within=60)
+
     def test_a_refusal_shows_that_the_service_is_there(self, custom_vision, pauses):
         client = make_client(custom_vision, breaker=CircuitBreaker(most_failures=2))
         custom_vision.fail("get_projects", *[faults.server_error(), faults.quota_reached()] * 4)
