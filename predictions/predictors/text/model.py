@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from predictions.predictors.local import heads
 from predictions.predictors.text.encoders import Encoder
 from predictions.predictors.text.ngrams import Row, Vocabulary
-
-SOFTMAX, SIGMOID = "softmax", "sigmoid"
 
 
 @dataclass(frozen=True)
@@ -34,7 +33,7 @@ class TextHead:
     term_bias: np.ndarray
     share: float
     temperature: float = 1.0
-    activation: str = SOFTMAX
+    activation: str = heads.SOFTMAX
 
     def logits(self, vectors: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
         """Return the values before the activation, shape (N, K), float64."""
@@ -50,11 +49,7 @@ class TextHead:
 
     def probabilities(self, vectors: np.ndarray, rows: Sequence[Row]) -> np.ndarray:
         """Return probabilities, shape (N, K), float64; of a softmax, rows sum to 1."""
-        logits = self.logits(vectors, rows)
-        if self.activation == SIGMOID:
-            return 1 / (1 + np.exp(-logits.clip(-60, 60)))
-        raised = np.exp(logits - logits.max(axis=1, keepdims=True, initial=0))
-        return raised / raised.sum(axis=1, keepdims=True)
+        return heads.probabilities(self.logits(vectors, rows), self.activation)
 
     def to_bytes(self) -> bytes:
         buffer = io.BytesIO()
