@@ -10,13 +10,17 @@ from training.models import TrainingRun
 
 @panels.project_panel
 def client_settings(request: HttpRequest, project: Project) -> str:
-    """Show how programs written for Custom Vision connect to this project."""
+    """Show how programs written for Custom Vision connect to this project; they send pictures."""
+    if project.is_of_texts:
+        return ""
     return render_to_string("customvision/_connect.html", {"project": project}, request)
 
 
 @panels.models_panel
 def model_import_link(request: HttpRequest, project: Project) -> str:
-    """Show where a model that Custom Vision exported can be sent."""
+    """Show where a model that Custom Vision exported can be sent; it takes pictures."""
+    if project.is_of_texts:
+        return ""
     return render_to_string("customvision/_model_import_link.html", {"project": project}, request)
 
 

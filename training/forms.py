@@ -231,7 +231,8 @@ class OptionsForm(forms.ModelForm):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         if self.instance.is_of_texts:
-            del self.fields["test_time_augmentation"]  # of a text there are no crops
+            # How a picture is cropped
+            del self.fields["test_time_augmentation"], self.fields["inspection"]
         usable = [alias for alias in trainers if _learns_from(alias, self.instance.modality)]
         aliases = [("", _("The server's default")), *((alias, alias) for alias in usable)]
         self.fields["trainer"] = forms.ChoiceField(

@@ -69,3 +69,11 @@ def test_what_makes_no_sense_is_refused_and_nothing_changes(client, project, url
 def test_a_reviewer_may_not(client, url):
     client.force_login(make_user("reviewer"))
     assert client.get(url).status_code == 403
+
+
+def test_a_project_of_texts_is_not_asked_how_it_sees_pictures(client):
+    project = make_project(modality="text")
+    client.force_login(make_user("maintainer"))
+    page = client.get(reverse("training:options", args=[project.slug])).content.decode()
+    assert "For inspection" not in page
+    assert "Test-time augmentation" not in page
