@@ -16,10 +16,15 @@ from django.core.cache import caches
 from django.utils import translation
 from hypothesis import settings as hypothesis_settings
 
+from common import fetching
+
 hypothesis_settings.register_profile(
     "any machine", deadline=None
 )  # how long an example takes says nothing of the code
 hypothesis_settings.load_profile("any machine")
+
+# Before any test that imports Keras by itself, see there
+fetching.load_libcurl()
 
 
 @pytest.fixture(autouse=True)

@@ -265,7 +265,7 @@ class TestCommand:
 class TestFineTuned:
     @pytest.fixture
     def backbone(self) -> Backbone:
-        return Backbone("tiny", "7" * 32, 32, 8, build_tiny)
+        return Backbone("tiny", "f8" * 16, 32, 8, build_tiny)
 
     def test_learns_for_every_draw_where_enough_is_held_back(self, tmp_path, backbone, monkeypatch):
         """Of 25 pictures five are held back, of each of two categories; of 5 only one."""

@@ -29,7 +29,7 @@ from training.trainers.dummy import DummyTrainer
 from training.trainers.local import augmentation, finetuning
 from training.trainers.local.trainer import LocalTrainer
 
-TINY_DIGEST = "7" * 32
+TINY_DIGEST = "f7" * 16  # no other test's: compiled backbones are kept by it
 
 
 def build_tiny():
@@ -264,7 +264,8 @@ class TestTop:
         finetuning.unfreeze_top(network)
         freed = [layer.name for layer in network.layers if layer.trainable_weights]
         assert {name.partition("._")[0] for name in freed} == {
-            *(f"blocks.{place}" for place in range(10, 16)),
+            # 16 of 49 convolutions: three of each of these blocks, and the one on top
+            *(f"blocks.{place}" for place in range(11, 16)),
             "conv_head",
         }
 

@@ -17,7 +17,7 @@ from predictions.models import Project
 from training.tests.factories import make_labelled
 project = Project.objects.get(slug="dishes")
 for name, colour in (("gnocchi", "black"), ("risotto", "grey"), ("tiramisu", "white")):
-    make_labelled(project, name, colour=colour, test=6)
+    make_labelled(project, name, colour=colour, test=20)  # enough for the gate
 """
 ASK = """
 from predictions.models import Project
