@@ -162,14 +162,12 @@ class TestCommand:
         assert "Not measured: 50 per category, as black has 16 pictures in all." in errors
         assert "Looking at the pictures" in errors
 
-    @pytest.mark.outer
     def test_says_what_it_left_out(self, tmp_path, tiny):
         directory = make_colours(tmp_path / "in", black=6, white=6)
         (directory / "black" / "notes.txt").write_text("no picture")
         _out, errors = self.call(directory, "--seeds", 1)
         assert "Left out: black/notes.txt: " in errors
 
-    @pytest.mark.outer
     def test_keeps_no_vectors_and_no_pictures(self, tmp_path, tiny, monkeypatch):
         monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "temporary"))
         (tmp_path / "temporary").mkdir()
@@ -177,7 +175,6 @@ class TestCommand:
         assert list((tmp_path / "temporary").iterdir()) == []
         assert list((tmp_path / "data").rglob("*.npz")) == []
 
-    @pytest.mark.outer
     def test_without_a_name_it_takes_what_is_at_hand(self, tmp_path, tiny, settings, monkeypatch):
         settings.CLASSIFR_WEIGHTS_DIR = str(tmp_path)
         (tmp_path / imagenet.NETWORKS["mobilenetv3small"].file).write_bytes(b"weights")

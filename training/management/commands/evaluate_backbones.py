@@ -41,9 +41,8 @@ class Command(BaseCommand):
             nargs="+",
             action="extend",
             help=f"One or more of: {', '.join([*backbones.FROZEN, backbones.SCRATCH])}. Without: "
-            "lite0, lite0-160, those whose weights lie in CLASSIFR_WEIGHTS_DIR, and "
-            "scratch. scratch learns a network for every draw, which takes minutes "
-            "each.",
+            "lite0, lite0-160, and those whose weights lie in CLASSIFR_WEIGHTS_DIR. scratch learns "
+            "a network for every draw, which takes minutes each.",
         )
         parser.add_argument(
             "--per-class",
@@ -85,10 +84,7 @@ class Command(BaseCommand):
         if plot and plot.suffix != ".svg":
             raise CommandError(f"{plot} does not end with .svg, and that is what is drawn.")
         names = list(
-            dict.fromkeys(
-                options["backbone"]
-                or [*lite0.SIZES, *imagenet.available_offline(), backbones.SCRATCH]
-            )
+            dict.fromkeys(options["backbone"] or [*lite0.SIZES, *imagenet.available_offline()])
         )
         bar = TerminalProgress(self.stderr)
         ood_figures: list[ood_detection.OodFigures] = []
