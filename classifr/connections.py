@@ -263,6 +263,11 @@ class Connection(TConn):
         return self.arrival.size == 0 and not self.is_lingering and not self.stream.has_more_to_send
 
     @property
+    def is_kept_alive(self) -> bool:
+        """Whether it has been answered, and waits for another request."""
+        return self.is_idle and self.initialized
+
+    @property
     def moved(self) -> int:
         return self.stream.sent if self.stream.has_more_to_send else self.arrival.size
 

@@ -215,9 +215,13 @@ class WebWorker(ThreadWorker):
             self._end(connection)
 
     def _make_room_for_one(self) -> None:
-        """End the connection that waits longest, rather one without a request on it."""
+        """End the connection that waits longest, rather one that has been answered.
+
+        Not one that has only just come: its first bytes are on their way, and who begins many
+        requests and ends none would lock everybody else out.
+        """
         # A dict keeps the order in which they began to wait.
-        chosen = next((one for one in self.waiting if one.is_idle or one.is_lingering), None)
+        chosen = next((one for one in self.waiting if one.is_kept_alive or one.is_lingering), None)
         chosen = chosen or next(iter(self.waiting), None)
         if chosen is not None:
             self._end(chosen)

@@ -343,6 +343,20 @@ def test_the_newest_is_served_when_there_are_too_many(start):
     assert process.worker.nr_conns <= 8
 
 
+def test_who_has_just_come_is_not_ended_for_those_who_began_and_do_not_end(start):
+    process = start(worker_connections=8)
+    with ExitStack() as slow:
+        clients = [slow.enter_context(process.connect()) for _number in range(7)]
+        for client in clients:
+            client.sendall(BEGINNINGS["a body"])
+        wait_until(lambda: len(process.worker.waiting) == 7, "the slow ones")
+        with process.connect() as newcomer:
+            assert is_ended(clients[0])
+            # Only then does it send, as over a real line
+            newcomer.sendall(request("/"))
+            assert answer_of(newcomer) == (200, b"ok")
+
+
 def test_much_that_arrives_waits_on_the_disk_and_too_much_is_refused(start, monkeypatch):
     monkeypatch.setattr(web_worker, "MAX_BYTES_IN_MEMORY", 100_000)
     monkeypatch.setattr(web_worker, "MAX_BYTES_ON_DISK", 200_000)
