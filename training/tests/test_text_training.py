@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from scipy import sparse
 
 from common.media import texts
 from predictions import registry
@@ -20,6 +21,7 @@ from predictions.tests.factories import make_project
 from training.data.examples import Example
 from training.errors import TrainingFailed
 from training.trainers.base import TrainedModel, TrainingTask, trainers
+from training.trainers.text.fitting import fit_terms, log_count_ratios
 
 PRAISE = ("wonderful", "delicious", "lovely", "great", "superb", "charming", "tasty", "perfect")
 BLAME = ("awful", "horrible", "cold", "rude", "dirty", "slow", "bland", "terrible")
@@ -232,3 +234,30 @@ class TestTheCommands:
     def test_a_trainer_of_pictures_learns_no_texts(self, project):
         with pytest.raises(CommandError, match="does not learn from what this project holds"):
             call_command("retrain", "--trainer", "keras")
+
+
+class TestTellingTerms:
+    def test_a_term_of_one_category_is_more_telling_than_one_of_both(self):
+        # Columns: in texts of the first category alone, in all, in texts of the second alone
+        rows = sparse.csr_matrix([[1.0, 1, 0], [1, 1, 0], [0, 1, 1], [0, 1, 1]])
+        ratios = log_count_ratios(rows, np.array([0, 0, 1, 1]), 2)
+        assert ratios.shape == (3, 2) and ratios.mean() == pytest.approx(1)
+        assert ratios[1].max() < ratios[0].min() and ratios[1].max() < ratios[2].min()
+
+    def test_of_categories_that_do_not_exclude_each_other_too(self):
+        rows = sparse.csr_matrix([[1.0, 1], [1, 0], [0, 1]])
+        labels = np.array([[1, 0], [1, 0], [0, 1]])
+        assert np.isfinite(log_count_ratios(rows, labels, 2)).all()
+
+    def test_the_fit_that_does_better_in_validation_is_kept(self):
+        """Many terms that stand everywhere drown the one that tells, unless it weighs more."""
+        rng = np.random.default_rng(0)
+        labels = np.arange(120) % 2
+        common = rng.random((120, 200)) < 0.5
+        rows = sparse.csr_matrix(np.column_stack([labels, 1 - labels, common]).astype(float))
+        train, validation = (rows[:80], labels[:80]), (rows[80:], labels[80:])
+        kept = fit_terms(train, validation, 2)
+        plain = fit_terms(train, (rows[:0], labels[:0]), 2)
+        assert plain.validation_loss is None, "there was nothing to choose by"
+        share = np.abs(kept.kernel[:2]).sum() / np.abs(kept.kernel).sum()
+        assert share > np.abs(plain.kernel[:2]).sum() / np.abs(plain.kernel).sum()

@@ -140,18 +140,51 @@ def fit_terms(
     *,
     progress: Progress = no_progress,
 ) -> TermsFit:
+    """Fit the head on TF-IDF with one penalty for all terms, and with one by how telling each is.
+
+    The one that does better in validation is kept; without a choice it is the first. Telling terms
+    help where words decide one by one, as in reviews, and hurt where they do not.
+    """
+    features, labels = train
+    plain = np.ones((features.shape[1], classes))
+    fits = [_fit_terms(train, validation, classes, plain, subrange(progress, 0, 50))]
+    if fits[0].validation_loss is not None:
+        telling = log_count_ratios(features, labels, classes)
+        fits.append(_fit_terms(train, validation, classes, telling, subrange(progress, 50, 100)))
+    return min(fits, key=lambda fit: fit.validation_loss or 0.0)
+
+
+def _fit_terms(
+    train: tuple["scipy.sparse.csr_matrix", np.ndarray],
+    validation: tuple["scipy.sparse.csr_matrix", np.ndarray],
+    classes: int,
+    sizes: np.ndarray,
+    progress: Progress,
+) -> TermsFit:
     """Fit a head per regularisation strength, each from the one before; keep the best.
 
-    The grid is left when a weaker strength did worse than the best so far.
+    The grid is left when a weaker strength did worse than the best so far. The kernel is fitted in
+    units of `sizes`, of its own shape (V, K): a larger weight of a large one costs no more.
     """
     from scipy.optimize import minimize
 
     features, labels = train
     choosing = len(validation[1]) >= MIN_TO_CHOOSE
     strengths = L2_GRID if choosing else (L2_DEFAULT,)
-    parameters = np.zeros((features.shape[1] + 1) * classes)
     weights = head.sample_weights(labels, classes)
+    units = np.concatenate([sizes.ravel(), np.ones(classes)])
+    parameters = np.zeros(len(units))
     best: TermsFit | None = None
+
+    def loss_and_gradient(parameters: np.ndarray, l2: float) -> tuple[float, np.ndarray]:
+        loss, gradient = head.loss_and_gradient(
+            parameters * units, features, labels, weights, classes, 0.0
+        )
+        kernel = parameters[:-classes]
+        gradient *= units
+        gradient[:-classes] += l2 * kernel
+        return loss + l2 / 2 * float(np.square(kernel).sum()), gradient
+
     for place, l2 in enumerate(strengths):
 
         def tell(_parameters: np.ndarray, place: int = place) -> None:
@@ -159,15 +192,15 @@ def fit_terms(
 
         tell(parameters)
         parameters = minimize(
-            head.loss_and_gradient,
+            loss_and_gradient,
             parameters,
-            args=(features, labels, weights, classes, l2),
+            args=(l2,),
             jac=True,
             method="L-BFGS-B",
             callback=tell,
             options={"maxiter": ITERATIONS, "maxcor": 10, "ftol": 1e-7, "gtol": 1e-5},
         ).x
-        kernel = parameters[:-classes].reshape(-1, classes).astype(np.float32)
+        kernel = (parameters * units)[:-classes].reshape(-1, classes).astype(np.float32)
         bias = parameters[-classes:].astype(np.float32)
         loss = None
         if choosing:
@@ -180,3 +213,23 @@ def fit_terms(
         best = fit
     assert best is not None  # noqa: S101 (tells the type checker: there is a strength)
     return best
+
+
+def log_count_ratios(
+    features: "scipy.sparse.csr_matrix", labels: np.ndarray, classes: int
+) -> np.ndarray:
+    """Return how telling each term is of each category, shape (V, K): of mean 1, never negative.
+
+    The size of naive Bayes' weight: the logarithm of how much more or less often a term stands in
+    texts of the category than in the others, by what all terms stand there. As many texts of
+    either are added in which each term stands once, so that a rare term does not seem certain.
+
+    Source: Wang & Manning 2012, "Baselines and Bigrams: Simple, Good Sentiment and Topic
+    Classification", ACL, section 2.3.
+    """
+    stands = (features > 0).astype(np.float64)
+    shown = labels if labels.ndim == 2 else np.eye(classes)[labels]
+    inside = stands.T @ shown + 1
+    outside = stands.sum(axis=0).reshape(-1, 1) - (inside - 1) + 1
+    ratios = np.abs(np.log(inside / inside.sum(axis=0)) - np.log(outside / outside.sum(axis=0)))
+    return np.asarray(ratios / max(float(ratios.mean()), 1e-12))
