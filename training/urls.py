@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.views import categories, known, models, options, runs, shadow
+from training.views import categories, conditions, known, models, options, runs, shadow
 
 app_name = "training"
 urlpatterns = [
@@ -20,5 +20,6 @@ urlpatterns = [
     path("<slug:slug>/shadow/stop/", shadow.stop_shadow, name="stop_shadow"),
     path("<slug:slug>/categories/", categories.categories, name="categories"),
     path("<slug:slug>/categories/known/", known.known_categories_page, name="known"),
+    path("<slug:slug>/conditions/", conditions.conditions, name="conditions"),
     path("<slug:slug>/options/", options.options, name="options"),
 ]

@@ -278,6 +278,7 @@ ROWS: dict[str, list[Row]] = {
             ),
         ),
     ],
+    "training:conditions": [get(MAINTAINERS, slug)],
     # The API
     "api:projects": [get(api(MEMBERS))],
     "api:predict": [post(api(MEMBERS), slug, lambda world: {"file": world.upload()})],

@@ -17,7 +17,13 @@ from predictions import registry
 from predictions.models import Project
 from training import panels, plots
 from training.data import datasets
-from training.evaluation import evaluations, nok_replay, out_of_distribution, selective
+from training.evaluation import (
+    by_condition,
+    evaluations,
+    nok_replay,
+    out_of_distribution,
+    selective,
+)
 from training.forms import StartRunForm
 from training.models import DatasetVersion, Evaluation, TrainingRun, TrainingRunQuerySet
 from training.runs import execution, submission
@@ -123,6 +129,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
             evaluations.metric_intervals(each)[1] if each else None for each in (own, beside)
         ],
         "charts": plots.training_charts(training_run.curves),
+        "conditions": by_condition.accuracy_by_condition(own) if own else [],
         "reliability": plots.reliability_diagram(own.calibration["bins"])
         if own and own.calibration
         else None,
