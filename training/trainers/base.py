@@ -61,10 +61,12 @@ class BaseTrainer(ABC):
     """Learns a model from examples.
 
     It knows bytes and dataclasses, no rows, and may import heavy libraries when it works.
-    `modalities` are the kinds of projects that it can learn for.
+    `modalities` are the kinds of projects that it can learn for. `asks_a_service`: scoring pictures
+    costs calls elsewhere, so it is done only where somebody asked for it.
     """
 
     modalities: Sequence[str] = ("image",)
+    asks_a_service = False
 
     def __init__(self, *, alias: str) -> None:
         self.alias = alias
