@@ -194,6 +194,10 @@ class TrainingRun(models.Model):
         help_text="Split to `count` and `unfamiliar`: pictures that it would refuse as unlike all "
         "learned.",
     )
+    outlook = models.JSONField(
+        default=dict,
+        help_text="What more labels are likely to bring, see `training.evaluation.outlook`.",
+    )
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
     )

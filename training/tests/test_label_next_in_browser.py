@@ -8,9 +8,25 @@ from accounts.tests.factories import make_maintainer
 from predictions.models import Sample
 from predictions.tests.factories import make_project, make_sample
 from review.models import Decision
-from training.models import PoolRanking, Proposal
+from training.models import PoolRanking, Proposal, TrainingRun
+from training.tests.factories import make_finished_run
 
 pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
+
+OUTLOOK = {
+    "labels": [10, 20, 40],
+    "accuracy": [0.61, 0.7, 0.78],
+    "forecast": [0.79, 0.84],
+    "gains": {"10": [0.011, -0.01, 0.03], "50": [0.06, 0.01, 0.1]},
+    "categories": [
+        {
+            "name": "a category whose name leaves a phone no room",
+            "labels": 12,
+            "recall": 0.6,
+            "gains": {"10": [0.02, 0.0, 0.04], "50": [0.08, 0.01, 0.12]},
+        }
+    ],
+}
 
 
 @pytest.fixture
@@ -51,9 +67,14 @@ def test_one_after_the_other_and_several_at_once_are_labelled_by_keyboard(
 
 
 @pytest.mark.parametrize("locale", ["fr", "ja"])
-def test_it_fits_a_phone(new_page, live_server, sign_in, project, assert_accessible, locale):
+def test_it_fits_a_phone_with_the_outlook_of_a_run(
+    new_page, live_server, sign_in, project, assert_accessible, locale
+):
+    run = make_finished_run()
+    TrainingRun.objects.update(outlook=OUTLOOK)
     page = new_page(live_server.url, locale=locale, viewport={"width": 360, "height": 740})
     sign_in(page, make_maintainer())
-    page.goto(f"/training/{project.slug}/label/")
-    assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    assert_accessible(page)
+    for address in (f"/training/{project.slug}/label/", f"/training/runs/{run.pk}/"):
+        page.goto(address)
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360
+        assert_accessible(page)

@@ -26,7 +26,7 @@ from training.evaluation import (
 )
 from training.forms import StartRunForm
 from training.models import DatasetVersion, Evaluation, TrainingRun, TrainingRunQuerySet
-from training.runs import execution, submission
+from training.runs import execution, outlook, submission
 from training.templatetags.training_tags import two_places
 
 RUNS_SHOWN = 50
@@ -85,6 +85,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "runs": _runs().filter(project=found)[:RUNS_SHOWN],
         "datasets": found.datasets.all()[:RUNS_SHOWN],
         "live": registry.live_version(found),
+        "outlook_run": outlook.newest_with_outlook(found),
         "panels": panels.render_project_panels(request, found),
     }
     return render(request, "training/project.html", context, status=status)
