@@ -81,12 +81,16 @@ def _parameter(each: dict[str, Any]) -> Parameter:
 
 
 def _example(schema: dict[str, Any], description: dict[str, Any]) -> str:
-    """Return a JSON body with the first choice of each field that has choices, and empty texts."""
+    """Return a JSON body: the first choice of a field that has choices, empty texts and lists."""
     if "$ref" not in schema:
         return ""
     fields = _resolved(schema, description)["properties"]
-    choices = {name: _resolved(one, description).get("enum", []) for name, one in fields.items()}
-    return json.dumps({name: str(next(iter(each), "")) for name, each in choices.items()}, indent=2)
+    kinds = {name: _resolved(one, description) for name, one in fields.items()}
+    example = {
+        name: [] if kind.get("type") == "array" else str(next(iter(kind.get("enum", [])), ""))
+        for name, kind in kinds.items()
+    }
+    return json.dumps(example, indent=2)
 
 
 def _resolved(schema: dict[str, Any], description: dict[str, Any]) -> dict[str, Any]:

@@ -79,5 +79,9 @@ class Job(models.Model):
         return f"{self.kind} {self.pk} ({self.status})"
 
     @property
+    def is_ended(self) -> bool:
+        return self.status not in (self.Status.WAITING, self.Status.RUNNING)
+
+    @property
     def percent(self) -> int:
         return round(100 * self.progress_done / self.progress_total) if self.progress_total else 0

@@ -4,8 +4,8 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.db.models import Prefetch
-from django.http import Http404
+from django.db.models import Prefetch, prefetch_related_objects
+from django.http import Http404, QueryDict
 from django.shortcuts import get_object_or_404
 from django.urls import path
 from django.utils.translation import gettext as _
@@ -21,7 +21,14 @@ from rest_framework.views import APIView
 from accounts import roles
 from accounts.models import User
 from common.errors import InvalidInput
-from predictions import classification, feedback, prediction_history, projects, registry
+from predictions import (
+    classification,
+    conditions,
+    feedback,
+    prediction_history,
+    projects,
+    registry,
+)
 from predictions.modalities import modalities
 from predictions.models import Feedback, Prediction, Project
 from predictions.parsers import (
@@ -112,6 +119,9 @@ class PredictView(PredictionsApiView):
     def post(self, request: Request, slug: str) -> Response:
         """Ask the live model about one picture: a form's `file`, or the picture as the whole
         body. In a project of texts, about one text: as JSON, or as a body of text/plain in UTF-8.
+
+        Capture conditions may come along, at most 8, as further fields of the form or in the query:
+        `capture[line]=3`. A name has small letters, digits, - or _.
         """
         version = registry.live_version_by_slug(slug) or registry.require_live_version(
             get_object_or_404(Project, slug=slug)
@@ -122,8 +132,14 @@ class PredictView(PredictionsApiView):
         if file is None:
             sentence = str(modality.sentences.send_one)
             raise InvalidInput(sentence, fields={"file": [sentence]})
+        # `data` of what is no form is no mapping of fields
+        fields = request.data.dict() if isinstance(request.data, QueryDict) else {}
         answer = classification.classify_upload(
-            version.project, file, by=authenticated_user(request), live=version
+            version.project,
+            file,
+            by=authenticated_user(request),
+            live=version,
+            given=conditions.submitted_conditions({**request.query_params.dict(), **fields}),
         )
         return Response(render_prediction(answer))
 
@@ -158,6 +174,7 @@ class PredictionsView(PredictionsApiView):
         page = prediction_history.history_page(
             authenticated_user(request), prediction_history.parse_filters(parameters)
         )
+        prefetch_related_objects(page.rows, "sample__conditions")
         following = None
         if page.next_key:
             following = request.build_absolute_uri(
@@ -217,7 +234,7 @@ def _own(user: User, uuid: UUID) -> Prediction:
         "feedback", Feedback.objects.filter(user=user).select_related("category"), "own_feedback"
     )
     mine = Prediction.objects.visible_to(user).select_related(*prediction_history.RELATED_FIELDS)
-    return get_object_or_404(mine.prefetch_related(verdicts), uuid=uuid)
+    return get_object_or_404(mine.prefetch_related(verdicts, "sample__conditions"), uuid=uuid)
 
 
 urlpatterns = [

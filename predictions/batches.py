@@ -23,6 +23,7 @@ from common.parallel import parallel_map
 from common.progress import Progress
 from common.tasks import task
 from predictions import classification, registry, uploads
+from predictions.conditions import NONE, Conditions
 from predictions.modalities import modalities
 from predictions.models import Batch, BatchItem, Feedback, ModelVersion, Prediction, Project
 from predictions.predictors.base import PredictorError
@@ -58,8 +59,13 @@ class BatchProgress:
         return self.done == self.total or bool(self.stopped)
 
 
-def create_batch(project: Project, files: Sequence[Any], *, by: User) -> Batch:
+def create_batch(
+    project: Project, files: Sequence[Any], *, by: User, given: Conditions = NONE
+) -> Batch:
     """Keep several pictures and have them answered in the background.
+
+    Args:
+        given: capture conditions that came with all of them.
 
     Raises:
         InvalidInput: if there are too many.
@@ -75,7 +81,9 @@ def create_batch(project: Project, files: Sequence[Any], *, by: User) -> Batch:
         item = BatchItem(shown_name=uploads.display_name(file.name or ""))
         try:
             # Decoded as small as it gets: nobody looks at the picture yet.
-            item.sample, _picture = uploads.store_upload(project, file, by=by, least_side=1)
+            item.sample, _picture = uploads.store_upload(
+                project, file, by=by, least_side=1, given=given
+            )
         except Unavailable:
             # Going on would keep the sender waiting for a hundred time-outs, one for each file.
             raise

@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from common.media.content import Content
 from predictions import queries, registry, uploads
+from predictions.conditions import NONE, Conditions
 from predictions.models import ModelVersion, Prediction, Project, Sample
 from predictions.predictors import base
 from predictions.predictors.base import (
@@ -54,7 +55,12 @@ class BatchAnswer:
 
 
 def classify_upload(
-    project: Project, file: File, *, by: User, live: ModelVersion | None = None
+    project: Project,
+    file: File,
+    *,
+    by: User,
+    live: ModelVersion | None = None,
+    given: Conditions = NONE,
 ) -> Prediction:
     """Take one picture in and ask the live model; both are kept together or not at all.
 
@@ -63,6 +69,7 @@ def classify_upload(
 
     Args:
         live: the live model version, where the caller knows it already.
+        given: capture conditions that came with the picture.
 
     Raises:
         InvalidInput: if it is no picture, or no text, that we accept.
@@ -78,7 +85,7 @@ def classify_upload(
     # At most twice: the second time with the categories of this moment.
     for is_last in (False, True):
         try:
-            with uploads.kept(project, picture, by=by) as (sample, _is_new):
+            with uploads.kept(project, picture, by=by, given=given) as (sample, _is_new):
                 (prediction,) = record_predictions(
                     project, [(sample, picture, name)], answer, by=by
                 )

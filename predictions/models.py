@@ -243,6 +243,29 @@ class Sample(models.Model):
             return file.read()
 
 
+class CaptureCondition(models.Model):
+    """One condition under which a sample was taken, such as the camera or the line.
+
+    The first that was said of a sample stays, see `predictions.conditions`.
+    """
+
+    sample = models.ForeignKey(Sample, models.CASCADE, related_name="conditions")
+    name = models.CharField(max_length=32)
+    value = models.CharField(max_length=100)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["sample", "name"], name="one_condition_of_each_name")
+        ]
+        # For filters: the samples of a line
+        indexes: ClassVar = [
+            models.Index(fields=["name", "value", "sample"], name="samples_by_condition")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.value}"
+
+
 class ModelVersion(models.Model):
     """Something that can answer: the alias of its predictor, and what that needs to find it."""
 

@@ -147,10 +147,17 @@ class PredictionSerializer(AnswerSerializer):
     """A prediction as it is looked up later, with the user's verdict."""
 
     name = serializers.CharField(source="shown_name", help_text="The file's name, as it was sent.")
+    capture = serializers.SerializerMethodField(
+        help_text="The capture conditions of the picture, by their names: `camera`, `hour`, and "
+        "those given with an upload."
+    )
     feedback = serializers.SerializerMethodField()
 
     class Meta(AnswerSerializer.Meta):
-        fields = (*AnswerSerializer.Meta.fields, "name", "created_at", "feedback")
+        fields = (*AnswerSerializer.Meta.fields, "name", "created_at", "capture", "feedback")
+
+    def get_capture(self, prediction: Prediction) -> dict[str, str]:
+        return {each.name: each.value for each in prediction.sample.conditions.all()}
 
     @extend_schema_field(FeedbackSerializer(allow_null=True))
     def get_feedback(self, prediction: Prediction) -> Any:

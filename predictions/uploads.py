@@ -19,7 +19,8 @@ from accounts.models import User
 from common.errors import DomainError, Unavailable
 from common.media.content import EXTENSIONS, Content
 from common.media.upload_handlers import read_upload
-from predictions import queries
+from predictions import conditions, queries
+from predictions.conditions import NONE, Conditions
 from predictions.modalities import modalities, modality_of_type
 from predictions.modalities.base import StoredFacts
 from predictions.models import Project, Sample
@@ -31,9 +32,17 @@ _SHOWN_CHARACTERS = 200
 
 
 def store_upload(
-    project: Project, file: File, *, by: User, least_side: int | None = None
+    project: Project,
+    file: File,
+    *,
+    by: User,
+    least_side: int | None = None,
+    given: Conditions = NONE,
 ) -> tuple[Sample, Content]:
     """Take in one upload of a user; return its sample and the content, ready for a predictor.
+
+    Args:
+        given: capture conditions that came with it.
 
     Raises:
         QuotaReached: too many pictures, too fast or today; says when again.
@@ -41,7 +50,7 @@ def store_upload(
         Unavailable: it cannot be stored now; nothing of it was kept.
     """
     picture = decode_user_upload(project, file, by=by, least_side=least_side)
-    with kept(project, picture, by=by) as (sample, _is_new):
+    with kept(project, picture, by=by, given=given) as (sample, _is_new):
         return sample, picture
 
 
@@ -68,18 +77,25 @@ def decode_user_upload(
 
 @contextmanager
 def kept(
-    project: Project, picture: Content, *, by: User | None, origin: str = Sample.Origin.UPLOAD
+    project: Project,
+    picture: Content,
+    *,
+    by: User | None,
+    origin: str = Sample.Origin.UPLOAD,
+    given: Conditions = NONE,
 ) -> Iterator[tuple[Sample, bool]]:
     """Store a picture or a text, and give its sample and whether that is new to the body.
 
     The body belongs to the transaction that writes the row: if it fails, neither is kept.
 
     The same picture is the same sample, whatever its metadata; one whose picture was deleted gets
-    it back. Of two uploads of the same picture at once, one makes the sample and both get it.
+    it back. Of two uploads of the same picture at once, one makes the sample and both get it. The
+    capture conditions that were `given`, or read from the picture, are kept with the sample.
     """
     known = queries.find_sample(project, picture)
     if known is not None and known.has_picture:
         with transaction.atomic():
+            conditions.record_conditions(known, given)
             yield known, False
         return
     fresh = Sample(
@@ -96,6 +112,8 @@ def kept(
     try:
         with transaction.atomic():
             sample = _give_back(known, fresh) if known else _insert_or_find(fresh, picture)
+            told = conditions.conditions_of_capture(picture.capture) if sample is fresh else NONE
+            conditions.record_conditions(sample, {**told, **given})
             yield sample, sample is fresh
     except BaseException:  # also a process that is told to end
         _remove(fresh.file_name)

@@ -63,7 +63,7 @@ def build_card(sample: Sample) -> ReviewCard:
         reason=getattr(sample, "reason", None) or queue.review_reason(sample),
         prediction=prediction,
         feedback=doubt,
-        choices=_choices(known, suggested),
+        choices=category_buttons(known, suggested),
         all_names=[category.name for category in known],
         verdicts=verdicts,
         decisions=list(sample.decisions.select_related("category", "reviewer").order_by("-pk")),
@@ -71,7 +71,9 @@ def build_card(sample: Sample) -> ReviewCard:
     )
 
 
-def _choices(known: Sequence[Category], suggested: Category | None) -> list[CategoryButton]:
+def category_buttons(
+    known: Sequence[Category], suggested: Category | None = None
+) -> list[CategoryButton]:
     """Return a button for each category, at most `MAX_BUTTONS` and the suggested one."""
     shown = [*known[:MAX_BUTTONS], *(each for each in known[MAX_BUTTONS:] if each == suggested)]
     return [

@@ -134,6 +134,30 @@ def reopen(
 
 
 @durable_transaction()
+def decide_each(
+    samples: Iterable[Sample], category: Category | None, *, by: User, reason: str = ""
+) -> list[Decision]:
+    """Decide that each of these samples shows `category`, or without one that it is of no use.
+
+    What somebody else has decided about or is looking at is left to them, and gets no decision.
+
+    Raises:
+        InvalidInput: if the category is of another project; then nothing is decided.
+    """
+    made = []
+    # In the order of their keys, so that two callers cannot deadlock
+    for sample in sorted(samples, key=lambda each: each.pk):
+        try:
+            if category:
+                made.append(label_sample(sample, category, by=by, reason=reason))
+            else:
+                made.append(discard_sample(sample, by=by, reason=reason))
+        except Conflict:
+            continue
+    return made
+
+
+@durable_transaction()
 def discard_many(samples: Iterable[Sample], *, by: User, reason: str) -> list[Decision]:
     """Decide that deleted images are of no use for training.
 

@@ -9,7 +9,9 @@ picture is not.
 
 from collections import defaultdict
 
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
+from django.db.models.lookups import Exact
 
 from predictions.models import Category, Project, Sample
 from review.models import AdditionalCategory, Decision
@@ -24,6 +26,23 @@ def labelled_samples(project: Project) -> QuerySet[Sample]:
     return Sample.objects.filter(
         Q(decisions__outcome__in=LABELLING_OUTCOMES) & Exists(in_force), project=project
     ).annotate(true_category_id=F("decisions__category"))
+
+
+def undecided_samples(project: Project) -> QuerySet[Sample]:
+    """Return a project's samples with their picture that no decision in force is about."""
+    return Sample.objects.with_picture().filter(is_undecided("pk"), project=project)
+
+
+def is_undecided(sample: str) -> Exact:
+    """Return the condition that no decision in force is about the sample that a row points at.
+
+    Args:
+        sample: where the row has its key: "pk" of samples themselves, or the name of a foreign key.
+    """
+    # No decision counts like one that was undone
+    newest = Decision.objects.newest_first(OuterRef(sample)).values("outcome")[:1]
+    reopened = Value(Decision.Outcome.REOPENED.value)
+    return Exact(Coalesce(Subquery(newest), reopened), reopened)
 
 
 def additional_categories(project: Project) -> dict[int, list[int]]:

@@ -19,17 +19,15 @@ from itertools import islice
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Exists, OuterRef, Q, QuerySet, Subquery, Value
-from django.db.models.functions import Coalesce
-from django.db.models.lookups import Exact
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from common.tasks import periodic
 from predictions.models import Feedback, Prediction, Project, Sample
-from review import leases, low_water_mark
-from review.models import Decision, Lease, Skip
+from review import ground_truth, leases, low_water_mark
+from review.models import Lease, Skip
 
 SCAN_STEPS = (200, 2000)  # candidates read at once, before one query looks through all the rest
 MAX_CANDIDATES = 5000
@@ -201,12 +199,7 @@ def _recent(filters: QueueFilters) -> QuerySet[Prediction]:
 
 def _open(filters: QueueFilters, reviewer: User | None = None) -> Q:
     """Return the condition on a prediction under which its sample is in the queue."""
-    # No decision counts like one that was undone
-    newest = Decision.objects.newest_first(OuterRef("sample")).values("outcome")[:1]
-    reopened = Value(Decision.Outcome.REOPENED.value)
-    asked = ~Q(sample__location=Sample.Location.NOWHERE) & Q(
-        Exact(Coalesce(Subquery(newest), reopened), reopened)
-    )
+    asked = ~Q(sample__location=Sample.Location.NOWHERE) & Q(ground_truth.is_undecided("sample"))
     if filters.project:
         asked &= Q(project=filters.project)
     else:

@@ -1,4 +1,6 @@
-"""Undoing one's own newest decision, as often as one likes."""
+"""Undoing one's own newest decision, as often as one likes, or several made at once."""
+
+from collections.abc import Iterable
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
@@ -57,6 +59,26 @@ def undo_latest(reviewer: User, *, decision_key: int | None = None) -> Decision:
             )
         )
     return decisions.reopen(sample, by=reviewer, prediction=decision.prediction)
+
+
+@durable_transaction()
+def undo_each(keys: Iterable[int], *, by: User) -> int:
+    """Undo those of these decisions that are the reviewer's and still in force; return how many.
+
+    Sent twice, it undoes them once.
+    """
+    own = Decision.objects.filter(pk__in=list(keys), reviewer=by).exclude(
+        outcome=Decision.Outcome.REOPENED
+    )
+    samples = own.order_by("sample").values_list("sample", flat=True)
+    # Locked in the order of their keys, so that two callers cannot deadlock
+    locked = list(Sample.objects.filter(pk__in=list(samples)).order_by("pk").select_for_update())
+    wanted = set(own.values_list("pk", flat=True))
+    newest = decisions.latest_decisions(locked)
+    in_force = [each for each in locked if each.pk in newest and newest[each.pk].pk in wanted]
+    for sample in in_force:
+        decisions.reopen(sample, by=by)
+    return len(in_force)
 
 
 def undoable(reviewer: User) -> Decision | None:

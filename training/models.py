@@ -194,6 +194,10 @@ class TrainingRun(models.Model):
         help_text="Split to `count` and `unfamiliar`: pictures that it would refuse as unlike all "
         "learned.",
     )
+    outlook = models.JSONField(
+        default=dict,
+        help_text="What more labels are likely to bring, see `training.evaluation.outlook`.",
+    )
     requested_by = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
     )
@@ -298,3 +302,52 @@ class NokReplay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sample} by {self.model_version}"
+
+
+class PoolRanking(models.Model):
+    """In which order unlabelled pictures of a project were found to be worth a label.
+
+    A project's newest row counts; older ones go when it is made. `pool` is how many pictures there
+    were without a label.
+    """
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="pool_rankings")
+    model_version = models.ForeignKey(
+        ModelVersion,
+        models.SET_NULL,
+        null=True,
+        related_name="+",
+        help_text="Whose scores the proposals have; none if no model could be asked.",
+    )
+    pool = models.PositiveIntegerField()
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        indexes: ClassVar = [models.Index(fields=["project", "-id"], name="newest_pool_ranking")]
+
+    def __str__(self) -> str:
+        return f"ranking {self.pk} of {self.pool} pictures of {self.project.slug}"
+
+
+class Proposal(models.Model):
+    """One picture of a ranking: to be labelled in this place."""
+
+    ranking = models.ForeignKey(PoolRanking, models.CASCADE, related_name="proposals")
+    sample = models.ForeignKey(Sample, models.CASCADE, related_name="+")
+    place = models.PositiveIntegerField()
+    is_drawn = models.BooleanField(help_text="At random, instead of for what it would teach.")
+    scores = models.JSONField(
+        default=list, help_text="A probability per class of the model version, in its order."
+    )
+
+    class Meta:
+        ordering: ClassVar = ["place"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["ranking", "sample"], name="sample_proposed_once_per_ranking"
+            ),
+            models.UniqueConstraint(fields=["ranking", "place"], name="one_proposal_per_place"),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sample} in place {self.place}"

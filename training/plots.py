@@ -185,6 +185,40 @@ def learning_curves(title: str, curves: Mapping[str, Mapping[int, float]]) -> Ch
     )
 
 
+def outlook_chart(
+    labels: Sequence[float],
+    accuracy: Sequence[float],
+    more: Sequence[float],
+    forecast: Sequence[float],
+) -> Chart:
+    """Return a learning curve over the number of labels, and how it is likely to go on, dashed."""
+    last = labels[-1] + more[-1]
+    bottom = math.floor(min(accuracy) * 10) / 10
+
+    def points(pairs: Sequence[tuple[float, float]]) -> str:
+        return " ".join(
+            f"{_along(count / last):.1f},{_y(share, bottom, 1):.1f}" for count, share in pairs
+        )
+
+    measured = list(zip(labels, accuracy, strict=True))
+    going_on = [
+        measured[-1],
+        *((labels[-1] + each, share) for each, share in zip(more, forecast, strict=True)),
+    ]
+    ticks = [bottom + (1 - bottom) * part / 4 for part in range(5)]
+    return Chart(
+        title="outlook",
+        lines=[
+            Line("measured", points(measured), False, accuracy[0], accuracy[-1], max(accuracy)),
+            Line("forecast", points(going_on), True, accuracy[-1], forecast[-1], max(forecast)),
+        ],
+        x_ticks=[
+            Tick(round(_along(part / 4), 1), str(round(last * part / 4))) for part in range(5)
+        ],
+        y_ticks=[Tick(round(_y(share, bottom, 1), 1), f"{share:.3g}") for share in ticks],
+    )
+
+
 def confusion_matrix_chart(names: Sequence[str], counts: Sequence[Sequence[int]]) -> Matrix:
     """Return a cell per pair of classes: row = true, column = predicted; dark is a large share."""
     cells = []

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.views import categories, known, models, options, runs, shadow
+from training.views import categories, conditions, known, models, options, pool, runs, shadow
 
 app_name = "training"
 urlpatterns = [
@@ -20,5 +20,11 @@ urlpatterns = [
     path("<slug:slug>/shadow/stop/", shadow.stop_shadow, name="stop_shadow"),
     path("<slug:slug>/categories/", categories.categories, name="categories"),
     path("<slug:slug>/categories/known/", known.known_categories_page, name="known"),
+    path("<slug:slug>/label/", pool.label_next, name="label_next"),
+    path("<slug:slug>/label/undo/", pool.undo_labels, name="undo_labels"),
+    path("<slug:slug>/label/rank/", pool.rank_pool, name="rank_pool"),
+    path("<slug:slug>/label/progress/", pool.pool_progress, name="pool_progress"),
+    path("<slug:slug>/label/add/", pool.add_unlabelled, name="add_unlabelled"),
+    path("<slug:slug>/conditions/", conditions.conditions, name="conditions"),
     path("<slug:slug>/options/", options.options, name="options"),
 ]

@@ -278,6 +278,17 @@ ROWS: dict[str, list[Row]] = {
             ),
         ),
     ],
+    "training:conditions": [get(MAINTAINERS, slug)],
+    "training:label_next": [
+        get(REVIEWERS, slug),
+        post(done(REVIEWERS), slug, why="nothing chosen: a message says so"),
+    ],
+    "training:undo_labels": [post(done(REVIEWERS), slug)],
+    "training:rank_pool": [post(done(REVIEWERS), slug)],
+    "training:pool_progress": [get(done(REVIEWERS, 204), slug, why="no ranking is under way")],
+    "training:add_unlabelled": [
+        post(done(MAINTAINERS, 400), slug, why="no picture: refused by the form")
+    ],
     # The API
     "api:projects": [get(api(MEMBERS))],
     "api:predict": [post(api(MEMBERS), slug, lambda world: {"file": world.upload()})],
@@ -285,6 +296,10 @@ ROWS: dict[str, list[Row]] = {
     "api:prediction": [get(api(OWNER), prediction)],
     "api:feedback": [
         post(api(OWNER), prediction, lambda world: {"verdict": "UNSURE"}, is_json=True)
+    ],
+    "api:proposals": [
+        get(api(REVIEWERS), slug),
+        post(done(api(REVIEWERS), 400), slug, why="nothing to label: refused", is_json=True),
     ],
     "api:schema": [get(ANYBODY, why="the description holds no data")],
     "api:try": [get(ANYBODY, why="the same; to try an operation one needs a token")],

@@ -24,6 +24,7 @@ from customvision.api import (
     prediction_endpoints,
     projects,
     stored_predictions,
+    suggestions,
     tags,
     unsupported,
 )
@@ -42,6 +43,7 @@ OPERATION_MODULES = (
     exports,
     prediction_endpoints,
     stored_predictions,
+    suggestions,
     unsupported,
 )
 _KEYS = {"training": "Training-Key", "prediction": "Prediction-Key"}

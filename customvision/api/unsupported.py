@@ -20,14 +20,6 @@ MISSING: list[tuple[str, str, str, str, Version]] = [
         (3, 0),
     ),
     ("UpdateImageMetadata", "POST", f"{PROJECT}/images/metadata", "metadata of images", (3, 3)),
-    ("QuerySuggestedImages", "POST", f"{PROJECT}/images/suggested", "suggested tags", (3, 1)),
-    (
-        "QuerySuggestedImageCount",
-        "POST",
-        f"{PROJECT}/images/suggested/count",
-        "suggested tags",
-        (3, 1),
-    ),
     (
         "SuggestTagsAndRegions",
         "POST",

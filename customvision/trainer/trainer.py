@@ -55,6 +55,8 @@ class CustomVisionTrainer(BaseTrainer):
         predictor: alias of the predictor that serves what is trained.
     """
 
+    asks_a_service = True
+
     def __init__(
         self,
         *,

@@ -13,9 +13,10 @@ from django.template.defaultfilters import floatformat
 from django.template.loader import render_to_string
 from django.utils.safestring import SafeString
 from django.utils.translation import get_language, to_locale
+from django.utils.translation import gettext as _
 
 from common.media import texts
-from predictions import explanations
+from predictions import conditions, explanations
 from predictions.modalities import TEXTS, modalities, modality_of_type
 from predictions.models import Project, Sample
 from predictions.predictors.text.occlusion import parts_of
@@ -44,6 +45,17 @@ def percent(probability: float) -> str:
     pattern = copy(locale.percent_formats[None])
     pattern.frac_prec = (1, 1)
     return pattern.apply(probability, locale)
+
+
+@register.filter
+def condition_name(name: str) -> str:
+    """Write the name of a capture condition; one that was given stays as it is."""
+    known = {
+        conditions.CAMERA: _("Camera"),
+        conditions.HOUR: _("Hour of the day"),
+        "day": _("Day"),
+    }
+    return known.get(name, name)
 
 
 @register.simple_tag

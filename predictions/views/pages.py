@@ -16,7 +16,15 @@ from accounts.models import User
 from accounts.permissions import authenticated_user, may
 from common.errors import DomainError, InvalidInput
 from common.htmx import HtmxRequest
-from predictions import batches, classification, feedback, prediction_history, projects, registry
+from predictions import (
+    batches,
+    classification,
+    conditions,
+    feedback,
+    prediction_history,
+    projects,
+    registry,
+)
 from predictions.forms import HistoryForm
 from predictions.modalities import modalities
 from predictions.models import Batch, Feedback, Prediction, Project
@@ -43,11 +51,12 @@ def _take(request: HtmxRequest, project: Project) -> HttpResponse:
     files = modality.submitted(request.POST, request.FILES.getlist("file"))
     if not files:
         raise InvalidInput(str(modality.sentences.choose_first))
+    given = conditions.submitted_conditions(request.POST.dict())
     # Several would keep the browser waiting without any sign of progress.
     if len(files) > 1:
-        address = batches.create_batch(project, files, by=user).get_absolute_url()
+        address = batches.create_batch(project, files, by=user, given=given).get_absolute_url()
         return HttpResponseClientRedirect(address) if request.htmx else redirect(address)
-    prediction = classification.classify_upload(project, files[0], by=user)
+    prediction = classification.classify_upload(project, files[0], by=user, given=given)
     if request.htmx:
         return render(request, "predictions/_result.html", prediction_context(prediction, user))
     return redirect(prediction)

@@ -1,4 +1,4 @@
-"""Labelled samples from a folder or a form: checked like uploads; only new ones are taken."""
+"""Samples from a folder or a form, labelled or not: checked like uploads; only new are taken."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -46,7 +46,7 @@ class SkippedFile:
 class ImportReport:
     """What became of every file."""
 
-    taken: dict[str, int] = field(default_factory=dict)  # category name -> pictures
+    taken: dict[str, int] = field(default_factory=dict)  # category name, or "" -> pictures
     duplicates: list[SkippedFile] = field(default_factory=list)
     refused: list[SkippedFile] = field(default_factory=list)
     merged: dict[str, str] = field(default_factory=dict)  # folder -> category of another name
@@ -66,10 +66,10 @@ class ImportReport:
 
 @dataclass(frozen=True)
 class ImportFile:
-    """One file to import: its name, its category, and how to read so many of its bytes."""
+    """One file to import: its name, its category if known, and how to read so many of its bytes."""
 
     name: str
-    category: Category
+    category: Category | None
     read: Callable[[int], bytes]
 
 
@@ -99,15 +99,34 @@ def import_folder(
     return import_sources(project, sources, report, by=by, progress=progress)
 
 
+def import_unlabelled_folder(
+    project: Project, directory: str | os.PathLike[str], *, progress: Progress = no_progress
+) -> ImportReport:
+    """Import the pictures in a folder and below, without a label: they join the pool.
+
+    Raises:
+        InvalidInput: if the folder cannot be read.
+    """
+    report = ImportReport()
+    root = Path(directory)
+    files = _files_below(root, _shown(root.name), report)
+    sources = [ImportFile(name, None, _opener(path)) for name, path in files]
+    return import_sources(project, sources, report, by=None, progress=progress)
+
+
 def import_files(
     project: Project,
-    category: Category,
+    category: Category | None,
     files: Sequence[File],
     *,
     by: User | None,
     progress: Progress = no_progress,
 ) -> ImportReport:
-    """Import files that somebody sent with a form, as `import_folder` does."""
+    """Import files that somebody sent with a form, as `import_folder` does.
+
+    Args:
+        category: what they all show; None: they join the pool without a label.
+    """
     sources = [
         ImportFile(uploads.display_name(file.name or ""), category, file.read) for file in files
     ]
@@ -191,7 +210,7 @@ def _take(
         return None
     first = first_by_digest.setdefault(picture.sha256, source)
     if first is not source:
-        if first.category == source.category:
+        if first.category is None or first.category == source.category:
             sentence = _("The same picture as %(name)s.")
             report.duplicates.append(SkippedFile(source.name, sentence % {"name": first.name}))
         else:
@@ -205,6 +224,10 @@ def _take(
     existing = queries.find_sample(project, picture)
     if existing and (decision := _in_force(decisions.latest_decision(existing))):
         _report_decided(source, decision, report)
+        return None
+    is_in_pool = existing and existing.has_picture and existing.origin == Sample.Origin.IMPORT
+    if is_in_pool and source.category is None:
+        report.duplicates.append(SkippedFile(source.name, _("It is in the project already.")))
         return None
     return source, uploads.keep_to_learn_from(project, picture, by=by)
 
@@ -227,8 +250,10 @@ def _label(
         if decision := _in_force(latest.get(sample.pk)):
             _report_decided(source, decision, report)
             continue
-        report.taken[source.category.name] = report.taken.get(source.category.name, 0) + 1
-        new.append((sample, source.category))
+        name = source.category.name if source.category else ""
+        report.taken[name] = report.taken.get(name, 0) + 1
+        if source.category:
+            new.append((sample, source.category))
     decisions.label_many(project, new, by=by, reason=_("Imported"))
 
 
@@ -240,7 +265,7 @@ def _in_force(decision: Decision | None) -> Decision | None:
 def _report_decided(source: ImportFile, decision: Decision, report: ImportReport) -> None:
     if decision.category is None:
         report.refused.append(SkippedFile(source.name, _("A reviewer has discarded this picture.")))
-    elif decision.category == source.category:
+    elif source.category in (None, decision.category):
         report.duplicates.append(SkippedFile(source.name, _("It is in the project already.")))
     else:
         sentence = _(

@@ -55,8 +55,8 @@ class PairedOutcomes:
         return self.p_value < ALPHA and self.first_alone > self.second_alone
 
 
-def wilson_interval(hits: int, count: int) -> tuple[float, float] | None:
-    """Return the 95 % Wilson score interval of a share, or None without a sample.
+def wilson_interval(hits: int, count: int, *, z: float = Z_95) -> tuple[float, float] | None:
+    """Return the Wilson score interval of a share, of 95 % unless `z` says otherwise.
 
     Unlike the textbook interval it stays within [0, 1] and is not empty for 0 or all hits. None
     without a sample. Source: Wilson 1927, doi:10.1080/01621459.1927.10502953; recommended by Brown,
@@ -64,11 +64,9 @@ def wilson_interval(hits: int, count: int) -> tuple[float, float] | None:
     """
     if not count:
         return None
-    share, squared = hits / count, Z_95**2
+    share, squared = hits / count, z**2
     centre = (share + squared / (2 * count)) / (1 + squared / count)
-    half = (
-        Z_95 / (1 + squared / count) * sqrt(share * (1 - share) / count + squared / (4 * count**2))
-    )
+    half = z / (1 + squared / count) * sqrt(share * (1 - share) / count + squared / (4 * count**2))
     return max(0.0, centre - half), min(1.0, centre + half)
 
 

@@ -140,7 +140,8 @@ class FeatureCache:
                 rows = [
                     row for row, sample in enumerate(samples) if wanted is None or sample in wanted
                 ]
-                vectors = shard["vectors"] if rows else None
+                # A copy of these rows: a view of one would keep the whole shard in memory
+                vectors = shard["vectors"][rows] if rows else None
         except FileNotFoundError:
             return  # merged by another process, or its file system lists what was deleted
         except (verified_files.DigestMismatch, ValueError, KeyError, OSError) as error:
@@ -149,4 +150,4 @@ class FeatureCache:
             )
             return
         if vectors is not None:
-            yield from ((samples[row], vectors[row]) for row in rows)
+            yield from zip((samples[row] for row in rows), vectors, strict=True)

@@ -80,7 +80,9 @@ class ProjectCommand(BaseCommand):
 
     def print_import_report(self, report: ImportReport) -> None:
         """Print what was taken, and what not and why."""
-        rows = [(name, str(count)) for name, count in sorted(report.taken.items())]
+        rows = [
+            (name or "without a label", str(count)) for name, count in sorted(report.taken.items())
+        ]
         rows.append(("taken", str(report.total_added)))
         rows.append(("there already", str(len(report.duplicates))))
         rows.append(("refused", str(len(report.refused))))

@@ -31,7 +31,8 @@ from training.data.known_categories import known_classes
 from training.errors import TrainingFailed
 from training.evaluation import evaluations, nok_replay, out_of_distribution, selective
 from training.models import DatasetItem, TrainingRun
-from training.runs import notices, promotion
+from training.pool import proposals
+from training.runs import notices, outlook, promotion
 from training.runs.run_log import RunLog
 from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask, trainers
 
@@ -279,6 +280,10 @@ def _register(
         unfamiliar=report.rejected,
         finished_at=timezone.now(),
     )
+    outlook.request_outlook(run)
+    if proposals.newest_ranking(run.project):
+        # Somebody labels what is proposed: with the new labels, other pictures teach most
+        proposals.request_ranking(run.project)
     notices.announce(run)
 
 

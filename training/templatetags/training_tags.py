@@ -10,7 +10,8 @@ from django.utils.translation import gettext_lazy
 
 from predictions.models import Prediction
 from predictions.templatetags.predictions_tags import percent
-from training.evaluation import nok_replay
+from training import plots
+from training.evaluation import nok_replay, outlook
 from training.models import TrainingRun
 
 register = template.Library()
@@ -59,6 +60,30 @@ def between(interval: tuple[float, float] | None) -> str:
     if not interval:
         return "–"
     return _("%(low)s to %(high)s") % {"low": percent(interval[0]), "high": percent(interval[1])}
+
+
+@register.filter
+def points(value: float) -> str:
+    """Write a difference of shares in points: 0.021 as 2.1."""
+    return number_format(round(100 * value, 1), 1)
+
+
+@register.inclusion_tag("training/_outlook.html")
+def show_outlook(run: TrainingRun) -> dict[str, Any]:
+    """Show what more labels are likely to bring, where that was found out after a run."""
+    found = run.outlook
+    if not found:
+        return {"found": None}
+    # Where a few labels are likely to bring most
+    best = max(found["categories"], key=lambda each: each["gains"]["10"][0], default=None)
+    return {
+        "found": found,
+        "best": best,
+        "run": run,
+        "chart": plots.outlook_chart(
+            found["labels"], found["accuracy"], outlook.MORE, found["forecast"]
+        ),
+    }
 
 
 @register.filter

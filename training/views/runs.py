@@ -17,10 +17,16 @@ from predictions import registry
 from predictions.models import Project
 from training import panels, plots
 from training.data import datasets
-from training.evaluation import evaluations, nok_replay, out_of_distribution, selective
+from training.evaluation import (
+    by_condition,
+    evaluations,
+    nok_replay,
+    out_of_distribution,
+    selective,
+)
 from training.forms import StartRunForm
 from training.models import DatasetVersion, Evaluation, TrainingRun, TrainingRunQuerySet
-from training.runs import execution, submission
+from training.runs import execution, outlook, submission
 from training.templatetags.training_tags import two_places
 
 RUNS_SHOWN = 50
@@ -79,6 +85,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
         "runs": _runs().filter(project=found)[:RUNS_SHOWN],
         "datasets": found.datasets.all()[:RUNS_SHOWN],
         "live": registry.live_version(found),
+        "outlook_run": outlook.newest_with_outlook(found),
         "panels": panels.render_project_panels(request, found),
     }
     return render(request, "training/project.html", context, status=status)
@@ -123,6 +130,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
             evaluations.metric_intervals(each)[1] if each else None for each in (own, beside)
         ],
         "charts": plots.training_charts(training_run.curves),
+        "conditions": by_condition.accuracy_by_condition(own) if own else [],
         "reliability": plots.reliability_diagram(own.calibration["bins"])
         if own and own.calibration
         else None,

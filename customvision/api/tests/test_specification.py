@@ -11,9 +11,11 @@ from customvision.api import dispatch
 from customvision.api.routing import VERSIONS, operations
 from customvision.api.tests import schema
 from customvision.api.tests.factories import Caller, make_caller, make_published
+from predictions import registry
 from predictions.models import ModelVersion, Project
 from predictions.tests.factories import make_picture_bytes
 from training import exports
+from training.pool import proposals
 
 NOBODY = "00000000-0000-0000-0000-000000000000"
 assert dispatch.OPERATION_MODULES, "registers the operations"
@@ -74,8 +76,11 @@ def test_every_answer_is_one_of_the_specification(version, settings, monkeypatch
     monkeypatch.setattr(
         fetching, "fetch_url", lambda url, most_bytes: make_picture_bytes((30, 30, 30))
     )
+    # Every untagged image is suggested, and no backbone is needed for it
+    monkeypatch.setattr(proposals, "split_of", lambda sha256: "test")
     caller = make_caller(version=version)
     project, tags, iteration = make_published(caller, pictures=8)
+    registry.promote_version(project.model_versions.get(), by=None)
     call = Checked(caller)
     ids = {"projectId": str(project.uuid), "iterationId": iteration, "publishedName": "live one"}
     ids |= {"tagId": tags["dark"], "domainId": str(domains.GENERAL)}
@@ -151,6 +156,14 @@ def go_through_everything(
     if is_new:
         assert call("GetImageCount", ids, "taggingStatus=Untagged", expect=200) == 1
         call("GetImages", ids, f"tagIds={tags['dark']}&skip=1", expect=200)
+    proposals.request_ranking(Project.objects.get(uuid=ids["projectId"]))
+    jobs.run_due_jobs("training")
+    of = f"iterationId={ids['iterationId']}"
+    if call.caller.version != "3.0":
+        suggested = call("QuerySuggestedImages", ids, of, {"maxCount": 5}, expect=200)
+        assert [each["id"] for each in suggested["results"]] == [untagged["id"]]
+        call("QuerySuggestedImages", ids, of, {"maxCount": 1000}, expect=400)
+        assert call("QuerySuggestedImageCount", ids, of, {"threshold": 0.1}, expect=200)
     assert (
         call("GetImagesByIds", ids, f"imageIds={image['id']}", expect=200)[0]["id"] == image["id"]
     )
