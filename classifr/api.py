@@ -17,12 +17,14 @@ from rest_framework.views import set_rollback
 from classifr.api_page import api_console
 from common.errors import DomainError
 from predictions import api as predictions_api
+from training import api as training_api
 
 app_name = "api"
 
 
 urlpatterns = [
     path("", include(predictions_api.urlpatterns)),
+    path("", include(training_api.urlpatterns)),
     # Open to all, so nobody is refused for a token that has ended
     path(
         "schema/",

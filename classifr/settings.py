@@ -462,6 +462,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {"SplitEnum": ["train", "validation", "test"]},
 }
 
 # Custom Vision compatible server: hosts or networks of one's own that pictures may be fetched from

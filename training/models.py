@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from common.models import Job
-from predictions.models import Category, ModelVersion, Project, Sample
+from predictions.models import Category, ModelVersion, Prediction, Project, Sample
 
 
 class DatasetVersion(models.Model):
@@ -298,3 +298,28 @@ class NokReplay(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sample} by {self.model_version}"
+
+
+class NeighbourSearch(models.Model):
+    """Which training samples of its model are most like the sample of a prediction.
+
+    Found once, by a worker; a fact of the model and the sample, so it never changes.
+    """
+
+    prediction = models.OneToOneField(
+        Prediction, models.CASCADE, related_name="neighbour_search", primary_key=True
+    )
+    nearest = models.JSONField(
+        default=list, help_text="Sample id and cosine of the feature vectors, the nearest first."
+    )
+    compared = models.PositiveIntegerField(
+        default=0, help_text="Training samples whose vectors were compared."
+    )
+    problem = models.CharField(max_length=300, blank=True, help_text="Why none were found.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "neighbour searches"
+
+    def __str__(self) -> str:
+        return f"{len(self.nearest)} nearest to prediction {self.prediction_id}"

@@ -1,4 +1,4 @@
-"""The pages about runs and data sets; for maintainers."""
+"""The pages about runs; for maintainers."""
 
 from typing import Any
 
@@ -16,10 +16,9 @@ from common.models import Job
 from predictions import registry
 from predictions.models import Project
 from training import panels, plots
-from training.data import datasets
 from training.evaluation import evaluations, nok_replay, out_of_distribution, selective
 from training.forms import StartRunForm
-from training.models import DatasetVersion, Evaluation, TrainingRun, TrainingRunQuerySet
+from training.models import Evaluation, TrainingRun, TrainingRunQuerySet
 from training.runs import execution, submission
 from training.templatetags.training_tags import two_places
 
@@ -167,32 +166,6 @@ def apply_threshold(request: HttpRequest, pk: int) -> HttpResponse:
         sentence % {"project": training_run.project.name, "threshold": two_places(threshold)},
     )
     return redirect("training:run", training_run.pk)
-
-
-@require_GET
-@may(roles.TRAIN)
-def dataset(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show what a data set version holds, and what changed since the one before."""
-    version = get_object_or_404(
-        DatasetVersion.objects.select_related("project", "created_by"), pk=pk
-    )
-    earlier = datasets.previous_version(version)
-    counts = datasets.category_counts(version)
-    context = {
-        "dataset": version,
-        "project": version.project,
-        "rows": [
-            (name, [splits[split] for split in datasets.Split.values])
-            for name, splits in counts.items()
-        ],
-        "totals": datasets.split_totals(version),
-        "vectors_only": datasets.count_vectors_only(version),
-        "left_out": datasets.left_out_sentences(version),
-        "earlier": earlier,
-        "diff": datasets.diff_versions(earlier, version) if earlier else None,
-        "runs": version.runs.select_related("model_version"),
-    }
-    return render(request, "training/dataset.html", context)
 
 
 def metric_rows(own: Evaluation, beside: Evaluation | None) -> list[dict[str, Any]]:
