@@ -164,6 +164,17 @@ class TrainingRun(models.Model):
     trainer = models.CharField(max_length=50, help_text="An alias of TRAINERS.")
     parameters = models.JSONField(default=dict)
     seed = models.PositiveBigIntegerField(default=0)
+    repeats = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        related_name="repetitions",
+        help_text="The run whose data set, parameters and seed it takes, to see whether its model "
+        "comes out again.",
+    )
+    code = models.JSONField(
+        default=dict, help_text="Release, digest of the sources and commit, see `code_version`."
+    )
     promote = models.BooleanField(
         default=False, help_text="Promote the result when it is not worse than the live model."
     )

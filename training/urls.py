@@ -18,6 +18,7 @@ urlpatterns = [
     path("runs/<int:pk>/", runs.run, name="run"),
     path("runs/<int:pk>/progress/", runs.run_progress, name="run_progress"),
     path("runs/<int:pk>/cancel/", runs.cancel, name="cancel"),
+    path("runs/<int:pk>/repeat/", runs.repeat, name="repeat"),
     path("runs/<int:pk>/threshold/", runs.apply_threshold, name="use_threshold"),
     path("data-sets/<int:pk>/", datasets.dataset, name="dataset"),
     path("data-sets/<int:pk>/overruled/", provenance.overruled, name="overruled"),

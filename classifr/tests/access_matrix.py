@@ -209,6 +209,7 @@ ROWS: dict[str, list[Row]] = {
     "training:run": [get(MAINTAINERS, run)],
     "training:run_progress": [get(MAINTAINERS, run)],
     "training:cancel": [post(done(MAINTAINERS), run)],
+    "training:repeat": [post(done(MAINTAINERS, 409), run, why="the run has made no model")],
     "training:use_threshold": [
         post(done(MAINTAINERS, 400), run, why="the run has proposed nothing")
     ],

@@ -32,6 +32,7 @@ from training.errors import TrainingFailed
 from training.evaluation import evaluations, nok_replay, out_of_distribution, selective
 from training.models import DatasetItem, TrainingRun
 from training.runs import notices, promotion
+from training.runs.code_version import code_version
 from training.runs.run_log import RunLog
 from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask, trainers
 
@@ -315,7 +316,11 @@ def _start(run: TrainingRun, log: RunLog) -> bool:
     again = run.started_at is not None
     # An UPDATE that filters on the old state: a run that was cancelled meanwhile stays so
     started = TrainingRun.objects.active().filter(pk=run.pk)
-    if not started.update(status=Status.RUNNING, started_at=Coalesce(F("started_at"), Now())):
+    if not started.update(
+        status=Status.RUNNING,
+        started_at=Coalesce(F("started_at"), Now()),
+        code=code_version(),
+    ):
         return False
     run.refresh_from_db()
     if again:

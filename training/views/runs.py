@@ -19,7 +19,7 @@ from training import panels, plots
 from training.evaluation import evaluations, nok_replay, out_of_distribution, selective
 from training.forms import StartRunForm
 from training.models import Evaluation, TrainingRun, TrainingRunQuerySet
-from training.runs import execution, submission
+from training.runs import execution, reproduction, submission
 from training.templatetags.training_tags import two_places
 
 RUNS_SHOWN = 50
@@ -121,6 +121,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "accuracy": [
             evaluations.metric_intervals(each)[1] if each else None for each in (own, beside)
         ],
+        "reproduction": reproduction.compare_with_repeated(training_run),
         "charts": plots.training_charts(training_run.curves),
         "reliability": plots.reliability_diagram(own.calibration["bins"])
         if own and own.calibration
@@ -155,6 +156,20 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
+@may(roles.TRAIN)
+def repeat(request: HttpRequest, pk: int) -> HttpResponse:
+    """Train again as a run did, to see whether the same model comes out."""
+    training_run = get_object_or_404(_runs(), pk=pk)
+    again = submission.submit_run(
+        training_run.project,
+        submission.options_of(training_run),
+        by=authenticated_user(request),
+    )
+    messages.success(request, _("Run %(number)d is waiting for a worker.") % {"number": again.pk})
+    return redirect("training:run", again.pk)
+
+
+@require_POST
 @may(roles.MANAGE_CATEGORIES)
 def apply_threshold(request: HttpRequest, pk: int) -> HttpResponse:
     """Have the project abstain below the threshold that this run proposed."""
@@ -185,5 +200,5 @@ def metric_rows(own: Evaluation, beside: Evaluation | None) -> list[dict[str, An
 
 def _runs() -> TrainingRunQuerySet:
     return TrainingRun.objects.select_related(
-        "project", "dataset", "model_version", "job", "requested_by"
+        "project", "dataset", "model_version", "job", "requested_by", "repeats__model_version"
     )
