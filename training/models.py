@@ -139,15 +139,40 @@ class TrainingPolicy(models.Model):
         return cls.objects.filter(project=project).first() or cls(project=project)
 
 
+class Sweep(models.Model):
+    """Several runs on one data set version, asked for at once and done one after another."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="sweeps")
+    dataset = models.ForeignKey(DatasetVersion, models.CASCADE, related_name="sweeps")
+    language = models.CharField(
+        max_length=10, blank=True, help_text="Of whoever asked; the logs of its runs are in it."
+    )
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"sweep {self.pk} of {self.project.slug}"
+
+
 class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
     def active(self) -> "TrainingRunQuerySet":
         return self.filter(status__in=[TrainingRun.Status.WAITING, TrainingRun.Status.RUNNING])
+
+    def queued(self) -> "TrainingRunQuerySet":
+        """Return the runs of sweeps whose turn has not come, in their order."""
+        return self.filter(status=TrainingRun.Status.QUEUED).order_by("pk")
 
 
 class TrainingRun(models.Model):
     """One attempt to learn: a data set version, a trainer, its parameters and a seed."""
 
     class Status(models.TextChoices):
+        QUEUED = "queued"  # of a sweep: it waits for other runs of its project, not for a worker
         WAITING = "waiting"
         RUNNING = "running"
         SUCCEEDED = "succeeded"
@@ -172,6 +197,7 @@ class TrainingRun(models.Model):
         help_text="The run whose data set, parameters and seed it takes, to see whether its model "
         "comes out again.",
     )
+    sweep = models.ForeignKey(Sweep, models.CASCADE, null=True, related_name="runs")
     code = models.JSONField(
         default=dict, help_text="Release, digest of the sources and commit, see `code_version`."
     )

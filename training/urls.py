@@ -10,6 +10,7 @@ from training.views import (
     provenance,
     runs,
     shadow,
+    sweeps,
 )
 
 app_name = "training"
@@ -20,6 +21,9 @@ urlpatterns = [
     path("runs/<int:pk>/cancel/", runs.cancel, name="cancel"),
     path("runs/<int:pk>/repeat/", runs.repeat, name="repeat"),
     path("runs/<int:pk>/threshold/", runs.apply_threshold, name="use_threshold"),
+    path("runs/<int:pk>/promote/", sweeps.promote_by_gate, name="promote_by_gate"),
+    path("sweeps/<int:pk>/", sweeps.sweep, name="sweep"),
+    path("sweeps/<int:pk>/cancel/", sweeps.cancel_sweep, name="cancel_sweep"),
     path("data-sets/<int:pk>/", datasets.dataset, name="dataset"),
     path("data-sets/<int:pk>/overruled/", provenance.overruled, name="overruled"),
     path("predictions/<uuid:uuid>/", provenance.origin, name="origin"),
@@ -31,6 +35,7 @@ urlpatterns = [
     path("categories/<int:pk>/rename/", categories.rename_category, name="rename"),
     path("<slug:slug>/", runs.project, name="project"),
     path("<slug:slug>/difference/", datasets.difference, name="difference"),
+    path("<slug:slug>/sweep/", sweeps.start_sweep, name="start_sweep"),
     path("<slug:slug>/compare/", comparison.compare, name="compare"),
     path("<slug:slug>/models/", models.model_versions, name="models"),
     path("<slug:slug>/shadow/", shadow.shadow, name="shadow"),

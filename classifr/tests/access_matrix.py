@@ -214,6 +214,17 @@ ROWS: dict[str, list[Row]] = {
         post(done(MAINTAINERS, 400), run, why="the run has proposed nothing")
     ],
     "training:dataset": [get(MAINTAINERS, lambda world: {"pk": world.run.dataset.pk})],
+    "training:start_sweep": [
+        get(MAINTAINERS, slug),
+        post(done(MAINTAINERS, 400), slug, why="no backbone: refused by the form"),
+    ],
+    "training:sweep": [get(MAINTAINERS, lambda world: {"pk": world.sweep.pk})],
+    "training:cancel_sweep": [
+        post(done(MAINTAINERS, 409), lambda world: {"pk": world.sweep.pk}, why="it has no run left")
+    ],
+    "training:promote_by_gate": [
+        post(done(MAINTAINERS, 409), run, why="the run has made no model")
+    ],
     "training:difference": [get(MAINTAINERS, slug)],
     "training:compare": [get(done(MAINTAINERS), slug, why="no two runs are chosen")],
     "training:overruled": [get(MAINTAINERS, lambda world: {"pk": world.run.dataset.pk})],

@@ -108,11 +108,14 @@ def execute_run(run: TrainingRun, progress: Progress = no_progress) -> None:
 
 
 def cancel_run(run: TrainingRun) -> None:
-    """Stop a run: a waiting one at once, a running one at its next step.
+    """Stop a run: a queued or waiting one at once, a running one at its next step.
 
     Raises:
         Conflict: if it has ended already.
     """
+    queued = TrainingRun.objects.queued().filter(pk=run.pk)
+    if queued.update(status=Status.CANCELLED, finished_at=timezone.now()):
+        return
     run.refresh_from_db()
     if not run.is_active:
         raise Conflict(_("This run has ended already."))

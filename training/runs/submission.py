@@ -55,7 +55,7 @@ def submit_run(project: Project, options: RunOptions = DEFAULTS, *, by: User | N
         NotEnoughData: if there are not enough labelled pictures.
         RunActive: if a run of this project has not ended.
     """
-    parameters = _check_options(project, options)
+    parameters = check_options(project, options)
     with transaction.atomic():
         run, _job = _create_run(project, options, parameters, by)
     return run
@@ -69,7 +69,7 @@ def submit_and_claim_run(
     Its job has the heartbeat of any other, so a killed command is noticed; but it has one attempt,
     because nobody at a terminal expects a run that they killed to go on elsewhere.
     """
-    parameters = _check_options(project, options)
+    parameters = check_options(project, options)
     with transaction.atomic():
         run, job = _create_run(project, options, parameters, by, max_attempts=1)
         claimed = jobs.claim_job(job.pk, jobs.new_worker_name())
@@ -156,8 +156,11 @@ def _create_run(
     return run, run.job
 
 
-def _check_options(project: Project, options: RunOptions) -> dict[str, Any]:
-    """Return the parameters of a run, or refuse what the trainer cannot do; end dead runs."""
+def check_options(project: Project, options: RunOptions) -> dict[str, Any]:
+    """Return the parameters of a run, or refuse what the trainer cannot do; end dead runs.
+
+    Raises InvalidInput.
+    """
     trainer = trainer_named(options.trainer or project_trainer_alias(project))
     fine_tune = options.fine_tune
     backbone = options.backbone or default_backbone(trainer, project)

@@ -1,4 +1,4 @@
-"""Comparisons and provenance with something on them, in a real browser."""
+"""Comparisons, sweeps and provenance with something on them, in a real browser."""
 
 import pytest
 from django.urls import reverse
@@ -6,6 +6,7 @@ from django.urls import reverse
 from common import jobs
 from predictions.tests.factories import make_prediction, make_user
 from training import tasks  # noqa: F401 (defines the task)
+from training.runs import sweeps
 from training.tests.factories import label, make_finished_run, make_trainable
 
 pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
@@ -29,6 +30,7 @@ def test_the_pages_fit_and_are_accessible(
     first, second = two_runs
     prediction = make_prediction(model_version=first.model_version)
     relabelled = first.dataset.items.filter(split="train", category__name="dark").first().sample
+    sweep = sweeps.submit_sweep(first.project, sweeps.SweepOptions(seeds=(0, 1)))
     page = new_page(live_server.url, locale=locale, viewport={"width": width, "height": 800})
     sign_in(page, make_user("maintainer"))
     slug = first.project.slug
@@ -41,6 +43,7 @@ def test_the_pages_fit_and_are_accessible(
         ),
         (reverse("training:sample_uses", args=[relabelled.uuid]), ".list-group-item"),
         (reverse("training:overruled", args=[first.dataset_id]), ".list-group-item"),
+        (reverse("training:sweep", args=[sweep.pk]), "table"),
         (reverse("training:project", args=[slug]), "[name=run]"),
     ]:
         page.goto(address)
