@@ -217,6 +217,9 @@ class TrainingRun(models.Model):
     )
     # Old jobs are deleted; the run says itself how it ended
     job = models.ForeignKey(Job, models.SET_NULL, null=True, related_name="+")
+    tracking_url = models.URLField(
+        max_length=500, blank=True, help_text="Its page on the MLflow server, once it is there."
+    )
     curves = models.JSONField(default=dict, help_text="Name to one value per epoch.")
     log = models.TextField(blank=True)
     error = models.TextField(blank=True)

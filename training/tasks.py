@@ -1,4 +1,4 @@
 """What this app does in the background: the modules that define its tasks."""
 
 from training.provenance import neighbours  # noqa: F401
-from training.runs import execution, known_model, notices, retraining, sweeps  # noqa: F401
+from training.runs import execution, known_model, mlflow, notices, retraining, sweeps  # noqa: F401

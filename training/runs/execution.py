@@ -31,7 +31,7 @@ from training.data.known_categories import known_classes
 from training.errors import TrainingFailed
 from training.evaluation import evaluations, nok_replay, out_of_distribution, selective
 from training.models import DatasetItem, TrainingRun
-from training.runs import notices, promotion
+from training.runs import mlflow, notices, promotion
 from training.runs.code_version import code_version
 from training.runs.run_log import RunLog
 from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask, trainers
@@ -277,6 +277,7 @@ def _register(
         finished_at=timezone.now(),
     )
     notices.announce(run)
+    mlflow.announce(run)
 
 
 def _training_task(run: TrainingRun, trainer: BaseTrainer) -> TrainingTask:
@@ -350,4 +351,5 @@ def _end(run: TrainingRun, status: str, *, error: str = "") -> int:
     )
     if ended:
         notices.announce(run)
+        mlflow.announce(run)
     return ended
