@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from django.core.files.storage import storages
 from django.core.management import call_command
@@ -14,6 +15,8 @@ from rest_framework.test import APIClient
 from common.errors import InvalidInput
 from common.media import text_files, texts
 from predictions.models import Feedback, Prediction, Project, Sample
+from predictions.predictors.local import heads
+from predictions.predictors.text import occlusion
 from predictions.tests.factories import make_live_model, make_picture_bytes, make_project, make_user
 
 pytestmark = pytest.mark.django_db
@@ -293,3 +296,22 @@ def test_a_web_process_without_texts_loads_no_encoder():
         check=True,
     )
     assert done.stdout.strip() == "set()"
+
+
+class TestWordsThatSpokeForAnAnswer:
+    @pytest.mark.parametrize("activation", [heads.SOFTMAX, heads.SIGMOID])
+    def test_log_odds_are_those_of_the_probabilities(self, activation):
+        logits = np.array([[1.0, -2.0, 0.5], [0.0, 3.0, 0.25]])
+        probabilities = heads.probabilities(logits, activation)
+        expected = np.log(probabilities / (1 - probabilities))
+        assert heads.log_odds(logits, activation) == pytest.approx(expected)
+
+    def test_a_word_counts_where_the_model_is_sure_without_it_too(self):
+        """Probabilities of 1 - 1e-30 and 1 - 1e-26 are the same number."""
+
+        def log_odds(texts):
+            sureness = [60.0 if "awful" in text else 50.0 for text in texts]
+            return heads.log_odds(np.array([[0.0, each] for each in sureness]), heads.SOFTMAX)
+
+        evidence = occlusion.occlusion_sensitivity(log_odds, "the soup was awful")
+        assert evidence[:, 1] == pytest.approx([0, 0, 0, 10])

@@ -171,7 +171,14 @@ def _train_and_register(run: TrainingRun, log: RunLog) -> None:
         trainer = trainers[run.trainer]
     except ImproperlyConfigured as error:
         raise TrainingFailed(str(error)) from error
-    trained = trainer.train(_training_task(run, trainer), log)
+    task = _training_task(run, trainer)
+    if not task.known and (unused := known_classes(run.project)):
+        names = ", ".join(f"“{name}”" for name in sorted(unused))
+        log.line(
+            _("What is known beforehand of %(categories)s does not count with this backbone.")
+            % {"categories": names}
+        )
+    trained = trainer.train(task, log)
     for line in trained.notes:
         log.line(line)
     report = _evaluate_candidate(run, trainer, trained, log)

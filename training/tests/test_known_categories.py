@@ -26,6 +26,7 @@ from training.runs import execution, known_model, submission
 from training.tests.factories import make_labelled, make_trainable
 from training.tests.trainer_contract import make_task
 from training.trainers.base import TrainingTask
+from training.trainers.dummy import DummyTrainer
 from training.trainers.local import head
 from training.trainers.local.head import Head
 from training.trainers.local.known_head import build_known_head
@@ -225,6 +226,15 @@ class TestModel:
         run.refresh_from_db()
         assert datasets.dataset_class_names(run.dataset) == ("pizza",)
         assert run.model_version.class_names == ["espresso", "pizza"]
+
+    def test_a_run_says_where_its_backbone_does_not_know_them(self, monkeypatch):
+        project = make_trainable()
+        choose_two(project)
+        monkeypatch.setattr(DummyTrainer, "uses_known_categories", lambda self, backbone: False)
+        run = submission.submit_run(project, by=None)
+        execution.execute_run(run)
+        run.refresh_from_db()
+        assert "beforehand of “espresso”, “pizza” does not count" in run.log
 
     def test_without_any_picture_there_is_nothing_to_run_on(self, project):
         choose_two(project)

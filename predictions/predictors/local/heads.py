@@ -81,3 +81,14 @@ def sigmoid(logits: np.ndarray) -> np.ndarray:
     # exp() of negative numbers only: of large positive ones it overflows
     small = np.exp(-np.abs(logits))
     return np.where(logits >= 0, 1, small) / (1 + small)
+
+
+def log_odds(logits: np.ndarray, activation: str) -> np.ndarray:
+    """Return log(p / (1 - p)) of each probability, shape (N, K), exact where p rounds to 1."""
+    if activation == SIGMOID:
+        return logits
+    # Of a softmax: each logit less the logarithm of what all others weigh together
+    alone = np.eye(logits.shape[1], dtype=bool)
+    others = np.where(alone, -np.inf, logits[:, None, :])
+    most = others.max(axis=2, keepdims=True)
+    return logits - (most[..., 0] + np.log(np.exp(others - most).sum(axis=2)))

@@ -96,3 +96,9 @@ class TextModel:
         return self.head.probabilities(vectors, [self.vocabulary.row(text) for text in texts]), (
             vectors
         )
+
+    def log_odds(self, texts: Sequence[str]) -> np.ndarray:
+        """Return the log-odds of every category, shape (N, K)."""
+        rows = [self.vocabulary.row(text) for text in texts]
+        logits = self.head.logits(self.encoder.encode(texts), rows)
+        return heads.log_odds(logits, self.head.activation)

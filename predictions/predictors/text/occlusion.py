@@ -10,9 +10,8 @@ import numpy as np
 from predictions.predictors.text.words import WORD
 
 MAX_PARTS = 80  # a longer text is cut into so many parts of several words each
-SURE = 1e-6  # probabilities nearer to 0 or 1 are rounding
 
-Probabilities = Callable[[Sequence[str]], np.ndarray]  # N texts to (N, K)
+LogOdds = Callable[[Sequence[str]], np.ndarray]  # N texts to (N, K)
 
 
 def parts_of(text: str) -> list[tuple[int, int]]:
@@ -27,13 +26,14 @@ def parts_of(text: str) -> list[tuple[int, int]]:
     ]
 
 
-def occlusion_sensitivity(probabilities: Probabilities, text: str) -> np.ndarray:
+def occlusion_sensitivity(log_odds: LogOdds, text: str) -> np.ndarray:
     """Return how much the log-odds of each class fall without a part, shape (parts, K), float32.
+
+    Of log-odds and not of probabilities: of a text that the model is sure of, these hardly move.
 
     Source: Li, Monroe & Jurafsky 2016, "Understanding neural networks through representation
     erasure", arXiv:1612.08220.
     """
     without = [f"{text[:start]} {text[end:]}" for start, end in parts_of(text)]
-    answers = probabilities([text, *without]).clip(SURE, 1 - SURE)
-    odds = np.log(answers / (1 - answers))
+    odds = log_odds([text, *without])
     return (odds[0] - odds[1:]).astype(np.float32)

@@ -68,10 +68,7 @@ class TextPredictor(BasePredictor[Text]):
 
     def explain(self, picture: Text, model: ModelRef) -> np.ndarray:
         """See the base: of each part that `occlusion.parts_of` finds."""
-        loaded = self._models[model]
-        return occlusion.occlusion_sensitivity(
-            lambda texts: loaded.model.run(texts)[0], picture.text
-        )
+        return occlusion.occlusion_sensitivity(self._models[model].model.log_odds, picture.text)
 
     def warm_up(self, model: ModelRef) -> None:
         self._models[model]
