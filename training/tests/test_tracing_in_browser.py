@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
 def two_runs():
     """Two runs, between which a test picture and a training picture were relabelled."""
     project = make_trainable()
-    first = make_finished_run(project, promote=True)
+    first = make_finished_run(project)
     for split in ("train", "test"):
         item = first.dataset.items.filter(split=split, category__name="dark").first()
         label(item.sample, project.categories.get(name="light"))
