@@ -107,6 +107,11 @@ class PredictView(PredictionsApiView):
             "application/json": TextSerializer,
             "text/plain": {"type": "string"},
         },
+        parameters=[
+            OpenApiParameter(
+                "group", OpenApiTypes.STR, description="As the form's field, for bare bodies."
+            )
+        ],
         responses=documented_responses(AnswerSerializer, 400, 404, 409, 413, 415, 503),
     )
     def post(self, request: Request, slug: str) -> Response:
@@ -123,7 +128,11 @@ class PredictView(PredictionsApiView):
             sentence = str(modality.sentences.send_one)
             raise InvalidInput(sentence, fields={"file": [sentence]})
         answer = classification.classify_upload(
-            version.project, file, by=authenticated_user(request), live=version
+            version.project,
+            file,
+            by=authenticated_user(request),
+            live=version,
+            group=request.POST.get("group") or request.query_params.get("group", ""),
         )
         return Response(render_prediction(answer))
 

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from training.views import categories, known, models, options, runs, shadow
+from training.views import categories, known, labels, models, options, runs, shadow
 
 app_name = "training"
 urlpatterns = [
@@ -20,5 +20,10 @@ urlpatterns = [
     path("<slug:slug>/shadow/stop/", shadow.stop_shadow, name="stop_shadow"),
     path("<slug:slug>/categories/", categories.categories, name="categories"),
     path("<slug:slug>/categories/known/", known.known_categories_page, name="known"),
+    path("<slug:slug>/labels/", labels.doubtful_labels, name="labels"),
+    path("<slug:slug>/labels/<int:pk>/", labels.judge_label, name="judge_label"),
+    path("<slug:slug>/near-duplicates/", labels.twins, name="twins"),
+    path("<slug:slug>/near-duplicates/<int:pk>/", labels.apart, name="apart"),
+    path("<slug:slug>/agreement/", labels.reviewer_agreement, name="agreement"),
     path("<slug:slug>/options/", options.options, name="options"),
 ]

@@ -65,6 +65,7 @@ class BaseTrainer(ABC):
     """
 
     modalities: Sequence[str] = ("image",)
+    has_vectors = False  # whether `feature_vectors` may give any
 
     def __init__(self, *, alias: str) -> None:
         self.alias = alias
@@ -95,6 +96,15 @@ class BaseTrainer(ABC):
         None if the model has no OOD detector, see `predictions.predictors.local.ood_detector`.
         """
         return None
+
+    def feature_vectors(
+        self, model: ModelRef, examples: Sequence[Example], progress: Progress = no_progress
+    ) -> Mapping[str, np.ndarray]:
+        """Return the feature vectors of examples by sample, as far as there are any.
+
+        Only those of a frozen backbone, which has not learned from the examples itself.
+        """
+        return {}
 
     def backbone_names(self) -> Sequence[str]:
         """Return the values that the parameter `backbone` may have, the default first."""

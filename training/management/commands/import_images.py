@@ -10,18 +10,33 @@ from training.management.terminal import ProjectCommand, TerminalProgress
 class Command(ProjectCommand):
     help = (
         "Import labelled pictures: one folder per category; missing categories are made. Again: "
-        "only what is new."
+        "only what is new. A table labels.csv in the folder, or FOLDER.csv beside it, with the "
+        "columns path, category and group may say more."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         parser.add_argument("directory", metavar="DIR")
+        parser.add_argument("--labels", metavar="CSV", help="The table, if it is elsewhere.")
+        parser.add_argument(
+            "--sub-folders-are-groups",
+            action="store_true",
+            help="Pictures of one folder within a category's are of one part, lot or patient: all "
+            "of them are trained on, or all tested with.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
         project = self.project(options["project"])
         bar = TerminalProgress(self.stdout)
         try:
-            report = picture_import.import_folder(project, None, options["directory"], progress=bar)
+            report = picture_import.import_folder(
+                project,
+                None,
+                options["directory"],
+                progress=bar,
+                labels=options["labels"],
+                sub_folders_are_groups=options["sub_folders_are_groups"],
+            )
         except DomainError as error:
             raise CommandError(str(error)) from error
         finally:

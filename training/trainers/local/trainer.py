@@ -1,7 +1,7 @@
 """The local trainer: from examples, through feature vectors and a head on them, to a bundle."""
 
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -30,6 +30,8 @@ class LocalTrainer(BaseTrainer):
     `weights` (for ImageNet backbones: path of a file); `epochs` (for scratch and fine-tuning: at
     most so many); `fine_tune` (true: the top of the backbone learns as well).
     """
+
+    has_vectors = True
 
     def __init__(self, *, alias: str, predictor: str = "keras") -> None:
         super().__init__(alias=alias)
@@ -157,6 +159,15 @@ class LocalTrainer(BaseTrainer):
             matrix = np.stack([vectors[examples[row].sha256] for row in rows])
             scores[rows] = head.Head.from_file(bundle.paths[bundles.HEAD]).probabilities(matrix)
         return scores
+
+    def feature_vectors(
+        self, model: ModelRef, examples: Sequence[Example], progress: Progress = no_progress
+    ) -> Mapping[str, np.ndarray]:
+        """See the base. Needs no TensorFlow."""
+        bundle = bundles.open_bundle(model, bundles.COMPILED_MODEL)
+        if not bundle.manifest["backbone"]["frozen"]:
+            return {}
+        return extraction.vectors_for_bundle(bundle, examples, progress)
 
     def ood_p_values(
         self, model: ModelRef, examples: Sequence[Example], progress: Progress = no_progress
