@@ -114,6 +114,11 @@ class PredictView(PredictionsApiView):
             "application/json": TextSerializer,
             "text/plain": {"type": "string"},
         },
+        parameters=[
+            OpenApiParameter(
+                "group", OpenApiTypes.STR, description="As the form's field, for bare bodies."
+            )
+        ],
         responses=documented_responses(AnswerSerializer, 400, 404, 409, 413, 415, 503),
     )
     def post(self, request: Request, slug: str) -> Response:
@@ -140,6 +145,7 @@ class PredictView(PredictionsApiView):
             by=authenticated_user(request),
             live=version,
             given=conditions.submitted_conditions({**request.query_params.dict(), **fields}),
+            group=request.POST.get("group") or request.query_params.get("group", ""),
         )
         return Response(render_prediction(answer))
 

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from common.media.content import Content
-from predictions import queries, registry, uploads
+from predictions import groups, queries, registry, uploads
 from predictions.conditions import NONE, Conditions
 from predictions.models import ModelVersion, Prediction, Project, Sample
 from predictions.predictors import base
@@ -61,6 +61,7 @@ def classify_upload(
     by: User,
     live: ModelVersion | None = None,
     given: Conditions = NONE,
+    group: str = "",
 ) -> Prediction:
     """Take one picture in and ask the live model; both are kept together or not at all.
 
@@ -70,14 +71,16 @@ def classify_upload(
     Args:
         live: the live model version, where the caller knows it already.
         given: capture conditions that came with the picture.
+        group: what the picture is of, see `SampleGroup`.
 
     Raises:
-        InvalidInput: if it is no picture, or no text, that we accept.
+        InvalidInput: if it is no picture, or no text, that we accept; or no name of a group.
         QuotaReached: if the user sent too many.
         NoLiveModel: if nothing was promoted yet.
         PredictorUnavailable: if the model cannot answer now.
         PredictorError: if it cannot answer at all.
     """
+    group = groups.clean_name(group)
     live = live or registry.require_live_version(project)
     picture = uploads.decode_user_upload(project, file, by=by, least_side=min_side(project, live))
     answer = predict_live(project, [picture], live)
@@ -89,6 +92,7 @@ def classify_upload(
                 (prediction,) = record_predictions(
                     project, [(sample, picture, name)], answer, by=by
                 )
+                groups.put_in_group([sample], group)
             break
         except IntegrityError:  # a category was removed since the model answered
             if is_last:

@@ -68,6 +68,15 @@ class Project(UniqueNames):
         default=False,
         help_text=_("Average three centre crops: steadier, slower."),
     )
+    second_opinion_percent = models.PositiveSmallIntegerField(
+        _("second opinion, in percent"),
+        default=0,
+        validators=[MaxValueValidator(100)],
+        help_text=_(
+            "Share of the decisions that a second reviewer repeats without seeing them; where the "
+            "two differ, a third one decides."
+        ),
+    )
     abstain_below = models.FloatField(
         _("abstain below"),
         default=0.0,
@@ -264,6 +273,27 @@ class CaptureCondition(models.Model):
 
     def __str__(self) -> str:
         return f"{self.name}: {self.value}"
+
+
+class SampleGroup(models.Model):
+    """What a sample is of, in the sender's words: a part, a board, a lot, a patient.
+
+    Samples of one group are alike for a reason that no model shall profit from, so they play the
+    same part in every data set. The same picture may be sent under several groups.
+    """
+
+    sample = models.ForeignKey(Sample, models.CASCADE, related_name="groups")
+    name = models.CharField(_("group"), max_length=100)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["sample", "name"], name="sample_once_in_a_group"),
+            models.CheckConstraint(condition=~Q(name=""), name="group_has_a_name"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
 
 
 class ModelVersion(models.Model):

@@ -7,6 +7,7 @@ from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from predictions.categories import MAX_NAME
+from predictions.groups import MAX_NAME as MAX_GROUP_NAME
 from predictions.models import Feedback, Prediction, Project
 
 
@@ -196,3 +197,9 @@ class UploadSerializer(serializers.Serializer):
     """A picture as a form sends it."""
 
     file = serializers.FileField()
+    group = serializers.CharField(
+        required=False,
+        max_length=MAX_GROUP_NAME,
+        help_text="What the picture is of: a part, a board, a lot, a patient. Pictures of one "
+        "group are either all trained on or all tested with.",
+    )

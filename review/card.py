@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from accounts.models import User
 from predictions import categories
 from predictions.models import Category, Feedback, Prediction, Sample
 from review import queue
@@ -32,6 +33,7 @@ class ReviewCard:
     all_names: Sequence[str]
     verdicts: Sequence[Feedback]
     decisions: Sequence[Decision]
+    first: Decision | None = None  # what a second opinion is about; not to be shown
     new_name: str = ""  # what the uploader says it is, if no category has that name yet
 
     @property
@@ -42,8 +44,13 @@ class ReviewCard:
         return self.feedback.category.name if self.feedback.category else self.feedback.suggestion
 
 
-def build_card(sample: Sample) -> ReviewCard:
-    """Gather what a reviewer needs to decide about a sample, and its history."""
+def build_card(sample: Sample, reviewer: User | None = None) -> ReviewCard:
+    """Gather what a reviewer needs to decide about a sample, and its history.
+
+    Args:
+        reviewer: whose queue it is shown in. Where they are asked for a second opinion, they are
+            not shown the first.
+    """
     verdicts = list(
         Feedback.objects.filter(prediction__sample=sample)
         .select_related("category", "prediction__model_version", "prediction__top")
@@ -58,15 +65,19 @@ def build_card(sample: Sample) -> ReviewCard:
     # Words that named no category when they were typed may name one by now
     if doubt and doubt.suggestion:
         suggested = categories.find_category(sample.project, doubt.suggestion)
+    reason = getattr(sample, "reason", None) or queue.review_reason(sample, reviewer=reviewer)
+    past = list(sample.decisions.select_related("category", "reviewer").order_by("-pk"))
+    is_second = reason == queue.Reason.SECOND_OPINION
     return ReviewCard(
         sample=sample,
-        reason=getattr(sample, "reason", None) or queue.review_reason(sample),
+        reason=reason,
         prediction=prediction,
         feedback=doubt,
         choices=category_buttons(known, suggested),
         all_names=[category.name for category in known],
         verdicts=verdicts,
-        decisions=list(sample.decisions.select_related("category", "reviewer").order_by("-pk")),
+        decisions=[] if is_second else past,
+        first=past[0] if is_second else None,
         new_name=doubt.suggestion if doubt and not suggested else "",
     )
 

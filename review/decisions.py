@@ -14,7 +14,7 @@ from common.errors import Conflict, InvalidInput
 from common.transactions import durable_transaction
 from predictions import categories
 from predictions.models import Category, Prediction, Project, Sample
-from review import leases, low_water_mark
+from review import leases, low_water_mark, rechecks
 from review.models import AdditionalCategory, Decision
 
 MAX_REASON = 300
@@ -270,7 +270,8 @@ def _append(
         reason=normalize_reason(reason),
     )
     before = latest_decision(sample)
-    if before and _says_the_same(before, decision):
+    # Where it is looked at again, saying the same once more is a decision
+    if before and _says_the_same(before, decision) and not rechecks.is_open(before):
         leases.release(sample, by)
         return before
     # Without a lease, as when it ran out, only if nobody was or is before us

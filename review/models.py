@@ -93,6 +93,59 @@ class AdditionalCategory(models.Model):
         return f"{self.decision}, also {self.category}"
 
 
+class SecondOpinion(models.Model):
+    """What a second reviewer, who did not see the first one's decision, says of the same sample.
+
+    It changes nothing by itself: where it differs, a third person decides.
+    """
+
+    decision = models.OneToOneField(Decision, models.CASCADE, related_name="second_opinion")
+    outcome = models.CharField(max_length=10, choices=Decision.Outcome)
+    category = models.ForeignKey(Category, models.PROTECT, null=True, related_name="+")
+    reviewer = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="second_opinions"
+    )
+    reason = models.CharField(_("reason"), max_length=300, blank=True)
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(outcome__in=["labelled", "confirmed"], category__isnull=False)
+                | Q(outcome="discarded", category__isnull=True),
+                name="opinion_names_a_category_or_discards",
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"second opinion on {self.decision}"
+
+
+class Recheck(models.Model):
+    """A sample whose decision somebody has to look at again; it waits while that is in force."""
+
+    class Reason(models.TextChoices):
+        CONTRADICTION = "contradiction"  # its near duplicate has another label
+        DISAGREEMENT = "disagreement"  # a second reviewer says something else
+
+    sample = models.ForeignKey(Sample, models.CASCADE, related_name="rechecks")
+    decision = models.ForeignKey(Decision, models.CASCADE, related_name="rechecks")
+    reason = models.CharField(max_length=15, choices=Reason)
+    about = models.CharField(max_length=50, help_text="What it is about: asked once for each.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["sample", "about"], name="rechecked_once_for_each_cause"
+            )
+        ]
+        indexes: ClassVar = [models.Index(fields=["reason", "id"], name="oldest_rechecks")]
+
+    def __str__(self) -> str:
+        return f"{self.sample} again: {self.reason}"
+
+
 class Lease(models.Model):
     """One reviewer has this sample on the screen until then; nobody else gets it."""
 

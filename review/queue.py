@@ -2,9 +2,11 @@
 
 A sample waits if it has a picture, no decision in force, and at least one reason. The reasons, the
 most urgent first: a user said NOK; a user was not sure; the picture is out of distribution; the
-model abstained otherwise; it had little confidence; the audit drew it. Those that a user asked for
-come in turn, the oldest first, so that nobody waits for ever. Of the others the newest comes first:
-what people send today is what the next model must know.
+model abstained otherwise; it had little confidence; the audit drew it. Also waits what is decided
+but has to be looked at again: two reviewers disagree, near duplicates have different labels, or a
+second opinion is wanted (see `review.rechecks`, `review.second_opinions`). Those that a user asked
+for and those that are looked at again come in turn, the oldest first, so that nobody waits for
+ever. Of the others the newest comes first: what people send today is what the next model must know.
 
 Cost: `waiting_samples` reads candidates along one index, a few hundred at first, and stops where
 one qualifies; the query plans of these steps do not depend on the size of the tables. NOK and "not
@@ -16,6 +18,7 @@ only: neither a million confident ones nor those whose picture was deleted long 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
+from typing import Any
 
 from django.conf import settings
 from django.db import models
@@ -23,11 +26,12 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
+from accounts import roles
 from accounts.models import User
 from common.tasks import periodic
 from predictions.models import Feedback, Prediction, Project, Sample
-from review import ground_truth, leases, low_water_mark
-from review.models import Lease, Skip
+from review import ground_truth, leases, low_water_mark, rechecks, second_opinions
+from review.models import Decision, Lease, Recheck, Skip
 
 SCAN_STEPS = (200, 2000)  # candidates read at once, before one query looks through all the rest
 MAX_CANDIDATES = 5000
@@ -38,13 +42,23 @@ class Reason(models.TextChoices):
 
     NOK = "nok", _("A user said NOK")
     UNSURE = "unsure", _("A user was not sure")
+    DISAGREEMENT = "disagreement", _("Two reviewers disagree")
+    CONTRADICTION = "contradiction", _("A near duplicate has another label")
     UNFAMILIAR = "unfamiliar", _("Unlike anything in the training data")
     ABSTAINED = "abstained", _("The model abstained")
     LOW_CONFIDENCE = "low_confidence", _("The model had little confidence")
+    SECOND_OPINION = "second_opinion", _("A second opinion, without the first in sight")
     AUDIT = "audit", _("Drawn at random, as an audit of the model")
 
 
 VERDICTS = {Reason.NOK: Feedback.Verdict.NOK, Reason.UNSURE: Feedback.Verdict.UNSURE}
+
+
+# Of samples that are decided already
+AGAIN = {
+    Reason.DISAGREEMENT: Recheck.Reason.DISAGREEMENT,
+    Reason.CONTRADICTION: Recheck.Reason.CONTRADICTION,
+}
 
 
 @dataclass(frozen=True)
@@ -56,6 +70,11 @@ class QueueFilters:
     version: int | None = None  # the id of a model version
     suggested: str = ""
     predicted: str = ""
+
+    @property
+    def ask_for_predictions(self) -> bool:
+        """Whether only samples fit that a model has said something about."""
+        return bool(self.version or self.suggested or self.predicted)
 
 
 NO_FILTERS = QueueFilters()
@@ -70,7 +89,10 @@ def waiting_samples(
     """
     condition, seen = _open(filters, reviewer), set()
     batches: Iterable[list[int]]
-    if verdict := VERDICTS.get(reason):
+    if reason in AGAIN or reason == Reason.SECOND_OPINION:
+        again = _decided(reason, filters, reviewer)
+        batches = [list(again.values_list("sample_id", flat=True)[:MAX_CANDIDATES])]
+    elif verdict := VERDICTS.get(reason):
         batches = _asked_for(verdict, condition)
     else:
         rows = _answers(reason, filters).filter(condition).order_by("-pk")
@@ -82,10 +104,18 @@ def waiting_samples(
                 yield sample
 
 
-def review_reason(sample: Sample, filters: QueueFilters = NO_FILTERS) -> Reason | None:
-    """Return the most urgent reason for which this sample waits and fits the filters, or None."""
+def review_reason(
+    sample: Sample, filters: QueueFilters = NO_FILTERS, reviewer: User | None = None
+) -> Reason | None:
+    """Return the most urgent reason for which this sample waits and fits the filters, or None.
+
+    For a second opinion it only ever waits for a reviewer, and not for the one who gave the first.
+    """
     for reason in wanted_reasons(filters):
-        if _answers(reason, filters).filter(_open(filters), sample=sample).exists():
+        if reason in AGAIN or reason == Reason.SECOND_OPINION:
+            if _decided(reason, filters, reviewer).filter(sample=sample).exists():
+                return reason
+        elif _answers(reason, filters).filter(_open(filters), sample=sample).exists():
             return reason
     return None
 
@@ -101,7 +131,7 @@ def lease_next(reviewer: User, filters: QueueFilters = NO_FILTERS) -> Sample | N
     same picture; otherwise its lease is released. The sample has the `reason` for which it waits.
     """
     for lease in Lease.objects.filter(reviewer=reviewer).select_related("sample__project"):
-        reason = review_reason(lease.sample, filters)
+        reason = review_reason(lease.sample, filters, reviewer)
         if reason and leases.acquire(lease.sample, reviewer):
             return _with_reason(lease.sample, reason)
     leases.release_all(reviewer)
@@ -110,7 +140,7 @@ def lease_next(reviewer: User, filters: QueueFilters = NO_FILTERS) -> Sample | N
             sample = Sample.objects.select_related("project").get(pk=pk)
             if not leases.acquire(sample, reviewer):
                 continue
-            if review_reason(sample, filters):
+            if review_reason(sample, filters, reviewer):
                 return _with_reason(sample, reason)
             leases.release(sample, reviewer)  # decided between the query and the lease
     return None
@@ -170,6 +200,36 @@ def _answers(reason: Reason, filters: QueueFilters) -> QuerySet[Prediction]:
     return _recent(filters).filter(_doubtful(reason))
 
 
+def _decided(
+    reason: Reason, filters: QueueFilters, reviewer: User | None
+) -> "QuerySet[Recheck] | QuerySet[Decision]":
+    """Return what asks for another look at samples that are decided, the oldest first."""
+    if filters.ask_for_predictions:
+        return Recheck.objects.none()
+    rows: QuerySet[Any]
+    if reason == Reason.SECOND_OPINION:
+        if reviewer is None:
+            return Recheck.objects.none()
+        rows = second_opinions.decisions_to_second(reviewer, filters.project)
+    else:
+        rows = rechecks.open_rechecks().filter(reason=AGAIN[reason])
+        # Who took part in a disagreement does not settle it, unless a maintainer
+        if (
+            reason == Reason.DISAGREEMENT
+            and reviewer
+            and not reviewer.has_perm(roles.MANAGE_CATEGORIES)
+        ):
+            rows = rows.exclude(decision__reviewer=reviewer).exclude(
+                decision__second_opinion__reviewer=reviewer
+            )
+    rows = rows.exclude(sample__location=Sample.Location.NOWHERE)
+    if filters.project:
+        rows = rows.filter(sample__project=filters.project)
+    else:
+        rows = rows.filter(sample__project__removed_at=None)
+    return (rows.filter(_not_taken(reviewer)) if reviewer else rows).order_by("pk")
+
+
 def _doubtful(reason: Reason) -> Q:
     match reason:
         case Reason.UNFAMILIAR:
@@ -212,10 +272,13 @@ def _open(filters: QueueFilters, reviewer: User | None = None) -> Q:
     if filters.suggested:
         named = Q(category__name=filters.suggested) | Q(suggestion=filters.suggested)
         asked &= Q(Exists(Feedback.objects.filter(named, prediction=OuterRef("pk"))))
-    if reviewer:
-        others = Lease.objects.filter(sample=OuterRef("sample"), until__gt=timezone.now()).exclude(
-            reviewer=reviewer
-        )
-        skipped = Skip.objects.filter(sample=OuterRef("sample"), reviewer=reviewer)
-        asked &= ~Q(Exists(others)) & ~Q(Exists(skipped))
-    return asked
+    return asked & _not_taken(reviewer) if reviewer else asked
+
+
+def _not_taken(reviewer: User) -> Q:
+    """Return the condition that a row's sample is with nobody else, and was not skipped."""
+    others = Lease.objects.filter(sample=OuterRef("sample"), until__gt=timezone.now()).exclude(
+        reviewer=reviewer
+    )
+    skipped = Skip.objects.filter(sample=OuterRef("sample"), reviewer=reviewer)
+    return ~Q(Exists(others)) & ~Q(Exists(skipped))

@@ -17,8 +17,9 @@ from accounts.permissions import authenticated_user, may
 from common.errors import DomainError, InvalidInput
 from common.htmx import HtmxRequest
 from common.numbers import natural_number
+from predictions import categories
 from predictions.models import Sample
-from review import card, decision_history, decisions, leases, queue
+from review import card, decision_history, decisions, leases, queue, second_opinions
 from review.forms import HistoryFilterForm, QueueFilterForm
 from review.models import Skip
 from review.queue import QueueFilters
@@ -49,7 +50,7 @@ def queue_page(request: HttpRequest) -> HttpResponse:
 def sample_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Show one sample with its history, to decide about it (again)."""
     sample = _sample(uuid)
-    context = _card(request, sample, QueueFilters(), "")
+    context = _card(request, sample, QueueFilters(), "", in_queue=False)
     # Taken by somebody else, it is shown without the buttons
     context["is_taken"] = not leases.acquire(sample, authenticated_user(request))
     return render(request, "review/sample.html", context)
@@ -166,6 +167,8 @@ def _decide(request: HttpRequest, sample: Sample, reviewer: User) -> str:
         "reason": request.POST.get("reason", ""),
         "prediction": predictions.filter(pk=shown).first() if shown else None,
     }
+    if kind != "skip" and (first := natural_number(request.POST.get("opinion", ""))):
+        return _second(request, sample, first, reviewer)
     match kind:
         case "skip":
             leases.skip_sample(sample, reviewer)
@@ -189,6 +192,28 @@ def _decide(request: HttpRequest, sample: Sample, reviewer: User) -> str:
         case _:
             raise InvalidInput(_("Choose a category, confirm, discard or skip."))
     return _("Labelled as %(category)s.") % {"category": decision.category}
+
+
+def _second(request: HttpRequest, sample: Sample, first: int, reviewer: User) -> str:
+    """Keep what the pressed button says as a second opinion; return what happened."""
+    kind, _colon, what = request.POST.get("ruling", "").partition(":")
+    number = natural_number(what if kind == "category" else request.POST.get("prediction", ""))
+    category = None
+    match kind:
+        case "category" if number:
+            category = sample.project.categories.filter(pk=number).first()
+        case "confirm" if number:
+            shown = sample.predictions.select_related("top").filter(pk=number).first()
+            category = shown.top if shown else None
+        case "name":
+            name = what or request.POST.get("name", "")
+            category, _created = categories.add_category(sample.project, name)
+    if category is None and kind != "discard":
+        raise InvalidInput(_("Choose a category, confirm, discard or skip."))
+    second_opinions.give_opinion(
+        sample, first, category=category, by=reviewer, reason=request.POST.get("reason", "")
+    )
+    return _("Your second opinion is kept.")
 
 
 def _go_on(
@@ -217,14 +242,19 @@ def _go_on(
 
 
 def _card(
-    request: HttpRequest, sample: Sample | None, filters: QueueFilters, query: str
+    request: HttpRequest,
+    sample: Sample | None,
+    filters: QueueFilters,
+    query: str,
+    *,
+    in_queue: bool = True,
 ) -> dict[str, Any]:
     reviewer = authenticated_user(request)
     waiting = queue.upcoming_samples(reviewer, filters, limit=SHOWN_COUNT + 1)
     # Its picture is loaded ahead, so that the next page shows it at once
     following = next((pk for pk in waiting if sample is None or pk != sample.pk), None)
     return {
-        "card": card.build_card(sample) if sample else None,
+        "card": card.build_card(sample, reviewer if in_queue else None) if sample else None,
         "waiting": min(len(waiting), SHOWN_COUNT),
         "is_more": len(waiting) > SHOWN_COUNT,
         "following": Sample.objects.filter(pk=following).first() if following else None,

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from common.media.upload_handlers import read_upload
+from predictions import groups
 from predictions.models import Category, Project
 from training.backbones import imagenet_classes
 from training.data import picture_import, text_import
@@ -128,6 +129,16 @@ class PicturesForm(forms.Form):
         label=_("Pictures"), help_text=_("Checked as every upload is; only new ones are taken.")
     )
 
+    group = forms.CharField(
+        label=_("Group"),
+        max_length=groups.MAX_NAME,
+        required=False,
+        help_text=_(
+            "Optional: the part, board, lot or patient that all of these show. Pictures of one "
+            "group are either all trained on or all tested with."
+        ),
+    )
+
     @property
     def has_samples(self) -> bool:
         return bool(self.cleaned_data["pictures"])
@@ -135,7 +146,11 @@ class PicturesForm(forms.Form):
     def import_into(self, category: Category, *, by: User) -> ImportReport:
         """Import what was sent. Raises as `picture_import.import_files` does."""
         return picture_import.import_files(
-            category.project, category, self.cleaned_data["pictures"], by=by
+            category.project,
+            category,
+            self.cleaned_data["pictures"],
+            by=by,
+            group=self.cleaned_data["group"],
         )
 
 
@@ -216,7 +231,7 @@ class AddCategoryForm(PicturesForm):
         required=False,
         help_text=_("Pictures that all show this category. You can add more later."),
     )
-    field_order = ("name", "description", "pictures")
+    field_order = ("name", "description", "pictures", "group")
 
 
 class KnownForm(forms.Form):
@@ -259,6 +274,7 @@ class OptionsForm(forms.ModelForm):
             "abstain_when_unfamiliar",
             "test_time_augmentation",
             "inspection",
+            "second_opinion_percent",
             "retention",
             "trainer",
         ]

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from common.models import Job
 from predictions.models import Category, ModelVersion, Prediction, Project, Sample
+from review.models import Decision
 
 
 class DatasetVersion(models.Model):
@@ -91,6 +92,137 @@ class AdditionalLabel(models.Model):
 
     def __str__(self) -> str:
         return f"{self.item}, also {self.category}"
+
+
+class Fingerprint(models.Model):
+    """By what a labelled sample is compared with the others of its project."""
+
+    sample = models.OneToOneField(
+        Sample, models.CASCADE, primary_key=True, related_name="fingerprint"
+    )
+    # As signed numbers, which is what databases have
+    dhash = models.BigIntegerField(
+        null=True, help_text="See `perceptual_hash`; null: it shows nothing, or cannot be read."
+    )
+    phash = models.BigIntegerField(null=True)
+    is_compared = models.BooleanField(default=False, help_text="By its hashes.")
+    compared_by = models.CharField(
+        max_length=64, blank=True, help_text="The digest of the backbone whose vectors were."
+    )
+
+    class Meta:
+        constraints: ClassVar = [
+            models.CheckConstraint(
+                condition=Q(dhash=None, phash=None) | Q(dhash__isnull=False, phash__isnull=False),
+                name="both_hashes_or_none",
+            )
+        ]
+        indexes: ClassVar = [
+            models.Index(fields=["sample"], condition=Q(is_compared=False), name="not_compared_yet")
+        ]
+
+    def __str__(self) -> str:
+        return f"fingerprint of {self.sample_id}"
+
+
+class NearDuplicate(models.Model):
+    """Two samples that are nearly the same: in every data set they play the same part."""
+
+    class By(models.TextChoices):
+        HASHES = "hashes", _("the same to look at")
+        VECTORS = "vectors", _("the same to the network")
+
+    first = models.ForeignKey(Sample, models.CASCADE, related_name="+")
+    second = models.ForeignKey(Sample, models.CASCADE, related_name="+")
+    by = models.CharField(max_length=10, choices=By)
+    similarity = models.FloatField(help_text="Share of the bits that agree, or the cosine.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["first", "second"], name="two_samples_paired_once"),
+            models.CheckConstraint(
+                condition=Q(first__lt=models.F("second")), name="the_earlier_sample_comes_first"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.first_id} and {self.second_id}"
+
+
+class DeclaredApart(models.Model):
+    """A person said that two samples which look alike are not the same."""
+
+    pair = models.OneToOneField(
+        NearDuplicate, models.CASCADE, primary_key=True, related_name="declared_apart"
+    )
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return f"{self.pair} are not the same"
+
+
+class LabelCheck(models.Model):
+    """The labels of a data set were compared with what a model of the others says."""
+
+    dataset = models.OneToOneField(DatasetVersion, models.CASCADE, related_name="label_check")
+    checked = models.PositiveIntegerField(help_text="Samples that had a feature vector.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    def __str__(self) -> str:
+        return f"label check of {self.dataset}"
+
+
+class DoubtfulLabel(models.Model):
+    """A label that is likely to be wrong, with the samples that speak for and against it.
+
+    It is open while the decision that was doubted is in force and nobody has kept the label.
+    """
+
+    label_check = models.ForeignKey(LabelCheck, models.CASCADE, related_name="doubts")
+    sample = models.ForeignKey(Sample, models.CASCADE, related_name="+")
+    decision = models.ForeignKey(
+        Decision, models.CASCADE, related_name="+", help_text="The one in force at the check."
+    )
+    suggested = models.ForeignKey(Category, models.CASCADE, related_name="+")
+    quality = models.FloatField(help_text="Out-of-fold probability of the label, from 0.")
+    probability = models.FloatField(help_text="Out-of-fold probability of the suggested category.")
+    nearest_as_given = models.ForeignKey(Sample, models.SET_NULL, null=True, related_name="+")
+    nearest_as_suggested = models.ForeignKey(Sample, models.SET_NULL, null=True, related_name="+")
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["label_check", "sample"], name="doubted_once_per_check"
+            ),
+            models.CheckConstraint(
+                condition=Q(quality__gte=0, quality__lte=1, probability__gte=0, probability__lte=1),
+                name="doubts_are_probabilities",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sample}: {self.suggested}?"
+
+
+class KeptLabel(models.Model):
+    """A person looked at a doubted label and said that it is right; it is not doubted again."""
+
+    sample = models.ForeignKey(Sample, models.CASCADE, related_name="+")
+    category = models.ForeignKey(Category, models.CASCADE, related_name="+")
+    by = models.ForeignKey(settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["sample", "category"], name="label_kept_once_per_sample"
+            )
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.sample} is {self.category}"
 
 
 class TrainingPolicy(models.Model):

@@ -6,6 +6,7 @@ from training.views import (
     conditions,
     datasets,
     known,
+    labels,
     models,
     options,
     pool,
@@ -50,5 +51,10 @@ urlpatterns = [
     path("<slug:slug>/label/progress/", pool.pool_progress, name="pool_progress"),
     path("<slug:slug>/label/add/", pool.add_unlabelled, name="add_unlabelled"),
     path("<slug:slug>/conditions/", conditions.conditions, name="conditions"),
+    path("<slug:slug>/labels/", labels.doubtful_labels, name="labels"),
+    path("<slug:slug>/labels/<int:pk>/", labels.judge_label, name="judge_label"),
+    path("<slug:slug>/near-duplicates/", labels.twins, name="twins"),
+    path("<slug:slug>/near-duplicates/<int:pk>/", labels.apart, name="apart"),
+    path("<slug:slug>/agreement/", labels.reviewer_agreement, name="agreement"),
     path("<slug:slug>/options/", options.options, name="options"),
 ]

@@ -257,6 +257,23 @@ ROWS: dict[str, list[Row]] = {
         )
     ],
     "training:models": [get(MAINTAINERS, slug)],
+    "training:labels": [get(REVIEWERS, slug)],
+    "training:judge_label": [
+        post(
+            done(REVIEWERS, 400),
+            lambda world: slug(world) | {"pk": 1},
+            why="no verdict: refused before anything is looked up",
+        )
+    ],
+    "training:twins": [get(REVIEWERS, slug)],
+    "training:apart": [
+        post(
+            done(REVIEWERS, 409),
+            lambda world: slug(world) | {"pk": 1},
+            why="there is no such pair",
+        )
+    ],
+    "training:agreement": [get(REVIEWERS, slug)],
     "training:shadow": [get(MAINTAINERS, slug)],
     "training:start_shadow": [post(done(MAINTAINERS), lambda world: {"pk": world.version.pk})],
     "training:stop_shadow": [post(done(MAINTAINERS), slug)],
@@ -295,6 +312,7 @@ ROWS: dict[str, list[Row]] = {
             lambda world: (
                 {"name": "Dishes", "abstain_below": "0.5", "margin": "0.05"}
                 | {"retrain_after_labels": "0", "retrain_every_days": "0"}
+                | {"second_opinion_percent": "0"}
             ),
         ),
     ],

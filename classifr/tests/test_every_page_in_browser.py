@@ -12,6 +12,9 @@ from classifr.tests.access_matrix import ROWS, VISITORS
 from classifr.tests.access_world import make_world
 from predictions.models import Feedback
 from predictions.tests.factories import make_feedback, make_prediction
+from review.models import SecondOpinion
+from review.tests.factories import make_decision
+from training.models import DatasetVersion, DoubtfulLabel, LabelCheck, NearDuplicate
 
 pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
 
@@ -22,7 +25,34 @@ PHONE, SCREEN = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 def world():
     world = make_world()
     make_feedback(make_prediction(world.other, model_version=world.version), Feedback.Verdict.NOK)
+    put_labels_in_question(world)
     return world
+
+
+def put_labels_in_question(world):
+    """Let two samples be near duplicates with different labels, one doubted, one seconded."""
+    categories = world.project.categories.order_by("name")[:2]
+    answers = [make_prediction(world.user, model_version=world.version) for _number in range(2)]
+    first, second = [
+        make_decision(each.sample, category, by=world.reviewer, prediction=each)
+        for each, category in zip(answers, categories, strict=True)
+    ]
+    NearDuplicate.objects.create(
+        first=first.sample, second=second.sample, by=NearDuplicate.By.HASHES, similarity=0.95
+    )
+    dataset = DatasetVersion.objects.create(project=world.project, number=1, digest="d")
+    DoubtfulLabel.objects.create(
+        label_check=LabelCheck.objects.create(dataset=dataset, checked=2),
+        sample=first.sample,
+        decision=first,
+        suggested=categories[1],
+        quality=0.1,
+        probability=0.8,
+        nearest_as_suggested=second.sample,
+    )
+    SecondOpinion.objects.create(
+        decision=first, outcome="labelled", category=categories[1], reviewer=world.maintainer
+    )
 
 
 def pages(world):

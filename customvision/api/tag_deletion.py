@@ -15,7 +15,7 @@ from common.transactions import durable_transaction
 from customvision.models import RetiredTag, TrainingImage
 from predictions.models import Category, Feedback, Prediction, Sample, ShadowPrediction
 from review import decisions, ground_truth
-from review.models import AdditionalCategory, Decision
+from review.models import AdditionalCategory, Decision, SecondOpinion
 from training.models import AdditionalLabel, DatasetItem
 
 ROWS_AT_ONCE = 100  # in one transaction: SQLite has one writer, and a long one blocks the rest
@@ -91,6 +91,7 @@ def _detach_some(category: Category) -> bool:
 def _is_referenced(category: Category) -> bool:
     rows = (
         Decision.objects,
+        SecondOpinion.objects,
         AdditionalCategory.objects,
         DatasetItem.objects,
         AdditionalLabel.objects,

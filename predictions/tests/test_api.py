@@ -3,7 +3,7 @@ from knox.models import get_token_model
 from rest_framework.test import APIClient
 
 from common import json_bodies
-from predictions.models import Feedback, Prediction, Sample
+from predictions.models import Feedback, Prediction, Sample, SampleGroup
 from predictions.serializers import AnswerSerializer
 from predictions.tests.factories import (
     make_category,
@@ -53,6 +53,32 @@ def test_projects_are_listed_with_their_model_and_categories(
     assert [(one["slug"], one["model_version"]) for one in answer][0] == ("dishes", 1)
     assert answer[0]["categories"] == ["gnocchi", "risotto", "tiramisu"]
     assert answer[1]["model_version"] is None
+
+
+@pytest.mark.parametrize("where", ["form", "address"])
+def test_a_picture_may_come_with_what_it_is_of(api, project, where):
+    if where == "form":
+        answer = api.post(PREDICT, {"file": make_upload(), "group": " board  7 "})
+    else:
+        answer = api.post(
+            f"{PREDICT}?group=board+7", make_picture_bytes(), content_type="image/jpeg"
+        )
+    assert answer.status_code == 200
+    assert SampleGroup.objects.get().name == "board 7"
+
+
+def test_a_group_without_a_proper_name_is_refused_before_the_picture_is_kept(api, project):
+    answer = api.post(PREDICT, {"file": make_upload(), "group": "x" * 101})
+    assert (answer.status_code, answer.json()["fields"].keys()) == (400, {"group"})
+    assert not Sample.objects.exists()
+
+
+def test_the_same_picture_may_be_of_two_groups(api, project):
+    data = make_picture_bytes()
+    for group in ("lot 1", "lot 2", "lot 2", ""):
+        api.post(PREDICT, {"file": make_upload(data), "group": group})
+    assert list(SampleGroup.objects.values_list("name", flat=True)) == ["lot 1", "lot 2"]
+    assert Sample.objects.count() == 1
 
 
 def test_a_prediction_asks_the_database_little(api, project, django_assert_max_num_queries):

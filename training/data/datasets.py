@@ -2,10 +2,12 @@
 
 Two wishes pull at the split: a picture must never wander from test to train, and a small category
 would like to be in all three splits. The first wins: the split is a function of the picture's
-digest and nothing else, so it holds across data set versions, relabelling, new servers and new
-databases, and a test result stays honest for ever. The price is shown, not hidden: a category
-none of whose pictures are for training is left out, one without test pictures is trained but its
-recall is unknown until more pictures come.
+digest, so it holds across data set versions and relabelling, and a test result stays honest for
+ever. What belongs together (see `training.data.groups`) follows the digest of its earliest picture:
+a model that has learned from one part of a lot, or from a photo's twin, would look better on the
+other than it is. A picture that turns out to belong to others may move, and the report says so. The
+price is shown, not hidden: a category none of whose pictures are for training is left out, one
+without test pictures is trained but its recall is unknown until more pictures come.
 """
 
 import hashlib
@@ -15,17 +17,24 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from django.db import transaction
-from django.db.models import Count, Max, Q
+from django.db.models import Count, Q, QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
 from common.errors import Conflict
-from predictions.models import Category, Project, Sample
+from predictions.models import Category, ModelVersion, Project, Sample
 from review import ground_truth
 from training.data.examples import Example, PictureReader
+from training.data.groups import Groups, find_groups
 from training.data.known_categories import known_classes
-from training.models import AdditionalLabel, DatasetItem, DatasetVersion, KnownCategory
+from training.models import (
+    AdditionalLabel,
+    DatasetItem,
+    DatasetVersion,
+    KnownCategory,
+    TrainingRun,
+)
 
 MIN_PICTURES = 5
 MIN_CATEGORIES = 2
@@ -76,14 +85,20 @@ class DatasetContent:
     counts: dict[str, Counter[str]]  # category name -> split -> pictures that show it
     left_out: list[ExcludedCategory] = field(default_factory=list)
     twins: int = 0  # samples that are the same picture as another one, of which one is enough
+    groups: Groups = field(default_factory=Groups)
+    uncompared: int = 0  # samples of which it is not known yet whether they have near duplicates
+
+    def split(self, pk: int, sha256: str) -> str:
+        """Return the split of a sample, which is that of its whole group."""
+        return split_of(self.groups.deciding_digest(pk, sha256))
 
     @property
     def digest(self) -> str:
         """Return a digest of samples, categories and splits; names do not matter."""
         lines = sorted(
             # The UUID, as a renamed category is still the same
-            f"{sha256} {category.uuid} {split_of(sha256)}\n"
-            for _pk, sha256, categories in self.items
+            f"{sha256} {category.uuid} {self.split(pk, sha256)}\n"
+            for pk, sha256, categories in self.items
             for category in categories
         )
         return hashlib.sha256("".join(lines).encode()).hexdigest()
@@ -95,11 +110,62 @@ class DatasetContent:
             # Read again as ExcludedCategory(**each): its fields are a stored format
             "left_out": [vars(each) for each in self.left_out],
             "twins": self.twins,
+            "groups": self.group_counts,
+            "uncompared": self.uncompared,
+            "alike": self.groups.alike,
         }
+
+    @property
+    def group_counts(self) -> dict[str, int]:
+        """Return how many groups there are, and how many samples these hold."""
+        found = Counter(self.groups.key(pk) for pk, _sha256, _categories in self.items)
+        sizes = [size for size in found.values() if size > 1]
+        return {"groups": len(sizes), "samples": sum(sizes)}
+
+
+@dataclass(frozen=True)
+class SplitMove:
+    """How many samples are in another split than in the data set version before, and why."""
+
+    start: str
+    end: str
+    why: str  # group: it got one; twin: near duplicates were found; alone: it has neither any more
+    count: int
+
+    @property
+    def sentence(self) -> str:
+        match self.why:
+            case "group":
+                text = ngettext(
+                    "%(count)d sample moved from %(start)s to %(end)s, to the others of its group.",
+                    "%(count)d samples moved from %(start)s to %(end)s, to the others of their "
+                    "groups.",
+                    self.count,
+                )
+            case "twin":
+                text = ngettext(
+                    "%(count)d sample moved from %(start)s to %(end)s, to its near duplicates.",
+                    "%(count)d samples moved from %(start)s to %(end)s, to their near duplicates.",
+                    self.count,
+                )
+            case _:
+                text = ngettext(
+                    "%(count)d sample moved from %(start)s to %(end)s, as it belongs to no other "
+                    "any more.",
+                    "%(count)d samples moved from %(start)s to %(end)s, as they belong to no "
+                    "others any more.",
+                    self.count,
+                )
+        names = {
+            Split.TRAIN.value: _("training"),
+            Split.VALIDATION.value: _("validation"),
+            Split.TEST.value: _("test"),
+        }
+        return text % {"count": self.count, "start": names[self.start], "end": names[self.end]}
 
 
 def split_of(sha256: str) -> str:
-    """Return the split of a picture in every data set: 70 % train, 15 % validation, 15 % test."""
+    """Return the split that follows from a digest: 70 % train, 15 % validation, 15 % test."""
     # Digits of a SHA-256 are as good as random, and stay the same for ever
     place = int(sha256[:8], 16) % 100
     if place < TRAIN_PERCENT:
@@ -118,6 +184,7 @@ def collect_labelled(project: Project) -> DatasetContent:
     # By digest: the order of items must not depend on that of uploads
     rows = ground_truth.labelled_samples(project).filter(usable).order_by("sha256")
     additional = ground_truth.additional_categories(project)
+    groups = find_groups(project)
     contents: set[str] = set()
     twins = 0
     values = rows.values_list("pk", "sha256", "content_sha256", "true_category_id")  # type: ignore[misc]
@@ -138,7 +205,7 @@ def collect_labelled(project: Project) -> DatasetContent:
     counts, left_out = {}, []
     for category in project.categories.all():
         samples = by_category[category.pk]
-        splits = Counter(split_of(sha256) for _pk, sha256 in samples)
+        splits = Counter(split_of(groups.deciding_digest(*sample)) for sample in samples)
         # What is known beforehand is only corrected by its pictures
         fewest = 1 if category.pk in known else MIN_PICTURES
         if len(samples) < fewest:
@@ -151,8 +218,19 @@ def collect_labelled(project: Project) -> DatasetContent:
                 shown[sample].append(category)
             counts[category.name] = splits
     return DatasetContent(
-        [(*sample, categories) for sample, categories in shown.items()], counts, left_out, twins
+        [(*sample, categories) for sample, categories in shown.items()],
+        counts,
+        left_out,
+        twins,
+        groups,
+        uncompared_samples(project).count(),
     )
+
+
+def uncompared_samples(project: Project) -> QuerySet[Sample]:
+    """Return the labelled pictures that were not compared with the others by their hashes yet."""
+    pictures = ground_truth.labelled_samples(project).filter(media_type__startswith="image/")
+    return pictures.exclude(location=Sample.Location.NOWHERE).exclude(fingerprint__is_compared=True)
 
 
 @transaction.atomic
@@ -171,14 +249,22 @@ def freeze_dataset(project: Project, *, by: User | None = None) -> DatasetVersio
     digest = content.digest
     if existing := project.datasets.filter(digest=digest).first():
         return existing
-    newest = project.datasets.aggregate(newest=Max("number"))["newest"] or 0
+    newest = project.datasets.order_by("-number").first()
+    report = content.report | {"moved": _moved(newest, content) if newest else []}
     dataset = DatasetVersion.objects.create(
-        project=project, number=newest + 1, digest=digest, report=content.report, created_by=by
+        project=project,
+        number=newest.number + 1 if newest else 1,
+        digest=digest,
+        report=report,
+        created_by=by,
     )
     items = DatasetItem.objects.bulk_create(
         (
             DatasetItem(
-                dataset=dataset, sample_id=pk, category=categories[0], split=split_of(sha256)
+                dataset=dataset,
+                sample_id=pk,
+                category=categories[0],
+                split=content.split(pk, sha256),
             )
             for pk, sha256, categories in content.items
         ),
@@ -194,6 +280,80 @@ def freeze_dataset(project: Project, *, by: User | None = None) -> DatasetVersio
         batch_size=2000,
     )
     return dataset
+
+
+def split_sentences(dataset: DatasetVersion) -> list[str]:
+    """Return what is kept together in a data set, what moved for that since the one before, and
+    what nobody knows yet.
+    """
+    report = dataset.report
+    sentences = []
+    counts = report.get("groups") or {}
+    if groups := counts.get("groups", 0):
+        sentence = ngettext(
+            "%(groups)d group of samples that belong together (%(samples)d samples) is in one "
+            "split as a whole.",
+            "%(groups)d groups of samples that belong together (%(samples)d samples) are each in "
+            "one split as a whole.",
+            groups,
+        )
+        sentences.append(sentence % {"groups": groups, "samples": counts["samples"]})
+    sentences += [SplitMove(**each).sentence for each in report.get("moved", [])]
+    if count := report.get("alike", 0):
+        sentence = ngettext(
+            "%(count)d sample looks like so many others that likeness does not tell what belongs "
+            "together. If some are of one part or lot, give them a group.",
+            "%(count)d samples look like so many others that likeness does not tell what belongs "
+            "together. If some are of one part or lot, give them groups.",
+            count,
+        )
+        sentences.append(sentence % {"count": count})
+    if count := report.get("uncompared", 0):
+        sentence = ngettext(
+            "%(count)d picture had not been compared with the others yet, so a near duplicate of "
+            "it may be in another split.",
+            "%(count)d pictures had not been compared with the others yet, so near duplicates of "
+            "them may be in another split.",
+            count,
+        )
+        sentences.append(sentence % {"count": count})
+    return sentences
+
+
+def leaking_samples(dataset: DatasetVersion) -> int:
+    """Return how many samples are in another split than others of their group, as known now."""
+    groups = find_groups(dataset.project)
+    splits: dict[int, set[str]] = defaultdict(set)
+    rows = dataset.items.values_list("sample_id", "split") if groups.anchors else ()
+    items = [(sample, split) for sample, split in rows if sample in groups.anchors]
+    for sample, split in items:
+        splits[groups.key(sample)].add(split)
+    return sum(len(splits[groups.key(sample)]) > 1 for sample, _split in items)
+
+
+def learned_before(version: ModelVersion, dataset: DatasetVersion) -> set[str]:
+    """Return the digests of test samples from whose groups a model version has learned.
+
+    They were in its own data set's train or validation split, and moved since.
+    """
+    run = TrainingRun.objects.filter(model_version=version).first()
+    if run is None or run.dataset_id == dataset.pk:
+        return set()
+    learned = run.dataset.items.exclude(split=Split.TEST)
+    groups = find_groups(dataset.project)
+    keys = {
+        groups.anchors[sample]
+        for sample in learned.values_list("sample_id", flat=True)
+        if sample in groups.anchors
+    }
+    test = dataset.items.filter(split=Split.TEST)
+    found = set(
+        test.filter(sample__in=learned.values("sample")).values_list("sample__sha256", flat=True)
+    )
+    if keys:
+        rows = test.values_list("sample_id", "sample__sha256")
+        found.update(sha256 for sample, sha256 in rows if groups.anchors.get(sample) in keys)
+    return found
 
 
 def left_out_sentences(dataset: DatasetVersion) -> list[str]:
@@ -290,6 +450,23 @@ def categories_without_test(dataset: DatasetVersion) -> list[str]:
 
 def previous_version(dataset: DatasetVersion) -> DatasetVersion | None:
     return dataset.project.datasets.filter(number__lt=dataset.number).order_by("-number").first()
+
+
+def _moved(before: DatasetVersion, content: DatasetContent) -> list[dict[str, Any]]:
+    """Return how many samples are in another split than in the data set before, and why."""
+    earlier = dict(before.items.values_list("sample_id", "split"))
+    moved: Counter[tuple[str, str, str]] = Counter()
+    for pk, sha256, _categories in content.items:
+        split = content.split(pk, sha256)
+        if pk in earlier and earlier[pk] != split:
+            why = "alone"
+            if pk in content.groups.anchors:
+                why = "group" if pk in content.groups.named else "twin"
+            moved[earlier[pk], split, why] += 1
+    return [
+        vars(SplitMove(start, end, why, count))
+        for (start, end, why), count in sorted(moved.items())
+    ]
 
 
 def _too_little(left_out: Iterable[ExcludedCategory]) -> str:

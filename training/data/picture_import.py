@@ -21,13 +21,15 @@ from common.media.images import Picture
 from common.parallel import parallel_map
 from common.progress import Progress, no_progress
 from common.transactions import durable_transaction
-from predictions import categories, queries, uploads
+from predictions import categories, groups, queries, uploads
 from predictions.modalities import modalities
 from predictions.modalities.base import Modality
 from predictions.models import Category, Project, Sample
 from review import decisions, ground_truth
 from review.models import Decision
+from training.data import label_file
 from training.data.datasets import MIN_PICTURES
+from training.data.label_file import LabelRow
 
 AT_ONCE = 20  # pictures labelled in one transaction
 # What tools name the folders of a data set that is split already; compared without case
@@ -71,6 +73,7 @@ class ImportFile:
     name: str
     category: Category | None
     read: Callable[[int], bytes]
+    group: str = ""  # what it is of, see `SampleGroup`
 
 
 def import_folder(
@@ -80,12 +83,19 @@ def import_folder(
     *,
     by: User | None = None,
     progress: Progress = no_progress,
+    labels: str | os.PathLike[str] | None = None,
+    sub_folders_are_groups: bool = False,
 ) -> ImportReport:
     """Import the pictures of a folder.
+
+    Pictures that are there already are not taken again, but put into the groups that they have now.
 
     Args:
         category: what they all show; None: the folder holds one folder per category, and missing
             ones are made.
+        labels: a table of categories and groups, see `label_file`; one in the folder or beside it
+            unless given. Only for a folder of categories.
+        sub_folders_are_groups: the pictures of each folder within that of a category are a group.
 
     Files whose names begin with a dot are ignored; links are refused, so that nothing outside the
     folder is read.
@@ -95,7 +105,15 @@ def import_folder(
     """
     report = ImportReport()
     root = Path(directory)
-    sources = _flat(root, category, report) if category else _by_category(project, root, report)
+    table = None
+    if category is None and (found := labels or label_file.find_label_file(root)):
+        table = label_file.read_label_file(Path(found))
+    if category:
+        sources = _flat(root, category, report)
+    elif table is not None:
+        sources = _by_table(project, root, table, report, sub_folders_are_groups)
+    else:
+        sources = _by_category(project, root, report, sub_folders_are_groups)
     return import_sources(project, sources, report, by=by, progress=progress)
 
 
@@ -121,14 +139,20 @@ def import_files(
     *,
     by: User | None,
     progress: Progress = no_progress,
+    group: str = "",
 ) -> ImportReport:
-    """Import files that somebody sent with a form, as `import_folder` does.
+    """Import files that somebody sent with a form, all of one group if that is given.
 
     Args:
         category: what they all show; None: they join the pool without a label.
+
+    Raises:
+        InvalidInput: that is no name of a group.
     """
+    group = groups.clean_name(group)
     sources = [
-        ImportFile(uploads.display_name(file.name or ""), category, file.read) for file in files
+        ImportFile(uploads.display_name(file.name or ""), category, file.read, group)
+        for file in files
     ]
     return import_sources(project, sources, ImportReport(), by=by, progress=progress)
 
@@ -210,6 +234,8 @@ def _take(
         return None
     first = first_by_digest.setdefault(picture.sha256, source)
     if first is not source:
+        if source.group and (sample := queries.find_sample(project, picture)):
+            groups.put_in_group([sample], source.group)
         if first.category is None or first.category == source.category:
             sentence = _("The same picture as %(name)s.")
             report.duplicates.append(SkippedFile(source.name, sentence % {"name": first.name}))
@@ -223,6 +249,7 @@ def _take(
         return None
     existing = queries.find_sample(project, picture)
     if existing and (decision := _in_force(decisions.latest_decision(existing))):
+        groups.put_in_group([existing], source.group)
         _report_decided(source, decision, report)
         return None
     is_in_pool = existing and existing.has_picture and existing.origin == Sample.Origin.IMPORT
@@ -247,6 +274,7 @@ def _label(
     latest = decisions.latest_decisions(sample for _source, sample in taken)
     new: list[tuple[Sample, Category]] = []
     for source, sample in taken:
+        groups.put_in_group([sample], source.group)
         if decision := _in_force(latest.get(sample.pk)):
             _report_decided(source, decision, report)
             continue
@@ -300,7 +328,9 @@ def _flat(root: Path, category: Category, report: ImportReport) -> list[ImportFi
     return [ImportFile(_shown(entry.name), category, _opener(entry.path)) for entry in files]
 
 
-def _by_category(project: Project, root: Path, report: ImportReport) -> list[ImportFile]:
+def _by_category(
+    project: Project, root: Path, report: ImportReport, sub_folders_are_groups: bool
+) -> list[ImportFile]:
     sources = []
     entries = _entries(root)
     _refuse_splits(root, entries)
@@ -317,7 +347,12 @@ def _by_category(project: Project, root: Path, report: ImportReport) -> list[Imp
                 continue
             if category.name != _shown(entry.name):
                 report.merged[_shown(entry.name)] = category.name
-            sources += [ImportFile(name, category, _opener(path)) for name, path in files]
+            sources += [
+                ImportFile(
+                    name, category, _opener(path), _folder_group(name, sub_folders_are_groups)
+                )
+                for name, path in files
+            ]
         elif _is_own_file(entry, _shown(entry.name), report):
             report.refused.append(
                 SkippedFile(_shown(entry.name), _("It is in no category's folder."))
@@ -327,6 +362,52 @@ def _by_category(project: Project, root: Path, report: ImportReport) -> list[Imp
             _("%(folder)s is empty: expected one folder per category.") % {"folder": root}
         )
     return sources
+
+
+def _by_table(
+    project: Project,
+    root: Path,
+    table: dict[str, LabelRow],
+    report: ImportReport,
+    sub_folders_are_groups: bool,
+) -> list[ImportFile]:
+    """Return the files of a folder as a table says; of others their own folder says what they show.
+
+    The table may leave out categories, groups or files.
+    """
+    sources = []
+    known: dict[str, Category | str] = {}
+    missing = dict(table)
+    # Of the folder itself the name is not part of the paths
+    for name, path in _files_below(root, "", report):
+        if "/" not in name and name.casefold().endswith(".csv"):
+            continue  # the table itself
+        row = missing.pop(name, LabelRow())
+        folder, separator, _rest = name.partition("/")
+        wanted = row.category or (folder if separator else "")
+        if wanted not in known:
+            try:
+                known[wanted], _created = categories.add_category(project, wanted)
+            except InvalidInput as error:
+                known[wanted] = str(error)
+        category = known[wanted]
+        if isinstance(category, Category):
+            group = row.group or _folder_group(name, sub_folders_are_groups)
+            sources.append(ImportFile(name, category, _opener(path), group))
+        else:
+            reason = category if wanted else _("Neither the table nor a folder says what it shows.")
+            report.refused.append(SkippedFile(name, reason))
+    report.refused += [
+        SkippedFile(_shown(name), _("The table names it, but it is not in the folder."))
+        for name in missing
+    ]
+    return sources
+
+
+def _folder_group(name: str, sub_folders_are_groups: bool) -> str:
+    """Return the group of a file by the folders that it is in, within that of its category."""
+    folders = name.split("/")[1:-1]
+    return groups.clean_name("/".join(folders)[:100]) if sub_folders_are_groups else ""
 
 
 def _refuse_splits(root: Path, entries: Sequence[os.DirEntry[str]]) -> None:
@@ -358,7 +439,7 @@ def _files_below(folder: Path, shown: str, report: ImportReport) -> list[tuple[s
     """Return the name and path of every file in a category's folder and the folders in it."""
     files: list[tuple[str, str]] = []
     for entry in _entries(folder):
-        name = f"{shown}/{_shown(entry.name)}"
+        name = f"{shown}/{_shown(entry.name)}" if shown else _shown(entry.name)
         if entry.is_dir(follow_symlinks=False):
             files += _files_below(Path(entry.path), name, report)
         elif _is_own_file(entry, name, report):

@@ -97,6 +97,11 @@ def evaluate_version(
         return existing
     # A class that was renamed since is counted under its present name
     names = registry.class_names_now(version)
+    # Pictures move between splits when they turn out to belong to others
+    learned = {
+        *version.manifest.get("learned_from_test", ()),
+        *datasets.learned_before(version, dataset),
+    }
     measured = measure_test_split(
         trainer_for(version),
         registry.model_ref(version),
@@ -104,7 +109,7 @@ def evaluate_version(
         dataset,
         progress,
         temperature=version.manifest.get("temperature"),
-        left_out=version.manifest.get("learned_from_test", ()),
+        left_out=learned,
     )
     return store_evaluation(version, dataset, measured)
 

@@ -17,6 +17,7 @@ from predictions.predictors.base import ModelRef
 from review import ground_truth
 from training.data import datasets
 from training.data.examples import Example
+from training.data.groups import find_groups
 from training.evaluation.counts import confusion_matrix, count_multilabel
 from training.models import DatasetItem, DatasetVersion, NokReplay
 from training.trainers.base import BaseTrainer
@@ -134,11 +135,12 @@ def _reviewed_noks(project: Project) -> dict[int, Example]:
     rows = ground_truth.labelled_samples(project).filter(Exists(said_nok)).order_by("-pk")
     names = dict(Category.objects.filter(project=project).values_list("pk", "name"))
     additional = ground_truth.additional_categories(project)
+    groups = find_groups(project)
     return {
         sample.pk: Example(
             sample.sha256,
             names[sample.true_category_id],  # type: ignore[attr-defined]
-            datasets.split_of(sample.sha256),
+            datasets.split_of(groups.deciding_digest(sample.pk, sample.sha256)),
             datasets.picture_reader(sample),
             tuple(names[key] for key in additional.get(sample.pk, ())),
         )

@@ -29,6 +29,7 @@ from predictions.models import ModelVersion, Project, Sample
 from review import ground_truth
 from review.models import Lease, Skip
 from training.data.datasets import Split, picture_reader, split_of
+from training.data.groups import find_groups
 from training.data.examples import Example
 from training.evaluation import evaluations
 from training.models import PoolRanking, Proposal
@@ -135,8 +136,11 @@ def rank_pool(progress: Progress, project_key: int) -> None:
         return
     pool = pool_samples(project)
     size, candidates = pool.count(), list(pool.order_by("sha256")[:CANDIDATES])
-    drawn = [each for each in candidates if split_of(each.sha256) != Split.TRAIN]
-    to_rank = [each for each in candidates if split_of(each.sha256) == Split.TRAIN]
+    groups = find_groups(project)
+    to_rank, drawn = [], []
+    for each in candidates:
+        split = split_of(groups.deciding_digest(each.pk, each.sha256))
+        (to_rank if split == Split.TRAIN else drawn).append(each)
     version, scores = _scores(project, [*to_rank, *drawn[:PROPOSED]], subrange(progress, 0, 40))
     chosen = _most_instructive(project, to_rank, scores, subrange(progress, 40, 100))
     proposed = mix(chosen, drawn, PROPOSED)

@@ -22,14 +22,21 @@ from common import jobs
 from common.errors import Conflict, DomainError
 from common.models import Job
 from common.progress import Cancelled, Progress, no_progress
+from common.storages import StorageUnavailable
 from common.tasks import periodic, task
 from predictions import registry
 from predictions.models import ModelVersion, Project
 from predictions.predictors.base import ModelRef
-from training.data import datasets
+from training.data import datasets, near_duplicates
 from training.data.known_categories import known_classes
 from training.errors import TrainingFailed
-from training.evaluation import evaluations, nok_replay, out_of_distribution, selective
+from training.evaluation import (
+    evaluations,
+    label_check,
+    nok_replay,
+    out_of_distribution,
+    selective,
+)
 from training.models import DatasetItem, TrainingRun
 from training.pool import proposals
 from training.runs import mlflow, notices, outlook, promotion
@@ -172,6 +179,7 @@ def _train_and_register(run: TrainingRun, log: RunLog) -> None:
         trainer = trainers[run.trainer]
     except ImproperlyConfigured as error:
         raise TrainingFailed(str(error)) from error
+    _keep_groups_together(run, log)
     task = _training_task(run, trainer)
     if not task.known and (unused := known_classes(run.project)):
         names = ", ".join(f"“{name}”" for name in sorted(unused))
@@ -193,6 +201,29 @@ def _train_and_register(run: TrainingRun, log: RunLog) -> None:
         report = replace(report, load_problem=problem)
     log(1, 1, _("Registering the model"))
     _register(run, trained, report, live, log)
+
+
+def _keep_groups_together(run: TrainingRun, log: RunLog) -> None:
+    """Give a run another data set where its own has parts of one group in several splits.
+
+    Pictures may have been labelled so shortly before the run that nobody had compared them when
+    the data set was frozen. A data set that another run has learned from stays as it is.
+    """
+    if run.dataset.runs.exclude(pk=run.pk).exists():
+        return
+    try:
+        near_duplicates.find_by_hashes(run.project, log)
+    except StorageUnavailable as error:
+        sentence = _("The pictures could not be compared with each other: %(reason)s")
+        log.line(sentence % {"reason": error})
+    if not datasets.leaking_samples(run.dataset):
+        return
+    run.dataset = datasets.freeze_dataset(run.project, by=run.requested_by)
+    run.save(update_fields=["dataset"])
+    log.line(
+        _("Data set version %(number)d, in which what belongs together is in one split")
+        % {"number": run.dataset.number}
+    )
 
 
 def _evaluate_candidate(
@@ -290,6 +321,7 @@ def _register(
         proposals.request_ranking(run.project)
     notices.announce(run)
     mlflow.announce(run)
+    label_check.request_check(run)
 
 
 def _training_task(run: TrainingRun, trainer: BaseTrainer) -> TrainingTask:

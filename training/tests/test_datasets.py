@@ -151,7 +151,7 @@ def test_the_version_before():
 def test_freezing_takes_few_queries(django_assert_max_num_queries):
     project = make_trainable()
     make_labelled(project, "dusk", train=30)
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(15):
         datasets.freeze_dataset(project)
     assert DatasetItem.objects.count() == 22 + 33
 

@@ -1,13 +1,16 @@
+import io
 import os
+from collections import Counter
 
 import pytest
 from django.core.files.uploadedfile import SimpleUploadedFile
+from PIL import Image
 
 from common.errors import InvalidInput
 from common.media import images
 from common.progress import Cancelled
 from predictions import uploads
-from predictions.models import Category, Sample
+from predictions.models import Category, Sample, SampleGroup
 from predictions.tests.factories import keep_picture, make_picture_bytes, make_project, make_user
 from review import decisions, ground_truth
 from review.models import Decision
@@ -308,3 +311,69 @@ def test_no_category_is_made_for_an_empty_folder(project, tmp_path):
         == "The folder is empty."
     )
     assert not Category.objects.filter(name="soup").exists()
+
+
+def groups_of(project) -> dict[str, int]:
+    rows = SampleGroup.objects.filter(sample__project=project)
+    return dict(Counter(rows.values_list("name", flat=True)))
+
+
+def test_folders_within_a_category_may_be_groups(project, tmp_path):
+    make_folder(tmp_path / "pizza" / "lot 1", "a.jpg", "b.jpg")
+    make_folder(tmp_path / "pizza" / "lot 2", "c.jpg")
+    make_folder(tmp_path / "pizza", "d.jpg")
+    report = picture_import.import_folder(project, None, tmp_path, sub_folders_are_groups=True)
+    assert report.taken == {"pizza": 4}
+    assert groups_of(project) == {"lot 1": 2, "lot 2": 1}
+
+
+def test_a_table_says_what_pictures_show_and_what_they_are_of(project, tmp_path):
+    make_folder(tmp_path / "pizza", "a.jpg", "b.jpg")
+    make_folder(tmp_path, "c.jpg", "d.jpg")
+    (tmp_path / "labels.csv").write_text(
+        "path;category;group\npizza/a.jpg;;board 1\nc.jpg;cake;board 1\nlost.jpg;cake;\n"
+    )
+    report = picture_import.import_folder(project, None, tmp_path)
+    assert truth(project) == {"cake": 1, "pizza": 2}
+    assert groups_of(project) == {"board 1": 2}
+    assert [(told.name, told.reason) for told in report.refused] == [
+        ("d.jpg", "Neither the table nor a folder says what it shows."),
+        ("lost.jpg", "The table names it, but it is not in the folder."),
+    ]
+
+
+def test_pictures_that_are_there_already_get_their_groups_later(project, tmp_path):
+    folder = make_folder(tmp_path / "tiles" / "pizza", "a.jpg")
+    picture_import.import_folder(project, None, folder.parent)
+    (tmp_path / "tiles.csv").write_text("file,lot\npizza/a.jpg,7\n")
+    report = picture_import.import_folder(project, None, folder.parent)
+    assert (report.total_added, groups_of(project)) == (0, {"7": 1})
+
+
+@pytest.mark.parametrize(
+    ("table", "problem"),
+    [
+        ("name,group\na.jpg,1\n", "has no column “path”"),
+        ("path,group\na.jpg,1\na.jpg,2\n", "says two different things about a.jpg"),
+        ('path,group\n"a.jpg,1\n', "cannot be read as CSV"),
+        (f"path,group\na.jpg,{'x' * 101}\n", "at most 100 characters"),
+    ],
+)
+def test_a_table_that_makes_no_sense_is_refused(project, tmp_path, table, problem):
+    make_folder(tmp_path / "pizza", "a.jpg")
+    (tmp_path / "labels.csv").write_text(table)
+    with pytest.raises(InvalidInput, match=problem):
+        picture_import.import_folder(project, None, tmp_path)
+    assert not Sample.objects.exists()
+
+
+def test_the_same_picture_under_other_comments_is_one_sample(project, tmp_path):
+    plain = Image.open(io.BytesIO(make_picture_bytes()))
+    for number in range(3):
+        (tmp_path / "pizza").mkdir(exist_ok=True)
+        name = tmp_path / "pizza" / f"{number}.jpg"
+        plain.save(name, "JPEG", comment=f"shot {number}".encode(), quality="keep")
+    assert len({path.read_bytes() for path in (tmp_path / "pizza").iterdir()}) == 3
+    report = picture_import.import_folder(project, None, tmp_path)
+    assert [told.reason for told in report.duplicates] == ["The same picture as pizza/0.jpg."] * 2
+    assert Sample.objects.count() == 1

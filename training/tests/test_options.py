@@ -20,6 +20,7 @@ def options(**changed):
         "margin": "0.05",
         "retrain_after_labels": "0",
         "retrain_every_days": "0",
+        "second_opinion_percent": "0",
     } | changed
 
 

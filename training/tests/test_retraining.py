@@ -121,6 +121,7 @@ class TestTheOptions:
     def test_a_maintainer_sets_them(self, client, project):
         client.force_login(make_user("maintainer"))
         sent = {"name": project.name, "abstain_below": 0, "trainer": "dummy"}
+        sent |= {"second_opinion_percent": 0}
         policy = {"margin": 0.1, "retrain_after_labels": 25, "retrain_every_days": 7}
         client.post(f"/training/{project.slug}/options/", sent | policy)
         saved = TrainingPolicy.of(project)

@@ -124,6 +124,13 @@ class TrainerContract:
         for values in trained.curves.values():
             assert all(isinstance(value, float) for value in values)
 
+    def test_gives_feature_vectors_if_it_says_so(self, trainer, trained, task):
+        vectors = trainer.feature_vectors(servable(trained), task.examples)
+        assert bool(vectors) <= trainer.has_vectors
+        # A network that has learned itself gives none
+        assert vectors.keys() in (set(), {example.sha256 for example in task.examples})
+        assert len({vector.shape for vector in vectors.values()}) <= 1
+
     def test_progress_never_goes_back_and_reaches_the_end(self, trained, told):
         shares = [done / total for done, total, _note in told]
         assert shares == sorted(shares)

@@ -48,6 +48,8 @@ def dataset(request: HttpRequest, pk: int) -> HttpResponse:
         "totals": datasets.split_totals(version),
         "vectors_only": datasets.count_vectors_only(version),
         "left_out": datasets.left_out_sentences(version),
+        "split_sentences": datasets.split_sentences(version),
+        "leaking": datasets.leaking_samples(version),
         "earlier": earlier,
         "diff": dataset_diff.count_changes(earlier, version) if earlier else None,
         "runs": version.runs.select_related("model_version"),

@@ -10,8 +10,9 @@ from training.pool import proposals
 
 class Command(ProjectCommand):
     help = (
-        "Import labelled pictures: one folder per category; missing categories are made. Or, with "
-        "--unlabelled, pictures without labels. Again: only what is new."
+        "Import labelled pictures: one folder per category; missing categories are made. Again: "
+        "only what is new. A table labels.csv in the folder, or FOLDER.csv beside it, with the "
+        "columns path, category and group may say more. With --unlabelled, pictures without labels."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
@@ -22,6 +23,13 @@ class Command(ProjectCommand):
             action="store_true",
             help="The pictures in DIR and below have no label: the page “Label next” proposes "
             "which to label first.",
+        )
+        parser.add_argument("--labels", metavar="CSV", help="The table, if it is elsewhere.")
+        parser.add_argument(
+            "--sub-folders-are-groups",
+            action="store_true",
+            help="Pictures of one folder within a category's are of one part, lot or patient: all "
+            "of them are trained on, or all tested with.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -35,7 +43,12 @@ class Command(ProjectCommand):
                 proposals.request_ranking(project)
             else:
                 report = picture_import.import_folder(
-                    project, None, options["directory"], progress=bar
+                    project,
+                    None,
+                    options["directory"],
+                    progress=bar,
+                    labels=options["labels"],
+                    sub_folders_are_groups=options["sub_folders_are_groups"],
                 )
         except DomainError as error:
             raise CommandError(str(error)) from error

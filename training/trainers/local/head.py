@@ -125,7 +125,8 @@ def fit_head(
 ) -> FittedHead:
     """Fit a head per regularisation strength, keep the best in validation, and calibrate it.
 
-    With fewer than `MIN_TO_CHOOSE` validation samples it is one fit of the default strength. The
+    With fewer than `MIN_TO_CHOOSE` validation samples it is one fit, of the default strength or of
+    the only one in `grid`. The
     grid is left when two weaker strengths in a row did worse than the best so far.
 
     Args:
@@ -151,7 +152,8 @@ def fit_head(
     if prior:
         anchor = parameters = scaler.parameters(prior)
         default, usual_grid = PRIOR_SAMPLES / len(features), PRIOR_GRID
-    strengths = sorted(grid or usual_grid, reverse=True) if choosing else [default]
+    only = list(grid) if len(grid) == 1 else [default]
+    strengths = sorted(grid or usual_grid, reverse=True) if choosing else only
     fits = []
     threads = 1 if features.size * classes < ONE_THREAD_BELOW else usable_core_count()
     with threadpool_limits(threads, user_api="blas"):

@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import stat
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -50,6 +50,7 @@ class TextTrainer(BaseTrainer):
     """
 
     modalities = ("text",)
+    has_vectors = True
 
     def __init__(self, *, alias: str, predictor: str = "text") -> None:
         super().__init__(alias=alias)
@@ -136,6 +137,14 @@ class TextTrainer(BaseTrainer):
                 [opened.vocabulary.row(read.texts[each]) for each in asked],
             )
         return scores
+
+    def feature_vectors(
+        self, model: ModelRef, examples: Sequence[Example], progress: Progress = no_progress
+    ) -> Mapping[str, np.ndarray]:
+        """See the base."""
+        _bundle, opened = open_model(model)
+        read = read_texts(examples, subrange(progress, 0, 10))
+        return load_or_encode(opened.encoder, read.texts, subrange(progress, 10, 100))
 
     def ood_p_values(
         self, model: ModelRef, examples: Sequence[Example], progress: Progress = no_progress
