@@ -8,12 +8,12 @@ searches may grow with the size, and no more than that.
 import argparse
 import json
 import os
-import resource
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
+import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
 
@@ -129,14 +129,16 @@ def _measure_search(size: int) -> dict[str, float]:
     asked = generator.normal(size=FEATURES)
     # Once unmeasured: afterwards every shard is verified, as those are that a run has just read
     find_nearest_cached(cache, asked, names, 12)
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     seconds = _median_ms(lambda: find_nearest_cached(cache, asked, names, 12)) / 1000
-    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    tracemalloc.start()
+    find_nearest_cached(cache, asked, names, 12)
+    peak = tracemalloc.get_traced_memory()[1] / 2**20
+    tracemalloc.stop()
     megabytes = size * FEATURES * 4 / 2**20
     return {
         "vectors, MiB": megabytes,
         "nearest 12 of all training samples, s": seconds,
-        "memory that the search adds, MiB": max(grown, 0.1),
+        "memory of the search at its peak, MiB": peak,
     }
 
 
