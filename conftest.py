@@ -97,6 +97,17 @@ def redis_url() -> Iterator[str]:
         yield server.url
 
 
+@pytest.fixture(scope="session")
+def mlflow_url() -> Iterator[str]:
+    from scripts.services import Missing, Mlflow
+
+    try:
+        with Mlflow() as server:
+            yield server.url
+    except Missing as missing:
+        pytest.skip(str(missing))
+
+
 @pytest.fixture
 def custom_vision() -> Iterator:
     """A stand-in for Azure Custom Vision: `endpoint`, keys, faults at will and the record of what

@@ -356,6 +356,11 @@ DEFAULT_TEXT_TRAINER = env.str("DEFAULT_TEXT_TRAINER", "text")
 DEFAULT_BACKBONE = env.str("DEFAULT_BACKBONE", "lite0")
 # What the backbone "auto" may take for one picture on this machine, in milliseconds of CPU
 AUTO_BACKBONE_CPU_MS = env.float("AUTO_BACKBONE_CPU_MS", 20.0)
+# Where runs that have ended are logged as well ("": nowhere), and who logs them there
+MLFLOW_TRACKING_URI = env.str("MLFLOW_TRACKING_URI", "")
+MLFLOW_TRACKING_TOKEN = secret("MLFLOW_TRACKING_TOKEN")
+MLFLOW_TRACKING_USERNAME = env.str("MLFLOW_TRACKING_USERNAME", "")
+MLFLOW_TRACKING_PASSWORD = secret("MLFLOW_TRACKING_PASSWORD")
 CLASSIFR_WEIGHTS_DIR = env.str("CLASSIFR_WEIGHTS_DIR", "")
 LOAD_MODELS_AT_START = env.bool("LOAD_MODELS_AT_START", False)
 WEB_PROCESSES = env.int("WEB_CONCURRENCY", 0) or web_process_count()
@@ -462,6 +467,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "ENUM_NAME_OVERRIDES": {"SplitEnum": ["train", "validation", "test"]},
 }
 
 # Custom Vision compatible server: hosts or networks of one's own that pictures may be fetched from

@@ -84,6 +84,11 @@ def insert(
         raise AlreadyEnqueued(key) from error
 
 
+def is_active(key: str) -> bool:
+    """Say whether a job with this key is waiting or running."""
+    return Job.objects.active().filter(key=key).exists()
+
+
 def request_cancel(job: Job) -> None:
     """Stop a job: a waiting one at once, a running one at its next call of `progress`.
 

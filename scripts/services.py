@@ -65,6 +65,7 @@ class Server:
     """
 
     name = "server"
+    start_seconds = 30.0
 
     def __init__(self) -> None:
         self.port = free_port()
@@ -78,7 +79,7 @@ class Server:
     def start(self) -> None:
         with open(self.folder / "log", "ab") as log:
             self.process = subprocess.Popen(self.command(), stdout=log, stderr=log)
-        wait_until(lambda: answers(self.port), self.name)
+        wait_until(lambda: answers(self.port), self.name, timeout_seconds=self.start_seconds)
 
     def stop(self) -> None:
         """End it in the orderly way, and wait until it is gone."""
@@ -136,6 +137,33 @@ class Azurite(Server):
             "--disableTelemetry",
             "--skipApiVersionCheck",
         ]
+
+
+class Mlflow(Server):
+    """A server of MLflow, from a virtual environment of its own."""
+
+    name = "mlflow"
+    start_seconds = 180.0  # it imports much, and makes its tables first
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        python = Path(os.environ.get("MLFLOW", ROOT / ".tools/mlflow")) / "bin/python"
+        if not python.exists():
+            raise Missing("MLflow is not installed: run `make tools`.")
+        # What `mlflow server` starts, without the processes that it starts beside it and leaves
+        # behind when it is stopped
+        facts = {
+            "_MLFLOW_SERVER_FILE_STORE": f"sqlite:///{self.folder}/mlflow.db",
+            "_MLFLOW_SERVER_ARTIFACT_ROOT": str(self.folder / "artifacts"),
+            "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false",
+        }
+        address = ["--host", "127.0.0.1", "--port", str(self.port)]
+        app = "mlflow.server.fastapi_app:app"
+        environment = [f"{name}={value}" for name, value in facts.items()]
+        return ["env", *environment, str(python), "-m", "uvicorn", *address, app]
 
 
 class Redis(Server):

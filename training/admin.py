@@ -3,7 +3,14 @@
 from django.contrib import admin
 
 from common.admin import ReadOnlyAdmin
-from training.models import DatasetVersion, Evaluation, NokReplay, TrainingPolicy, TrainingRun
+from training.models import (
+    DatasetVersion,
+    Evaluation,
+    NeighbourSearch,
+    NokReplay,
+    TrainingPolicy,
+    TrainingRun,
+)
 
 
 @admin.register(TrainingRun)
@@ -39,3 +46,9 @@ class NokReplayAdmin(ReadOnlyAdmin):
 class TrainingPolicyAdmin(ReadOnlyAdmin):
     list_display = ("project", "margin", "retrain_after_labels", "retrain_every_days")
     list_select_related = ("project",)
+
+
+@admin.register(NeighbourSearch)
+class NeighbourSearchAdmin(ReadOnlyAdmin):
+    list_display = ("prediction", "compared", "problem", "created_at")
+    list_select_related = ("prediction__model_version__project", "prediction__sample")

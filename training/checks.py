@@ -2,6 +2,7 @@
 
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Warning, register
@@ -82,6 +83,16 @@ def check_backends_in_use(app_configs: Any, **kwargs: Any) -> list[CheckMessage]
                 needs = f"{who} is '{alias}', which needs: {', '.join(missing)}."
                 messages.append(Warning(needs, hint=hint, id="training.W001"))
     return messages
+
+
+@register
+def check_mlflow(app_configs: Any, **kwargs: Any) -> list[CheckMessage]:
+    address = settings.MLFLOW_TRACKING_URI
+    if not address or urlsplit(address).scheme in ("http", "https"):
+        return []
+    message = f"MLFLOW_TRACKING_URI is {address}, which is no address of a server."
+    hint = "Runs are logged by MLflow's REST API: https://mlflow.example.com"
+    return [Error(message, hint=hint, id="training.E006")]
 
 
 def _missing(backends: Any, alias: str) -> list[str]:

@@ -14,7 +14,7 @@ from training.backbones import imagenet_classes
 from training.data import picture_import, text_import
 from training.data.picture_import import ImportReport
 from training.models import TrainingPolicy
-from training.runs import submission
+from training.runs import submission, sweeps
 from training.trainers.base import trainers
 
 TEXT_FILES = ".txt,.csv,.tsv,.jsonl,text/plain,text/csv"
@@ -52,6 +52,45 @@ class StartRunForm(forms.Form):
         choices.initial = submission.default_backbone(trainer, project)
         if not any(map(trainer.supports_fine_tuning, trainer.backbone_names())):
             del self.fields["fine_tune"]
+
+
+class SweepForm(forms.Form):
+    """What a sweep tries, in every combination."""
+
+    backbones = forms.MultipleChoiceField(label=_("Backbones"), widget=forms.CheckboxSelectMultiple)
+    fine_tune = forms.MultipleChoiceField(
+        label=_("Fine-tuning"),
+        choices=[("no", _("without")), ("yes", _("with"))],
+        initial=["no"],
+        widget=forms.CheckboxSelectMultiple,
+        help_text=_("Backbones that cannot be fine-tuned are tried without it."),
+    )
+    seeds = forms.IntegerField(
+        label=_("Seeds"),
+        min_value=1,
+        max_value=sweeps.MOST_SEEDS,
+        initial=1,
+        help_text=_("How many runs of each combination, with the seeds 0, 1, 2 and so on."),
+    )
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        trainer = submission.trainer_named(submission.project_trainer_alias(project))
+        names = trainer.backbone_names()
+        choices = self.fields["backbones"]
+        assert isinstance(choices, forms.MultipleChoiceField)  # noqa: S101 (tells the type checker)
+        choices.choices = [(name, name) for name in names]
+        choices.initial = [submission.default_backbone(trainer, project)]
+        if not any(map(trainer.supports_fine_tuning, names)):
+            del self.fields["fine_tune"]
+
+    def options(self) -> sweeps.SweepOptions:
+        data = self.cleaned_data
+        return sweeps.SweepOptions(
+            backbones=tuple(data["backbones"]),
+            fine_tune=tuple(each == "yes" for each in data.get("fine_tune", ["no"])),
+            seeds=tuple(range(data["seeds"])),
+        )
 
 
 class PromoteForm(forms.Form):

@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from common.models import Job
-from predictions.models import Category, ModelVersion, Project, Sample
+from predictions.models import Category, ModelVersion, Prediction, Project, Sample
 
 
 class DatasetVersion(models.Model):
@@ -139,15 +139,40 @@ class TrainingPolicy(models.Model):
         return cls.objects.filter(project=project).first() or cls(project=project)
 
 
+class Sweep(models.Model):
+    """Several runs on one data set version, asked for at once and done one after another."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="sweeps")
+    dataset = models.ForeignKey(DatasetVersion, models.CASCADE, related_name="sweeps")
+    language = models.CharField(
+        max_length=10, blank=True, help_text="Of whoever asked; the logs of its runs are in it."
+    )
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"sweep {self.pk} of {self.project.slug}"
+
+
 class TrainingRunQuerySet(models.QuerySet["TrainingRun"]):
     def active(self) -> "TrainingRunQuerySet":
         return self.filter(status__in=[TrainingRun.Status.WAITING, TrainingRun.Status.RUNNING])
+
+    def queued(self) -> "TrainingRunQuerySet":
+        """Return the runs of sweeps whose turn has not come, in their order."""
+        return self.filter(status=TrainingRun.Status.QUEUED).order_by("pk")
 
 
 class TrainingRun(models.Model):
     """One attempt to learn: a data set version, a trainer, its parameters and a seed."""
 
     class Status(models.TextChoices):
+        QUEUED = "queued"  # of a sweep: it waits for other runs of its project, not for a worker
         WAITING = "waiting"
         RUNNING = "running"
         SUCCEEDED = "succeeded"
@@ -164,6 +189,18 @@ class TrainingRun(models.Model):
     trainer = models.CharField(max_length=50, help_text="An alias of TRAINERS.")
     parameters = models.JSONField(default=dict)
     seed = models.PositiveBigIntegerField(default=0)
+    repeats = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        related_name="repetitions",
+        help_text="The run whose data set, parameters and seed it takes, to see whether its model "
+        "comes out again.",
+    )
+    sweep = models.ForeignKey(Sweep, models.CASCADE, null=True, related_name="runs")
+    code = models.JSONField(
+        default=dict, help_text="Release, digest of the sources and commit, see `code_version`."
+    )
     promote = models.BooleanField(
         default=False, help_text="Promote the result when it is not worse than the live model."
     )
@@ -180,6 +217,9 @@ class TrainingRun(models.Model):
     )
     # Old jobs are deleted; the run says itself how it ended
     job = models.ForeignKey(Job, models.SET_NULL, null=True, related_name="+")
+    tracking_url = models.URLField(
+        max_length=500, blank=True, help_text="Its page on the MLflow server, once it is there."
+    )
     curves = models.JSONField(default=dict, help_text="Name to one value per epoch.")
     log = models.TextField(blank=True)
     error = models.TextField(blank=True)
@@ -351,3 +391,28 @@ class Proposal(models.Model):
 
     def __str__(self) -> str:
         return f"{self.sample} in place {self.place}"
+
+
+class NeighbourSearch(models.Model):
+    """Which training samples of its model are most like the sample of a prediction.
+
+    Found once, by a worker; a fact of the model and the sample, so it never changes.
+    """
+
+    prediction = models.OneToOneField(
+        Prediction, models.CASCADE, related_name="neighbour_search", primary_key=True
+    )
+    nearest = models.JSONField(
+        default=list, help_text="Sample id and cosine of the feature vectors, the nearest first."
+    )
+    compared = models.PositiveIntegerField(
+        default=0, help_text="Training samples whose vectors were compared."
+    )
+    problem = models.CharField(max_length=300, blank=True, help_text="Why none were found.")
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        verbose_name_plural = "neighbour searches"
+
+    def __str__(self) -> str:
+        return f"{len(self.nearest)} nearest to prediction {self.prediction_id}"

@@ -20,7 +20,11 @@ MAX_CLASSES_WITH_NUMBERS = 30
 
 @dataclass(frozen=True)
 class Line:
-    """One curve: its name, an SVG `points` attribute, and values that its legend tells."""
+    """One curve: its name, an SVG `points` attribute, and values that its legend tells.
+
+    Of curves of several runs drawn over each other, `owner` is whose it is and `place` the place of
+    that run among them.
+    """
 
     name: str
     points: str
@@ -28,6 +32,15 @@ class Line:
     first: float
     last: float
     best: float
+    owner: str = ""
+    place: int | None = None
+
+    @property
+    def style(self) -> str:
+        """Return the classes of its line: by train and validation, of several runs also by run."""
+        if self.place is None:
+            return "chart-validation" if self.dashed else "chart-train"
+        return f"chart-run-{self.place}" + (" chart-dashed" if self.dashed else "")
 
 
 @dataclass(frozen=True)
@@ -146,8 +159,32 @@ def reliability_diagram(bins: Sequence[Mapping[str, Any]]) -> Reliability:
     )
 
 
-def training_charts(curves: Mapping[str, Sequence[float]]) -> list[Chart]:
+Curves = Mapping[str, Sequence[float]]
+# Whose it is, their place among several, its name and its values
+_Curve = tuple[str, int | None, str, Sequence[float]]
+
+
+def training_charts(curves: Curves) -> list[Chart]:
     """Return a chart per kind of curve (losses, accuracies), with train and validation in one."""
+    return [
+        _chart(kind, [("", None, name, values) for name, values in lines.items()])
+        for kind, lines in _by_kind(curves).items()
+    ]
+
+
+def overlaid_charts(runs: Sequence[tuple[str, Curves]]) -> list[Chart]:
+    """Return a chart per kind of curve with the curves of several runs, each with its name."""
+    kinds: dict[str, list[_Curve]] = {}
+    for place, (owner, curves) in enumerate(runs):
+        for kind, lines in _by_kind(curves).items():
+            kinds.setdefault(kind, []).extend(
+                (owner, place, name, values) for name, values in lines.items()
+            )
+    return [_chart(kind, lines) for kind, lines in kinds.items()]
+
+
+def _by_kind(curves: Curves) -> dict[str, dict[str, Sequence[float]]]:
+    """Return the finite values of each curve, by its kind and its name."""
     kinds: dict[str, dict[str, Sequence[float]]] = {}
     for name, values in curves.items():
         finite = [
@@ -156,7 +193,7 @@ def training_charts(curves: Mapping[str, Sequence[float]]) -> list[Chart]:
         if finite:
             kind = name.removeprefix("validation_").removeprefix("val_")
             kinds.setdefault(kind, {})[name] = finite
-    return [_chart(kind, lines) for kind, lines in kinds.items()]
+    return kinds
 
 
 def learning_curves(title: str, curves: Mapping[str, Mapping[int, float]]) -> Chart:
@@ -249,10 +286,10 @@ def confusion_matrix_chart(names: Sequence[str], counts: Sequence[Sequence[int]]
     )
 
 
-def _chart(kind: str, curves: Mapping[str, Sequence[float]]) -> Chart:
-    steps = max(len(values) for values in curves.values())
-    top = _round_up(max(max(values) for values in curves.values()))
-    bottom = min(0.0, min(min(values) for values in curves.values()))
+def _chart(kind: str, curves: Sequence[_Curve]) -> Chart:
+    steps = max(len(values) for *_, values in curves)
+    top = _round_up(max(max(values) for *_, values in curves))
+    bottom = min(0.0, min(min(values) for *_, values in curves))
     lines = [
         Line(
             name=name,
@@ -264,8 +301,10 @@ def _chart(kind: str, curves: Mapping[str, Sequence[float]]) -> Chart:
             first=values[0],
             last=values[-1],
             best=min(values) if "loss" in kind else max(values),
+            owner=owner,
+            place=place,
         )
-        for name, values in curves.items()
+        for owner, place, name, values in curves
     ]
     # At most eight numbers below the axis, or they would touch
     every = max(1, math.ceil(steps / 8))

@@ -209,10 +209,30 @@ ROWS: dict[str, list[Row]] = {
     "training:run": [get(MAINTAINERS, run)],
     "training:run_progress": [get(MAINTAINERS, run)],
     "training:cancel": [post(done(MAINTAINERS), run)],
+    "training:repeat": [post(done(MAINTAINERS, 409), run, why="the run has made no model")],
     "training:use_threshold": [
         post(done(MAINTAINERS, 400), run, why="the run has proposed nothing")
     ],
     "training:dataset": [get(MAINTAINERS, lambda world: {"pk": world.run.dataset.pk})],
+    "training:start_sweep": [
+        get(MAINTAINERS, slug),
+        post(done(MAINTAINERS, 400), slug, why="no backbone: refused by the form"),
+    ],
+    "training:sweep": [get(MAINTAINERS, lambda world: {"pk": world.sweep.pk})],
+    "training:cancel_sweep": [
+        post(done(MAINTAINERS, 409), lambda world: {"pk": world.sweep.pk}, why="it has no run left")
+    ],
+    "training:promote_by_gate": [
+        post(done(MAINTAINERS, 409), run, why="the run has made no model")
+    ],
+    "training:difference": [get(MAINTAINERS, slug)],
+    "training:compare": [get(done(MAINTAINERS), slug, why="no two runs are chosen")],
+    "training:overruled": [get(MAINTAINERS, lambda world: {"pk": world.run.dataset.pk})],
+    "training:origin": [
+        get((LOGIN, 200, 404, 200, 200), prediction, why="reviewers see what answers come from")
+    ],
+    "training:sample_uses": [get(MAINTAINERS, sample)],
+    "training:misled_answers": [get(MAINTAINERS, sample)],
     "training:promote": [
         get(MAINTAINERS, lambda world: {"pk": world.version.pk}),
         post(
@@ -301,6 +321,14 @@ ROWS: dict[str, list[Row]] = {
         get(api(REVIEWERS), slug),
         post(done(api(REVIEWERS), 400), slug, why="nothing to label: refused", is_json=True),
     ],
+    "api:data_sets": [get(api(MAINTAINERS), slug)],
+    "api:data_set_difference": [
+        get(
+            api(MAINTAINERS),
+            lambda world: {"slug": world.run.project.slug, "older": 1, "newer": 1},
+        )
+    ],
+    "api:origin": [get((401, 200, 404, 200, 200), prediction, why="as its page")],
     "api:schema": [get(ANYBODY, why="the description holds no data")],
     "api:try": [get(ANYBODY, why="the same; to try an operation one needs a token")],
     # For programs written for Custom Vision; customvision/tests/test_keys.py has who may do which

@@ -16,7 +16,7 @@ from customvision.models import ImportedProject, ServiceAccess
 from customvision.tests.factories import make_forgotten_access, make_imported
 from predictions.models import Batch, Category, ModelVersion, Prediction, Project
 from predictions.tests.factories import make_live_model, make_prediction, make_project, make_upload
-from training.models import TrainingRun
+from training.models import Sweep, TrainingRun
 from training.tests.factories import make_run
 
 
@@ -34,6 +34,7 @@ class World:
     prediction: Prediction
     batch: Batch
     run: TrainingRun
+    sweep: Sweep
     token: ApiToken
     invitation: Invitation
     invitation_token: str
@@ -51,6 +52,7 @@ def make_world() -> World:
     version = make_live_model(project)
     make_token(user)
     invitation, invitation_token = make_invitation("invited@example.com", by=maintainer)
+    run = make_run()
     return World(
         user=user,
         other=make_user("other"),
@@ -61,7 +63,8 @@ def make_world() -> World:
         category=project.categories.first(),
         prediction=make_prediction(user, model_version=version),
         batch=Batch.objects.create(project=project, user=user),
-        run=make_run(),
+        run=run,
+        sweep=Sweep.objects.create(project=run.project, dataset=run.dataset),
         token=ApiToken.objects.get(user=user),
         invitation=invitation,
         invitation_token=invitation_token,

@@ -110,6 +110,9 @@ def test_the_description_names_every_operation():
         "/api/v1/predictions/{uuid}/",
         "/api/v1/predictions/{uuid}/feedback",
         "/api/v1/projects/{slug}/proposals",
+        "/api/v1/predictions/{uuid}/origin/",
+        "/api/v1/projects/{slug}/data-sets/",
+        "/api/v1/projects/{slug}/data-sets/{older}/difference/{newer}/",
     }
     predict = description["paths"]["/api/v1/projects/{slug}/predict"]["post"]
     assert set(predict["requestBody"]["content"]) == {
@@ -127,7 +130,7 @@ def test_the_page_to_try_it_has_a_form_for_every_operation():
     response = APIClient().get("/api/v1/schema/ui/")
     assert response.status_code == 200
     page = response.content.decode()
-    assert page.count("data-try ") == 7
+    assert page.count("data-try ") == 10
     assert 'data-path="/api/v1/projects/{slug}/predict"' in page
     assert 'type="file"' in page
     assert "'unsafe-inline'" not in response["Content-Security-Policy"]

@@ -98,19 +98,6 @@ class DatasetContent:
         }
 
 
-@dataclass(frozen=True)
-class DatasetDiff:
-    """How a data set version differs from an earlier one, in pictures."""
-
-    added: int
-    removed: int
-    relabelled: int
-
-    @property
-    def is_empty(self) -> bool:
-        return not (self.added or self.removed or self.relabelled)
-
-
 def split_of(sha256: str) -> str:
     """Return the split of a picture in every data set: 70 % train, 15 % validation, 15 % test."""
     # Digits of a SHA-256 are as good as random, and stay the same for ever
@@ -303,28 +290,6 @@ def categories_without_test(dataset: DatasetVersion) -> list[str]:
 
 def previous_version(dataset: DatasetVersion) -> DatasetVersion | None:
     return dataset.project.datasets.filter(number__lt=dataset.number).order_by("-number").first()
-
-
-def diff_versions(older: DatasetVersion, newer: DatasetVersion) -> DatasetDiff:
-    """Count what came, what went and what is called something else now."""
-    before, after = _labels(older), _labels(newer)
-    return DatasetDiff(
-        added=len(after.keys() - before.keys()),
-        removed=len(before.keys() - after.keys()),
-        relabelled=sum(before[sample] != after[sample] for sample in after.keys() & before.keys()),
-    )
-
-
-def _labels(dataset: DatasetVersion) -> dict[int, set[int]]:
-    """Return the categories of every sample."""
-    labels = {
-        sample: {category}
-        for sample, category in dataset.items.values_list("sample_id", "category_id")
-    }
-    also = AdditionalLabel.objects.filter(item__dataset=dataset)
-    for sample, category in also.values_list("item__sample_id", "category_id"):
-        labels[sample].add(category)
-    return labels
 
 
 def _too_little(left_out: Iterable[ExcludedCategory]) -> str:

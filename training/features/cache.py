@@ -10,7 +10,7 @@ the merged one is there before the others go, so a crash in between costs some s
 import hashlib
 import io
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
 import numpy as np
@@ -56,6 +56,18 @@ class FeatureCache:
             missing -= vectors.keys()
             read.update(names)
         return vectors
+
+    def iter_blocks(self, samples: Iterable[str]) -> Iterator[tuple[list[str], np.ndarray]]:
+        """Yield the cached vectors of samples, each once, shard by shard: memory for one shard."""
+        missing = set(samples)
+        read: set[str] = set()
+        # Again until nothing is new, as in `get`
+        while missing and (names := [name for name in self._shards() if name not in read]):
+            for name in names:
+                read.add(name)
+                if found := dict(self._read(name, missing)):
+                    missing -= found.keys()
+                    yield list(found), np.stack(list(found.values()))
 
     def put(self, samples: Sequence[str], matrix: np.ndarray) -> str:
         """Keep the vectors of N samples, shape (N, features); return their shard's name, or "".

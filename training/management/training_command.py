@@ -11,7 +11,7 @@ from predictions.models import Project
 from training.evaluation import selective
 from training.management.terminal import ProjectCommand, TerminalProgress, cancel_on_signal
 from training.models import Evaluation, TrainingRun
-from training.runs import execution, submission
+from training.runs import execution, reproduction, submission
 
 INTERRUPTED = 130  # what a shell calls a command that Ctrl-C ended
 
@@ -47,21 +47,32 @@ class TrainingCommand(ProjectCommand):
             CommandError: if it is refused, fails or is cancelled. A model that is not promoted is
                 no error.
         """
+        wanted = submission.RunOptions(
+            backbone=options["backbone"],
+            trainer=options["trainer"],
+            seed=options["seed"],
+            fine_tune=options["fine_tune"],
+            promote=options["promote"],
+        )
+        self._train(project, wanted)
+
+    def repeat(self, run: TrainingRun) -> None:
+        """Do a run again, and say whether it made the same model. Raises as `train` does."""
+        try:
+            again = self._train(run.project, submission.options_of(run))
+        except DomainError as error:
+            raise CommandError(str(error)) from error
+        if found := reproduction.compare_with_repeated(again):
+            style = self.style.SUCCESS if found.is_same else self.style.WARNING
+            self.stdout.write(style(found.sentence))
+
+    def _train(self, project: Project, options: submission.RunOptions) -> TrainingRun:
         # Or the job that this process does itself would be of an unknown kind
         tasks.autodiscover()
         # Asked before: a promoted model would be compared with itself
         live = registry.live_version(project)
         try:
-            run, job = submission.submit_and_claim_run(
-                project,
-                submission.RunOptions(
-                    backbone=options["backbone"],
-                    trainer=options["trainer"],
-                    seed=options["seed"],
-                    fine_tune=options["fine_tune"],
-                    promote=options["promote"],
-                ),
-            )
+            run, job = submission.submit_and_claim_run(project, options)
         except DomainError as error:
             raise CommandError(str(error)) from error
         self.stdout.write(f"Run {run.pk}: training on data set version {run.dataset.number}")
@@ -77,6 +88,7 @@ class TrainingCommand(ProjectCommand):
         execution.end_abandoned_runs(project)
         run.refresh_from_db()
         self._print_outcome(run, live.pk if live else 0, printed=bar.printed)
+        return run
 
     def _print_outcome(self, run: TrainingRun, live: int, printed: set[str]) -> None:
         if run.status == TrainingRun.Status.CANCELLED:

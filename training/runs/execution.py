@@ -32,7 +32,8 @@ from training.errors import TrainingFailed
 from training.evaluation import evaluations, nok_replay, out_of_distribution, selective
 from training.models import DatasetItem, TrainingRun
 from training.pool import proposals
-from training.runs import notices, outlook, promotion
+from training.runs import mlflow, notices, outlook, promotion
+from training.runs.code_version import code_version
 from training.runs.run_log import RunLog
 from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask, trainers
 
@@ -108,11 +109,14 @@ def execute_run(run: TrainingRun, progress: Progress = no_progress) -> None:
 
 
 def cancel_run(run: TrainingRun) -> None:
-    """Stop a run: a waiting one at once, a running one at its next step.
+    """Stop a run: a queued or waiting one at once, a running one at its next step.
 
     Raises:
         Conflict: if it has ended already.
     """
+    queued = TrainingRun.objects.queued().filter(pk=run.pk)
+    if queued.update(status=Status.CANCELLED, finished_at=timezone.now()):
+        return
     run.refresh_from_db()
     if not run.is_active:
         raise Conflict(_("This run has ended already."))
@@ -285,6 +289,7 @@ def _register(
         # Somebody labels what is proposed: with the new labels, other pictures teach most
         proposals.request_ranking(run.project)
     notices.announce(run)
+    mlflow.announce(run)
 
 
 def _training_task(run: TrainingRun, trainer: BaseTrainer) -> TrainingTask:
@@ -327,7 +332,11 @@ def _start(run: TrainingRun, log: RunLog) -> bool:
     again = run.started_at is not None
     # An UPDATE that filters on the old state: a run that was cancelled meanwhile stays so
     started = TrainingRun.objects.active().filter(pk=run.pk)
-    if not started.update(status=Status.RUNNING, started_at=Coalesce(F("started_at"), Now())):
+    if not started.update(
+        status=Status.RUNNING,
+        started_at=Coalesce(F("started_at"), Now()),
+        code=code_version(),
+    ):
         return False
     run.refresh_from_db()
     if again:
@@ -354,4 +363,5 @@ def _end(run: TrainingRun, status: str, *, error: str = "") -> int:
     )
     if ended:
         notices.announce(run)
+        mlflow.announce(run)
     return ended

@@ -41,6 +41,7 @@ class RunOptions:
     fine_tune: bool = False
     promote: bool = False
     trigger: str = ""  # of TrainingRun.Trigger
+    repeats: TrainingRun | None = None  # whose data set and parameters are taken as they are
 
 
 DEFAULTS = RunOptions()
@@ -54,7 +55,7 @@ def submit_run(project: Project, options: RunOptions = DEFAULTS, *, by: User | N
         NotEnoughData: if there are not enough labelled pictures.
         RunActive: if a run of this project has not ended.
     """
-    parameters = _check_options(project, options)
+    parameters = check_options(project, options)
     with transaction.atomic():
         run, _job = _create_run(project, options, parameters, by)
     return run
@@ -68,13 +69,29 @@ def submit_and_claim_run(
     Its job has the heartbeat of any other, so a killed command is noticed; but it has one attempt,
     because nobody at a terminal expects a run that they killed to go on elsewhere.
     """
-    parameters = _check_options(project, options)
+    parameters = check_options(project, options)
     with transaction.atomic():
         run, job = _create_run(project, options, parameters, by, max_attempts=1)
         claimed = jobs.claim_job(job.pk, jobs.new_worker_name())
     if claimed is None:
         raise RunActive(_("Another process has taken this run."))
     return run, claimed
+
+
+def options_of(run: TrainingRun) -> RunOptions:
+    """Return the options that repeat a run: its data set, trainer, parameters and seed.
+
+    Raises Conflict if it has made no model: then there is nothing to compare with.
+    """
+    if run.model_version_id is None:
+        raise Conflict(_("This run has made no model, so it cannot be repeated."))
+    return RunOptions(
+        backbone=run.parameters.get("backbone", ""),
+        trainer=run.trainer,
+        seed=run.seed,
+        fine_tune=bool(run.parameters.get("fine_tune")),
+        repeats=run,
+    )
 
 
 def default_backbone(trainer: BaseTrainer, project: Project) -> str:
@@ -113,7 +130,8 @@ def _create_run(
     if not 0 <= options.seed <= MAX_SEED:
         raise InvalidInput(_("The seed must be between 0 and %(largest)d.") % {"largest": MAX_SEED})
     _refuse_second(project)
-    dataset = datasets.freeze_dataset(project, by=by)
+    repeats = options.repeats
+    dataset = repeats.dataset if repeats else datasets.freeze_dataset(project, by=by)
     # In a savepoint of its own: a refused INSERT would spoil the whole transaction
     try:
         with transaction.atomic():
@@ -121,8 +139,9 @@ def _create_run(
                 project=project,
                 dataset=dataset,
                 trainer=options.trainer or project_trainer_alias(project),
-                parameters=parameters,
+                parameters=repeats.parameters if repeats else parameters,
                 seed=options.seed,
+                repeats=repeats,
                 promote=options.promote,
                 trigger=options.trigger,
                 requested_by=by,
@@ -137,8 +156,11 @@ def _create_run(
     return run, run.job
 
 
-def _check_options(project: Project, options: RunOptions) -> dict[str, Any]:
-    """Return the parameters of a run, or refuse what the trainer cannot do; end dead runs."""
+def check_options(project: Project, options: RunOptions) -> dict[str, Any]:
+    """Return the parameters of a run, or refuse what the trainer cannot do; end dead runs.
+
+    Raises InvalidInput.
+    """
     trainer = trainer_named(options.trainer or project_trainer_alias(project))
     fine_tune = options.fine_tune
     backbone = options.backbone or default_backbone(trainer, project)

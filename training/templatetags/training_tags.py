@@ -17,6 +17,7 @@ from training.models import TrainingRun
 register = template.Library()
 
 STATES = {
+    TrainingRun.Status.QUEUED: gettext_lazy("queued"),
     TrainingRun.Status.WAITING: gettext_lazy("waiting"),
     TrainingRun.Status.RUNNING: gettext_lazy("running"),
     TrainingRun.Status.SUCCEEDED: gettext_lazy("succeeded"),

@@ -154,6 +154,19 @@ class TrainerContract:
         for row, answer in zip(scores, answers, strict=True):
             assert row == pytest.approx([answer[name] for name in trained.class_names], abs=1e-4)
 
+    def test_nothing_it_learned_from_is_more_like_an_example_than_itself(
+        self, trainer, trained, task
+    ):
+        learned = {example.sha256 for example in task.examples if example.split == "train"}
+        asked = next(example for example in task.examples if example.split == "train")
+        found = trainer.nearest_samples(servable(trained), asked, learned, 4)
+        # None: such a model keeps no vectors
+        if found is not None:
+            assert found.compared == len(learned)
+            assert len(found.nearest) == 4
+            assert found.nearest[0].sha256 == asked.sha256
+            assert found.nearest[0].cosine == pytest.approx(1, abs=1e-5)
+
     def test_no_examples_give_no_scores(self, trainer, trained):
         assert trainer.predict_proba(servable(trained), []).shape == (0, 3)
 

@@ -4,7 +4,7 @@ How to add one: subclass here, name it in `TRAINERS`, inherit its contract test.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -17,6 +17,7 @@ from common.progress import Progress, no_progress
 from predictions.predictors.base import ModelRef
 from training.data.examples import Example
 from training.errors import TrainingFailed
+from training.features.neighbours import Neighbourhood
 
 
 @dataclass(frozen=True)
@@ -107,6 +108,26 @@ class BaseTrainer(ABC):
         Only those of a frozen backbone, which has not learned from the examples itself.
         """
         return {}
+
+    def nearest_samples(
+        self,
+        model: ModelRef,
+        asked: Example,
+        learned: Collection[str],
+        count: int,
+        progress: Progress = no_progress,
+    ) -> Neighbourhood | None:
+        """Return which of the samples that a model learned from are most like an example to it.
+
+        Args:
+            asked: `read` gives the sample, unless its feature vector is cached.
+            learned: digests of samples.
+
+        Returns:
+            By the cosine of feature vectors; None if this model keeps no vectors of what it learned
+            from, or if there is no vector of the example.
+        """
+        return None
 
     def backbone_names(self) -> Sequence[str]:
         """Return the values that the parameter `backbone` may have, the default first."""

@@ -1,6 +1,6 @@
 """A trainer for tests and demonstrations: it learns nothing, in no time."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 from django.utils.translation import gettext as _
@@ -14,6 +14,7 @@ from predictions.predictors.base import ModelRef
 from predictions.predictors.dummy import INDEPENDENT, DummyPredictor
 from training.data.examples import Example
 from training.errors import TrainingFailed
+from training.features.neighbours import Neighbour, Neighbourhood
 from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask
 
 EPOCHS = 5
@@ -77,6 +78,18 @@ class DummyTrainer(BaseTrainer):
                 (scores,) = predictor.predict([picture], model)
                 rows[place] = [scores[name] for name in model.class_names]
         return rows
+
+    def nearest_samples(
+        self,
+        model: ModelRef,
+        asked: Example,
+        learned: Collection[str],
+        count: int,
+        progress: Progress = no_progress,
+    ) -> Neighbourhood | None:
+        # To it all samples are alike, and most of all the same one
+        ranked = sorted(learned, key=lambda each: (each != asked.sha256, each))
+        return Neighbourhood([Neighbour(each, 1.0) for each in ranked[:count]], len(learned))
 
 
 def _content(data: bytes, sha256: str) -> Content:

@@ -1,4 +1,4 @@
-"""The pages about runs and data sets; for maintainers."""
+"""The pages about runs; for maintainers."""
 
 from typing import Any
 
@@ -16,7 +16,6 @@ from common.models import Job
 from predictions import registry
 from predictions.models import Project
 from training import panels, plots
-from training.data import datasets
 from training.evaluation import (
     by_condition,
     evaluations,
@@ -25,8 +24,8 @@ from training.evaluation import (
     selective,
 )
 from training.forms import StartRunForm
-from training.models import DatasetVersion, Evaluation, TrainingRun, TrainingRunQuerySet
-from training.runs import execution, outlook, submission
+from training.models import Evaluation, TrainingRun, TrainingRunQuerySet
+from training.runs import execution, outlook, reproduction, submission
 from training.templatetags.training_tags import two_places
 
 RUNS_SHOWN = 50
@@ -129,6 +128,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "accuracy": [
             evaluations.metric_intervals(each)[1] if each else None for each in (own, beside)
         ],
+        "reproduction": reproduction.compare_with_repeated(training_run),
         "charts": plots.training_charts(training_run.curves),
         "conditions": by_condition.accuracy_by_condition(own) if own else [],
         "reliability": plots.reliability_diagram(own.calibration["bins"])
@@ -164,6 +164,20 @@ def cancel(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_POST
+@may(roles.TRAIN)
+def repeat(request: HttpRequest, pk: int) -> HttpResponse:
+    """Train again as a run did, to see whether the same model comes out."""
+    training_run = get_object_or_404(_runs(), pk=pk)
+    again = submission.submit_run(
+        training_run.project,
+        submission.options_of(training_run),
+        by=authenticated_user(request),
+    )
+    messages.success(request, _("Run %(number)d is waiting for a worker.") % {"number": again.pk})
+    return redirect("training:run", again.pk)
+
+
+@require_POST
 @may(roles.MANAGE_CATEGORIES)
 def apply_threshold(request: HttpRequest, pk: int) -> HttpResponse:
     """Have the project abstain below the threshold that this run proposed."""
@@ -175,32 +189,6 @@ def apply_threshold(request: HttpRequest, pk: int) -> HttpResponse:
         sentence % {"project": training_run.project.name, "threshold": two_places(threshold)},
     )
     return redirect("training:run", training_run.pk)
-
-
-@require_GET
-@may(roles.TRAIN)
-def dataset(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show what a data set version holds, and what changed since the one before."""
-    version = get_object_or_404(
-        DatasetVersion.objects.select_related("project", "created_by"), pk=pk
-    )
-    earlier = datasets.previous_version(version)
-    counts = datasets.category_counts(version)
-    context = {
-        "dataset": version,
-        "project": version.project,
-        "rows": [
-            (name, [splits[split] for split in datasets.Split.values])
-            for name, splits in counts.items()
-        ],
-        "totals": datasets.split_totals(version),
-        "vectors_only": datasets.count_vectors_only(version),
-        "left_out": datasets.left_out_sentences(version),
-        "earlier": earlier,
-        "diff": datasets.diff_versions(earlier, version) if earlier else None,
-        "runs": version.runs.select_related("model_version"),
-    }
-    return render(request, "training/dataset.html", context)
 
 
 def metric_rows(own: Evaluation, beside: Evaluation | None) -> list[dict[str, Any]]:
@@ -220,5 +208,5 @@ def metric_rows(own: Evaluation, beside: Evaluation | None) -> list[dict[str, An
 
 def _runs() -> TrainingRunQuerySet:
     return TrainingRun.objects.select_related(
-        "project", "dataset", "model_version", "job", "requested_by"
+        "project", "dataset", "model_version", "job", "requested_by", "repeats__model_version"
     )

@@ -89,9 +89,10 @@ def broken_pages() -> list[str]:
     from common.models import Job
     from customvision.models import ImportedProject, ServiceAccess
     from predictions.models import Batch, ModelVersion, Prediction
-    from training.models import TrainingRun
+    from training.models import Sweep, TrainingRun
 
     version = ModelVersion.objects.get(project__slug="colours")
+    run = TrainingRun.objects.first()
     world = World(
         user=User.objects.get(username="user"),
         other=User.objects.get(username="other"),
@@ -102,7 +103,8 @@ def broken_pages() -> list[str]:
         category=version.project.categories.first(),
         prediction=Prediction.objects.filter(project=version.project).first(),
         batch=Batch.objects.first(),
-        run=TrainingRun.objects.first(),
+        run=run,
+        sweep=Sweep.objects.create(project=run.project, dataset=run.dataset),
         token=ApiToken.objects.first(),
         invitation=Invitation.objects.first(),
         invitation_token="unknown",

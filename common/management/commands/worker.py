@@ -18,7 +18,7 @@ class Command(BaseCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         parser.add_argument(
             "--queues",
-            default="default,default,training,imports,shadow",
+            default="default,default,training,imports,shadow,analysis",
             help="A thread works on each of these; naming one twice gives it two (default: "
             "%(default)s).",
         )

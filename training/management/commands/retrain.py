@@ -1,8 +1,9 @@
 from typing import Any
 
-from django.core.management.base import CommandParser
+from django.core.management.base import CommandError, CommandParser
 
 from training.management.training_command import TrainingCommand
+from training.models import TrainingRun
 
 
 class Command(TrainingCommand):
@@ -11,6 +12,30 @@ class Command(TrainingCommand):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
         self.add_training_arguments(parser)
+        parser.add_argument(
+            "--like",
+            type=int,
+            metavar="RUN",
+            help="Repeat this run: train on the same data set, with its trainer, parameters and "
+            "seed, and say whether the same model comes out.",
+        )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        self.train(self.project(options["project"]), options)
+        if options["like"] is None:
+            self.train(self.project(options["project"]), options)
+        else:
+            self.repeat(self._run_to_repeat(options))
+
+    def _run_to_repeat(self, options: dict[str, Any]) -> TrainingRun:
+        """Return the run that `--like` names; it says itself which project, and all else."""
+        number, slug = options["like"], options["project"]
+        if named := [
+            name for name in ("backbone", "trainer", "seed", "fine_tune") if options[name]
+        ]:
+            flags = ", ".join(f"--{name.replace('_', '-')}" for name in named)
+            raise CommandError(f"--like takes the options of run {number}; leave out {flags}.")
+        runs = TrainingRun.objects.select_related("project", "dataset", "model_version")
+        run = runs.filter(pk=number).first()
+        if run is None or (slug and run.project.slug != slug):
+            raise CommandError(f"There is no run {number}{f' in {slug}' if slug else ''}.")
+        return run

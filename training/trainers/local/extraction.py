@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from common.processes import usable_core_count
-from common.progress import Progress, subrange
+from common.progress import Progress, no_progress, subrange
 from predictions.predictors.local import bundles, preprocessing
 from predictions.predictors.local.engine import LiteRtEngine
 from predictions.predictors.local.ood_detector import Part
@@ -136,21 +136,52 @@ def vectors_for_bundle(
 
     Only a frozen backbone has cached ones.
     """
-    engine = partial(
-        LiteRtEngine, bundle.paths[bundles.COMPILED_MODEL], threads=usable_core_count()
-    )
-    backbone = bundle.manifest["backbone"]
-    preparation = preprocessing.preparation_of(bundle.manifest) or preprocessing.CENTRED
-    if backbone["frozen"]:
+    if cache := cache_for_bundle(bundle):
         pictures = {example.sha256: example.read for example in wanted}
-        cache = FeatureCache(backbone["digest"], preparation)
-        return load_or_extract(cache, pictures, engine, progress).vectors
+        return load_or_extract(cache, pictures, partial(_engine, bundle), progress).vectors
     # No other model shares a network that has learned, so its vectors are not worth keeping
+    return _extract(bundle, wanted, progress)
+
+
+def vector_for_bundle(bundle: bundles.ModelBundle, example: Example) -> np.ndarray | None:
+    """Return the vector of one example, or None; unlike the others, it is not cached.
+
+    What is asked about need not be kept, and a vector would outlast its deletion.
+    """
+    cache = cache_for_bundle(bundle)
+    cached = cache.get([example.sha256]) if cache else {}
+    found = cached or _extract(bundle, [example])
+    return found.get(example.sha256)
+
+
+def cache_for_bundle(bundle: bundles.ModelBundle) -> FeatureCache | None:
+    """Return the cache of a bundle's backbone; None of a network that learned itself."""
+    backbone = bundle.manifest["backbone"]
+    if not backbone["frozen"]:
+        return None
+    return FeatureCache(backbone["digest"], _preparation(bundle))
+
+
+def _extract(
+    bundle: bundles.ModelBundle, wanted: Sequence[Example], progress: Progress = no_progress
+) -> Vectors:
     readable = {example.sha256: example.read for example in wanted if example.read is not None}
     vectors: Vectors = {}
-    for samples, rows in extract_batches(readable, engine(), {}, progress, preparation=preparation):
-        vectors.update(zip(samples, rows, strict=True))
+    if readable:
+        batches = extract_batches(
+            readable, _engine(bundle), {}, progress, preparation=_preparation(bundle)
+        )
+        for samples, rows in batches:
+            vectors.update(zip(samples, rows, strict=True))
     return vectors
+
+
+def _engine(bundle: bundles.ModelBundle) -> LiteRtEngine:
+    return LiteRtEngine(bundle.paths[bundles.COMPILED_MODEL], threads=usable_core_count())
+
+
+def _preparation(bundle: bundles.ModelBundle) -> Preparation:
+    return preprocessing.preparation_of(bundle.manifest) or preprocessing.CENTRED
 
 
 def _train_and_validation(

@@ -1,7 +1,7 @@
 """The local trainer: from examples, through feature vectors and a head on them, to a bundle."""
 
 import importlib.util
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -17,6 +17,7 @@ from predictions.predictors.local.ood_detector import MIN_REFERENCES, OutOfDistr
 from training import backbones
 from training.data.examples import Example, check_categories
 from training.errors import TrainingFailed
+from training.features.neighbours import Neighbourhood, find_nearest_cached
 from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask
 from training.trainers.local import extraction, finetuning, head, selection
 from training.trainers.local.bundling import export_bundle
@@ -182,6 +183,22 @@ class LocalTrainer(BaseTrainer):
             return np.empty(0)
         detector = OutOfDistributionDetector.from_file(bundle.paths[bundles.SCOPE])
         return detector.p_values(np.stack(rows))
+
+    def nearest_samples(
+        self,
+        model: ModelRef,
+        asked: Example,
+        learned: Collection[str],
+        count: int,
+        progress: Progress = no_progress,
+    ) -> Neighbourhood | None:
+        """See the base. The vectors are those that the head learned from; needs no TensorFlow."""
+        bundle = bundles.open_bundle(model, bundles.COMPILED_MODEL)
+        cache = extraction.cache_for_bundle(bundle)
+        if cache is None:
+            return None  # a network that learned itself: its vectors are kept nowhere
+        vector = extraction.vector_for_bundle(bundle, asked)
+        return None if vector is None else find_nearest_cached(cache, vector, learned, count)
 
 
 def _known_head(backbone: str, task: TrainingTask) -> head.Head | None:

@@ -4,7 +4,7 @@ import importlib.metadata
 import os
 import stat
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -20,13 +20,15 @@ from predictions.predictors.local.ood_detector import MIN_REFERENCES, OutOfDistr
 from predictions.predictors.text import encoders, ngrams
 from predictions.predictors.text.encoders import Encoder
 from predictions.predictors.text.ngrams import Vocabulary
-from predictions.predictors.text.predictor import open_model
+from predictions.predictors.text.predictor import bundled_encoder, open_model
 from training.data.examples import Example, check_categories, examples_digest, split_arrays
 from training.errors import TrainingFailed
+from training.features.cache import FeatureCache
+from training.features.neighbours import Neighbourhood, find_nearest_cached
 from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask
 from training.trainers.local.head import MIN_TO_CHOOSE
 from training.trainers.text.fitting import FittedText, Split, fit_text_head
-from training.trainers.text.vectors import ReadTexts, load_or_encode, read_texts
+from training.trainers.text.vectors import PREPARATION, ReadTexts, load_or_encode, read_texts
 
 ONNX_PREFIX = f"{encoders.ONNX}:"
 MAX_ONNX_BYTES = 700_000_000  # BERT has 440 MB
@@ -148,6 +150,26 @@ class TextTrainer(BaseTrainer):
         if not rows:
             return np.empty(0)
         return OutOfDistributionDetector.from_file(path).p_values(np.stack(rows))
+
+    def nearest_samples(
+        self,
+        model: ModelRef,
+        asked: Example,
+        learned: Collection[str],
+        count: int,
+        progress: Progress = no_progress,
+    ) -> Neighbourhood | None:
+        """See the base. Only the encoder's vectors are compared, not the words themselves."""
+        encoder = bundled_encoder(model, bundles.open_bundle(model, bundles.TEXT_HEAD))
+        cache = FeatureCache(encoder.digest, PREPARATION)
+        vector = cache.get([asked.sha256]).get(asked.sha256)
+        if vector is None:
+            # Not cached: what is asked about need not be kept, and a vector would outlast it
+            text = read_texts([asked]).texts.get(asked.sha256)
+            if text is None:
+                return None
+            vector = encoder.encode([text])[0]
+        return find_nearest_cached(cache, vector, learned, count)
 
 
 def _encoder(backbone: str) -> _ChosenEncoder:
