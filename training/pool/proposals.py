@@ -29,8 +29,8 @@ from predictions.models import ModelVersion, Project, Sample
 from review import ground_truth
 from review.models import Lease, Skip
 from training.data.datasets import Split, picture_reader, split_of
-from training.data.groups import find_groups
 from training.data.examples import Example
+from training.data.groups import find_groups
 from training.evaluation import evaluations
 from training.models import PoolRanking, Proposal
 from training.pool import ranking
