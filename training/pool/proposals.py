@@ -137,7 +137,8 @@ def rank_pool(progress: Progress, project_key: int) -> None:
     pool = pool_samples(project)
     size, candidates = pool.count(), list(pool.order_by("sha256")[:CANDIDATES])
     groups = find_groups(project)
-    to_rank, drawn = [], []
+    to_rank: list[Sample] = []
+    drawn: list[Sample] = []
     for each in candidates:
         split = split_of(groups.deciding_digest(each.pk, each.sha256))
         (to_rank if split == Split.TRAIN else drawn).append(each)

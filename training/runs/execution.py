@@ -37,7 +37,7 @@ from training.evaluation import (
     out_of_distribution,
     selective,
 )
-from training.models import DatasetItem, TrainingRun
+from training.models import DatasetItem, Sweep, TrainingRun
 from training.pool import proposals
 from training.runs import mlflow, notices, outlook, promotion
 from training.runs.code_version import code_version
@@ -207,19 +207,25 @@ def _keep_groups_together(run: TrainingRun, log: RunLog) -> None:
     """Give a run another data set where its own has parts of one group in several splits.
 
     Pictures may have been labelled so shortly before the run that nobody had compared them when
-    the data set was frozen. A data set that another run has learned from stays as it is.
+    the data set was frozen. A data set that another run has learned from stays as it is; the runs
+    of a sweep change together, before the first of them learns.
     """
-    if run.dataset.runs.exclude(pk=run.pk).exists():
+    frozen = run.dataset
+    if frozen.runs.exclude(pk=run.pk).filter(started_at__isnull=False).exists():
         return
     try:
         near_duplicates.find_by_hashes(run.project, log)
     except StorageUnavailable as error:
         sentence = _("The pictures could not be compared with each other: %(reason)s")
         log.line(sentence % {"reason": error})
-    if not datasets.leaking_samples(run.dataset):
+    if not datasets.leaking_samples(frozen):
         return
-    run.dataset = datasets.freeze_dataset(run.project, by=run.requested_by)
-    run.save(update_fields=["dataset"])
+    with transaction.atomic():
+        run.dataset = datasets.freeze_dataset(run.project, by=run.requested_by)
+        run.save(update_fields=["dataset"])
+        if run.sweep_id:
+            frozen.runs.filter(sweep=run.sweep_id).update(dataset=run.dataset)
+            Sweep.objects.filter(pk=run.sweep_id).update(dataset=run.dataset)
     log.line(
         _("Data set version %(number)d, in which what belongs together is in one split")
         % {"number": run.dataset.number}
