@@ -454,6 +454,7 @@ class Prediction(models.Model):
             models.Index(fields=["user", "top", "-id"], name="own_history_of_category"),
             models.Index(fields=["user", "created_at"], name="own_history_by_day"),
             models.Index(fields=["project", "-id"], name="newest_answers"),
+            models.Index(fields=["project", "created_at"], name="answers_by_day"),
         ]
 
     def __str__(self) -> str:
@@ -570,6 +571,7 @@ class Feedback(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["verdict", "-id"], name="feedback_by_verdict"),
             models.Index(fields=["user", "verdict", "-prediction"], name="own_history_by_verdict"),
+            models.Index(fields=["created_at"], name="feedback_by_day"),
         ]
 
     def __str__(self) -> str:
@@ -597,3 +599,29 @@ class DailyUploads(models.Model):
 
     def __str__(self) -> str:
         return f"{self.pictures} on {self.day}"
+
+
+class DailyFigures(models.Model):
+    """What happened in a project on one day, counted from the rows themselves (`daily_figures`).
+
+    It can be thrown away: it is there so that no page counts a million predictions.
+    """
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="daily_figures")
+    day = models.DateField(help_text="In the time zone of the site.")
+    predictions = models.PositiveIntegerField()
+    abstained = models.PositiveIntegerField(help_text="Of the predictions, those unfamiliar too.")
+    unfamiliar = models.PositiveIntegerField()
+    ok = models.PositiveIntegerField(help_text="Verdicts that were given on this day.")
+    nok = models.PositiveIntegerField()
+    unsure = models.PositiveIntegerField()
+    counted_at = models.DateTimeField()
+
+    class Meta:
+        verbose_name_plural = "daily figures"
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["project", "day"], name="one_count_per_project_and_day")
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.project.slug} on {self.day}"

@@ -3,6 +3,7 @@
 from predictions import (  # noqa: F401
     batches,
     content_digests,
+    daily_figures,
     orphaned_files,
     outbox,
     retention,

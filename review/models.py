@@ -65,10 +65,11 @@ class Decision(models.Model):
                 name="category_exactly_when_labelled",
             )
         ]
-        # For the decision in force about a sample, and for a reviewer's last ones
+        # For the decision in force about a sample, a reviewer's last ones, and figures by day
         indexes: ClassVar = [
             models.Index(fields=["sample", "-id"], name="newest_decision"),
             models.Index(fields=["reviewer", "-id"], name="own_decisions"),
+            models.Index(fields=["created_at"], name="decisions_by_day"),
         ]
 
     def __str__(self) -> str:

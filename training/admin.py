@@ -44,7 +44,13 @@ class NokReplayAdmin(ReadOnlyAdmin):
 
 @admin.register(TrainingPolicy)
 class TrainingPolicyAdmin(ReadOnlyAdmin):
-    list_display = ("project", "margin", "retrain_after_labels", "retrain_every_days")
+    list_display = (
+        "project",
+        "margin",
+        "retrain_after_labels",
+        "retrain_every_days",
+        "retrain_on_drift",
+    )
     list_select_related = ("project",)
 
 

@@ -319,5 +319,10 @@ class PolicyForm(forms.ModelForm):
 
     class Meta:
         model = TrainingPolicy
-        fields: ClassVar = ["margin", "retrain_after_labels", "retrain_every_days"]
+        fields: ClassVar = [
+            "margin",
+            "retrain_after_labels",
+            "retrain_every_days",
+            "retrain_on_drift",
+        ]
         widgets: ClassVar = {"margin": forms.NumberInput({"min": 0.005, "max": 0.5, "step": 0.005})}

@@ -253,6 +253,14 @@ class TrainingPolicy(models.Model):
         validators=[MaxValueValidator(365)],
         help_text=_("If there are new labels by then. 0: never by itself."),
     )
+    retrain_on_drift = models.BooleanField(
+        _("retrain when answers get worse"),
+        default=False,
+        help_text=_(
+            "When the OK rate of a week falls beyond chance, or more is unlike the training data, "
+            "and there are new labels. At most once a week."
+        ),
+    )
 
     class Meta:
         verbose_name_plural = "training policies"
@@ -315,6 +323,7 @@ class TrainingRun(models.Model):
         PERSON = "", _("somebody asked")
         LABELS = "labels", _("enough new labels")
         SCHEDULE = "schedule", _("the schedule")
+        DRIFT = "drift", _("answers got worse")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="runs")
     dataset = models.ForeignKey(DatasetVersion, models.PROTECT, related_name="runs")

@@ -12,12 +12,13 @@ from predictions.models import Project
 from review import ground_truth
 from review.models import Decision
 from training.models import TrainingPolicy, TrainingRun
-from training.runs import submission
+from training.runs import drift, submission
 from training.runs.submission import RunOptions
 
 logger = logging.getLogger(__name__)
 
 Trigger = TrainingRun.Trigger
+DRIFT_PAUSE = timedelta(days=drift.RECENT_DAYS)  # by then a week is of the new model alone
 
 
 @periodic(seconds=60)
@@ -27,7 +28,7 @@ def retrain_where_due() -> int:
     What was tried counts, however it ended: a run that fails is not begun again every minute.
     """
     started = 0
-    wishes = Q(retrain_after_labels__gt=0) | Q(retrain_every_days__gt=0)
+    wishes = Q(retrain_after_labels__gt=0) | Q(retrain_every_days__gt=0) | Q(retrain_on_drift=True)
     policies = TrainingPolicy.objects.filter(wishes, project__removed_at=None)
     for policy in policies.select_related("project"):
         trigger = due_trigger(policy)
@@ -55,6 +56,9 @@ def due_trigger(policy: TrainingPolicy) -> Trigger | None:
     period = timedelta(days=policy.retrain_every_days)
     if period and (newest is None or newest.created_at <= timezone.now() - period):
         return Trigger.SCHEDULE
+    rested = newest is None or newest.created_at <= timezone.now() - DRIFT_PAUSE
+    if policy.retrain_on_drift and rested and drift.find_drift(policy.project):
+        return Trigger.DRIFT
     return None
 
 
