@@ -5,7 +5,8 @@ from django.apps import apps
 from django.contrib import admin
 from django.urls import include, path
 
-from classifr import background, health, views
+from classifr import background, health, themes, views
+from classifr.overview import views as overview_views
 
 # The admin's own log-in knows no rate limit and no second factor
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]
@@ -22,8 +23,10 @@ urlpatterns = [
     path("api/v1/", include("classifr.api")),  # first, as programs ask more often than people
     path("", views.home, name="home"),
     path("help/", views.help_page, name="help"),
+    path("theme/", themes.choose_theme, name="theme"),
     path("background/", background.show_trouble, name="background"),
     path("background/<int:pk>/again/", background.try_again, name="background_again"),
+    path("projects/<slug:slug>/", overview_views.overview, name="overview"),
     path("account/", include("accounts.urls")),
     path("account/", include("allauth.urls")),
     path("", include("predictions.urls")),

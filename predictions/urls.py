@@ -5,7 +5,7 @@ from predictions.views import explanations, pages, pictures
 app_name = "predictions"
 urlpatterns = [
     path("projects/new", pages.create_project, name="create_project"),
-    path("projects/<slug:slug>/", pages.upload, name="upload"),
+    path("projects/<slug:slug>/classify/", pages.upload, name="upload"),
     path("predictions/", pages.history, name="history"),
     path("predictions/<uuid:uuid>/", pages.prediction_detail, name="detail"),
     path("predictions/<uuid:uuid>/feedback/", pages.give_feedback, name="feedback"),

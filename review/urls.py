@@ -5,6 +5,7 @@ from review import views
 app_name = "review"
 urlpatterns = [
     path("", views.queue_page, name="queue"),
+    path("waiting/<slug:slug>/", views.waiting_count, name="waiting"),
     path("history/", views.history, name="history"),
     path("undo/", views.undo, name="undo"),
     path("unskip/", views.unskip, name="unskip"),

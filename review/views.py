@@ -18,7 +18,7 @@ from common.errors import DomainError, InvalidInput
 from common.htmx import HtmxRequest
 from common.numbers import natural_number
 from predictions import categories
-from predictions.models import Sample
+from predictions.models import Project, Sample
 from review import card, decision_history, decisions, leases, queue, second_opinions
 from review.forms import HistoryFilterForm, QueueFilterForm
 from review.models import Skip
@@ -42,6 +42,19 @@ def queue_page(request: HttpRequest) -> HttpResponse:
         "review/queue.html",
         {"form": form} | _card(request, sample, filters, filter_query(request.GET)),
     )
+
+
+@may(roles.REVIEW)
+@never_cache
+@require_safe
+def waiting_count(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show how many samples of a project wait for this reviewer: the number beside "Review"."""
+    project = get_object_or_404(Project, slug=slug)
+    found = queue.upcoming_samples(
+        authenticated_user(request), QueueFilters(project=project), limit=SHOWN_COUNT + 1
+    )
+    context = {"waiting": min(len(found), SHOWN_COUNT), "is_more": len(found) > SHOWN_COUNT}
+    return render(request, "review/_waiting.html", context)
 
 
 @may(roles.REVIEW)
@@ -254,6 +267,7 @@ def _card(
     # Its picture is loaded ahead, so that the next page shows it at once
     following = next((pk for pk in waiting if sample is None or pk != sample.pk), None)
     return {
+        "project": filters.project or (sample.project if sample else None),
         "card": card.build_card(sample, reviewer if in_queue else None) if sample else None,
         "waiting": min(len(waiting), SHOWN_COUNT),
         "is_more": len(waiting) > SHOWN_COUNT,

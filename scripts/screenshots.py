@@ -73,7 +73,7 @@ def main(address: str) -> None:
             executable_path=os.environ.get("CHROMIUM", "/usr/bin/chromium")
         )
         demo = log_in(browser, address, "demo")
-        demo.goto("/projects/dishes/")
+        demo.goto("/projects/dishes/classify/")
         demo.set_input_files(
             "#file", {"name": "dinner.jpg", "mimeType": "image/jpeg", "buffer": paint_pizza()}
         )

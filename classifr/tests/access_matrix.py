@@ -105,6 +105,10 @@ ROWS: dict[str, list[Row]] = {
     # The roof
     "home": [get(MEMBERS)],
     "help": [get(MEMBERS)],
+    "overview": [get((LOGIN, 302, 302, 200, 200), slug, why="users go on to classify")],
+    "theme": [
+        post(done(ANYBODY), data=lambda world: {"theme": "dark"}, why="sets a cookie of one's own")
+    ],
     "background": [get(MAINTAINERS)],
     "background_again": [post(done(MAINTAINERS), lambda world: {"pk": world.failed_job.pk})],
     "healthz": [get(ANYBODY, why="a probe knows no password; the answer names no detail")],
@@ -193,6 +197,7 @@ ROWS: dict[str, list[Row]] = {
     "predictions:thumbnail": [get((LOGIN, 200, 404, 200, 200), sample, why="the same")],
     # Review
     "review:queue": [get(REVIEWERS)],
+    "review:waiting": [get(REVIEWERS, slug)],
     "review:history": [get(REVIEWERS)],
     "review:undo": [post(done(REVIEWERS))],
     "review:unskip": [post(done(REVIEWERS))],

@@ -21,10 +21,12 @@ def sign_in(page: Page, user: User) -> None:
     page.context.add_cookies([{"name": name, "value": client.cookies[name].value, "url": url}])
 
 
-# An animation without end (a spinner's) is never over, and is not waited for.
+# An animation without end (a spinner's), or one that follows a scroll bar, is never over, and is
+# not waited for.
 NOTHING_FADES = """() => document.querySelector('.htmx-request') === null
     && document.getAnimations().every(
         (animation) => animation.effect.getComputedTiming().endTime === Infinity
+            || animation.timeline !== document.timeline
             || animation.playState !== 'running')"""
 
 

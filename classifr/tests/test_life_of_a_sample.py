@@ -50,7 +50,7 @@ def project(settings) -> Project:
 
 
 def upload(client: Client, project: Project, number: int) -> Prediction:
-    response = client.post(f"/projects/{project.slug}/", {"file": photo(number)})
+    response = client.post(f"/projects/{project.slug}/classify/", {"file": photo(number)})
     assert response.status_code == 302
     return Prediction.objects.latest("pk")
 

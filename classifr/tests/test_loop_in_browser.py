@@ -81,7 +81,7 @@ def log_in(page: Page, name: str) -> None:
 
 
 def classify(page: Page, *pictures: Path) -> None:
-    page.goto("/projects/dishes/")
+    page.goto("/projects/dishes/classify/")
     page.locator("#file").set_input_files(list(pictures))
     page.get_by_role("button", name="Classify").click()
 

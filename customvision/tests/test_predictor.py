@@ -241,7 +241,7 @@ class TestDoors:
 
     def test_a_page_and_a_program_say_when_again(self, azure, custom_vision):
         custom_vision.fail("classify_image_with_no_store", faults.too_many("42"), always=True)
-        page = self.signed_in().post("/projects/plates/", {"file": make_upload()})
+        page = self.signed_in().post("/projects/plates/classify/", {"file": make_upload()})
         assert (page.status_code, page["Retry-After"]) == (503, "42")
         assert "The prediction service is busy. Try again in 42 s." in page.content.decode()
         predictors["azure"].client.breaker.worked()
@@ -263,7 +263,7 @@ class TestDoors:
         custom_vision.fail("classify_image_with_no_store", faults.wrong_key(), always=True)
         client = self.signed_in()
         page = client.post(
-            "/projects/plates/", {"file": make_upload()}, follow=True
+            "/projects/plates/classify/", {"file": make_upload()}, follow=True
         ).content.decode()
         assert "Answered by the local model v1, since Azure did not answer." in page
         prediction = Prediction.objects.get()
@@ -338,7 +338,7 @@ def test_the_key_is_nowhere(azure, custom_vision, caplog, pauses):
     for fault in [*every, faults.too_many("60"), told]:
         custom_vision.fail("classify_image_with_no_store", fault, always=True)
         predictors["azure"].client.breaker.worked()
-        response = client.post("/projects/plates/", {"file": make_upload()})
+        response = client.post("/projects/plates/classify/", {"file": make_upload()})
         texts += [response.content.decode(), str(response.headers)]
         predictors["azure"].client.breaker.worked()
         try:

@@ -48,6 +48,11 @@ def form_of(case: Case) -> bytes:
     return head + b"Content-Type: image/jpeg\r\n\r\n" + case.data + b"\r\n--x--\r\n"
 
 
+def api_address(page: str) -> str:
+    """Return where programs send what people send to a page."""
+    return f"/api/v1{page.removesuffix('classify/')}predict"
+
+
 def through_page(client, user, address: str, case: Case):
     return client.post(address, form_of(case), content_type=FORM, headers={"HX-Request": "true"})
 
@@ -55,13 +60,13 @@ def through_page(client, user, address: str, case: Case):
 def through_form(client, user, address: str, case: Case):
     api = APIClient()
     api.force_authenticate(user)
-    return api.post(f"/api/v1{address}predict", form_of(case), content_type=FORM)
+    return api.post(api_address(address), form_of(case), content_type=FORM)
 
 
 def through_body(client, user, address: str, case: Case):
     api = APIClient()
     api.force_authenticate(user)
-    return api.post(f"/api/v1{address}predict", case.data, content_type="image/jpeg")
+    return api.post(api_address(address), case.data, content_type="image/jpeg")
 
 
 def push(client, user, address: str, cases: list[Case], door: str) -> None:

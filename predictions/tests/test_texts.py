@@ -206,8 +206,10 @@ class TestTheApi:
 
 class TestThePages:
     def test_a_text_is_answered_and_shown(self, page, project):
-        assert 'name="text"' in page.get("/projects/messages/").content.decode()
-        answer = page.post("/projects/messages/", {"text": "<script>alert(1)</script> hello"})
+        assert 'name="text"' in page.get("/projects/messages/classify/").content.decode()
+        answer = page.post(
+            "/projects/messages/classify/", {"text": "<script>alert(1)</script> hello"}
+        )
         prediction = Prediction.objects.get()
         assert answer.status_code == 302
         for address in (answer.url, "/predictions/"):
@@ -220,14 +222,14 @@ class TestThePages:
         assert page.get(f"/samples/{prediction.sample.uuid}/thumbnail/").status_code == 404
 
     def test_nothing_sent_is_told(self, page, project):
-        answer = page.post("/projects/messages/", {"text": "  "})
+        answer = page.post("/projects/messages/classify/", {"text": "  "})
         assert answer.status_code == 400
         assert "write or paste a text" in answer.content.decode()
 
     def test_every_row_of_a_file_is_answered_in_the_background(self, page, project):
         file = io.BytesIO(b"text\nhello\n\x1b\nhow do you do\n")
         file.name = "messages.csv"
-        answer = page.post("/projects/messages/", {"file": file})
+        answer = page.post("/projects/messages/classify/", {"file": file})
         call_command("worker", "--once", "--queues", "default")
         shown = page.get(answer.url).content.decode()
         assert "3 of 3 done" in shown and "1 refused" in shown
@@ -238,11 +240,11 @@ class TestThePages:
         settings.TEXT_BATCH_MAX = 2
         file = io.BytesIO(b"text\na\nb\nc\n")
         file.name = "messages.csv"
-        assert page.post("/projects/messages/", {"file": file}).status_code == 400
+        assert page.post("/projects/messages/classify/", {"file": file}).status_code == 400
         assert not Sample.objects.exists()
 
     def test_a_nok_keeps_the_text_with_its_prediction(self, page, project):
-        page.post("/projects/messages/", {"text": "Where is my order?"})
+        page.post("/projects/messages/classify/", {"text": "Where is my order?"})
         prediction = Prediction.objects.get()
         address = f"/predictions/{prediction.uuid}/feedback/"
         page.post(address, {"verdict": "NOK", "category": "question"})
@@ -256,14 +258,14 @@ class TestThePages:
         assert "The text is kept" in page.get(f"/predictions/{prediction.uuid}/").content.decode()
 
     def test_an_ok_removes_the_text(self, page, project):
-        page.post("/projects/messages/", {"text": "Where is my order?"})
+        page.post("/projects/messages/classify/", {"text": "Where is my order?"})
         prediction = Prediction.objects.get()
         page.post(f"/predictions/{prediction.uuid}/feedback/", {"verdict": "OK"})
         assert Feedback.objects.get().verdict == "OK"
         assert not Sample.objects.get().has_picture
 
     def test_a_reviewer_reads_the_text_and_decides(self, page, project, client):
-        page.post("/projects/messages/", {"text": "Where is <b>my order</b>?"})
+        page.post("/projects/messages/classify/", {"text": "Where is <b>my order</b>?"})
         prediction = Prediction.objects.get()
         page.post(f"/predictions/{prediction.uuid}/feedback/", {"verdict": "NOK"})
         client.force_login(make_user("reviewer"))

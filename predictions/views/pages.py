@@ -127,6 +127,7 @@ def history(request: HttpRequest) -> HttpResponse:
         "page": page,
         "form": HistoryForm(wanted),
         "wanted": wanted,
+        "project": Project.objects.filter(slug=wanted.project).first(),
         "newest": urlencode(parameters),
         "older": urlencode(parameters | {"before": page.next_key}),
     }

@@ -46,13 +46,13 @@ def press(page, key: str, announced: str) -> None:
 def test_five_pictures_are_reviewed_by_keyboard_only(page, reviewer, project, assert_accessible):
     samples = [make_nok(project, suggestion="pizza" if number == 4 else "") for number in range(5)]
     page.goto("/review/")
-    page.get_by_text("5 waiting").wait_for()
+    page.locator("#review-card").get_by_text("5 waiting").wait_for()
     assert_accessible(page)
 
     press(page, "1", "Labelled as gnocchi.")
     assert title_has_focus(page)
     press(page, "u", "Undone.")
-    page.get_by_text("5 waiting").wait_for()
+    page.locator("#review-card").get_by_text("5 waiting").wait_for()
     press(page, "2", "Labelled as risotto.")
     press(page, "c", "Confirmed: gnocchi.")
     page.keyboard.press("n")

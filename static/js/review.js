@@ -74,19 +74,23 @@
     if (form && event.target.matches("select")) form.requestSubmit();
   });
 
+  // The side bar asks for its number beside, which must neither hold a key up nor let one through
+  const isBeside = (event) => event.detail.elt?.closest(".side");
+
   document.addEventListener("htmx:beforeRequest", (event) => {
+    if (isBeside(event)) return;
     if (busy) event.preventDefault();
     busy = true;
   });
   for (const end of ["htmx:afterSettle", "htmx:sendError", "htmx:timeout"]) {
-    document.addEventListener(end, () => { busy = false; });
+    document.addEventListener(end, (event) => { if (!isBeside(event)) busy = false; });
   }
   document.addEventListener("htmx:afterSwap", (event) => {
     if (event.detail.target.id !== "review-card" && event.detail.elt.id !== "review-card") return;
     greet();
     document.querySelector("[data-card-title]").focus();
   });
-  document.addEventListener("htmx:sendError", () => say(card().dataset.offline || ""));
+  document.addEventListener("htmx:sendError", (event) => { if (!isBeside(event)) say(card().dataset.offline || ""); });
 
   setInterval(async () => {
     const url = card()?.dataset.renew;

@@ -74,7 +74,7 @@ def test_the_words_that_spoke_for_an_answer_are_marked_and_escaped(client, proje
         call_command("add_category", name, "--project", "mail", "--texts", str(file))
     call_command("retrain", "--project", "mail", "--promote")
     client.force_login(make_user())
-    client.post("/projects/mail/", {"text": "It <i>was</i> \u202erude."})
+    client.post("/projects/mail/classify/", {"text": "It <i>was</i> \u202erude."})
     address = f"{Prediction.objects.get().get_absolute_url()}explanation/"
     shown = client.get(address).content.decode()
     assert '<mark class="said said-4">rude</mark>' in shown

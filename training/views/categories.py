@@ -45,7 +45,8 @@ def categories(request: HttpRequest, slug: str) -> HttpResponse:
     project = get_object_or_404(Project, slug=slug)
     add_form = ADD_FORMS[project.modality]
     has_texts = project.modality == Project.Modality.TEXT
-    form = add_form(request.POST or None, request.FILES or None)
+    suggested = {"name": request.GET.get("name", "").replace("\0", "")}
+    form = add_form(request.POST or None, request.FILES or None, initial=suggested)
     labelled = LabelledTextsForm() if has_texts else None
     report = None
     status = 200

@@ -42,7 +42,7 @@ def test_everything_is_answered_in_time(install, azurite, trouble):
             for part in shown.split('"')
             if part.startswith("/samples/") and "/picture/" in part
         )
-        page = f"{installation.url}/projects/dishes/"
+        page = f"{installation.url}/projects/dishes/classify/"
         form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
         files = [
             ("file", (f"{number}.jpg", make_picture_bytes(), "image/jpeg")) for number in range(20)

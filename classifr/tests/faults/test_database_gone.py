@@ -52,7 +52,7 @@ def test_a_database_that_is_gone_is_told_and_waited_for(on_postgres, postgres, h
     for path in (
         "/",
         "/predictions/",
-        "/projects/dishes/",
+        "/projects/dishes/classify/",
         "/review/",
         f"/predictions/{prediction}/",
     ):
@@ -111,7 +111,7 @@ def test_a_full_disk_is_told_and_nothing_is_kept_by_halves(install, small_disk):
     assert "could not be stored" in refused.json()["message"]
     assert int(refused.headers["Retry-After"]) > 0
     browser = installation.signed_in()
-    page = f"{installation.url}/projects/dishes/"
+    page = f"{installation.url}/projects/dishes/classify/"
     form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
     shown = browser.post(
         page, files={"file": ("a.jpg", big)}, data=form, headers={"Referer": page}, timeout=30

@@ -188,7 +188,7 @@ def send_batch(installation: Installation, amount: int) -> None:
     files = [
         ("file", (f"{number}.jpg", make_picture_bytes(), "image/jpeg")) for number in range(amount)
     ]
-    page = f"{installation.url}/projects/dishes/"
+    page = f"{installation.url}/projects/dishes/classify/"
     token = {"csrfmiddlewaretoken": browser.cookies["csrftoken"]}
     answer = browser.post(page, files=files, data=token, headers={"Referer": page}, timeout=60)
     assert answer.status_code == 200 and "/batches/" in answer.url, answer.text

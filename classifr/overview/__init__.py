@@ -1,0 +1,1 @@
+"""The overview of a project: what to do next, how it is doing, and what happened lately."""

@@ -1,0 +1,75 @@
+"""The overview of a project, for those who review or train."""
+
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.http import require_safe
+
+from accounts import roles
+from accounts.permissions import authenticated_user, may
+from classifr.overview import charts, figures
+from classifr.overview.next_steps import next_steps
+from predictions.models import Project, Promotion
+from training.models import DatasetVersion, TrainingRun
+
+MOST_LATELY = 6
+
+
+@require_safe
+@may(roles.CLASSIFY)
+def overview(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show what helps the project most now, and how it is doing; others go on to classify."""
+    project = get_object_or_404(Project, slug=slug)
+    user = authenticated_user(request)
+    if not user.has_perm(roles.REVIEW):
+        return redirect(project)
+    promotion = figures.newest_promotion(project)
+    live = promotion.model_version if promotion else None
+    dataset = DatasetVersion.objects.filter(project=project).first()
+    days = figures.last_days(project)
+    week, month = figures.ok_rate(days[-figures.WEEK :]), figures.ok_rate(days)
+    waiting, suggested = figures.waiting(project), figures.suggested_names(project)
+    sizes = figures.category_sizes(project, dataset)
+    promotions = list(
+        Promotion.objects.filter(project=project)
+        .select_related("model_version", "promoted_by")
+        .order_by("-pk")[:MOST_LATELY]
+    )
+    steps = next_steps(project, user, live=live, waiting=waiting, suggested=suggested, sizes=sizes)
+    context = {
+        "project": project,
+        "live": live,
+        "promotion": promotion,
+        "steps": steps,
+        "week": week,
+        "month": month,
+        "ok_spark": charts.spark([figures.ok_rate([day]).rate for day in days]),
+        "waiting": waiting,
+        "waiting_count": sum(each.shown for each in waiting),
+        "is_more_waiting": any(each.is_more for each in waiting),
+        "per_day": figures.per_day(days),
+        "per_day_spark": charts.spark([float(day.predictions) for day in days]),
+        "answers": sum(day.predictions for day in days),
+        "without_answer": _without_answer(days),
+        "chart": charts.days_chart(days, promotions),
+        "days": days,
+        "pairs": figures.confused_pairs(project),
+        "categories": figures.category_figures(sizes, live),
+        "category_count": len(sizes),
+        "suggested": suggested,
+        "promotions": promotions,
+        "last_run": TrainingRun.objects.filter(project=project).first(),
+    }
+    return render(request, "overview/overview.html", context)
+
+
+def _without_answer(days: list[figures.DailyFigures]) -> dict[str, float | None]:
+    """Return the shares of answers that were withheld in the last weeks, and why."""
+    answers = sum(day.predictions for day in days)
+    if not answers:
+        return {"all": None, "unfamiliar": None, "unsure": None}
+    abstained, unfamiliar = (sum(getattr(d, n) for d in days) for n in ("abstained", "unfamiliar"))
+    return {
+        "all": abstained / answers,
+        "unfamiliar": unfamiliar / answers,
+        "unsure": (abstained - unfamiliar) / answers,
+    }
