@@ -1,9 +1,9 @@
-"""The table that may come with a folder of pictures: what each shows, and which group it is of."""
+"""The table that may come with a folder of pictures: what each shows, of what, and taken how."""
 
 import csv
 import io
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from django.utils.translation import gettext as _
@@ -11,6 +11,7 @@ from django.utils.translation import gettext as _
 from common.errors import InvalidInput
 from common.media.text_files import LABEL_COLUMNS
 from predictions import groups
+from predictions.conditions import Conditions, submitted_conditions
 
 NAME = "labels.csv"  # in the folder; or beside it, under the folder's own name
 MAX_BYTES = 100_000_000
@@ -24,6 +25,7 @@ class LabelRow:
 
     category: str = ""
     group: str = ""
+    conditions: Conditions = field(default_factory=dict)
 
 
 def find_label_file(folder: Path) -> Path | None:
@@ -37,8 +39,11 @@ def find_label_file(folder: Path) -> Path | None:
 def read_label_file(path: Path) -> dict[str, LabelRow]:
     """Return what a table says, by the files' paths within the folder, with "/" between folders.
 
+    Columns `capture[line]` and the like tell capture conditions.
+
     Raises:
-        InvalidInput: it cannot be read, has no column `path`, or says two things of one file.
+        InvalidInput: it cannot be read, has no column `path`, says two things of one file, or
+            tells a condition that is none.
     """
     try:
         with path.open("rb") as file:
@@ -81,7 +86,8 @@ def _rows(path: Path, content: str) -> Iterator[tuple[str, LabelRow]]:
             if name:
                 # Windows writes the other slash
                 name = PurePosixPath(name.replace("\\", "/")).as_posix()
-                yield name, LabelRow(category, groups.clean_name(group))
+                told = submitted_conditions(dict(zip(titles, cells, strict=False)))
+                yield name, LabelRow(category, groups.clean_name(group), told)
     except csv.Error as error:
         raise InvalidInput(
             _("%(name)s cannot be read as CSV at line %(line)d: %(reason)s.")

@@ -22,6 +22,7 @@ from common.parallel import parallel_map
 from common.progress import Progress, no_progress
 from common.transactions import durable_transaction
 from predictions import categories, groups, queries, uploads
+from predictions.conditions import Conditions, record_conditions
 from predictions.modalities import modalities
 from predictions.modalities.base import Modality
 from predictions.models import Category, Project, Sample
@@ -74,6 +75,12 @@ class ImportFile:
     category: Category | None
     read: Callable[[int], bytes]
     group: str = ""  # what it is of, see `SampleGroup`
+    conditions: Conditions = field(default_factory=dict)
+
+    def describe(self, sample: Sample) -> None:
+        """Write down what is said of its sample beside a label."""
+        groups.put_in_group([sample], self.group)
+        record_conditions(sample, self.conditions)
 
 
 def import_folder(
@@ -234,8 +241,8 @@ def _take(
         return None
     first = first_by_digest.setdefault(picture.sha256, source)
     if first is not source:
-        if source.group and (sample := queries.find_sample(project, picture)):
-            groups.put_in_group([sample], source.group)
+        if sample := queries.find_sample(project, picture):
+            source.describe(sample)
         if first.category is None or first.category == source.category:
             sentence = _("The same picture as %(name)s.")
             report.duplicates.append(SkippedFile(source.name, sentence % {"name": first.name}))
@@ -249,7 +256,7 @@ def _take(
         return None
     existing = queries.find_sample(project, picture)
     if existing and (decision := _in_force(decisions.latest_decision(existing))):
-        groups.put_in_group([existing], source.group)
+        source.describe(existing)
         _report_decided(source, decision, report)
         return None
     is_in_pool = existing and existing.has_picture and existing.origin == Sample.Origin.IMPORT
@@ -274,7 +281,7 @@ def _label(
     latest = decisions.latest_decisions(sample for _source, sample in taken)
     new: list[tuple[Sample, Category]] = []
     for source, sample in taken:
-        groups.put_in_group([sample], source.group)
+        source.describe(sample)
         if decision := _in_force(latest.get(sample.pk)):
             _report_decided(source, decision, report)
             continue
@@ -373,7 +380,7 @@ def _by_table(
 ) -> list[ImportFile]:
     """Return the files of a folder as a table says; of others their own folder says what they show.
 
-    The table may leave out categories, groups or files.
+    The table may leave out categories, groups, conditions or files.
     """
     sources = []
     known: dict[str, Category | str] = {}
@@ -393,7 +400,7 @@ def _by_table(
         category = known[wanted]
         if isinstance(category, Category):
             group = row.group or _folder_group(name, sub_folders_are_groups)
-            sources.append(ImportFile(name, category, _opener(path), group))
+            sources.append(ImportFile(name, category, _opener(path), group, row.conditions))
         else:
             reason = category if wanted else _("Neither the table nor a folder says what it shows.")
             report.refused.append(SkippedFile(name, reason))

@@ -10,7 +10,7 @@ from common.errors import InvalidInput
 from common.media import images
 from common.progress import Cancelled
 from predictions import uploads
-from predictions.models import Category, Sample, SampleGroup
+from predictions.models import CaptureCondition, Category, Sample, SampleGroup
 from predictions.tests.factories import keep_picture, make_picture_bytes, make_project, make_user
 from review import decisions, ground_truth
 from review.models import Decision
@@ -342,6 +342,14 @@ def test_a_table_says_what_pictures_show_and_what_they_are_of(project, tmp_path)
     ]
 
 
+def test_a_table_says_under_which_conditions_pictures_were_taken(project, tmp_path):
+    make_folder(tmp_path / "pizza", "a.jpg", "b.jpg")
+    (tmp_path / "labels.csv").write_text("path,capture[line]\npizza/a.jpg,3\npizza/b.jpg,\n")
+    picture_import.import_folder(project, None, tmp_path)
+    told = CaptureCondition.objects.filter(name="line").values_list("value", flat=True)
+    assert list(told) == ["3"]
+
+
 def test_pictures_that_are_there_already_get_their_groups_later(project, tmp_path):
     folder = make_folder(tmp_path / "tiles" / "pizza", "a.jpg")
     picture_import.import_folder(project, None, folder.parent)
@@ -357,6 +365,7 @@ def test_pictures_that_are_there_already_get_their_groups_later(project, tmp_pat
         ("path,group\na.jpg,1\na.jpg,2\n", "says two different things about a.jpg"),
         ('path,group\n"a.jpg,1\n', "cannot be read as CSV"),
         (f"path,group\na.jpg,{'x' * 101}\n", "at most 100 characters"),
+        ("path,capture[No line]\na.jpg,3\n", "needs a name"),
     ],
 )
 def test_a_table_that_makes_no_sense_is_refused(project, tmp_path, table, problem):

@@ -12,7 +12,8 @@ class Command(ProjectCommand):
     help = (
         "Import labelled pictures: one folder per category; missing categories are made. Again: "
         "only what is new. A table labels.csv in the folder, or FOLDER.csv beside it, with the "
-        "columns path, category and group may say more. With --unlabelled, pictures without labels."
+        "columns path, category, group and capture[...] may say more. With --unlabelled, pictures "
+        "without labels."
     )
 
     def add_arguments(self, parser: CommandParser) -> None:
