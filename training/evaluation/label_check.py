@@ -16,7 +16,7 @@ from common.storages import StorageUnavailable
 from common.tasks import task
 from common.transactions import durable_transaction
 from predictions import registry
-from predictions.models import Project
+from predictions.models import Project, Sample
 from review import decisions, leases
 from review.models import Decision
 from training.data import contradictions, datasets, near_duplicates
@@ -119,7 +119,10 @@ class _Evidence:
 
 
 def open_doubts(project: Project) -> QuerySet[DoubtfulLabel]:
-    """Return the doubtful labels of the newest check that nobody has judged, worst first."""
+    """Return the doubtful labels of the newest check that nobody has judged, worst first.
+
+    Only those of samples whose content was kept: of others nobody can see what they show.
+    """
     newest = LabelCheck.objects.filter(dataset__project=project).order_by("-dataset__number")
     replaced = Decision.objects.filter(sample=OuterRef("sample"), pk__gt=OuterRef("decision"))
     kept = KeptLabel.objects.filter(
@@ -128,6 +131,7 @@ def open_doubts(project: Project) -> QuerySet[DoubtfulLabel]:
     return (
         DoubtfulLabel.objects.filter(label_check__in=newest.values("pk")[:1])
         .filter(~Exists(replaced), ~Exists(kept))
+        .exclude(sample__location=Sample.Location.NOWHERE)
         .select_related(
             "sample__project",
             "decision__category",

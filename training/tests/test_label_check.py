@@ -3,6 +3,7 @@ import pytest
 
 from common import jobs
 from common.errors import Conflict
+from predictions.models import Sample
 from predictions.tests.factories import make_user
 from review import leases
 from review.models import Decision
@@ -87,6 +88,12 @@ def test_a_label_that_is_kept_is_not_doubted_again(project, reviewer, doubt):
     check(project, vectors_for(project, wrong=[doubt.sample, other]))
     assert [each.sample for each in label_check.open_doubts(project)] == [other]
     assert Decision.objects.count() == before + 1  # the one of this test
+
+
+def test_a_label_of_which_nobody_can_see_the_picture_is_not_shown(project, doubt):
+    nowhere = {"location": Sample.Location.NOWHERE, "file_name": ""}
+    Sample.objects.filter(pk=doubt.sample.pk).update(**nowhere)
+    assert not label_check.open_doubts(project).exists()
 
 
 def test_a_correction_is_one_more_decision(project, reviewer, doubt):
