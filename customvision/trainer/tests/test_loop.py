@@ -65,7 +65,7 @@ def pictures(folder, name: str):
 
 def upload(client: Client, name: str) -> Prediction:
     data = make_picture_bytes((SHADES[name],) * 3, format="PNG")
-    assert client.post("/projects/plates/", {"file": make_upload(data)}).status_code == 302
+    assert client.post("/projects/plates/classify/", {"file": make_upload(data)}).status_code == 302
     return Prediction.objects.latest("pk")
 
 
