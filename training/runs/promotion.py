@@ -14,7 +14,13 @@ from predictions import registry
 from predictions.models import Feedback, ModelVersion, Project, Promotion
 from predictions.predictors.base import ModelRef, predictors
 from training.evaluation import evaluations
-from training.models import DatasetItem, DatasetVersion, Evaluation, TrainingPolicy
+from training.models import (
+    DatasetItem,
+    DatasetVersion,
+    Evaluation,
+    TrainingPolicy,
+    TrainingRun,
+)
 from training.runs import gate
 from training.runs.gate import ComparisonVerdict, EvaluationComparison, PairedAnswer
 
@@ -130,6 +136,15 @@ def promote_version(version: ModelVersion, *, by: User | None, reason: str = "")
                 _("Version %(number)d is live already.") % {"number": version.number}
             )
         return registry.promote_version(version, by=by, reason=reason)
+
+
+def promoted_by_hand(run: TrainingRun) -> Promotion | None:
+    """Return the promotion of a run's model that a person decided on after the run, if any."""
+    newest = Promotion.objects.filter(model_version=run.model_version_id).order_by("-pk")
+    found = newest.select_related("promoted_by").first() if run.model_version_id else None
+    # The gate's own says in its reason what the run says of it
+    is_the_gates = found and found.reason and found.reason in run.outcome
+    return None if is_the_gates else found
 
 
 def load_problem(predictor: str, model: ModelRef) -> str:

@@ -1,6 +1,7 @@
 from unittest.mock import patch
 
 import pytest
+from django.urls import reverse
 
 from predictions import registry
 from predictions.models import Promotion
@@ -145,3 +146,22 @@ class TestByHand:
         ):
             promotion.promote_version(broken, by=None)
         assert registry.live_version(project) == good
+
+
+@pytest.mark.django_db
+class TestWhatAPersonPromoted:
+    def test_the_page_of_a_run_says_who_promoted_its_model(self, client):
+        run = make_finished_run()
+        maintainer = make_user("maintainer", username="maria")
+        promotion.promote_version(run.model_version, by=maintainer, reason="Seen in the shop.")
+        client.force_login(maintainer)
+        page = client.get(reverse("training:run", args=[run.pk])).content.decode()
+        assert "Version 1 was promoted by maria" in page and "Seen in the shop." in page
+
+    def test_what_the_gate_promoted_nobody_did_by_hand(self):
+        run = make_finished_run(promote=True)
+        assert registry.live_version(run.project) == run.model_version
+        assert promotion.promoted_by_hand(run) is None
+
+    def test_nor_what_was_not_promoted(self):
+        assert promotion.promoted_by_hand(make_finished_run()) is None

@@ -25,7 +25,7 @@ from training.evaluation import (
 )
 from training.forms import StartRunForm
 from training.models import Evaluation, TrainingRun, TrainingRunQuerySet
-from training.runs import execution, outlook, reproduction, submission
+from training.runs import execution, outlook, promotion, reproduction, submission
 from training.templatetags.training_tags import two_places
 
 RUNS_SHOWN = 50
@@ -117,6 +117,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "run": training_run,
         "project": training_run.project,
         "live": live,
+        "by_hand": promotion.promoted_by_hand(training_run),
         "own": own,
         "beside": beside,
         "beside_is_live": other == live,
