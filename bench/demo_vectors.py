@@ -32,6 +32,7 @@ def main() -> None:
     from predictions.predictors.local import preprocessing
     from predictions.predictors.local.engine import LiteRtEngine
     from training import backbones
+    from training.backbones import lite0
     from training.trainers.local import export
 
     photos = Path(sys.argv[1])
@@ -51,7 +52,7 @@ def main() -> None:
         sha256=np.array([hashlib.sha256(path.read_bytes()).hexdigest() for path, _dish in chosen]),
         category=labels,
         features=features.astype(np.float16),
-        backbone=np.array(backbone.digest),
+        network=np.array(lite0.network_name(demo.BACKBONE)),
     )
     pizza = sorted((photos / "food" / "pizza").iterdir())
     with_pizza = np.concatenate([features, vectors(pizza)])

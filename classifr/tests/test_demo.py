@@ -17,6 +17,7 @@ from predictions.models import Project, Sample
 from predictions.predictors.text import encoders
 from review import ground_truth
 from training import backbones
+from training.backbones import lite0
 from training.backbones.base import Backbone
 from training.features.cache import FeatureCache
 from training.trainers.local import head
@@ -170,10 +171,10 @@ def test_without_its_data_only_the_demo_is_missing(monkeypatch, tmp_path, seen_b
         call_command("demo")
 
 
-@pytest.mark.outer
-def test_the_vectors_are_of_the_backbone_of_now():
+def test_the_vectors_are_of_the_network_of_now():
     with np.load(demo.VECTORS, allow_pickle=False) as stored:
-        assert str(stored["backbone"]) == backbones.load(demo.BACKBONE).digest
+        assert str(stored["network"]) == lite0.network_name(demo.BACKBONE)
+        assert stored["features"].shape[1] == lite0.FEATURES
 
 
 def test_without_the_demo_there_is_nothing_to_restore(db):

@@ -90,6 +90,14 @@ def find_backbone(name: str = "lite0") -> Backbone:
     )
 
 
+def network_name(name: str) -> str:
+    """Return what a network of `SIZES` is before it is converted.
+
+    The digest of a backbone is of the converted file, whose last bits depend on the processor.
+    """
+    return f"{ARCHITECTURE} {SIZES[name]} {TENSORS_SHA256}"
+
+
 def imagenet_head() -> tuple[np.ndarray, np.ndarray]:
     """Return the weights, shape (FEATURES, CLASSES), and biases of the published classifier.
 
