@@ -10,6 +10,7 @@ from classifr.overview import charts, figures
 from classifr.overview.next_steps import next_steps
 from predictions.models import Project, Promotion
 from training.models import DatasetVersion, TrainingRun
+from training.runs import outlook
 
 MOST_LATELY = 6
 
@@ -57,6 +58,7 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         "category_count": len(sizes),
         "suggested": suggested,
         "promotions": promotions,
+        "outlook_run": outlook.newest_with_outlook(project),
         "last_run": TrainingRun.objects.filter(project=project).first(),
     }
     return render(request, "overview/overview.html", context)

@@ -19,7 +19,13 @@ from predictions.tests.factories import (
 )
 from review.queue import Reason
 from review.tests.factories import make_decision, make_nok
-from training.tests.factories import make_labelled, make_run, make_trainable, make_trained
+from training.tests.factories import (
+    make_finished_run,
+    make_labelled,
+    make_run,
+    make_trainable,
+    make_trained,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -164,6 +170,15 @@ class TestPage:
         client.force_login(make_user("maintainer"))
         shown = client.get(reverse("overview", args=[make_project().slug])).content.decode()
         assert "There is no category yet" in shown
+
+    def test_it_tells_what_more_labels_are_likely_to_bring(self, client):
+        run = make_finished_run()
+        gains = {"10": [0.02, 0.0, 0.04], "50": [0.05, 0.01, 0.08]}
+        found = {"gains": gains, "categories": [{"name": "dark", "labels": 8, "gains": gains}]}
+        type(run).objects.filter(pk=run.pk).update(outlook=found)
+        client.force_login(make_user("reviewer"))
+        shown = client.get(reverse("overview", args=[run.project.slug])).content.decode()
+        assert "10 more labels of dark are likely to bring" in shown
 
     def test_who_only_classifies_goes_there(self, client):
         project = make_project()

@@ -75,16 +75,23 @@ def show_outlook(run: TrainingRun) -> dict[str, Any]:
     found = run.outlook
     if not found:
         return {"found": None}
-    # Where a few labels are likely to bring most
-    best = max(found["categories"], key=lambda each: each["gains"]["10"][0], default=None)
-    return {
-        "found": found,
-        "best": best,
+    return show_outlook_sentences(run) | {
         "run": run,
         "chart": plots.outlook_chart(
             found["labels"], found["accuracy"], outlook.MORE, found["forecast"]
         ),
     }
+
+
+@register.inclusion_tag("training/_outlook_sentences.html")
+def show_outlook_sentences(run: TrainingRun) -> dict[str, Any]:
+    """Say in two sentences what more labels are likely to bring."""
+    found = run.outlook
+    if not found:
+        return {"found": None}
+    # Where a few labels are likely to bring most
+    best = max(found["categories"], key=lambda each: each["gains"]["10"][0], default=None)
+    return {"found": found, "best": best}
 
 
 @register.filter
