@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from django.urls import reverse
 from django.utils.translation import gettext as _
@@ -203,7 +204,7 @@ def _categories(
             ngettext("%(count)d time lately.", "%(count)d times lately.", each.count)
             % {"count": each.count},
             _("Add category…"),
-            f"{address}?name={each.name}",
+            f"{address}?{urlencode({'name': each.name})}",
         )
     if count > FEW_CATEGORIES:
         return

@@ -90,6 +90,14 @@ class TestWhatNext:
             make_nok(project, suggestion=name)
         assert "People say “lasagne”, which is no category yet" in titles(project)
 
+    def test_the_button_hands_on_a_name_with_every_sign(self, client):
+        project = make_project(categories=("cake", "pizza"))
+        for _time in range(2):
+            make_nok(project, suggestion="fish & chips #1")
+        client.force_login(make_user("maintainer"))
+        page = client.get(reverse("overview", args=[project.slug])).content.decode()
+        assert "?name=fish+%26+chips+%231" in page
+
 
 class TestFigures:
     def test_a_sample_waits_for_its_most_urgent_reason_alone(self):
