@@ -17,8 +17,8 @@ from review.queue import Reason
 from training.data.datasets import MIN_PICTURES
 from training.evaluation import label_check
 from training.models import TrainingRun
-from training.runs import drift, retraining
-from training.runs.drift import Sign
+from training.runs import retraining
+from training.runs.drift import Drift, Sign
 
 MOST_STEPS = 4
 ENOUGH_PICTURES = 20  # of a category; with fewer, more of them help most
@@ -46,9 +46,10 @@ def next_steps(
     waiting: list[WaitingSamples],
     suggested: list[SuggestedName],
     sizes: Mapping[str, int],
+    drifting: Drift | None = None,
 ) -> list[NextStep]:
     """Return at most `MOST_STEPS` acts that this user may do, the most helpful first."""
-    steps = list(_drifting(project))
+    steps = [_drifting(project, drifting)] if drifting else []
     if user.has_perm(roles.TRAIN):
         steps += _training(project, live)
     steps += _reviewing(project, waiting)
@@ -58,18 +59,14 @@ def next_steps(
     return steps[:MOST_STEPS]
 
 
-def _drifting(project: Project) -> Iterator[NextStep]:
-    found = drift.find_drift(project)
-    if found is None:
-        return
-    shares = {"before": percent(found.before), "now": percent(found.now)}
+def _drifting(project: Project, found: Drift) -> NextStep:
     sentences = {
         Sign.OK_RATE: _("The OK rate fell from %(before)s to %(now)s"),
         Sign.UNFAMILIAR: _("%(now)s are unlike the training data, after %(before)s"),
     }
-    yield NextStep(
+    return NextStep(
         "warn",
-        sentences[found.sign] % shares,
+        sentences[found.sign] % {"before": percent(found.before), "now": percent(found.now)},
         _("The last week beside those before, beyond chance. Decide what was wrong, then train."),
         _("Review"),
         f"{reverse('review:queue')}?project={project.slug}",

@@ -10,7 +10,7 @@ from classifr.overview import charts, figures
 from classifr.overview.next_steps import next_steps
 from predictions.models import Project, Promotion
 from training.models import DatasetVersion, TrainingRun
-from training.runs import outlook
+from training.runs import drift, outlook
 
 MOST_LATELY = 6
 
@@ -35,7 +35,15 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         .select_related("model_version", "promoted_by")
         .order_by("-pk")[:MOST_LATELY]
     )
-    steps = next_steps(project, user, live=live, waiting=waiting, suggested=suggested, sizes=sizes)
+    steps = next_steps(
+        project,
+        user,
+        live=live,
+        waiting=waiting,
+        suggested=suggested,
+        sizes=sizes,
+        drifting=drift.drift_since(promotion, days) if promotion else None,
+    )
     context = {
         "project": project,
         "live": live,

@@ -42,10 +42,14 @@ def find_drift(project: Project) -> Drift | None:
     promotion = Promotion.objects.filter(project=project).order_by("-pk").first()
     if promotion is None:
         return None
+    return drift_since(promotion, daily_figures.recent_figures(project, DAYS))
+
+
+def drift_since(promotion: Promotion, figures: Sequence[DailyFigures]) -> Drift | None:
+    """Return the clearest sign in some days' figures, the oldest first and today last."""
+    # Not the day itself, on which both versions answered
     since = timezone.localdate(promotion.created_at)
-    days = [
-        day for day in daily_figures.recent_figures(project, DAYS) if day.day > since
-    ]  # not the day itself, on which both versions answered
+    days = [day for day in figures if day.day > since]
     before, now = days[:-RECENT_DAYS], days[-RECENT_DAYS:]
     found = [
         _compare(Sign.OK_RATE, before, now, lambda day: (day.nok, day.ok + day.nok)),
