@@ -40,7 +40,8 @@ def queue_page(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "review/queue.html",
-        {"form": form} | _card(request, sample, filters, filter_query(request.GET)),
+        {"form": form, "is_narrowed": filters != QueueFilters(project=filters.project)}
+        | _card(request, sample, filters, filter_query(request.GET)),
     )
 
 

@@ -239,6 +239,16 @@ def test_a_suggested_category_has_its_button_however_many_there_are(
     assert f'value="category:{category.pk}"' not in page
 
 
+def test_filters_lie_folded_until_one_narrows_the_project(client, alice, project):
+    make_nok(project)
+    client.force_login(alice)
+    open_filters = '<details class="mb-3" open>'
+    address = reverse("review:queue")
+    assert open_filters not in client.get(address, {"project": project.slug}).content.decode()
+    narrowed = {"project": project.slug, "reason": "nok"}
+    assert open_filters in client.get(address, narrowed).content.decode()
+
+
 def test_filters_are_kept_from_picture_to_picture(client, alice, project):
     sample = make_nok(project)
     make_nok(project, "UNSURE")
