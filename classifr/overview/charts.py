@@ -11,7 +11,7 @@ from predictions.models import DailyFigures, Promotion
 # In user units of the SVG, which scales with the page
 WIDTH, LEFT = 560, 30
 TOP, AXIS, FLOOR = 28, 150, 206
-LABEL_EVERY = 7  # days
+LABEL_EVERY = 10  # days; nearer, “22 novembre” runs into its neighbour on a phone
 SPARK_WIDTH, SPARK_HEIGHT = 100, 32
 
 
@@ -103,7 +103,7 @@ def days_chart(days: Sequence[DailyFigures], promotions: Sequence[Promotion]) ->
     ]
     lines = [GridLine(round(AXIS - n * unit, 1), n) for n in _round_steps(most_ok)]
     lines += [GridLine(round(AXIS + n * unit, 1), n) for n in _round_steps(most_nok) if n]
-    labelled = [bar for place, bar in enumerate(bars) if place % LABEL_EVERY == 0]
+    labelled = [*bars[:-1:LABEL_EVERY], bars[-1]]
     return DaysChart(bars, marks, lines, round(step * 0.68, 1), labelled)
 
 

@@ -156,6 +156,11 @@ class TestChart:
         assert first.ok_height == pytest.approx(2 * first.nok_height)
         assert second.ok_height == second.nok_height == 0
 
+    def test_the_first_and_the_last_day_are_named_and_few_between(self):
+        chart = charts.days_chart(make_days(*[(1, 0)] * 30), [])
+        assert chart is not None
+        assert [chart.bars.index(bar) for bar in chart.labelled] == [0, 10, 20, 29]
+
     def test_where_nobody_said_anything_there_is_none(self):
         assert charts.days_chart(make_days((0, 0), (0, 0)), []) is None
 
