@@ -1,4 +1,4 @@
-"""Several pictures at once: kept in the request that brings them, answered by a worker in chunks.
+"""Several pictures at once: kept in the requests that bring them, answered by a worker in chunks.
 
 A bad picture is refused with its own sentence and the others go on. The work may be done twice or
 by two workers: an answer is written only for an item that has none yet.
@@ -6,17 +6,18 @@ by two workers: an answer is written only for an item that has none yet.
 
 from collections.abc import Sequence
 from contextlib import closing, suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
-from django.db import transaction
-from django.db.models import Prefetch, QuerySet
+from django.core.files.base import File
+from django.db import IntegrityError, transaction
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import User
 from common import jobs
-from common.errors import DomainError, InvalidInput, Unavailable
+from common.errors import DomainError, InvalidInput, QuotaReached, Unavailable
 from common.media.content import Content
 from common.models import Job
 from common.parallel import parallel_map
@@ -25,38 +26,11 @@ from common.tasks import task
 from predictions import classification, registry, uploads
 from predictions.conditions import NONE, Conditions
 from predictions.modalities import modalities
-from predictions.models import Batch, BatchItem, Feedback, ModelVersion, Prediction, Project
+from predictions.models import Batch, BatchItem, ModelVersion, Project
 from predictions.predictors.base import PredictorError
 
 CHUNK = 16
-
-
-@dataclass(frozen=True)
-class BatchProgress:
-    """How far a batch is. `stopped` is the reason why no worker goes on with it, or empty."""
-
-    items: list[BatchItem]
-    stopped: str
-
-    @property
-    def total(self) -> int:
-        return len(self.items)
-
-    @property
-    def done(self) -> int:
-        return sum(1 for item in self.items if item.prediction or item.error)
-
-    @property
-    def predictions(self) -> list[Prediction]:
-        return [item.prediction for item in self.items if item.prediction]
-
-    @property
-    def refused(self) -> int:
-        return sum(1 for item in self.items if item.error)
-
-    @property
-    def is_finished(self) -> bool:
-        return self.done == self.total or bool(self.stopped)
+MAX_KEY = 40
 
 
 def create_batch(
@@ -78,18 +52,10 @@ def create_batch(
     registry.require_live_version(project)
     items = []
     for file in files:
-        item = BatchItem(shown_name=uploads.display_name(file.name or ""))
         try:
-            # Decoded as small as it gets: nobody looks at the picture yet.
-            item.sample, _picture = uploads.store_upload(
-                project, file, by=by, least_side=1, given=given
-            )
-        except Unavailable:
-            # Going on would keep the sender waiting for a hundred time-outs, one for each file.
-            raise
-        except DomainError as error:
-            item.error = str(error)[:300]
-        items.append(item)
+            items.append(_take_in(project, file, by=by, given=given))
+        except QuotaReached as error:
+            items.append(BatchItem(shown_name=_shown_name(file), error=str(error)[:300]))
     # Pictures are stored by now: the transaction holds the rows alone.
     with transaction.atomic():
         batch = Batch.objects.create(project=project, user=by)
@@ -100,30 +66,83 @@ def create_batch(
     return batch
 
 
+def start_batch(project: Project, *, by: User) -> Batch:
+    """Begin a batch whose pictures come one by one, see `add_to_batch`; there may be any number.
+
+    Raises:
+        NoLiveModel: if nobody could answer.
+    """
+    registry.require_live_version(project)
+    return Batch.objects.create(project=project, user=by)
+
+
+def add_to_batch(batch: Batch, file: File, *, key: str, given: Conditions = NONE) -> BatchItem:
+    """Keep one more picture of a batch and have it answered; a bad one is kept as refused.
+
+    Args:
+        key: the sender's own for this file: sent again with it, the first one is returned.
+
+    Raises:
+        InvalidInput: the key is too long or missing.
+        QuotaReached: too many pictures, too fast or today; says when again.
+        Unavailable: it cannot be stored now; nothing of it was kept.
+    """
+    if not 0 < len(key) <= MAX_KEY or not key.isascii() or not key.isprintable():
+        raise InvalidInput(
+            _("Each file needs a key of at most %(count)d characters.") % {"count": MAX_KEY}
+        )
+    if earlier := batch.items.filter(key=key).first():
+        return earlier
+    item = _take_in(batch.project, file, by=batch.user, given=given)
+    item.batch, item.key = batch, key
+    try:
+        with transaction.atomic():
+            item.save()
+            enqueue_batch(batch)
+    except IntegrityError:  # sent twice at the same time
+        return batch.items.get(key=key)
+    return item
+
+
+def _take_in(project: Project, file: File, *, by: User, given: Conditions) -> BatchItem:
+    """Return the item of a file, not saved yet: with its sample, or why it is refused."""
+    item = BatchItem(shown_name=_shown_name(file))
+    try:
+        # Decoded as small as it gets: nobody looks at the picture yet.
+        item.sample, _content = uploads.store_upload(
+            project, file, by=by, least_side=1, given=given
+        )
+    except (Unavailable, QuotaReached):
+        # Of the moment, not of the file. Going on would keep the sender of a hundred waiting for
+        # a time-out each.
+        raise
+    except DomainError as error:
+        item.error = str(error)[:300]
+    return item
+
+
+def _shown_name(file: File) -> str:
+    return uploads.display_name(file.name or "")
+
+
 def enqueue_batch(batch: Batch) -> None:
-    """Have a worker answer what is left, unless one is at it already."""
-    with suppress(jobs.AlreadyEnqueued):
-        classify_batch.using(key=_key(batch)).enqueue(batch_key=batch.pk)
+    """Have a worker answer what is left."""
+    # The second key, as a worker that is at it may have looked for the last time already
+    for key in _keys(batch):
+        with suppress(jobs.AlreadyEnqueued):
+            classify_batch.using(key=key).enqueue(batch_key=batch.pk)
+            return
 
 
-def batch_progress(batch: Batch) -> BatchProgress:
-    """Return every item of a batch with its answer and verdict, and whether work on it goes on."""
-    own = Feedback.objects.filter(user=batch.user_id).select_related("category")
-    answers = (
-        Prediction.objects.select_related("top", "sample", "project", "model_version")
-        .defer("model_version__manifest")
-        .prefetch_related(Prefetch("feedback", queryset=own, to_attr="own_feedback"))
-    )
-    items = list(batch.items.prefetch_related(Prefetch("prediction", queryset=answers)))
-    stopped = ""
-    work = Job.objects.filter(kind=classify_batch.kind, key=_key(batch))
-    is_complete = all(item.prediction or item.error for item in items)
-    if not is_complete and not work.active().exists():
-        ended_badly = work.filter(status__in=[Job.Status.FAILED, Job.Status.CANCELLED])
-        last = ended_badly.order_by("-pk").first()
-        # There may be none any more: jobs that ended long ago are deleted.
-        stopped = (last.error if last else "") or _("Processing of these pictures was stopped.")
-    return BatchProgress(items=items, stopped=stopped)
+def stopped_because(batch: Batch) -> str:
+    """Return why no worker goes on with a batch that has pictures without an answer, or ""."""
+    work = Job.objects.filter(kind=classify_batch.kind, key__in=_keys(batch))
+    if work.active().exists():
+        return ""
+    ended_badly = work.filter(status__in=[Job.Status.FAILED, Job.Status.CANCELLED])
+    last = ended_badly.order_by("-pk").first()
+    # There may be none any more: jobs that ended long ago are deleted.
+    return (last.error if last else "") or _("Processing of these pictures was stopped.")
 
 
 @task(
@@ -145,17 +164,17 @@ def classify_batch(progress: Progress, batch_key: int) -> None:
     while True:
         # Asked anew for each chunk: another model with other limits may be live by then.
         at_once = min(CHUNK, classification.batch_size(batch.project))
-        chunk = list(_waiting(batch).select_related("sample")[:at_once])
+        chunk = list(_unanswered(batch).select_related("sample")[:at_once])
         if not chunk:
             return
         try:
             _answer(batch, chunk)
         except Unavailable as error:
             raise jobs.RetryLater(str(error)) from error
-        progress(total - _waiting(batch).count(), total)
+        progress(total - _unanswered(batch).count(), total)
 
 
-def _waiting(batch: Batch) -> QuerySet[BatchItem]:
+def _unanswered(batch: Batch) -> QuerySet[BatchItem]:
     return batch.items.filter(prediction=None, error="")
 
 
@@ -181,7 +200,7 @@ def _ask_about(live: ModelVersion, batch: Batch, pairs: list[tuple[BatchItem, Co
         # Locked and asked once more: another worker may have answered some of them meanwhile.
         left = {
             item.pk
-            for item in _waiting(batch)
+            for item in _unanswered(batch)
             .select_for_update()
             .filter(pk__in=[item.pk for item, _p in pairs])
         }
@@ -236,5 +255,5 @@ def _refuse(item: BatchItem, sentence: str) -> None:
     BatchItem.objects.filter(pk=item.pk, prediction=None, error="").update(error=sentence[:300])
 
 
-def _key(batch: Batch) -> str:
-    return f"batch:{batch.uuid}"
+def _keys(batch: Batch) -> tuple[str, str]:
+    return f"batch:{batch.uuid}", f"batch:{batch.uuid}:next"

@@ -18,6 +18,7 @@ KNOWN_FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "HEIC")
 NEEDED_STORAGES = ("uploads", "misclassified", "models")
 LIMITS = (
     "UPLOAD_MAX_BYTES",
+    "UPLOAD_REQUEST_MAX_BYTES",
     "UPLOAD_MAX_PIXELS",
     "UPLOAD_MEGAPIXELS",
     "UPLOAD_BATCH_MAX_FILES",

@@ -1,15 +1,19 @@
 """OK, NOK or not sure: what users say to a prediction, and what follows from it."""
 
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+
 from django.utils import timezone
 from django.utils.translation import gettext as _
 
 from accounts.models import User
-from common.errors import Conflict, InvalidInput, NotFound
+from common.errors import Conflict, DomainError, InvalidInput, NotFound
 from common.transactions import durable_transaction
 from predictions import categories, holds, outbox, retention
 from predictions.models import Category, Feedback, Prediction, Sample
 
 Verdict = Feedback.Verdict
+AT_ONCE = 20  # verdicts in one transaction
 
 
 @durable_transaction()
@@ -59,6 +63,53 @@ def give_feedback(
     elif verdict == Verdict.OK:
         retention.delete_picture_after_ok(prediction)
     return feedback
+
+
+@dataclass
+class Verdicts:
+    """What became of the verdicts on several predictions."""
+
+    ok: int = 0
+    nok: int = 0
+    refused: list[tuple[Prediction, str]] = field(default_factory=list)  # and why
+
+
+def give_verdicts(
+    predictions: Sequence[Prediction], wrong: Collection[int], *, by: User, category: str = ""
+) -> Verdicts:
+    """Write down NOK for those predictions whose keys are in `wrong`, OK for the others.
+
+    One that is refused, because a reviewer was quicker or its picture is gone, holds nobody else
+    up. Predictions that have a verdict of this user already are left as they are.
+
+    Args:
+        category: what the wrong ones really are, if the user knows.
+
+    Raises:
+        InvalidInput: the category is no name for one.
+    """
+    if category.strip():
+        category = categories.clean_name(category, field="category")
+    verdicts = Verdicts()
+    answered = set(
+        Feedback.objects.filter(user=by, prediction__in=predictions).values_list(
+            "prediction", flat=True
+        )
+    )
+    left = [each for each in predictions if each.pk not in answered]
+    for start in range(0, len(left), AT_ONCE):
+        with durable_transaction():
+            for prediction in left[start : start + AT_ONCE]:
+                is_wrong = prediction.pk in wrong
+                verdict = Verdict.NOK if is_wrong else Verdict.OK
+                try:
+                    give_feedback(prediction, verdict, by=by, category=category if is_wrong else "")
+                except DomainError as error:
+                    verdicts.refused.append((prediction, str(error)))
+                else:
+                    verdicts.nok += is_wrong
+                    verdicts.ok += not is_wrong
+    return verdicts
 
 
 def get_feedback(prediction: Prediction, user: User) -> Feedback | None:

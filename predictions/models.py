@@ -524,9 +524,17 @@ class BatchItem(models.Model):
         Prediction, models.CASCADE, null=True, related_name="batch_item"
     )
     error = models.CharField(max_length=300, blank=True)
+    key = models.CharField(
+        max_length=40, blank=True, help_text="The sender's, so that a file sent again counts once."
+    )
 
     class Meta:
         ordering: ClassVar = ["pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["batch", "key"], condition=~models.Q(key=""), name="unique_batch_item_key"
+            )
+        ]
 
     def __str__(self) -> str:
         return self.shown_name

@@ -192,6 +192,16 @@ ROWS: dict[str, list[Row]] = {
     ],
     "predictions:heat": [get(done(OWNER, 409), prediction, why="the same")],
     "predictions:batch": [get(OWNER, batch)],
+    "predictions:start_batch": [post((LOGIN, 201, 201, 201, 201), slug)],
+    "predictions:add_file": [
+        post(
+            (LOGIN, 201, 404, 404, 404),
+            batch,
+            lambda world: {"file": world.upload(), "key": "first"},
+        )
+    ],
+    "predictions:verdicts": [post(done(OWNER), batch)],
+    "predictions:batch_csv": [get(OWNER, batch)],
     "predictions:go_on": [post(done(OWNER), batch)],
     "predictions:picture": [get((LOGIN, 200, 404, 200, 200), sample, why="reviewers rule on it")],
     "predictions:thumbnail": [get((LOGIN, 200, 404, 200, 200), sample, why="the same")],

@@ -43,10 +43,11 @@ class _Unreadable(BytesIO):
 
 
 def longest_body() -> int:
-    """Return how many bytes the longest batch of pictures may have."""
-    # Each file with the head of its part around it, and the fields of the form.
-    longest_files = settings.UPLOAD_BATCH_MAX_FILES * (settings.UPLOAD_MAX_BYTES + 10_000)
-    return longest_files + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    """Return how many bytes a request with several files may have."""
+    # Each file has the head of its part around it, and there are the fields of the form.
+    around = settings.UPLOAD_BATCH_MAX_FILES * 10_000 + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    files = max(settings.UPLOAD_REQUEST_MAX_BYTES, settings.UPLOAD_MAX_BYTES)
+    return int(min(files, settings.UPLOAD_BATCH_MAX_FILES * settings.UPLOAD_MAX_BYTES) + around)
 
 
 class SizeLimitedUploadHandler(FileUploadHandler):
@@ -119,10 +120,14 @@ def rejection_message(exception: Exception) -> InvalidInput | None:
     if isinstance(exception, TooManyFilesSent):
         message = _("Too many files at once. Send at most %(count)s, then the rest.")
     elif isinstance(exception, RequestDataTooBig):
-        message = _("Too much at once. Send at most %(count)s pictures, then the rest.")
+        message = _("Too much at once: at most %(megabytes)s MB. Send some first, then the rest.")
     else:
         return None
-    return InvalidInput(message % {"count": settings.UPLOAD_BATCH_MAX_FILES}, code="too_large")
+    limits = {
+        "count": settings.UPLOAD_BATCH_MAX_FILES,
+        "megabytes": f"{settings.UPLOAD_REQUEST_MAX_BYTES / 1e6:g}",
+    }
+    return InvalidInput(message % limits, code="too_large")
 
 
 def _no_space() -> Unavailable:

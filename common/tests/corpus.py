@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
+from django.conf import settings
 from PIL import Image, ImageCms
 
 from common.tests import corpus_words, crafted
@@ -348,7 +349,7 @@ def _foreign() -> Iterator[Case]:
         yield Case(
             f"{length} random bytes", "a.jpg", random.Random(length).randbytes(length), False
         )
-    yield Case("too long", "a.jpg", encoded("JPEG") + bytes(4_000_001), False)
+    yield Case("too long", "a.jpg", encoded("JPEG") + bytes(settings.UPLOAD_MAX_BYTES + 1), False)
 
 
 def _names() -> Iterator[Case]:

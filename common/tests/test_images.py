@@ -289,7 +289,7 @@ def test_only_the_formats_of_the_setting_are_accepted(settings):
     images.decode_upload(encoded("JPEG"))
     for format in ("PNG", "WEBP", "BMP", "GIF", "HEIF"):
         with pytest.raises(
-            InvalidPicture, match="which is not accepted. Accepted formats: JPEG, up to 4 MB"
+            InvalidPicture, match="which is not accepted. Accepted formats: JPEG, up to 20 MB"
         ):
             images.decode_upload(encoded(format))
 

@@ -68,6 +68,11 @@ def request_with(*contents: bytes | int) -> WSGIRequest:
     )
 
 
+@pytest.fixture(autouse=True)
+def four_megabytes(settings):
+    settings.UPLOAD_MAX_BYTES = 4_000_000
+
+
 def test_a_form_hands_its_file_over():
     request = request_with(b"some bytes")
     file = request.FILES["file"]

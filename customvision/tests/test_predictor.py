@@ -20,7 +20,7 @@ from customvision.client.tests import faults
 from customvision.client.tests.stand_in import StandIn
 from customvision.client.tests.world import Iteration, Project, Tag
 from customvision.predictor import CustomVisionPredictor, PublishedModel
-from predictions import batches, classification, registry
+from predictions import batch_answers, batches, classification, registry
 from predictions.models import Prediction
 from predictions.predictors.base import ModelRef, PredictorError, PredictorUnavailable, predictors
 from predictions.tests.factories import (
@@ -316,7 +316,7 @@ class TestDoors:
         for _turn in range(5):
             Job.objects.update(due_at=timezone.now())
             jobs.run_due_jobs()
-        assert batches.batch_progress(batch).done == 4
+        assert batch_answers.batch_progress(batch).done == 4
         times = custom_vision.times_taken(["classify_image_with_no_store"])
         assert sorted(times.values()) == [1, 1, 1, 1]
 

@@ -67,7 +67,10 @@ def upload_limits() -> dict[str, Any]:
         "types": ",".join(types for _name, types in known if types),
         "bytes": settings.UPLOAD_MAX_BYTES,
         "megabytes": floatformat(settings.UPLOAD_MAX_BYTES / 1_000_000, -1),
-        "files": settings.UPLOAD_BATCH_MAX_FILES,
+        "reduce_above": min(
+            settings.UPLOAD_REDUCE_ABOVE_BYTES or settings.UPLOAD_MAX_BYTES,
+            settings.UPLOAD_MAX_BYTES,
+        ),
     }
 
 

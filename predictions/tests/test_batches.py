@@ -5,7 +5,7 @@ from common import jobs, tasks
 from common.errors import InvalidInput, Unavailable
 from common.models import Job
 from common.progress import no_progress
-from predictions import batches, registry
+from predictions import batch_answers, batches, registry
 from predictions.models import Batch, BatchItem, Prediction, Sample
 from predictions.predictors.base import PredictorError, PredictorUnavailable
 from predictions.predictors.dummy import DummyPredictor
@@ -28,21 +28,25 @@ def make_batch(count: int = 3, **extra) -> Batch:
 
 def test_every_picture_is_answered_by_a_worker():
     batch = make_batch(3)
-    before = batches.batch_progress(batch)
+    before = batch_answers.batch_progress(batch)
     assert (before.done, before.total, before.is_finished) == (0, 3, False)
     jobs.run_due_jobs()
-    after = batches.batch_progress(batch)
+    after = batch_answers.batch_progress(batch)
     assert (after.done, after.refused, after.is_finished) == (3, 0, True)
-    assert [item.prediction.shown_name for item in after.items] == ["0.jpg", "1.jpg", "2.jpg"]
+    assert [item.prediction.shown_name for item in batch_answers.batch_items(batch)] == [
+        "0.jpg",
+        "1.jpg",
+        "2.jpg",
+    ]
     assert Job.objects.get().progress_done == 3
 
 
 def test_one_bad_file_is_refused_alone():
     batch = make_batch(2, files=[make_upload(b"no picture at all", name="letter.jpg")])
     jobs.run_due_jobs()
-    state = batches.batch_progress(batch)
+    state = batch_answers.batch_progress(batch)
     assert (state.done, state.refused) == (3, 1)
-    assert state.items[2].error
+    assert batch_answers.batch_items(batch)[2].error
     assert Sample.objects.count() == 2
 
 
@@ -121,10 +125,10 @@ def test_a_model_that_cannot_answer_now_is_asked_again_later(monkeypatch):
         broken.setattr(DummyPredictor, "predict", _raise(PredictorUnavailable("not now")))
         jobs.run_due_jobs()
     assert Job.objects.get().status == Job.Status.WAITING
-    assert not batches.batch_progress(batch).is_finished
+    assert not batch_answers.batch_progress(batch).is_finished
     Job.objects.update(due_at="2020-01-01T00:00Z")
     jobs.run_due_jobs()
-    assert batches.batch_progress(batch).done == 2
+    assert batch_answers.batch_progress(batch).done == 2
 
 
 def test_a_picture_that_the_model_fails_at_does_not_fail_the_others(monkeypatch):
@@ -139,7 +143,7 @@ def test_a_picture_that_the_model_fails_at_does_not_fail_the_others(monkeypatch)
 
     monkeypatch.setattr(DummyPredictor, "predict", stumble)
     jobs.run_due_jobs()
-    assert [item.error for item in batches.batch_progress(batch).items] == [
+    assert [item.error for item in batch_answers.batch_items(batch)] == [
         "",
         "The model failed.",
         "",
@@ -154,7 +158,7 @@ def test_a_picture_that_is_gone_or_damaged_does_not_fail_the_others(left):
     if left:
         sample.storage.save(sample.file_name, ContentFile(left))
     jobs.run_due_jobs()
-    first, second = batches.batch_progress(batch).items
+    first, second = batch_answers.batch_items(batch)
     assert "upload it again" in first.error
     assert second.prediction
 
@@ -165,12 +169,12 @@ def test_a_batch_that_was_given_up_says_why_and_can_go_on(monkeypatch):
     with monkeypatch.context() as broken:
         broken.setattr(DummyPredictor, "predict", _raise(PredictorUnavailable("not now")))
         jobs.run_due_jobs()
-    state = batches.batch_progress(batch)
+    state = batch_answers.batch_progress(batch)
     assert state.is_finished and state.stopped == "not now"
     batches.enqueue_batch(batch)
     batches.enqueue_batch(batch)  # twice does no harm
     jobs.run_due_jobs()
-    assert batches.batch_progress(batch).done == 2
+    assert batch_answers.batch_progress(batch).done == 2
 
 
 def test_too_many_pictures_are_refused_before_any_is_kept(settings):
@@ -190,9 +194,7 @@ def test_the_page_of_a_batch_asks_few_queries(django_assert_max_num_queries):
     batch = make_batch(8)
     jobs.run_due_jobs()
     with django_assert_max_num_queries(3):
-        assert all(
-            item.prediction.sample.has_picture for item in batches.batch_progress(batch).items
-        )
+        assert all(item.prediction.sample.has_picture for item in batch_answers.batch_items(batch))
     assert BatchItem.objects.count() == 8
 
 

@@ -27,7 +27,9 @@ from predictions import (
 )
 from predictions.forms import HistoryForm
 from predictions.modalities import modalities
-from predictions.models import Batch, Feedback, Prediction, Project
+from predictions.models import Feedback, Prediction, Project
+
+MOST_CHOICES = 24  # categories as buttons; all of them can be typed
 
 
 @may(roles.CLASSIFY)
@@ -104,7 +106,7 @@ def give_feedback(request: HtmxRequest, uuid: UUID) -> HttpResponse:
             prediction,
             request.POST.get("verdict", ""),
             by=user,
-            category=request.POST.get("category", ""),
+            category=request.POST.get("choice") or request.POST.get("category", ""),
         )
     except DomainError as refusal:
         error = refusal
@@ -132,31 +134,6 @@ def history(request: HttpRequest) -> HttpResponse:
         "older": urlencode(parameters | {"before": page.next_key}),
     }
     return render(request, "predictions/history.html", context)
-
-
-@may(roles.CLASSIFY)
-@require_GET
-def batch_detail(request: HtmxRequest, uuid: UUID) -> HttpResponse:
-    """Show how far a batch is; the page asks again for its grid until everything is answered."""
-    mine = get_object_or_404(
-        Batch.objects.select_related("project"), uuid=uuid, user=authenticated_user(request)
-    )
-    template = "predictions/_batch.html" if request.htmx else "predictions/batch.html"
-    context = {
-        "batch": mine,
-        "state": batches.batch_progress(mine),
-        "category_names": _category_names(mine.project),
-    }
-    return render(request, template, context)
-
-
-@may(roles.CLASSIFY)
-@require_POST
-def resume_batch(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Try the rest of a batch again that had stopped."""
-    mine = get_object_or_404(Batch, uuid=uuid, user=authenticated_user(request))
-    batches.enqueue_batch(mine)
-    return redirect(mine)
 
 
 @may(roles.MANAGE_CATEGORIES)
@@ -194,9 +171,11 @@ def prediction_context(prediction: Prediction, user: User) -> dict[str, Any]:
         "project": prediction.project,
         "given": given,
         "is_open": feedback.can_change_feedback(prediction, given),
-        "category_names": _category_names(prediction.project),
+        "choices": prediction.project.categories.all()[:MOST_CHOICES],
+        "category_names": category_names(prediction.project),
     }
 
 
-def _category_names(project: Project) -> list[str]:
+def category_names(project: Project) -> list[str]:
+    """Return what a user may say that a picture is, beside a name of their own."""
     return list(project.categories.values_list("name", flat=True))

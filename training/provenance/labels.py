@@ -1,11 +1,11 @@
 """What a wrong label has led to: which models learned it, and what they have answered since."""
 
-import csv
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from django.db.models import F, OuterRef, Q, QuerySet, Subquery
 
+from common.csv_lines import csv_lines
 from common.pagination import KeysetPage, keyset_page
 from predictions.models import Feedback, ModelVersion, Prediction, Sample
 from review import ground_truth
@@ -110,22 +110,23 @@ def answer_page(
 
 def answer_lines(versions: Iterable[ModelVersion]) -> Iterator[str]:
     """Yield all answers of some versions as lines of CSV, oldest first, without users' names."""
-    writer = csv.writer(_Echo())
-    yield writer.writerow(COLUMNS)
     verdict = Feedback.objects.filter(prediction=OuterRef("pk")).order_by("-pk").values("verdict")
     answers = answers_of(versions).annotate(newest_verdict=Subquery(verdict[:1])).order_by("pk")
-    for each in answers.iterator(2000):
-        yield writer.writerow(
+    return csv_lines(
+        COLUMNS,
+        (
             (
                 each.uuid,
                 each.sample.uuid,
                 each.model_version.number,
                 each.created_at.isoformat(),
-                _inert(each.top.name if each.top else ""),
+                each.top.name if each.top else "",
                 f"{each.confidence:.4f}",
                 each.newest_verdict or "",
             )
-        )
+            for each in answers.iterator(2000)
+        ),
+    )
 
 
 def overruled_items(dataset: DatasetVersion) -> QuerySet[DatasetItem]:
@@ -144,13 +145,6 @@ def overruled_items(dataset: DatasetVersion) -> QuerySet[DatasetItem]:
     )
 
 
-class _Echo:
-    """Gives back what is written to it, so that `csv` makes one line at a time."""
-
-    def write(self, line: str) -> str:
-        return line
-
-
 def _categories(decision: Decision | None) -> tuple[str, ...]:
     if decision is None or decision.category is None:
         return ()
@@ -160,8 +154,3 @@ def _categories(decision: Decision | None) -> tuple[str, ...]:
 
 def _is_decided(decision: Decision | None) -> bool:
     return decision is not None and decision.outcome != Decision.Outcome.REOPENED
-
-
-def _inert(cell: str) -> str:
-    """Return a cell that a spreadsheet does not take for a formula."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
