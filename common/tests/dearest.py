@@ -13,6 +13,7 @@ from collections.abc import Callable
 from functools import partial
 
 import numpy as np
+from django.conf import settings
 from PIL import Image
 
 from common.media import colours
@@ -43,7 +44,9 @@ def _scans(image: Image.Image) -> bytes:
     data = encoded("JPEG", image, progressive=True, quality=2, subsampling=0)
     counts = range(100, 10, -10)
     return next(
-        many for count in counts if len(many := crafted.with_scans(data, count)) < 4_000_000
+        many
+        for count in counts
+        if len(many := crafted.with_scans(data, count)) < settings.UPLOAD_MAX_BYTES
     )
 
 

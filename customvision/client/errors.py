@@ -62,14 +62,14 @@ class RequestRejected(CustomVisionError):
 def busy_error(seconds: float) -> ServiceBusy:
     """Return the error for a service that does nothing now and asks for patience."""
     wait = max(1, math.ceil(seconds))
-    sentence = _("The prediction service is busy. Try again in %(seconds)d s.") % {"seconds": wait}
+    sentence = _("Azure Custom Vision is busy. Try again in %(seconds)d s.") % {"seconds": wait}
     return ServiceBusy(sentence, retry_after_seconds=wait)
 
 
 def no_response_error(seconds: float = USUAL_WAIT_SECONDS) -> ResponseLost:
     """Return the error for a service that did not answer, or broke while it did."""
     wait = max(1, math.ceil(seconds))
-    sentence = _("The prediction service does not answer. Try again in %(seconds)d s.") % {
+    sentence = _("Azure Custom Vision does not answer. Try again in %(seconds)d s.") % {
         "seconds": wait
     }
     return ResponseLost(sentence, retry_after_seconds=wait)

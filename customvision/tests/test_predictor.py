@@ -243,7 +243,7 @@ class TestDoors:
         custom_vision.fail("classify_image_with_no_store", faults.too_many("42"), always=True)
         page = self.signed_in().post("/projects/plates/classify/", {"file": make_upload()})
         assert (page.status_code, page["Retry-After"]) == (503, "42")
-        assert "The prediction service is busy. Try again in 42 s." in page.content.decode()
+        assert "Azure Custom Vision is busy. Try again in 42 s." in page.content.decode()
         predictors["azure"].client.breaker.worked()
         headers = {"Authorization": f"Token {make_token(make_user())}"}
         answer = Client().post(
