@@ -3,9 +3,11 @@
 One row per sample, guarded by the database: a lease is taken by an INSERT, which a unique
 constraint refuses to a second reviewer, or by an UPDATE that filters on the old lease having
 expired. Both are safe on SQLite and on PostgreSQL without a lock that outlives the statement. A
-reviewer holds one lease at a time; the page renews it while it is shown.
+reviewer holds those of the samples on the page, also of the next few; the page renews them while
+it is shown.
 """
 
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 
 from django.conf import settings
@@ -52,9 +54,19 @@ def release(sample: Sample, reviewer: User) -> None:
     Lease.objects.filter(sample=sample, reviewer=reviewer).delete()
 
 
-def release_all(reviewer: User) -> None:
-    """Release what the reviewer holds: they left, or look at something else."""
-    Lease.objects.filter(reviewer=reviewer).delete()
+def acquire_each(samples: Iterable[Sample], reviewer: User) -> list[Sample]:
+    """Lease these samples to the reviewer, or renew their leases; return those they have now."""
+    return [sample for sample in samples if acquire(sample, reviewer)]
+
+
+def release_each(samples: Iterable[Sample], reviewer: User) -> None:
+    """Release the leases that the reviewer has on these samples."""
+    Lease.objects.filter(sample__in=list(samples), reviewer=reviewer).delete()
+
+
+def release_all(reviewer: User, *, but: Collection[int] = ()) -> None:
+    """Release what the reviewer holds but these samples: they look at something else."""
+    Lease.objects.filter(reviewer=reviewer).exclude(sample__in=list(but)).delete()
 
 
 def skip_sample(sample: Sample, reviewer: User) -> None:
@@ -63,6 +75,7 @@ def skip_sample(sample: Sample, reviewer: User) -> None:
     release(sample, reviewer)
 
 
-def clear_skips(reviewer: User) -> int:
-    """Take back all of the reviewer's skips; return how many there were."""
-    return Skip.objects.filter(reviewer=reviewer).delete()[0]
+def clear_skips(reviewer: User, sample: Sample | None = None) -> int:
+    """Take back the reviewer's skips, all or that of one sample; return how many there were."""
+    skips = Skip.objects.filter(reviewer=reviewer)
+    return (skips.filter(sample=sample) if sample else skips).delete()[0]

@@ -6,11 +6,13 @@ app_name = "review"
 urlpatterns = [
     path("", views.queue_page, name="queue"),
     path("waiting/<slug:slug>/", views.waiting_count, name="waiting"),
+    path("more/", views.more_cards, name="more"),
+    path("renew/", views.renew_leases, name="renew"),
+    path("leave/", views.release_leases, name="leave"),
     path("history/", views.history, name="history"),
     path("undo/", views.undo, name="undo"),
     path("unskip/", views.unskip, name="unskip"),
     path("samples/<uuid:uuid>/", views.sample_detail, name="sample"),
     path("samples/<uuid:uuid>/decide/", views.decide, name="decide"),
-    path("samples/<uuid:uuid>/renew/", views.renew_lease, name="renew"),
-    path("samples/<uuid:uuid>/leave/", views.release_lease, name="leave"),
+    path("samples/<uuid:uuid>/heat/", views.heatmap, name="heat"),
 ]
