@@ -175,12 +175,22 @@ def lease_several(
 
 
 def upcoming_samples(
-    reviewer: User, filters: QueueFilters = NO_FILTERS, *, limit: int = 100
+    reviewer: User,
+    filters: QueueFilters = NO_FILTERS,
+    *,
+    limit: int = 100,
+    undecided: bool = False,
 ) -> list[int]:
-    """Return the ids of up to `limit` samples that wait for this reviewer, in order."""
+    """Return the ids of up to `limit` samples that wait for this reviewer, in order.
+
+    Args:
+        undecided: only those that nobody has decided yet, none that is looked at again.
+    """
     # A dict keeps the order: a sample counts for its most urgent reason
     found: dict[int, None] = {}
     for reason in wanted_reasons(filters):
+        if undecided and (reason in AGAIN or reason == Reason.SECOND_OPINION):
+            continue
         found.update(dict.fromkeys(islice(waiting_samples(reason, filters, reviewer), limit)))
         if len(found) >= limit:
             break

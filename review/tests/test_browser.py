@@ -201,7 +201,12 @@ def test_what_is_not_sent_yet_is_undone_without_the_server(page, reviewer, proje
         make_nok(project)
     page.goto("/review/")
     first = here(page)
-    page.route("**/decide/", lambda route: (time.sleep(0.5), route.continue_()))
+
+    def slowly(route) -> None:
+        time.sleep(0.5)
+        route.continue_()
+
+    page.route("**/decide/", slowly)
     page.keyboard.press("1")
     second = here(page)
     page.keyboard.press("1")
@@ -326,7 +331,8 @@ def test_nothing_moves_from_card_to_card(page, reviewer, project):
         const isCard = (source) => source.node?.parentElement?.closest('#review-cards');
         new PerformanceObserver((list) => {
             for (const entry of list.getEntries()) {
-                window.moved.push(...entry.sources.filter(isCard).map(({ node }) => node.outerHTML));
+                const moved = entry.sources.filter(isCard);
+                window.moved.push(...moved.map(({ node }) => node.outerHTML));
             }
         }).observe({ type: 'layout-shift', buffered: true });
     }""")

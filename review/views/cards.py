@@ -1,4 +1,4 @@
-"""The review pages: one picture at a time, with the next few ready behind it."""
+"""The pages that review one sample at a time, with the next few ready behind it."""
 
 from collections.abc import Sequence
 from typing import Any
