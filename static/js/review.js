@@ -89,8 +89,8 @@
 
   function drawStrip(left) {
     const past = [...cards.querySelectorAll("[data-card][data-ruled]")].sort((a, b) => a.dataset.ruled - b.dataset.ruled);
-    // Those that are not saved stay in sight however many they are
-    const kept = past.filter((card, index) => index >= past.length - 3 || card.dataset.state !== "saved").slice(-8);
+    // Those that are not saved stay in sight as far as a phone has room
+    const kept = past.filter((card, index) => index >= past.length - 3 || card.dataset.state !== "saved").slice(-5);
     const items = [];
     for (const card of [...kept, ...left.slice(0, 1 + AHEAD)]) {
       const item = thumb(card);
@@ -141,7 +141,7 @@
   function say(sentence, { act, button, isQuiet } = {}) {
     clearTimeout(fading);
     const note = document.createElement("div");
-    note.className = `toast-note${isQuiet ? " not-phone" : ""}`;
+    note.className = `toast-note${isQuiet ? " quiet" : ""}`;
     const words = document.createElement("span");
     words.className = "grow";
     words.textContent = sentence;
