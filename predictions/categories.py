@@ -7,6 +7,7 @@ from django.utils.translation import gettext as _
 
 from common.errors import Conflict, InvalidInput
 from common.names import comparison_key, without_invisible
+from predictions import category_keys
 from predictions.models import Category, Project
 
 MAX_NAME = 100
@@ -64,11 +65,15 @@ def add_category(project: Project, name: str, description: str = "") -> tuple[Ca
     name = clean_name(name)
     if existing := find_category(project, name):
         return existing, False
-    return Category.objects.get_or_create(
+    category, is_new = Category.objects.get_or_create(
         project=project,
         name_key=comparison_key(name),
         defaults={"name": name, "description": description.strip()},
     )
+    if is_new:
+        category_keys.give_keys(project)
+        category.refresh_from_db(fields=["key"])
+    return category, is_new
 
 
 @transaction.atomic

@@ -90,6 +90,12 @@ class Project(UniqueNames):
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     removed_at = models.DateTimeField(null=True, editable=False)
+    given_keys = models.CharField(
+        max_length=30,
+        blank=True,
+        editable=False,
+        help_text="Every key that a category has or had, see `category_keys`.",
+    )
 
     objects = ProjectManager()
     everywhere = models.Manager()  # noqa: DJ012 (a manager, too)
@@ -132,6 +138,12 @@ class Category(UniqueNames):
     name = models.CharField(_("name"), max_length=100)
     name_key = NameKeyField(of="name")
     description = models.TextField(_("description"), blank=True)
+    key = models.CharField(
+        max_length=1,
+        blank=True,
+        editable=False,
+        help_text="The key that decides for it, see `category_keys`.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     name_scope = ("project",)
@@ -145,6 +157,11 @@ class Category(UniqueNames):
             ),
             models.UniqueConstraint(
                 fields=["project", "name_key"], name="category_is_told_by_its_name"
+            ),
+            models.UniqueConstraint(
+                fields=["project", "key"],
+                condition=~Q(key=""),
+                name="category_key_is_unique_in_its_project",
             ),
         ]
 

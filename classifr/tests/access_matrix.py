@@ -213,8 +213,13 @@ ROWS: dict[str, list[Row]] = {
     "review:unskip": [post(done(REVIEWERS))],
     "review:sample": [get(REVIEWERS, sample)],
     "review:decide": [post(done(REVIEWERS), sample, lambda world: {"ruling": "discard"})],
-    "review:renew": [post(done(REVIEWERS, 204), sample)],
-    "review:leave": [post(done(REVIEWERS, 204), sample)],
+    "review:heat": [get((LOGIN, 403, 403, 409, 409), sample, why="the dummy explains nothing")],
+    "review:alike": [get(REVIEWERS)],
+    "review:decide_group": [post(done(REVIEWERS))],
+    "review:undo_group": [post(done(REVIEWERS))],
+    "review:more": [post(REVIEWERS)],
+    "review:renew": [post(REVIEWERS)],
+    "review:leave": [post(done(REVIEWERS, 204))],
     # Training
     "training:overview": [get(MAINTAINERS)],
     "training:project": [
