@@ -121,7 +121,7 @@ def answer_lines(versions: Iterable[ModelVersion]) -> Iterator[str]:
                 each.sample.uuid,
                 each.model_version.number,
                 each.created_at.isoformat(),
-                _inert(each.top.name if each.top else ""),
+                inert(each.top.name if each.top else ""),
                 f"{each.confidence:.4f}",
                 each.newest_verdict or "",
             )
@@ -162,6 +162,6 @@ def _is_decided(decision: Decision | None) -> bool:
     return decision is not None and decision.outcome != Decision.Outcome.REOPENED
 
 
-def _inert(cell: str) -> str:
+def inert(cell: str) -> str:
     """Return a cell that a spreadsheet does not take for a formula."""
     return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell
