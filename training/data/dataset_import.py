@@ -67,7 +67,7 @@ def import_dataset(
 
 
 def summary(project: Project, imported: ImportedDataset) -> dict[str, Any]:
-    """Return what a page says of an import, as JSON: counts, and the first of what was not taken."""
+    """Return what a page says of an import, as JSON: counts, and the first that were not taken."""
     report = imported.report
     known = set(project.categories.values_list("name", flat=True))
     told = [*report.refused, *report.duplicates][:MOST_TOLD]

@@ -10,6 +10,7 @@ from pathlib import Path
 from django.utils.translation import gettext as _
 
 from common.errors import InvalidInput
+from predictions.models import Project
 from training.data.formats.base import DatasetFormat, Reading
 from training.data.formats.coco import Coco
 from training.data.formats.folders import ImageFolder
@@ -50,6 +51,15 @@ def format_named(alias: str, modality: str) -> DatasetFormat:
         sentence = _("There is no format “%(name)s” for this project. There are: %(known)s.")
         raise InvalidInput(sentence % {"name": alias[:50], "known": known})
     return found
+
+
+def formats_for(project: Project) -> list[DatasetFormat]:
+    """Return the formats in which a project's samples can be exported with all their labels."""
+    return [
+        each
+        for each in FORMATS.values()
+        if project.modality in each.modalities and (each.takes_several or not project.multilabel)
+    ]
 
 
 def tree_of(path: Path, name: str = "") -> FileTree:
