@@ -278,6 +278,7 @@ WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 UPLOAD_FORMATS = env.list("UPLOAD_FORMATS", default=["JPEG", "PNG", "WEBP", "BMP", "GIF", "HEIC"])
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 4_000_000)
 UPLOAD_MAX_PIXELS = env.int("UPLOAD_MAX_PIXELS", 50_000_000)
+IMPORT_MAX_BYTES = env.int("IMPORT_MAX_BYTES", 400_000_000)  # of a data set sent by a form
 UPLOAD_BATCH_MAX_FILES = env.int("UPLOAD_BATCH_MAX_FILES", 100)
 UPLOAD_RATE = env.str("UPLOAD_RATE", "600/m")  # pictures per user: N/s, N/m, N/h or N/d
 UPLOAD_QUOTA = env.int("UPLOAD_QUOTA", 20_000)  # pictures per user and day

@@ -47,6 +47,8 @@ SECTIONS = {
     "training:known": "settings",
     "training:pictures": "settings",
     "training:options": "settings",
+    "datasets:imports": "settings",
+    "datasets:import": "settings",
 }
 
 

@@ -43,10 +43,11 @@ class _Unreadable(BytesIO):
 
 
 def longest_body() -> int:
-    """Return how many bytes the longest batch of pictures may have."""
+    """Return how many bytes the longest batch of pictures, or a data set, may have."""
     # Each file with the head of its part around it, and the fields of the form.
     longest_files = settings.UPLOAD_BATCH_MAX_FILES * (settings.UPLOAD_MAX_BYTES + 10_000)
-    return longest_files + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    longest = max(longest_files, settings.IMPORT_MAX_BYTES + 10_000)
+    return longest + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
 
 
 class SizeLimitedUploadHandler(FileUploadHandler):

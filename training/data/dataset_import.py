@@ -1,17 +1,24 @@
 """Importing a data set in any of the known formats, and the report of what became of each file."""
 
 import csv
+from collections import Counter
 from dataclasses import dataclass
 from typing import IO, Any
 
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from accounts.models import User
 from common.progress import Progress, no_progress
 from predictions.models import Project
 from training.data import formats, picture_import
-from training.data.formats.base import CONTRADICTING, DatasetFormat, Reading
+from training.data.formats.base import (
+    CONTRADICTING,
+    REFUSED,
+    THERE,
+    UNREADABLE,
+    DatasetFormat,
+    Reading,
+)
 from training.data.formats.trees import FileTree
 from training.data.picture_import import ImportReport, Listener
 from training.provenance.labels import inert
@@ -66,21 +73,24 @@ def import_dataset(
     return ImportedDataset(format_, report)
 
 
-def summary(project: Project, imported: ImportedDataset) -> dict[str, Any]:
+def summary(project: Project, imported: ImportedDataset, *, dry_run: bool) -> dict[str, Any]:
     """Return what a page says of an import, as JSON: counts, and the first that were not taken."""
     report = imported.report
-    known = set(project.categories.values_list("name", flat=True))
+    counts = Counter(each.outcome for each in [*report.refused, *report.duplicates])
     told = [*report.refused, *report.duplicates][:MOST_TOLD]
+    known = set(project.categories.values_list("name", flat=True)) if dry_run else set()
     return {
-        "format": imported.format.alias,
-        "taken": dict(sorted(report.taken.items())),
-        "new_categories": sorted(set(report.taken) - known),
-        "merged": report.merged,
-        "there": len(report.duplicates),
-        "contradicting": sum(each.outcome == CONTRADICTING for each in report.refused),
-        "refused": len(report.refused),
+        "is_dry_run": dry_run,
+        "added": report.total_added,
+        "taken": sorted(map(list, report.taken.items())),  # lists, as a name may be "items"
+        "new_categories": sorted(set(report.taken) - known) if dry_run else [],
+        "merged": [list(pair) for pair in report.merged.items()],
+        "there": counts[THERE],
+        "contradicting": counts[CONTRADICTING],
+        "unreadable": counts[UNREADABLE],
+        "refused": counts[REFUSED],
         "splits": report.splits,
-        "told": [[each.name, each.reason] for each in told],
+        "told": [[each.name, each.outcome, each.reason] for each in told],
     }
 
 
@@ -95,17 +105,6 @@ def split_sentence(splits: dict[str, int]) -> str:
         "for training, validation or test by its own content, for good, so that no test picture "
         "is ever trained on."
     ) % {"parts": parts}
-
-
-def count_sentence(count: int, *, dry_run: bool) -> str:
-    """Return how many samples were taken, or would be."""
-    if dry_run:
-        sentence = ngettext(
-            "%(count)d sample would be added.", "%(count)d samples would be added.", count
-        )
-    else:
-        sentence = ngettext("%(count)d sample was added.", "%(count)d samples were added.", count)
-    return sentence % {"count": count}
 
 
 def report_writer(file: IO[str]) -> Listener:
