@@ -41,6 +41,7 @@ SECTIONS = {
     "training:conditions": "data",
     "training:models": "models",
     "training:promote": "models",
+    "training:downloads": "models",
     "training:shadow": "models",
     "customvision:import_model": "models",
     "training:categories": "settings",

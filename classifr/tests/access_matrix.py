@@ -266,6 +266,24 @@ ROWS: dict[str, list[Row]] = {
         )
     ],
     "training:models": [get(MAINTAINERS, slug)],
+    "training:downloads": [
+        get(MAINTAINERS, lambda world: {"pk": world.version.pk}),
+        post(
+            done(MAINTAINERS, 404),
+            lambda world: {"pk": world.version.pk},
+            why="no format is named",
+        ),
+    ],
+    "training:download": [
+        get(
+            done(MAINTAINERS, 404),
+            lambda world: {"pk": world.version.pk, "alias": "onnx"},
+            why="the dummy model has no file",
+        )
+    ],
+    "training:export": [
+        get(MAINTAINERS, lambda world: {"pk": world.run.dataset.pk, "alias": "csv"})
+    ],
     "training:labels": [get(REVIEWERS, slug)],
     "training:judge_label": [
         post(

@@ -4,7 +4,6 @@ Whatever is exported can be imported again, here or elsewhere. Nothing but a few
 memory, and nothing is kept on a disk but the labels, which follow the pictures in an archive.
 """
 
-import io
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
@@ -198,24 +197,31 @@ def _read(
     )
 
 
-class _Pipe(io.RawIOBase):
-    """What a writer writes, until it is taken on; it cannot be sought in."""
+class _Pipe:
+    """What a writer writes, until it is taken on; it cannot be sought in.
+
+    No file of `io`: those close themselves when an export is given up, and what closes an archive
+    that nobody has read to its end would fail then.
+    """
+
+    closed = False
 
     def __init__(self) -> None:
         self._chunks: list[bytes] = []
         self._length = 0
 
-    def writable(self) -> bool:
-        return True
-
-    def write(self, data: object) -> int:
-        chunk = bytes(memoryview(data))  # type: ignore[arg-type]
+    def write(self, data: bytes | bytearray | memoryview) -> int:
+        chunk = bytes(data)
         self._chunks.append(chunk)
         self._length += len(chunk)
         return len(chunk)
 
     def tell(self) -> int:
         return self._length
+
+    def flush(self) -> None: ...
+
+    def close(self) -> None: ...
 
     def take(self) -> bytes:
         taken = b"".join(self._chunks)

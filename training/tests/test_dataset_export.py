@@ -11,6 +11,7 @@ from django.core.management import CommandError, call_command
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from accounts.tests.factories import make_maintainer
 from common.errors import InvalidInput
 from common.media import images, texts
 from predictions import categories, groups
@@ -255,3 +256,17 @@ def test_a_command_without_a_data_set_says_so(tmp_path):
     with pytest.raises(CommandError, match="no data set yet"):
         call_command("export_dataset", tmp_path / "a.zip", "--project", project.slug)
     assert not list(tmp_path.iterdir())
+
+
+def test_the_page_of_a_data_set_offers_its_formats_and_streams_one(client):
+    project = make_project(categories=[])
+    fill(project)
+    version = datasets.freeze_dataset(project)
+    client.force_login(make_maintainer())
+    page = f"/training/data-sets/{version.pk}/"
+    assert all(f"{page}export/{alias}/" in client.get(page).content.decode() for alias in PICTURES)
+    answer = client.get(f"{page}export/coco/")
+    assert answer.streaming and f"{project.slug}-data-set-1-coco.zip" in str(answer.headers)
+    names = zipfile.ZipFile(io.BytesIO(b"".join(answer))).namelist()
+    assert "annotations/labels.json" in names
+    assert client.get(f"{page}export/floppy/").status_code == 400
