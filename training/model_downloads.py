@@ -71,9 +71,8 @@ def formats_of(version: ModelVersion) -> list[str]:
 
 def downloads_of(version: ModelVersion) -> list[Download]:
     """Return what of a model version can be had, and how far each is."""
-    newest: dict[str, Job] = {}
-    for job in Job.objects.filter(kind=build.kind, payload__version=version.pk).order_by("pk"):
-        newest[job.payload["format"]] = job
+    made = Job.objects.filter(kind=build.kind, payload__version=version.pk).order_by("pk")
+    newest = {each.payload["format"]: each for each in made}
     found = []
     for alias in formats_of(version):
         job = newest.get(alias)

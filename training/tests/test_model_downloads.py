@@ -45,9 +45,12 @@ def test_a_bundle_is_made_by_a_worker_and_downloaded(client, page, version):
 
 def test_other_formats_are_built_as_exports_are(client, page, monkeypatch):
     built = []
-    monkeypatch.setattr(
-        exports, "build_archive", lambda model, labels, of: built.append((labels, of)) or b"zip"
-    )
+
+    def build(model, labels, of):
+        built.append((labels, of))
+        return b"zip"
+
+    monkeypatch.setattr(exports, "build_archive", build)
     client.post(page, {"format": "onnx"})
     jobs.run_due_jobs()
     client.post(page, {"format": "onnx"})
