@@ -10,7 +10,6 @@ import json
 import logging
 import zipfile
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import storages
@@ -109,6 +108,16 @@ def open_download(version: ModelVersion, alias: str) -> File:
     raise _no_such_download()
 
 
+def stored_files(version: ModelVersion, slug: str) -> list[str]:
+    """Return what was made of a model version, below the slug that its project had then."""
+    folder = _folder(version, slug)
+    try:
+        _folders, names = storages[STORAGE].listdir(folder)
+    except FileNotFoundError:
+        return []
+    return [f"{folder}/{name}" for name in names]
+
+
 @task(
     "training.build_model_download",
     stored_as={"version_key": "version", "alias": "format"},
@@ -150,8 +159,11 @@ def _file_name(version: ModelVersion, alias: str) -> str:
     # Categories are renamed, and the file names them
     names = "\n".join(registry.class_names_now(version))
     mark = hashlib.sha256(names.encode()).hexdigest()[:8]
-    folder = PurePosixPath(version.project.slug) / "downloads"
-    return str(folder / f"{version.uuid}-{alias}-{mark}.zip")
+    return f"{_folder(version, version.project.slug)}/{alias}-{mark}.zip"
+
+
+def _folder(version: ModelVersion, slug: str) -> str:
+    return f"{slug}/downloads/{version.uuid}"
 
 
 def _no_such_download() -> DomainError:
