@@ -276,6 +276,7 @@
       settle(act, answer);
     }
     isSending = false;
+    document.body.dispatchEvent(new CustomEvent("review:saved")); // for the number in the side bar
     prune();
     show(true);
   }
