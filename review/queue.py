@@ -128,11 +128,6 @@ def wanted_reasons(filters: QueueFilters) -> list[Reason]:
     return [Reason(filters.reason)] if filters.reason else list(Reason)
 
 
-def lease_next(reviewer: User, filters: QueueFilters = NO_FILTERS) -> Sample | None:
-    """Lease the next sample that nobody else has to the reviewer; None if nothing waits."""
-    return next(iter(lease_several(reviewer, filters, limit=1)), None)
-
-
 def lease_several(
     reviewer: User,
     filters: QueueFilters = NO_FILTERS,

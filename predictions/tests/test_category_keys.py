@@ -1,4 +1,7 @@
+from importlib import import_module
+
 import pytest
+from django.apps import apps
 from django.db import IntegrityError
 
 from predictions import categories, category_keys
@@ -71,3 +74,18 @@ def test_two_projects_have_keys_of_their_own():
 def test_no_key_has_another_meaning():
     assert not set(KEYS) & set("ouastdnhzjklr?")
     assert len(set(KEYS)) == len(KEYS)
+
+
+def test_categories_of_before_get_keys_in_the_order_of_their_names():
+    project = make_project(categories=["risotto", "gnocchi", "tiramisu"])
+    migration = import_module("predictions.migrations.0016_category_keys")
+    migration.give(apps, None)
+    assert keys_of(project) == {"gnocchi": "1", "risotto": "2", "tiramisu": "3"}
+    project.categories.get(name="gnocchi").delete()
+    assert categories.add_category(project, "pizza")[0].key == "4"
+
+
+def test_a_project_with_many_categories_is_given_as_many_keys_as_there_are():
+    project = make_project(categories=[f"dish {number:02}" for number in range(30)])
+    import_module("predictions.migrations.0016_category_keys").give(apps, None)
+    assert [each.key for each in project.categories.order_by("name")] == [*KEYS, *[""] * 8]

@@ -69,6 +69,7 @@ def test_five_pictures_are_reviewed_by_keyboard_only(page, reviewer, project, as
     samples = [make_nok(project, suggestion="pizza" if number == 4 else "") for number in range(5)]
     page.goto("/review/")
     page.get_by_text("1 of 5").wait_for()
+    expect(page.locator(".side .count")).to_contain_text("5")
     assert_accessible(page)
 
     press(page, "1", "Labelled as gnocchi.")
@@ -86,6 +87,7 @@ def test_five_pictures_are_reviewed_by_keyboard_only(page, reviewer, project, as
     press(page, "Enter", "Labelled as tiramisu.")
     press(page, "Enter", "Labelled as pizza.")
     page.get_by_role("heading", name="All caught up").wait_for()
+    expect(page.locator(".side .count")).to_have_count(0)  # asked for anew once all is saved
     assert_accessible(page)
 
     newest = {

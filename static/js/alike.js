@@ -10,6 +10,7 @@
   const page = document.getElementById("alike");
   if (!page) return;
   const RENEW_EVERY_MS = 60000;
+  const SETTLED_MS = 3000;
   const boxes = [...page.querySelectorAll("[name=chosen]")];
   const bar = page.querySelector(".actionbar");
   const form = document.getElementById("group-form");
@@ -56,7 +57,9 @@
     body.set("csrfmiddlewaretoken", form.querySelector("[name=csrfmiddlewaretoken]").value);
     return body;
   }
-  setInterval(() => { if (!document.hidden) fetch(page.dataset.renew, { method: "POST", body: mine() }).catch(() => null); }, RENEW_EVERY_MS);
+  const renew = () => { if (!document.hidden) fetch(page.dataset.renew, { method: "POST", body: mine() }).catch(() => null); };
+  setInterval(renew, RENEW_EVERY_MS);
+  setTimeout(renew, SETTLED_MS); // a page that was left may have released them a moment after
   // Sent once, however often a key is pressed; what is sent needs the leases
   document.addEventListener("submit", (event) => {
     if (isLeft) event.preventDefault();

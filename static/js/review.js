@@ -16,6 +16,7 @@
   const AHEAD = 5;
   const KEPT = 20; // cards that are saved, kept to undo them
   const RENEW_EVERY_MS = 60000;
+  const SETTLED_MS = 3000;
   const PATIENCE_MS = 30000;
   const RETRY_MS = 10000;
   const GRACE_MS = 700;
@@ -275,6 +276,7 @@
       settle(act, answer);
     }
     isSending = false;
+    document.body.dispatchEvent(new CustomEvent("review:saved")); // for the number in the side bar
     prune();
     show(true);
   }
@@ -361,7 +363,7 @@
     if (wasEmpty && !end.hidden) document.getElementById("review-end-title").focus();
   }
 
-  setInterval(async () => {
+  async function renew() {
     if (document.hidden || (!upcoming().length && !unsaved.length)) return;
     const answer = await fetch(text.renew, { method: "POST", body: mine() }).catch(() => null);
     const { lost } = answer?.ok ? await answer.json() : { lost: [] };
@@ -371,7 +373,9 @@
       else card?.remove();
     }
     show(true);
-  }, RENEW_EVERY_MS);
+  }
+  setInterval(renew, RENEW_EVERY_MS);
+  setTimeout(renew, SETTLED_MS); // a page that was left may have released them a moment after
 
   // ---- What is pressed
 
