@@ -127,4 +127,7 @@ class HistoryFilterForm(_Choices):
     whose = forms.ChoiceField(
         choices=[("", _("Everyone")), ("mine", _("Only me"))], label=_("Decided by")
     )
+    samples = forms.ChoiceField(
+        choices=[("", _("Sent by users")), ("all", _("Imported ones, too"))], label=_("Samples")
+    )
     before = forms.IntegerField(min_value=1, max_value=MAX_KEY, widget=forms.HiddenInput)

@@ -409,6 +409,15 @@ def test_the_history_lists_decisions_by_key_with_filters(client, alice, project)
     assert client.get("/review/history/?before=x").status_code == 400
 
 
+def test_imports_do_not_flood_the_history_but_can_be_asked_for(client, alice, project):
+    imported = make_sample(project, origin=Sample.Origin.IMPORT)
+    make_decision(imported, project.categories.first(), reason="imported.")
+    make_decision(make_nok(project), reason="reviewed.")
+    page = client.get("/review/history/").content.decode()
+    assert "reviewed." in page and "imported." not in page
+    assert "imported." in client.get("/review/history/?samples=all").content.decode()
+
+
 def test_the_history_takes_few_queries(client, alice, project, django_assert_max_num_queries):
     for _ in range(10):
         make_decision(make_nok(project), project.categories.first())

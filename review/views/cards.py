@@ -197,6 +197,7 @@ def history(request: HttpRequest) -> HttpResponse:
         project=values["project"],
         outcome=values["outcome"],
         reviewer=authenticated_user(request) if values["whose"] else None,
+        with_imported=bool(values["samples"]),
         before=values["before"],
     )
     parameters = request.GET.copy()
