@@ -9,7 +9,7 @@ from predictions.tests.factories import make_category, make_live_model, make_pro
 from review import decisions, ground_truth, leases, queue, undo
 from review.models import Decision
 from review.queue import QueueFilters, Reason
-from review.tests.factories import make_decision, make_reviewer
+from review.tests.factories import lease_next, make_decision, make_reviewer
 
 pytestmark = pytest.mark.django_db
 
@@ -79,15 +79,16 @@ def test_what_was_decided_since_stays_when_a_batch_is_undone(samples, gnocchi):
 
 def test_a_sample_that_was_asked_for_waits_until_somebody_decides(samples, gnocchi):
     project, reviewer = samples[0].project, make_reviewer()
+    wanted = QueueFilters(project=project, reason="requested")
     make_decision(samples[0], gnocchi)
     assert decisions.send_to_review(samples[:2], by=reviewer) == 2
     assert decisions.send_to_review(samples[:2], by=reviewer) == 0
     for waiting in (2, 1):
         found = list(queue.waiting_samples(Reason.REQUESTED, QueueFilters(project=project)))
         assert len(found) == waiting
-        sample = queue.lease_next(reviewer, QueueFilters(project=project, reason="requested"))
+        sample = lease_next(reviewer, wanted)
         decisions.label_sample(sample, gnocchi, by=reviewer)
-    assert queue.lease_next(reviewer, QueueFilters(project=project, reason="requested")) is None
+    assert lease_next(reviewer, wanted) is None
 
 
 def test_asking_for_a_look_changes_no_label(samples, gnocchi):
