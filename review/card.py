@@ -60,7 +60,7 @@ def build_card(sample: Sample, reviewer: User | None = None) -> ReviewCard:
     doubt = next((each for each in verdicts if each.verdict != Feedback.Verdict.OK), None)
     predictions = sample.predictions.select_related("model_version", "top").order_by("-pk")
     prediction = doubt.prediction if doubt else predictions.first()
-    known = list(sample.project.categories.order_by("name"))
+    known = list(sample.project.categories.all())
     suggested = doubt.category if doubt else None
     # Words that named no category when they were typed may name one by now
     if doubt and doubt.suggestion:

@@ -114,7 +114,7 @@ def _context(request: HttpRequest, project: Project) -> dict[str, Any]:
     reviewer = authenticated_user(request)
     ranking = proposals.newest_ranking(project)
     left = proposals.open_proposals(ranking, reviewer) if ranking else []
-    known = list(project.categories.order_by("name"))
+    known = list(project.categories.all())
     job = proposals.newest_ranking_job(project)
     return {
         "project": project,
