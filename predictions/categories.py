@@ -88,13 +88,13 @@ def add_category(project: Project, name: str, description: str = "") -> tuple[Ca
     )
 
 
-def add_categories(project: Project, names: Sequence[str]) -> list[Category]:
+def add_categories(project: Project, names: Sequence[str], description: str = "") -> list[Category]:
     """Add several categories at once, all or none; return those that are new.
 
     Raises as `add_category` does.
     """
     with transaction.atomic():
-        added = [add_category(project, name) for name in names]
+        added = [add_category(project, name, description) for name in names]
     return [category for category, is_new in added if is_new]
 
 

@@ -6,6 +6,7 @@ from django.views.decorators.http import require_safe
 
 from accounts import roles
 from accounts.permissions import authenticated_user, may
+from classifr.new_project.checklist import checklist
 from classifr.overview import charts, figures
 from classifr.overview.next_steps import next_steps
 from predictions.models import Project, Promotion
@@ -49,6 +50,9 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         "live": live,
         "promotion": promotion,
         "steps": steps,
+        "checklist": checklist(project)
+        if live is None and user.has_perm(roles.MANAGE_CATEGORIES)
+        else [],
         "week": week,
         "month": month,
         "ok_spark": charts.spark([figures.ok_rate([day]).rate for day in days]),

@@ -193,7 +193,7 @@ def test_what_users_said_follows_a_merge(maintainer):
 
 def test_what_a_model_answers_by_a_merged_name_counts_for_the_other(maintainer):
     project = make_project(categories=["margherita", "pizza"])
-    version = make_model_version(project)
+    version = make_model_version(project, ["margherita", "pizza"])
     margherita, pizza = project.categories.order_by("name")
     version.manifest = {"category_uuids": [str(margherita.uuid), str(pizza.uuid)]}
     category_removal.merge_category(margherita, into=pizza, by=maintainer)
