@@ -74,7 +74,7 @@ def test_from_a_folder_of_photos_to_the_first_answer(page, sign_in, folder, asse
     page.get_by_text("Importing the data set").wait_for()
     work("imports")
     page.get_by_role("heading", name="120 labelled samples").wait_for()
-    expect(page.get_by_text("can be learned")).to_have_count(2)
+    expect(page.locator(".chip", has_text="can be learned")).to_have_count(2)
     page.get_by_role("link", name="Continue to training").click()
     page.get_by_role("button", name="Train the model").click()
     page.get_by_text("It waits for a worker").wait_for()
@@ -162,7 +162,10 @@ def test_categories_are_ordered_and_merged_by_keyboard(page, sign_in, project, a
     assert_accessible(page)
 
 
-def test_a_project_is_deleted_after_its_name_was_typed(page, sign_in, project, assert_accessible):
+def test_a_project_is_deleted_after_its_name_was_typed(
+    page, sign_in, project, assert_accessible, problems
+):
+    problems.expect()  # the browser writes down the refusal
     make_live_model(project)
     sign_in(page, make_maintainer())
     page.goto(reverse("training:options", args=[project.slug]))
