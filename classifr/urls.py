@@ -27,7 +27,7 @@ urlpatterns = [
     path("background/", background.show_trouble, name="background"),
     path("background/<int:pk>/again/", background.try_again, name="background_again"),
     path("projects/", include("classifr.new_project.urls")),
-    path("projects/<slug:slug>/import/", include("training.dataset_urls")),
+    path("projects/", include("training.dataset_urls")),
     path("projects/<slug:slug>/", overview_views.overview, name="overview"),
     path("account/", include("accounts.urls")),
     path("account/", include("allauth.urls")),

@@ -6,9 +6,9 @@ from training.views import imports
 
 app_name = "datasets"
 urlpatterns = [
-    path("", imports.send_dataset, name="imports"),
-    path("<int:pk>/", imports.import_page, name="import"),
-    path("<int:pk>/take/", imports.take_dataset, name="take"),
-    path("<int:pk>/discard/", imports.discard_dataset, name="discard"),
-    path("<int:pk>/report.csv", imports.import_report, name="report"),
+    path("<slug:slug>/import/", imports.send_dataset, name="imports"),
+    path("<slug:slug>/import/<int:pk>/", imports.import_page, name="import"),
+    path("<slug:slug>/import/<int:pk>/take/", imports.take_dataset, name="take"),
+    path("<slug:slug>/import/<int:pk>/discard/", imports.discard_dataset, name="discard"),
+    path("<slug:slug>/import/<int:pk>/report.csv", imports.import_report, name="report"),
 ]

@@ -284,7 +284,7 @@ class KnownForm(forms.Form):
 class DatasetForm(forms.Form):
     """A data set in one of the known formats."""
 
-    data = forms.FileField(
+    dataset = forms.FileField(
         label=_("Data set"),
         widget=forms.ClearableFileInput(
             {"accept": ".zip,.parquet,.csv,.tsv,.json,application/zip,text/csv,application/json"}
@@ -311,10 +311,10 @@ class DatasetForm(forms.Form):
         super().__init__(*args, **kwargs)
         choices = self.fields["format"]
         assert isinstance(choices, forms.ChoiceField)  # noqa: S101 (tells the type checker)
-        known = [each for each in FORMATS.values() if project.modality in each.modalities]
+        known = [each for each in reversed(FORMATS.values()) if project.modality in each.modalities]
         choices.choices = [
             ("", _("Recognise it")),
-            *((each.alias, each.title) for each in reversed(known)),
+            *((each.alias, each.title) for each in known),
         ]
 
 

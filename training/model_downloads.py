@@ -10,7 +10,6 @@ import json
 import logging
 import zipfile
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 
 from django.core.files.base import ContentFile, File
 from django.core.files.storage import storages
@@ -71,9 +70,8 @@ def formats_of(version: ModelVersion) -> list[str]:
 
 def downloads_of(version: ModelVersion) -> list[Download]:
     """Return what of a model version can be had, and how far each is."""
-    newest: dict[str, Job] = {}
-    for job in Job.objects.filter(kind=build.kind, payload__version=version.pk).order_by("pk"):
-        newest[job.payload["format"]] = job
+    made = Job.objects.filter(kind=build.kind, payload__version=version.pk).order_by("pk")
+    newest = {each.payload["format"]: each for each in made}
     found = []
     for alias in formats_of(version):
         job = newest.get(alias)
@@ -108,6 +106,16 @@ def open_download(version: ModelVersion, alias: str) -> File:
         except FileNotFoundError:
             pass
     raise _no_such_download()
+
+
+def stored_files(version: ModelVersion, slug: str) -> list[str]:
+    """Return what was made of a model version, below the slug that its project had then."""
+    folder = _folder(version, slug)
+    try:
+        _folders, names = storages[STORAGE].listdir(folder)
+    except FileNotFoundError:
+        return []
+    return [f"{folder}/{name}" for name in names]
 
 
 @task(
@@ -151,8 +159,11 @@ def _file_name(version: ModelVersion, alias: str) -> str:
     # Categories are renamed, and the file names them
     names = "\n".join(registry.class_names_now(version))
     mark = hashlib.sha256(names.encode()).hexdigest()[:8]
-    folder = PurePosixPath(version.project.slug) / "downloads"
-    return str(folder / f"{version.uuid}-{alias}-{mark}.zip")
+    return f"{_folder(version, version.project.slug)}/{alias}-{mark}.zip"
+
+
+def _folder(version: ModelVersion, slug: str) -> str:
+    return f"{slug}/downloads/{version.uuid}"
 
 
 def _no_such_download() -> DomainError:

@@ -1,6 +1,6 @@
 """What a new project lacks until a model is live, each with the button that leads there."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.db.models import Count
 from django.urls import reverse
@@ -29,6 +29,7 @@ class ChecklistRow:
     is_done: bool
     button: str
     address: str
+    is_next: bool = False  # the first that is not done
 
 
 def category_sizes(project: Project) -> list[CategorySize]:
@@ -58,7 +59,7 @@ def checklist(project: Project) -> list[ChecklistRow]:
     ready = sum(not each.missing for each in category_sizes(project))
     newest = TrainingRun.objects.filter(project=project).first()
     version: ModelVersion | None = project.model_versions.first()
-    return [
+    rows = [
         ChecklistRow(
             _("Two categories with %(count)d samples each") % {"count": MIN_PICTURES},
             ngettext("%(count)d category has them.", "%(count)d categories have them.", ready)
@@ -84,3 +85,6 @@ def checklist(project: Project) -> list[ChecklistRow]:
             reverse("training:models", args=[project.slug]),
         ),
     ]
+    following = next(place for place, row in enumerate(rows) if not row.is_done)
+    rows[following] = replace(rows[following], is_next=True)
+    return rows

@@ -36,6 +36,8 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         .select_related("model_version", "promoted_by")
         .order_by("-pk")[:MOST_LATELY]
     )
+    may_begin = live is None and user.has_perm(roles.MANAGE_CATEGORIES)
+    first_steps = checklist(project) if may_begin else []
     steps = next_steps(
         project,
         user,
@@ -44,15 +46,14 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         suggested=suggested,
         sizes=sizes,
         drifting=drift.drift_since(promotion, days) if promotion else None,
+        has_checklist=may_begin,
     )
     context = {
         "project": project,
         "live": live,
         "promotion": promotion,
         "steps": steps,
-        "checklist": checklist(project)
-        if live is None and user.has_perm(roles.MANAGE_CATEGORIES)
-        else [],
+        "checklist": first_steps,
         "week": week,
         "month": month,
         "ok_spark": charts.spark([figures.ok_rate([day]).rate for day in days]),

@@ -138,10 +138,10 @@ def _items_of_samples(project: Project, samples: Iterable[Sample]) -> Iterator[E
         more: dict[int, list[str]] = defaultdict(list)
         if project.multilabel:
             rows = AdditionalCategory.objects.filter(decision__in=latest.values())
-            for decision, name in rows.order_by("category__name").values_list(
+            for key, name in rows.order_by("category__name").values_list(
                 "decision_id", "category__name"
             ):
-                more[decision].append(name)
+                more[key].append(name)
         for sample in batch:
             decision = latest.get(sample.pk)
             categories: tuple[str, ...] = ()

@@ -112,7 +112,8 @@ def table_rows(title: str, file: IO[bytes], *, column: str) -> Iterator[TableRow
         InvalidInput: it cannot be read, lacks the column, is too long, or tells a group or a
             condition that is none.
     """
-    lines = io.TextIOWrapper(_Limited(file), encoding="utf-8-sig", newline="")
+    buffered = io.BufferedReader(_Limited(file), 256 * 1024)
+    lines = io.TextIOWrapper(buffered, encoding="utf-8-sig", newline="")
     try:
         head = lines.readline()
         separator = _separator(head)

@@ -9,6 +9,7 @@ from django.utils.translation import gettext_lazy
 from common.tasks import task
 from predictions import retention
 from predictions.models import Project, Sample
+from training import model_downloads
 from training.lifecycle.belongings import StoredFile
 from training.models import DatasetImport
 
@@ -39,7 +40,7 @@ def picture_files(samples: QuerySet[Sample]) -> list[StoredFile]:
 
 
 def model_files(project: Project, slug: str) -> list[StoredFile]:
-    """Return the files of a project's model bundles, which lie below its former slug."""
+    """Return the files of a project's models, which lie below its former slug."""
     files = []
     for reference in project.model_versions.values_list("reference", flat=True):
         # A reference to a bundle elsewhere, or to a remote model, is not ours to delete
@@ -49,6 +50,8 @@ def model_files(project: Project, slug: str) -> list[StoredFile]:
             except FileNotFoundError:
                 continue
             files += [("models", f"{reference}/{name}") for name in names]
+    for version in project.model_versions.all():
+        files += [("models", name) for name in model_downloads.stored_files(version, slug)]
     return files
 
 

@@ -4,6 +4,7 @@ import io
 import json
 import tempfile
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from accounts.tests.factories import make_maintainer
-from common.errors import InvalidInput
+from common.errors import DomainError, InvalidInput
 from common.media import images, texts
+from common.media.content import Content
 from predictions import categories, groups
 from predictions.conditions import record_conditions
 from predictions.models import CaptureCondition, Sample, SampleGroup
@@ -39,7 +41,8 @@ def fill(project, names=("cats", "dogs"), *, each: int = 5) -> None:
         category, _new = categories.add_category(project, name)
         for number in range(each):
             if project.is_of_texts:
-                content = texts.decode_upload(f"{name}, “{number}”\n=1;2,\tü".encode())
+                text = f"{name}, “{number}”\n=1;2,\tü"
+                content: Content = texts.decode_upload(text.encode())
             else:
                 picture = make_picture_bytes(
                     "black", size=(20 + place, 20 + number), format="PNG" if number % 2 else "JPEG"
@@ -128,7 +131,7 @@ def test_folders_alone_tell_category_and_split():
 def test_several_categories_of_a_sample_come_back(alias):
     project, empty = (make_project(multilabel=True, categories=[]) for _ in range(2))
     fill(project)
-    sample = ground_truth.labelled_samples(project).order_by("pk").first()
+    sample = ground_truth.labelled_samples(project).order_by("pk")[0]
     both = list(project.categories.order_by("pk"))
     decisions.label_many_multilabel(project, [(sample, both)], by=None, reason="")
     version = datasets.freeze_dataset(project)
@@ -177,6 +180,26 @@ def test_any_name_of_a_category_comes_back(alias, names):
         imported = import_bytes(empty, data, f"a.{formats.FORMATS[alias].suffix}")
         assert not imported.report.refused
     assert labels(empty) == labels(project)
+
+
+@settings(
+    max_examples=15,
+    deadline=None,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
+)
+@given(places=st.lists(st.floats(0, 0.999), min_size=1, max_size=4), letter=st.integers(0, 255))
+@pytest.mark.parametrize("alias", TEXTS)
+def test_whatever_is_damaged_is_told(alias, places, letter):
+    needs(alias)
+    project, empty = (make_project(modality="text", categories=[]) for _ in range(2))
+    fill(project, each=1)
+    samples = Sample.objects.filter(project=project)
+    data = bytearray(b"".join(dataset_export.export_samples(project, samples, alias)))
+    for place in places:
+        data[int(place * len(data))] = letter
+    for asked in (alias, ""):
+        with suppress(DomainError):
+            import_bytes(empty, bytes(data), "data", alias=asked, dry_run=True)
 
 
 def labels(project) -> dict[str, str]:

@@ -442,3 +442,90 @@ def test_a_linked_file_in_a_folder_is_not_followed(project, tmp_path):
     os.symlink("/etc/hostname", tmp_path / "data" / "cats" / "2.jpg")
     report = run(project, tmp_path / "data")
     assert refusals(report) == {"cats/2.jpg": "A link, which is not followed."}
+
+
+# Parquet
+
+
+@pytest.fixture
+def arrow():
+    return pytest.importorskip("pyarrow", reason="an extra, see README.md")
+
+
+def write_parquet(arrow, path: Path, columns: dict, features: dict | None = None) -> Path:
+    import pyarrow.parquet
+
+    table = arrow.table(columns)
+    if features:
+        told = json.dumps({"info": {"features": features}})
+        table = table.replace_schema_metadata({"huggingface": told})
+    path.parent.mkdir(parents=True, exist_ok=True)
+    pyarrow.parquet.write_table(table, path, row_group_size=2)
+    return path
+
+
+def images_of(*names: str) -> list[dict]:
+    return [{"bytes": data, "path": name} for name, data in pictures(*names).items()]
+
+
+def test_class_names_of_hugging_face_stand_in_the_schema(project, tmp_path, arrow):
+    columns = {"image": images_of("1.png", "2.png", "3.png", "4.png"), "label": [1, 0, 1, 7]}
+    features = {"label": {"names": ["cats", "dogs"], "_type": "ClassLabel"}}
+    write_parquet(arrow, tmp_path / "data" / "train-00000-of-00001.parquet", columns, features)
+    report = run(project, tmp_path)
+    assert report.taken == {"cats": 1, "dogs": 2}
+    assert report.splits == {"train": 4}
+    assert list(refusals(report).values()) == ["Its label is a number that has no name."]
+
+
+def test_labels_of_parquet_may_be_names_or_missing(project, tmp_path, arrow):
+    columns = {"image": images_of("1.png", "2.png"), "label": ["cats", None]}
+    report = run(project, write_parquet(arrow, tmp_path / "a.parquet", columns))
+    assert report.taken == {"cats": 1}
+    assert list(refusals(report).values()) == ["It has no label."]
+
+
+def test_a_picture_that_is_elsewhere_is_told(project, tmp_path, arrow):
+    image = [{"bytes": None, "path": "/home/a/1.png"}]
+    kinds = arrow.struct([("bytes", arrow.binary()), ("path", arrow.string())])
+    columns = {"image": arrow.array(image, kinds), "label": ["cats"]}
+    report = run(project, write_parquet(arrow, tmp_path / "a.parquet", columns))
+    assert list(refusals(report).values()) == ["Its picture is not in the file."]
+
+
+def test_texts_of_parquet_are_read_from_an_archive_too(texts, tmp_path, arrow):
+    columns = {"text": ["Good soup", "Cold soup"], "label": ["praise", "complaint"]}
+    alone = write_parquet(arrow, tmp_path / "a.parquet", columns)
+    path = pack(tmp_path / "a.zip", {"data/test-0.parquet": alone.read_bytes()})
+    report = run(texts, path)
+    assert (report.taken, report.splits) == ({"praise": 1, "complaint": 1}, {"test": 2})
+
+
+@pytest.mark.parametrize(
+    ("columns", "problem"),
+    [
+        ({"picture": [b"x"], "class_name": ["a"]}, "needs the columns"),
+        ({"image": [1], "label": ["a"]}, "holds neither pictures nor texts"),
+    ],
+)
+def test_parquet_of_another_layout_is_refused(project, tmp_path, arrow, columns, problem):
+    with pytest.raises(InvalidInput, match=problem):
+        run(project, write_parquet(arrow, tmp_path / "a.parquet", columns))
+
+
+@pytest.mark.parametrize("place", [-9, -100])
+def test_damaged_parquet_is_refused(project, tmp_path, arrow, place):
+    columns = {"image": images_of("1.png"), "label": ["cats"]}
+    path = write_parquet(arrow, tmp_path / "a.parquet", columns)
+    data = bytearray(path.read_bytes())
+    data[place : place + 4] = b"\xff\xff\xff\x7f"
+    path.write_bytes(data)
+    with pytest.raises(InvalidInput, match="cannot be read"):
+        run(project, path)
+
+
+def test_a_row_group_that_would_fill_the_memory_is_refused(project, tmp_path, arrow, monkeypatch):
+    monkeypatch.setattr(formats.parquet, "_MAX_GROUP_BYTES", 10)
+    columns = {"image": images_of("1.png"), "label": ["cats"]}
+    with pytest.raises(InvalidInput, match="row groups is too large"):
+        run(project, write_parquet(arrow, tmp_path / "a.parquet", columns))

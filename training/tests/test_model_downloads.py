@@ -43,11 +43,22 @@ def test_a_bundle_is_made_by_a_worker_and_downloaded(client, page, version):
     assert f"{version.project.slug}-v{version.number}-bundle.zip" in answer["Content-Disposition"]
 
 
+def test_what_was_made_of_a_version_can_be_found_again(client, page, version):
+    assert model_downloads.stored_files(version, version.project.slug) == []
+    client.post(page, {"format": "bundle"})
+    jobs.run_due_jobs()
+    (name,) = model_downloads.stored_files(version, version.project.slug)
+    assert name.startswith(f"{version.project.slug}/downloads/") and "bundle" in name
+
+
 def test_other_formats_are_built_as_exports_are(client, page, monkeypatch):
     built = []
-    monkeypatch.setattr(
-        exports, "build_archive", lambda model, labels, of: built.append((labels, of)) or b"zip"
-    )
+
+    def build(model, labels, of):
+        built.append((labels, of))
+        return b"zip"
+
+    monkeypatch.setattr(exports, "build_archive", build)
     client.post(page, {"format": "onnx"})
     jobs.run_due_jobs()
     client.post(page, {"format": "onnx"})

@@ -42,7 +42,7 @@ def address(project) -> str:
 
 
 def send(client, project, file, **fields):
-    return client.post(address(project), {"data": file, **fields}, follow=True)
+    return client.post(address(project), {"dataset": file, **fields}, follow=True)
 
 
 def test_first_it_is_told_what_was_found_and_nothing_is_kept(client, maintainer, project, tmp_path):

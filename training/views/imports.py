@@ -57,7 +57,7 @@ def _send_dataset(request: HttpRequest, slug: str) -> HttpResponse:
             try:
                 kept = sent_datasets.keep_dataset(
                     project,
-                    data["data"],
+                    data["dataset"],
                     data["labels"],
                     by=authenticated_user(request),
                     alias=data["format"],
@@ -65,7 +65,7 @@ def _send_dataset(request: HttpRequest, slug: str) -> HttpResponse:
                 )
                 return redirect("datasets:import", project.slug, kept.pk)
             except DomainError as error:
-                form.add_error("data", str(error))
+                form.add_error("dataset", str(error))
                 status = error.status
     context = {
         "project": project,

@@ -4,7 +4,6 @@ How to add one: subclass `base.DatasetFormat` in a module of its own, and name i
 trip in `training/tests/test_formats.py` holds it to what it promises.
 """
 
-from collections.abc import Mapping
 from pathlib import Path
 
 from django.utils.translation import gettext as _
@@ -20,7 +19,7 @@ from training.data.formats.tables import Csv
 from training.data.formats.trees import FileTree, FolderTree, SingleFile, WithLabels, ZipTree
 
 # In the order in which they are recognised: what says more of itself comes first
-FORMATS: Mapping[str, DatasetFormat] = {
+FORMATS: dict[str, DatasetFormat] = {
     each.alias: each for each in (Parquet(), Coco(), LabelStudio(), Csv(), ImageFolder())
 }
 _ZIP, _PARQUET = b"PK", b"PAR1"
@@ -57,7 +56,7 @@ def formats_for(project: Project) -> list[DatasetFormat]:
     """Return the formats in which a project's samples can be exported with all their labels."""
     return [
         each
-        for each in FORMATS.values()
+        for each in reversed(FORMATS.values())  # the plainest first
         if project.modality in each.modalities and (each.takes_several or not project.multilabel)
     ]
 

@@ -4,7 +4,8 @@ Addresses of pictures are never fetched: what a task names must be in the archiv
 holds everything.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import IO, Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
@@ -93,12 +94,9 @@ def _entry(
     if reference is None:
         problem = _("The task has no text.") if reading.is_of_texts else _("The task has no image.")
         return Entry(name, problem=problem)
-    if reading.is_of_texts:
-        content = reference.encode("utf-8", "surrogatepass")
-
-        def read(limit: int) -> bytes:
-            return content[:limit]
-    else:
+    content = reference.encode("utf-8", "surrogatepass")
+    read: Callable[[int], bytes] = partial(_beginning, content)
+    if not reading.is_of_texts:
         found = _picture(tree, file, reference)
         if found is None:
             problem = _("The picture %(name)s is not in the archive.")
@@ -111,10 +109,14 @@ def _entry(
         problem = _("Its annotators say different things: %(names)s.")
         names = ", ".join(f"“{each}”" for kind in kinds for each in sorted(kind))[:300]
         return Entry(name, problem=problem % {"names": names}, outcome=CONTRADICTING)
-    meta = task.get("meta") if isinstance(task.get("meta"), dict) else {}
+    meta = task["meta"] if isinstance(task.get("meta"), dict) else {}
     split = split_named(meta.get("split") or data.get("split"))
     entry = Entry(name, read, tuple(said[0][0]), split)
     return described(entry, meta.get("group"), meta.get("capture"))
+
+
+def _beginning(content: bytes, limit: int) -> bytes:
+    return content[:limit]
 
 
 def _choices(task: dict[str, Any]) -> list[tuple[list[str], str]]:

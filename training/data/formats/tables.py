@@ -5,6 +5,7 @@ from typing import IO
 
 from django.utils.translation import gettext as _
 
+from common.errors import InvalidInput
 from training.data import label_file
 from training.data.formats.archives import TABLE, ArchiveWriter, TableOut, sample_name
 from training.data.formats.base import (
@@ -40,11 +41,15 @@ class Csv(DatasetFormat):
             with tree.open(texts) as file:
                 count = sum(chunk.count(b"\n") for chunk in iter(lambda: file.read(1 << 20), b""))
             return Listing(_text_entries(tree, texts), count)
-        table = _find_table(tree, "path")
-        title = table.shown if table else tree.title
-        with tree.open(table or tree.files[0]) as file:
-            rows = label_file.by_path(title, label_file.table_rows(title, file, column="path"))
-        base = _base(tree, table, rows) if table else tree
+        # Of one that has no such column it is told what is missing
+        any_table = next((file for file in tree.files if file.suffix in _SUFFIXES), None)
+        table = _find_table(tree, "path") or any_table
+        if table is None:
+            raise InvalidInput(_("There is no table in %(name)s.") % {"name": tree.title})
+        with tree.open(table) as file:
+            found = label_file.table_rows(table.shown, file, column="path")
+            rows = label_file.by_path(table.shown, found)
+        base = _base(tree, table, rows)
         return read_folders(base, reading, {_found(base, path): row for path, row in rows.items()})
 
     def writer(self, out: IO[bytes], plan: ExportPlan) -> DatasetWriter:

@@ -225,7 +225,27 @@ class ZipTree(FileTree):
 
     def open(self, file: TreeFile) -> IO[bytes]:
         with _damage_is_told():
-            return self._archive.open(self._infos[file.path])
+            return _ArchiveFile(self._archive.open(self._infos[file.path]))  # type: ignore[return-value]
+
+
+class _ArchiveFile:
+    """A file of an archive, read from its start to its end; damage on the way is one sentence."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def read(self, size: int = -1) -> bytes:
+        with _damage_is_told():
+            return self._file.read(size)
+
+    def close(self) -> None:
+        self._file.close()
+
+    def __enter__(self) -> "_ArchiveFile":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
 
 
 class WithLabels(FileTree):
@@ -328,7 +348,7 @@ def _damage_is_told() -> Iterator[None]:
         yield
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise _no_archive() from error
-    except (RuntimeError, ValueError, struct.error, UnicodeDecodeError) as error:
+    except (OSError, RuntimeError, ValueError, struct.error) as error:
         raise _no_archive() from error
     except Exception as error:
         # The other decompressors raise errors of their own
