@@ -28,7 +28,7 @@
     function post(file) {
       return new Promise((done) => {
         const body = new FormData();
-        body.append("data", file, file.name);
+        body.append("dataset", file, file.name);
         const request = new XMLHttpRequest();
         request.open("POST", texts.address);
         request.setRequestHeader("X-CSRFToken", texts.token);
