@@ -27,7 +27,7 @@ class CustomVisionBelongings(Belongings):
         if any(one.is_active for one in imports):
             return _(
                 "The project is being imported from Custom Vision: cancel that on its page or wait "
-                "for it, then delete the project."
+                "for it, then try again."
             )
         return ""
 

@@ -48,8 +48,15 @@
       if (items.length === 1 && /\.zip$/i.test(first.name)) return first.open();
       const files = folders.unwrapped(items.filter((item) => !folders.isIgnored(item)));
       if (!files.length || files.some((item) => !item.path.includes("/"))) { say(texts.textNoFolders, true); return null; }
+      let length = 0;
+      const prepare = async (file) => {
+        const small = await pictures.reduce(file, Number(texts.reduceAbove));
+        length += small.size;
+        if (length > Number(texts.maxBytes)) throw new Error("too large"); // rather than filling the memory first
+        return small;
+      };
       const archive = await archives.write(files, {
-        prepare: (file) => pictures.reduce(file, Number(texts.reduceAbove)),
+        prepare,
         progress: (done, count) => { show(done / count); say(fill(texts.textPreparing, { done, count })); },
       });
       return new File([archive], `${[...folders.categoriesOf(files)].slice(0, 3).join(", ").slice(0, 80)}.zip`);

@@ -23,7 +23,7 @@ class Belongings:
     """What one app has; it overrides what concerns it."""
 
     def obstacle(self, project: Project) -> str:
-        """Return why a project cannot be deleted now, in a sentence, or ""."""
+        """Return why nothing can be deleted of a project now, in a sentence, or ""."""
         return ""
 
     def let_go(self, project: Project) -> None:
@@ -48,7 +48,7 @@ def register(kind: type[Belongings]) -> type[Belongings]:
 
 
 def obstacles(project: Project) -> Iterator[str]:
-    """Yield why a project cannot be deleted now."""
+    """Yield why nothing can be deleted of a project now."""
     return filter(None, (each.obstacle(project) for each in _registered))
 
 

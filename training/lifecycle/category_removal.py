@@ -30,7 +30,7 @@ from predictions.models import (
 )
 from review import decisions, ground_truth
 from review.models import AdditionalCategory, Decision, SecondOpinion
-from training.lifecycle import belongings
+from training.lifecycle import belongings, project_deletion
 from training.models import AdditionalLabel, DatasetItem, DoubtfulLabel, KnownCategory
 
 ROWS_AT_ONCE = 100  # in one transaction: SQLite has one writer, and a long one blocks the rest
@@ -40,8 +40,10 @@ ROWS_AT_ONCE = 100  # in one transaction: SQLite has one writer, and a long one 
 def delete_category(category: Category, *, by: User) -> bool:
     """Hide a category and take it off its samples; say whether a worker does the rest.
 
-    Samples that show nothing else wait for review again. The row itself goes too, unless past
+    Samples that show nothing else have no label again. The row itself goes too, unless past
     decisions or data sets refer to it.
+
+    Raises ProjectBusy while something is imported into the project.
     """
     _retire(category, into=None)
     return _begin(category, by=by)
@@ -56,6 +58,7 @@ def merge_category(category: Category, *, into: Category, by: User) -> bool:
 
     Raises:
         InvalidInput: if they are the same, of two projects, or one of them was deleted.
+        ProjectBusy: while something is imported into the project.
     """
     if into.pk == category.pk or into.project_id != category.project_id:
         raise InvalidInput(_("Choose another category of the same project to merge it into."))
@@ -97,8 +100,8 @@ def take_off(
     """Take categories off samples; the other categories of these samples stay.
 
     Args:
-        into: what they show instead; without it, a sample that is left with nothing waits for
-            review again.
+        into: what they show instead; without it, the decision about a sample that is left with
+            nothing is undone.
         reason: of the new decisions; as it was unless given.
     """
     former = list(gone)
@@ -133,6 +136,8 @@ def take_off(
 
 
 def _retire(category: Category, *, into: Category | None) -> None:
+    # An import would go on to label with it
+    project_deletion.refuse_while_importing(category.project)
     # Locked, so that of two merges into each other one is refused
     Project.objects.select_for_update().get(pk=category.project_id)
     present = {category.pk, *([into.pk] if into else [])}

@@ -132,12 +132,17 @@ def _refuse_busy(project: Project) -> None:
             )
             % {"number": run.pk}
         )
+    refuse_while_importing(project)
+
+
+def refuse_while_importing(project: Project) -> None:
+    """Raise ProjectBusy while something is imported into a project: it would bring new rows."""
     sent = DatasetImport.objects.filter(project=project).select_related("job")
     if any(each.is_active for each in sent):
         raise ProjectBusy(
             _(
                 "A data set is being imported into the project: cancel that on its page or wait "
-                "for it, then delete the project."
+                "for it, then try again."
             )
         )
     for obstacle in belongings.obstacles(project):

@@ -245,3 +245,11 @@ def test_a_sample_that_shows_both_categories_shows_the_merged_one_once(maintaine
     newest = decisions.latest_decision(sample)
     assert newest.category == b
     assert [each.category for each in newest.additional_categories.all()] == [c]
+
+
+def test_a_category_stays_while_an_import_may_go_on_to_label_with_it(maintainer):
+    project = make_project(categories=["a", "b"])
+    DatasetImport.objects.create(project=project, name="a.zip", job=jobs.insert("training.x"))
+    with pytest.raises(project_deletion.ProjectBusy, match="data set is being imported"):
+        category_removal.delete_category(project.categories.first(), by=maintainer)
+    assert project.categories.count() == 2

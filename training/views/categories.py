@@ -164,7 +164,7 @@ def merge_category(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @may(roles.MANAGE_CATEGORIES)
 def delete_category(request: HttpRequest, pk: int) -> HttpResponse:
-    """Delete a category; its samples wait for review again."""
+    """Delete a category; its samples lose the label."""
     category = _category(pk)
     project = category.project
     is_going_on = category_removal.delete_category(category, by=authenticated_user(request))
