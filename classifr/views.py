@@ -18,8 +18,14 @@ from predictions import projects
 
 @login_required
 def home(request: HttpRequest) -> HttpResponse:
-    """Show the projects, each with the model that answers."""
-    return render(request, "home.html", {"projects": projects.projects_with_live_version()})
+    """Show the projects, each with the model that answers; the archived ones when asked for."""
+    is_archive = request.GET.get("archived") == "1"
+    context = {
+        "projects": projects.projects_with_live_version(archived=is_archive),
+        "is_archive": is_archive,
+        "archived_count": projects.projects_with_live_version(archived=True).count(),
+    }
+    return render(request, "home.html", context)
 
 
 @login_required

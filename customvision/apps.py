@@ -7,4 +7,4 @@ class CustomVisionConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from customvision import checks, holds, panels  # noqa: F401 (register what is checked, what keeps a picture, and what pages show)
+        from customvision import belongings, checks, holds, panels  # noqa: F401 (register what is checked, deleted, kept and shown on pages)

@@ -65,7 +65,7 @@ def answers_given(batch: Batch) -> list[tuple[Category, int]]:
         .order_by("-count", "prediction__top__name")
     )
     counts = dict(counted)
-    found = Category.objects.in_bulk(counts)
+    found = Category.everywhere.in_bulk(counts)
     return [(found[key], count) for key, count in counts.items()]
 
 

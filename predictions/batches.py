@@ -23,7 +23,7 @@ from common.models import Job
 from common.parallel import parallel_map
 from common.progress import Progress
 from common.tasks import task
-from predictions import classification, registry, uploads
+from predictions import classification, projects, registry, uploads
 from predictions.conditions import NONE, Conditions
 from predictions.modalities import modalities
 from predictions.models import Batch, BatchItem, ModelVersion, Project
@@ -42,10 +42,12 @@ def create_batch(
         given: capture conditions that came with all of them.
 
     Raises:
+        ProjectArchived: if the project takes nothing new.
         InvalidInput: if there are too many.
         NoLiveModel: if nobody could answer.
         Unavailable: if they cannot be stored now.
     """
+    projects.refuse_archived(project)
     modality = modalities[project.modality]
     if len(files) > (most := modality.most_at_once()):
         raise InvalidInput(str(modality.sentences.too_many) % {"limit": most})
@@ -72,6 +74,7 @@ def start_batch(project: Project, *, by: User) -> Batch:
     Raises:
         NoLiveModel: if nobody could answer.
     """
+    projects.refuse_archived(project)
     registry.require_live_version(project)
     return Batch.objects.create(project=project, user=by)
 
@@ -93,6 +96,7 @@ def add_to_batch(batch: Batch, file: File, *, key: str, given: Conditions = NONE
         )
     if earlier := batch.items.filter(key=key).first():
         return earlier
+    projects.refuse_archived(batch.project)
     item = _take_in(batch.project, file, by=batch.user, given=given)
     item.batch, item.key = batch, key
     try:

@@ -1,10 +1,13 @@
-"""The classes of a project: their names, and finding the one that somebody means."""
+"""The classes of a project: their names, their order, and finding the one that somebody means."""
 
 import unicodedata
+from collections.abc import Sequence
 
 from django.db import transaction
+from django.db.models import Max
 from django.utils.translation import gettext as _
 
+from common import jobs
 from common.errors import Conflict, InvalidInput
 from common.names import comparison_key, without_invisible
 from predictions import category_keys
@@ -57,23 +60,58 @@ def find_category(project: Project, name: str) -> Category | None:
     )
 
 
+@transaction.atomic
 def add_category(project: Project, name: str, description: str = "") -> tuple[Category, bool]:
     """Add a category; return it and whether it is new. Names that read the same are one category.
 
-    Of several who add it at once, one makes it.
+    Of several who add it at once, one makes it. One that was deleted comes back, without its
+    labels.
+
+    Raises:
+        InvalidInput: if the name is no good.
+        Conflict: if a category of this name is still being deleted.
     """
     name = clean_name(name)
     if existing := find_category(project, name):
         return existing, False
+    if removed := find_removed(project, name):
+        return _bring_back(removed, name, description), True
+    last = project.categories.aggregate(last=Max("position"))["last"]
     category, is_new = Category.objects.get_or_create(
         project=project,
         name_key=comparison_key(name),
-        defaults={"name": name, "description": description.strip()},
+        # Behind those that somebody has put in an order; otherwise names are the order
+        defaults={
+            "name": name,
+            "description": description.strip(),
+            "position": last + 1 if last else 0,
+        },
     )
     if is_new:
         category_keys.give_keys(project)
         category.refresh_from_db(fields=["key"])
     return category, is_new
+
+
+def add_categories(project: Project, names: Sequence[str], description: str = "") -> list[Category]:
+    """Add several categories at once, all or none; return those that are new.
+
+    Raises as `add_category` does.
+    """
+    with transaction.atomic():
+        added = [add_category(project, name, description) for name in names]
+    return [category for category, is_new in added if is_new]
+
+
+def find_removed(project: Project, name: str) -> Category | None:
+    """Return the category of this name that was deleted or merged, if its row is still there."""
+    rows = Category.everywhere.filter(project=project).exclude(removed_at=None)
+    return rows.filter(name_key=comparison_key(name)).first()
+
+
+def removal_key(category: Category) -> str:
+    """Return the key of the job that takes a category off its samples."""
+    return f"predictions.remove_category:{category.pk}"
 
 
 @transaction.atomic
@@ -93,6 +131,47 @@ def rename_category(category: Category, name: str) -> Category:
             "name": other.name
         }
         raise Conflict(sentence, fields={"name": [sentence]})
+    if find_removed(category.project, name):
+        sentence = _(
+            "A category “%(name)s” was deleted, and past labels still have its name. Add it again, "
+            "then merge this one into it."
+        ) % {"name": name}
+        raise Conflict(sentence, fields={"name": [sentence]})
     category.name = name
     category.save(update_fields=["name"])
+    return category
+
+
+@transaction.atomic
+def move_category(category: Category, *, by: int) -> None:
+    """Move a category up (`by` is negative) or down in the order of its project.
+
+    At the end of the list it stays where it is. Keys and everything else stay as they are.
+    """
+    # Locked: two who move at once would give two categories one place
+    Project.objects.select_for_update().get(pk=category.project_id)
+    order = list(Category.objects.filter(project=category.project_id).only("pk", "position"))
+    place = next((at for at, each in enumerate(order) if each.pk == category.pk), None)
+    if place is None:
+        return
+    order.insert(max(0, place + by), order.pop(place))
+    changed = []
+    for position, each in enumerate(order, start=1):
+        if each.position != position:
+            each.position = position
+            changed.append(each)
+    Category.objects.bulk_update(changed, ["position"], batch_size=500)
+
+
+def _bring_back(category: Category, name: str, description: str) -> Category:
+    if jobs.is_active(removal_key(category)):
+        raise Conflict(
+            _("The category “%(name)s” is still being deleted. Try again in a moment.")
+            % {"name": category.name}
+        )
+    category.name, category.description = name, description.strip()
+    category.removed_at = category.merged_into = None
+    category.save(update_fields=["name", "description", "removed_at", "merged_into"])
+    category_keys.give_keys(category.project)
+    category.refresh_from_db(fields=["key"])
     return category

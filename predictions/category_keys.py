@@ -13,16 +13,17 @@ KEYS = "123456789bcefgimpqvwxy"
 
 
 def keyed_categories(project: Project) -> list[Category]:
-    """Return a project's categories in the order of their keys, then those without one by name.
+    """Return a project's categories in their order; where nobody gave them one, by their keys.
 
     Those that were made in bulk get their keys here; nobody has seen them before.
     """
-    found = list(project.categories.order_by("name"))
+    found = list(project.categories.all())
     given = sum(bool(category.key) for category in found)
     if given < min(len(found), len(KEYS)):
         give_keys(project)
-        found = list(project.categories.order_by("name"))
-    return sorted(found, key=lambda each: KEYS.index(each.key) if each.key else len(KEYS))
+        found = list(project.categories.all())
+    keys = {key: place for place, key in enumerate(KEYS)}
+    return sorted(found, key=lambda each: (each.position, keys.get(each.key, len(KEYS))))
 
 
 @transaction.atomic

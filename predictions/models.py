@@ -89,6 +89,7 @@ class Project(UniqueNames):
         help_text=_("Give no answer for pictures that look unlike anything in the training data."),
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    archived_at = models.DateTimeField(null=True, editable=False)
     removed_at = models.DateTimeField(null=True, editable=False)
     given_keys = models.CharField(
         max_length=30,
@@ -129,9 +130,26 @@ class Project(UniqueNames):
     def keeps_everything(self) -> bool:
         return (self.retention or settings.RETENTION) == self.Retention.ALL
 
+    @property
+    def is_archived(self) -> bool:
+        """Whether it was put aside: all of it stays, and nothing new is taken."""
+        return self.archived_at is not None
+
+
+class CategoryManager(models.Manager["Category"]):
+    """Knows nothing of categories that were deleted or merged into others."""
+
+    def get_queryset(self) -> models.QuerySet["Category"]:
+        return super().get_queryset().filter(removed_at=None)
+
 
 class Category(UniqueNames):
-    """One class of a project. Renaming it loses nothing: everything points at the row."""
+    """One class of a project. Renaming it loses nothing: everything points at the row.
+
+    One that was deleted keeps its row as long as past decisions or data sets name it, but nobody
+    can choose it any more; `everywhere` knows it. What a model answers by the name of one that was
+    merged counts for the one that it was merged into.
+    """
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     project = models.ForeignKey(Project, models.CASCADE, related_name="categories")
@@ -144,12 +162,22 @@ class Category(UniqueNames):
         editable=False,
         help_text="The key that decides for it, see `category_keys`.",
     )
+    position = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Where it is in lists; all 0: by their names."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
+    removed_at = models.DateTimeField(null=True, editable=False)
+    merged_into = models.ForeignKey(
+        "self", models.SET_NULL, null=True, editable=False, related_name="merged"
+    )
+
+    objects = CategoryManager()
+    everywhere = models.Manager()  # noqa: DJ012 (a manager, too)
 
     name_scope = ("project",)
 
     class Meta:
-        ordering: ClassVar = ["name"]
+        ordering: ClassVar = ["position", "name"]
         verbose_name_plural = "categories"
         constraints: ClassVar = [
             models.UniqueConstraint(

@@ -1,4 +1,4 @@
-"""Projects: making one, and listing them with the model that answers."""
+"""Projects: making one, putting it aside, and listing them with the model that answers."""
 
 from itertools import chain, count
 from uuid import uuid4
@@ -7,6 +7,7 @@ from django.core.exceptions import ValidationError
 from django.core.validators import validate_slug
 from django.db import IntegrityError, transaction
 from django.db.models import OuterRef, QuerySet, Subquery
+from django.utils import timezone
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
@@ -85,9 +86,41 @@ def _name_taken(name: str) -> Conflict:
     )
 
 
-def projects_with_live_version() -> QuerySet[Project]:
-    """Return all projects, each with `live_number`, that of the version that answers, or None."""
+class ProjectArchived(Conflict):
+    """The project was put aside, so it takes nothing new."""
+
+    code = "project_archived"
+
+
+def archive_project(project: Project) -> None:
+    """Put a project aside: it is not listed any more and takes nothing new; all of it stays."""
+    Project.objects.filter(pk=project.pk, archived_at=None).update(archived_at=timezone.now())
+
+
+def restore_project(project: Project) -> None:
+    """Bring an archived project back, as it was."""
+    Project.objects.filter(pk=project.pk).update(archived_at=None)
+
+
+def refuse_archived(project: Project) -> None:
+    """Raise ProjectArchived if a project takes nothing new."""
+    if project.is_archived:
+        raise ProjectArchived(
+            _(
+                "“%(name)s” is archived and takes nothing new. A maintainer can bring it back in "
+                "its options."
+            )
+            % {"name": project.name}
+        )
+
+
+def projects_with_live_version(*, archived: bool = False) -> QuerySet[Project]:
+    """Return the projects, each with `live_number`, that of the version that answers, or None.
+
+    Args:
+        archived: those that were put aside, instead of the others.
+    """
     newest = Promotion.objects.filter(project=OuterRef("pk")).order_by("-id")
-    return Project.objects.annotate(
+    return Project.objects.filter(archived_at__isnull=not archived).annotate(
         live_number=Subquery(newest.values("model_version__number")[:1])
     )

@@ -38,7 +38,8 @@ _LIVE_VERSION_BY_SLUG = f"""
 """
 # The ids as text, with or without hyphens: to make a UUID of each takes longer than the query
 _CATEGORIES = """
-    SELECT id, CAST(uuid AS text), name FROM predictions_category WHERE project_id = %s
+    SELECT COALESCE(merged_into_id, id), CAST(uuid AS text), name FROM predictions_category
+    WHERE project_id = %s AND (removed_at IS NULL OR merged_into_id IS NOT NULL)
 """
 
 
@@ -70,7 +71,10 @@ def find_live_version_by_slug(slug: str) -> ModelVersion | None:
 
 
 def category_rows(project_id: int) -> list[tuple[int, str, str]]:
-    """Return key, id as text, and name of each category of a project."""
+    """Return key, id as text, and name of each category of a project.
+
+    One that was merged has the key of the category that it was merged into.
+    """
     return fetch_rows(_CATEGORIES, [project_id])
 
 

@@ -19,7 +19,7 @@ from accounts.models import User
 from common.errors import DomainError, Unavailable
 from common.media.content import EXTENSIONS, Content
 from common.media.upload_handlers import read_upload
-from predictions import conditions, queries
+from predictions import conditions, projects, queries
 from predictions.conditions import NONE, Conditions
 from predictions.modalities import modalities, modality_of_type
 from predictions.modalities.base import StoredFacts
@@ -45,6 +45,7 @@ def store_upload(
         given: capture conditions that came with it.
 
     Raises:
+        ProjectArchived: the project takes nothing new.
         QuotaReached: too many pictures, too fast or today; says when again.
         InvalidInput: the file is no picture, or no text, that we accept.
         Unavailable: it cannot be stored now; nothing of it was kept.
@@ -64,6 +65,7 @@ def decode_user_upload(
     Args:
         least_side: as many pixels of its shorter side are needed now; all of them unless given.
     """
+    projects.refuse_archived(project)
     modality = modalities[project.modality]
     try:
         data = read_upload(file)
@@ -91,7 +93,10 @@ def kept(
     The same picture is the same sample, whatever its metadata; one whose picture was deleted gets
     it back. Of two uploads of the same picture at once, one makes the sample and both get it. The
     capture conditions that were `given`, or read from the picture, are kept with the sample.
+
+    Raises ProjectArchived if the project takes nothing new.
     """
+    projects.refuse_archived(project)
     known = queries.find_sample(project, picture)
     if known is not None and known.has_picture:
         with transaction.atomic():

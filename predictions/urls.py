@@ -4,7 +4,6 @@ from predictions.views import batches, explanations, pages, pictures
 
 app_name = "predictions"
 urlpatterns = [
-    path("projects/new", pages.create_project, name="create_project"),
     path("projects/<slug:slug>/classify/", pages.upload, name="upload"),
     path("projects/<slug:slug>/classify/batch/", batches.start_batch, name="start_batch"),
     path("predictions/", pages.history, name="history"),

@@ -58,10 +58,14 @@ def label_sample(
     """Decide that the sample shows `category`.
 
     Raises:
-        InvalidInput: if the category is of another project.
+        InvalidInput: if the category is of another project, or was deleted.
         Conflict: if somebody else has decided about the sample, or is looking at it.
     """
     _check_project(sample, category)
+    if category.removed_at:
+        raise InvalidInput(
+            _("The category “%(name)s” was deleted. Choose another one.") % {"name": category.name}
+        )
     return _append(
         sample, Decision.Outcome.LABELLED, category, by=by, reason=reason, prediction=prediction
     )
@@ -95,12 +99,13 @@ def confirm_prediction(
     prediction = prediction or sample.predictions.select_related("top").order_by("-id").first()
     if prediction is None:
         raise Conflict(_("No model has seen this sample. Choose a category instead."))
-    if prediction.top is None:
+    top = prediction.top and (prediction.top.merged_into or prediction.top)
+    if top is None or top.removed_at:
         raise Conflict(_("The category that the model named no longer exists. Choose another one."))
     return _append(
         sample,
         Decision.Outcome.CONFIRMED,
-        prediction.top,
+        top,
         by=by,
         reason=reason,
         prediction=prediction,

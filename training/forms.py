@@ -3,13 +3,15 @@
 from typing import Any, ClassVar
 
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from common.errors import InvalidInput
 from common.media.upload_handlers import read_upload
-from predictions import groups
+from predictions import categories, groups
 from predictions.models import Category, Project
 from training.backbones import imagenet_classes
 from training.data import picture_import, text_import
@@ -209,10 +211,30 @@ class LabelledTextsForm(forms.Form):
     )
 
 
-class AddTextCategoryForm(TextsForm):
-    """A new category, with texts of it or without."""
+class NamesField(forms.CharField):
+    """Names of categories, one on each line; as a list."""
 
-    name = forms.CharField(label=_("Name"), max_length=100)
+    MOST = 500
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(widget=forms.Textarea({"rows": 2, "dir": "auto"}), **options)
+
+    def clean(self, value: Any) -> Any:
+        lines = super().clean(value).splitlines()
+        try:
+            names = [categories.clean_name(line) for line in lines if line.strip()]
+        except InvalidInput as error:
+            raise forms.ValidationError(str(error)) from error
+        if len(names) > self.MOST:
+            sentence = _("At most %(count)d names at once.")
+            raise forms.ValidationError(sentence % {"count": self.MOST})
+        return names
+
+
+class AddTextCategoryForm(TextsForm):
+    """New categories, or one with texts of it."""
+
+    name = NamesField(label=_("Name"), help_text=_("Several at once: one on each line."))
     description = forms.CharField(
         label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 2})
     )
@@ -221,9 +243,9 @@ class AddTextCategoryForm(TextsForm):
 
 
 class AddCategoryForm(PicturesForm):
-    """A new category, with pictures of it or without."""
+    """New categories, or one with pictures of it."""
 
-    name = forms.CharField(label=_("Name"), max_length=100)
+    name = NamesField(label=_("Name"), help_text=_("Several at once: one on each line."))
     description = forms.CharField(
         label=_("Description"), required=False, widget=forms.Textarea(attrs={"rows": 2})
     )
@@ -326,19 +348,21 @@ class OptionsForm(forms.ModelForm):
         if self.instance.is_of_texts:
             # How a picture is cropped
             del self.fields["test_time_augmentation"], self.fields["inspection"]
-        usable = [alias for alias in trainers if _learns_from(alias, self.instance.modality)]
+        usable = [alias for alias in trainers if _is_offered(alias, self.instance)]
         aliases = [("", _("The server's default")), *((alias, alias) for alias in usable)]
         self.fields["trainer"] = forms.ChoiceField(
             label=_("Trainer"), choices=aliases, required=False
         )
 
 
-def _learns_from(alias: str, modality: str) -> bool:
+def _is_offered(alias: str, project: Project) -> bool:
     """Say whether a trainer suits a project; one that cannot be built is told of by the checks."""
     try:
-        return modality in trainers[alias].modalities
+        trainer = trainers[alias]
     except ImproperlyConfigured:
         return True
+    is_hidden = trainer.is_for_tests and not settings.DEBUG and project.trainer != alias
+    return project.modality in trainer.modalities and not is_hidden
 
 
 # The forms that bring samples of each kind: with a new category, and to one that is there

@@ -39,6 +39,9 @@ urlpatterns = [
     path("model-versions/<int:pk>/shadow/", shadow.start_shadow, name="start_shadow"),
     path("categories/<int:pk>/pictures/", categories.category_pictures, name="pictures"),
     path("categories/<int:pk>/rename/", categories.rename_category, name="rename"),
+    path("categories/<int:pk>/move/", categories.move_category, name="move"),
+    path("categories/<int:pk>/merge/", categories.merge_category, name="merge"),
+    path("categories/<int:pk>/delete/", categories.delete_category, name="delete_category"),
     path("<slug:slug>/", runs.project, name="project"),
     path("<slug:slug>/difference/", datasets.difference, name="difference"),
     path("<slug:slug>/sweep/", sweeps.start_sweep, name="start_sweep"),
@@ -60,4 +63,7 @@ urlpatterns = [
     path("<slug:slug>/near-duplicates/<int:pk>/", labels.apart, name="apart"),
     path("<slug:slug>/agreement/", labels.reviewer_agreement, name="agreement"),
     path("<slug:slug>/options/", options.options, name="options"),
+    path("<slug:slug>/archive/", options.archive, name="archive"),
+    path("<slug:slug>/restore/", options.restore, name="restore"),
+    path("<slug:slug>/delete/", options.delete_project, name="delete_project"),
 ]

@@ -170,7 +170,8 @@ def category_sizes(project: Project, dataset: DatasetVersion | None) -> dict[str
     categories that it does not have those of now.
     """
     counts = dataset.report.get("counts", {}) if dataset else {}
-    sizes = {name: sum(splits.values()) for name, splits in counts.items()}
+    present = set(project.categories.values_list("name", flat=True))  # not those deleted since
+    sizes = {name: sum(splits.values()) for name, splits in counts.items() if name in present}
     others = Category.objects.filter(project=project).exclude(name__in=sizes)
     for category in others.select_related("project")[:COUNTED_NOW]:
         sizes[category.name] = ground_truth.samples_showing(category).count()

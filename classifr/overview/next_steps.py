@@ -47,14 +47,19 @@ def next_steps(
     suggested: list[SuggestedName],
     sizes: Mapping[str, int],
     drifting: Drift | None = None,
+    has_checklist: bool = False,
 ) -> list[NextStep]:
-    """Return at most `MOST_STEPS` acts that this user may do, the most helpful first."""
+    """Return at most `MOST_STEPS` acts that this user may do, the most helpful first.
+
+    Args:
+        has_checklist: the page has that of a new project, which leads to its pictures and its run.
+    """
     steps = [_drifting(project, drifting)] if drifting else []
-    if user.has_perm(roles.TRAIN):
+    if user.has_perm(roles.TRAIN) and not has_checklist:
         steps += _training(project, live)
     steps += _reviewing(project, waiting)
     steps += _checking(project)
-    if user.has_perm(roles.MANAGE_CATEGORIES):
+    if user.has_perm(roles.MANAGE_CATEGORIES) and not has_checklist:
         steps += _categories(project, suggested, sizes)
     return steps[:MOST_STEPS]
 

@@ -6,6 +6,7 @@ from django.views.decorators.http import require_safe
 
 from accounts import roles
 from accounts.permissions import authenticated_user, may
+from classifr.new_project.checklist import checklist
 from classifr.overview import charts, figures
 from classifr.overview.next_steps import next_steps
 from predictions.models import Project, Promotion
@@ -35,6 +36,8 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         .select_related("model_version", "promoted_by")
         .order_by("-pk")[:MOST_LATELY]
     )
+    may_begin = live is None and user.has_perm(roles.MANAGE_CATEGORIES)
+    first_steps = checklist(project) if may_begin else []
     steps = next_steps(
         project,
         user,
@@ -43,12 +46,14 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         suggested=suggested,
         sizes=sizes,
         drifting=drift.drift_since(promotion, days) if promotion else None,
+        has_checklist=may_begin,
     )
     context = {
         "project": project,
         "live": live,
         "promotion": promotion,
         "steps": steps,
+        "checklist": first_steps,
         "week": week,
         "month": month,
         "ok_spark": charts.spark([figures.ok_rate([day]).rate for day in days]),

@@ -64,7 +64,7 @@ class Navigation:
     project: Project | None
     section: str
     projects: QuerySet[Project] = field(
-        default_factory=lambda: Project.objects.all()[:MOST_PROJECTS]
+        default_factory=lambda: Project.objects.filter(archived_at=None)[:MOST_PROJECTS]
     )
 
 

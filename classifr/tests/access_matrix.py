@@ -143,6 +143,24 @@ ROWS: dict[str, list[Row]] = {
         get(done(ANYBODY), why="changes nothing"),
         post(done(ANYBODY), data=lambda world: {"language": "fr"}),
     ],
+    # A new project
+    "new_project:name": [
+        get(MAINTAINERS),
+        post(done(MAINTAINERS), data=lambda world: {"name": "Cars"}),
+    ],
+    "new_project:pictures": [
+        get(MAINTAINERS, slug),
+        post(
+            done(MAINTAINERS),
+            slug,
+            lambda world: {"import": world.sent.pk, "discard": "1"},
+        ),
+    ],
+    "new_project:train": [
+        get(done(MAINTAINERS), slug, why="a model is live: on to try it"),
+        post(done(MAINTAINERS, 409), slug, why="a run is under way"),
+    ],
+    "new_project:try": [get(MAINTAINERS, slug)],
     # Accounts
     "accounts:profile": [get(MEMBERS), post(done(MEMBERS), data=lambda world: {"language": ""})],
     "accounts:create_token": [
@@ -205,7 +223,6 @@ ROWS: dict[str, list[Row]] = {
     ],
     "openid_connect_callback": [get(NOT_FOUND, lambda world: {"provider_id": "none"})],
     # Predictions
-    "predictions:create_project": [post(done(MAINTAINERS), data=lambda world: {"name": "Cars"})],
     "predictions:upload": [
         get(MEMBERS, slug),
         post(done(MEMBERS), slug, lambda world: {"file": world.upload()}),
@@ -344,6 +361,23 @@ ROWS: dict[str, list[Row]] = {
     "training:categories": [
         get(MAINTAINERS, slug),
         post(done(MAINTAINERS), slug, lambda world: {"name": "pizza"}),
+    ],
+    "training:move": [
+        post(done(MAINTAINERS), lambda world: {"pk": world.category.pk}, lambda world: {"to": "up"})
+    ],
+    "training:merge": [
+        post(
+            done(MAINTAINERS, 400),
+            lambda world: {"pk": world.category.pk},
+            lambda world: {"into": world.category.name},
+            why="into itself: refused",
+        )
+    ],
+    "training:delete_category": [post(done(MAINTAINERS), lambda world: {"pk": world.category.pk})],
+    "training:archive": [post(done(MAINTAINERS), slug)],
+    "training:restore": [post(done(MAINTAINERS), slug)],
+    "training:delete_project": [
+        post(done(MAINTAINERS, 400), slug, lambda world: {"name": "x"}, why="another name")
     ],
     "training:known": [
         get(MAINTAINERS, slug),

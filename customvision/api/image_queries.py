@@ -79,7 +79,7 @@ def dataset_images(dataset: DatasetVersion, *, with_one_of: Sequence[UUID] = ())
 def _having(rows: QuerySet, additional: QuerySet, uuids: Sequence[UUID]) -> QuerySet:
     if not uuids:
         return rows
-    wanted = Category.objects.filter(uuid__in=uuids)
+    wanted = Category.everywhere.filter(uuid__in=uuids)
     return rows.filter(
         Q(tag_id__in=wanted.values("pk")) | Exists(additional.filter(category__in=wanted))
     )
@@ -105,7 +105,7 @@ def tags_by_image(rows: Sequence[Any]) -> dict[int, list[Category]]:
         )
         for place_id, category in also.values_list(place, "category"):
             ids[image_of[place_id]].append(category)
-    known = Category.objects.in_bulk({one for each in ids.values() for one in each})
+    known = Category.everywhere.in_bulk({one for each in ids.values() for one in each})
     return {image: [known[one] for one in each] for image, each in ids.items()}
 
 

@@ -14,7 +14,6 @@ from customvision.api import (
     image_queries,
     image_upload,
     iterations,
-    tag_deletion,
     tags,
 )
 from customvision.api.api_request import (
@@ -28,6 +27,7 @@ from customvision.api.errors import ApiError, not_implemented
 from customvision.api.image_upload import MAX_TAGS, UploadEntry, store_from
 from customvision.api.routing import NO_CONTENT, Reply, register_operation
 from predictions.models import Category, Sample
+from training.lifecycle import category_removal
 
 IMAGES = "projects/{projectId}/images"
 MAX_IDS = 256
@@ -183,7 +183,7 @@ def delete_image_tags(call: ApiRequest) -> Reply:
     if not image_ids or not tag_ids:
         raise ApiError("BadRequestInvalidIds", "imageIds and tagIds are required.")
     samples = Sample.objects.filter(project=call.project, uuid__in=image_ids)
-    tag_deletion.remove_tags(samples, tags.get_tags_by_id(call.project, tag_ids), by=call.user)
+    category_removal.take_off(samples, tags.get_tags_by_id(call.project, tag_ids), by=call.user)
     return NO_CONTENT
 
 

@@ -15,7 +15,7 @@ from customvision.api.errors import ApiError, bad_image_format
 from customvision.api.request_bodies import UploadedPart, body_too_large
 from customvision.api.routing import Reply, register_operation
 from customvision.models import Iteration, StoredPrediction
-from predictions import classification, quotas, uploads
+from predictions import classification, projects, quotas, uploads
 from predictions.models import Project
 
 CLASSIFY = "{projectId}/classify/iterations/{publishedName}"
@@ -139,6 +139,7 @@ def fetched_picture(call: ApiRequest, most_bytes: int) -> UploadedPart:
 
 def _answer(call: ApiRequest, iteration: Iteration, part: UploadedPart, *, store: bool) -> Reply:
     """Classify a picture with an iteration; with `store` keep picture and prediction."""
+    projects.refuse_archived(call.project)
     application = call.text("application")
     if len(application) > MAX_APPLICATION:
         raise ApiError(

@@ -155,7 +155,7 @@ def tag_ids(version: ModelVersion) -> dict[str, UUID]:
     # Where the manifest has no id, as for a class that was no category then, the name decides
     if not all(known):
         by_name = dict(
-            Category.objects.filter(project=version.project_id).values_list("name", "uuid")
+            Category.everywhere.filter(project=version.project_id).values_list("name", "uuid")
         )
     found: dict[str, UUID] = {}
     for trained, now, text in zip(version.class_names, current, known, strict=True):

@@ -8,14 +8,14 @@ from django.db.models import QuerySet
 
 from accounts import roles
 from common.errors import Conflict, InvalidInput
-from common.models import Job
-from customvision.api import image_queries, iterations, responses, tag_deletion
+from customvision.api import image_queries, iterations, responses
 from customvision.api.api_request import ApiRequest, get_member
 from customvision.api.errors import ApiError, not_implemented
 from customvision.api.routing import NO_CONTENT, Reply, register_operation
 from customvision.models import RetiredTag
 from predictions import categories
 from predictions.models import Category, Project
+from training.lifecycle import category_removal
 
 TAGS = "projects/{projectId}/tags"
 
@@ -25,7 +25,7 @@ def get_tags(call: ApiRequest) -> Reply:
     project, counts = call.project, _counts(call)
     if call.text("iterationId"):
         # The tags of then: one that was deleted since is among them
-        found = Category.objects.filter(project=project, uuid__in=counts).order_by("name")
+        found = Category.everywhere.filter(project=project, uuid__in=counts).order_by("name")
     else:
         found = project_tags(project).order_by("name")
     return Reply([responses.tag(one, counts[one.uuid]) for one in found])
@@ -46,11 +46,9 @@ def create_tag(call: ApiRequest) -> Reply:
         category, created = categories.add_category(call.project, name, description)
     except InvalidInput as error:
         raise ApiError("BadRequestTagName", str(error)) from error
+    # An earlier version hid a deleted tag from clients alone
+    retired, _rows = RetiredTag.objects.filter(category=category).delete()
     if not created:
-        # The category of a deleted tag is used again, so that its past decisions keep their name
-        if Job.objects.active().filter(key=tag_deletion.tag_key(category)).exists():
-            raise Conflict("The tag of this name is still being deleted. Try again in a moment.")
-        retired, _rows = RetiredTag.objects.filter(category=category).delete()
         if not retired:
             raise _not_unique()
         category = _rename(category, name)
@@ -75,7 +73,7 @@ def update_tag(call: ApiRequest) -> Reply:
 @register_operation("DeleteTag", "DELETE", f"{TAGS}/{{tagId}}", roles.MANAGE_CATEGORIES)
 def delete_tag(call: ApiRequest) -> Reply:
     """Untag its images, then delete its category, or hide it if past decisions need it."""
-    tag_deletion.remove_tag(_named(call), by=call.user)
+    category_removal.delete_category(_named(call), by=call.user)
     return NO_CONTENT
 
 

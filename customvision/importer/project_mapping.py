@@ -63,14 +63,19 @@ def map_tags(imported: ImportedProject, found: list[RemoteTag]) -> dict[UUID, Ca
     Tags that differ in case only become one category. A Negative tag is a category like any other:
     the model learns it as one more answer, “none of these”.
     """
-    known = {one.remote_id: one.category for one in imported.tags.select_related("category")}
+    known = {}
+    for one in imported.tags.select_related("category__merged_into"):
+        category = one.category.merged_into or one.category
+        if category.removed_at:  # deleted here since: who imports it again wants it back
+            category, _is_new = categories.add_category(imported.project, category.name)
+        known[one.remote_id] = category
     for tag in found:
         if tag.id not in known:
             with transaction.atomic():
                 category, is_new = categories.add_category(
                     imported.project, _clean(tag.name, str(tag.id)), tag.description
                 )
-                if is_new and not Category.objects.filter(uuid=tag.id).exists():
+                if is_new and not Category.everywhere.filter(uuid=tag.id).exists():
                     category.uuid = tag.id
                     category.save(update_fields=["uuid"])
             known[tag.id] = category

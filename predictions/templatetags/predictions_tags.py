@@ -74,6 +74,12 @@ def upload_limits() -> dict[str, Any]:
     }
 
 
+@register.simple_tag
+def dataset_limit() -> int:
+    """Return how many bytes a data set may have that is sent on a page."""
+    return int(settings.IMPORT_MAX_BYTES)
+
+
 @register.filter
 def first_scores(ranked: list[tuple[str, float]]) -> list[tuple[str, float]]:
     return ranked[: _shown(ranked)]

@@ -37,3 +37,39 @@ def test_a_name_that_nobody_could_read_is_refused(name):
     with pytest.raises(InvalidInput) as refusal:
         categories.add_category(make_project(), name)
     assert refusal.value.fields["name"]
+
+
+def names_in_order(project):
+    return [each.name for each in project.categories.all()]
+
+
+def test_categories_stand_by_name_until_somebody_moves_one():
+    project = make_project(categories=["b", "a", "c"])
+    assert names_in_order(project) == ["a", "b", "c"]
+    categories.move_category(project.categories.get(name="c"), by=-1)
+    assert names_in_order(project) == ["a", "c", "b"]
+    categories.move_category(project.categories.get(name="a"), by=1)
+    assert names_in_order(project) == ["c", "a", "b"]
+
+
+def test_a_category_at_the_end_stays_there():
+    project = make_project(categories=["a", "b"])
+    categories.move_category(project.categories.get(name="a"), by=-1)
+    categories.move_category(project.categories.get(name="b"), by=1)
+    assert names_in_order(project) == ["a", "b"]
+
+
+def test_a_new_category_comes_behind_those_that_were_put_in_order():
+    project = make_project(categories=["b", "c"])
+    categories.move_category(project.categories.get(name="c"), by=-1)
+    categories.add_category(project, "a")
+    assert names_in_order(project) == ["c", "b", "a"]
+
+
+def test_several_categories_are_added_all_or_none():
+    project = make_project(categories=["a"])
+    added = categories.add_categories(project, ["b", "A", "c"])
+    assert [each.name for each in added] == ["b", "c"]
+    with pytest.raises(InvalidInput):
+        categories.add_categories(project, ["d", " "])
+    assert names_in_order(project) == ["a", "b", "c"]

@@ -78,7 +78,7 @@ def test_no_key_has_another_meaning():
 
 def test_categories_of_before_get_keys_in_the_order_of_their_names():
     project = make_project(categories=["risotto", "gnocchi", "tiramisu"])
-    migration = import_module("predictions.migrations.0016_category_keys")
+    migration = import_module("predictions.migrations.0017_category_keys")
     migration.give(apps, None)
     assert keys_of(project) == {"gnocchi": "1", "risotto": "2", "tiramisu": "3"}
     project.categories.get(name="gnocchi").delete()
@@ -87,5 +87,5 @@ def test_categories_of_before_get_keys_in_the_order_of_their_names():
 
 def test_a_project_with_many_categories_is_given_as_many_keys_as_there_are():
     project = make_project(categories=[f"dish {number:02}" for number in range(30)])
-    import_module("predictions.migrations.0016_category_keys").give(apps, None)
+    import_module("predictions.migrations.0017_category_keys").give(apps, None)
     assert [each.key for each in project.categories.order_by("name")] == [*KEYS, *[""] * 8]

@@ -4,10 +4,8 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
-from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 from django_htmx.http import HttpResponseClientRedirect
 
@@ -23,7 +21,6 @@ from predictions import (
     conditions,
     feedback,
     prediction_history,
-    projects,
     registry,
 )
 from predictions.forms import HistoryForm
@@ -135,25 +132,6 @@ def history(request: HttpRequest) -> HttpResponse:
         "older": urlencode(parameters | {"before": page.next_key}),
     }
     return render(request, "predictions/history.html", context)
-
-
-@may(roles.MANAGE_CATEGORIES)
-@require_POST
-def create_project(request: HttpRequest) -> HttpResponse:
-    """Make a project from the start page."""
-    try:
-        project = projects.create_project(
-            request.POST.get("name", ""),
-            modality=request.POST.get("modality") or Project.Modality.IMAGE,
-        )
-    except DomainError as error:
-        messages.error(request, str(error))
-    else:
-        sentence = _(
-            "The project “%(name)s” was created. Add its categories next, then train a model."
-        )
-        messages.success(request, sentence % {"name": project.name})
-    return redirect("home")
 
 
 def get_own_prediction(request: HttpRequest, uuid: UUID) -> Prediction:

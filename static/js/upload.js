@@ -2,31 +2,17 @@
 "use strict";
 
 (() => {
-  const { pictures, archives } = window.classifr;
+  const { pictures, archives, folders } = window.classifr;
+  const { asItem, dropped, isIgnored } = folders;
   const AT_ONCE = 3;
   const SHOWN_ROWS = 200;
   const WAIT_SECONDS = 5; // where the server does not say
   const LONGEST_WAIT_SECONDS = 120;
   const MOST_TRIES = 20;
-  const IGNORED = /(^|\/)(\.|__MACOSX\/|Thumbs\.db$)/;
 
   const language = document.documentElement.lang;
   const wait = (seconds) => new Promise((done) => { setTimeout(done, 1000 * seconds); });
   const fill = (text, values) => text.replace(/\{(\w+)\}/g, (_all, name) => values[name]);
-  const asItem = (file, path) => ({ path: path || file.webkitRelativePath || file.name, name: file.name, size: file.size, open: async () => file });
-
-  async function filesBelow(entry) {
-    if (entry.isFile) return [asItem(await new Promise((done, failed) => { entry.file(done, failed); }), entry.fullPath.slice(1))];
-    const reader = entry.createReader();
-    const found = [];
-    // A reader gives a hundred at a time, and none when there is no more.
-    for (;;) {
-      const some = await new Promise((done, failed) => { reader.readEntries(done, failed); });
-      if (!some.length) return found;
-      for (const each of some) found.push(...await filesBelow(each));
-    }
-  }
-
   async function unpacked(items, complain) {
     const found = [];
     for (const item of items) {
@@ -37,15 +23,8 @@
         complain(item);
       }
     }
-    return found.filter((item) => !IGNORED.test(item.path));
+    return found.filter((item) => !isIgnored(item));
   }
-
-  const dropped = async (transfer) => {
-    const entries = [...transfer.items].map((item) => item.webkitGetAsEntry?.()).filter(Boolean);
-    const files = [...transfer.files];
-    if (!entries.some((entry) => entry.isDirectory)) return files.map((file) => asItem(file));
-    return (await Promise.all(entries.map(filesBelow))).flat();
-  };
 
   const start = (form) => {
     const texts = form.dataset;

@@ -203,7 +203,8 @@ def collect_labelled(project: Project) -> DatasetContent:
         KnownCategory.objects.filter(category__project=project).values_list("pk", flat=True)
     )
     counts, left_out = {}, []
-    for category in project.categories.all():
+    # By name: what is learned must not depend on the order in which people see them
+    for category in project.categories.order_by("name"):
         samples = by_category[category.pk]
         splits = Counter(split_of(groups.deciding_digest(*sample)) for sample in samples)
         # What is known beforehand is only corrected by its pictures

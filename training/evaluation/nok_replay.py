@@ -133,7 +133,7 @@ def _reviewed_noks(project: Project) -> dict[int, Example]:
         prediction__sample=OuterRef("pk"), verdict=Feedback.Verdict.NOK
     )
     rows = ground_truth.labelled_samples(project).filter(Exists(said_nok)).order_by("-pk")
-    names = dict(Category.objects.filter(project=project).values_list("pk", "name"))
+    names = dict(Category.everywhere.filter(project=project).values_list("pk", "name"))
     additional = ground_truth.additional_categories(project)
     groups = find_groups(project)
     return {

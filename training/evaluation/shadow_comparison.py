@@ -18,7 +18,7 @@ from django.utils.translation import ngettext
 from common.errors import InvalidInput
 from common.numbers import natural_number
 from common.pagination import KeysetPage, keyset_page
-from predictions.models import Feedback, ModelVersion, Project, ShadowPrediction
+from predictions.models import Category, Feedback, ModelVersion, Project, ShadowPrediction
 from review import ground_truth
 from training.evaluation.significance import (
     PairedCorrectness,
@@ -118,7 +118,7 @@ def compare_shadow(shadow: ModelVersion, live: ModelVersion) -> ShadowComparison
     """Compare the newest answers of a model in shadow with those of the live one."""
     rows, is_cut = _newest_answers(shadow, live)
     answered = [row for row in rows if not row.error]
-    names = dict(shadow.project.categories.values_list("pk", "name"))
+    names = dict(Category.everywhere.filter(project=shadow.project_id).values_list("pk", "name"))
     live_answers = {row.prediction: row.prediction__top or NO_CATEGORY for row in answered}
     verdicts = _verdicts(live_answers, names)
 

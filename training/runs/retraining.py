@@ -29,7 +29,9 @@ def retrain_where_due() -> int:
     """
     started = 0
     wishes = Q(retrain_after_labels__gt=0) | Q(retrain_every_days__gt=0) | Q(retrain_on_drift=True)
-    policies = TrainingPolicy.objects.filter(wishes, project__removed_at=None)
+    policies = TrainingPolicy.objects.filter(
+        wishes, project__removed_at=None, project__archived_at=None
+    )
     for policy in policies.select_related("project"):
         trigger = due_trigger(policy)
         if trigger is None:

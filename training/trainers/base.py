@@ -69,6 +69,7 @@ class BaseTrainer(ABC):
     modalities: Sequence[str] = ("image",)
     has_vectors = False  # whether `feature_vectors` may give any
     asks_a_service = False
+    is_for_tests = False  # learns nothing, so pages do not offer it
 
     def __init__(self, *, alias: str) -> None:
         self.alias = alias

@@ -24,6 +24,7 @@ class DummyTrainer(BaseTrainer):
     """Makes models for the dummy predictor, which are nothing but class names."""
 
     modalities = ("image", "text")
+    is_for_tests = True
 
     def __init__(self, *, alias: str, predictor: str = "dummy") -> None:
         super().__init__(alias=alias)

@@ -1,14 +1,16 @@
-"""The pages about categories, for maintainers: what there is to learn from; add, rename."""
+"""The pages about categories, for maintainers: what there is to learn from; add, order, merge."""
 
 from collections import Counter
 from collections.abc import Sequence
 
 from django.conf import settings
 from django.contrib import messages
+from django.core.paginator import Paginator
 from django.db.models import Count, F, Window
 from django.db.models.functions import RowNumber
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 from django.views.decorators.http import require_http_methods, require_POST
@@ -18,7 +20,6 @@ from accounts.permissions import authenticated_user, may
 from common.errors import DomainError, InvalidInput
 from common.media.upload_handlers import read_upload
 from common.names import comparison_key
-from common.pagination import keyset_page
 from predictions import categories as naming
 from predictions.models import Category, Project, Sample
 from review import ground_truth
@@ -33,6 +34,7 @@ from training.forms import (
     RenameForm,
     TextsForm,
 )
+from training.lifecycle import category_removal
 
 THUMBNAILS = 6
 PAGE = 50  # categories
@@ -58,31 +60,34 @@ def categories(request: HttpRequest, slug: str) -> HttpResponse:
         if form.is_valid():
             data = form.cleaned_data
             try:
-                category, is_new = naming.add_category(project, data["name"], data["description"])
-                if is_new:
-                    sentence = _("The category “%(name)s” was added.")
-                    messages.success(request, sentence % {"name": category.name})
-                else:
-                    sentence = _("The category “%(name)s” already exists.")
-                    messages.info(request, sentence % {"name": category.name})
+                if form.has_samples and len(data["name"]) > 1:
+                    raise InvalidInput(
+                        _("Samples belong to one category. Give one name, or import folders.")
+                    )
                 if form.has_samples:
+                    category, is_new = naming.add_category(
+                        project, data["name"][0], data["description"]
+                    )
+                    _tell_added(request, data["name"], [category] if is_new else [])
                     found = _import(request, category, form)
                     more = SAMPLE_FORMS[project.modality]()
                     return _show_pictures(request, category, more, found)
+                added = naming.add_categories(project, data["name"], data["description"])
+                _tell_added(request, data["name"], added)
                 return redirect("training:categories", project.slug)
             except DomainError as error:
                 form.add_error(None, str(error))
                 status = error.status
     # PostgreSQL cannot even look for a NUL
-    search, after = (request.GET.get(name, "").replace("\0", "") for name in ("search", "after"))
+    search = request.GET.get("search", "").replace("\0", "")
     wanted = project.categories.filter(name_key__contains=comparison_key(search))
-    page = keyset_page(wanted, after=after or None, size=PAGE, key="name_key")
+    page = Paginator(wanted, PAGE).get_page(request.GET.get("page"))
     context = {
         "project": project,
-        "rows": _rows(project, page.rows),
+        "rows": _rows(project, list(page)),
         "page": page,
         "search": search,
-        "after": after,
+        "all_names": list(project.categories.values_list("name", flat=True)),
         "form": form,
         "labelled_form": labelled,
         "report": report,
@@ -96,7 +101,7 @@ def categories(request: HttpRequest, slug: str) -> HttpResponse:
 @may(roles.MANAGE_CATEGORIES)
 def category_pictures(request: HttpRequest, pk: int) -> HttpResponse:
     """Import more pictures of a category, and show what became of each."""
-    category = get_object_or_404(Category.objects.select_related("project"), pk=pk)
+    category = _category(pk)
     sample_form = SAMPLE_FORMS[category.project.modality]
     form = sample_form(request.POST or None, request.FILES or None)
     report, status = None, 200
@@ -114,7 +119,7 @@ def category_pictures(request: HttpRequest, pk: int) -> HttpResponse:
 @require_POST
 @may(roles.MANAGE_CATEGORIES)
 def rename_category(request: HttpRequest, pk: int) -> HttpResponse:
-    category = get_object_or_404(Category.objects.select_related("project"), pk=pk)
+    category = _category(pk)
     form = RenameForm(request.POST)
     if not form.is_valid():
         raise InvalidInput(_("Please give a name of at most 100 characters."))
@@ -125,6 +130,75 @@ def rename_category(request: HttpRequest, pk: int) -> HttpResponse:
         _("“%(before)s” was renamed to “%(now)s”.") % {"before": before, "now": category.name},
     )
     return redirect("training:categories", category.project.slug)
+
+
+@require_POST
+@may(roles.MANAGE_CATEGORIES)
+def move_category(request: HttpRequest, pk: int) -> HttpResponse:
+    """Move a category one place up or down, wherever categories are listed."""
+    category = _category(pk)
+    naming.move_category(category, by=-1 if request.POST.get("to") == "up" else 1)
+    return _back_to(category)
+
+
+@require_POST
+@may(roles.MANAGE_CATEGORIES)
+def merge_category(request: HttpRequest, pk: int) -> HttpResponse:
+    """Make a category part of another one, which is given by its name."""
+    category = _category(pk)
+    into = naming.find_category(category.project, request.POST.get("into", "").replace("\0", ""))
+    if into is None:
+        raise InvalidInput(_("There is no category of this name. Choose one of the project."))
+    is_going_on = category_removal.merge_category(
+        category, into=into, by=authenticated_user(request)
+    )
+    sentence = _("“%(name)s” is part of “%(other)s” now. The next model learns them as one.")
+    if is_going_on:
+        sentence = _(
+            "“%(name)s” is becoming part of “%(other)s”. With many samples it takes a while."
+        )
+    messages.success(request, sentence % {"name": category.name, "other": into.name})
+    return redirect("training:categories", category.project.slug)
+
+
+@require_POST
+@may(roles.MANAGE_CATEGORIES)
+def delete_category(request: HttpRequest, pk: int) -> HttpResponse:
+    """Delete a category; its samples lose the label."""
+    category = _category(pk)
+    project = category.project
+    is_going_on = category_removal.delete_category(category, by=authenticated_user(request))
+    sentence = _("The category “%(name)s” was deleted.")
+    if is_going_on:
+        sentence = _(
+            "The category “%(name)s” is being deleted. With many samples it takes a while."
+        )
+    messages.success(request, sentence % {"name": category.name})
+    return redirect("training:categories", project.slug)
+
+
+def _category(pk: int) -> Category:
+    return get_object_or_404(Category.objects.select_related("project"), pk=pk)
+
+
+def _back_to(category: Category) -> HttpResponse:
+    """Return to a category in the list, on the page that it is on."""
+    keys = list(category.project.categories.values_list("pk", flat=True))
+    page = keys.index(category.pk) // PAGE + 1 if category.pk in keys else 1
+    address = reverse("training:categories", args=[category.project.slug])
+    return redirect(f"{address}?page={page}#category-{category.pk}")
+
+
+def _tell_added(request: HttpRequest, names: Sequence[str], added: Sequence[Category]) -> None:
+    if len(names) > 1:
+        sentence = ngettext(
+            "%(count)d category was added.", "%(count)d categories were added.", len(added)
+        )
+        messages.success(request, sentence % {"count": len(added)})
+    elif added:
+        messages.success(request, _("The category “%(name)s” was added.") % {"name": added[0].name})
+    else:
+        messages.info(request, _("The category “%(name)s” already exists.") % {"name": names[0]})
 
 
 def _show_pictures(

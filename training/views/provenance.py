@@ -12,7 +12,7 @@ from accounts.permissions import authenticated_user, may
 from common.htmx import HtmxRequest
 from common.numbers import natural_number
 from common.pagination import keyset_page
-from predictions.models import Sample
+from predictions.models import Category, Sample
 from training.data.dataset_diff import PAGE
 from training.models import DatasetVersion
 from training.provenance import answers, labels
@@ -83,7 +83,7 @@ def overruled(request: HttpRequest, pk: int) -> HttpResponse:
     page = keyset_page(
         items.select_related("sample", "category"), after=after, size=PAGE, key="sample_id"
     )
-    names = dict(dataset.project.categories.values_list("pk", "name"))
+    names = dict(Category.everywhere.filter(project=dataset.project).values_list("pk", "name"))
     context = {
         "dataset": dataset,
         "project": dataset.project,

@@ -37,7 +37,7 @@ def overview(request: HttpRequest) -> HttpResponse:
     """Show every project with its live model and its newest run."""
     rows = [
         {"project": project, "live": registry.live_version(project), "run": project.runs.first()}
-        for project in Project.objects.all()
+        for project in Project.objects.filter(archived_at=None)
     ]
     context = {
         "rows": rows,

@@ -9,7 +9,7 @@ from django.utils import timezone
 from common import jobs, tasks
 from common.models import Job
 from common.progress import no_progress
-from customvision.api import deletion, image_deletion, stored_predictions, tag_deletion
+from customvision.api import earlier_jobs, image_deletion, stored_predictions
 from customvision.api.tests.factories import make_caller, make_published, make_tagged
 from customvision.models import ImportedImage, ImportedProject, RetiredTag
 from customvision.tests.factories import make_imported
@@ -18,6 +18,7 @@ from predictions.models import Category, Project, Sample
 from predictions.tests.factories import make_feedback, make_picture_bytes, make_prediction
 from review import decisions
 from review.models import Decision
+from training.lifecycle import category_removal, project_deletion
 
 pytestmark = pytest.mark.django_db
 
@@ -34,8 +35,8 @@ def caller():
 
 @pytest.fixture
 def few_at_once(monkeypatch):
-    monkeypatch.setattr(deletion, "ROWS_AT_ONCE", 2)
-    monkeypatch.setattr(tag_deletion, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(project_deletion, "ROWS_AT_ONCE", 2)
+    monkeypatch.setattr(category_removal, "ROWS_AT_ONCE", 2)
     monkeypatch.setattr(image_deletion, "IMAGES_AT_ONCE", 2)
 
 
@@ -145,7 +146,7 @@ def test_a_tag_with_many_images_is_out_of_sight_at_once_and_off_them_later(calle
     assert (refusal.status_code, refusal.json()["code"]) == (409, "Conflict")
     assert largest_transaction(jobs.run_due_jobs) <= 2
     assert count(caller, project, "untagged/count") == 5
-    assert RetiredTag.objects.get().category.name == "dark"
+    assert Category.everywhere.exclude(removed_at=None).get().name == "dark"
     assert caller.training("POST", f"{path}?name=dark").json()["imageCount"] == 0
 
 
@@ -157,9 +158,9 @@ def test_a_tag_that_many_answers_name_goes_bit_by_bit_and_they_stay(caller, few_
         for _number in range(5)
     ]
     delete(caller, f"{project.uuid}/tags/{tags['dark']}")
-    assert Category.objects.filter(pk=category.pk).exists()
+    assert Category.everywhere.filter(pk=category.pk).exists()
     jobs.run_due_jobs()
-    assert not Category.objects.filter(pk=category.pk).exists()
+    assert not Category.everywhere.filter(pk=category.pk).exists()
     for each in said:
         each.refresh_from_db()
         assert each.suggestion == "dark" and each.prediction.scores
@@ -212,7 +213,7 @@ def test_a_project_whose_removal_was_interrupted_goes_when_it_is_taken_up_again(
 ):
     project, _tags = make_tagged(caller, pictures=3)
     delete(caller, str(project.uuid))
-    look, looks = deletion._some_keys, []
+    look, looks = project_deletion._some_keys, []
 
     def look_until_killed(*arguments):
         looks.append(arguments)
@@ -221,17 +222,37 @@ def test_a_project_whose_removal_was_interrupted_goes_when_it_is_taken_up_again(
         return look(*arguments)
 
     with monkeypatch.context() as killed, pytest.raises(KeyboardInterrupt):
-        killed.setattr(deletion, "_some_keys", look_until_killed)
+        killed.setattr(project_deletion, "_some_keys", look_until_killed)
         jobs.run_due_jobs()
     assert Project.everywhere.filter(pk=project.pk).exists()
-    deletion.erase_project(no_progress, project.pk, project.slug)
-    deletion.erase_project(no_progress, project.pk, project.slug)
+    project_deletion.erase_project(no_progress, project.pk, project.slug)
+    project_deletion.erase_project(no_progress, project.pk, project.slug)
     assert not Project.everywhere.filter(pk=project.pk).exists() and not Sample.objects.exists()
+
+
+def test_a_tag_that_an_earlier_version_was_deleting_is_deleted_to_the_end(caller):
+    project, tags = make_tagged(caller, pictures=1)
+    category = Category.objects.get(uuid=tags["dark"])
+    RetiredTag.objects.create(category=category)
+    payload = {"category": category.pk, "by": caller.user.pk}
+    jobs.insert(earlier_jobs.erase_tag.kind, payload)
+    jobs.run_due_jobs()
+    assert count(caller, project, "untagged/count") == 1
+    assert [each.name for each in project.categories.all()] == ["light"]
+
+
+def test_a_project_that_an_earlier_version_was_deleting_is_deleted_to_the_end(caller):
+    project, _tags = make_tagged(caller, pictures=1)
+    Project.objects.filter(pk=project.pk).update(removed_at=timezone.now())
+    payload = {"project": project.pk, "slug": project.slug}
+    jobs.insert(earlier_jobs.erase_project.kind, payload)
+    jobs.run_due_jobs()
+    assert not Project.everywhere.exists()
 
 
 def test_a_project_that_was_not_removed_is_not_erased(caller):
     project, _tags = make_tagged(caller, pictures=1)
-    deletion.erase_project(no_progress, project.pk, project.slug)
+    project_deletion.erase_project(no_progress, project.pk, project.slug)
     assert count(caller, project) == 2
 
 

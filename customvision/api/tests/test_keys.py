@@ -155,8 +155,9 @@ def test_data_sets_that_were_sent_to_a_deleted_project_go_too():
     project, _tags = make_tagged(caller, pictures=1)
     file = SimpleUploadedFile("a.zip", b"PK")
     name = sent_datasets.keep_dataset(project, file, None, by=make_maintainer()).file_name
+    jobs.run_due_jobs("imports")  # looked through
     assert storages["models"].exists(name)
-    caller.training("DELETE", f"projects/{project.uuid}")
+    assert caller.training("DELETE", f"projects/{project.uuid}").status_code == 204
     jobs.run_due_jobs()
     assert not storages["models"].exists(name)
 

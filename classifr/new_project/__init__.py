@@ -1,0 +1,1 @@
+"""A new project, from its name to its first answer: name, pictures, train, try."""

@@ -1,0 +1,1 @@
+"""How projects and categories end: deleted with everything, or merged into another one."""
