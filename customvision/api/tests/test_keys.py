@@ -154,9 +154,13 @@ def test_data_sets_that_were_sent_to_a_deleted_project_go_too():
     caller = make_caller()
     project, _tags = make_tagged(caller, pictures=1)
     file = SimpleUploadedFile("a.zip", b"PK")
-    name = sent_datasets.keep_dataset(project, file, None, by=make_maintainer()).file_name
+    kept = sent_datasets.keep_dataset(project, file, None, by=make_maintainer())
+    name = kept.file_name
     assert storages["models"].exists(name)
-    caller.training("DELETE", f"projects/{project.uuid}")
+    # While it is looked through, the project stays
+    assert caller.training("DELETE", f"projects/{project.uuid}").status_code == 400
+    jobs.request_cancel(kept.job)
+    assert caller.training("DELETE", f"projects/{project.uuid}").status_code == 204
     jobs.run_due_jobs()
     assert not storages["models"].exists(name)
 
