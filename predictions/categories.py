@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from common import jobs
 from common.errors import Conflict, InvalidInput
 from common.names import comparison_key, without_invisible
+from predictions import category_keys
 from predictions.models import Category, Project
 
 MAX_NAME = 100
@@ -74,9 +75,12 @@ def add_category(project: Project, name: str, description: str = "") -> tuple[Ca
     if existing := find_category(project, name):
         return existing, False
     if removed := find_removed(project, name):
-        return _bring_back(removed, name, description), True
+        back = _bring_back(removed, name, description)
+        category_keys.give_keys(project)
+        back.refresh_from_db(fields=["key"])
+        return back, True
     last = project.categories.aggregate(last=Max("position"))["last"]
-    return Category.objects.get_or_create(
+    category, is_new = Category.objects.get_or_create(
         project=project,
         name_key=comparison_key(name),
         # Behind those that somebody has put in an order; otherwise names are the order
@@ -86,6 +90,10 @@ def add_category(project: Project, name: str, description: str = "") -> tuple[Ca
             "position": last + 1 if last else 0,
         },
     )
+    if is_new:
+        category_keys.give_keys(project)
+        category.refresh_from_db(fields=["key"])
+    return category, is_new
 
 
 def add_categories(project: Project, names: Sequence[str], description: str = "") -> list[Category]:

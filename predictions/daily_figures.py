@@ -14,7 +14,7 @@ from common.tasks import periodic
 from predictions.models import DailyFigures, Feedback, Prediction, Project
 
 DAYS = 31  # that the chore keeps counted
-FRESH_SECONDS = 60  # for so long the count of a day that is not over holds
+FRESH_SECONDS = 10  # for so long the count of a day that is not over holds
 COUNTS = ("predictions", "abstained", "unfamiliar", "ok", "nok", "unsure")
 
 
@@ -34,7 +34,7 @@ def count_days() -> int:
 def recent_figures(project: Project, days: int) -> list[DailyFigures]:
     """Return the last days, the oldest first and today last; a day that has no count is empty.
 
-    Today is counted now if the chore has not done so in the last minute; reading keeps nothing.
+    Today is counted now if the chore has not just done so; reading keeps nothing.
     """
     today = timezone.localdate()
     wanted = [today - timedelta(days=back) for back in reversed(range(days))]

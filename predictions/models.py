@@ -91,6 +91,12 @@ class Project(UniqueNames):
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     archived_at = models.DateTimeField(null=True, editable=False)
     removed_at = models.DateTimeField(null=True, editable=False)
+    given_keys = models.CharField(
+        max_length=30,
+        blank=True,
+        editable=False,
+        help_text="Every key that a category has or had, see `category_keys`.",
+    )
 
     objects = ProjectManager()
     everywhere = models.Manager()  # noqa: DJ012 (a manager, too)
@@ -153,6 +159,12 @@ class Category(UniqueNames):
     position = models.PositiveIntegerField(
         default=0, editable=False, help_text="Where it is in lists; all 0: by their names."
     )
+    key = models.CharField(
+        max_length=1,
+        blank=True,
+        editable=False,
+        help_text="The key that decides for it, see `category_keys`.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     removed_at = models.DateTimeField(null=True, editable=False)
     merged_into = models.ForeignKey(
@@ -173,6 +185,11 @@ class Category(UniqueNames):
             ),
             models.UniqueConstraint(
                 fields=["project", "name_key"], name="category_is_told_by_its_name"
+            ),
+            models.UniqueConstraint(
+                fields=["project", "key"],
+                condition=~Q(key=""),
+                name="category_key_is_unique_in_its_project",
             ),
         ]
 
@@ -250,6 +267,8 @@ class Sample(models.Model):
         indexes: ClassVar = [
             # For retention, which asks for pictures alone, the oldest first.
             models.Index(fields=["location", "created_at"], name="oldest_pictures"),
+            # For lists of a project's samples, a page at a time
+            models.Index(fields=["project", "-id"], name="newest_samples"),
             models.Index(
                 fields=["project", "content_sha256"],
                 condition=~Q(content_sha256=""),

@@ -2,7 +2,7 @@
 
 from accounts.models import User
 from common.pagination import KeysetPage, keyset_page
-from predictions.models import Project
+from predictions.models import Project, Sample
 from review.models import Decision
 
 PAGE = 25
@@ -13,9 +13,14 @@ def decision_page(
     project: Project | None = None,
     outcome: str = "",
     reviewer: User | None = None,
+    with_imported: bool = False,
     before: int | None = None,
 ) -> KeysetPage[Decision]:
-    """Return one page of decisions, of everybody or of one reviewer."""
+    """Return one page of decisions, of everybody or of one reviewer.
+
+    Args:
+        with_imported: those about imported samples, too, of which each brings its own.
+    """
     decisions = Decision.objects.select_related(
         "sample__project", "category", "reviewer", "prediction__top"
     ).defer("sample__capture", "prediction__scores")
@@ -25,4 +30,6 @@ def decision_page(
         decisions = decisions.filter(outcome=outcome)
     if reviewer:
         decisions = decisions.filter(reviewer=reviewer)
+    if not with_imported:
+        decisions = decisions.exclude(sample__origin=Sample.Origin.IMPORT)
     return keyset_page(decisions, after=before, size=PAGE)

@@ -98,6 +98,19 @@ class QueueFilterForm(_Choices):
             predicted=values["predicted"],
         )
 
+    def narrowed(self) -> list[tuple[str, str]]:
+        """Return what narrows the queue of a project, as the label and the value of a filter."""
+        shown = []
+        for field in self.visible_fields():
+            if field.name == "project" or not field.value():
+                continue
+            choices = dict(getattr(field.field, "choices", ()))
+            said = next(
+                (str(text) for key, text in choices.items() if str(key) == field.value()), ""
+            )
+            shown.append((str(field.label), said or field.value()))
+        return shown
+
 
 class HistoryFilterForm(_Choices):
     """Which decisions to list, and from where on."""
@@ -113,5 +126,8 @@ class HistoryFilterForm(_Choices):
     )
     whose = forms.ChoiceField(
         choices=[("", _("Everyone")), ("mine", _("Only me"))], label=_("Decided by")
+    )
+    samples = forms.ChoiceField(
+        choices=[("", _("Sent by users")), ("all", _("Imported ones, too"))], label=_("Samples")
     )
     before = forms.IntegerField(min_value=1, max_value=MAX_KEY, widget=forms.HiddenInput)

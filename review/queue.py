@@ -3,8 +3,9 @@
 A sample waits if it has a picture, no decision in force, and at least one reason. The reasons, the
 most urgent first: a user said NOK; a user was not sure; the picture is out of distribution; the
 model abstained otherwise; it had little confidence; the audit drew it. Also waits what is decided
-but has to be looked at again: two reviewers disagree, near duplicates have different labels, or a
-second opinion is wanted (see `review.rechecks`, `review.second_opinions`). Those that a user asked
+but has to be looked at again: two reviewers disagree, near duplicates have different labels,
+somebody asked for it, or a second opinion is wanted (see `review.rechecks`,
+`review.second_opinions`). Those that a user asked
 for and those that are looked at again come in turn, the oldest first, so that nobody waits for
 ever. Of the others the newest comes first: what people send today is what the next model must know.
 
@@ -15,10 +16,11 @@ sure" never drop out, however old, but what was decided lies below the mark (see
 only: neither a million confident ones nor those whose picture was deleted long ago are ever read.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db import models
@@ -44,6 +46,7 @@ class Reason(models.TextChoices):
     UNSURE = "unsure", _("A user was not sure")
     DISAGREEMENT = "disagreement", _("Two reviewers disagree")
     CONTRADICTION = "contradiction", _("A near duplicate has another label")
+    REQUESTED = "requested", _("Somebody asked for a look at it")
     UNFAMILIAR = "unfamiliar", _("Unlike anything in the training data")
     ABSTAINED = "abstained", _("The model abstained")
     LOW_CONFIDENCE = "low_confidence", _("The model had little confidence")
@@ -54,10 +57,11 @@ class Reason(models.TextChoices):
 VERDICTS = {Reason.NOK: Feedback.Verdict.NOK, Reason.UNSURE: Feedback.Verdict.UNSURE}
 
 
-# Of samples that are decided already
+# Of samples that are decided already, or that somebody asked for
 AGAIN = {
     Reason.DISAGREEMENT: Recheck.Reason.DISAGREEMENT,
     Reason.CONTRADICTION: Recheck.Reason.CONTRADICTION,
+    Reason.REQUESTED: Recheck.Reason.REQUESTED,
 }
 
 
@@ -124,35 +128,67 @@ def wanted_reasons(filters: QueueFilters) -> list[Reason]:
     return [Reason(filters.reason)] if filters.reason else list(Reason)
 
 
-def lease_next(reviewer: User, filters: QueueFilters = NO_FILTERS) -> Sample | None:
-    """Lease the next sample that nobody else has to the reviewer; None if nothing waits.
+def lease_several(
+    reviewer: User,
+    filters: QueueFilters = NO_FILTERS,
+    *,
+    limit: int,
+    besides: Collection[UUID] = (),
+) -> list[Sample]:
+    """Lease up to `limit` samples that nobody else has to the reviewer, in the order of the queue.
 
-    A sample that they hold already comes again while it waits and fits, so that a reload shows the
-    same picture; otherwise its lease is released. The sample has the `reason` for which it waits.
+    Those that they hold already come first while they wait and fit, so that a reload shows the
+    same picture; the others' leases are released. Each sample has the `reason` for which it waits.
+
+    Args:
+        besides: what the page has already. Then nothing is released.
     """
-    for lease in Lease.objects.filter(reviewer=reviewer).select_related("sample__project"):
+    taken: dict[int, Sample] = {}
+    held = Lease.objects.filter(reviewer=reviewer).exclude(sample__uuid__in=besides)
+    for lease in held.select_related("sample__project").order_by("pk")[: 2 * limit]:
+        if len(taken) == limit:
+            break
         reason = review_reason(lease.sample, filters, reviewer)
         if reason and leases.acquire(lease.sample, reviewer):
-            return _with_reason(lease.sample, reason)
-    leases.release_all(reviewer)
+            taken[lease.sample_id] = _with_reason(lease.sample, reason)
+    if not besides:
+        leases.release_all(reviewer, but=taken)
+    skipped = set(Sample.objects.filter(uuid__in=besides).values_list("pk", flat=True))
     for reason in wanted_reasons(filters):
+        if len(taken) == limit:
+            break
         for pk in waiting_samples(reason, filters, reviewer):
+            if pk in taken or pk in skipped:
+                continue
             sample = Sample.objects.select_related("project").get(pk=pk)
             if not leases.acquire(sample, reviewer):
                 continue
             if review_reason(sample, filters, reviewer):
-                return _with_reason(sample, reason)
-            leases.release(sample, reviewer)  # decided between the query and the lease
-    return None
+                taken[pk] = _with_reason(sample, reason)
+            else:
+                leases.release(sample, reviewer)  # decided between the query and the lease
+            if len(taken) == limit:
+                break
+    return list(taken.values())
 
 
 def upcoming_samples(
-    reviewer: User, filters: QueueFilters = NO_FILTERS, *, limit: int = 100
+    reviewer: User,
+    filters: QueueFilters = NO_FILTERS,
+    *,
+    limit: int = 100,
+    undecided: bool = False,
 ) -> list[int]:
-    """Return the ids of up to `limit` samples that wait for this reviewer, in order."""
+    """Return the ids of up to `limit` samples that wait for this reviewer, in order.
+
+    Args:
+        undecided: only those that nobody has decided yet, none that is looked at again.
+    """
     # A dict keeps the order: a sample counts for its most urgent reason
     found: dict[int, None] = {}
     for reason in wanted_reasons(filters):
+        if undecided and (reason in AGAIN or reason == Reason.SECOND_OPINION):
+            continue
         found.update(dict.fromkeys(islice(waiting_samples(reason, filters, reviewer), limit)))
         if len(found) >= limit:
             break

@@ -6,4 +6,4 @@ class TrainingConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from training import checks, holds  # noqa: F401 (registers the system checks, and what keeps a picture)
+        from training import checks, holds, likeness  # noqa: F401 (registers the system checks, what keeps a picture, and vectors)

@@ -107,9 +107,10 @@ def test_pizza_is_taught(site, installation, pizzas, new_page, problems, tmp_pat
     reviewer = new_page(site.url)
     log_in(reviewer, "reviewer")
     reviewer.goto("/review/")
-    expect(reviewer.locator("#review-card img")).to_be_visible()
-    reviewer.get_by_role("button", name="Add “pizza”").click()
-    expect(reviewer.locator("#review-card")).to_contain_text("All caught up")
+    expect(reviewer.locator("[data-picture]")).to_be_visible()
+    reviewer.get_by_role("button", name="pizza a new category").click()
+    expect(reviewer.get_by_role("status")).to_contain_text("Labelled as pizza")
+    expect(reviewer.get_by_role("heading", name="All caught up")).to_be_visible()
 
     # Photos and a new model, from the command line, while the site is up.
     folder = tmp_path / "photos"

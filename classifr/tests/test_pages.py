@@ -55,7 +55,7 @@ def test_the_navigation_marks_where_one_is(client):
 def test_the_help_page_is_for_those_who_are_logged_in(client):
     assert client.get(reverse("help")).status_code == 302
     client.force_login(make_user())
-    assert "<kbd>u</kbd>" in client.get(reverse("help")).content.decode()
+    assert "<kbd>U</kbd>" in client.get(reverse("help")).content.decode()
 
 
 def test_the_help_page_names_every_key_of_the_review_page(client):

@@ -54,8 +54,8 @@ def test_a_text_is_answered_explained_and_decided(page, sign_in, assert_accessib
     assert "<b>rude</b>" in page.inner_text(".sample-text")
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
     assert_accessible(page)
-    page.keyboard.press("1")  # complaint, the first category
-    page.wait_for_selector(":text('Labelled as complaint')")
+    page.keyboard.press(guests.categories.get(name="complaint").key)
+    page.wait_for_selector(":text('Labelled as complaint')", state="attached")
 
     sign_in(page, make_user("maintainer"))
     page.goto(f"/training/{guests.slug}/categories/")

@@ -228,8 +228,8 @@ def test_the_category_is_asked_for_after_a_nok_and_the_existing_names_come_first
     page.wait_for_selector("#result meter")
     page.keyboard.press("n")
     page.wait_for_selector("#result .choices")
-    page.wait_for_function("document.activeElement.name === 'category'")
-    known = page.locator("#result .choices button").all_inner_texts()
+    page.wait_for_selector("#result input[name=category]:focus")
+    known = page.locator("#result .choices button .ellipsis").all_inner_texts()
     assert known == list(dishes.categories.values_list("name", flat=True))
     wrong = Prediction.objects.get().top.name
     page.click(f"#result .choices button:not(:has-text('{wrong}')) >> nth=0")

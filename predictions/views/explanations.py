@@ -12,6 +12,7 @@ from accounts.permissions import authenticated_user, may
 from common.errors import DomainError
 from common.htmx import HtmxRequest
 from predictions import explanations
+from predictions.models import Prediction
 from predictions.views import pictures
 from predictions.views.pages import get_own_prediction, prediction_context
 
@@ -48,7 +49,15 @@ def explanation(request: HtmxRequest, uuid: UUID) -> HttpResponse:
 @require_safe
 def heatmap(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Serve the picture with the heat of one `category` over it."""
-    prediction = get_own_prediction(request, uuid)
+    return heatmap_of(request, get_own_prediction(request, uuid))
+
+
+def heatmap_of(request: HttpRequest, prediction: Prediction) -> HttpResponse:
+    """Serve the picture of a prediction that the caller may see, with the heat over it.
+
+    Raises:
+        DomainError: if the model cannot explain its answers, or not now.
+    """
     if not prediction.sample.has_picture:
         raise Http404
     # From the cache as a rule: the page has asked for the words a moment before.

@@ -16,6 +16,7 @@ from common.errors import DomainError, InvalidInput
 from common.htmx import HtmxRequest
 from predictions import (
     batches,
+    category_keys,
     classification,
     conditions,
     feedback,
@@ -149,7 +150,7 @@ def prediction_context(prediction: Prediction, user: User) -> dict[str, Any]:
         "project": prediction.project,
         "given": given,
         "is_open": feedback.can_change_feedback(prediction, given),
-        "choices": prediction.project.categories.all()[:MOST_CHOICES],
+        "choices": category_keys.keyed_categories(prediction.project)[:MOST_CHOICES],
         "category_names": category_names(prediction.project),
     }
 

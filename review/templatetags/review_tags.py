@@ -8,8 +8,32 @@ from django import template
 from predictions.models import Prediction, Sample
 from review import decisions
 from review.models import Decision
+from review.queue import Reason
 
 register = template.Library()
+
+# The class and the icon of a reason's chip
+_LOOKS = {
+    Reason.NOK: ("s-nok", "x"),
+    Reason.UNSURE: ("s-unsure", "ask"),
+    Reason.DISAGREEMENT: ("s-unsure", "users"),
+    Reason.CONTRADICTION: ("s-unsure", "swap"),
+    Reason.UNFAMILIAR: ("", "spark"),
+    Reason.ABSTAINED: ("s-unsure", "warn"),
+    Reason.LOW_CONFIDENCE: ("s-unsure", "ask"),
+    Reason.SECOND_OPINION: ("", "users"),
+    Reason.AUDIT: ("", "search"),
+}
+
+
+@register.filter
+def reason_class(reason: Reason) -> str:
+    return _LOOKS[reason][0]
+
+
+@register.filter
+def reason_icon(reason: Reason) -> str:
+    return _LOOKS[reason][1]
 
 
 @register.simple_tag

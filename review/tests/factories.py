@@ -6,6 +6,7 @@ from typing import Any
 from accounts.models import User
 from predictions.models import Category, Feedback, Prediction, Project, Sample
 from predictions.tests.factories import make_feedback, make_prediction, make_sample, make_user
+from review import queue
 from review.models import Decision
 
 _numbers = count(1)
@@ -40,3 +41,8 @@ def make_decision(
         reviewer=by or make_reviewer(),
         **{"outcome": outcome} | fields,
     )
+
+
+def lease_next(reviewer: User, filters: queue.QueueFilters = queue.NO_FILTERS) -> Sample | None:
+    """Lease the first sample that waits to the reviewer, as a page of one card would."""
+    return next(iter(queue.lease_several(reviewer, filters, limit=1)), None)

@@ -8,7 +8,7 @@ from predictions.models import Category
 from predictions.tests.factories import make_category, make_live_model, make_project, make_sample
 from review import decisions, ground_truth, leases, queue
 from review.models import Decision, Lease
-from review.tests.factories import make_decision, make_nok, make_reviewer
+from review.tests.factories import lease_next, make_decision, make_nok, make_reviewer
 from review.undo import NothingToUndo, undo_latest, undoable
 
 pytestmark = pytest.mark.django_db
@@ -69,7 +69,7 @@ def test_discarding_names_no_category(sample):
 
 def test_a_decision_gives_the_lease_back(sample):
     alice = make_reviewer()
-    queue.lease_next(alice)
+    lease_next(alice)
     decisions.discard_sample(sample, by=alice)
     assert not Lease.objects.exists()
 

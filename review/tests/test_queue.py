@@ -14,7 +14,7 @@ from predictions.tests.factories import (
 from review import decisions, leases, low_water_mark, queue
 from review.models import Decision, Lease, LowWaterMark
 from review.queue import QueueFilters, Reason
-from review.tests.factories import make_answer, make_decision, make_nok, make_reviewer
+from review.tests.factories import lease_next, make_answer, make_decision, make_nok, make_reviewer
 from review.undo import undo_latest
 
 pytestmark = pytest.mark.django_db
@@ -170,38 +170,38 @@ def test_two_reviewers_get_different_samples(project):
     make_nok(project)
     make_nok(project)
     alice, bob = make_reviewer(), make_reviewer()
-    assert {queue.lease_next(alice).pk, queue.lease_next(bob).pk} == set(
+    assert {lease_next(alice).pk, lease_next(bob).pk} == set(
         Sample.objects.values_list("pk", flat=True)
     )
-    assert queue.lease_next(make_reviewer()) is None
+    assert lease_next(make_reviewer()) is None
 
 
 def test_a_reload_shows_the_same_sample(project):
     sample = make_nok(project)
     alice = make_reviewer()
-    assert queue.lease_next(alice) == sample
+    assert lease_next(alice) == sample
     make_nok(project)
-    assert queue.lease_next(alice) == sample
+    assert lease_next(alice) == sample
 
 
 def test_a_lease_that_does_not_fit_the_filters_is_given_back(project):
     sample = make_nok(project)
     alice = make_reviewer()
-    queue.lease_next(alice)
-    assert queue.lease_next(alice, QueueFilters(reason="audit")) is None
-    assert queue.lease_next(make_reviewer()) == sample
+    lease_next(alice)
+    assert lease_next(alice, QueueFilters(reason="audit")) is None
+    assert lease_next(make_reviewer()) == sample
 
 
 def test_a_skipped_sample_goes_to_others_only(project):
     sample = make_nok(project)
     alice = make_reviewer()
-    queue.lease_next(alice)
+    lease_next(alice)
     leases.skip_sample(sample, alice)
-    assert queue.lease_next(alice) is None
-    assert queue.lease_next(make_reviewer()) == sample
+    assert lease_next(alice) is None
+    assert lease_next(make_reviewer()) == sample
     leases.release_all(Lease.objects.get().reviewer)
     leases.clear_skips(alice)
-    assert queue.lease_next(alice) == sample
+    assert lease_next(alice) == sample
 
 
 def test_the_reviewer_is_told_what_comes_next_up_to_a_limit(project):
@@ -220,7 +220,7 @@ def test_a_sample_decided_while_it_was_being_leased_is_passed_over(project, monk
         return take(sample, reviewer)
 
     monkeypatch.setattr(leases, "acquire", decided_meanwhile)
-    assert queue.lease_next(make_reviewer()) == left
+    assert lease_next(make_reviewer()) == left
     assert not Lease.objects.filter(sample=gone).exists()
 
 

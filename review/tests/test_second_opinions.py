@@ -4,7 +4,7 @@ from predictions.models import Prediction
 from predictions.tests.factories import make_project, make_user
 from review import agreement, decisions, queue, rechecks, second_opinions
 from review.models import Decision, Recheck, SecondOpinion
-from review.tests.factories import make_answer, make_decision, make_reviewer
+from review.tests.factories import lease_next, make_answer, make_decision, make_reviewer
 
 pytestmark = pytest.mark.django_db
 
@@ -35,15 +35,15 @@ def decision(project, first) -> Decision:
 
 
 def test_another_reviewer_is_asked_but_not_the_first(project, decision, first, second):
-    assert queue.lease_next(first) is None
-    sample = queue.lease_next(second)
+    assert lease_next(first) is None
+    sample = lease_next(second)
     assert (sample, sample.reason) == (decision.sample, queue.Reason.SECOND_OPINION)
 
 
 def test_nobody_is_asked_unless_the_project_wants_it(project, decision, second):
     project.second_opinion_percent = 0
     project.save()
-    assert queue.lease_next(second) is None
+    assert lease_next(second) is None
 
 
 def test_a_share_is_drawn_by_the_digest(project, second, first):
@@ -60,7 +60,7 @@ def test_a_share_is_drawn_by_the_digest(project, second, first):
 
 def test_imported_labels_need_no_second_opinion(project, first, second):
     make_decision(make_answer(project).sample, category(project, "cat"), by=first)
-    assert queue.lease_next(second) is None
+    assert lease_next(second) is None
 
 
 def test_the_first_decision_is_not_shown(client, decision, first, second):
@@ -80,7 +80,7 @@ def test_the_same_opinion_settles_it_and_decides_nothing(project, decision, seco
     assert opinion.outcome == "labelled"
     assert Decision.objects.in_force().get() == decision
     assert not Recheck.objects.exists()
-    assert queue.lease_next(second) is None
+    assert lease_next(second) is None
     again = second_opinions.give_opinion(
         decision.sample, decision.pk, category=category(project, "cat"), by=second
     )
@@ -92,28 +92,28 @@ def test_another_opinion_waits_for_a_third_person(project, decision, first, seco
         decision.sample, decision.pk, category=category(project, "dog"), by=second
     )
     assert Decision.objects.in_force().get() == decision
-    assert queue.lease_next(first) is None and queue.lease_next(second) is None
+    assert lease_next(first) is None and lease_next(second) is None
     third = make_reviewer()
-    sample = queue.lease_next(third)
+    sample = lease_next(third)
     assert sample.reason == queue.Reason.DISAGREEMENT
     decisions.label_sample(sample, category(project, "dog"), by=third)
-    assert queue.lease_next(make_reviewer()) is None
+    assert lease_next(make_reviewer()) is None
     assert sample.decisions.count() == 2
 
 
 def test_a_maintainer_may_settle_it_as_well(project, decision, second):
     second_opinions.give_opinion(decision.sample, decision.pk, category=None, by=second)
-    assert queue.lease_next(make_user("maintainer")).reason == queue.Reason.DISAGREEMENT
+    assert lease_next(make_user("maintainer")).reason == queue.Reason.DISAGREEMENT
 
 
 def test_who_says_the_same_once_more_settles_it(project, first):
     decision = make_decision(make_answer(project).sample, category(project, "cat"), by=first)
     rechecks.request_rechecks([(decision, "pair 1")], Recheck.Reason.CONTRADICTION)
-    sample = queue.lease_next(first)
+    sample = lease_next(first)
     assert sample.reason == queue.Reason.CONTRADICTION
     decisions.label_sample(sample, category(project, "cat"), by=first)
     assert sample.decisions.count() == 2
-    assert queue.lease_next(first) is None
+    assert lease_next(first) is None
     assert rechecks.request_rechecks([(decision, "pair 1")], Recheck.Reason.CONTRADICTION) == 0
 
 

@@ -8,6 +8,7 @@ from typing import IO, Any
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from common.csv_lines import inert
 from common.progress import Progress, no_progress
 from predictions.models import Project
 from training.data import formats, picture_import
@@ -21,7 +22,6 @@ from training.data.formats.base import (
 )
 from training.data.formats.trees import FileTree
 from training.data.picture_import import ImportReport, Listener
-from training.provenance.labels import inert
 
 COLUMNS = ("file", "outcome", "category", "reason")
 MOST_TOLD = 50  # files that a page names

@@ -10,6 +10,8 @@ the merged one is there before the others go, so a crash in between costs some s
 import hashlib
 import io
 import logging
+import math
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import PurePosixPath
 
@@ -57,13 +59,21 @@ class FeatureCache:
             read.update(names)
         return vectors
 
-    def iter_blocks(self, samples: Iterable[str]) -> Iterator[tuple[list[str], np.ndarray]]:
-        """Yield the cached vectors of samples, each once, shard by shard: memory for one shard."""
+    def iter_blocks(
+        self, samples: Iterable[str], *, until: float = math.inf
+    ) -> Iterator[tuple[list[str], np.ndarray]]:
+        """Yield the cached vectors of samples, each once, shard by shard: memory for one shard.
+
+        Args:
+            until: the monotonic time after which no further shard is read, for who cannot wait.
+        """
         missing = set(samples)
         read: set[str] = set()
         # Again until nothing is new, as in `get`
         while missing and (names := [name for name in self._shards() if name not in read]):
             for name in names:
+                if time.monotonic() > until:
+                    return
                 read.add(name)
                 if found := dict(self._read(name, missing)):
                     missing -= found.keys()

@@ -144,7 +144,9 @@ def _retire(category: Category, *, into: Category | None) -> None:
     if Category.objects.filter(pk__in=present).count() != len(present):
         raise InvalidInput(_("The category was deleted in the meantime."))
     # Nobody can choose it from now on, however long the rest takes
-    Category.everywhere.filter(pk=category.pk).update(removed_at=timezone.now(), merged_into=into)
+    Category.everywhere.filter(pk=category.pk).update(
+        removed_at=timezone.now(), merged_into=into, key=""
+    )
     Category.everywhere.filter(merged_into=category.pk).update(merged_into=into)
     category.refresh_from_db()
     known = KnownCategory.objects.filter(category=category.pk).first()

@@ -154,8 +154,3 @@ def _categories(decision: Decision | None) -> tuple[str, ...]:
 
 def _is_decided(decision: Decision | None) -> bool:
     return decision is not None and decision.outcome != Decision.Outcome.REOPENED
-
-
-def inert(cell: str) -> str:
-    """Return a cell that a spreadsheet does not take for a formula."""
-    return f"'{cell}" if cell[:1] in ("=", "+", "-", "@", "\t", "\r") else cell

@@ -14,6 +14,7 @@ from accounts import roles
 from accounts.permissions import authenticated_user, may
 from common.errors import DomainError
 from common.htmx import HtmxRequest
+from predictions import category_keys
 from predictions.modalities import modalities
 from predictions.models import Project
 from review import card, undo
@@ -114,7 +115,7 @@ def _context(request: HttpRequest, project: Project) -> dict[str, Any]:
     reviewer = authenticated_user(request)
     ranking = proposals.newest_ranking(project)
     left = proposals.open_proposals(ranking, reviewer) if ranking else []
-    known = list(project.categories.all())
+    known = category_keys.keyed_categories(project)
     job = proposals.newest_ranking_job(project)
     return {
         "project": project,

@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("predictions", "0016_files_of_a_batch_by_key"),
+        ("predictions", "0018_newest_samples"),
     ]
 
     operations = [

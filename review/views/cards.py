@@ -1,11 +1,13 @@
-"""The review pages: one picture at a time, and the response to a decision is the next one."""
+"""The pages that review one sample at a time, with the next few ready behind it."""
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
@@ -15,34 +17,53 @@ from accounts import roles
 from accounts.models import User
 from accounts.permissions import authenticated_user, may
 from common.errors import DomainError, InvalidInput
-from common.htmx import HtmxRequest
 from common.numbers import natural_number
 from predictions import categories
 from predictions.models import Project, Sample
+from predictions.views.explanations import heatmap_of
 from review import card, decision_history, decisions, leases, queue, second_opinions
 from review.forms import HistoryFilterForm, QueueFilterForm
-from review.models import Skip
+from review.models import Decision, Skip
 from review.queue import QueueFilters
 from review.undo import undo_latest, undoable
 
 SHOWN_COUNT = 99  # beyond, the page says "99+"
 MAX_KEY = 18  # digits; what fits into a column of the database
+AHEAD = 5  # cards that are ready beside the one that is shown
+MAX_SAMPLES = 200  # that a page names at once
 
 
 @may(roles.REVIEW)
 @never_cache
 @require_safe
 def queue_page(request: HttpRequest) -> HttpResponse:
-    """Show the next sample of the queue, leased to this reviewer."""
-    form = QueueFilterForm(request.GET)
+    """Show the next sample of the queue and have those after it ready, leased to this reviewer."""
+    reviewer, form = authenticated_user(request), QueueFilterForm(request.GET)
     filters = form.filters()
-    sample = queue.lease_next(authenticated_user(request), filters)
-    return render(
-        request,
-        "review/queue.html",
-        {"form": form, "is_narrowed": filters != QueueFilters(project=filters.project)}
-        | _card(request, sample, filters, filter_query(request.GET)),
-    )
+    samples = queue.lease_several(reviewer, filters, limit=1 + AHEAD)
+    context = {
+        "form": form,
+        "narrowed": form.narrowed(),
+        "project": filters.project or (samples[0].project if samples else None),
+        "query": filter_query(request.GET),
+        "has_skipped": Skip.objects.filter(reviewer=reviewer).exists(),
+        "undoable": undoable(reviewer),
+    }
+    return render(request, "review/queue.html", context | _cards(reviewer, samples, filters))
+
+
+@may(roles.REVIEW)
+@never_cache
+@require_POST
+def more_cards(request: HttpRequest) -> HttpResponse:
+    """Lease the next samples beside those that the page has, and answer with their cards."""
+    reviewer = authenticated_user(request)
+    query = filter_query(QueryDict(request.POST.get("filters", "")))
+    filters = QueueFilterForm(QueryDict(query)).filters()
+    besides = _uuids(request)
+    samples = queue.lease_several(reviewer, filters, limit=1 + AHEAD, besides=besides)
+    context = {"query": query} | _cards(reviewer, samples, filters)
+    return render(request, "review/_cards.html", context)
 
 
 @may(roles.REVIEW)
@@ -63,34 +84,48 @@ def waiting_count(request: HttpRequest, slug: str) -> HttpResponse:
 @require_safe
 def sample_detail(request: HttpRequest, uuid: UUID) -> HttpResponse:
     """Show one sample with its history, to decide about it (again)."""
-    sample = _sample(uuid)
-    context = _card(request, sample, QueueFilters(), "", in_queue=False)
+    sample, reviewer = _sample(uuid), authenticated_user(request)
     # Taken by somebody else, it is shown without the buttons
-    context["is_taken"] = not leases.acquire(sample, authenticated_user(request))
+    is_taken = not leases.acquire(sample, reviewer)
+    context = {
+        "card": card.build_card(sample),
+        "project": sample.project,
+        "is_taken": is_taken,
+        "undoable": undoable(reviewer),
+    }
     return render(request, "review/sample.html", context)
 
 
 @may(roles.REVIEW)
-@never_cache
-@require_POST
-def decide(request: HtmxRequest, uuid: UUID) -> HttpResponse:
-    """Store a decision, and show the next sample, or the same one if the input was invalid."""
-    sample = _sample(uuid)
-    try:
-        sentence = _decide(request, sample, authenticated_user(request))
-    except InvalidInput as error:
-        return _go_on(request, str(error), error=error, sample=sample)
-    except DomainError as error:
-        # Decided by somebody else, for example: there is nothing left to do about this sample
-        leases.release(sample, authenticated_user(request))
-        return _go_on(request, str(error), error=error)
-    return _go_on(request, sentence)
+@require_safe
+def heatmap(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Serve a sample's picture with what spoke for the answer that the review page shows."""
+    prediction = card.build_card(_sample(uuid)).prediction
+    if prediction is None:
+        raise Http404
+    return heatmap_of(request, prediction)
 
 
 @may(roles.REVIEW)
 @never_cache
 @require_POST
-def undo(request: HtmxRequest) -> HttpResponse:
+def decide(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Store a decision: JSON for the page's script, which has gone on, or the queue again."""
+    sample, reviewer = _sample(uuid), authenticated_user(request)
+    try:
+        sentence, decision = _decide(request, sample, reviewer)
+    except DomainError as error:
+        if not isinstance(error, InvalidInput):
+            # Decided by somebody else, for example: there is nothing left to do about this sample
+            leases.release(sample, reviewer)
+        return _go_on(request, str(error), error=error)
+    return _go_on(request, sentence, decision=decision.pk if decision else None)
+
+
+@may(roles.REVIEW)
+@never_cache
+@require_POST
+def undo(request: HttpRequest) -> HttpResponse:
     """Undo the reviewer's newest decision, and show its sample."""
     reviewer = authenticated_user(request)
     # The decision that the page offered to undo; the newest if it knew of none
@@ -100,38 +135,54 @@ def undo(request: HtmxRequest) -> HttpResponse:
         decision = undo_latest(reviewer, decision_key=shown)
     except DomainError as error:
         return _go_on(request, str(error), error=error)
-    sample = decision.sample
-    if request.htmx:
-        return _go_on(request, _("Undone. The picture is here again."), sample=sample)
-    messages.success(request, _("Undone. The picture is here again."))
-    return redirect("review:sample", sample.uuid)
-
-
-@may(roles.REVIEW)
-@never_cache
-@require_POST
-def unskip(request: HtmxRequest) -> HttpResponse:
-    """Show the reviewer again what they skipped."""
-    leases.clear_skips(authenticated_user(request))
-    return _go_on(request, _("Here is what you skipped."))
-
-
-@may(roles.REVIEW)
-@never_cache
-@require_POST
-def renew_lease(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Keep the lease while the page is shown: 204, or 409 if somebody else has the sample now."""
-    return HttpResponse(
-        status=204 if leases.acquire(_sample(uuid), authenticated_user(request)) else 409
+    sample, sentence = decision.sample, _("Undone. The picture is here again.")
+    if not _wants_json(request):
+        messages.success(request, sentence)
+        return redirect("review:sample", sample.uuid)
+    query = filter_query(QueryDict(request.POST.get("filters", "")))
+    context = {"cards": card.build_cards([sample], reviewer), "query": query}
+    before = undoable(reviewer)
+    return JsonResponse(
+        {
+            "sentence": sentence,
+            "cards": render_to_string("review/_cards.html", context, request),
+            "undoable": before.pk if before else None,
+        }
     )
 
 
 @may(roles.REVIEW)
 @never_cache
 @require_POST
-def release_lease(request: HttpRequest, uuid: UUID) -> HttpResponse:
-    """Release the lease: the page was closed."""
-    leases.release(_sample(uuid), authenticated_user(request))
+def unskip(request: HttpRequest) -> HttpResponse:
+    """Show the reviewer again what they skipped, or take back the skip of one sample."""
+    reviewer = authenticated_user(request)
+    if not (uuids := _uuids(request)):
+        leases.clear_skips(reviewer)
+        return _go_on(request, _("Here is what you skipped."))
+    sample = _sample(uuids[0])
+    leases.clear_skips(reviewer, sample)
+    leases.acquire(sample, reviewer)
+    return _go_on(request, _("Undone. The picture is here again."))
+
+
+@may(roles.REVIEW)
+@never_cache
+@require_POST
+def renew_leases(request: HttpRequest) -> HttpResponse:
+    """Keep the leases while the page is shown; answer which samples somebody else has by now."""
+    samples = list(Sample.objects.filter(uuid__in=_uuids(request)))
+    kept = {each.pk for each in leases.acquire_each(samples, authenticated_user(request))}
+    return JsonResponse({"lost": [each.uuid for each in samples if each.pk not in kept]})
+
+
+@may(roles.REVIEW)
+@never_cache
+@require_POST
+def release_leases(request: HttpRequest) -> HttpResponse:
+    """Release leases: the page was closed."""
+    samples = Sample.objects.filter(uuid__in=_uuids(request))
+    leases.release_each(samples, authenticated_user(request))
     return HttpResponse(status=204)
 
 
@@ -146,6 +197,7 @@ def history(request: HttpRequest) -> HttpResponse:
         project=values["project"],
         outcome=values["outcome"],
         reviewer=authenticated_user(request) if values["whose"] else None,
+        with_imported=bool(values["samples"]),
         before=values["before"],
     )
     parameters = request.GET.copy()
@@ -170,8 +222,19 @@ def _sample(uuid: UUID) -> Sample:
     return get_object_or_404(Sample.objects.select_related("project"), uuid=uuid)
 
 
-def _decide(request: HttpRequest, sample: Sample, reviewer: User) -> str:
-    """Do what the pressed button says; return what happened as a sentence."""
+def _uuids(request: HttpRequest) -> list[UUID]:
+    """Return the samples that a page names; what is none of ours is left out."""
+    found = []
+    for text in request.POST.getlist("sample")[:MAX_SAMPLES]:
+        try:
+            found.append(UUID(text))
+        except ValueError:
+            continue
+    return found
+
+
+def _decide(request: HttpRequest, sample: Sample, reviewer: User) -> tuple[str, Decision | None]:
+    """Do what the pressed button says; return what happened as a sentence, and the decision."""
     kind, _colon, what = request.POST.get("ruling", "").partition(":")
     # The prediction that was on the screen; by now there may be a newer one
     shown = natural_number(request.POST.get("prediction", ""))
@@ -182,17 +245,16 @@ def _decide(request: HttpRequest, sample: Sample, reviewer: User) -> str:
         "prediction": predictions.filter(pk=shown).first() if shown else None,
     }
     if kind != "skip" and (first := natural_number(request.POST.get("opinion", ""))):
-        return _second(request, sample, first, reviewer)
+        return _second(request, sample, first, reviewer), None
     match kind:
         case "skip":
             leases.skip_sample(sample, reviewer)
-            return _("Skipped. Others will see it; you will not be shown it again.")
+            return _("Skipped. Others will see it; you will not be shown it again."), None
         case "discard":
-            decisions.discard_sample(sample, **details)
-            return _("Discarded.")
+            return _("Discarded."), decisions.discard_sample(sample, **details)
         case "confirm":
             decision = decisions.confirm_prediction(sample, **details)
-            return _("Confirmed: %(category)s.") % {"category": decision.category}
+            return _("Confirmed: %(category)s.") % {"category": decision.category}, decision
         case "category":
             number = natural_number(what)
             category = sample.project.categories.filter(pk=number).first() if number else None
@@ -205,7 +267,7 @@ def _decide(request: HttpRequest, sample: Sample, reviewer: User) -> str:
             )
         case _:
             raise InvalidInput(_("Choose a category, confirm, discard or skip."))
-    return _("Labelled as %(category)s.") % {"category": decision.category}
+    return _("Labelled as %(category)s.") % {"category": decision.category}, decision
 
 
 def _second(request: HttpRequest, sample: Sample, first: int, reviewer: User) -> str:
@@ -231,49 +293,30 @@ def _second(request: HttpRequest, sample: Sample, first: int, reviewer: User) ->
 
 
 def _go_on(
-    request: HtmxRequest,
+    request: HttpRequest,
     sentence: str,
     *,
     error: DomainError | None = None,
-    sample: Sample | None = None,
+    decision: int | None = None,
 ) -> HttpResponse:
-    """Say what happened and show a sample: this one, or the next."""
+    """Say what happened: to the script, or to people on the queue's page."""
+    if _wants_json(request):
+        return JsonResponse(
+            {"sentence": sentence, "decision": decision}, status=error.status if error else 200
+        )
+    (messages.error if error else messages.success)(request, sentence)
     query = filter_query(QueryDict(request.POST.get("filters", "")))
-    here = reverse("review:queue") + (f"?{query}" if query else "")
-    if not request.htmx:
-        (messages.error if error else messages.success)(request, sentence)
-        return redirect(here)
-    filters = QueueFilterForm(QueryDict(query)).filters()
-    if sample is None:
-        sample = queue.lease_next(authenticated_user(request), filters)
-    context = _card(request, sample, filters, query) | {"sentence": sentence, "error": error}
-    response = render(
-        request, "review/_answer.html", context, status=error.status if error else 200
-    )
-    # htmx swaps the card in place; a reload is to show the queue and not this POST
-    response["HX-Replace-Url"] = here
-    return response
+    return redirect(reverse("review:queue") + (f"?{query}" if query else ""))
 
 
-def _card(
-    request: HttpRequest,
-    sample: Sample | None,
-    filters: QueueFilters,
-    query: str,
-    *,
-    in_queue: bool = True,
-) -> dict[str, Any]:
-    reviewer = authenticated_user(request)
+def _wants_json(request: HttpRequest) -> bool:
+    return request.get_preferred_type(["text/html", "application/json"]) == "application/json"
+
+
+def _cards(reviewer: User, samples: Sequence[Sample], filters: QueueFilters) -> dict[str, Any]:
     waiting = queue.upcoming_samples(reviewer, filters, limit=SHOWN_COUNT + 1)
-    # Its picture is loaded ahead, so that the next page shows it at once
-    following = next((pk for pk in waiting if sample is None or pk != sample.pk), None)
     return {
-        "project": filters.project or (sample.project if sample else None),
-        "card": card.build_card(sample, reviewer if in_queue else None) if sample else None,
+        "cards": card.build_cards(samples, reviewer),
         "waiting": min(len(waiting), SHOWN_COUNT),
         "is_more": len(waiting) > SHOWN_COUNT,
-        "following": Sample.objects.filter(pk=following).first() if following else None,
-        "query": query,
-        "has_skipped": sample is None and Skip.objects.filter(reviewer=reviewer).exists(),
-        "undoable": undoable(reviewer),
     }
