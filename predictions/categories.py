@@ -75,7 +75,10 @@ def add_category(project: Project, name: str, description: str = "") -> tuple[Ca
     if existing := find_category(project, name):
         return existing, False
     if removed := find_removed(project, name):
-        return _bring_back(removed, name, description), True
+        back = _bring_back(removed, name, description)
+        category_keys.give_keys(project)
+        back.refresh_from_db(fields=["key"])
+        return back, True
     last = project.categories.aggregate(last=Max("position"))["last"]
     category, is_new = Category.objects.get_or_create(
         project=project,

@@ -13,7 +13,8 @@ KEYS = "123456789bcefgimpqvwxy"
 
 
 def keyed_categories(project: Project) -> list[Category]:
-    """Return a project's categories in their order; where nobody gave them one, by their keys.
+    """Return a project's categories in their order; until somebody gave them one, in that of their
+    keys, then those without one by name.
 
     Those that were made in bulk get their keys here; nobody has seen them before.
     """
@@ -22,8 +23,11 @@ def keyed_categories(project: Project) -> list[Category]:
     if given < min(len(found), len(KEYS)):
         give_keys(project)
         found = list(project.categories.all())
-    keys = {key: place for place, key in enumerate(KEYS)}
-    return sorted(found, key=lambda each: (each.position, keys.get(each.key, len(KEYS))))
+    # A key stays with its category wherever that is moved
+    return sorted(
+        found,
+        key=lambda each: (each.position, KEYS.index(each.key) if each.key else len(KEYS)),
+    )
 
 
 @transaction.atomic

@@ -156,14 +156,14 @@ class Category(UniqueNames):
     name = models.CharField(_("name"), max_length=100)
     name_key = NameKeyField(of="name")
     description = models.TextField(_("description"), blank=True)
+    position = models.PositiveIntegerField(
+        default=0, editable=False, help_text="Where it is in lists; all 0: by their names."
+    )
     key = models.CharField(
         max_length=1,
         blank=True,
         editable=False,
         help_text="The key that decides for it, see `category_keys`.",
-    )
-    position = models.PositiveIntegerField(
-        default=0, editable=False, help_text="Where it is in lists; all 0: by their names."
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     removed_at = models.DateTimeField(null=True, editable=False)

@@ -129,9 +129,9 @@ def suggest(
         if named is None:
             ruling = f"name:{doubt.suggestion}"
             return Suggestion(doubt.suggestion, ruling, is_new=True), None
-    if named:
+    if named and not named.removed_at:
         return Suggestion(named.name, f"category:{named.pk}"), named
-    if prediction and prediction.top:
+    if prediction and prediction.top and not prediction.top.removed_at:
         return Suggestion(prediction.top.name, "confirm", by_model=True), prediction.top
     return None, None
 

@@ -61,11 +61,7 @@ def label_sample(
         InvalidInput: if the category is of another project, or was deleted.
         Conflict: if somebody else has decided about the sample, or is looking at it.
     """
-    _check_project(sample, category)
-    if category.removed_at:
-        raise InvalidInput(
-            _("The category “%(name)s” was deleted. Choose another one.") % {"name": category.name}
-        )
+    _check_category(sample, category)
     return _append(
         sample, Decision.Outcome.LABELLED, category, by=by, reason=reason, prediction=prediction
     )
@@ -163,7 +159,7 @@ def decide_each(
     outcome = Decision.Outcome.LABELLED if category else Decision.Outcome.DISCARDED
     # In the order of their keys, so that two callers cannot deadlock
     for sample in sorted(samples, key=lambda each: each.pk):
-        _check_project(sample, category)
+        _check_category(sample, category)
         try:
             decision = _append(
                 sample,
@@ -305,10 +301,14 @@ def normalize_reason(reason: str) -> str:
     return " ".join(reason.split())[:MAX_REASON]
 
 
-def _check_project(sample: Sample, category: Category | None) -> None:
+def _check_category(sample: Sample, category: Category | None) -> None:
     if category and category.project_id != sample.project_id:
         raise InvalidInput(
             _("This category belongs to another project. Choose one of this sample's project.")
+        )
+    if category and category.removed_at:
+        raise InvalidInput(
+            _("The category “%(name)s” was deleted. Choose another one.") % {"name": category.name}
         )
 
 

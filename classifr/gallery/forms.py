@@ -88,7 +88,7 @@ class GalleryForm(forms.Form):
                 field.widget.attrs["class"] = "form-select" if select else "form-control"
             if name == "q" and project.is_of_texts:
                 field.label = _("Search texts and file names")
-        categories = project.categories.order_by("name")
+        categories = project.categories.all()
         self._choose("category", categories)
         self._choose("answer", categories)
         newest = project.model_versions.order_by("-number").values_list("pk", flat=True)

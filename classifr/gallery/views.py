@@ -47,7 +47,7 @@ def samples(request: HtmxRequest, slug: str) -> HttpResponse:
     }
     if request.htmx and after is not None:
         return render(request, "gallery/_tiles.html", context)
-    known = list(project.categories.order_by("name"))
+    known = list(project.categories.all())
     context |= {
         "form": form,
         "chips": list(form.chips()),
@@ -87,7 +87,7 @@ def sample(request: HtmxRequest, slug: str, uuid: UUID) -> HttpResponse:
     if not request.htmx:
         return redirect("review:sample", found.uuid)
     form = GalleryForm(project, request.GET)
-    known = list(project.categories.order_by("name"))
+    known = list(project.categories.all())
     context = {
         "project": project,
         "facts": lightbox.describe_sample(found, form.filters()),

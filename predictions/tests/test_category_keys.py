@@ -89,3 +89,11 @@ def test_a_project_with_many_categories_is_given_as_many_keys_as_there_are():
     project = make_project(categories=[f"dish {number:02}" for number in range(30)])
     import_module("predictions.migrations.0017_category_keys").give(apps, None)
     assert [each.key for each in project.categories.order_by("name")] == [*KEYS, *[""] * 8]
+
+
+def test_a_category_that_is_moved_keeps_its_key():
+    project = make_project(categories=["gnocchi", "risotto"])
+    keys_of(project)
+    categories.move_category(project.categories.get(name="risotto"), by=-1)
+    assert keys_of(project) == {"gnocchi": "1", "risotto": "2"}
+    assert list(keys_of(project)) == ["risotto", "gnocchi"]

@@ -144,7 +144,6 @@ def _retire(category: Category, *, into: Category | None) -> None:
     if Category.objects.filter(pk__in=present).count() != len(present):
         raise InvalidInput(_("The category was deleted in the meantime."))
     # Nobody can choose it from now on, however long the rest takes
-    # Its key is free, and remembered by its project
     Category.everywhere.filter(pk=category.pk).update(
         removed_at=timezone.now(), merged_into=into, key=""
     )

@@ -8,7 +8,7 @@ from accounts.tests.factories import make_maintainer
 from common import jobs, tasks
 from common.errors import Conflict, InvalidInput
 from common.models import Job
-from predictions import categories, classification, projects, registry
+from predictions import categories, category_keys, classification, projects, registry
 from predictions.models import Category, Feedback, Project, Sample
 from predictions.tests.factories import (
     make_feedback,
@@ -253,3 +253,15 @@ def test_a_category_stays_while_an_import_may_go_on_to_label_with_it(maintainer)
     with pytest.raises(project_deletion.ProjectBusy, match="data set is being imported"):
         category_removal.delete_category(project.categories.first(), by=maintainer)
     assert project.categories.count() == 2
+
+
+def test_a_deleted_category_lets_go_of_its_key_and_comes_back_with_another(
+    maintainer,
+):
+    project = make_project(categories=["pizza", "risotto"])
+    labelled(project, "pizza", maintainer)
+    before = {each.name: each.key for each in category_keys.keyed_categories(project)}
+    category_removal.delete_category(project.categories.get(name="pizza"), by=maintainer)
+    assert Category.everywhere.get(name="pizza").key == ""
+    again, _is_new = categories.add_category(project, "pizza")
+    assert again.key and again.key not in before.values()

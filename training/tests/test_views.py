@@ -364,12 +364,12 @@ class TestCategories:
     def test_many_categories_come_page_by_page_and_are_found_by_name(self, client, maintainer):
         project = make_project(categories=[f"dish {number:03}" for number in range(120)])
         first = page(client, "categories", project.slug)
-        assert "dish 049 <span" in first and "dish 050 <span" not in first
+        assert "dish 049 <" in first and "dish 050 <" not in first
         address = reverse("training:categories", args=[project.slug])
         following = client.get(address, {"page": "2"}).content.decode()
-        assert "dish 050 <span" in following and "dish 100 <span" not in following
+        assert "dish 050 <" in following and "dish 100 <" not in following
         found = client.get(address, {"search": "DISH 11"}).content.decode()
-        assert "dish 110 <span" in found and "dish 050 <span" not in found
+        assert "dish 110 <" in found and "dish 050 <" not in found
         nothing = client.get(address, {"search": "pizza\0"}).content.decode()
         assert "No category has this in its name." in nothing
 

@@ -38,6 +38,7 @@ from training.lifecycle import category_removal
 
 THUMBNAILS = 6
 PAGE = 50  # categories
+MOST_OFFERED = 500  # names to merge into; any other can be typed
 
 
 @require_http_methods(["GET", "HEAD", "POST"])
@@ -87,7 +88,7 @@ def categories(request: HttpRequest, slug: str) -> HttpResponse:
         "rows": _rows(project, list(page)),
         "page": page,
         "search": search,
-        "all_names": list(project.categories.values_list("name", flat=True)),
+        "all_names": list(project.categories.values_list("name", flat=True)[:MOST_OFFERED]),
         "form": form,
         "labelled_form": labelled,
         "report": report,

@@ -1,8 +1,5 @@
 """Whose key may do what, and how addresses may be written."""
 
-import io
-import zipfile
-
 import pytest
 from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
@@ -156,13 +153,13 @@ def test_the_files_of_a_deleted_project_go_too():
 def test_data_sets_that_were_sent_to_a_deleted_project_go_too():
     caller = make_caller()
     project, _tags = make_tagged(caller, pictures=1)
-    archive = io.BytesIO()
-    with zipfile.ZipFile(archive, "w") as files:
-        files.writestr("plate/a.jpg", make_picture_bytes())
-    file = SimpleUploadedFile("a.zip", archive.getvalue())
-    name = sent_datasets.keep_dataset(project, file, None, by=make_maintainer()).file_name
-    jobs.run_due_jobs("imports")  # looked through
+    file = SimpleUploadedFile("a.zip", b"PK")
+    kept = sent_datasets.keep_dataset(project, file, None, by=make_maintainer())
+    name = kept.file_name
     assert storages["models"].exists(name)
+    # While it is looked through, the project stays
+    assert caller.training("DELETE", f"projects/{project.uuid}").status_code == 400
+    jobs.request_cancel(kept.job)
     assert caller.training("DELETE", f"projects/{project.uuid}").status_code == 204
     jobs.run_due_jobs()
     assert not storages["models"].exists(name)
