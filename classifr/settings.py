@@ -274,6 +274,9 @@ STATIC_ROOT = BASE_DIR / "static-root"
 STATICFILES_DIRS = [BASE_DIR / "static"]
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 
+# Of archives that `backup --encrypt` writes
+BACKUP_PASSPHRASE = secret("BACKUP_PASSPHRASE")
+
 # Uploads
 UPLOAD_FORMATS = env.list("UPLOAD_FORMATS", default=["JPEG", "PNG", "WEBP", "BMP", "GIF", "HEIC"])
 UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 20_000_000)  # photos of phones are as large
