@@ -18,7 +18,10 @@ pytestmark = pytest.mark.outer
 
 PASSPHRASE = {"BACKUP_PASSPHRASE": "a long one"}
 PREDICTIONS = "SELECT uuid FROM predictions_prediction"
-NOKS = f"{PREDICTIONS} WHERE id IN (SELECT prediction_id FROM predictions_feedback)"
+NOKS = (
+    "SELECT uuid FROM predictions_prediction "
+    "WHERE id IN (SELECT prediction_id FROM predictions_feedback)"
+)
 CHECK = """
 from predictions.models import Sample
 for sample in Sample.objects.with_picture():
