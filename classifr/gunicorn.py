@@ -29,6 +29,12 @@ worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 control_socket_disable = True
 
 
+def on_starting(arbiter: Any) -> None:
+    from classifr.metrics.shared_folder import forget_ended_processes
+
+    forget_ended_processes()
+
+
 def post_worker_init(worker: Any) -> None:
     """Load the live models, if they are not to wait for the first upload."""
     # In each process: neither a model's threads nor its locks would outlive a fork.

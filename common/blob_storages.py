@@ -26,6 +26,7 @@ from django.utils.deconstruct import deconstructible
 from storages.backends.azure_storage import AzureStorage
 from storages.backends.s3 import S3Storage
 
+from common.metrics import storage_errors
 from common.storages import StorageUnavailable, StoredFile
 
 ATTEMPTS = 2
@@ -41,6 +42,7 @@ def _azure_errors_as_os_errors(name: str) -> Iterator[None]:
     except ResourceNotFoundError as error:
         raise FileNotFoundError(f"There is no blob {name}.") from error
     except AzureError as error:
+        storage_errors.labels("azure").inc()
         raise StorageUnavailable(
             f"Azure Blob Storage did not serve {name}: {type(error).__name__}"
         ) from error
@@ -177,8 +179,10 @@ def _s3_errors_as_os_errors(name: str) -> Iterator[None]:
     except ClientError as error:
         if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
             raise FileNotFoundError(f"There is no object {name}.") from error
+        storage_errors.labels("s3").inc()
         raise StorageUnavailable(f"S3 did not serve {name}: {error}") from error
     except BotoCoreError as error:
+        storage_errors.labels("s3").inc()
         raise StorageUnavailable(f"S3 did not serve {name}: {error}") from error
 
 

@@ -17,6 +17,8 @@ from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
 from django.utils.deconstruct import deconstructible
 
+from common.metrics import storage_errors
+
 PARTIAL = ".writing-"  # how the name of a file begins that is not whole yet
 
 
@@ -78,6 +80,15 @@ class DiskStorage(FileSystemStorage):
     def _write_whole(self, name: str, data: bytes, *, replace: bool) -> None:
         """Write the bytes, then name them in one step; FileExistsError unless it may replace."""
         target = Path(self.path(name))
+        try:
+            self._write(target, data, replace=replace)
+        except FileExistsError:
+            raise
+        except OSError:
+            storage_errors.labels("disk").inc()
+            raise
+
+    def _write(self, target: Path, data: bytes, *, replace: bool) -> None:
         try:
             folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
