@@ -75,6 +75,10 @@ class Parts:
         return int(self._table.execute("SELECT COUNT(*) FROM part").fetchone()[0])
 
 
+def _forget_entries(tar: Any) -> None:
+    tar.members.clear()  # where it keeps every entry that went through
+
+
 class ArchiveWriter:
     """An archive that is being written, see `new_archive`."""
 
@@ -101,7 +105,7 @@ class ArchiveWriter:
         entry = tarfile.TarInfo(name)
         entry.size, entry.mode = len(data), 0o600
         self._tar.addfile(entry, io.BytesIO(data))
-        self._tar.members.clear()  # or it would remember every entry
+        _forget_entries(self._tar)
 
 
 @contextmanager
@@ -134,7 +138,7 @@ def read_archive(path: Path, *, passphrase: str = "") -> Iterator[tuple[str, byt
             stream = _decrypted(file, passphrase)
             with tarfile.open(fileobj=stream, mode="r|") as tar:
                 for entry in tar:
-                    tar.members.clear()
+                    _forget_entries(tar)
                     content = tar.extractfile(entry)
                     if content is None:
                         raise BackupError(DAMAGED)

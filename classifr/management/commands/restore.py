@@ -2,7 +2,7 @@
 
 from argparse import ArgumentParser
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
@@ -16,7 +16,7 @@ class Command(BaseCommand):
         "Makes the site what an archive of `backup` says, on an empty machine or with --replace. "
         "Stop the web server and the worker first. If it is interrupted, run it again."
     )
-    requires_system_checks: ClassVar = []  # the database may be what is broken
+    requires_system_checks = []  # the database may be what is broken
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("file", type=Path)
