@@ -20,6 +20,7 @@ PARTS = {
     "FastAPI",
     "customvision": "classifying without storing by the Custom Vision API, beside POST predict",
     "request": "where each millisecond of a POST predict goes",
+    "metrics": "POST predict with and without metrics for Prometheus, in processor time",
     "learning": "add_category and retrain for 50 new pictures in a project of 1,000",
     "pages": "history, review and sample pages with 10,000 and 1,000,000 predictions in PostgreSQL",
     "memory": "peak memory per byte of a body, at every door, for bodies that are dear to read",
@@ -28,10 +29,10 @@ PARTS = {
     "engines": "LiteRT, OpenVINO and ONNX Runtime, float32 and int8: speed, memory, accuracy",
 }
 # Where a part's module is not called like the part
-MODULES = {"peers": "peer_table", "request": "request_profile"}
+MODULES = {"peers": "peer_table", "request": "request_profile", "metrics": "metrics_cost"}
 ON_REQUEST = {"memory", "peers", "engines"}
 SHORTER = {"serving", "memory", "peers", "engines"}  # parts that know --quick
-CHECKED = {"memory", "dearest"}  # parts that know --check
+CHECKED = {"memory", "dearest", "metrics"}  # parts that know --check
 
 
 def main() -> None:

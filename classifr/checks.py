@@ -1,5 +1,6 @@
 """System checks of the whole site: `check --deploy` names what would only fail in production."""
 
+import ipaddress
 from collections.abc import Sequence
 from typing import Any
 from urllib.parse import urlsplit
@@ -144,4 +145,22 @@ def check_email(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
                 id="classifr.W008",
             )
         )
+    return messages
+
+
+@register(Tags.security)
+def check_metrics_networks(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
+    """Name what is no network: nobody would be let in by it, or everybody."""
+    messages: list[CheckMessage] = []
+    for network in settings.METRICS_NETWORKS:
+        try:
+            ipaddress.ip_network(network)
+        except ValueError as error:
+            messages.append(
+                Error(
+                    f"METRICS_NETWORKS names {network!r}: {error}",
+                    hint="Write networks as 10.0.0.0/8, a single address as 10.1.2.3/32",
+                    id="classifr.E010",
+                )
+            )
     return messages

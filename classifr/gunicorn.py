@@ -24,9 +24,26 @@ timeout = 60
 graceful_timeout = 5
 keepalive = 15
 accesslog = "-" if os.environ.get("ACCESS_LOG", "") in {"1", "true", "yes"} else None
+if os.environ.get("LOG_FORMAT") == "json":
+    own = {"handlers": ["json"], "propagate": False}
+    logconfig_dict = {
+        "formatters": {"json": {"()": "common.logs.JsonFormatter"}},
+        "handlers": {"json": {"class": "logging.StreamHandler", "formatter": "json"}},
+        "loggers": {
+            "gunicorn.error": {**own, "level": "INFO"},
+            "gunicorn.access": {**own, "level": "INFO"},
+        },
+        "root": {"level": "INFO", "handlers": ["json"]},
+    }
 # Where workers show that they live: memory, for a busy disk must not look like a dead worker
 worker_tmp_dir = "/dev/shm" if os.path.isdir("/dev/shm") else None  # noqa: S108
 control_socket_disable = True
+
+
+def on_starting(arbiter: Any) -> None:
+    from classifr.metrics.shared_folder import forget_ended_processes
+
+    forget_ended_processes()
 
 
 def post_worker_init(worker: Any) -> None:

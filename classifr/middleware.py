@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlencode, urlsplit
+from uuid import uuid4
 
 from csp.constants import HEADER
 from csp.utils import build_policy
@@ -11,6 +12,7 @@ from django.core.signals import setting_changed
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render, resolve_url
 
+from common import logs
 from common.errors import DomainError
 from common.htmx import HtmxRequest
 
@@ -25,6 +27,21 @@ PERMISSIONS_POLICY = ", ".join(
 )
 
 Answer = Callable[[HttpRequest], HttpResponse]
+
+
+class RequestIdMiddleware:
+    """Give each request an id, the client's or proxy's own if it can be one, for the log."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        given = request.headers.get("X-Request-ID", "")
+        request_id = given if logs.SANE_ID.fullmatch(given) else uuid4().hex
+        with logs.working_for(request_id):
+            response = self.get_response(request)
+        response.headers["X-Request-ID"] = request_id
+        return response
 
 
 class ContentSecurityPolicyMiddleware:

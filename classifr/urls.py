@@ -7,6 +7,7 @@ from django.urls import include, path
 
 from classifr import background, health, themes, views
 from classifr.gallery import views as gallery_views
+from classifr.metrics import views as metrics_views
 from classifr.overview import views as overview_views
 
 # The admin's own log-in knows no rate limit and no second factor
@@ -53,6 +54,7 @@ urlpatterns = [
     path("admin/", admin.site.urls),
     path("language/", include("django.conf.urls.i18n")),
     path("healthz", health.liveness, name="healthz"),
+    path("metrics", metrics_views.metrics, name="metrics"),
     path("readyz", health.readiness, name="readyz"),
 ]
 

@@ -26,7 +26,8 @@ from django.utils.deconstruct import deconstructible
 from storages.backends.azure_storage import AzureStorage
 from storages.backends.s3 import S3Storage
 
-from common.storages import StorageUnavailable
+from common.metrics import storage_errors
+from common.storages import StorageUnavailable, StoredFile
 
 ATTEMPTS = 2
 # Of the budget: to connect and to wait for bytes in each attempt, and to pause between the two.
@@ -41,6 +42,7 @@ def _azure_errors_as_os_errors(name: str) -> Iterator[None]:
     except ResourceNotFoundError as error:
         raise FileNotFoundError(f"There is no blob {name}.") from error
     except AzureError as error:
+        storage_errors.labels("azure").inc()
         raise StorageUnavailable(
             f"Azure Blob Storage did not serve {name}: {type(error).__name__}"
         ) from error
@@ -117,6 +119,16 @@ class AzureBlobStorage(AzureStorage):
             return False  # another process was quicker
         return True
 
+    def files(self) -> Iterator[StoredFile]:
+        """Yield every blob; a request fetches the names of some thousands."""
+        self.ensure_container()
+        prefix = self.location.strip("/")
+        with _azure_errors_as_os_errors(self.azure_container):
+            for blob in self.client.list_blobs(
+                name_starts_with=prefix and f"{prefix}/", timeout=self.timeout
+            ):
+                yield StoredFile(blob.name[len(prefix) :].lstrip("/"), str(blob.etag))
+
     def signed_url(self, name: str, *, media_type: str, file_name: str) -> str:
         """Return an address of this one blob that anybody can read for `expiration_secs`.
 
@@ -167,8 +179,10 @@ def _s3_errors_as_os_errors(name: str) -> Iterator[None]:
     except ClientError as error:
         if error.response.get("ResponseMetadata", {}).get("HTTPStatusCode") == 404:
             raise FileNotFoundError(f"There is no object {name}.") from error
+        storage_errors.labels("s3").inc()
         raise StorageUnavailable(f"S3 did not serve {name}: {error}") from error
     except BotoCoreError as error:
+        storage_errors.labels("s3").inc()
         raise StorageUnavailable(f"S3 did not serve {name}: {error}") from error
 
 
@@ -197,6 +211,13 @@ class S3BlobStorage(S3Storage):
                 Body=data, Metadata=dict(metadata), **parameters
             )
         return name
+
+    def files(self) -> Iterator[StoredFile]:
+        """Yield every object; a request fetches the names of a thousand."""
+        prefix = self.location.strip("/")
+        with _s3_errors_as_os_errors(self.bucket_name):
+            for found in self.bucket.objects.filter(Prefix=prefix and f"{prefix}/"):
+                yield StoredFile(found.key[len(prefix) :].lstrip("/"), str(found.e_tag))
 
     def _open(self, name: str, mode: str = "rb") -> File:
         """Return the whole object, fetched now: so that what goes wrong goes wrong here."""

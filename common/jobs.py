@@ -21,6 +21,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import F, Q
 from django.utils import timezone
 
+from common import logs
 from common.errors import DomainError
 from common.models import Job, JobQuerySet
 from common.progress import Cancelled, Progress, no_progress
@@ -77,6 +78,7 @@ def insert(
                 key=key,
                 due_at=due_at,
                 max_attempts=max_attempts,
+                request_id=logs.current_request_id(),
             )
     except IntegrityError as error:
         if not key:
@@ -197,6 +199,11 @@ def run_job(job: Job, *, watcher: Progress = no_progress) -> None:
     database is gone, it raises the database's error, and the job is done again when its heartbeat
     has been silent for long enough. `watcher` is told of the progress too, and may raise Cancelled.
     """
+    with logs.working_for(job.request_id or f"job-{job.pk}"):
+        _run(job, watcher)
+
+
+def _run(job: Job, watcher: Progress) -> None:
     runner = _runners.get(job.kind)
     if runner is None:
         logger.error("job %s: nothing here knows how to do %s", job.pk, job.kind)

@@ -3,19 +3,30 @@
 A file is there whole and durably, or not at all. `save_with_metadata(name, data, metadata)` is a
 replaceable write that carries a few short facts beside the bytes. A storage that cannot do its work
 raises OSError: FileNotFoundError for what is not there, StorageUnavailable where a service does not
-answer, ENOSPC on a full disk.
+answer, ENOSPC on a full disk. `files()` names all that is there, however much, in little memory.
 """
 
 import errno
 import os
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, NamedTuple
 
 from django.core.files.base import File
 from django.core.files.storage import FileSystemStorage
 from django.utils.deconstruct import deconstructible
+
+from common.metrics import storage_errors
+
+PARTIAL = ".writing-"  # how the name of a file begins that is not whole yet
+
+
+class StoredFile(NamedTuple):
+    """A file in a storage."""
+
+    name: str
+    state: str  # another one after each write
 
 
 class StorageUnavailable(OSError):
@@ -34,6 +45,20 @@ class DiskStorage(FileSystemStorage):
         """Return the name itself."""
         # That it is taken shows when it is written, with no need to look before.
         return name if max_length is None else super().get_available_name(name, max_length)
+
+    def files(self) -> Iterator[StoredFile]:
+        """Yield every whole file; what comes or goes meanwhile may be among them or not."""
+        for folder, _folders, names in os.walk(self.location):
+            for name in names:
+                path = Path(folder, name)
+                if name.startswith(PARTIAL):
+                    continue
+                try:
+                    found = path.stat()
+                except FileNotFoundError:
+                    continue  # deleted meanwhile
+                state = f"{found.st_ino}-{found.st_mtime_ns}-{found.st_size}"
+                yield StoredFile(path.relative_to(self.location).as_posix(), state)
 
     def _save(self, name: str, content: File) -> str:
         content.seek(0)
@@ -55,6 +80,15 @@ class DiskStorage(FileSystemStorage):
     def _write_whole(self, name: str, data: bytes, *, replace: bool) -> None:
         """Write the bytes, then name them in one step; FileExistsError unless it may replace."""
         target = Path(self.path(name))
+        try:
+            self._write(target, data, replace=replace)
+        except FileExistsError:
+            raise
+        except OSError:
+            storage_errors.labels("disk").inc()
+            raise
+
+    def _write(self, target: Path, data: bytes, *, replace: bool) -> None:
         try:
             folder = os.open(target.parent, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
@@ -97,7 +131,7 @@ def _write_nameless(folder: int, name: str, data: bytes) -> bool:
 
 
 def _write_beside(target: Path, data: bytes, *, replace: bool) -> None:
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=".writing-")
+    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=PARTIAL)
     try:
         with open(handle, "wb") as file:
             _fill(file, data)

@@ -17,7 +17,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from common.media.content import Content
-from predictions import groups, queries, registry, uploads
+from predictions import groups, prediction_metrics, queries, registry, uploads
 from predictions.conditions import NONE, Conditions
 from predictions.models import ModelVersion, Prediction, Project, Sample
 from predictions.predictors import base
@@ -198,7 +198,7 @@ def record_predictions(
     # In falling order in the row as well, for whoever reads it without us; PostgreSQL's jsonb keeps
     # no order, so `Prediction.ranked` sorts again.
     ranked = [sorted(scores.items(), key=lambda item: -item[1]) for scores in answer.scores]
-    return [
+    predictions = [
         queries.insert_prediction(
             Prediction(
                 project=project,
@@ -220,6 +220,9 @@ def record_predictions(
             questions, answer.answers, ranked, strict=True
         )
     ]
+    for prediction in predictions:
+        prediction_metrics.count_prediction(prediction)
+    return predictions
 
 
 def _is_refused(said: base.PictureScores, project: Project) -> bool:

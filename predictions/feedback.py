@@ -9,7 +9,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from common.errors import Conflict, DomainError, InvalidInput, NotFound
 from common.transactions import durable_transaction
-from predictions import categories, holds, outbox, retention
+from predictions import categories, holds, outbox, prediction_metrics, retention
 from predictions.models import Category, Feedback, Prediction, Sample
 
 Verdict = Feedback.Verdict
@@ -58,6 +58,7 @@ def give_feedback(
             "created_at": timezone.now(),
         },
     )
+    prediction_metrics.count_verdict(prediction, verdict)
     if verdict == Verdict.NOK:
         outbox.store_misclassified.enqueue(feedback_key=feedback.pk)
     elif verdict == Verdict.OK:

@@ -192,6 +192,34 @@ class Redis(Server):
         ]
 
 
+class Prometheus(Server):
+    """Prometheus as `folder` configures it, but asking a server of ours, every second."""
+
+    name = "prometheus"
+
+    def __init__(self, folder: Path, *, target: str, token: str) -> None:
+        if shutil.which("prometheus") is None:
+            raise Missing("prometheus is not installed: apt-get install prometheus.")
+        super().__init__()
+        shutil.copytree(folder, self.folder, dirs_exist_ok=True)
+        (self.folder / "metrics_token").write_text(token)
+        settings = (self.folder / "prometheus.yml").read_text()
+        settings = settings.replace("127.0.0.1:8000", target.removeprefix("http://"))
+        (self.folder / "prometheus.yml").write_text(settings.replace("30s", "1s"))
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        return [
+            "prometheus",
+            f"--config.file={self.folder}/prometheus.yml",
+            f"--storage.tsdb.path={self.folder}/data",
+            f"--web.listen-address=127.0.0.1:{self.port}",
+        ]
+
+
 class Postgres(Server):
     """PostgreSQL; it refuses to run as root, so root lends it the account of the system package."""
 

@@ -138,6 +138,7 @@ ROWS: dict[str, list[Row]] = {
     "background": [get(MAINTAINERS)],
     "background_again": [post(done(MAINTAINERS), lambda world: {"pk": world.failed_job.pk})],
     "healthz": [get(ANYBODY, why="a probe knows no password; the answer names no detail")],
+    "metrics": [get((404,) * 5, why="not there without METRICS_TOKEN or METRICS_NETWORKS")],
     "readyz": [get(ANYBODY, why="the same")],
     "set_language": [
         get(done(ANYBODY), why="changes nothing"),

@@ -116,6 +116,7 @@ def found(identity: str) -> bool:
         ({"HTTPS": False, "BEHIND_PROXY": True}, "classifr.W005"),
         ({"EMAIL_BACKEND": "django.core.mail.backends.console.EmailBackend"}, "classifr.W007"),
         ({"DEFAULT_FROM_EMAIL": "classifr@localhost"}, "classifr.W008"),
+        ({"METRICS_NETWORKS": ["10.0.0.1/8"]}, "classifr.E010"),
         ({"CLIENT_SECONDS": 0}, "classifr.E002"),
         ({"CLIENT_BYTES_PER_SECOND": -1}, "classifr.E002"),
         ({"RETENTION": "sometimes"}, "predictions.E011"),

@@ -8,11 +8,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
+from prometheus_client import Counter
+
 from predictions.predictors.base import ModelRef, PredictorError, PredictorUnavailable
 
 logger = logging.getLogger(__name__)
 
 RETRY_AFTER_SECONDS = 10.0
+
+loads = Counter("classifr_model_loads", "Models that were loaded, or could not be.", ["outcome"])
 
 Loaded = TypeVar("Loaded")
 
@@ -77,6 +81,7 @@ class LoadedModels(Generic[Loaded]):
         try:
             loaded = self._load_one(model)
         except (PredictorError, PredictorUnavailable) as error:
+            loads.labels("failed").inc()
             logger.warning("Model %s cannot be loaded: %s", model.reference, error)
             # Old ones are dropped by the way, or models deleted long ago would pile up here.
             self._failures = {
@@ -84,6 +89,7 @@ class LoadedModels(Generic[Loaded]):
             }
             self._failures[model] = _Failure(error, time.monotonic())
             raise
+        loads.labels("loaded").inc()
         self._failures.pop(model, None)
         with self._lock:
             self._models[model] = loaded

@@ -33,7 +33,7 @@ from training.data.formats.base import (
 )
 from training.data.formats.trees import FileTree, TreeFile
 
-PYARROW = "pyarrow==26.0.1"
+PYARROW = "pyarrow==26.0.0"
 _ROWS = 16  # read at once
 _WRITTEN_BYTES = 8_000_000  # about, of a row group
 _MAX_GROUP_BYTES = 8_000_000_000  # of one row group, unpacked, as its metadata says

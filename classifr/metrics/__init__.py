@@ -1,0 +1,1 @@
+"""What Prometheus is told: requests, predictions, verdicts, work that waits."""
