@@ -1,5 +1,5 @@
-"""History and review pages over 10,000 and over 1,000,000 predictions in PostgreSQL: they should
-answer alike.
+"""History, review and sample pages over 10,000 and over 1,000,000 predictions in PostgreSQL: they
+should answer alike.
 """
 
 import os
@@ -19,6 +19,9 @@ PAGES = (
     "/review/",
     "/review/history/",
     "/api/v1/predictions/",
+    "/projects/dishes/samples/",
+    "/projects/dishes/samples/?model=wrong&category=dish 3",
+    "/projects/dishes/samples/count/?model=wrong",
 )
 REQUESTS = 30
 
@@ -77,9 +80,9 @@ def _fill(size: int) -> None:
 
 
 FACTS = (
-    """INSERT INTO predictions_sample (uuid, project_id, sha256, location, file_name, media_type,
-        width, height, size_bytes, capture, origin, created_at)
-        SELECT gen_random_uuid(), p.id, encode(sha256(i::text::bytea), 'hex'),
+    """INSERT INTO predictions_sample (uuid, project_id, sha256, content_sha256, location,
+        file_name, media_type, width, height, size_bytes, capture, origin, created_at)
+        SELECT gen_random_uuid(), p.id, encode(sha256(i::text::bytea), 'hex'), '',
         CASE WHEN i %% 50 = 0 THEN 'misclassified' ELSE 'nowhere' END,
         CASE WHEN i %% 50 = 0 THEN 'dishes/' || i || '.jpg' ELSE '' END,
         'image/jpeg', 640, 480, 50000, '{}', 'upload', now()

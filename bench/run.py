@@ -21,7 +21,7 @@ PARTS = {
     "customvision": "classifying without storing by the Custom Vision API, beside POST predict",
     "request": "where each millisecond of a POST predict goes",
     "learning": "add_category and retrain for 50 new pictures in a project of 1,000",
-    "pages": "history and review pages with 10,000 and with 1,000,000 predictions in PostgreSQL",
+    "pages": "history, review and sample pages with 10,000 and 1,000,000 predictions in PostgreSQL",
     "memory": "peak memory per byte of a body, at every door, for bodies that are dear to read",
     "dearest": "CPU and memory of the dearest pictures that are accepted, beside a plain one",
     "peers": "POST predict beside FastAPI, LitServe, BentoML, MLServer and Ray Serve",

@@ -1,6 +1,7 @@
 """What the roof does in the background."""
 
 from classifr import demo
+from classifr.gallery import acts  # noqa: F401 (defines tasks)
 from common.tasks import periodic
 
 

@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.urls import include, path
 
 from classifr import background, health, themes, views
+from classifr.gallery import views as gallery_views
 from classifr.overview import views as overview_views
 
 # The admin's own log-in knows no rate limit and no second factor
@@ -27,6 +28,19 @@ urlpatterns = [
     path("background/", background.show_trouble, name="background"),
     path("background/<int:pk>/again/", background.try_again, name="background_again"),
     path("projects/<slug:slug>/", overview_views.overview, name="overview"),
+    path("projects/<slug:slug>/samples/", gallery_views.samples, name="samples"),
+    path("projects/<slug:slug>/samples/count/", gallery_views.sample_count, name="sample_count"),
+    path("projects/<slug:slug>/samples/act/", gallery_views.act, name="samples_act"),
+    path(
+        "projects/<slug:slug>/samples/acts/<uuid:batch>/",
+        gallery_views.progress,
+        name="act_progress",
+    ),
+    path(
+        "projects/<slug:slug>/samples/acts/<uuid:batch>/undo/", gallery_views.undo, name="act_undo"
+    ),
+    path("projects/<slug:slug>/samples/<uuid:uuid>/", gallery_views.sample, name="gallery_sample"),
+    path("projects/<slug:slug>/samples/<uuid:uuid>/heat/", gallery_views.heat, name="sample_heat"),
     path("account/", include("accounts.urls")),
     path("account/", include("allauth.urls")),
     path("", include("predictions.urls")),

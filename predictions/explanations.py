@@ -10,6 +10,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from PIL import Image
 
+from accounts.models import User
 from common.errors import Conflict, InvalidInput
 from common.media.content import Content
 from common.media.images import Picture
@@ -88,8 +89,11 @@ class Explanation:
         return spoke_for / most if most >= LEAST else np.zeros_like(spoke_for)
 
 
-def explain_prediction(prediction: Prediction) -> Explanation:
+def explain_prediction(prediction: Prediction, *, by: User | None = None) -> Explanation:
     """Have the model that gave an answer look at its picture again, part by part.
+
+    Args:
+        by: whose quota it counts for, if not that of the user who got the answer.
 
     Raises:
         PictureDeleted: the picture was deleted.
@@ -107,7 +111,7 @@ def explain_prediction(prediction: Prediction) -> Explanation:
         raise PredictorError(str(error)) from error
     model = registry.model_ref(version)
     # Counted before the work, and not for what is remembered.
-    count_work(prediction.user, megapixels=MEGAPIXELS + _megapixels(prediction.sample))
+    count_work(by or prediction.user, megapixels=MEGAPIXELS + _megapixels(prediction.sample))
     picture = _picture(prediction.sample, least_side=predictor.least_side(model))
     evidence = predictor.explain(picture, model).astype(np.float32)
     caches["explanations"].set(key, evidence, REMEMBERED_SECONDS)
@@ -137,12 +141,12 @@ def describe_location(heat: np.ndarray) -> str:
     return str((MOSTLY if is_concentrated else SPREAD)[strongest])
 
 
-def render_heatmap(prediction: Prediction, heat: np.ndarray) -> bytes:
+def render_heatmap(prediction: Prediction, heat: np.ndarray, *, by: User | None = None) -> bytes:
     """Return the picture in grey, the heat over it in colour, dark where no model looks; as PNG.
 
     Raises as `explain` does.
     """
-    count_work(prediction.user, megapixels=_megapixels(prediction.sample))
+    count_work(by or prediction.user, megapixels=_megapixels(prediction.sample))
     picture = _picture(prediction.sample, least_side=SIDE)
     if not isinstance(picture, Picture):
         raise NotExplainable(_("Only over a picture can a heat map be drawn."))

@@ -239,6 +239,8 @@ class Sample(models.Model):
         indexes: ClassVar = [
             # For retention, which asks for pictures alone, the oldest first.
             models.Index(fields=["location", "created_at"], name="oldest_pictures"),
+            # For lists of a project's samples, a page at a time
+            models.Index(fields=["project", "-id"], name="newest_samples"),
             models.Index(
                 fields=["project", "content_sha256"],
                 condition=~Q(content_sha256=""),

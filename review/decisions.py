@@ -1,11 +1,12 @@
 """What reviewers decide: label, confirm the model, discard, reopen. Every decision is one more row.
 
-A decision is made under a lease (see `review.leases`), or about a sample that nobody else has
-decided or holds. Anything else is a Conflict, so that no decision is overridden by somebody who has
-not seen it.
+A decision is made under a lease (see `review.leases`), or about a sample that nobody else holds and
+that nobody else has decided, or of which the reviewer saw the decision. Anything else is a
+Conflict, so that no decision is overridden by somebody who has not seen it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
 
 from django.utils.translation import gettext as _
 
@@ -15,9 +16,10 @@ from common.transactions import durable_transaction
 from predictions import categories
 from predictions.models import Category, Prediction, Project, Sample
 from review import leases, low_water_mark, rechecks
-from review.models import AdditionalCategory, Decision
+from review.models import AdditionalCategory, Decision, Recheck
 
 MAX_REASON = 300
+NOTHING_SEEN: Mapping[int, int] = {}
 
 
 class AlreadyDecided(Conflict):
@@ -59,10 +61,7 @@ def label_sample(
         InvalidInput: if the category is of another project.
         Conflict: if somebody else has decided about the sample, or is looking at it.
     """
-    if category.project_id != sample.project_id:
-        raise InvalidInput(
-            _("This category belongs to another project. Choose one of this sample's project.")
-        )
+    _check_project(sample, category)
     return _append(
         sample, Decision.Outcome.LABELLED, category, by=by, reason=reason, prediction=prediction
     )
@@ -135,26 +134,62 @@ def reopen(
 
 @durable_transaction()
 def decide_each(
-    samples: Iterable[Sample], category: Category | None, *, by: User, reason: str = ""
+    samples: Iterable[Sample],
+    category: Category | None,
+    *,
+    by: User,
+    reason: str = "",
+    seen: Mapping[int, int] = NOTHING_SEEN,
+    batch: UUID | None = None,
 ) -> list[Decision]:
     """Decide that each of these samples shows `category`, or without one that it is of no use.
 
     What somebody else has decided about or is looking at is left to them, and gets no decision.
 
+    Args:
+        seen: the decisions that the reviewer had before them, by sample; those are overridden as
+            they are under a lease.
+        batch: what the decisions are told by when they are undone together, see `review.undo`.
+
     Raises:
         InvalidInput: if the category is of another project; then nothing is decided.
     """
     made = []
+    outcome = Decision.Outcome.LABELLED if category else Decision.Outcome.DISCARDED
     # In the order of their keys, so that two callers cannot deadlock
     for sample in sorted(samples, key=lambda each: each.pk):
+        _check_project(sample, category)
         try:
-            if category:
-                made.append(label_sample(sample, category, by=by, reason=reason))
-            else:
-                made.append(discard_sample(sample, by=by, reason=reason))
+            decision = _append(
+                sample,
+                outcome,
+                category,
+                by=by,
+                reason=reason,
+                prediction=None,
+                seen=seen.get(sample.pk),
+                batch=batch,
+            )
         except Conflict:
             continue
+        made.append(decision)
     return made
+
+
+@durable_transaction()
+def send_to_review(samples: Iterable[Sample], *, by: User) -> int:
+    """Have samples come to the review queue, decided or not; return how many are new there.
+
+    A decision stays in force until somebody decides otherwise. Sent twice, it asks once.
+    """
+    keys = [sample.pk for sample in samples]
+    locked = list(Sample.objects.filter(pk__in=keys).order_by("pk").select_for_update())
+    found = latest_decisions(locked)
+    # A request is about a decision; that nothing is decided is one as well
+    wanted = [found.get(sample.pk) or reopen(sample, by=by) for sample in locked]
+    return rechecks.request_rechecks(
+        [(decision, f"asked after {decision.pk}") for decision in wanted], Recheck.Reason.REQUESTED
+    )
 
 
 @durable_transaction()
@@ -241,8 +276,35 @@ def label_many_multilabel(
     return made
 
 
+@durable_transaction()
+def reinstate(sample: Sample, decision: Decision | None, *, by: User) -> Decision:
+    """Decide once more what an earlier decision said; without one, that nothing is decided."""
+    if decision is None or decision.outcome == Decision.Outcome.REOPENED:
+        return reopen(sample, by=by)
+    again = Decision.objects.create(
+        sample=sample,
+        prediction=decision.prediction,
+        outcome=decision.outcome,
+        category=decision.category,
+        reviewer=by,
+        reason=decision.reason,
+    )
+    AdditionalCategory.objects.bulk_create(
+        AdditionalCategory(decision=again, category=each.category)
+        for each in decision.additional_categories.select_related("category")
+    )
+    return again
+
+
 def normalize_reason(reason: str) -> str:
     return " ".join(reason.split())[:MAX_REASON]
+
+
+def _check_project(sample: Sample, category: Category | None) -> None:
+    if category and category.project_id != sample.project_id:
+        raise InvalidInput(
+            _("This category belongs to another project. Choose one of this sample's project.")
+        )
 
 
 @durable_transaction()
@@ -254,10 +316,13 @@ def _append(
     by: User,
     reason: str,
     prediction: Prediction | None,
+    seen: int | None = None,
+    batch: UUID | None = None,
 ) -> Decision:
     """Store a decision and release the lease.
 
-    Sent again, because the response was lost, it returns the row of the first time.
+    Sent again, because the response was lost, it returns the row of the first time. `seen` is the
+    decision that the reviewer had before them.
     """
     # Locked, so that two decisions about a sample are made one after the other
     Sample.objects.select_for_update().get(pk=sample.pk)
@@ -268,6 +333,7 @@ def _append(
         category=category,
         reviewer=by,
         reason=normalize_reason(reason),
+        batch=batch,
     )
     before = latest_decision(sample)
     # Where it is looked at again, saying the same once more is a decision
@@ -276,7 +342,13 @@ def _append(
         return before
     # Without a lease, as when it ran out, only if nobody was or is before us
     if not leases.is_held_by(sample, by):
-        if before and before.outcome != Decision.Outcome.REOPENED and before.reviewer_id != by.pk:
+        is_theirs = (
+            before is not None
+            and before.outcome != Decision.Outcome.REOPENED
+            and before.reviewer_id != by.pk
+            and before.pk != seen
+        )
+        if is_theirs:
             raise AlreadyDecided(
                 _(
                     "Somebody else has decided this sample in the meantime. Your decision was not "

@@ -53,6 +53,9 @@ class Decision(models.Model):
         settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="decisions"
     )
     reason = models.CharField(_("reason"), max_length=300, blank=True)
+    batch = models.UUIDField(
+        null=True, editable=False, help_text="What was decided at once, to be undone at once."
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     objects = DecisionQuerySet.as_manager()
@@ -70,6 +73,9 @@ class Decision(models.Model):
             models.Index(fields=["sample", "-id"], name="newest_decision"),
             models.Index(fields=["reviewer", "-id"], name="own_decisions"),
             models.Index(fields=["created_at"], name="decisions_by_day"),
+            models.Index(
+                fields=["batch"], condition=Q(batch__isnull=False), name="decisions_of_a_batch"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -128,6 +134,7 @@ class Recheck(models.Model):
     class Reason(models.TextChoices):
         CONTRADICTION = "contradiction"  # its near duplicate has another label
         DISAGREEMENT = "disagreement"  # a second reviewer says something else
+        REQUESTED = "requested"  # a person asked for it
 
     sample = models.ForeignKey(Sample, models.CASCADE, related_name="rechecks")
     decision = models.ForeignKey(Decision, models.CASCADE, related_name="rechecks")

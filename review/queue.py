@@ -3,8 +3,9 @@
 A sample waits if it has a picture, no decision in force, and at least one reason. The reasons, the
 most urgent first: a user said NOK; a user was not sure; the picture is out of distribution; the
 model abstained otherwise; it had little confidence; the audit drew it. Also waits what is decided
-but has to be looked at again: two reviewers disagree, near duplicates have different labels, or a
-second opinion is wanted (see `review.rechecks`, `review.second_opinions`). Those that a user asked
+but has to be looked at again: two reviewers disagree, near duplicates have different labels,
+somebody asked for it, or a second opinion is wanted (see `review.rechecks`,
+`review.second_opinions`). Those that a user asked
 for and those that are looked at again come in turn, the oldest first, so that nobody waits for
 ever. Of the others the newest comes first: what people send today is what the next model must know.
 
@@ -45,6 +46,7 @@ class Reason(models.TextChoices):
     UNSURE = "unsure", _("A user was not sure")
     DISAGREEMENT = "disagreement", _("Two reviewers disagree")
     CONTRADICTION = "contradiction", _("A near duplicate has another label")
+    REQUESTED = "requested", _("Somebody asked for a look at it")
     UNFAMILIAR = "unfamiliar", _("Unlike anything in the training data")
     ABSTAINED = "abstained", _("The model abstained")
     LOW_CONFIDENCE = "low_confidence", _("The model had little confidence")
@@ -55,10 +57,11 @@ class Reason(models.TextChoices):
 VERDICTS = {Reason.NOK: Feedback.Verdict.NOK, Reason.UNSURE: Feedback.Verdict.UNSURE}
 
 
-# Of samples that are decided already
+# Of samples that are decided already, or that somebody asked for
 AGAIN = {
     Reason.DISAGREEMENT: Recheck.Reason.DISAGREEMENT,
     Reason.CONTRADICTION: Recheck.Reason.CONTRADICTION,
+    Reason.REQUESTED: Recheck.Reason.REQUESTED,
 }
 
 

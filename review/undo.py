@@ -1,6 +1,7 @@
 """Undoing one's own newest decision, as often as one likes, or several made at once."""
 
 from collections.abc import Iterable
+from uuid import UUID
 
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
@@ -79,6 +80,26 @@ def undo_each(keys: Iterable[int], *, by: User) -> int:
     for sample in in_force:
         decisions.reopen(sample, by=by)
     return len(in_force)
+
+
+@durable_transaction()
+def undo_batch(batch: UUID, *, by: User, most: int) -> int:
+    """Undo up to `most` decisions that the reviewer made at once and that are still in force;
+    return how many. What was decided before them counts again.
+    """
+    own = Decision.objects.in_force().filter(batch=batch, reviewer=by)
+    samples = list(own.order_by("sample").values_list("sample", flat=True)[:most])
+    # Locked in the order of their keys, so that two callers cannot deadlock
+    locked = list(Sample.objects.filter(pk__in=samples).order_by("pk").select_for_update())
+    newest = decisions.latest_decisions(locked)
+    undone = 0
+    for sample in locked:
+        if newest[sample.pk].batch == batch:
+            earlier = Decision.objects.newest_first(sample).filter(pk__lt=newest[sample.pk].pk)
+            before = earlier.select_related("category", "prediction").first()
+            decisions.reinstate(sample, before, by=by)
+            undone += 1
+    return undone
 
 
 def undoable(reviewer: User) -> Decision | None:

@@ -73,6 +73,8 @@ class Cell:
     share: str  # of its row, "0.00" to "1.00": how dark it is
     light_text: bool
     title: str
+    row: int
+    column: int
 
 
 @dataclass(frozen=True)
@@ -266,7 +268,14 @@ def confusion_matrix_chart(names: Sequence[str], counts: Sequence[Sequence[int]]
             title = f"{names[i]} → {names[j]}: {count}"
             cells.append(
                 Cell(
-                    LABELS + j * CELL, LABELS + i * CELL, count, f"{share:.2f}", share > 0.55, title
+                    LABELS + j * CELL,
+                    LABELS + i * CELL,
+                    count,
+                    f"{share:.2f}",
+                    share > 0.55,
+                    title,
+                    i,
+                    j,
                 )
             )
     middle = CELL / 2

@@ -12,9 +12,13 @@ register = template.Library()
 NAMES = {
     Reason.NOK: (_("NOK"), "s-nok", "x"),
     Reason.UNSURE: (_("Not sure"), "s-unsure", "ask"),
+    Reason.DISAGREEMENT: (_("Disagreement"), "s-unsure", "swap"),
+    Reason.CONTRADICTION: (_("Contradiction"), "s-unsure", "swap"),
+    Reason.REQUESTED: (_("Asked for"), "", "flag"),
     Reason.UNFAMILIAR: (_("Unfamiliar"), "", "spark"),
     Reason.ABSTAINED: (_("No answer"), "s-unsure", "warn"),
     Reason.LOW_CONFIDENCE: (_("In doubt"), "s-unsure", "ask"),
+    Reason.SECOND_OPINION: (_("Second opinion"), "", "users"),
     Reason.AUDIT: (_("Audit"), "", "search"),
 }
 

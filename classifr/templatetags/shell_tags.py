@@ -20,6 +20,7 @@ register = template.Library()
 SUBJECTS = ("project", "prediction", "sample", "run", "dataset", "batch", "category", "version")
 SECTIONS = {
     "overview": "overview",
+    "samples": "samples",
     "predictions:upload": "classify",
     "predictions:detail": "classify",
     "predictions:batch": "classify",

@@ -8,6 +8,7 @@ one is decided here, on purpose.
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
+from uuid import uuid4
 
 from classifr.tests.access_world import World
 
@@ -69,6 +70,14 @@ def prediction(world: World) -> dict[str, Any]:
     return {"uuid": world.prediction.uuid}
 
 
+def gallery_sample(world: World) -> dict[str, Any]:
+    return slug(world) | sample(world)
+
+
+def gallery_act(world: World) -> dict[str, Any]:
+    return slug(world) | {"batch": uuid4()}
+
+
 def sample(world: World) -> dict[str, Any]:
     return {"uuid": world.prediction.sample.uuid}
 
@@ -106,6 +115,19 @@ ROWS: dict[str, list[Row]] = {
     "home": [get(MEMBERS)],
     "help": [get(MEMBERS)],
     "overview": [get((LOGIN, 302, 302, 200, 200), slug, why="users go on to classify")],
+    "samples": [get(REVIEWERS, slug)],
+    "sample_count": [get(REVIEWERS, slug)],
+    "samples_act": [post(done(REVIEWERS), slug, lambda world: {"ruling": "discard"})],
+    "act_progress": [
+        get((LOGIN, 403, 403, 404, 404), gallery_act, why="there is no such work of theirs")
+    ],
+    "act_undo": [post(done(REVIEWERS), gallery_act)],
+    "gallery_sample": [
+        get(done(REVIEWERS), gallery_sample, why="as a page of its own it is the review's")
+    ],
+    "sample_heat": [
+        get((LOGIN, 403, 403, 409, 409), gallery_sample, why="the dummy model cannot tell")
+    ],
     "theme": [
         post(done(ANYBODY), data=lambda world: {"theme": "dark"}, why="sets a cookie of one's own")
     ],

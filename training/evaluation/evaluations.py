@@ -51,7 +51,7 @@ class Measurement:
     `names` are the categories of the data set and those of the model, `counts` is in their order,
     and so is `matrix`, of shape (K, K): row = true, column = predicted; there is none of categories
     that do not exclude each other. `right` says of each sample id that could be scored whether the
-    answer was right.
+    answer was right, and `mistakes` of those that were wrong the row and column of the matrix.
     """
 
     names: list[str]
@@ -63,6 +63,7 @@ class Measurement:
     average_precision: dict[str, float | None]
     calibration: dict[str, Any]
     thresholds: dict[str, Any] = field(default_factory=dict)
+    mistakes: dict[int, tuple[int, int]] = field(default_factory=dict)
 
     @property
     def answers(self) -> tuple[np.ndarray, np.ndarray]:
@@ -78,7 +79,8 @@ class Measurement:
     def confusion(self) -> dict[str, Any]:
         """Return what an evaluation keeps of the counts, see `Evaluation.confusion`."""
         if self.matrix is not None:
-            return {"names": self.names, "matrix": self.matrix.tolist()}
+            mistakes = {str(pk): list(cell) for pk, cell in self.mistakes.items()}
+            return {"names": self.names, "matrix": self.matrix.tolist(), "mistakes": mistakes}
         all_right = {"right": sum(self.right.values()), "pictures": len(self.right)}
         return {"names": self.names, **self.counts.as_json(), **all_right}
 
@@ -206,6 +208,12 @@ def tally_scores(
         matrix, right = confusion_matrix(scores, model_names, shown, names)
         counts = CategoryCounts.of_matrix(matrix)
     is_true = label_matrix(list(shown.values()), model_names)
+    place = {name: i for i, name in enumerate(names)}
+    mistakes = {
+        pk: (place[shown[pk][0]], place[model_names[int(row.argmax())]])
+        for (pk, is_right), row in zip(right.items(), scores, strict=True)
+        if not is_right and not multilabel
+    }
     # With several right categories the top probability alone says little
     report = {}
     if right and not multilabel:
@@ -224,6 +232,7 @@ def tally_scores(
         },
         calibration=report,
         thresholds=thresholds.count_at_thresholds(scores, model_names, is_true),
+        mistakes=mistakes,
     )
 
 

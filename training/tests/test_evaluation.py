@@ -150,7 +150,11 @@ def test_a_model_is_measured_once_per_data_set():
         "support": 6,
     }
     assert sum(each["count"] for each in first.calibration["bins"]) == 12
-    assert first.confusion == {"names": ["dark", "light"], "matrix": [[6, 0], [0, 6]]}
+    assert first.confusion == {
+        "names": ["dark", "light"],
+        "matrix": [[6, 0], [0, 6]],
+        "mistakes": {},
+    }
     assert evaluations.evaluate_version(version, dataset) == first
     assert Evaluation.objects.count() == 1
 

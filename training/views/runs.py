@@ -137,6 +137,8 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         else None,
         "proposals": selective.stored_proposals(training_run),
         "unfamiliar": out_of_distribution.rejection_shares(training_run),
+        # Those measured before say nothing of which sample is in which cell
+        "linked_evaluation": own if own and "mistakes" in own.confusion else None,
         "matrix": plots.confusion_matrix_chart(own.confusion["names"], own.confusion["matrix"])
         if own and not own.is_multilabel
         else None,
