@@ -280,6 +280,7 @@ UPLOAD_MAX_BYTES = env.int("UPLOAD_MAX_BYTES", 20_000_000)  # photos of phones a
 UPLOAD_REQUEST_MAX_BYTES = env.int("UPLOAD_REQUEST_MAX_BYTES", 400_000_000)
 UPLOAD_REDUCE_ABOVE_BYTES = env.int("UPLOAD_REDUCE_ABOVE_BYTES", 4_000_000)  # in the browser
 UPLOAD_MAX_PIXELS = env.int("UPLOAD_MAX_PIXELS", 50_000_000)
+IMPORT_MAX_BYTES = env.int("IMPORT_MAX_BYTES", 400_000_000)  # of a data set sent by a form
 UPLOAD_BATCH_MAX_FILES = env.int("UPLOAD_BATCH_MAX_FILES", 100)
 UPLOAD_RATE = env.str("UPLOAD_RATE", "600/m")  # pictures per user: N/s, N/m, N/h or N/d
 UPLOAD_QUOTA = env.int("UPLOAD_QUOTA", 20_000)  # pictures per user and day

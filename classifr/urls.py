@@ -27,6 +27,7 @@ urlpatterns = [
     path("theme/", themes.choose_theme, name="theme"),
     path("background/", background.show_trouble, name="background"),
     path("background/<int:pk>/again/", background.try_again, name="background_again"),
+    path("projects/<slug:slug>/import/", include("training.dataset_urls")),
     path("projects/<slug:slug>/", overview_views.overview, name="overview"),
     path("projects/<slug:slug>/samples/", gallery_views.samples, name="samples"),
     path("projects/<slug:slug>/samples/count/", gallery_views.sample_count, name="sample_count"),

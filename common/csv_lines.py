@@ -16,14 +16,15 @@ class _Echo:
 def csv_lines(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Iterator[str]:
     """Yield the line of the column names, and one for each row.
 
-    Text that a spreadsheet would take for a formula gets an apostrophe before it: names come from
-    whoever typed them. https://owasp.org/www-community/attacks/CSV_Injection
+    Names come from whoever typed them, so text is made inert:
+    https://owasp.org/www-community/attacks/CSV_Injection
     """
     writer = csv.writer(_Echo())
     yield writer.writerow(columns)
     for row in rows:
-        yield writer.writerow([_inert(value) for value in row])
+        yield writer.writerow([inert(value) for value in row])
 
 
-def _inert(value: object) -> object:
+def inert(value: object) -> object:
+    """Return a cell that a spreadsheet does not take for a formula."""
     return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value

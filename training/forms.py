@@ -13,6 +13,7 @@ from predictions import groups
 from predictions.models import Category, Project
 from training.backbones import imagenet_classes
 from training.data import picture_import, text_import
+from training.data.formats import FORMATS
 from training.data.picture_import import ImportReport
 from training.models import TrainingPolicy
 from training.runs import submission, sweeps
@@ -256,6 +257,43 @@ class KnownForm(forms.Form):
         choices = self.fields["classes"]
         assert isinstance(choices, forms.TypedMultipleChoiceField)  # noqa: S101 (for the type checker)
         choices.choices = [(number, number) for number in range(imagenet_classes.COUNT)]
+
+
+class DatasetForm(forms.Form):
+    """A data set in one of the known formats."""
+
+    dataset = forms.FileField(
+        label=_("Data set"),
+        widget=forms.ClearableFileInput(
+            {"accept": ".zip,.parquet,.csv,.tsv,.json,application/zip,text/csv,application/json"}
+        ),
+        help_text=_(
+            "A ZIP with one folder per category, possibly within train, val and test; a ZIP with a "
+            "table (CSV), COCO or Label Studio JSON; or a Parquet file."
+        ),
+    )
+    labels = forms.FileField(
+        label=_("Labels, if they are not in the ZIP"),
+        required=False,
+        widget=forms.ClearableFileInput({"accept": ".csv,.tsv,.json"}),
+        help_text=_("Optional: a table with the columns “path” and “category”, or a JSON file."),
+    )
+    format = forms.ChoiceField(label=_("Format"), required=False)
+    sub_folders_are_groups = forms.BooleanField(
+        label=_("Folders within a category are groups"),
+        required=False,
+        help_text=_("Samples of one part, lot or patient: all trained on, or all tested with."),
+    )
+
+    def __init__(self, *args: Any, project: Project, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        choices = self.fields["format"]
+        assert isinstance(choices, forms.ChoiceField)  # noqa: S101 (tells the type checker)
+        known = [each for each in reversed(FORMATS.values()) if project.modality in each.modalities]
+        choices.choices = [
+            ("", _("Recognise it")),
+            *((each.alias, each.title) for each in known),
+        ]
 
 
 class RenameForm(forms.Form):

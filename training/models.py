@@ -1,6 +1,6 @@
 """Making a better model: frozen data sets, training runs, and how well their models do."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
@@ -557,3 +557,51 @@ class NeighbourSearch(models.Model):
 
     def __str__(self) -> str:
         return f"{len(self.nearest)} nearest to prediction {self.prediction_id}"
+
+
+class DatasetImport(models.Model):
+    """A data set that somebody sent: looked through first, and taken when they have seen that.
+
+    What it is at follows from its job, and from which of `found` and `outcome` is there.
+    """
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="dataset_imports")
+    name = models.CharField(max_length=200, help_text="As its sender calls the file.")
+    file_name = models.CharField(
+        max_length=200, blank=True, help_text="In the storage of models, until it is not needed."
+    )
+    labels_name = models.CharField(max_length=200, blank=True)
+    labels_file = models.CharField(max_length=200, blank=True)
+    format = models.CharField(max_length=20, blank=True, help_text="As its sender said, or found.")
+    sub_folders_are_groups = models.BooleanField(default=False)
+    found = models.JSONField(null=True, help_text="What a dry run says, see `dataset_import`.")
+    outcome = models.JSONField(null=True, help_text="What became of it, in the same form.")
+    report_file = models.CharField(
+        max_length=200, blank=True, help_text="A row of CSV for each file, of the newest of both."
+    )
+    job = models.ForeignKey(Job, models.SET_NULL, null=True, related_name="+")
+    requested_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.SET_NULL, null=True, related_name="+"
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        ordering: ClassVar = ["-pk"]
+
+    def __str__(self) -> str:
+        return f"{self.name} into {self.project.slug}"
+
+    @property
+    def is_active(self) -> bool:
+        """Whether it waits for a worker, or one is at it."""
+        return self.job is not None and not self.job.is_ended
+
+    @property
+    def awaits_a_word(self) -> bool:
+        """Whether its sender can have it taken now."""
+        return self.found is not None and self.outcome is None and bool(self.file_name)
+
+    @property
+    def newest(self) -> dict[str, Any] | None:
+        """What is known of it: what became of it, or else what would."""
+        return self.outcome if self.outcome is not None else self.found

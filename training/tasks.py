@@ -1,6 +1,7 @@
 """What this app does in the background: the modules that define its tasks."""
 
-from training.data import contradictions  # noqa: F401
+from training import model_downloads  # noqa: F401
+from training.data import contradictions, sent_datasets  # noqa: F401
 from training.evaluation import label_check  # noqa: F401
 from training.pool import proposals  # noqa: F401
 from training.provenance import neighbours  # noqa: F401

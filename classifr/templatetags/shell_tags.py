@@ -42,12 +42,15 @@ SECTIONS = {
     "training:conditions": "data",
     "training:models": "models",
     "training:promote": "models",
+    "training:downloads": "models",
     "training:shadow": "models",
     "customvision:import_model": "models",
     "training:categories": "settings",
     "training:known": "settings",
     "training:pictures": "settings",
     "training:options": "settings",
+    "datasets:imports": "settings",
+    "datasets:import": "settings",
 }
 
 

@@ -94,6 +94,10 @@ def imported(world: World) -> dict[str, Any]:
     return {"pk": world.imported.pk}
 
 
+def sent(world: World) -> dict[str, Any]:
+    return {"slug": world.project.slug, "pk": world.sent.pk}
+
+
 def other_user(world: World) -> dict[str, Any]:
     return {"pk": world.other.pk}
 
@@ -299,6 +303,24 @@ ROWS: dict[str, list[Row]] = {
         )
     ],
     "training:models": [get(MAINTAINERS, slug)],
+    "training:downloads": [
+        get(MAINTAINERS, lambda world: {"pk": world.version.pk}),
+        post(
+            done(MAINTAINERS, 404),
+            lambda world: {"pk": world.version.pk},
+            why="no format is named",
+        ),
+    ],
+    "training:download": [
+        get(
+            done(MAINTAINERS, 404),
+            lambda world: {"pk": world.version.pk, "alias": "onnx"},
+            why="the dummy model has no file",
+        )
+    ],
+    "training:export": [
+        get(MAINTAINERS, lambda world: {"pk": world.run.dataset.pk, "alias": "csv"})
+    ],
     "training:labels": [get(REVIEWERS, slug)],
     "training:judge_label": [
         post(
@@ -331,6 +353,16 @@ ROWS: dict[str, list[Row]] = {
             lambda world: {"classes": ["963", "928"]},
         ),
     ],
+    "datasets:imports": [
+        get(MAINTAINERS, slug),
+        post(done(MAINTAINERS, 400), slug, why="no data set: refused by the form"),
+    ],
+    "datasets:import": [get(MAINTAINERS, sent)],
+    "datasets:take": [
+        post(done(MAINTAINERS, 409), sent, why="it was not looked through yet"),
+    ],
+    "datasets:report": [get(done(MAINTAINERS, 404), sent, why="the same")],
+    "datasets:discard": [post(done(MAINTAINERS), sent)],
     "importer:import_start": [
         get(MAINTAINERS),
         post(done(MAINTAINERS, 400), why="no endpoint: refused by the form"),

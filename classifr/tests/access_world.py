@@ -16,7 +16,7 @@ from customvision.models import ImportedProject, ServiceAccess
 from customvision.tests.factories import make_forgotten_access, make_imported
 from predictions.models import Batch, Category, ModelVersion, Prediction, Project
 from predictions.tests.factories import make_live_model, make_prediction, make_project, make_upload
-from training.models import Sweep, TrainingRun
+from training.models import DatasetImport, Sweep, TrainingRun
 from training.tests.factories import make_run
 
 
@@ -41,6 +41,7 @@ class World:
     imported: ImportedProject
     access: ServiceAccess
     failed_job: Job
+    sent: DatasetImport
 
     def upload(self) -> Any:
         return make_upload()
@@ -70,6 +71,7 @@ def make_world() -> World:
         invitation_token=invitation_token,
         imported=make_imported(project),
         access=make_forgotten_access(maintainer),
+        sent=DatasetImport.objects.create(project=project, name="a.zip"),
         failed_job=Job.objects.create(
             kind="predictions.store_misclassified", status=Job.Status.FAILED, error="Gone."
         ),

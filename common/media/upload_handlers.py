@@ -43,11 +43,12 @@ class _Unreadable(BytesIO):
 
 
 def longest_body() -> int:
-    """Return how many bytes a request with several files may have."""
+    """Return how many bytes a request with several files, or with a data set, may have."""
     # Each file has the head of its part around it, and there are the fields of the form.
     around = settings.UPLOAD_BATCH_MAX_FILES * 10_000 + settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     files = max(settings.UPLOAD_REQUEST_MAX_BYTES, settings.UPLOAD_MAX_BYTES)
-    return int(min(files, settings.UPLOAD_BATCH_MAX_FILES * settings.UPLOAD_MAX_BYTES) + around)
+    longest = min(files, settings.UPLOAD_BATCH_MAX_FILES * settings.UPLOAD_MAX_BYTES)
+    return int(max(longest, settings.IMPORT_MAX_BYTES) + around)
 
 
 class SizeLimitedUploadHandler(FileUploadHandler):

@@ -29,7 +29,14 @@ from predictions.models import (
     ShadowPrediction,
 )
 from review.models import AdditionalCategory, Decision
-from training.models import AdditionalLabel, DatasetItem, DatasetVersion, TrainingRun
+from training import model_downloads
+from training.models import (
+    AdditionalLabel,
+    DatasetImport,
+    DatasetItem,
+    DatasetVersion,
+    TrainingRun,
+)
 
 FILES_PER_JOB = 500
 ROWS_AT_ONCE = 100  # in one transaction: SQLite has one writer, and a long one blocks the rest
@@ -84,6 +91,7 @@ def erase_project(progress: Progress, project_key: int, slug: str) -> None:
         return
     delete_files(
         _model_files(project, slug)
+        + _dataset_files(project)
         + _export_files(Export.objects.filter(iteration__project=project))
     )
     # In the order of the foreign keys: what refers to other rows goes before them
@@ -156,7 +164,16 @@ def _model_files(project: Project, slug: str) -> list[tuple[str, str]]:
             except FileNotFoundError:
                 continue
             files += [("models", f"{reference}/{name}") for name in names]
+    for version in project.model_versions.all():
+        files += [("models", name) for name in model_downloads.stored_files(version, slug)]
     return files
+
+
+def _dataset_files(project: Project) -> list[tuple[str, str]]:
+    """Return what is kept of data sets that were sent: their files and reports."""
+    rows = DatasetImport.objects.filter(project=project)
+    names = rows.values_list("file_name", "labels_file", "report_file")
+    return [("models", name) for row in names for name in row if name]
 
 
 def _export_files(exports: QuerySet[Export]) -> list[tuple[str, str]]:

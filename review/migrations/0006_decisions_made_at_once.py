@@ -6,7 +6,7 @@ from django.db import migrations, models
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("predictions", "0016_newest_samples"),
+        ("predictions", "0018_newest_samples"),
         ("review", "0005_decisions_by_day"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]

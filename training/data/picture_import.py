@@ -1,7 +1,7 @@
 """Samples from a folder or a form, labelled or not: checked like uploads; only new are taken."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +18,7 @@ from accounts.models import User
 from common.errors import DomainError, InvalidInput
 from common.media.content import Content
 from common.media.images import Picture
+from common.names import comparison_key
 from common.parallel import parallel_map
 from common.progress import Progress, no_progress
 from common.transactions import durable_transaction
@@ -27,36 +28,65 @@ from predictions.modalities import modalities
 from predictions.modalities.base import Modality
 from predictions.models import Category, Project, Sample
 from review import decisions, ground_truth
-from review.models import Decision
+from review.models import AdditionalCategory, Decision
 from training.data import label_file
 from training.data.datasets import MIN_PICTURES
-from training.data.label_file import LabelRow
+from training.data.formats import folders
+from training.data.formats.base import (
+    CONTRADICTING,
+    REFUSED,
+    THERE,
+    UNREADABLE,
+    Entry,
+    Listing,
+    Reading,
+)
+from training.data.formats.trees import FolderTree, shown_name
 
 AT_ONCE = 20  # pictures labelled in one transaction
-# What tools name the folders of a data set that is split already; compared without case
-SPLIT_FOLDERS = {"train", "training", "val", "valid", "validation", "dev", "test", "testing"}
 
 
 @dataclass(frozen=True)
 class SkippedFile:
-    """One picture that was not taken, and why."""
+    """One sample that was not taken, and why; `outcome` is one of `formats.base`."""
 
     name: str
     reason: str
+    outcome: str = REFUSED
+
+
+# What became of a file: its name, TAKEN or an outcome, its category and the reason
+Listener = Callable[[str, str, str, str], None]
+TAKEN = "taken"
 
 
 @dataclass
 class ImportReport:
-    """What became of every file."""
+    """What became of every file; `listener` is told of each as it is known."""
 
     taken: dict[str, int] = field(default_factory=dict)  # category name, or "" -> pictures
     duplicates: list[SkippedFile] = field(default_factory=list)
     refused: list[SkippedFile] = field(default_factory=list)
     merged: dict[str, str] = field(default_factory=dict)  # folder -> category of another name
+    splits: dict[str, int] = field(default_factory=dict)  # of the data set itself, of all samples
+    listener: Listener | None = None
 
     @property
     def total_added(self) -> int:
         return sum(self.taken.values())
+
+    def take(self, source: "ImportFile") -> None:
+        name = source.category.name if source.category else ""
+        self.taken[name] = self.taken.get(name, 0) + 1
+        if self.listener:
+            self.listener(source.name, TAKEN, name, "")
+
+    def skip(self, name: str, reason: str, outcome: str, category: str = "") -> None:
+        """Note that a sample was not taken."""
+        skipped = SkippedFile(name, reason, outcome)
+        (self.duplicates if outcome == THERE else self.refused).append(skipped)
+        if self.listener:
+            self.listener(name, outcome, category, reason)
 
     def add(self, other: "ImportReport") -> None:
         """Take up what became of further files."""
@@ -76,6 +106,12 @@ class ImportFile:
     read: Callable[[int], bytes]
     group: str = ""  # what it is of, see `SampleGroup`
     conditions: Conditions = field(default_factory=dict)
+    additional: tuple[Category, ...] = ()  # categories that it shows as well
+
+    @property
+    def shown(self) -> list[Category]:
+        """All its categories."""
+        return [self.category, *self.additional] if self.category else []
 
     def describe(self, sample: Sample) -> None:
         """Write down what is said of its sample beside a label."""
@@ -110,18 +146,39 @@ def import_folder(
     Raises:
         InvalidInput: if the folder cannot be read, or is not laid out as said.
     """
-    report = ImportReport()
-    root = Path(directory)
-    table = None
-    if category is None and (found := labels or label_file.find_label_file(root)):
-        table = label_file.read_label_file(Path(found))
+    root, report = Path(directory), ImportReport()
     if category:
-        sources = _flat(root, category, report)
-    elif table is not None:
-        sources = _by_table(project, root, table, report, sub_folders_are_groups)
-    else:
-        sources = _by_category(project, root, report, sub_folders_are_groups)
-    return import_sources(project, sources, report, by=by, progress=progress)
+        tree = FolderTree(root)
+        sources = _flat(tree, category, report)
+        return import_sources(project, sources, report, by=by, progress=progress)
+    found = labels or label_file.find_label_file(root)
+    table = label_file.read_label_file(Path(found)) if found else None
+    reading = Reading(project.modality, sub_folders_are_groups)
+    listing = folders.read_folders(FolderTree(root), reading, table)
+    return import_listing(project, listing, report, by=by, progress=progress)
+
+
+def import_listing(
+    project: Project,
+    listing: Listing,
+    report: ImportReport,
+    *,
+    by: User | None,
+    progress: Progress = no_progress,
+    dry_run: bool = False,
+) -> ImportReport:
+    """Import the entries of a data set, in whatever format it came; missing categories are made.
+
+    Args:
+        dry_run: find out what would become of each, and keep nothing.
+
+    Raises:
+        InvalidInput: while it is read, the data set turns out not to be as its format says.
+    """
+    sources = _sources(project, listing.entries, report, dry_run=dry_run)
+    return import_sources(
+        project, sources, report, by=by, progress=progress, total=listing.count, dry_run=dry_run
+    )
 
 
 def import_unlabelled_folder(
@@ -134,8 +191,11 @@ def import_unlabelled_folder(
     """
     report = ImportReport()
     root = Path(directory)
-    files = _files_below(root, _shown(root.name), report)
-    sources = [ImportFile(name, None, _opener(path)) for name, path in files]
+    tree = FolderTree(root)
+    for name, problem in tree.problems:
+        report.skip(name, problem, REFUSED)
+    above = shown_name(root.name)
+    sources = [ImportFile(f"{above}/{file.shown}", None, file.read) for file in tree.files]
     return import_sources(project, sources, report, by=None, progress=progress)
 
 
@@ -181,33 +241,114 @@ def few_pictures_warning(category: Category) -> str:
 
 def import_sources(
     project: Project,
-    sources: Sequence[ImportFile],
+    sources: Iterable[ImportFile],
     report: ImportReport,
     *,
     by: User | None,
     progress: Progress,
+    total: int | None = None,
+    dry_run: bool = False,
 ) -> ImportReport:
     """Store a few samples, label them, and go on; no transaction waits for a disk.
 
     Stopped anywhere, it can be run again: what was labelled is there already, what was only stored
     is labelled then.
+
+    Args:
+        total: about how many sources there are, where they are read as they are taken.
+        dry_run: store and label nothing; the report says what would have been taken.
     """
-    first_by_digest: dict[str, ImportFile] = {}
+    if total is None:
+        sources = list(sources)
+        total = len(sources)
+    note = _("Looking through the data set") if dry_run else _("Importing pictures")
+    first: dict[str, _First] = {}
     done = 0
-    progress(done, len(sources), _("Importing pictures"))
+    progress(done, total, note)
     # Other threads decode; the database is asked in this one, for a few pictures at a time
     checked_by = partial(_checked, modalities[project.modality])
     with closing(parallel_map(checked_by, sources)) as checked:
         while batch := list(islice(checked, AT_ONCE)):
-            taken = [
-                new
-                for source, picture in batch
-                if (new := _take(project, source, picture, first_by_digest, report, by))
-            ]
+            taken = []
+            for source, picture in batch:
+                if not (
+                    content := _content_if_new(project, source, picture, first, report, dry_run)
+                ):
+                    continue
+                if dry_run:
+                    report.take(source)
+                else:
+                    sample = uploads.keep_to_learn_from(project, content, by=by)
+                    taken.append((source, sample))
             _label(project, taken, report, by=by)
             done += len(batch)
-            progress(done, len(sources), _("Importing pictures"))
+            progress(done, max(done, total), note)
     return report
+
+
+def _sources(
+    project: Project, entries: Iterable[Entry], report: ImportReport, *, dry_run: bool
+) -> Iterator[ImportFile]:
+    """Yield what can be taken of a data set, with its categories; the report has the rest."""
+    known: dict[str, Category | str] = {}
+
+    def category_named(name: str) -> Category | str:
+        if name not in known:
+            try:
+                found = _category(project, name, known, dry_run=dry_run)
+                # As it is shown: what lies in folders may have bytes that are no letters
+                if found.name != shown_name(name) and found.name != name:
+                    report.merged[shown_name(name)] = found.name
+                known[name] = found
+            except InvalidInput as error:
+                known[name] = str(error)
+        return known[name]
+
+    for entry in entries:
+        if entry.split:
+            report.splits[entry.split] = report.splits.get(entry.split, 0) + 1
+        told = ", ".join(entry.categories)
+        if entry.problem:
+            report.skip(entry.name, entry.problem, entry.outcome, told)
+            continue
+        found = [category_named(name) for name in entry.categories]
+        if problems := [each for each in found if isinstance(each, str)]:
+            report.skip(entry.name, problems[0], REFUSED, told)
+            continue
+        shown: list[Category] = []
+        for each in found:
+            if isinstance(each, Category) and not any(each is one for one in shown):
+                shown.append(each)
+        if len(shown) > 1 and not project.multilabel:
+            sentence = _("It has several categories, and this project takes one: %(names)s.")
+            names = ", ".join(f"“{each.name}”" for each in shown[:5])
+            report.skip(entry.name, sentence % {"names": names}, CONTRADICTING, told)
+            continue
+        category = shown[0] if shown else None
+        yield ImportFile(
+            entry.name, category, entry.read, entry.group, entry.conditions, tuple(shown[1:])
+        )
+
+
+def _category(
+    project: Project, name: str, known: Mapping[str, Category | str], *, dry_run: bool
+) -> Category:
+    """Return the category of a name, made if it is missing; one object for names that are one.
+
+    Raises InvalidInput for a name that no category can have.
+    """
+    if dry_run:
+        clean = categories.clean_name(name)
+        found = categories.find_category(project, clean) or Category(project=project, name=clean)
+    else:
+        found, _created = categories.add_category(project, name)
+    key = comparison_key(found.name)
+    same = (
+        each
+        for each in known.values()
+        if isinstance(each, Category) and comparison_key(each.name) == key
+    )
+    return next(same, found)
 
 
 def _checked(modality: Modality[Any], source: ImportFile) -> tuple[ImportFile, Content | str]:
@@ -227,43 +368,59 @@ def _checked(modality: Modality[Any], source: ImportFile) -> tuple[ImportFile, C
     return source, content.without_pixels() if isinstance(content, Picture) else content
 
 
-def _take(
+def _content_if_new(
     project: Project,
     source: ImportFile,
     picture: Content | str,
-    first_by_digest: dict[str, ImportFile],
+    first_by_digest: dict[str, "_First"],
     report: ImportReport,
-    by: User | None,
-) -> tuple[ImportFile, Sample] | None:
-    """Store one picture; return what to label, or None where the report has the reason."""
+    dry_run: bool,
+) -> Content | None:
+    """Return what is to be stored and labelled, or None where the report has the reason.
+
+    Of a sample that is there already it is written down what is said of it beside a label.
+    """
+    category = source.category.name if source.category else ""
     if isinstance(picture, str):
-        report.refused.append(SkippedFile(source.name, picture))
+        report.skip(source.name, picture, UNREADABLE, category)
         return None
-    first = first_by_digest.setdefault(picture.sha256, source)
-    if first is not source:
-        if sample := queries.find_sample(project, picture):
+    seen = first_by_digest.get(picture.sha256)
+    if seen is None:
+        shown = tuple(each.name for each in source.shown)
+        first_by_digest[picture.sha256] = _First(source.name, shown)
+    else:
+        if not dry_run and (sample := queries.find_sample(project, picture)):
             source.describe(sample)
-        if first.category is None or first.category == source.category:
+        if not seen.shown or set(seen.shown) == {each.name for each in source.shown}:
             sentence = _("The same picture as %(name)s.")
-            report.duplicates.append(SkippedFile(source.name, sentence % {"name": first.name}))
+            report.skip(source.name, sentence % {"name": seen.name}, THERE, category)
         else:
             sentence = _(
                 "The same picture as %(name)s, which is under “%(category)s”. Decide which is "
                 "right; remove one."
             )
-            names = {"name": first.name, "category": first.category.name}
-            report.refused.append(SkippedFile(source.name, sentence % names))
+            names = {"name": seen.name, "category": ", ".join(seen.shown)}
+            report.skip(source.name, sentence % names, CONTRADICTING, category)
         return None
     existing = queries.find_sample(project, picture)
     if existing and (decision := _in_force(decisions.latest_decision(existing))):
-        source.describe(existing)
+        if not dry_run:
+            source.describe(existing)
         _report_decided(source, decision, report)
         return None
     is_in_pool = existing and existing.has_picture and existing.origin == Sample.Origin.IMPORT
     if is_in_pool and source.category is None:
-        report.duplicates.append(SkippedFile(source.name, _("It is in the project already.")))
+        report.skip(source.name, _("It is in the project already."), THERE, category)
         return None
-    return source, uploads.keep_to_learn_from(project, picture, by=by)
+    return picture
+
+
+@dataclass(frozen=True)
+class _First:
+    """The first of several files that are one sample: not the file itself, which may be large."""
+
+    name: str
+    shown: tuple[str, ...]
 
 
 @durable_transaction()
@@ -279,17 +436,16 @@ def _label(
     # Locked in the order of their keys, so that two imports of the same folder cannot deadlock
     list(Sample.objects.filter(pk__in=keys).select_for_update().order_by("pk").values_list("pk"))
     latest = decisions.latest_decisions(sample for _source, sample in taken)
-    new: list[tuple[Sample, Category]] = []
+    new: list[tuple[Sample, list[Category]]] = []
     for source, sample in taken:
         source.describe(sample)
         if decision := _in_force(latest.get(sample.pk)):
             _report_decided(source, decision, report)
             continue
-        name = source.category.name if source.category else ""
-        report.taken[name] = report.taken.get(name, 0) + 1
+        report.take(source)
         if source.category:
-            new.append((sample, source.category))
-    decisions.label_many(project, new, by=by, reason=_("Imported"))
+            new.append((sample, source.shown))
+    decisions.label_many_multilabel(project, new, by=by, reason=_("Imported"))
 
 
 def _in_force(decision: Decision | None) -> Decision | None:
@@ -298,194 +454,46 @@ def _in_force(decision: Decision | None) -> Decision | None:
 
 
 def _report_decided(source: ImportFile, decision: Decision, report: ImportReport) -> None:
+    wanted = source.category.name if source.category else ""
     if decision.category is None:
-        report.refused.append(SkippedFile(source.name, _("A reviewer has discarded this picture.")))
-    elif source.category in (None, decision.category):
-        report.duplicates.append(SkippedFile(source.name, _("It is in the project already.")))
-    else:
-        sentence = _(
-            "It is in the project already, as “%(category)s”. Correct that in the review, or leave "
-            "it out."
-        )
-        report.refused.append(
-            SkippedFile(source.name, sentence % {"category": decision.category.name})
-        )
+        sentence = _("A reviewer has discarded this picture.")
+        report.skip(source.name, sentence, REFUSED, wanted)
+        return
+    known = [decision.category, *(each.category for each in _additional(source, decision))]
+    if not source.shown or {each.pk for each in source.shown} == {each.pk for each in known}:
+        report.skip(source.name, _("It is in the project already."), THERE, wanted)
+        return
+    sentence = _(
+        "It is in the project already, as “%(category)s”. Correct that in the review, or leave it "
+        "out."
+    )
+    names = ", ".join(each.name for each in known)
+    report.skip(source.name, sentence % {"category": names}, CONTRADICTING, wanted)
 
 
-def _flat(root: Path, category: Category, report: ImportReport) -> list[ImportFile]:
-    entries = _entries(root)
-    # Links are reported on the way
-    files = [entry for entry in entries if _is_own_file(entry, _shown(entry.name), report)]
-    folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
-    if folders and not files:
+def _additional(source: ImportFile, decision: Decision) -> list[AdditionalCategory]:
+    """Return the further categories of a decision, where it can have any."""
+    is_multilabel = source.category is not None and source.category.project.multilabel
+    rows = decision.additional_categories.select_related("category")
+    return list(rows) if is_multilabel else []
+
+
+def _flat(tree: FolderTree, category: Category, report: ImportReport) -> list[ImportFile]:
+    """Return the files of a folder that holds one category, and no folders."""
+    for name, problem in tree.problems:
+        report.skip(name, problem, REFUSED)
+    own = [file for file in tree.files if len(file.parts) == 1]
+    inner = dict.fromkeys(file.parts[0] for file in tree.files if len(file.parts) > 1)
+    names = [*map(shown_name, inner), *tree.empty_folders]
+    if names and not own:
         raise InvalidInput(
             _(
                 "%(folder)s holds folders, not pictures. For one folder per category use "
                 "import_images."
             )
-            % {"folder": root}
+            % {"folder": tree.title}
         )
-    for entry in folders:
-        report.refused.append(
-            SkippedFile(
-                _shown(entry.name),
-                _("A folder within the folder: its pictures were not looked at."),
-            )
-        )
-    return [ImportFile(_shown(entry.name), category, _opener(entry.path)) for entry in files]
-
-
-def _by_category(
-    project: Project, root: Path, report: ImportReport, sub_folders_are_groups: bool
-) -> list[ImportFile]:
-    sources = []
-    entries = _entries(root)
-    _refuse_splits(root, entries)
-    for entry in entries:
-        if entry.is_dir(follow_symlinks=False):
-            files = _files_below(Path(entry.path), _shown(entry.name), report)
-            if not files:
-                report.refused.append(SkippedFile(_shown(entry.name), _("The folder is empty.")))
-                continue
-            try:
-                category, _created = categories.add_category(project, entry.name)
-            except InvalidInput as error:
-                report.refused.append(SkippedFile(_shown(entry.name), str(error)))
-                continue
-            if category.name != _shown(entry.name):
-                report.merged[_shown(entry.name)] = category.name
-            sources += [
-                ImportFile(
-                    name, category, _opener(path), _folder_group(name, sub_folders_are_groups)
-                )
-                for name, path in files
-            ]
-        elif _is_own_file(entry, _shown(entry.name), report):
-            report.refused.append(
-                SkippedFile(_shown(entry.name), _("It is in no category's folder."))
-            )
-    if not sources and not report.refused:
-        raise InvalidInput(
-            _("%(folder)s is empty: expected one folder per category.") % {"folder": root}
-        )
-    return sources
-
-
-def _by_table(
-    project: Project,
-    root: Path,
-    table: dict[str, LabelRow],
-    report: ImportReport,
-    sub_folders_are_groups: bool,
-) -> list[ImportFile]:
-    """Return the files of a folder as a table says; of others their own folder says what they show.
-
-    The table may leave out categories, groups, conditions or files.
-    """
-    sources = []
-    known: dict[str, Category | str] = {}
-    missing = dict(table)
-    # Of the folder itself the name is not part of the paths
-    for name, path in _files_below(root, "", report):
-        if "/" not in name and name.casefold().endswith(".csv"):
-            continue  # the table itself
-        row = missing.pop(name, LabelRow())
-        folder, separator, _rest = name.partition("/")
-        wanted = row.category or (folder if separator else "")
-        if wanted not in known:
-            try:
-                known[wanted], _created = categories.add_category(project, wanted)
-            except InvalidInput as error:
-                known[wanted] = str(error)
-        category = known[wanted]
-        if isinstance(category, Category):
-            group = row.group or _folder_group(name, sub_folders_are_groups)
-            sources.append(ImportFile(name, category, _opener(path), group, row.conditions))
-        else:
-            reason = category if wanted else _("Neither the table nor a folder says what it shows.")
-            report.refused.append(SkippedFile(name, reason))
-    report.refused += [
-        SkippedFile(_shown(name), _("The table names it, but it is not in the folder."))
-        for name in missing
-    ]
-    return sources
-
-
-def _folder_group(name: str, sub_folders_are_groups: bool) -> str:
-    """Return the group of a file by the folders that it is in, within that of its category."""
-    folders = name.split("/")[1:-1]
-    return groups.clean_name("/".join(folders)[:100]) if sub_folders_are_groups else ""
-
-
-def _refuse_splits(root: Path, entries: Sequence[os.DirEntry[str]]) -> None:
-    """Raise InvalidInput where the folders are the splits of a data set, not its categories.
-
-    One of these names may be a category, as long as pictures lie in it and not in folders of it.
-    """
-    folders = [entry for entry in entries if entry.is_dir(follow_symlinks=False)]
-    splits = [entry for entry in folders if entry.name.casefold() in SPLIT_FOLDERS]
-    holders = [entry for entry in splits if _holds_only_folders(entry)]
-    if len(splits) < 2 and not holders:
-        return
-    sentence = _(
-        "%(folder)s holds %(names)s: these look like the parts of a data set that is split "
-        "already, not like categories. Import the folder of categories within each, for example "
-        "%(example)s; which pictures are for testing is decided here."
-    )
-    names = ", ".join(f"“{_shown(entry.name)}”" for entry in splits)
-    example = root / _shown((holders or splits)[0].name)
-    raise InvalidInput(sentence % {"folder": root, "names": names, "example": example})
-
-
-def _holds_only_folders(entry: os.DirEntry[str]) -> bool:
-    inner = _entries(Path(entry.path))
-    return bool(inner) and all(each.is_dir(follow_symlinks=False) for each in inner)
-
-
-def _files_below(folder: Path, shown: str, report: ImportReport) -> list[tuple[str, str]]:
-    """Return the name and path of every file in a category's folder and the folders in it."""
-    files: list[tuple[str, str]] = []
-    for entry in _entries(folder):
-        name = f"{shown}/{_shown(entry.name)}" if shown else _shown(entry.name)
-        if entry.is_dir(follow_symlinks=False):
-            files += _files_below(Path(entry.path), name, report)
-        elif _is_own_file(entry, name, report):
-            files.append((name, entry.path))
-    return files
-
-
-def _entries(folder: Path) -> list[os.DirEntry[str]]:
-    """Return the entries of a folder by name, without hidden ones."""
-    try:
-        with os.scandir(folder) as entries:
-            return sorted(
-                (entry for entry in entries if not entry.name.startswith(".")),
-                key=lambda each: each.name,
-            )
-    except OSError as error:
-        sentence = _("The folder %(folder)s cannot be read: %(reason)s.")
-        raise InvalidInput(
-            sentence % {"folder": folder, "reason": error.strerror or error}
-        ) from error
-
-
-def _is_own_file(entry: os.DirEntry[str], name: str, report: ImportReport) -> bool:
-    if entry.is_symlink():
-        report.refused.append(SkippedFile(name, _("A link, which is not followed.")))
-        return False
-    return entry.is_file(follow_symlinks=False)
-
-
-def _shown(name: str) -> str:
-    """Return a file's name fit for a terminal and a page, whatever bytes the disk holds."""
-    return uploads.display_name(name.encode("utf-8", "replace").decode())
-
-
-def _opener(path: str) -> Callable[[int], bytes]:
-    def read(limit: int) -> bytes:
-        # The file may have become a link since the folder was listed
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
-        with os.fdopen(descriptor, "rb") as file:
-            return file.read(limit)
-
-    return read
+    for name in names:
+        problem = _("A folder within the folder: its pictures were not looked at.")
+        report.skip(name, problem, REFUSED)
+    return [ImportFile(file.shown, category, file.read) for file in own]

@@ -13,7 +13,8 @@ from common.progress import Progress, no_progress
 from predictions import categories, uploads
 from predictions.models import Category, Project
 from training.data import picture_import
-from training.data.picture_import import ImportFile, ImportReport, SkippedFile
+from training.data.formats.base import REFUSED
+from training.data.picture_import import ImportFile, ImportReport
 
 MAX_FILE_BYTES = 100_000_000  # of a command
 MAX_TEXTS = 200_000
@@ -92,7 +93,7 @@ def _by_label(
             sources.append(_source(name, row, category))
         else:
             reason = category if row.label.strip() else _("It has no label.")
-            report.refused.append(SkippedFile(f"{name}:{row.number}", reason))
+            report.skip(f"{name}:{row.number}", reason, REFUSED)
     return sources
 
 

@@ -111,9 +111,8 @@ def test_the_same_picture_under_two_categories_is_refused(project, tmp_path):
 @pytest.mark.parametrize(
     "names",
     [
-        ["train/cats/1.jpg", "val/dogs/2.jpg", "test/cats/3.jpg"],
-        ["Train/cats/1.jpg"],
         ["training/1.jpg", "testing/2.jpg"],
+        ["train/cats/1.jpg", "val/dogs/2.jpg", "more/cats/3.jpg"],
         ["cats/1.jpg", "test/cats/2.jpg"],
     ],
 )

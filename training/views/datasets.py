@@ -3,9 +3,10 @@
 from typing import Any
 from urllib.parse import urlencode
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, render
 from django.utils.functional import Promise
+from django.utils.http import content_disposition_header
 from django.utils.translation import gettext_lazy as _
 from django.views.decorators.http import require_GET
 
@@ -13,7 +14,7 @@ from accounts import roles
 from accounts.permissions import may
 from common.numbers import natural_number
 from predictions.models import Project
-from training.data import dataset_diff, datasets
+from training.data import dataset_diff, dataset_export, datasets, formats
 from training.data.dataset_diff import Change
 from training.evaluation import paired_answers
 from training.models import DatasetVersion
@@ -50,11 +51,24 @@ def dataset(request: HttpRequest, pk: int) -> HttpResponse:
         "left_out": datasets.left_out_sentences(version),
         "split_sentences": datasets.split_sentences(version),
         "leaking": datasets.leaking_samples(version),
+        "formats": formats.formats_for(version.project),
         "earlier": earlier,
         "diff": dataset_diff.count_changes(earlier, version) if earlier else None,
         "runs": version.runs.select_related("model_version"),
     }
     return render(request, "training/dataset.html", context)
+
+
+@require_GET
+@may(roles.TRAIN)
+def export(request: HttpRequest, pk: int, alias: str) -> StreamingHttpResponse:
+    """Send a data set version in a format, piece by piece."""
+    version = get_object_or_404(DatasetVersion.objects.select_related("project"), pk=pk)
+    chunks = dataset_export.export_dataset(version, alias)
+    name = dataset_export.file_name(version.project, alias, version.number)
+    response = StreamingHttpResponse(chunks, content_type=formats.FORMATS[alias].media_type)
+    response["Content-Disposition"] = content_disposition_header(True, name)
+    return response
 
 
 @require_GET

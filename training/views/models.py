@@ -1,17 +1,19 @@
 """The pages about model versions, for maintainers: figures, and which version is live."""
 
 from django.contrib import messages
-from django.http import HttpRequest, HttpResponse
+from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_GET, require_http_methods
 
 from accounts import roles
 from accounts.permissions import authenticated_user, may
 from common.errors import DomainError
+from common.htmx import HtmxRequest
 from predictions import registry, shadow_deployment
 from predictions.models import ModelVersion, Project
-from training import panels
+from training import model_downloads, panels
 from training.forms import PromoteForm
 from training.models import Evaluation
 from training.runs import promotion
@@ -45,6 +47,38 @@ def model_versions(request: HttpRequest, slug: str) -> HttpResponse:
         "panels": panels.render_models_panels(request, project),
     }
     return render(request, "training/models.html", context)
+
+
+@never_cache
+@require_http_methods(["GET", "HEAD", "POST"])
+@may(roles.PROMOTE)
+def downloads(request: HtmxRequest, pk: int) -> HttpResponse:
+    """Show in which formats a model version can be had; have one made."""
+    version = get_object_or_404(ModelVersion.objects.select_related("project"), pk=pk)
+    if request.method == "POST":
+        model_downloads.request_download(version, request.POST.get("format", ""))
+        return redirect("training:downloads", version.pk)
+    found = model_downloads.downloads_of(version)
+    context = {
+        "version": version,
+        "project": version.project,
+        "downloads": found,
+        "is_active": any(each.is_active for each in found),
+    }
+    template = "_downloads" if request.htmx else "downloads"
+    return render(request, f"training/{template}.html", context)
+
+
+@require_GET
+@may(roles.PROMOTE)
+def download(request: HttpRequest, pk: int, alias: str) -> FileResponse:
+    """Serve the file of a model version."""
+    version = get_object_or_404(ModelVersion.objects.select_related("project"), pk=pk)
+    file = model_downloads.open_download(version, alias)
+    name = f"{version.project.slug}-v{version.number}-{alias}.zip"
+    response = FileResponse(file, as_attachment=True, filename=name)
+    response["Content-Type"] = "application/zip"
+    return response
 
 
 @require_http_methods(["GET", "HEAD", "POST"])

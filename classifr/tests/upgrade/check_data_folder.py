@@ -89,7 +89,7 @@ def broken_pages() -> list[str]:
     from common.models import Job
     from customvision.models import ImportedProject, ServiceAccess
     from predictions.models import Batch, ModelVersion, Prediction
-    from training.models import Sweep, TrainingRun
+    from training.models import DatasetImport, Sweep, TrainingRun
 
     version = ModelVersion.objects.get(project__slug="colours")
     run = TrainingRun.objects.first()
@@ -111,6 +111,7 @@ def broken_pages() -> list[str]:
         imported=ImportedProject.objects.first(),
         access=ServiceAccess.objects.first(),
         failed_job=Job.objects.filter(status=Job.Status.FAILED).first(),
+        sent=DatasetImport.objects.create(project=version.project, name="a.zip"),
     )
     broken = []
     for visitor in (world.user, world.maintainer):

@@ -1,6 +1,8 @@
 """Whose key may do what, and how addresses may be written."""
 
 import pytest
+from django.core.files.storage import storages
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.test import Client
 from django.urls import reverse
 
@@ -11,6 +13,7 @@ from customvision.api.routing import operations
 from customvision.api.tests.factories import make_caller, make_published, make_tagged
 from predictions.models import Prediction, Sample
 from predictions.tests.factories import make_live_model, make_picture_bytes, make_project
+from training.data import sent_datasets
 
 assert dispatch.OPERATION_MODULES, "registers the operations"
 pytestmark = pytest.mark.django_db
@@ -145,6 +148,17 @@ def test_the_files_of_a_deleted_project_go_too():
     tasks.autodiscover()
     jobs.run_due_jobs()
     assert not any(storage.exists(name) for name in names)
+
+
+def test_data_sets_that_were_sent_to_a_deleted_project_go_too():
+    caller = make_caller()
+    project, _tags = make_tagged(caller, pictures=1)
+    file = SimpleUploadedFile("a.zip", b"PK")
+    name = sent_datasets.keep_dataset(project, file, None, by=make_maintainer()).file_name
+    assert storages["models"].exists(name)
+    caller.training("DELETE", f"projects/{project.uuid}")
+    jobs.run_due_jobs()
+    assert not storages["models"].exists(name)
 
 
 def test_a_bug_is_an_error_of_the_service_and_is_logged(monkeypatch, caplog):
