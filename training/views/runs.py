@@ -73,9 +73,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
                 form.add_error(None, str(error))
                 status = error.status
             else:
-                messages.success(
-                    request, _("Run %(number)d is waiting for a worker.") % {"number": started.pk}
-                )
+                _say_that_it_waits(request, started)
                 return redirect("training:run", started.pk)
     context = {
         "project": found,
@@ -162,7 +160,8 @@ def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     training_run = get_object_or_404(_runs(), pk=pk)
     execution.cancel_run(training_run)
-    messages.info(request, _("Run %(number)d is being cancelled.") % {"number": training_run.pk})
+    sentence = _("Run %(number)d is being cancelled.")
+    messages.info(request, sentence % {"number": training_run.number})
     return redirect("training:run", training_run.pk)
 
 
@@ -176,7 +175,7 @@ def repeat(request: HttpRequest, pk: int) -> HttpResponse:
         submission.options_of(training_run),
         by=authenticated_user(request),
     )
-    messages.success(request, _("Run %(number)d is waiting for a worker.") % {"number": again.pk})
+    _say_that_it_waits(request, again)
     return redirect("training:run", again.pk)
 
 
@@ -207,6 +206,11 @@ def metric_rows(own: Evaluation, beside: Evaluation | None) -> list[dict[str, An
         ]
         rows.append({"name": name, "own": models[0], "beside": models[1] if beside else None})
     return rows
+
+
+def _say_that_it_waits(request: HttpRequest, waiting: TrainingRun) -> None:
+    sentence = _("Run %(number)d is waiting for a worker.")
+    messages.success(request, sentence % {"number": waiting.number})
 
 
 def _runs() -> TrainingRunQuerySet:
