@@ -364,6 +364,10 @@ class TrainingRun(models.Model):
     )
     curves = models.JSONField(default=dict, help_text="Name to one value per epoch.")
     log = models.TextField(blank=True)
+    stages = models.JSONField(
+        default=list,
+        help_text="What its last try has come to: `note`, `began`, and how far the progress was.",
+    )
     error = models.TextField(blank=True)
     outcome = models.TextField(
         blank=True, help_text="What became of the model: promoted, or why not."
