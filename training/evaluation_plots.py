@@ -4,8 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from training.evaluation.evaluations import metric_intervals
-from training.models import Evaluation
+from training.evaluation.version_history import MeasuredVersion
 
 MOST_CONFUSED = 30  # categories of a matrix that is shown; the whole one is a download
 WIDTH, HEIGHT = 340, 240
@@ -69,13 +68,18 @@ class SharesChart:
 
 @dataclass(frozen=True)
 class VersionDot:
+    """A version: its share of right answers, and the ends of the interval around it."""
+
     x: float
     y: float
     top: float
     bottom: float
-    evaluation: Evaluation
-    between: tuple[float, float]
+    measured: MeasuredVersion
     state: str  # "live", "shadow" or ""
+
+    @property
+    def height(self) -> float:
+        return round(self.bottom - self.top, 1)
 
 
 @dataclass(frozen=True)
@@ -86,6 +90,7 @@ class VersionsChart:
     band: VersionDot | None  # of the live version
     width: int
     height: int = CHART_HEIGHT
+    left: int = LEFT
     floor: int = FLOOR
 
 
@@ -164,35 +169,33 @@ def precision_recall_chart(counts: Mapping[str, Any]) -> SharesChart | None:
     return _shares(rows) if rows else None
 
 
-def versions_chart(measured: Sequence[Evaluation], live: int, shadow: int) -> VersionsChart | None:
-    """Return the accuracy with its interval of some evaluations, in their order.
+def versions_chart(
+    measured: Sequence[MeasuredVersion], *, live: int, shadow: int
+) -> VersionsChart | None:
+    """Return the accuracy with its interval of some versions, in their order.
 
     Args:
         live: the key of the version that is live, or 0.
         shadow: that of the one in shadow, or 0.
     """
-    found = [(each, metric_intervals(each)[1]) for each in measured]
-    known = [(each, between) for each, between in found if between]
-    if not known:
+    if not measured:
         return None
-    lowest = min(int(between[0] * 10) / 10 for _each, between in known)
-    lowest = min(lowest, 0.9)
+    lowest = min(0.9, min(int(each.between[0] * 10) / 10 for each in measured))
 
     def y(share: float) -> float:
         return round(FLOOR - (FLOOR - 16) * (share - lowest) / (1 - lowest), 1)
 
     dots = []
-    for place, (each, between) in enumerate(known):
-        key = each.model_version_id
-        state = "live" if key == live else "shadow" if key == shadow else ""
-        x = LEFT + 60 + place * STEP
+    for place, each in enumerate(measured):
+        state = "live" if each.version == live else "shadow" if each.version == shadow else ""
+        low, high = each.between
         dots.append(
-            VersionDot(x, y(each.accuracy), y(between[1]), y(between[0]), each, between, state)
+            VersionDot(LEFT + 60 + place * STEP, y(each.share), y(high), y(low), each, state)
         )
     ticks = [ShareTick(y(share), share) for share in _tenths(lowest)]
     line = "M" + "L".join(f"{dot.x} {dot.y}" for dot in dots)
     band = next((dot for dot in dots if dot.state == "live"), None)
-    return VersionsChart(dots, line, ticks, band, width=LEFT + 60 + len(dots) * STEP)
+    return VersionsChart(dots, line, ticks, band, width=LEFT + 20 + len(dots) * STEP)
 
 
 def _shares(rows: Sequence[tuple[float, float, float]]) -> SharesChart:
