@@ -1,15 +1,15 @@
 """Charts of how well models do, as geometry for SVG templates: thresholds, versions, confusion."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from training.evaluation.version_history import MeasuredVersion
 
 MOST_CONFUSED = 30  # categories of a matrix that is shown; the whole one is a download
 WIDTH, HEIGHT = 340, 240
-LEFT, RIGHT, TOP, BOTTOM = 44, 316, 14, 200
-STEP = 150  # between versions
+LEFT, RIGHT, TOP, BOTTOM = 60, 316, 14, 200
+FEWEST_WIDTH, STEP = 900, 110  # of the chart of versions, and at least between them
 CHART_HEIGHT, FLOOR = 236, 196
 
 
@@ -59,6 +59,7 @@ class SharesChart:
     x_ticks: Sequence[ShareTick]
     y_ticks: Sequence[ShareTick]
     mark: tuple[float, float, float] | None = None  # x, y and the threshold in force
+    dots: Sequence[tuple[float, float]] = ()
     width: int = WIDTH
     height: int = HEIGHT
     left: int = LEFT
@@ -143,15 +144,15 @@ def coverage_chart(
             right += each["count"] * each["accuracy"]
             rows.append((each["low"], kept / total, right / kept))
     chart = _shares(rows)
-    if not threshold:
-        return chart
+    lowest = chart.y_ticks[0].share
+    # A model that is always equally sure has one point, of which a line shows nothing
+    chart = replace(chart, dots=[_place(along, up, lowest) for _low, along, up in rows])
     # The lowest edge that is not below the threshold: what is known of it for certain
-    at = [row for row in rows if row[0] >= threshold - 1e-9]
+    at = [row for row in rows if threshold and row[0] >= threshold - 1e-9]
     if not at:
         return chart
     low, along, up = at[-1]
-    x, y = _place(along, up, chart.y_ticks[0].share)
-    return SharesChart(chart.points, rows, chart.x_ticks, chart.y_ticks, (x, y, low))
+    return replace(chart, mark=(*_place(along, up, lowest), low))
 
 
 def precision_recall_chart(counts: Mapping[str, Any]) -> SharesChart | None:
@@ -185,17 +186,18 @@ def versions_chart(
     def y(share: float) -> float:
         return round(FLOOR - (FLOOR - 16) * (share - lowest) / (1 - lowest), 1)
 
+    width = max(FEWEST_WIDTH, LEFT + len(measured) * STEP)
+    step = (width - LEFT) / len(measured)
     dots = []
     for place, each in enumerate(measured):
+        x = round(LEFT + (place + 0.4) * step, 1)
         state = "live" if each.version == live else "shadow" if each.version == shadow else ""
         low, high = each.between
-        dots.append(
-            VersionDot(LEFT + 60 + place * STEP, y(each.share), y(high), y(low), each, state)
-        )
+        dots.append(VersionDot(x, y(each.share), y(high), y(low), each, state))
     ticks = [ShareTick(y(share), share) for share in _tenths(lowest)]
     line = "M" + "L".join(f"{dot.x} {dot.y}" for dot in dots)
     band = next((dot for dot in dots if dot.state == "live"), None)
-    return VersionsChart(dots, line, ticks, band, width=LEFT + 20 + len(dots) * STEP)
+    return VersionsChart(dots, line, ticks, band, width)
 
 
 def _shares(rows: Sequence[tuple[float, float, float]]) -> SharesChart:
