@@ -42,11 +42,12 @@ def model_versions(request: HttpRequest, slug: str) -> HttpResponse:
     charted = [each.pk for each in versions if each.pk in measured][:CHARTED]
     if live and live.pk in measured and live.pk not in charted:
         charted = [*charted[:-1], live.pk]
-    history = version_history.compare_versions(
+    answers = (
         Evaluation.objects.filter(pk__in=[measured[key].pk for key in charted])
         .select_related("model_version")
         .only("answers", "model_version__number")
     )
+    history = version_history.compare_versions(list(answers))
     against_live = history.points_against(live.pk if live else 0)
     was_live = set(project.promotions.values_list("model_version", flat=True))
     compared = None
