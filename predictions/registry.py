@@ -128,6 +128,12 @@ def promote_version(
     )
 
 
+def newest_promotion(project: Project) -> Promotion | None:
+    """Return what made the live version live."""
+    promotions = project.promotions.select_related("promoted_by", "model_version")
+    return promotions.order_by("-id").first()
+
+
 def previous_version(project: Project) -> ModelVersion | None:
     """Return the version that was live before the present one, where a roll-back would lead."""
     now = live_version(project)

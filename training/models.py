@@ -326,6 +326,7 @@ class TrainingRun(models.Model):
         DRIFT = "drift", _("answers got worse")
 
     project = models.ForeignKey(Project, models.CASCADE, related_name="runs")
+    number = models.PositiveIntegerField()
     dataset = models.ForeignKey(DatasetVersion, models.PROTECT, related_name="runs")
     trainer = models.CharField(max_length=50, help_text="An alias of TRAINERS.")
     parameters = models.JSONField(default=dict)
@@ -363,6 +364,10 @@ class TrainingRun(models.Model):
     )
     curves = models.JSONField(default=dict, help_text="Name to one value per epoch.")
     log = models.TextField(blank=True)
+    stages = models.JSONField(
+        default=list,
+        help_text="What its last try has come to: `note`, `began`, and how far the progress was.",
+    )
     error = models.TextField(blank=True)
     outcome = models.TextField(
         blank=True, help_text="What became of the model: promoted, or why not."
@@ -392,6 +397,9 @@ class TrainingRun(models.Model):
         ordering: ClassVar = ["-pk"]
         constraints: ClassVar = [
             models.UniqueConstraint(
+                fields=["project", "number"], name="run_number_is_unique_in_its_project"
+            ),
+            models.UniqueConstraint(
                 fields=["project"],
                 condition=Q(status__in=["waiting", "running"]),
                 name="one_active_run_per_project",
@@ -404,7 +412,7 @@ class TrainingRun(models.Model):
         ]
 
     def __str__(self) -> str:
-        return f"run {self.pk} of {self.project.slug}"
+        return f"run {self.number} of {self.project.slug}"
 
     @property
     def is_active(self) -> bool:

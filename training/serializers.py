@@ -159,7 +159,7 @@ def render_origin(origin: AnswerOrigin, *, with_names: bool) -> dict[str, Any]:
         "digest": origin.version.digest,
         "live_since": origin.promotion.created_at if origin.promotion else None,
         "run": {
-            "number": run.pk,
+            "number": run.number,
             "trainer": run.trainer,
             "parameters": run.parameters,
             "seed": run.seed,

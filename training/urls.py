@@ -21,6 +21,7 @@ urlpatterns = [
     path("", runs.overview, name="overview"),
     path("runs/<int:pk>/", runs.run, name="run"),
     path("runs/<int:pk>/progress/", runs.run_progress, name="run_progress"),
+    path("runs/<int:pk>/matrix.csv", runs.matrix, name="matrix"),
     path("runs/<int:pk>/cancel/", runs.cancel, name="cancel"),
     path("runs/<int:pk>/repeat/", runs.repeat, name="repeat"),
     path("runs/<int:pk>/threshold/", runs.apply_threshold, name="use_threshold"),

@@ -272,6 +272,7 @@ ROWS: dict[str, list[Row]] = {
     ],
     "training:run": [get(MAINTAINERS, run)],
     "training:run_progress": [get(MAINTAINERS, run)],
+    "training:matrix": [get(done(MAINTAINERS, 404), run, why="the run has made no model")],
     "training:cancel": [post(done(MAINTAINERS), run)],
     "training:repeat": [post(done(MAINTAINERS, 409), run, why="the run has made no model")],
     "training:use_threshold": [

@@ -146,7 +146,6 @@ def run_of_live_version(project: Project) -> TrainingRun | None:
     return TrainingRun.objects.filter(model_version=live).first() if live else None
 
 
-@transaction.atomic
 def apply_threshold(run: TrainingRun, wanted: str) -> float:
     """Have the project abstain below the threshold proposed for a precision, and return it.
 
@@ -154,8 +153,6 @@ def apply_threshold(run: TrainingRun, wanted: str) -> float:
         NoSuchProposal: if no threshold was proposed for it.
         NotTheLiveModel: if another model answers than the one of this run.
     """
-    # Promotions lock the project too: the threshold must not meet another model
-    project = Project.objects.select_for_update().get(pk=run.project_id)
     thresholds = [
         each.threshold
         for each in usable_proposals(run)
@@ -166,6 +163,29 @@ def apply_threshold(run: TrainingRun, wanted: str) -> float:
         raise NoSuchProposal(
             _("This run proposed no threshold for that precision. Choose one from its table.")
         )
+    return _set_threshold(run, thresholds[0])
+
+
+def choose_threshold(run: TrainingRun, text: str) -> float:
+    """Have the project abstain below the threshold that somebody typed, and return it.
+
+    Raises:
+        InvalidInput: if it is no number from 0 to 1.
+        NotTheLiveModel: if another model answers than the one of this run.
+    """
+    try:
+        threshold = float(text.replace(",", "."))
+    except ValueError:
+        threshold = -1.0
+    if not 0 <= threshold <= 1:  # nor is NaN
+        raise InvalidInput(_("A threshold is a number from 0 to 1, such as 0.62."))
+    return _set_threshold(run, round(threshold, 2))
+
+
+@transaction.atomic
+def _set_threshold(run: TrainingRun, threshold: float) -> float:
+    # Promotions lock the project too: the threshold must not meet another model
+    project = Project.objects.select_for_update().get(pk=run.project_id)
     live = registry.live_version(project)
     if live is None or live.pk != run.model_version_id:
         raise NotTheLiveModel(
@@ -174,6 +194,6 @@ def apply_threshold(run: TrainingRun, wanted: str) -> float:
                 "it first."
             )
         )
-    project.abstain_below = thresholds[0]
+    project.abstain_below = threshold
     project.save(update_fields=["abstain_below"])
-    return thresholds[0]
+    return threshold

@@ -75,7 +75,7 @@ class TrainingCommand(ProjectCommand):
             run, job = submission.submit_and_claim_run(project, options)
         except DomainError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(f"Run {run.pk}: training on data set version {run.dataset.number}")
+        self.stdout.write(f"Run {run.number}: training on data set version {run.dataset.number}")
         bar = TerminalProgress(self.stdout)
         try:
             with cancel_on_signal():

@@ -105,7 +105,7 @@ def execute_run(run: TrainingRun, progress: Progress = no_progress) -> None:
         # Nothing can be written down now; the job is delivered again
         raise
     except Exception as error:
-        logger.exception("run %s broke", run.pk)
+        logger.exception("run %s of %s broke", run.number, run.project.slug)
         sentence = _(
             "The run failed with an unexpected error (%(kind)s); see the server's log. Nothing was "
             "changed."
@@ -300,7 +300,7 @@ def _register(
         digest=trained.digest,
         manifest=manifest,
         description=_("Run %(run)d on data set %(dataset)d")
-        % {"run": run.pk, "dataset": run.dataset.number},
+        % {"run": run.number, "dataset": run.dataset.number},
     )
     if report.measurement:
         evaluations.store_evaluation(version, run.dataset, report.measurement)

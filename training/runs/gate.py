@@ -51,6 +51,34 @@ class PairedAnswer:
     is_nok: bool = False
 
 
+@dataclass(frozen=True)
+class GateFacts:
+    """What both models did: on the categories that both know, and on each that is new."""
+
+    shared: PairedOutcomes
+    new: dict[str, PairedOutcomes]
+
+    @property
+    def new_right(self) -> int:
+        return sum(each.second_right for each in self.new.values())
+
+    @property
+    def new_count(self) -> int:
+        return sum(each.count for each in self.new.values())
+
+
+def find_facts(pairs: Sequence[PairedAnswer]) -> GateFacts:
+    """Count what the gate judges by, for whoever tells it in other words."""
+    names = sorted({each.category for each in pairs if each.is_new})
+    return GateFacts(
+        shared=_outcomes(pairs, lambda each: not each.is_new),
+        new={
+            name: _outcomes(pairs, lambda each, name=name: each.is_new and each.category == name)  # type: ignore[misc]
+            for name in names
+        },
+    )
+
+
 def compare_answers(pairs: Sequence[PairedAnswer], margin: float) -> EvaluationComparison:
     """Say whether the candidate is not worse than the live model.
 

@@ -60,7 +60,7 @@ def log_run(run_key: int) -> None:
         RetryLater: the server does not answer now.
         MlflowRefused: it answers that this cannot be logged.
     """
-    runs = TrainingRun.objects.select_related("project", "dataset", "model_version")
+    runs = TrainingRun.objects.select_related("project", "dataset", "model_version", "repeats")
     run = runs.filter(pk=run_key, finished_at__isnull=False).first()
     if run is None or not settings.MLFLOW_TRACKING_URI:
         return
@@ -68,7 +68,7 @@ def log_run(run_key: int) -> None:
     experiment = server.experiment_id(f"classifr/{run.project.slug}")
     name = f"{run.project.uuid}/{run.pk}"
     found = server.find_run(experiment, name) or server.create_run(
-        experiment, name, _milliseconds(run.started_at or run.created_at)
+        experiment, name, str(run.number), _milliseconds(run.started_at or run.created_at)
     )
     server.log(found, parameters=_parameters(run), tags=_tags(run), metrics=_metrics(run))
     server.end_run(found, STATUSES[TrainingRun.Status(run.status)], _milliseconds(run.finished_at))
@@ -105,14 +105,14 @@ class MlflowServer:
         found = (self._call("POST", "runs/search", wanted) or {}).get("runs", [])
         return found[0]["info"]["run_id"] if found else ""
 
-    def create_run(self, experiment: str, name: str, started: int) -> str:
+    def create_run(self, experiment: str, name: str, title: str, started: int) -> str:
         made = self._call(
             "POST",
             "runs/create",
             {
                 "experiment_id": experiment,
                 "start_time": started,
-                "run_name": name.rpartition("/")[2],
+                "run_name": title,
                 "tags": [{"key": TAG, "value": name}],
             },
         )
@@ -202,7 +202,7 @@ def _tags(run: TrainingRun) -> dict[str, str]:
         "classifr.model_digest": version.digest if version else "",
         "classifr.release": run.code.get("version"),
         "classifr.sources": run.code.get("digest"),
-        "classifr.repeats": run.repeats_id,
+        "classifr.repeats": run.repeats.number if run.repeats else "",
         "classifr.sweep": run.sweep_id,
         "classifr.outcome": run.outcome,
         "classifr.error": run.error,

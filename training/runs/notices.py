@@ -32,7 +32,7 @@ def mail_maintainers(run_key: int) -> None:
         return
     subject = _("%(project)s: run %(number)d has ended") % {
         "project": run.project.name,
-        "number": run.pk,
+        "number": run.number,
     }
     text = render_to_string("training/run_ended.txt", {"run": run})
     # No maintainer need learn the addresses of the others

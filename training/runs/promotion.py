@@ -59,11 +59,18 @@ def compare_evaluations(
             ComparisonVerdict.UNCLEAR,
             _("Not enough evidence: the two models could not both be measured."),
         )
+    return gate.compare_answers(pair_for_gate(candidate, live, newly_known), margin)
+
+
+def pair_for_gate(
+    candidate: Evaluation, live: Evaluation, newly_known: Collection[str] = ()
+) -> list[PairedAnswer]:
+    """Return the test pictures that both were asked about, with what the gate has to know."""
     # Either may be unable to score some pictures, such as those of which only vectors are kept
     both = candidate.answers.keys() & live.answers.keys()
     items = candidate.dataset.items.filter(split=DatasetItem.Split.TEST).order_by("sample")
     noks = nok_samples(candidate.dataset)
-    pairs = [
+    return [
         PairedAnswer(
             category=name,
             live=live.answers[str(sample)],
@@ -74,7 +81,6 @@ def compare_evaluations(
         for sample, name in items.values_list("sample", "category__name")
         if str(sample) in both
     ]
-    return gate.compare_answers(pairs, margin)
 
 
 @transaction.atomic

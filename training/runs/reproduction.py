@@ -25,7 +25,7 @@ class Reproduction:
 
     @property
     def sentence(self) -> str:
-        numbers = {"number": self.repeated.pk}
+        numbers = {"number": self.repeated.number}
         if self.is_same:
             return _("The same model as that of run %(number)d, byte for byte.") % numbers
         sentence = _("Another model than that of run %(number)d.") % numbers

@@ -42,7 +42,8 @@ def retrain_where_due() -> int:
         except DomainError as error:  # too little to learn from yet, or another worker was quicker
             logger.info("%s is not trained by itself now: %s", policy.project.slug, error)
         else:
-            logger.info("Run %s of %s begins by itself (%s)", run.pk, policy.project.slug, trigger)
+            slug = policy.project.slug
+            logger.info("Run %s of %s begins by itself (%s)", run.number, slug, trigger)
             started += 1
     return started
 

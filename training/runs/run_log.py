@@ -1,4 +1,9 @@
-"""The log of a run: lines with the time of day, one for every stage that its progress comes to."""
+"""The log of a run: lines with the time of day, one for every stage that its progress comes to.
+
+The stages are kept by themselves too, so that a page can say how long each took.
+"""
+
+from typing import Any
 
 from django.db.models import F, Value
 from django.db.models.functions import Concat
@@ -15,11 +20,15 @@ class RunLog:
         self._run = run
         self._progress = progress
         self._stage = ""
+        self._stages: list[dict[str, Any]] = []
 
     def __call__(self, done: int, total: int, note: str = "") -> None:
         if note and stage_of(note) != self._stage:
             self.line(note)
             self._stage = stage_of(note)
+            began = timezone.now().isoformat()
+            self._stages.append({"note": note, "began": began, "done": done})
+            TrainingRun.objects.filter(pk=self._run.pk).update(stages=self._stages)
         self._progress(done, total, note)
 
     def line(self, text: str) -> None:

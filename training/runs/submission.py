@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.db import IntegrityError, transaction
+from django.db.models import Max
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import gettext as _
@@ -94,6 +95,11 @@ def options_of(run: TrainingRun) -> RunOptions:
     )
 
 
+def next_number(project: Project) -> int:
+    """Return the number of the next run of a project, which the caller has locked."""
+    return (project.runs.aggregate(last=Max("number"))["last"] or 0) + 1
+
+
 def default_backbone(trainer: BaseTrainer, project: Project) -> str:
     """Return the backbone that a run gets when none is named."""
     if project.inspection and (inspecting := trainer.inspection_backbone()):
@@ -129,6 +135,8 @@ def _create_run(
 ) -> tuple[TrainingRun, Job]:
     if not 0 <= options.seed <= MAX_SEED:
         raise InvalidInput(_("The seed must be between 0 and %(largest)d.") % {"largest": MAX_SEED})
+    # Two requests at once would give two runs one number
+    Project.objects.select_for_update().get(pk=project.pk)
     _refuse_second(project)
     repeats = options.repeats
     dataset = repeats.dataset if repeats else datasets.freeze_dataset(project, by=by)
@@ -137,6 +145,7 @@ def _create_run(
         with transaction.atomic():
             run = TrainingRun.objects.create(
                 project=project,
+                number=next_number(project),
                 dataset=dataset,
                 trainer=options.trainer or project_trainer_alias(project),
                 parameters=repeats.parameters if repeats else parameters,
@@ -226,4 +235,4 @@ def _refuse_second(project: Project) -> None:
             "minute."
         )
         asked = date_format(timezone.localtime(run.created_at), "SHORT_DATETIME_FORMAT")
-        raise RunActive(sentence % {"number": run.pk, "time": asked})
+        raise RunActive(sentence % {"number": run.number, "time": asked})

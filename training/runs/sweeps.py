@@ -112,9 +112,11 @@ def submit_sweep(project: Project, options: SweepOptions, *, by: User | None = N
             language=translation.get_language() or "",
             requested_by=by,
         )
+        first = submission.next_number(project)
         TrainingRun.objects.bulk_create(
             TrainingRun(
                 project=project,
+                number=number,
                 dataset=sweep.dataset,
                 trainer=each.trainer or submission.project_trainer_alias(project),
                 parameters=chosen,
@@ -123,7 +125,9 @@ def submit_sweep(project: Project, options: SweepOptions, *, by: User | None = N
                 status=Status.QUEUED,
                 requested_by=by,
             )
-            for each, chosen in zip(planned, parameters, strict=True)
+            for number, (each, chosen) in enumerate(
+                zip(planned, parameters, strict=True), start=first
+            )
         )
         start_next(project)
     return sweep

@@ -1,6 +1,7 @@
 """How the training pages write states, shares and durations."""
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import Any
 
 from django import template
@@ -117,10 +118,28 @@ def duration(run: TrainingRun) -> str:
     """Write how long a run took, or a dash before it has ended."""
     if not (run.started_at and run.finished_at):
         return "–"
-    seconds = round((run.finished_at - run.started_at).total_seconds())
+    return time_spent(run.finished_at - run.started_at)
+
+
+@register.filter
+def time_spent(value: timedelta) -> str:
+    """Write how long something took: "24 s", "1 min 19 s"."""
+    seconds = round(value.total_seconds())
     if seconds < 60:
         return _("%(seconds)d s") % {"seconds": seconds}
     return _("%(minutes)d min %(seconds)d s") % {"minutes": seconds // 60, "seconds": seconds % 60}
+
+
+@register.filter
+def is_same(one: object, other: object) -> bool:
+    """Say whether two things are one, and there."""
+    return one is not None and one == other
+
+
+@register.filter
+def magnitude(value: float) -> float:
+    """Return a number without its sign, which an arrow shows."""
+    return abs(value)
 
 
 @register.simple_tag

@@ -109,7 +109,7 @@ class TestRetrain:
         told = call("retrain", "--project", project.slug, "--seed", "7", "--backbone", "dummy")
         run = TrainingRun.objects.get()
         assert (run.status, run.seed, run.parameters) == ("succeeded", 7, {"backbone": "dummy"})
-        assert f"Run {run.pk}: training on data set version 1" in told
+        assert f"Run {run.number}: training on data set version 1" in told
         assert (
             "dark          1.000  0.61-1.00   1.000  0.61-1.00           1.000        6\n" in told
         )
@@ -181,7 +181,7 @@ class TestRetrain:
     def test_a_second_run_is_refused(self):
         run = make_run()
         with pytest.raises(
-            CommandError, match=f"Run {run.pk} of this project, requested at .*, has not ended"
+            CommandError, match=f"Run {run.number} of this project, requested at .*, has not ended"
         ):
             call("retrain")
 

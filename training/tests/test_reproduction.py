@@ -81,15 +81,15 @@ class TestRepeat:
 
     def test_says_that_the_same_model_came_out(self):
         first = make_finished_run()
-        told = call("--like", first.pk)
-        assert f"The same model as that of run {first.pk}, byte for byte." in told
+        told = call("--like", first.number)
+        assert f"The same model as that of run {first.number}, byte for byte." in told
 
     def test_says_what_may_explain_another_model(self):
         first = make_finished_run()
         make_labelled(first.project, "dark", train=1)
         first.project.categories.filter(name="light").update(name="bright")
-        told = call("--like", first.pk)
-        assert f"Another model than that of run {first.pk}." in told
+        told = call("--like", first.number)
+        assert f"Another model than that of run {first.number}." in told
         assert "Categories were renamed" in told
 
     def test_other_code_and_libraries_are_named(self):
@@ -112,14 +112,14 @@ class TestRepeat:
     def test_other_options_beside_like_are_refused(self, other):
         run = make_finished_run()
         with pytest.raises(CommandError, match=f"leave out {other[0]}"):
-            call("--like", run.pk, *other)
+            call("--like", run.number, *other)
 
     def test_an_unknown_run_or_one_of_another_project_is_refused(self):
         run, stranger = make_finished_run(), make_trainable(slug="elsewhere")
-        with pytest.raises(CommandError, match="There is no run 999999."):
-            call("--like", 999999)
-        with pytest.raises(CommandError, match=f"no run {run.pk} in elsewhere"):
-            call("--like", run.pk, "--project", stranger.slug)
+        with pytest.raises(CommandError, match=f"There is no run 999999 in {run.project.slug}."):
+            call("--like", 999999, "--project", run.project.slug)
+        with pytest.raises(CommandError, match=f"no run {run.number} in elsewhere"):
+            call("--like", run.number, "--project", stranger.slug)
 
     def test_the_button_asks_for_it_and_the_page_tells(self, client):
         first = make_finished_run()
@@ -129,7 +129,7 @@ class TestRepeat:
         assert response["Location"] == reverse("training:run", args=[again.pk])
         jobs.run_due_jobs("training")
         page = client.get(response["Location"]).content.decode()
-        assert f"The same model as that of run {first.pk}, byte for byte." in page
+        assert f"The same model as that of run {first.number}, byte for byte." in page
 
 
 def bundle_files(version) -> dict[str, bytes]:
@@ -150,8 +150,8 @@ def test_a_head_on_a_frozen_backbone_comes_out_again_byte_for_byte():
     before = bundle_files(first.model_version)
     # Nothing is left that the second run could have copied: bundle, vectors
     shutil.rmtree(storages["models"].path(""))
-    told = call("--like", first.pk)
-    assert f"The same model as that of run {first.pk}, byte for byte." in told
+    told = call("--like", first.number)
+    assert f"The same model as that of run {first.number}, byte for byte." in told
     again = TrainingRun.objects.get(repeats=first)
     assert again.model_version.digest == first.model_version.digest
     assert bundle_files(again.model_version) == before

@@ -65,7 +65,7 @@ def test_two_runs_are_compared_by_keyboard(two_runs, live_server, page, sign_in)
     sign_in(page, make_user("maintainer"))
     page.goto(reverse("training:project", args=[first.project.slug]))
     for run in two_runs:
-        page.get_by_role("checkbox", name=f"Compare run {run.pk}").focus()
+        page.get_by_role("checkbox", name=f"Compare run {run.number}").focus()
         page.keyboard.press("Space")
     page.get_by_role("button", name="Compare two runs").focus()
     page.keyboard.press("Enter")

@@ -45,7 +45,7 @@ def compare(request: HttpRequest, slug: str) -> HttpResponse:
         "second_run": second,
         "comparison": comparison,
         "charts": plots.overlaid_charts(
-            [(_("Run %(number)d") % {"number": run.pk}, run.curves) for run in found]
+            [(_("Run %(number)d") % {"number": run.number}, run.curves) for run in found]
         ),
     }
     if pair := comparison.pair:

@@ -13,12 +13,15 @@ from common.errors import DomainError
 from common.htmx import HtmxRequest
 from predictions import registry, shadow_deployment
 from predictions.models import ModelVersion, Project
-from training import model_downloads, panels
+from training import evaluation_plots, model_downloads, panels
+from training.evaluation import shadow_comparison, version_history
+from training.evaluation.significance import wilson_interval
 from training.forms import PromoteForm
 from training.models import Evaluation
 from training.runs import promotion
 
 SHOWN = 100
+CHARTED = 8
 
 
 @require_GET
@@ -27,20 +30,50 @@ def model_versions(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the model versions of a project with their figures, and who promoted what, and why."""
     project = get_object_or_404(Project, slug=slug)
     versions = list(project.model_versions.select_related("run__dataset")[:SHOWN])
+    live, shadow = registry.live_version(project), shadow_deployment.shadow_version(project)
     # By version; of several evaluations the one on the newest data set comes last, and stays
-    evaluations = {
+    measured = {
         evaluation.model_version_id: evaluation
         for evaluation in Evaluation.objects.filter(model_version__in=versions)
-        .select_related("dataset")
-        .defer("answers", "confusion", "per_category", "calibration")
+        .select_related("dataset", "model_version__project")
+        .defer("answers", "confusion", "calibration", "thresholds")
         .order_by("dataset__number")
     }
+    charted = [each.pk for each in versions if each.pk in measured][:CHARTED]
+    if live and live.pk in measured and live.pk not in charted:
+        charted = [*charted[:-1], live.pk]
+    answers = (
+        Evaluation.objects.filter(pk__in=[measured[key].pk for key in charted])
+        .select_related("model_version")
+        .only("answers", "model_version__number")
+    )
+    history = version_history.compare_versions(list(answers))
+    against_live = history.points_against(live.pk if live else 0)
+    was_live = set(project.promotions.values_list("model_version", flat=True))
+    compared = None
+    if shadow and (against := shadow_comparison.live_version_during(shadow)):
+        compared = shadow_comparison.compare_shadow(shadow, against)
     context = {
         "project": project,
-        "live": registry.live_version(project),
-        "shadow": shadow_deployment.shadow_version(project),
-        "previous": registry.previous_version(project),
-        "rows": [(version, evaluations.get(version.pk)) for version in versions],
+        "live": live,
+        "live_since": registry.newest_promotion(project),
+        "live_figures": measured.get(live.pk) if live else None,
+        "shadow": shadow,
+        "compared": compared,
+        "history": history,
+        "chart": evaluation_plots.versions_chart(
+            history.versions, live=live.pk if live else 0, shadow=shadow.pk if shadow else 0
+        ),
+        "rows": [
+            {
+                "version": version,
+                "figures": measured.get(version.pk),
+                "between": _between(measured.get(version.pk)),
+                "more": against_live.get(version.pk),
+                "was_live": version.pk in was_live,
+            }
+            for version in versions
+        ],
         "promotions": project.promotions.select_related("model_version", "promoted_by").order_by(
             "-id"
         )[:SHOWN],
@@ -109,6 +142,16 @@ def promote(request: HttpRequest, pk: int) -> HttpResponse:
         "project": version.project,
         "live": live,
         "form": form,
-        "is_older": bool(live and version.number < live.number),
+        # Back to what has answered before
+        "is_roll_back": version != live
+        and version.project.promotions.filter(model_version=version).exists(),
     }
     return render(request, "training/promote.html", context, status=status)
+
+
+def _between(figures: Evaluation | None) -> tuple[float, float] | None:
+    """Return the interval around an accuracy; None where pictures show several categories."""
+    if figures is None or figures.model_version.project.multilabel:
+        return None
+    count = sum(each["support"] for each in figures.per_category.values())
+    return wilson_interval(round(figures.accuracy * count), count)

@@ -1,21 +1,23 @@
 """The pages about runs; for maintainers."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import roles
 from accounts.permissions import authenticated_user, may
+from common.csv_lines import csv_lines, inert
 from common.errors import DomainError
 from common.models import Job
-from predictions import registry
-from predictions.models import Project
-from training import panels, plots
+from predictions import registry, shadow_deployment
+from predictions.models import ModelVersion, Project
+from training import evaluation_plots, panels, plots
 from training.evaluation import (
     by_condition,
     evaluations,
@@ -23,9 +25,10 @@ from training.evaluation import (
     out_of_distribution,
     selective,
 )
+from training.evaluation.counts import CategoryCounts
 from training.forms import StartRunForm
 from training.models import Evaluation, TrainingRun, TrainingRunQuerySet
-from training.runs import execution, outlook, promotion, reproduction, submission
+from training.runs import execution, outlook, promotion, reproduction, stages, story, submission
 from training.templatetags.training_tags import two_places
 
 RUNS_SHOWN = 50
@@ -73,14 +76,14 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
                 form.add_error(None, str(error))
                 status = error.status
             else:
-                messages.success(
-                    request, _("Run %(number)d is waiting for a worker.") % {"number": started.pk}
-                )
+                _say_that_it_waits(request, started)
                 return redirect("training:run", started.pk)
+    active = _runs().filter(project=found).active().first()
     context = {
         "project": found,
         "form": form,
-        "active": _runs().filter(project=found).active().first(),
+        "active": active,
+        "stages": stages.stages_of(active) if active else [],
         "runs": _runs().filter(project=found)[:RUNS_SHOWN],
         "datasets": found.datasets.all()[:RUNS_SHOWN],
         "live": registry.live_version(found),
@@ -93,10 +96,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
 @require_GET
 @may(roles.TRAIN)
 def run(request: HttpRequest, pk: int) -> HttpResponse:
-    """Show a run: how far it is, or its figures beside the live model's on the same pictures.
-
-    The model that is live itself stands beside the one that was live before.
-    """
+    """Show how far a run is, or its story: verdict, figures beside another model's, evidence."""
     training_run = get_object_or_404(_runs(), pk=pk)
     live = registry.live_version(training_run.project)
     measured = {
@@ -106,21 +106,22 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         ).defer("answers")
     }
     own = measured.get(training_run.model_version_id or 0)
-    # The live model is compared with its predecessor, not with itself
-    other = (
-        registry.previous_version(training_run.project)
-        if live and live.pk == training_run.model_version_id
-        else live
-    )
-    beside = measured.get(other.pk) if other else None
+    beside = _compared_with(training_run, measured, live)
+    matrix = own.confusion if own and not own.is_multilabel else None
     context: dict[str, Any] = {
         "run": training_run,
         "project": training_run.project,
+        "stages": stages.stages_of(training_run),
         "live": live,
+        "shadow": shadow_deployment.shadow_version(training_run.project),
         "by_hand": promotion.promoted_by_hand(training_run),
         "own": own,
         "beside": beside,
-        "beside_is_live": other == live,
+        "beside_is_live": bool(beside and live and beside.model_version_id == live.pk),
+        "story": story.tell_story(own, beside) if own else None,
+        "mistakes": story.find_mistakes(own, beside, request.GET.get("mistakes", ""))
+        if own
+        else None,
         "rows": metric_rows(own, beside) if own else [],
         "panels": panels.render_run_panels(request, training_run),
         "replays": nok_replay.count_replays(training_run.model_version)
@@ -132,17 +133,24 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
         "reproduction": reproduction.compare_with_repeated(training_run),
         "charts": plots.training_charts(training_run.curves),
         "conditions": by_condition.accuracy_by_condition(own) if own else [],
-        "reliability": plots.reliability_diagram(own.calibration["bins"])
-        if own and own.calibration
-        else None,
         "proposals": selective.stored_proposals(training_run),
         "unfamiliar": out_of_distribution.rejection_shares(training_run),
         # Those measured before say nothing of which sample is in which cell
         "linked_evaluation": own if own and "mistakes" in own.confusion else None,
-        "matrix": plots.confusion_matrix_chart(own.confusion["names"], own.confusion["matrix"])
-        if own and not own.is_multilabel
+        "matrix": evaluation_plots.confusion_table(matrix["names"], matrix["matrix"])
+        if matrix
+        else None,
+        "precision_recall": evaluation_plots.precision_recall_chart(own.thresholds)
+        if own
         else None,
     }
+    if own and own.calibration:
+        bins = own.calibration["bins"]
+        threshold = training_run.project.abstain_below if live == own.model_version else None
+        context |= {
+            "reliability": plots.reliability_diagram(bins),
+            "coverage": evaluation_plots.coverage_chart(bins, threshold),
+        }
     return render(request, "training/run.html", context)
 
 
@@ -154,7 +162,28 @@ def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
     if not training_run.is_active:
         # With 204 htmx swaps nothing; the header has it load the page again
         return HttpResponse(status=204, headers={"HX-Refresh": "true"})
-    return render(request, "training/_progress.html", {"run": training_run})
+    context = {"run": training_run, "stages": stages.stages_of(training_run)}
+    return render(request, "training/_progress.html", context)
+
+
+@require_GET
+@may(roles.TRAIN)
+def matrix(request: HttpRequest, pk: int) -> StreamingHttpResponse:
+    """Serve the whole confusion matrix of the model of a run, however many categories it has."""
+    training_run = get_object_or_404(_runs(), pk=pk)
+    own = training_run.dataset.evaluations.filter(
+        model_version__isnull=False, model_version=training_run.model_version_id
+    ).first()
+    if own is None or own.is_multilabel:
+        raise Http404
+    names, counts = own.confusion["names"], own.confusion["matrix"]
+    rows = ((name, *row) for name, row in zip(names, counts, strict=True))
+    # Names of categories are what people typed, in the heading as well
+    heading = [str(inert(name)) for name in names]
+    response = StreamingHttpResponse(csv_lines(["", *heading], rows), content_type="text/csv")
+    name = f"{training_run.project.slug}-run-{training_run.number}-matrix.csv"
+    response["Content-Disposition"] = f'attachment; filename="{name}"'
+    return response
 
 
 @require_POST
@@ -162,7 +191,8 @@ def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
 def cancel(request: HttpRequest, pk: int) -> HttpResponse:
     training_run = get_object_or_404(_runs(), pk=pk)
     execution.cancel_run(training_run)
-    messages.info(request, _("Run %(number)d is being cancelled.") % {"number": training_run.pk})
+    sentence = _("Run %(number)d is being cancelled.")
+    messages.info(request, sentence % {"number": training_run.number})
     return redirect("training:run", training_run.pk)
 
 
@@ -176,16 +206,19 @@ def repeat(request: HttpRequest, pk: int) -> HttpResponse:
         submission.options_of(training_run),
         by=authenticated_user(request),
     )
-    messages.success(request, _("Run %(number)d is waiting for a worker.") % {"number": again.pk})
+    _say_that_it_waits(request, again)
     return redirect("training:run", again.pk)
 
 
 @require_POST
 @may(roles.MANAGE_CATEGORIES)
 def apply_threshold(request: HttpRequest, pk: int) -> HttpResponse:
-    """Have the project abstain below the threshold that this run proposed."""
+    """Have the project abstain below a threshold that this run proposed, or that somebody chose."""
     training_run = get_object_or_404(_runs(), pk=pk)
-    threshold = selective.apply_threshold(training_run, request.POST.get("wanted", ""))
+    if "threshold" in request.POST:
+        threshold = selective.choose_threshold(training_run, request.POST["threshold"])
+    else:
+        threshold = selective.apply_threshold(training_run, request.POST.get("wanted", ""))
     sentence = _("“%(project)s” abstains below %(threshold)s from now on.")
     messages.success(
         request,
@@ -195,18 +228,65 @@ def apply_threshold(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def metric_rows(own: Evaluation, beside: Evaluation | None) -> list[dict[str, Any]]:
-    """Return a row per category: this model's figures with intervals, and the other model's."""
+    """Return a row per category: this model's figures with intervals, and the other model's.
+
+    What is new comes first, then what lost most.
+    """
     rows = []
     figures = [
-        (each.per_category, evaluations.metric_intervals(each)[0]) for each in (own, beside) if each
+        (each.per_category, evaluations.metric_intervals(each)[0], _found(each))
+        for each in (own, beside)
+        if each
     ]
     for name in own.per_category:
         models = [
-            {**stored.get(name, {}), "between": between.get(name, {})}
-            for stored, between in figures
+            {
+                **stored.get(name, {}),
+                "between": between.get(name, {}),
+                "found": found.get(name),
+            }
+            for stored, between, found in figures
         ]
-        rows.append({"name": name, "own": models[0], "beside": models[1] if beside else None})
+        other = models[1] if beside else None
+        more = None
+        if other and models[0]["found"] is not None:
+            more = models[0]["found"] - (other["found"] or 0)
+        rows.append({"name": name, "own": models[0], "beside": other, "more": more})
+    if beside:
+        new = promotion.newly_known_categories(own.model_version, beside.model_version)
+        for row in rows:
+            row["is_new"] = row["name"] in new
+        rows.sort(key=lambda row: (not row["is_new"], row["more"] or 0, row["name"]))
     return rows
+
+
+def _found(evaluation: Evaluation) -> dict[str, int]:
+    """Return how many pictures of each category a model names rightly."""
+    counts = CategoryCounts.of_stored(evaluation.confusion)
+    return dict(zip(evaluation.confusion["names"], counts.hits.tolist(), strict=True))
+
+
+def _compared_with(
+    training_run: TrainingRun, measured: Mapping[int, Evaluation], live: ModelVersion | None
+) -> Evaluation | None:
+    """Return the evaluation of the model that a run's model stands beside.
+
+    The live one; where it is live itself, the one before. Where neither was measured on this data
+    set, the newest older one that was: the one that was live then.
+    """
+    own = training_run.model_version
+    if own is None:
+        return None
+    other = registry.previous_version(training_run.project) if live == own else live
+    if other and other.pk in measured:
+        return measured[other.pk]
+    older = [each for each in measured.values() if each.model_version.number < own.number]
+    return max(older, key=lambda each: each.model_version.number, default=None)
+
+
+def _say_that_it_waits(request: HttpRequest, waiting: TrainingRun) -> None:
+    sentence = _("Run %(number)d was asked for.")
+    messages.success(request, sentence % {"number": waiting.number})
 
 
 def _runs() -> TrainingRunQuerySet:

@@ -16,8 +16,8 @@ class Command(TrainingCommand):
             "--like",
             type=int,
             metavar="RUN",
-            help="Repeat this run: train on the same data set, with its trainer, parameters and "
-            "seed, and say whether the same model comes out.",
+            help="Repeat the run of this number in the project: train on the same data set, with "
+            "its trainer, parameters and seed, and say whether the same model comes out.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -27,15 +27,16 @@ class Command(TrainingCommand):
             self.repeat(self._run_to_repeat(options))
 
     def _run_to_repeat(self, options: dict[str, Any]) -> TrainingRun:
-        """Return the run that `--like` names; it says itself which project, and all else."""
-        number, slug = options["like"], options["project"]
+        """Return the run that `--like` names; it says itself all else."""
+        number = options["like"]
         if named := [
             name for name in ("backbone", "trainer", "seed", "fine_tune") if options[name]
         ]:
             flags = ", ".join(f"--{name.replace('_', '-')}" for name in named)
             raise CommandError(f"--like takes the options of run {number}; leave out {flags}.")
-        runs = TrainingRun.objects.select_related("project", "dataset", "model_version")
-        run = runs.filter(pk=number).first()
-        if run is None or (slug and run.project.slug != slug):
-            raise CommandError(f"There is no run {number}{f' in {slug}' if slug else ''}.")
+        project = self.project(options["project"])
+        runs = project.runs.select_related("project", "dataset", "model_version")
+        run = runs.filter(number=number).first()
+        if run is None:
+            raise CommandError(f"There is no run {number} in {project.slug}.")
         return run

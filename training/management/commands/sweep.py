@@ -84,7 +84,7 @@ class Command(ProjectCommand):
             if run is None or job is None:
                 time.sleep(1)  # a worker has taken it, or another run of the project is active
                 continue
-            self.stdout.write(f"Run {run.pk}: {_configuration(run)}")
+            self.stdout.write(f"Run {run.number}: {_configuration(run)}")
             bar = TerminalProgress(self.stdout)
             try:
                 jobs.run_job(job, watcher=bar)
@@ -104,7 +104,7 @@ class Command(ProjectCommand):
             version = result.run.model_version
             rows.append(
                 (
-                    str(result.run.pk),
+                    str(result.run.number),
                     _configuration(result.run),
                     str(version.number) if version else result.run.status,
                     f"{figures.accuracy:.3f}" if figures else "-",
