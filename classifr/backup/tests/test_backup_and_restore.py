@@ -19,6 +19,7 @@ from classifr.backup.archive import new_archive, read_archive, verified_summary
 from classifr.backup.backup import back_up
 from classifr.backup.errors import BackupError
 from classifr.backup.restore import restore
+from classifr.backup.unfinished import mark_path
 from common.models import Job
 from predictions import retention
 from predictions.models import Category, Project, Sample
@@ -119,7 +120,7 @@ def test_a_site_is_not_overwritten_unless_it_is_said(archive):
     with pytest.raises(BackupError, match="--replace"):
         restore(archive)
     assert all_rows() == before
-    assert not restoring.mark_path().exists()
+    assert not mark_path().exists()
 
 
 def test_a_damaged_archive_changes_nothing(archive):
@@ -162,14 +163,14 @@ def test_a_killed_restore_leaves_a_whole_site_and_the_next_one_finishes(archive,
         with monkeypatch.context() as patch, suppress(Killed):
             patch.setattr(database if step == "_load" else restoring, step, _killed)
             restore(archive, replace=True)
-        assert restoring.mark_path().exists()
+        assert mark_path().exists()
         for one in Sample.objects.with_picture():
             assert one.read()
         assert Sample.objects.filter(pk=later.pk).exists() == (step == "_load")
     restore(archive)  # goes on, with no need to say --replace
     assert all_rows() == before
     assert {alias: stored(alias) for alias in backup.STORAGES} == files
-    assert not restoring.mark_path().exists()
+    assert not mark_path().exists()
     assert Job.objects.create(kind="two").pk > Job.objects.get(kind="one").pk
 
 
