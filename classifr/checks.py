@@ -10,6 +10,7 @@ from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
 from django.http.request import validate_host
 
+from classifr.backup.unfinished import mark_path
 from common import processes
 
 LOOPBACK = {"localhost", "127.0.0.1", "[::1]"}
@@ -164,3 +165,16 @@ def check_metrics_networks(app_configs: AppConfigs, **kwargs: Any) -> list[Check
                 )
             )
     return messages
+
+
+@register(Tags.security)  # asked by every command but restore
+def check_restore(app_configs: AppConfigs, **kwargs: Any) -> list[CheckMessage]:
+    if not mark_path().exists():
+        return []
+    return [
+        Error(
+            "A restore of a backup was interrupted, or is under way.",
+            hint="Run manage.py restore again with the same archive; it finishes.",
+            id="classifr.E011",
+        )
+    ]

@@ -31,7 +31,8 @@ if os.environ.get("LOG_FORMAT") == "json":
         "handlers": {"json": {"class": "logging.StreamHandler", "formatter": "json"}},
         "loggers": {
             "gunicorn.error": {**own, "level": "INFO"},
-            "gunicorn.access": {**own, "level": "INFO"},
+            # It is asked for every request as soon as there is such a configuration
+            "gunicorn.access": {**own, "level": "INFO" if accesslog else "WARNING"},
         },
         "root": {"level": "INFO", "handlers": ["json"]},
     }

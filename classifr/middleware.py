@@ -38,6 +38,7 @@ class RequestIdMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         given = request.headers.get("X-Request-ID", "")
         request_id = given if logs.SANE_ID.fullmatch(given) else uuid4().hex
+        request.request_id = request_id  # type: ignore[attr-defined]
         with logs.working_for(request_id):
             response = self.get_response(request)
         response.headers["X-Request-ID"] = request_id

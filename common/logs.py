@@ -33,6 +33,11 @@ def working_for(request_id: str) -> Iterator[None]:
         _request_id.reset(token)
 
 
+def _request_id_of(record: logging.LogRecord) -> str:
+    # Django logs refused and failed requests after its middleware, and passes the request along
+    return current_request_id() or getattr(getattr(record, "request", None), "request_id", "")
+
+
 class RefusalWithoutTraceback(logging.Filter):
     """Leaves one line of a refused request: anybody could fill a disk with tracebacks."""
 
@@ -46,7 +51,7 @@ class LineFormatter(logging.Formatter):
     """A line for people; the id of the request at its end."""
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 (the name in logging)
-        request_id = current_request_id()
+        request_id = _request_id_of(record)
         return super().formatMessage(record) + (f" [{request_id}]" if request_id else "")
 
 
@@ -61,7 +66,7 @@ class JsonFormatter(logging.Formatter):
             "message": record.getMessage(),
             "process": record.process,
         }
-        if request_id := current_request_id():
+        if request_id := _request_id_of(record):
             said["request_id"] = request_id
         if status := getattr(record, "status_code", None):
             said["status"] = status

@@ -199,7 +199,7 @@ class Prometheus(Server):
 
     def __init__(self, folder: Path, *, target: str, token: str) -> None:
         if shutil.which("prometheus") is None:
-            raise Missing("prometheus is not installed: apt-get install prometheus.")
+            raise Missing("prometheus is not installed: run `make tools`.")
         super().__init__()
         shutil.copytree(folder, self.folder, dirs_exist_ok=True)
         (self.folder / "metrics_token").write_text(token)

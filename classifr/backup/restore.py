@@ -18,8 +18,7 @@ from classifr.backup import database
 from classifr.backup.archive import Parts, read_archive, verified_summary
 from classifr.backup.backup import STORAGES
 from classifr.backup.errors import BackupError
-
-MARK = "unfinished-restore"
+from classifr.backup.unfinished import mark_path
 
 
 @dataclass(frozen=True)
@@ -30,11 +29,6 @@ class Restored:
     taken_at: str
     missing: list[str]
     other_secret_key: bool  # this installation uses another one than the archive's
-
-
-def mark_path() -> Path:
-    """Return the file that is there while a restore is not finished; it holds the archive's id."""
-    return settings.DATA_DIR / MARK
 
 
 def restore(path: Path, *, passphrase: str = "", replace: bool = False) -> Restored:

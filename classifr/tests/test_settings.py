@@ -135,6 +135,13 @@ def test_each_problem_has_a_check(settings, changes, identity):
     assert found(identity)
 
 
+def test_an_interrupted_restore_is_named(settings, tmp_path):
+    settings.DATA_DIR = tmp_path
+    assert not found("classifr.E011")
+    (tmp_path / "unfinished-restore").write_text("id")
+    assert found("classifr.E011")
+
+
 def test_limits_of_clients_that_make_sense_are_accepted(settings):
     settings.CLIENT_SECONDS, settings.CLIENT_BYTES_PER_SECOND = 1, 1
     assert not found("classifr.E002")

@@ -44,6 +44,12 @@ def test_lines_bear_the_id_of_their_request():
     assert logs.LineFormatter("%(message)s").format(record("said")) == "said"
 
 
+def test_the_line_on_a_refused_request_bears_its_id(client, caplog):
+    client.get("/no/such/page", headers={"X-Request-ID": "abc"})
+    (refused,) = [each for each in caplog.records if each.name == "django.request"]
+    assert written(refused)["request_id"] == "abc"
+
+
 def test_an_id_that_a_proxy_gives_is_kept(client):
     assert client.get("/healthz", headers={"X-Request-ID": "a-b.7"})["X-Request-ID"] == "a-b.7"
 

@@ -302,22 +302,25 @@ class Restored(SetUp):
         raise NotImplementedError
 
     def go_through(self, faults: int) -> None:
-        from classifr.tests.test_backup import carry_out
+        from classifr.tests.process_tree import manage
 
+        var, archive = self.folder / "var", self.folder / "archive"
         (self.folder / "var").mkdir()
         with self.running():
             for _number in range(faults):
                 with People(self.installation, self.ledger):
                     time.sleep(self.random.uniform(0.2, 1))
                     before = set(self.ledger.predictions), set(self.ledger.noks)
-                    carry_out("Backing up an embedded installation", self.folder)
+                    manage(var, "backup", str(archive))
                     time.sleep(self.random.uniform(0, 0.3))
                     for process in self.installation.processes:
                         process.kill()
                         process.wait()
                 self.installation.processes.clear()
-                shutil.rmtree(self.folder / "var")
-                carry_out("Restoring an embedded installation", self.folder)
+                shutil.rmtree(var)
+                var.mkdir()
+                manage(var, "restore", str(archive))
+                archive.unlink()
                 self.ledger.faults += 1
                 self.ledger.predictions, self.ledger.noks = before
                 self.compare(*before)
