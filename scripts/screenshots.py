@@ -63,7 +63,8 @@ def log_in(browser: Browser, address: str, user: str) -> Page:
 
 
 def take(page: Page, name: str) -> None:
-    page.screenshot(path=FOLDER / f"{name}.png", full_page=True)
+    # What is first seen; a page as a whole is too long for the README
+    page.screenshot(path=FOLDER / f"{name}.png")
 
 
 def main(address: str) -> None:
@@ -77,18 +78,22 @@ def main(address: str) -> None:
         demo.set_input_files(
             "#file", {"name": "dinner.jpg", "mimeType": "image/jpeg", "buffer": paint_pizza()}
         )
+        demo.wait_for_selector("[data-previews] img")
         demo.click("#classify")
-        demo.wait_for_selector("#result meter, #result progress")
+        demo.wait_for_selector("#result meter")
         take(demo, "upload")
         demo.click("button[value=NOK]")
         demo.fill("input[name=category]", "pizza")
         demo.press("input[name=category]", "Enter")
         demo.wait_for_selector("text=You say it is")
         reviewer = log_in(browser, address, "reviewer")
-        reviewer.goto("/review/")
+        reviewer.goto("/review/?project=dishes")
         reviewer.wait_for_load_state("networkidle")
         take(reviewer, "review")
         maintainer = log_in(browser, address, "maintainer")
+        maintainer.goto("/projects/dishes/samples/")
+        maintainer.wait_for_load_state("networkidle")
+        take(maintainer, "samples")
         maintainer.goto("/training/runs/1/")
         take(maintainer, "run")
         browser.close()
