@@ -1,4 +1,5 @@
-"""Every page in a real browser, on a phone and a screen, in each language: nothing is wrong.
+"""Every page in a real browser, on a phone and a screen, light and dark, in each language: nothing
+is wrong.
 
 The pages are those that the access matrix lets somebody see, so a new one is looked at from its
 first day on.
@@ -77,13 +78,22 @@ def pages(world):
                 yield address, visitor
 
 
-@pytest.mark.parametrize(("locale", "viewport"), [("en", SCREEN), ("fr", PHONE), ("ja", PHONE)])
+@pytest.mark.parametrize(
+    ("locale", "viewport", "theme"),
+    [
+        ("en", SCREEN, "light"),
+        ("en", SCREEN, "dark"),
+        ("fr", PHONE, "light"),
+        ("ja", PHONE, "dark"),
+    ],
+)
 def test_it_fits_is_accessible_and_asks_no_stranger(
-    world, live_server, new_page, sign_in, assert_accessible, problems, locale, viewport
+    world, live_server, new_page, sign_in, assert_accessible, problems, locale, viewport, theme
 ):
     seen, findings = 0, []
     opened = {
-        visitor: new_page(live_server.url, locale=locale, viewport=viewport) for visitor in VISITORS
+        visitor: new_page(live_server.url, locale=locale, viewport=viewport, color_scheme=theme)
+        for visitor in VISITORS
     }
     for visitor in VISITORS[1:]:
         sign_in(opened[visitor], getattr(world, visitor))
