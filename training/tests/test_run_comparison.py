@@ -73,8 +73,8 @@ class TestPage:
     def test_shows_figures_curves_and_pictures(self, get, two_runs):
         first, second = two_runs
         page = get(first, run=[second.pk, first.pk], kind="broke").content.decode()
-        assert f"Runs {first.pk} and {second.pk}" in page, "the older one first"
-        assert f"Run {second.pk}: Loss (validation)" in page
+        assert f"Runs {first.number} and {second.number}" in page, "the older one first"
+        assert f"Run {second.number}: Loss (validation)" in page
         assert page.count('<li class="list-group-item') == 1
         assert "answer broken" in page
 

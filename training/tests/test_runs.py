@@ -150,7 +150,7 @@ def test_too_few_samples_are_refused():
 def test_a_second_run_of_a_project_is_refused_and_another_project_is_free():
     project = make_trainable()
     first = make_run(project)
-    with pytest.raises(submission.RunActive, match=f"Run {first.pk} of this project"):
+    with pytest.raises(submission.RunActive, match=f"Run {first.number} of this project"):
         make_run(project)
     assert make_run().pk
 
