@@ -127,7 +127,7 @@ def test_pizza_is_taught(site, installation, pizzas, new_page, problems, tmp_pat
     # The next uploads, a batch, are answered by it: pizza.
     classify(user, *asked_about)
     user.wait_for_url("**/batches/**")
-    answers = user.locator(".batch-grid .batch-score.fw-semibold")
+    answers = user.locator("#batch .pick .cap a")
     expect(answers).to_have_count(len(asked_about), timeout=30_000)
     named = [text for text in answers.all_inner_texts() if "pizza" in text]
     assert len(named) >= RIGHT_AT_LEAST, answers.all_inner_texts()

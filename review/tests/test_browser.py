@@ -204,17 +204,17 @@ def test_what_is_not_sent_yet_is_undone_without_the_server(page, reviewer, proje
     page.goto("/review/")
     first = here(page)
 
-    def slowly(route) -> None:
-        time.sleep(0.5)
-        route.continue_()
-
-    page.route("**/decide/", slowly)
+    held, is_open = [], []
+    page.route("**/decide/", lambda route: route.continue_() if is_open else held.append(route))
     page.keyboard.press("1")
     second = here(page)
     page.keyboard.press("1")
     page.keyboard.press("u")
     assert here(page) == second
     page.keyboard.press("2")
+    is_open.append(True)
+    for route in held:
+        route.continue_()
     wait_until_saved(page)
     assert decided() == {first: "1", second: "2"}
     assert Decision.objects.count() == 2
@@ -351,7 +351,7 @@ def test_the_forms_work_without_javascript(new_page, live_server, sign_in, proje
     page.goto("/review/")
     page.get_by_role("button", name="risotto").click()
     page.get_by_text("Labelled as risotto.").wait_for()
-    page.get_by_role("button", name="Undo").click()
+    page.get_by_role("button", name="Undo").first.click()
     page.get_by_text("Undone.").wait_for()
     page.get_by_text("Other…").click()
     page.get_by_role("combobox", name="Existing or new name").fill("pizza")

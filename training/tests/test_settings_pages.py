@@ -52,7 +52,7 @@ def test_a_category_is_moved_without_a_script(client, maintainer, project):
     pizza = project.categories.get(name="pizza")
     response = post(client, "move", pizza.pk, to="up")
     assert names(project) == ["pizza", "gnocchi", "risotto"]
-    assert response.url.endswith(f"?page=1#category-{pizza.pk}")
+    assert response.url.endswith(f"?page=1&moved=up-{pizza.pk}")
     post(client, "move", pizza.pk, to="down")
     assert names(project) == ["gnocchi", "pizza", "risotto"]
 

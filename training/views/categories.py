@@ -88,6 +88,7 @@ def categories(request: HttpRequest, slug: str) -> HttpResponse:
         "rows": _rows(project, list(page)),
         "page": page,
         "search": search,
+        "moved": request.GET.get("moved", ""),
         "all_names": list(project.categories.values_list("name", flat=True)[:MOST_OFFERED]),
         "form": form,
         "labelled_form": labelled,
@@ -138,8 +139,9 @@ def rename_category(request: HttpRequest, pk: int) -> HttpResponse:
 def move_category(request: HttpRequest, pk: int) -> HttpResponse:
     """Move a category one place up or down, wherever categories are listed."""
     category = _category(pk)
-    naming.move_category(category, by=-1 if request.POST.get("to") == "up" else 1)
-    return _back_to(category)
+    to = "up" if request.POST.get("to") == "up" else "down"
+    naming.move_category(category, by=-1 if to == "up" else 1)
+    return _back_to(category, button=f"{to}-{category.pk}")
 
 
 @require_POST
@@ -182,12 +184,12 @@ def _category(pk: int) -> Category:
     return get_object_or_404(Category.objects.select_related("project"), pk=pk)
 
 
-def _back_to(category: Category) -> HttpResponse:
-    """Return to a category in the list, on the page that it is on."""
+def _back_to(category: Category, *, button: str) -> HttpResponse:
+    """Return to a category in the list, on the page that it is on, with the focus on a button."""
     keys = list(category.project.categories.values_list("pk", flat=True))
     page = keys.index(category.pk) // PAGE + 1 if category.pk in keys else 1
     address = reverse("training:categories", args=[category.project.slug])
-    return redirect(f"{address}?page={page}#category-{category.pk}")
+    return redirect(f"{address}?page={page}&moved={button}")
 
 
 def _tell_added(request: HttpRequest, names: Sequence[str], added: Sequence[Category]) -> None:
