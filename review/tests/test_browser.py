@@ -1,6 +1,8 @@
 """Reviewing one at a time in a real browser: by keyboard only, and never losing a key."""
 
+import threading
 import time
+from typing import Any
 
 import pytest
 from django.core.files.storage import storages
@@ -204,15 +206,18 @@ def test_what_is_not_sent_yet_is_undone_without_the_server(page, reviewer, proje
     page.goto("/review/")
     first = here(page)
 
-    held, is_open = [], []
-    page.route("**/decide/", lambda route: route.continue_() if is_open else held.append(route))
+    held: list[Any] = []
+    is_open = threading.Event()
+    page.route(
+        "**/decide/", lambda route: route.continue_() if is_open.is_set() else held.append(route)
+    )
     page.keyboard.press("1")
     second = here(page)
     page.keyboard.press("1")
     page.keyboard.press("u")
     assert here(page) == second
     page.keyboard.press("2")
-    is_open.append(True)
+    is_open.set()
     for route in held:
         route.continue_()
     wait_until_saved(page)
