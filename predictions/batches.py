@@ -164,7 +164,6 @@ def classify_batch(progress: Progress, batch_key: int) -> None:
     batch = Batch.objects.select_related("project", "user").filter(pk=batch_key).first()
     if batch is None:
         return
-    total = batch.items.count()
     while True:
         # Asked anew for each chunk: another model with other limits may be live by then.
         at_once = min(CHUNK, classification.batch_size(batch.project))
@@ -175,7 +174,10 @@ def classify_batch(progress: Progress, batch_key: int) -> None:
             _answer(batch, chunk)
         except Unavailable as error:
             raise jobs.RetryLater(str(error)) from error
-        progress(total - _unanswered(batch).count(), total)
+        # Counted in this order: more may come at any time, and nobody has done less than nothing
+        left = _unanswered(batch).count()
+        total = batch.items.count()
+        progress(total - left, total)
 
 
 def _unanswered(batch: Batch) -> QuerySet[BatchItem]:

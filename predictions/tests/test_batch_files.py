@@ -9,6 +9,7 @@ from django.urls import reverse
 from common import jobs, tasks
 from predictions import batch_answers, batches, feedback, registry
 from predictions.models import Batch, BatchItem, Feedback, Sample
+from predictions.predictors.dummy import DummyPredictor
 from predictions.tests.factories import (
     make_live_model,
     make_picture_bytes,
@@ -125,6 +126,21 @@ def test_a_file_that_comes_while_a_worker_is_at_the_batch_is_not_left_behind(cli
     taken.save()
     jobs.run_due_jobs()
     assert batch_answers.batch_progress(batch).done == 2
+
+
+def test_more_files_than_there_were_come_while_the_first_are_answered(client, batch, monkeypatch):
+    send(client, batch, key="first")
+    predict, waiting = DummyPredictor.predict, [f"further{'k' * number}" for number in range(20)]
+
+    def slow(self, pictures, model, *, augment=False):
+        while waiting:
+            assert send(client, batch, key=waiting.pop()).status_code == 201
+        return predict(self, pictures, model, augment=augment)
+
+    monkeypatch.setattr(DummyPredictor, "predict", slow)
+    jobs.run_due_jobs()
+    assert batch_answers.batch_progress(batch).done == 21
+    assert not jobs.Job.objects.exclude(status=jobs.Job.Status.SUCCEEDED).exists()
 
 
 def test_what_is_not_ticked_is_ok_and_what_is_ticked_is_nok_with_one_name(client, batch):
