@@ -97,7 +97,11 @@ def give_verdicts(
             "prediction", flat=True
         )
     )
-    left = [each for each in predictions if each.pk not in answered]
+    # In the order in which everybody locks samples: others judge the same pictures in batches of
+    # their own, and of two who waited for each other the database would refuse one
+    left = sorted(
+        (each for each in predictions if each.pk not in answered), key=lambda each: each.sample_id
+    )
     for start in range(0, len(left), AT_ONCE):
         with durable_transaction():
             for prediction in left[start : start + AT_ONCE]:

@@ -175,6 +175,19 @@ def test_one_whose_picture_is_gone_holds_the_others_up_in_nothing(client, batch,
     assert [prediction for prediction, _why in said.refused] == [predictions[0]]
 
 
+def test_samples_are_locked_in_one_order_whoever_judges_them(client, batch, alice, monkeypatch):
+    items = answered(client, batch, 4)
+    give, locked = feedback.give_feedback, []
+
+    def note(prediction, verdict, **options):
+        locked.append(prediction.sample_id)
+        return give(prediction, verdict, **options)
+
+    monkeypatch.setattr(feedback, "give_feedback", note)
+    feedback.give_verdicts([item.prediction for item in reversed(items)], set(), by=alice)
+    assert locked == sorted(item.sample_id for item in items)
+
+
 def test_a_name_that_none_can_have_is_refused_and_nothing_is_said(client, batch):
     items = answered(client, batch, 1)
     answer = client.post(

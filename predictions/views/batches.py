@@ -15,7 +15,7 @@ from common.errors import DomainError, InvalidInput
 from common.htmx import HtmxRequest
 from common.numbers import natural_number
 from predictions import batch_answers, batches, conditions, feedback
-from predictions.models import Batch, Prediction, Project
+from predictions.models import Batch, BatchItem, Prediction, Project
 from predictions.views.pages import category_names
 
 
@@ -129,12 +129,14 @@ def _context(request: HttpRequest, batch: Batch) -> dict[str, Any]:
         "only": only,
         "after": after,
         "answers": batch_answers.answers_given(batch) if progress.is_finished else [],
-        "open_items": [each for each in page.rows if is_open(each)],
+        "open_items": [each for each in page.rows if _is_open(each)],
         "category_names": category_names(batch.project),
     }
 
 
-def is_open(item: Any) -> bool:
+def _is_open(item: BatchItem) -> bool:
     """Say whether an answer of a batch can still be called right or wrong here."""
     prediction = item.prediction
-    return bool(prediction and not prediction.own_feedback and prediction.sample.has_picture)
+    if prediction is None or prediction.own_feedback:  # type: ignore[attr-defined]
+        return False
+    return prediction.sample.has_picture
