@@ -7,6 +7,8 @@ memory stays flat.
 
 import logging
 import tempfile
+from collections.abc import Callable
+from functools import wraps
 from io import BytesIO
 from typing import IO, Any, Protocol
 
@@ -15,7 +17,9 @@ from django.core.exceptions import RequestDataTooBig, TooManyFilesSent
 from django.core.files.base import File
 from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
+from django.views.decorators.csrf import csrf_exempt, csrf_protect
 
 from common.errors import DomainError, InvalidInput, Unavailable
 from common.media import images
@@ -25,6 +29,9 @@ logger = logging.getLogger(__name__)
 _IN_MEMORY_BYTES = 512 * 1024  # per file; what is longer waits in a temporary file
 _CHUNK_BYTES = 256 * 1024
 _READ_TO_ITS_END_BYTES = 100_000_000
+
+
+View = Callable[..., HttpResponse]
 
 
 class BinaryReader(Protocol):
@@ -54,15 +61,21 @@ def longest_body() -> int:
 class SizeLimitedUploadHandler(FileUploadHandler):
     """Keeps each file in memory while it is short, then in a temporary file, then not at all.
 
-    A page that takes longer files than pictures has a handler of its own, with another limit.
+    Args:
+        most_bytes: how long a file may be, `UPLOAD_MAX_BYTES` unless given.
+        refusal: makes what whoever reads a file that is too long is told.
     """
 
-    def most_bytes(self) -> int:
-        return int(settings.UPLOAD_MAX_BYTES)
-
-    def refusal(self) -> DomainError:
-        """Return what whoever reads a file that is too long is told."""
-        return images.file_too_large()
+    def __init__(
+        self,
+        request: HttpRequest | None = None,
+        *,
+        most_bytes: int | None = None,
+        refusal: Callable[[], DomainError] = images.file_too_large,
+    ) -> None:
+        super().__init__(request)
+        self.most_bytes = int(settings.UPLOAD_MAX_BYTES if most_bytes is None else most_bytes)
+        self.refusal = refusal
 
     def handle_raw_input(
         self,
@@ -86,7 +99,7 @@ class SizeLimitedUploadHandler(FileUploadHandler):
         if isinstance(self.file, _Unreadable):
             return
         # Refused here and not by raising: the other files of the request are still taken.
-        if start + len(raw_data) > self.most_bytes():
+        if start + len(raw_data) > self.most_bytes:
             self._forget(self.refusal())
             return
         try:
@@ -114,6 +127,30 @@ class SizeLimitedUploadHandler(FileUploadHandler):
     def upload_interrupted(self) -> None:
         if hasattr(self, "file"):
             self.file.close()
+
+
+def takes_longer_files(
+    most_bytes: Callable[[], int], refusal: Callable[[], DomainError]
+) -> Callable[[View], View]:
+    """Make a decorator for a view whose files may be longer than pictures: the innermost one.
+
+    The token against forged requests is in the body, which is read only when it is clear how much
+    of it may come: it is checked then, after the permissions.
+    """
+
+    def decorate(view: View) -> View:
+        protected = csrf_protect(view)
+
+        @csrf_exempt  # here alone; decorators around it take that over
+        @wraps(view)
+        def with_longer_files(request: Any, *args: Any, **kwargs: Any) -> HttpResponse:
+            handler = SizeLimitedUploadHandler(request, most_bytes=most_bytes(), refusal=refusal)
+            request.upload_handlers = [handler]
+            return protected(request, *args, **kwargs)
+
+        return with_longer_files
+
+    return decorate
 
 
 def rejection_message(exception: Exception) -> InvalidInput | None:

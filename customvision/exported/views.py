@@ -4,43 +4,24 @@ from django.contrib import messages
 from django.http import HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
-from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_http_methods
 
 from accounts import roles
 from accounts.permissions import authenticated_user, may
 from common.errors import DomainError
 from common.htmx import HtmxRequest
-from common.media.upload_handlers import SizeLimitedUploadHandler
+from common.media.upload_handlers import takes_longer_files
 from common.models import Job
 from customvision.exported import archive, model_import
 from customvision.exported.forms import ModelArchiveForm
 from predictions.models import Project
 
 
-class ArchiveUploadHandler(SizeLimitedUploadHandler):
-    """Takes an archive in, which may be longer than a picture."""
-
-    def most_bytes(self) -> int:
-        return archive.MAX_ARCHIVE_BYTES
-
-    def refusal(self) -> DomainError:
-        return archive.archive_too_large()
-
-
-# Exempt, as the token is in the body, which is read only when it is clear how much of it may come;
-# the view within checks it
-@csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
 @may(roles.PROMOTE)
+@takes_longer_files(lambda: archive.MAX_ARCHIVE_BYTES, archive.archive_too_large)
 def import_model(request: HtmxRequest, slug: str) -> HttpResponse:
     """Take an archive in for the worker; show how the newest import is doing."""
-    request.upload_handlers = [ArchiveUploadHandler(request)]
-    return _import_model(request, slug)
-
-
-@csrf_protect
-def _import_model(request: HtmxRequest, slug: str) -> HttpResponse:
     project = get_object_or_404(Project, slug=slug)
     newest = model_import.newest_import(project)
     is_active = bool(newest and newest.status in (Job.Status.WAITING, Job.Status.RUNNING))

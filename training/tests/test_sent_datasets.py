@@ -5,6 +5,7 @@ from datetime import timedelta
 import pytest
 from django.core.files.storage import storages
 from django.core.files.uploadedfile import SimpleUploadedFile
+from django.test import Client
 from django.utils import timezone
 
 from accounts.tests.factories import make_maintainer
@@ -103,6 +104,13 @@ def test_a_table_may_be_sent_beside_the_pictures(client, maintainer, project, tm
     send(client, project, archive(tmp_path, "1.png"), labels=labels)
     jobs.run_due_jobs("imports")
     assert DatasetImport.objects.get().found["taken"] == [["cats", 1]]
+
+
+def test_without_the_token_of_the_form_nothing_is_kept(project, tmp_path):
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(make_maintainer())
+    answer = client.post(address(project), {"dataset": archive(tmp_path)})
+    assert answer.status_code == 403 and not DatasetImport.objects.exists()
 
 
 def test_one_that_is_too_large_is_refused_by_the_form(

@@ -8,14 +8,13 @@ from django.http import FileResponse, HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
-from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django.views.decorators.http import require_GET, require_http_methods, require_POST
 
 from accounts import roles
 from accounts.permissions import authenticated_user, may
 from common.errors import DomainError
 from common.htmx import HtmxRequest
-from common.media.upload_handlers import SizeLimitedUploadHandler
+from common.media.upload_handlers import takes_longer_files
 from common.models import Job
 from predictions.models import Project
 from training.data import dataset_import, formats, sent_datasets
@@ -25,29 +24,11 @@ from training.models import DatasetImport
 SHOWN = 20
 
 
-class DatasetUploadHandler(SizeLimitedUploadHandler):
-    """Takes a data set in, which may be longer than a picture."""
-
-    def most_bytes(self) -> int:
-        return sent_datasets.most_bytes()
-
-    def refusal(self) -> DomainError:
-        return sent_datasets.too_large()
-
-
-# Exempt, as the token is in the body, which is read only when it is clear how much of it may come;
-# the view within checks it
-@csrf_exempt
 @require_http_methods(["GET", "HEAD", "POST"])
 @may(roles.MANAGE_CATEGORIES)
+@takes_longer_files(sent_datasets.most_bytes, sent_datasets.too_large)
 def send_dataset(request: HttpRequest, slug: str) -> HttpResponse:
     """Take a data set in for the worker to look through; list what was sent before."""
-    request.upload_handlers = [DatasetUploadHandler(request)]
-    return _send_dataset(request, slug)
-
-
-@csrf_protect
-def _send_dataset(request: HttpRequest, slug: str) -> HttpResponse:
     project = get_object_or_404(Project, slug=slug)
     form, status = DatasetForm(project=project), 200
     if request.method == "POST":
