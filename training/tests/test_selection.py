@@ -98,3 +98,33 @@ def test_with_few_validation_samples_the_large_one_is_taken(task):
 
 def test_the_cost_is_measured_on_this_machine(task):
     assert selection.network_milliseconds("lite0", task) > 0
+
+
+class TestCategoriesWithoutPictures:
+    @pytest.fixture
+    def with_pizza(self, task):
+        """One category more, which no picture shows and ImageNet knows."""
+        names = tuple(sorted({*task.class_names, "pizza"}))
+        return replace(task, class_names=names, known={"pizza": [1]})
+
+    @pytest.fixture(autouse=True)
+    def one_that_knows(self, monkeypatch):
+        """Only the large backbone comes with ImageNet's head, of two classes."""
+        head = (np.eye(3, 2, dtype=np.float32), np.zeros(2, np.float32))
+        knowing = replace(backbones.FROZEN["lite0"]({}), imagenet_head=lambda: head)
+        monkeypatch.setitem(backbones.FROZEN, "lite0", lambda parameters: knowing)
+
+    def test_only_a_backbone_that_knows_them_is_compared(self, with_pizza):
+        keep_vectors(with_pizza, "lite0-160", 0.1)
+        keep_vectors(with_pizza, "lite0", 2.0)
+        features, fitted = choose(with_pizza)
+        assert features.backbone["name"] == "lite0"
+        assert fitted.head.kernel.shape == (3, len(with_pizza.class_names))
+        assert "lite0-160 was not compared: it knows no category without pictures." in (
+            features.notes
+        )
+
+    def test_with_a_picture_of_each_all_are_compared(self, task):
+        for name in DIGESTS:
+            keep_vectors(task, name, 0.1 if name == "lite0-160" else 2.0)
+        assert choose(task)[0].backbone["name"] == "lite0-160"

@@ -9,8 +9,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from training import backbones
 from training.backbones.base import Backbone
+from training.trainers.base import TrainingTask
 from training.trainers.local.head import Head
+
+
+def known_head(backbone: str, task: TrainingTask) -> Head | None:
+    """Return what the backbone knows of the task's categories beforehand, if anything."""
+    if not backbones.knows_imagenet(backbone) or task.multilabel:
+        return None
+    return build_known_head(backbones.load(backbone, task.parameters), task.class_names, task.known)
 
 
 def build_known_head(

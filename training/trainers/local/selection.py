@@ -20,6 +20,7 @@ from training.trainers.base import TrainingTask
 from training.trainers.local import export, extraction, head
 from training.trainers.local.extraction import FeatureSet
 from training.trainers.local.head import FittedHead
+from training.trainers.local.known_head import known_head
 
 SMALL_TO_LARGE = ("lite0-160", "lite0")
 TIMED = 5  # runs of one picture
@@ -64,6 +65,8 @@ def extract_with_best(task: TrainingTask, progress: Progress) -> tuple[FeatureSe
         part = subrange(progress, place * share, (place + 1) * share)
         features[name] = extraction.extract_frozen(name, task, part)
     most = max(len(each.examples) for each in features.values())
+    # Others were refused before
+    without_picture = set(task.known) - {each.category for each in task.examples}
     candidates = []
     for name, each in features.items():
         if len(each.examples) < most:
@@ -73,7 +76,12 @@ def extract_with_best(task: TrainingTask, progress: Progress) -> tuple[FeatureSe
                 % {"name": name, "count": most - len(each.examples)}
             )
             continue
-        fitted = head.fit_head(*each.splits(task), len(task.class_names))
+        prior = known_head(name, task)
+        if without_picture and prior is None:
+            sentence = _("%(name)s was not compared: it knows no category without pictures.")
+            notes.append(sentence % {"name": name})
+            continue
+        fitted = head.fit_head(*each.splits(task), len(task.class_names), prior=prior)
         candidates.append(Candidate(name, costs[name], each, fitted))
     best = _best(candidates)
     notes.append(_reason(candidates, best))

@@ -21,7 +21,7 @@ from training.features.neighbours import Neighbourhood, find_nearest_cached
 from training.trainers.base import BaseTrainer, TrainedModel, TrainingTask
 from training.trainers.local import extraction, finetuning, head, selection
 from training.trainers.local.bundling import export_bundle
-from training.trainers.local.known_head import build_known_head
+from training.trainers.local.known_head import known_head
 
 
 class LocalTrainer(BaseTrainer):
@@ -96,7 +96,7 @@ class LocalTrainer(BaseTrainer):
         fitted = fitted or head.fit_head(
             *features.splits(task),
             len(task.class_names),
-            prior=_known_head(backbone, task),
+            prior=known_head(backbone, task),
             progress=subrange(progress, extracted, fitted_at),
         )
         if fine_tune:
@@ -126,7 +126,9 @@ class LocalTrainer(BaseTrainer):
         )
 
     def uses_known_categories(self, backbone: str) -> bool:
-        return backbones.knows_imagenet(backbone or settings.DEFAULT_BACKBONE)
+        name = backbone or settings.DEFAULT_BACKBONE
+        # `auto` chooses among some that do
+        return name == backbones.AUTO or backbones.knows_imagenet(name)
 
     def start_without_pictures(
         self, task: TrainingTask, progress: Progress = no_progress
@@ -134,7 +136,7 @@ class LocalTrainer(BaseTrainer):
         features = extraction.extract_frozen(
             backbones.KNOWS_IMAGENET, task, subrange(progress, 0, 40)
         )
-        known = _known_head(backbones.KNOWS_IMAGENET, task)
+        known = known_head(backbones.KNOWS_IMAGENET, task)
         if known is None or task.examples or not all(map(task.known.get, task.class_names)):
             raise ValueError("Some of these categories are to be learned from pictures.")
         fitted = head.FittedHead(known, l2=0.0, fits=(), losses=(), validation_losses=())
@@ -199,14 +201,6 @@ class LocalTrainer(BaseTrainer):
             return None  # a network that learned itself: its vectors are kept nowhere
         vector = extraction.vector_for_bundle(bundle, asked)
         return None if vector is None else find_nearest_cached(cache, vector, learned, count)
-
-
-def _known_head(backbone: str, task: TrainingTask) -> head.Head | None:
-    """Return what the backbone knows of the task's categories beforehand, if anything."""
-    if not backbones.knows_imagenet(backbone) or task.multilabel:
-        return None
-    frozen = backbones.load(backbone, task.parameters)
-    return build_known_head(frozen, task.class_names, task.known)
 
 
 def _check_task(task: TrainingTask, backbone: str, *, fine_tune: bool) -> None:
