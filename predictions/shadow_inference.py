@@ -105,7 +105,7 @@ def _shadow_key(prediction: Prediction) -> int:
 
 
 def _answer(version: ModelVersion, chunk: Sequence[Prediction]) -> None:
-    """Answer some predictions' pictures together; where that fails for good, one by one.
+    """Answer some predictions together; where that fails for good, one by one.
 
     Raises:
         Unavailable: if that cannot be done now, and some have not waited for long.
@@ -114,7 +114,7 @@ def _answer(version: ModelVersion, chunk: Sequence[Prediction]) -> None:
         least_side = classification.min_side(version.project, version)
         _ask_about(
             version,
-            [(one, picture) for one in chunk if (picture := _picture_of(version, one, least_side))],
+            [(one, content) for one in chunk if (content := _content_of(version, one, least_side))],
         )
     except Unavailable as error:
         given_up = [
@@ -138,10 +138,10 @@ def _answer(version: ModelVersion, chunk: Sequence[Prediction]) -> None:
         _write([_silence(version, chunk[0], reason)])
 
 
-def _picture_of(
+def _content_of(
     version: ModelVersion, prediction: Prediction, least_side: int | None
 ) -> Content | None:
-    """Return the picture that a prediction is about; where it is gone, write that down instead.
+    """Return what a prediction is about; where it is gone, write that down instead.
 
     Raises:
         Unavailable: if the storage cannot be reached.
@@ -149,7 +149,7 @@ def _picture_of(
     try:
         return uploads.load_picture(prediction.sample, least_side=least_side)
     except FileNotFoundError:
-        reason = _("The picture was deleted before the model could process it.")
+        reason = _("The file was deleted before the model could process it.")
         _write([_silence(version, prediction, reason)])
         return None
 
@@ -159,7 +159,7 @@ def _ask_about(version: ModelVersion, pairs: Sequence[Pair]) -> None:
         return
     project = pairs[0][0].project
     answer = classification.predict_with(
-        project, [picture for _prediction, picture in pairs], version=version
+        project, [content for _prediction, content in pairs], version=version
     )
     best = [max(scores.items(), key=lambda item: item[1]) for scores in answer.scores]
     categories = {
@@ -176,7 +176,7 @@ def _ask_about(version: ModelVersion, pairs: Sequence[Pair]) -> None:
                 agrees=prediction.ranked[0][0] == name,
                 latency_ms=answer.latency_ms,
             )
-            for (prediction, _picture), scores, (name, confidence) in zip(
+            for (prediction, _content), scores, (name, confidence) in zip(
                 pairs, answer.scores, best, strict=True
             )
         ]

@@ -9,15 +9,25 @@ import numpy as np
 import pytest
 from django.core.files.storage import storages
 from django.core.management import call_command
+from django.utils import timezone
 from knox.models import get_token_model
 from rest_framework.test import APIClient
 
+from common import jobs, tasks
 from common.errors import InvalidInput
 from common.media import text_files, texts
+from common.models import Job
+from predictions import shadow_deployment, shadow_inference
 from predictions.models import Feedback, Prediction, Project, Sample
 from predictions.predictors.local import heads
 from predictions.predictors.text import occlusion
-from predictions.tests.factories import make_live_model, make_picture_bytes, make_project, make_user
+from predictions.tests.factories import (
+    make_live_model,
+    make_model_version,
+    make_picture_bytes,
+    make_project,
+    make_user,
+)
 
 pytestmark = pytest.mark.django_db
 
@@ -273,6 +283,40 @@ class TestThePages:
         decide = f"/review/samples/{prediction.sample.uuid}/decide/"
         client.post(decide, {"ruling": "name:question", "prediction": prediction.pk})
         assert "Where is &lt;b&gt;" in client.get("/review/history/").content.decode()
+
+
+class TestInShadow:
+    """A second model of the project, by whose names a short text is the long one."""
+
+    @pytest.fixture(autouse=True)
+    def candidate(self, project):
+        tasks.autodiscover()
+        version = make_model_version(project, ("the long one", "a short one"))
+        shadow_deployment.start_shadow(version, by=None)
+        return version
+
+    def send(self, api, text: str) -> Prediction:
+        answer = api.post(PREDICT, {"text": text}, format="json")
+        return Prediction.objects.get(uuid=answer.json()["id"])
+
+    def work(self) -> None:
+        Job.objects.update(due_at=timezone.now())
+        shadow_inference.enqueue_pending()
+        jobs.run_due_jobs("shadow")
+
+    def test_it_is_asked_about_the_text_too(self, api, candidate):
+        prediction = self.send(api, "Hello")
+        self.work()
+        answer = prediction.shadow_predictions.get()
+        assert (answer.model_version, answer.agrees) == (candidate, False)
+        assert answer.top.name == "the long one"
+
+    def test_a_text_that_is_gone_is_told(self, api):
+        prediction = self.send(api, "Hello")
+        prediction.sample.storage.delete(prediction.sample.file_name)
+        self.work()
+        answer = prediction.shadow_predictions.get()
+        assert answer.error == "The file was deleted before the model could process it."
 
 
 def test_what_a_project_classifies_is_chosen_when_it_is_made(client):
