@@ -129,6 +129,8 @@ ROWS: dict[str, list[Row]] = {
     "gallery_sample": [
         get(done(REVIEWERS), gallery_sample, why="as a page of its own it is the review's")
     ],
+    "project_card": [get(REVIEWERS, slug)],
+    "demo_drawing": [get((LOGIN, 404, 404, 404, 404), sample, why="of samples of the demo alone")],
     "sample_heat": [
         get((LOGIN, 403, 403, 409, 409), gallery_sample, why="the dummy model cannot tell")
     ],
