@@ -35,6 +35,9 @@ urlpatterns = [
     path("projects/<slug:slug>/card/", overview_views.card, name="project_card"),
     path("projects/<slug:slug>/samples/", gallery_views.samples, name="samples"),
     path("projects/<slug:slug>/samples/count/", gallery_views.sample_count, name="sample_count"),
+    path(
+        "projects/<slug:slug>/samples/views/", gallery_views.view_counts, name="sample_view_counts"
+    ),
     path("projects/<slug:slug>/samples/act/", gallery_views.act, name="samples_act"),
     path(
         "projects/<slug:slug>/samples/acts/<uuid:batch>/",

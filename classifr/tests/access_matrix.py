@@ -121,6 +121,7 @@ ROWS: dict[str, list[Row]] = {
     "overview": [get((LOGIN, 302, 302, 200, 200), slug, why="users go on to classify")],
     "samples": [get(REVIEWERS, slug)],
     "sample_count": [get(REVIEWERS, slug)],
+    "sample_view_counts": [get(REVIEWERS, slug)],
     "samples_act": [post(done(REVIEWERS), slug, lambda world: {"ruling": "discard"})],
     "act_progress": [
         get((LOGIN, 403, 403, 404, 404), gallery_act, why="there is no such work of theirs")
