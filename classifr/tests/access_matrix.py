@@ -400,6 +400,7 @@ ROWS: dict[str, list[Row]] = {
     "datasets:take": [
         post(done(MAINTAINERS, 409), sent, why="it was not looked through yet"),
     ],
+    "datasets:preview": [get(done(MAINTAINERS, 404), sent, why="none of it was found yet")],
     "datasets:report": [get(done(MAINTAINERS, 404), sent, why="the same")],
     "datasets:discard": [post(done(MAINTAINERS), sent)],
     "importer:import_start": [
