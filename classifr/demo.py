@@ -142,7 +142,8 @@ def load_demo_samples(project: Project) -> int:
                 ),
                 name,
             )
-            for digest, name in zip(digests, names, strict=True)
+            # By digest, or a gallery of the newest would show one dish for long
+            for digest, name in sorted(zip(digests, names, strict=True))
             if digest not in known and name in by_name
         ]
         Sample.objects.bulk_create([sample for sample, _name in new])
@@ -173,6 +174,14 @@ def restore_vectors() -> int:
         return 0
     digests, _names, vectors = _read_samples()
     return _keep_vectors(digests, vectors)
+
+
+def dishes_by_digest(path: Path) -> dict[str, str]:
+    """Return what the photo with a digest shows, for those that come with the product."""
+    if not path.exists():
+        return {}
+    with np.load(path, allow_pickle=False) as stored:
+        return dict(zip(stored["sha256"].tolist(), stored["category"].tolist(), strict=True))
 
 
 def _read_samples() -> tuple[list[str], list[str], np.ndarray]:

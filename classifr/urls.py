@@ -26,13 +26,18 @@ urlpatterns = [
     path("", views.home, name="home"),
     path("help/", views.help_page, name="help"),
     path("theme/", themes.choose_theme, name="theme"),
+    path("demo/drawings/<uuid:uuid>/", views.demo_drawing, name="demo_drawing"),
     path("background/", background.show_trouble, name="background"),
     path("background/<int:pk>/again/", background.try_again, name="background_again"),
     path("projects/", include("classifr.new_project.urls")),
     path("projects/", include("training.dataset_urls")),
     path("projects/<slug:slug>/", overview_views.overview, name="overview"),
+    path("projects/<slug:slug>/card/", overview_views.card, name="project_card"),
     path("projects/<slug:slug>/samples/", gallery_views.samples, name="samples"),
     path("projects/<slug:slug>/samples/count/", gallery_views.sample_count, name="sample_count"),
+    path(
+        "projects/<slug:slug>/samples/views/", gallery_views.view_counts, name="sample_view_counts"
+    ),
     path("projects/<slug:slug>/samples/act/", gallery_views.act, name="samples_act"),
     path(
         "projects/<slug:slug>/samples/acts/<uuid:batch>/",

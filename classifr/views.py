@@ -1,19 +1,31 @@
-"""The start page, the help page and the pages for what went wrong."""
+"""The start page, the help page, the drawings of the demo and the pages for what went wrong."""
 
 import sys
+from uuid import UUID
 
 from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.shortcuts import render
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotModified,
+    JsonResponse,
+)
+from django.shortcuts import get_object_or_404, render
 from django.template import loader
 from django.templatetags.static import static
 from django.utils.translation import gettext as _
+from django.views.decorators.http import require_safe
 from django_htmx.middleware import HtmxDetails
 
+from accounts.permissions import authenticated_user
+from classifr import demo_drawings
 from common.media import upload_handlers
 from predictions import projects
+from predictions.models import Sample
+from predictions.views import pictures
 
 
 @login_required
@@ -39,6 +51,20 @@ def help_page(request: HttpRequest) -> HttpResponse:
             "max_megabytes": f"{settings.UPLOAD_MAX_BYTES / 1_000_000:g}",
         },
     )
+
+
+@login_required
+@require_safe
+def demo_drawing(request: HttpRequest, uuid: UUID) -> HttpResponse:
+    """Serve what pages show in place of a photo that the demo learned from."""
+    sample = get_object_or_404(Sample, uuid=uuid)
+    if not sample.is_drawn or not pictures.can_view_picture(authenticated_user(request), sample):
+        raise Http404
+    tag = f'"{sample.uuid}-drawing"'
+    if request.headers.get("If-None-Match") == tag:
+        return HttpResponseNotModified()
+    drawing = demo_drawings.draw_sample(sample.sha256).encode()
+    return pictures.inert_response(drawing, "image/svg+xml", tag, sample)
 
 
 def page_not_found(request: HttpRequest, exception: Exception) -> HttpResponse:

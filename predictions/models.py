@@ -284,6 +284,15 @@ class Sample(models.Model):
         return self.location != self.Location.NOWHERE
 
     @property
+    def is_drawn(self) -> bool:
+        """Whether pages show a drawing in its place: what the demo learned from is not shipped."""
+        return self.origin == self.Origin.DEMO and not self.has_picture
+
+    @property
+    def is_displayable(self) -> bool:
+        return self.has_picture or self.is_drawn
+
+    @property
     def is_picture(self) -> bool:
         """Whether a browser can be given it as a picture."""
         return self.has_picture and self.media_type.startswith("image/")

@@ -1,8 +1,9 @@
 """Second opinions: how far two reviewers agree who do not see each other's decisions.
 
 A share of the decisions (`Project.second_opinion_percent`) is asked about once more. Which, the
-sample's digest draws: always or never the same. Only decisions of people who saw the sample in the
-review count, not imported labels. An opinion that differs has the sample come to a third person.
+sample's digest draws: always or never the same. Only decisions of people who saw the sample count,
+in the review or among many in the gallery, not imported labels. An opinion that differs has the
+sample come to a third person.
 """
 
 from django.conf import settings
@@ -49,7 +50,7 @@ def decisions_to_second(reviewer: User, project: Project | None = None) -> Query
         Decision.objects.in_force()
         .annotate(digits=Substr("sample__sha256", _DRAWN_FROM, _DIGITS))
         .filter(drawn, pk__gt=just_too_old, second_opinion=None)
-        .filter(prediction__isnull=False, reviewer__isnull=False)
+        .filter(Q(prediction__isnull=False) | Q(batch__isnull=False), reviewer__isnull=False)
         .exclude(outcome=Decision.Outcome.REOPENED)
         .exclude(reviewer=reviewer)
         .exclude(sample__location=Sample.Location.NOWHERE)

@@ -26,6 +26,7 @@ from training.models import DatasetItem
 PAGE = 60
 WINDOW = 50_000  # samples that are looked through for a page
 TEXTS_READ = 200  # for a page, where words are looked for in texts
+FEW = 100  # counted beside a saved view
 COUNT_WINDOW = 100_000  # samples that are looked through for a count
 
 
@@ -86,6 +87,13 @@ def count_samples(wanted: GalleryFilters) -> Count | None:
         return None
     rows, floor = _window(matching_samples(wanted), wanted.project, None, COUNT_WINDOW)
     return Count(rows.count(), is_more=floor is not None)
+
+
+def count_few(wanted: GalleryFilters) -> Count:
+    """Return how many of the newest samples fit, up to a hundred: as quick as a page."""
+    rows, floor = _window(matching_samples(wanted), wanted.project, None, WINDOW)
+    number = len(rows.order_by().values_list("pk", flat=True)[: FEW + 1])
+    return Count(min(number, FEW), is_more=number > FEW or floor is not None)
 
 
 def count_all(project: Project) -> Count:

@@ -1,10 +1,16 @@
 """The views of the gallery that people come back to, each an address."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from django.conf import settings
+from django.http import QueryDict
 from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
+
+from classifr.gallery import pages
+from classifr.gallery.forms import GalleryForm
+from classifr.gallery.pages import Count
+from predictions.models import Project
 
 
 @dataclass(frozen=True)
@@ -12,6 +18,7 @@ class SavedView:
     name: str | Promise
     query: str
     is_open: bool = False
+    count: Count | None = None
 
 
 def saved_views(query: str) -> list[SavedView]:
@@ -29,3 +36,12 @@ def saved_views(query: str) -> list[SavedView]:
         (_("Discarded"), "state=discarded"),
     ]
     return [SavedView(name, view, view == query) for name, view in known]
+
+
+def counted_views(project: Project) -> list[SavedView]:
+    """Return the views with how many samples each shows, up to a hundred or so."""
+    return [
+        replace(view, count=pages.count_few(GalleryForm(project, QueryDict(view.query)).filters()))
+        for view in saved_views("")
+        if view.query
+    ]

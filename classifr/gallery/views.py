@@ -16,7 +16,7 @@ from classifr.gallery import acts, downloads, lightbox, pages
 from classifr.gallery.acts import Done
 from classifr.gallery.filters import newest_answers
 from classifr.gallery.forms import GalleryForm
-from classifr.gallery.saved_views import saved_views
+from classifr.gallery.saved_views import counted_views, saved_views
 from common.errors import DomainError
 from common.htmx import HtmxRequest
 from common.numbers import natural_number
@@ -75,6 +75,15 @@ def sample_count(request: HttpRequest, slug: str) -> HttpResponse:
         "is_narrowed": is_narrowed,
     }
     return render(request, "gallery/_count.html", context)
+
+
+@may(roles.REVIEW)
+@never_cache
+@require_safe
+def view_counts(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show how many samples each of the saved views has."""
+    project = get_object_or_404(Project, slug=slug)
+    return render(request, "gallery/_view_counts.html", {"views": counted_views(project)})
 
 
 @may(roles.REVIEW)

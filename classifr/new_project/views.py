@@ -11,7 +11,7 @@ from django.views.decorators.http import require_http_methods, require_safe
 from accounts import roles
 from accounts.permissions import authenticated_user, may
 from classifr.new_project.checklist import can_be_trained, category_sizes
-from common.errors import DomainError
+from common.errors import DomainError, InvalidInput
 from predictions import projects, registry
 from predictions.modalities import modalities
 from predictions.models import Project
@@ -52,7 +52,10 @@ def pictures(request: HttpRequest, slug: str) -> HttpResponse:
     if request.method == "POST":
         sent = get_object_or_404(_sent(project), pk=_number(request.POST.get("import", "")))
         if "take" in request.POST:
-            sent_datasets.request_import(sent)
+            try:
+                sent_datasets.request_import(sent, _names(request, sent))
+            except InvalidInput as error:
+                messages.error(request, str(error))
         else:
             sent_datasets.discard(sent)
         return redirect("new_project:pictures", project.slug)
@@ -126,6 +129,16 @@ def _context(project: Project, step: str) -> dict[str, Any]:
 
 def _sent(project: Project) -> Any:
     return DatasetImport.objects.filter(project=project).select_related("job", "project")
+
+
+def _names(request: HttpRequest, sent: DatasetImport) -> dict[str, str]:
+    """Return under which name each category that was found is to be taken; "": not at all."""
+    names = {}
+    for place, (category, _count) in enumerate((sent.found or {}).get("taken", [])):
+        if f"name-{place}" in request.POST:
+            wanted = f"take-{place}" in request.POST
+            names[category] = request.POST[f"name-{place}"].strip() or category if wanted else ""
+    return names
 
 
 def _number(text: str) -> int:

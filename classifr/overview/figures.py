@@ -11,7 +11,15 @@ from django.utils import timezone
 
 from common.names import comparison_key
 from predictions import daily_figures
-from predictions.models import Category, DailyFigures, Feedback, ModelVersion, Project, Promotion
+from predictions.models import (
+    Category,
+    DailyFigures,
+    Feedback,
+    ModelVersion,
+    Project,
+    Promotion,
+    Sample,
+)
 from review import ground_truth, queue
 from review.models import Decision
 from review.queue import QueueFilters, Reason
@@ -20,6 +28,7 @@ from training.models import DatasetVersion, Evaluation
 
 DAYS = 30
 WEEK = 7
+COVER = 6  # pictures on the card of a project
 MOST_WAITING = 99  # of a reason; more are not counted
 MOST_PAIRS = 6
 MOST_CATEGORIES = 12
@@ -194,6 +203,17 @@ def category_figures(sizes: Mapping[str, int], live: ModelVersion | None) -> lis
 def newest_promotion(project: Project) -> Promotion | None:
     newest = Promotion.objects.filter(project=project).order_by("-pk")
     return newest.select_related("model_version", "promoted_by").first()
+
+
+def cover(project: Project) -> list[Sample]:
+    """Return a sample of each of the first categories, the newest that pages can show."""
+    found = []
+    for category in project.categories.all()[:COVER]:
+        newest = Decision.objects.in_force().filter(category=category).order_by("-pk")
+        decision = newest.select_related("sample").first()
+        if decision and (decision.sample.is_picture or decision.sample.is_drawn):
+            found.append(decision.sample)
+    return found
 
 
 def last_days(project: Project) -> list[DailyFigures]:

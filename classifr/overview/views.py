@@ -2,6 +2,7 @@
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
+from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_safe
 
 from accounts import roles
@@ -75,6 +76,20 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         "last_run": TrainingRun.objects.filter(project=project).first(),
     }
     return render(request, "overview/overview.html", context)
+
+
+@require_safe
+@may(roles.REVIEW)
+@never_cache
+def card(request: HttpRequest, slug: str) -> HttpResponse:
+    """Show on the start page what a project is of, and how it is doing."""
+    project = get_object_or_404(Project, slug=slug)
+    context = {
+        "project": project,
+        "cover": [] if project.is_of_texts else figures.cover(project),
+        "month": figures.ok_rate(figures.last_days(project)),
+    }
+    return render(request, "overview/_card.html", context)
 
 
 def _without_answer(days: list[figures.DailyFigures]) -> dict[str, float | None]:

@@ -121,6 +121,7 @@ ROWS: dict[str, list[Row]] = {
     "overview": [get((LOGIN, 302, 302, 200, 200), slug, why="users go on to classify")],
     "samples": [get(REVIEWERS, slug)],
     "sample_count": [get(REVIEWERS, slug)],
+    "sample_view_counts": [get(REVIEWERS, slug)],
     "samples_act": [post(done(REVIEWERS), slug, lambda world: {"ruling": "discard"})],
     "act_progress": [
         get((LOGIN, 403, 403, 404, 404), gallery_act, why="there is no such work of theirs")
@@ -129,6 +130,8 @@ ROWS: dict[str, list[Row]] = {
     "gallery_sample": [
         get(done(REVIEWERS), gallery_sample, why="as a page of its own it is the review's")
     ],
+    "project_card": [get(REVIEWERS, slug)],
+    "demo_drawing": [get((LOGIN, 404, 404, 404, 404), sample, why="of samples of the demo alone")],
     "sample_heat": [
         get((LOGIN, 403, 403, 409, 409), gallery_sample, why="the dummy model cannot tell")
     ],
@@ -397,6 +400,7 @@ ROWS: dict[str, list[Row]] = {
     "datasets:take": [
         post(done(MAINTAINERS, 409), sent, why="it was not looked through yet"),
     ],
+    "datasets:preview": [get(done(MAINTAINERS, 404), sent, why="none of it was found yet")],
     "datasets:report": [get(done(MAINTAINERS, 404), sent, why="the same")],
     "datasets:discard": [post(done(MAINTAINERS), sent)],
     "importer:import_start": [

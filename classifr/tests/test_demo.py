@@ -4,10 +4,12 @@ import csv
 import json
 import stat
 from collections import Counter
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
 from django.core.management import CommandError, call_command
+from django.urls import reverse
 
 from accounts import roles
 from accounts.models import User
@@ -15,7 +17,9 @@ from classifr import demo
 from predictions import registry
 from predictions.models import Project, Sample
 from predictions.predictors.text import encoders
+from predictions.tests.factories import make_project, make_sample
 from review import ground_truth
+from review.tests.factories import make_reviewer
 from training import backbones
 from training.backbones import lite0
 from training.backbones.base import Backbone
@@ -211,3 +215,24 @@ def test_a_model_taught_in_english_answers_in_french_and_japanese():
             right[each] += int((answers[asked] == labels[asked]).sum())
     assert right["en"] >= 36  # of 45
     assert right["fr"] >= 0.85 * right["en"] and right["ja"] >= 0.85 * right["en"]
+
+
+def test_a_sample_is_shown_as_a_drawing_of_its_dish_that_says_so(small_demo, client):
+    project = demo.make_project()
+    demo.load_demo_samples(project)
+    first, second = project.samples.order_by("-pk")[:2]  # a tiramisu and sushi
+    client.force_login(make_reviewer())
+    address = reverse("demo_drawing", args=[first.uuid])
+    drawing = client.get(address)
+    assert drawing["Content-Type"] == "image/svg+xml"
+    ElementTree.fromstring(drawing.content)  # noqa: S314 (our own)
+    assert drawing.content == client.get(address).content
+    assert drawing.content != client.get(reverse("demo_drawing", args=[second.uuid])).content
+    page = client.get(reverse("samples", args=[project.slug])).content.decode()
+    assert address in page and "Drawing in place of a photo" in page
+
+
+def test_what_is_no_sample_of_the_demo_is_not_drawn(small_demo, client):
+    client.force_login(make_reviewer())
+    gone = make_sample(make_project(), location=Sample.Location.NOWHERE)
+    assert client.get(reverse("demo_drawing", args=[gone.uuid])).status_code == 404

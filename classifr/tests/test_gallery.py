@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import zipfile
 from datetime import timedelta
 from uuid import uuid4
@@ -597,3 +598,13 @@ class TestLightbox:
         client.force_login(make_reviewer())
         address = reverse("act_undo", args=[project.slug, uuid4()])
         assert client.post(address, headers={"HX-Request": "true"}).status_code == 409
+
+
+def test_saved_views_say_how_many_they_show(client, project):
+    reviewer = make_reviewer()
+    client.force_login(reviewer)
+    sample = make_sample(project)
+    decisions.decide_each([sample], None, by=reviewer, batch=uuid4())
+    page = client.get(reverse("sample_view_counts", args=[project.slug])).content.decode()
+    counts = dict(re.findall(r'id="view-(\d)" hx-swap-oob="true">(\d+)<', page))
+    assert counts == {str(place): "0" for place in range(1, 8)} | {"8": "1"}

@@ -1,7 +1,11 @@
 """The steps of a new project: each can be left and taken up again."""
 
+import io
+
 import pytest
+from django.core.files.uploadedfile import SimpleUploadedFile
 from django.urls import reverse
+from PIL import Image
 
 from accounts.tests.factories import make_maintainer, make_reviewer
 from classifr.new_project.checklist import can_be_trained, category_sizes, checklist
@@ -9,8 +13,9 @@ from common import jobs, tasks
 from predictions import projects, registry
 from predictions.models import Project
 from predictions.tests.factories import make_live_model, make_project
-from training.models import TrainingRun
+from training.models import DatasetImport, TrainingRun
 from training.tests.factories import make_trainable
+from training.tests.test_formats import pack, pictures
 
 pytestmark = pytest.mark.django_db
 
@@ -93,3 +98,44 @@ def test_archived_projects_are_on_the_start_page_only_when_asked_for(client, mai
     page = client.get(reverse("home")).content.decode()
     assert "Old dishes" not in page and "1 archived project" in page
     assert "Old dishes" in client.get(reverse("home"), {"archived": "1"}).content.decode()
+
+
+@pytest.fixture
+def found(client, maintainer, tmp_path):
+    """A data set of cats and items that was looked through."""
+    project = make_project(categories=[])
+    path = pack(tmp_path / "a.zip", pictures("cats/1.png", "cats/2.png", "items/3.png"))
+    file = SimpleUploadedFile("pets.zip", path.read_bytes())
+    client.post(reverse("datasets:imports", args=[project.slug]), {"dataset": file})
+    jobs.run_due_jobs("imports")
+    return DatasetImport.objects.get()
+
+
+def take(client, found, **fields):
+    data = {"import": found.pk, "take": "1", **fields}
+    return client.post(address("pictures", found.project), data, follow=True)
+
+
+def test_what_was_found_is_shown_renamed_and_left_out_before_it_is_taken(client, found):
+    page = client.get(address("pictures", found.project)).content.decode()
+    strip = reverse("datasets:preview", args=[found.project.slug, found.pk]) + "?category=cats"
+    assert strip in page
+    assert Image.open(io.BytesIO(client.get(strip).content)).format == "JPEG"
+    take(client, found, **{"name-0": "Kittens", "take-0": "1", "name-1": "items"})
+    jobs.run_due_jobs("imports")
+    assert [each.name for each in found.project.categories.all()] == ["Kittens"]
+    assert found.project.samples.count() == 2
+    assert client.get(strip).status_code == 404  # it was taken
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        ({"name-0": "cats", "name-1": "items"}, "Keep at least one category"),
+        ({"name-0": "c" * 101, "take-0": "1"}, "at most 100"),
+    ],
+)
+def test_nothing_is_taken_under_impossible_names(client, found, fields, sentence):
+    assert sentence in take(client, found, **fields).content.decode()
+    jobs.run_due_jobs("imports")
+    assert not found.project.samples.exists()

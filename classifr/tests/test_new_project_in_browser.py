@@ -70,7 +70,7 @@ def test_from_a_folder_of_photos_to_the_first_answer(page, sign_in, folder, asse
     work("imports")
     page.get_by_role("heading", name="120 samples were found").wait_for()
     assert_accessible(page)
-    page.get_by_role("button", name="Import 120 samples").click()
+    page.get_by_role("button", name="Import what is ticked").click()
     page.get_by_text("Importing the data set").wait_for()
     work("imports")
     page.get_by_role("heading", name="120 labelled samples").wait_for()

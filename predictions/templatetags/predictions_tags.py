@@ -107,8 +107,10 @@ def show_sample(
     context: template.Context, sample: Sample, place: str, title: str = ""
 ) -> SafeString:
     """Show what a sample is, as its kind is shown in this place: `_preview`, `_review` ..."""
-    modality = modality_of_type(sample.media_type)
     shown: dict[str, Any] = {"sample": sample, "title": title}
+    if sample.is_drawn:
+        return render_to_string("predictions/image/_drawn.html", shown | {"place": place})
+    modality = modality_of_type(sample.media_type)
     if modality is TEXTS:
         text = _read_text(context, sample)
         shown["text"] = None if text is None else texts.visible(text)

@@ -1,7 +1,9 @@
+from uuid import uuid4
+
 import pytest
 
 from predictions.models import Prediction
-from predictions.tests.factories import make_project, make_user
+from predictions.tests.factories import make_project, make_sample, make_user
 from review import agreement, decisions, queue, rechecks, second_opinions
 from review.models import Decision, Recheck, SecondOpinion
 from review.tests.factories import lease_next, make_answer, make_decision, make_reviewer
@@ -61,6 +63,13 @@ def test_a_share_is_drawn_by_the_digest(project, second, first):
 def test_imported_labels_need_no_second_opinion(project, first, second):
     make_decision(make_answer(project).sample, category(project, "cat"), by=first)
     assert lease_next(second) is None
+
+
+def test_what_was_decided_among_many_is_asked_about_as_well(project, first, second):
+    sample = make_sample(project)
+    decisions.decide_each([sample], category(project, "dog"), by=first, batch=uuid4())
+    assert lease_next(first) is None
+    assert lease_next(second) == sample
 
 
 def test_the_first_decision_is_not_shown(client, decision, first, second):

@@ -161,14 +161,32 @@
     toasts.replaceChildren(toast);
   }
 
+  // Where an answer takes longer, the window is there before it, in its final size
+  let slow = null;
+  document.addEventListener("htmx:beforeRequest", (event) => {
+    if (event.detail.target !== body || dialog.open) return;
+    clearTimeout(slow);
+    slow = setTimeout(() => {
+      body.replaceChildren(document.getElementById("lightbox-skeleton").content.cloneNode(true));
+      dialog.showModal();
+    }, 150);
+  });
+  for (const name of ["htmx:afterRequest", "htmx:sendError"]) {
+    document.addEventListener(name, (event) => {
+      if (event.detail.target !== body) return;
+      clearTimeout(slow);
+      if (dialog.open && !event.detail.successful) dialog.close();
+    });
+  }
+
   // Once it has settled: before, a key would press a button that htmx does not know yet
   document.addEventListener("htmx:afterSettle", (event) => {
     if (event.detail.target === body) {
       const address = body.querySelector("[data-address]")?.dataset.address;
       if (!address || body.firstElementChild.dataset.greeted) return;
       body.firstElementChild.dataset.greeted = "";
-      if (!dialog.open) {
-        dialog.showModal();
+      if (!dialog.open) dialog.showModal();
+      if (!history.state?.lightbox) {
         // What is said about an act has to be seen over the lightbox
         dialog.append(toasts);
         history.pushState({ lightbox: true }, "", address);

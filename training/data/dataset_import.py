@@ -2,6 +2,7 @@
 
 import csv
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import IO, Any
 
@@ -21,9 +22,10 @@ from training.data.formats.base import (
     Reading,
 )
 from training.data.formats.trees import FileTree
-from training.data.picture_import import ImportReport, Listener
+from training.data.picture_import import ImportReport, Listener, Onlooker
 
 COLUMNS = ("file", "outcome", "category", "reason")
+NO_NAMES: Mapping[str, str] = {}
 MOST_TOLD = 50  # files that a page names
 
 
@@ -45,6 +47,8 @@ def import_dataset(
     dry_run: bool = False,
     progress: Progress = no_progress,
     listener: Listener | None = None,
+    onlooker: Onlooker | None = None,
+    names: Mapping[str, str] = NO_NAMES,
 ) -> ImportedDataset:
     """Import a data set; what is there already is not taken again.
 
@@ -52,6 +56,8 @@ def import_dataset(
         alias: of its format, if it is not to be recognised.
         dry_run: find out what would become of each file, and keep nothing.
         listener: told of each file as it is known.
+        onlooker: shown what a dry run would take.
+        names: under which other name a category is taken; "": it is left out.
 
     Raises:
         InvalidInput: it is in no known format, or not as its format says.
@@ -65,7 +71,7 @@ def import_dataset(
     report = picture_import.import_listing(
         project,
         listing,
-        ImportReport(listener=listener),
+        ImportReport(listener=listener, onlooker=onlooker, names=names),
         by=by,
         progress=progress,
         dry_run=dry_run,

@@ -57,12 +57,17 @@ class SkippedFile:
 
 # What became of a file: its name, TAKEN or an outcome, its category and the reason
 Listener = Callable[[str, str, str, str], None]
+# Shown what a dry run would take: its category and its content
+Onlooker = Callable[[str, Content], None]
 TAKEN = "taken"
 
 
 @dataclass
 class ImportReport:
-    """What became of every file; `listener` is told of each as it is known."""
+    """What became of every file; `listener` is told of each as it is known.
+
+    names: under which other name a category is taken; "": it is left out.
+    """
 
     taken: dict[str, int] = field(default_factory=dict)  # category name, or "" -> pictures
     duplicates: list[SkippedFile] = field(default_factory=list)
@@ -70,6 +75,8 @@ class ImportReport:
     merged: dict[str, str] = field(default_factory=dict)  # folder -> category of another name
     splits: dict[str, int] = field(default_factory=dict)  # of the data set itself, of all samples
     listener: Listener | None = None
+    onlooker: Onlooker | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def total_added(self) -> int:
@@ -277,6 +284,8 @@ def import_sources(
                     continue
                 if dry_run:
                     report.take(source)
+                    if report.onlooker and source.category:
+                        report.onlooker(source.category.name, content)
                 else:
                     sample = uploads.keep_to_learn_from(project, content, by=by)
                     taken.append((source, sample))
@@ -291,6 +300,7 @@ def _sources(
 ) -> Iterator[ImportFile]:
     """Yield what can be taken of a data set, with its categories; the report has the rest."""
     known: dict[str, Category | str] = {}
+    wanted = {comparison_key(name): other for name, other in report.names.items()}
 
     def category_named(name: str) -> Category | str:
         if name not in known:
@@ -311,7 +321,11 @@ def _sources(
         if entry.problem:
             report.skip(entry.name, entry.problem, entry.outcome, told)
             continue
-        found = [category_named(name) for name in entry.categories]
+        names = [wanted.get(comparison_key(name), name) for name in entry.categories]
+        if "" in names:
+            report.skip(entry.name, _("Its category was left out."), REFUSED, told)
+            continue
+        found = [category_named(name) for name in names]
         if problems := [each for each in found if isinstance(each, str)]:
             report.skip(entry.name, problems[0], REFUSED, told)
             continue
@@ -321,8 +335,8 @@ def _sources(
                 shown.append(each)
         if len(shown) > 1 and not project.multilabel:
             sentence = _("It has several categories, and this project takes one: %(names)s.")
-            names = ", ".join(f"“{each.name}”" for each in shown[:5])
-            report.skip(entry.name, sentence % {"names": names}, CONTRADICTING, told)
+            several = ", ".join(f"“{each.name}”" for each in shown[:5])
+            report.skip(entry.name, sentence % {"names": several}, CONTRADICTING, told)
             continue
         category = shown[0] if shown else None
         yield ImportFile(

@@ -7,11 +7,12 @@ a week. Each step can be repeated: what was taken is there already.
 import shutil
 import tempfile
 import uuid
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
 
 from django.conf import settings
-from django.core.files.base import File
+from django.core.files.base import ContentFile, File
 from django.core.files.storage import storages
 from django.db import transaction
 from django.utils import timezone
@@ -23,9 +24,10 @@ from common import jobs
 from common.errors import Conflict, DomainError, InvalidInput, NotFound
 from common.progress import Progress
 from common.tasks import Task, periodic, task
-from predictions import uploads
+from predictions import categories, uploads
 from predictions.models import Project
 from training.data import dataset_import, formats
+from training.data.import_previews import Previews
 from training.models import DatasetImport
 
 STORAGE = "models"
@@ -92,16 +94,31 @@ def keep_dataset(
     return kept
 
 
-def request_import(found: DatasetImport) -> None:
+def request_import(
+    found: DatasetImport, names: Mapping[str, str] = dataset_import.NO_NAMES
+) -> None:
     """Have a worker take what was found.
 
+    Args:
+        names: under which other name a category is taken; "": it is left out.
+
     Raises:
+        InvalidInput: no category can have one of these names.
         Conflict: it was taken or discarded already, or another import of the project is under way.
     """
     with transaction.atomic():
         found = DatasetImport.objects.select_for_update().get(pk=found.pk)
-        if found.is_active or not found.awaits_a_word:
+        if found.is_active or found.found is None or not found.awaits_a_word:
             raise Conflict(_("This data set is not waiting to be imported any more."))
+        told = {name for name, _count in found.found["taken"]}
+        found.found["names"] = {
+            name: other and categories.clean_name(other)
+            for name, other in names.items()
+            if name in told and other != name
+        }
+        if told and all(found.found["names"].get(name) == "" for name in told):
+            raise InvalidInput(_("Keep at least one category, or do not import it."))
+        found.save(update_fields=["found"])
         _enqueue(take, found)
 
 
@@ -169,6 +186,7 @@ def _execute(progress: Progress, import_key: int, *, dry_run: bool) -> None:
     kept = rows.filter(pk=import_key).exclude(file_name="").first()
     if kept is None or kept.outcome is not None:
         return
+    previews = Previews()
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         tree = formats.tree_of(_local_copy(kept.file_name, folder / "data"), kept.name)
@@ -185,6 +203,8 @@ def _execute(progress: Progress, import_key: int, *, dry_run: bool) -> None:
                 dry_run=dry_run,
                 progress=progress,
                 listener=dataset_import.report_writer(report),
+                onlooker=previews.add,
+                names=(kept.found or {}).get("names", {}),
             )
         told = dataset_import.summary(kept.project, imported, dry_run=dry_run)
         before = kept.report_file
@@ -193,7 +213,7 @@ def _execute(progress: Progress, import_key: int, *, dry_run: bool) -> None:
             kept.report_file = storages[STORAGE].save(f"{where}/report.csv", File(file))
     kept.format = imported.format.alias
     if dry_run:
-        kept.found = told
+        kept.found = told | {"previews": _keep_previews(kept, previews)}
     else:
         kept.outcome = told
     kept.save(update_fields=["format", "found", "outcome", "report_file"])
@@ -211,6 +231,26 @@ def open_report(kept: DatasetImport) -> File:
     except FileNotFoundError:
         pass
     raise NotFound(_("There is no report of this import."))
+
+
+def preview_of(kept: DatasetImport, category: str) -> bytes:
+    """Return some of a category's pictures side by side, as JPEG. Raises NotFound: it has none."""
+    try:
+        if kept.awaits_a_word and (name := (kept.found or {}).get("previews", {}).get(category)):
+            with storages[STORAGE].open(name) as file:
+                return file.read()
+    except FileNotFoundError:
+        pass
+    raise NotFound(_("There is no picture of this category."))
+
+
+def _keep_previews(kept: DatasetImport, previews: Previews) -> dict[str, str]:
+    """Return by category the names of the files that show some of it."""
+    where = kept.file_name.rpartition("/")[0]
+    return {
+        category: storages[STORAGE].save(f"{where}/preview-{number}.jpg", ContentFile(strip))
+        for number, (category, strip) in enumerate(previews.strips().items())
+    }
 
 
 def _local_copy(file_name: str, path: Path) -> Path:
@@ -231,5 +271,6 @@ def _forget(kept: DatasetImport) -> None:
 
 
 def _delete_files(kept: DatasetImport) -> None:
-    for name in filter(None, (kept.file_name, kept.labels_file)):
+    previews = (kept.found or {}).get("previews", {}).values()
+    for name in filter(None, (kept.file_name, kept.labels_file, *previews)):
         storages[STORAGE].delete(name)

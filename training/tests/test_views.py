@@ -296,7 +296,7 @@ class TestCategories:
     def test_of_the_demo_it_says_that_only_feature_vectors_are_kept(self, client, maintainer):
         """On the list, beside the form for more pictures, and of a data set."""
         project = make_trainable()
-        sentence = "stored as features only"
+        sentence = "shown as drawings"
         places = [("categories", project.slug), ("dataset", make_dataset(project).pk)]
         places.append(("pictures", project.categories.get(name="dark").pk))
         for place in places:

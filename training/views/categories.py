@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from django.conf import settings
 from django.contrib import messages
 from django.core.paginator import Paginator
-from django.db.models import Count, F, Window
+from django.db.models import Count, F, Q, Window
 from django.db.models.functions import RowNumber
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
@@ -274,7 +274,7 @@ def _rows(project: Project, page: Sequence[Category]) -> list[dict[str, object]]
     rank = Window(RowNumber(), partition_by=F("true_category_id"), order_by=F("pk").desc())
     newest: dict[int, list[Sample]] = {}
     for sample in (
-        labelled.exclude(location=Sample.Location.NOWHERE)
+        labelled.filter(~Q(location=Sample.Location.NOWHERE) | VECTORS_ONLY)
         .annotate(rank=rank)
         .filter(rank__lte=THUMBNAILS)
     ):

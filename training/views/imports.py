@@ -72,6 +72,17 @@ def import_page(request: HtmxRequest, slug: str, pk: int) -> HttpResponse:
     return render(request, "training/import_detail.html", context | _words(kept))
 
 
+@require_GET
+@may(roles.MANAGE_CATEGORIES)
+def import_preview(request: HttpRequest, slug: str, pk: int) -> HttpResponse:
+    """Serve some pictures of a category that was found, side by side."""
+    strip = sent_datasets.preview_of(_kept(slug, pk), request.GET.get("category", ""))
+    response = HttpResponse(strip, content_type="image/jpeg")
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Cache-Control"] = "private, max-age=3600"
+    return response
+
+
 @require_POST
 @may(roles.MANAGE_CATEGORIES)
 def take_dataset(request: HttpRequest, slug: str, pk: int) -> HttpResponse:

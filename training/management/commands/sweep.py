@@ -59,10 +59,7 @@ class Command(ProjectCommand):
             sweep = sweeps.submit_sweep(project, wanted)
         except DomainError as error:
             raise CommandError(str(error)) from error
-        self.stdout.write(
-            f"Sweep {sweep.pk}: {sweep.runs.count()} runs on data set version "
-            f"{sweep.dataset.number}"
-        )
+        self.stdout.write(f"{sweep.runs.count()} runs on data set version {sweep.dataset.number}")
         try:
             with cancel_on_signal():
                 self._work_off(sweep)
