@@ -1,5 +1,6 @@
 """The samples of a project in a real browser: chosen by mouse and by keyboard, labelled, opened."""
 
+import re
 import zipfile
 
 import pytest
@@ -153,6 +154,24 @@ def test_the_lightbox_steps_from_one_to_the_next_and_leads_back(
     page.go_back()
     page.go_forward()
     page.wait_for_url(f"**{ADDRESS}*")
+
+
+def test_the_lightbox_stays_closed_where_it_was_closed_before_its_answer(page, reviewer, project):
+    make_samples(project, 2)
+    held = []
+    page.route(re.compile(r"/samples/[0-9a-f-]{36}/$"), lambda route: held.append(route))
+    page.goto(ADDRESS)
+    box(page, 1).focus()
+    page.keyboard.press("Enter")
+    shown = page.get_by_role("dialog")
+    shown.locator(".skeleton").first.wait_for()
+    page.keyboard.press("Escape")
+    expect(shown).to_be_hidden()
+    with page.expect_response(re.compile(r"/samples/[0-9a-f-]{36}/$")) as late:
+        held.pop().continue_()
+    late.value.finished()
+    expect(page.locator(".htmx-request")).to_have_count(0)
+    expect(shown).to_be_hidden()
 
 
 def test_a_heat_map_that_there_is_not_is_said_and_the_picture_stays(

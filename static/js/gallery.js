@@ -163,13 +163,20 @@
 
   // Where an answer takes longer, the window is there before it, in its final size
   let slow = null;
+  let dismissed = false;
   document.addEventListener("htmx:beforeRequest", (event) => {
-    if (event.detail.target !== body || dialog.open) return;
+    if (event.detail.target !== body) return;
+    dismissed = false;
+    if (dialog.open) return;
     clearTimeout(slow);
     slow = setTimeout(() => {
       body.replaceChildren(document.getElementById("lightbox-skeleton").content.cloneNode(true));
       dialog.showModal();
     }, 150);
+  });
+  // Closed before its answer came, it must not open again by itself
+  document.addEventListener("htmx:beforeSwap", (event) => {
+    if (event.detail.target === body && dismissed) event.detail.shouldSwap = false;
   });
   for (const name of ["htmx:afterRequest", "htmx:sendError"]) {
     document.addEventListener(name, (event) => {
@@ -209,6 +216,7 @@
     if (event.target.closest("[data-heat]")) toggleHeat();
   });
   dialog.addEventListener("close", () => {
+    dismissed = true;
     body.replaceChildren();
     document.body.append(toasts);
     if (history.state?.lightbox) history.back();
