@@ -39,7 +39,7 @@ class Project(UniqueNames):
     class Retention(models.TextChoices):
         DEFAULT = "", _("Server default")
         NOK = "nok", _("Delete after OK")
-        ALL = "all", _("Keep all pictures")
+        ALL = "all", _("Keep everything")
 
     uuid = models.UUIDField(default=uuid.uuid4, unique=True, editable=False)
     name = models.CharField(_("name"), max_length=100)
@@ -86,7 +86,7 @@ class Project(UniqueNames):
     abstain_when_unfamiliar = models.BooleanField(
         _("abstain when unfamiliar"),
         default=True,
-        help_text=_("Give no answer for pictures that look unlike anything in the training data."),
+        help_text=_("Give no answer for samples that look unlike anything in the training data."),
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     archived_at = models.DateTimeField(null=True, editable=False)

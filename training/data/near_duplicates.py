@@ -61,7 +61,7 @@ def find_by_hashes(project: Project, progress: Progress = no_progress) -> int:
     rows = [row for row in found_rows if row[1] is not None]
     new = np.array([place for place, row in enumerate(rows) if not row[3]], np.int64)
     hashes = np.array([row[1:3] for row in rows], np.int64).reshape(-1, 2).view(np.uint64)
-    progress(80, 100, _("Comparing the pictures"))
+    progress(80, 100, _("Comparing the samples"))
     found = perceptual_hash.nearest_pairs(hashes, new, links=LINKS)
     count = _keep_pairs(
         project,
@@ -128,7 +128,7 @@ def nearest_vectors(
     is_new[new] = True
     places = np.arange(len(matrix))
     for start in range(0, len(new), ROWS_AT_ONCE):
-        progress(start, len(new), _("Comparing the pictures"))
+        progress(start, len(new), _("Comparing the samples"))
         rows = new[start : start + ROWS_AT_ONCE]
         cosines = matrix[rows] @ matrix.T
         cosines[is_new[None, :] & (places[None, :] >= rows[:, None])] = -1

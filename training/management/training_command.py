@@ -126,7 +126,7 @@ class TrainingCommand(ProjectCommand):
         """Print the threshold for the lowest wanted precision; the page of the run has them all."""
         first = next(iter(selective.stored_proposals(run)), None)
         if first is None:
-            self.stdout.write("No abstain threshold proposed: too few validation pictures.")
+            self.stdout.write("No abstain threshold proposed: too few validation samples.")
         elif first.threshold is None or first.validation is None:
             self.stdout.write(
                 f"No abstain threshold reaches a precision of {first.wanted:g} on the validation "

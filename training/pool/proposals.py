@@ -202,7 +202,7 @@ def _most_instructive(
         margin_of = np.full(len(rows), np.nan)
         asked = [place for place, each in enumerate(rows) if each.pk in scores]
         margin_of[asked] = ranking.margins(np.array([scores[rows[place].pk] for place in asked]))
-    progress(1, 1, _("Comparing the pictures"))
+    progress(1, 1, _("Comparing the samples"))
     rng = np.random.default_rng(project.pk)
     order = ranking.most_instructive_first(units, is_labelled, margin_of, PROPOSED, rng)
     return [rows[row] for row in order]

@@ -385,7 +385,7 @@ def _start(run: TrainingRun, log: RunLog) -> bool:
         log.line(each.sentence)
     for name in datasets.categories_without_test(run.dataset):
         log.line(
-            _("“%(category)s” has no test picture yet: how well it does will be unknown.")
+            _("“%(category)s” has no test sample yet: how well it does will be unknown.")
             % {"category": name},
         )
     return True

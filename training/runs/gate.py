@@ -15,7 +15,7 @@ from django.utils.translation import ngettext
 
 from training.evaluation.significance import ALPHA, PairedOutcomes, count_outcomes, largest_loss
 
-MIN_TEST_PICTURES = 10
+MIN_TEST_SAMPLES = 10
 MOST_MORE_PICTURES = 1000  # beyond that, nobody would go and label them
 
 
@@ -90,7 +90,7 @@ def compare_answers(pairs: Sequence[PairedAnswer], margin: float) -> EvaluationC
         margin: how much of the accuracy a model may cost at most, as a share.
     """
     shared = [each for each in pairs if not each.is_new]
-    if len(shared) < MIN_TEST_PICTURES:
+    if len(shared) < MIN_TEST_SAMPLES:
         return EvaluationComparison(ComparisonVerdict.UNCLEAR, _too_few(len(shared)))
     figures = _figures(pairs, shared)
     for problem in (_worse_on_noks(pairs), _worse_in_all(shared), _worse_in_one(shared)):
@@ -146,18 +146,18 @@ def _unclear(outcomes: PairedOutcomes, margin: float) -> str:
         "Not enough evidence: it may be worse by up to %(loss)s points, and this project allows "
         "%(margin)s."
     ) % {"loss": _points(outcomes.largest_loss), "margin": _points(margin)}
-    more = _more_pictures(outcomes, margin)
+    more = _more_samples(outcomes, margin)
     if not more:
         return sentence
     advice = ngettext(
-        "About %(count)d more test picture would tell.",
-        "About %(count)d more test pictures would tell.",
+        "About %(count)d more test sample would tell.",
+        "About %(count)d more test samples would tell.",
         more,
     )
     return f"{sentence} {advice % {'count': more}}"
 
 
-def _more_pictures(outcomes: PairedOutcomes, margin: float) -> int:
+def _more_samples(outcomes: PairedOutcomes, margin: float) -> int:
     """Return how many more would let it pass if they went as these did; 0 if none would."""
     lost, gained, count = outcomes.first_alone, outcomes.second_alone, outcomes.count
     for more in range(10, MOST_MORE_PICTURES + 1, 10):
@@ -177,13 +177,13 @@ def _figures(pairs: Sequence[PairedAnswer], shared: Sequence[PairedAnswer]) -> s
     new = sorted({each.category for each in pairs if each.is_new})
     if not new:
         return (
-            _("%(candidate)d of %(count)d test pictures are right; the live model has %(live)d.")
+            _("%(candidate)d of %(count)d test samples are right; the live model has %(live)d.")
             % right
         )
     names = ", ".join(_gain(name, pairs) for name in new)
     return _(
         "Newly knows %(names)s. On the categories that both know, %(candidate)d of %(count)d test "
-        "pictures are right; the live model has %(live)d."
+        "samples are right; the live model has %(live)d."
     ) % (right | {"names": names})
 
 
@@ -198,12 +198,12 @@ def _gain(name: str, pairs: Sequence[PairedAnswer]) -> str:
 
 def _too_few(count: int) -> str:
     return ngettext(
-        "Not enough evidence: only %(count)d test picture could be compared; at least %(fewest)d "
+        "Not enough evidence: only %(count)d test sample could be compared; at least %(fewest)d "
         "are needed.",
-        "Not enough evidence: only %(count)d test pictures could be compared; at least %(fewest)d "
+        "Not enough evidence: only %(count)d test samples could be compared; at least %(fewest)d "
         "are needed.",
         count,
-    ) % {"count": count, "fewest": MIN_TEST_PICTURES}
+    ) % {"count": count, "fewest": MIN_TEST_SAMPLES}
 
 
 def _outcomes(

@@ -135,7 +135,7 @@ def test_without_proposals_the_pages_say_so_or_stay_silent(client):
     run = make_finished_run(promote=True)
     assert run.abstaining == []
     shown = client.get(reverse("training:run", args=[run.pk])).content.decode()
-    assert "too few validation pictures" in shown
+    assert "too few validation samples" in shown
     assert use(client, run, "0.9").status_code == 400
     assert (
         "right answers:"

@@ -117,7 +117,7 @@ class TestRetrain:
             "this version: accuracy 1.000 (0.76-1.00), macro F1 1.000 (12 pictures), calibration "
             "error 0." in told
         )
-        assert "No abstain threshold proposed: too few validation pictures." in told
+        assert "No abstain threshold proposed: too few validation samples." in told
         assert "Registered version 1." in told
         assert registry.live_version(project) is None
 
@@ -155,7 +155,7 @@ class TestRetrain:
         project = make_trainable(test=2)
         call("retrain", "--promote")
         told = call("retrain", "--promote")
-        assert "Version 2 was not promoted. Not enough evidence: only 4 test pictures" in told
+        assert "Version 2 was not promoted. Not enough evidence: only 4 test samples" in told
         assert "manage.py promote 2 --project " in told
         assert registry.live_version(project).number == 1
 

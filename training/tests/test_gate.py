@@ -29,7 +29,7 @@ def test_a_model_that_answers_alike_is_not_worse():
     comparison = gate.compare_answers(answers(both=60, neither=10), MARGIN)
     assert comparison.passes
     assert comparison.sentence == (
-        "Not worse than the live model. 60 of 70 test pictures are right; the live model has 60."
+        "Not worse than the live model. 60 of 70 test samples are right; the live model has 60."
     )
 
 
@@ -41,7 +41,7 @@ def test_a_loss_that_chance_does_not_explain_is_worse():
     comparison = gate.compare_answers(answers(both=80, lost=7, gained=1), MARGIN)
     assert comparison.verdict == ComparisonVerdict.WORSE
     assert comparison.sentence == (
-        "Worse than the live model; chance does not explain that. 81 of 88 test pictures are "
+        "Worse than the live model; chance does not explain that. 81 of 88 test samples are "
         "right; the live model has 87."
     )
 
@@ -51,7 +51,7 @@ def test_few_pictures_prove_little_also_where_both_models_answer_alike():
     assert comparison.verdict == ComparisonVerdict.UNCLEAR
     assert comparison.sentence == (
         "Not enough evidence: it may be worse by up to 8.3 points, and this project allows 5.0. "
-        "About 30 more test pictures would tell. 30 of 30 test pictures are right; the live model "
+        "About 30 more test samples would tell. 30 of 30 test samples are right; the live model "
         "has 30."
     )
 
@@ -73,7 +73,7 @@ def test_a_clear_gain_needs_few_pictures():
 def test_nine_test_pictures_are_not_enough():
     comparison = gate.compare_answers(answers(gained=9), MARGIN)
     assert comparison.verdict == ComparisonVerdict.UNCLEAR
-    assert comparison.sentence.startswith("Not enough evidence: only 9 test pictures")
+    assert comparison.sentence.startswith("Not enough evidence: only 9 test samples")
 
 
 def test_one_category_may_not_pay_for_the_others():
@@ -107,7 +107,7 @@ def test_a_new_category_is_a_gain():
     assert comparison.passes
     assert comparison.sentence == (
         "Not worse than the live model. Newly knows “pizza” (9 of 10). On the categories that both "
-        "know, 74 of 89 test pictures are right; the live model has 75."
+        "know, 74 of 89 test samples are right; the live model has 75."
     )
 
 

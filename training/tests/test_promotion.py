@@ -47,7 +47,7 @@ class TestTheGate:
         newest = Promotion.objects.latest("pk")
         assert (newest.model_version, newest.promoted_by) == (better, maintainer)
         assert newest.reason == (
-            "Not worse than the live model. 12 of 12 test pictures are right; the live model has 0."
+            "Not worse than the live model. 12 of 12 test samples are right; the live model has 0."
         )
 
     def test_a_worse_model_does_not(self):

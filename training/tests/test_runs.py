@@ -81,7 +81,7 @@ def test_the_log_tells_what_was_left_out_and_what_cannot_be_measured():
     make_labelled(project, "night", train=5, validation=0, test=0)
     log = make_finished_run(project).log
     assert "“dusk” is left out: it has 1 picture" in log
-    assert "“night” has no test picture" in log
+    assert "“night” has no test sample" in log
 
 
 def test_a_model_without_test_pictures_is_registered_unmeasured():

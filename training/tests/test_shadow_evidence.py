@@ -135,7 +135,7 @@ class TestAgreement:
         make_pair(candidate, GNOCCHI, GNOCCHI)
         assert (found(candidate).compared, found(candidate).is_cut) == (1, True)
 
-    def test_more_pictures_cost_no_more_queries(self, candidate, django_assert_max_num_queries):
+    def test_more_samples_cost_no_more_queries(self, candidate, django_assert_max_num_queries):
         for _number in range(5):
             make_feedback(make_pair(candidate, GNOCCHI, RISOTTO), "OK")
         live = registry.live_version(candidate.project)

@@ -163,7 +163,7 @@ class TestRuns:
         shown = page(client, "run", run.pk)
         assert "61.0% to 100.0%" in shown  # 6 of 6
         assert "75.8% to 100.0%" in shown  # 12 of 12
-        assert "Expected calibration error on the test pictures" in shown
+        assert "Expected calibration error on the test samples" in shown
         assert "Before temperature scaling" not in shown  # the dummy has none
         assert "Reliability diagram as a table" in shown
 
@@ -345,7 +345,7 @@ class TestCategories:
         assert "control characters" in response.content.decode()
         assert not project.categories.exists()
 
-    def test_more_pictures(self, client, maintainer):
+    def test_more_samples(self, client, maintainer):
         category = make_category(name="pizza")
         address = reverse("training:pictures", args=[category.pk])
         assert "has 0 pictures: the next run" in page(client, "pictures", category.pk)
