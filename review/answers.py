@@ -1,6 +1,5 @@
 """Answers to users: what a reviewer decided about a sample that they had said NOK to."""
 
-
 from notifications.models import Kind
 from notifications.notifying import notify, withdraw
 from predictions.models import Feedback, Sample
