@@ -7,11 +7,15 @@ calls each hour. Nothing else of the site is needed: no database, no model.
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
 
 import django
 import numpy as np
+
+if TYPE_CHECKING:
+    from training.drift.measurement import Answer, Measurement, Verdict
 
 BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 HOURS = 7 * 24
@@ -63,7 +67,7 @@ def false_alarms(projects: int) -> float:
 def delays(runs: int) -> float:
     """Print after how many verdicts a fall is told; return the median for 90 to 70 %."""
     print(
-        f"A fall of the OK rate, {GOOD_VERDICTS} verdicts after the promotion: verdicts until it is told\n"
+        f"A fall of the OK rate {GOOD_VERDICTS} verdicts after the promotion, told after so many\n"
     )
     print("| from | to | found early | median | 90 of 100 | not within 2,000 |")
     print("|--:|--:|--:|--:|--:|--:|")
@@ -87,9 +91,7 @@ def delays(runs: int) -> float:
 
 def shifts(runs: int) -> None:
     """Print after how many answers other scores are told."""
-    print(
-        f"Other confidences, {GOOD_ANSWERS} answers after the promotion: answers until it is told\n"
-    )
+    print(f"Other confidences {GOOD_ANSWERS} answers after the promotion, told after ...\n")
     print("| confidence | median | 90 of 100 | not within 2,000 |")
     print("|---|--:|--:|--:|")
     chance = np.random.default_rng(2)
@@ -116,10 +118,10 @@ def _hourly(count: int) -> Sequence[int]:
     return sorted({int(end) for end in np.linspace(0, count, WEEKS * HOURS + 1)[1:] if end >= 1})
 
 
-def _episodes(measurements) -> int:
+def _episodes(measurements: "Iterable[Measurement]") -> int:
     begun, is_drifting = 0, False
     for each in measurements:
-        was, is_drifting = is_drifting, each.is_drift(is_drifting)
+        was, is_drifting = is_drifting, bool(each.shift and each.shift.is_drift(is_drifting))
         begun += is_drifting and not was
     return begun
 
@@ -139,20 +141,21 @@ def _shift_delay(chance: np.random.Generator, shape: tuple[float, float]) -> int
     return _first_drift(lambda end: _measured_scores(answers, end), ends) - GOOD_ANSWERS
 
 
-def _first_drift(measured, ends: range) -> int:
+def _first_drift(measured: "Callable[[int], Measurement]", ends: range) -> int:
     for end in ends:
-        if measured(end).is_drift(was_drifting=False):
+        shift = measured(end).shift
+        if shift and shift.is_drift(was_drifting=False):
             return end
     return ends.stop + MOST_LATER
 
 
-def _verdicts(right: np.ndarray) -> list:
+def _verdicts(right: np.ndarray) -> "list[Verdict]":
     from training.drift.measurement import Verdict
 
     return [Verdict(place, place, bool(is_ok)) for place, is_ok in enumerate(right, 1)]
 
 
-def _answers(values: np.ndarray, a_week: int) -> list:
+def _answers(values: np.ndarray, a_week: int) -> "list[Answer]":
     from training.drift.measurement import Answer
 
     step = timedelta(weeks=1) / a_week
@@ -162,14 +165,14 @@ def _answers(values: np.ndarray, a_week: int) -> list:
     ]
 
 
-def _measured_ok(said: list, end: int):
+def _measured_ok(said: "list[Verdict]", end: int) -> "Measurement":
     from training.drift import measurement
 
     most = measurement.MOST_VERDICTS
     return measurement.measure_ok_rate(said[: min(end, most)], said[max(0, end - most) : end])
 
 
-def _measured_scores(answers: list, end: int):
+def _measured_scores(answers: "list[Answer]", end: int) -> "Measurement":
     from training.drift import measurement
     from training.models import DriftMeasure
 

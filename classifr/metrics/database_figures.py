@@ -116,7 +116,8 @@ def _drift() -> Iterator[Metric]:
         condition="", index__isnull=False, project__removed_at=None, project__archived_at=None
     ).select_related("project")
     for report in measured.order_by("project", "measure")[:MOST_VALUES]:
-        index.add_metric([report.project.slug, report.measure], report.index / report.threshold)
+        ratio = (report.index or 0.0) / (report.threshold or 1.0)
+        index.add_metric([report.project.slug, report.measure], ratio)
     yield index
     drifting = GaugeMetricFamily(
         "classifr_drift",

@@ -215,9 +215,16 @@ class TestPage:
     def test_it_says_where_answers_got_worse(self, client):
         project = make_project(categories=("cake", "pizza"))
         make_live_model(project)
-        begun = {"project": project, "promotion": Promotion.objects.get(project=project)}
-        begun |= {"measure": "ok_rate", "index": 1.2, "threshold": 1.0, "before": 0.95, "now": 0.7}
-        episode = DriftEpisode.objects.create(**begun, alarmed_at=timezone.now())
+        episode = DriftEpisode.objects.create(
+            project=project,
+            promotion=Promotion.objects.get(project=project),
+            measure="ok_rate",
+            index=1.2,
+            threshold=1.0,
+            before=0.95,
+            now=0.7,
+            alarmed_at=timezone.now(),
+        )
         client.force_login(make_user("reviewer"))
         address = reverse("overview", args=[project.slug])
         sentence = "The OK rate has fallen from 95.0% to 70.0%"

@@ -50,29 +50,33 @@ class Verdict(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """What was found; `index` is None where there are too few answers.
-
-    It is a drift from `threshold` on, and over below `threshold` times `closes_below`.
+class Shift:
+    """How far the newest are from the reference: a drift from `threshold` on, and over below
+    `threshold` times `closes_below`.
     """
 
-    measure: DriftMeasure
-    condition: Condition
-    reference_count: int
-    recent_count: int
-    index: float | None = None
-    threshold: float | None = None
-    before: float | None = None
-    now: float | None = None
+    index: float
+    threshold: float
+    before: float
+    now: float
     shares: Mapping[str, Sequence[float]] = field(default_factory=dict)
     closes_below: float = RETURN
 
     def is_drift(self, was_drifting: bool) -> bool:
         """Return whether it is a drift now; one that was, goes on until it is clearly over."""
-        if self.index is None or self.threshold is None:
-            return False
         factor = self.closes_below if was_drifting else 1.0
         return self.index >= factor * self.threshold
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """What was found; `shift` is None where there are too few answers."""
+
+    measure: DriftMeasure
+    condition: Condition
+    reference_count: int
+    recent_count: int
+    shift: Shift | None = None
 
 
 def measure(promotion: Promotion) -> list[Measurement]:
@@ -96,7 +100,7 @@ def measure(promotion: Promotion) -> list[Measurement]:
             measure_values(DriftMeasure.FAMILIARITY, *answers, condition, comparisons),
         ]
         # Of a condition, that it has too few answers tells nobody anything
-        found += [each for each in measured if each.index is not None or of_it is None]
+        found += [each for each in measured if each.shift or of_it is None]
     return found
 
 
@@ -112,31 +116,28 @@ def measure_values(
     Args:
         first, newest: in the order of the answers; an answer in both counts among the first.
     """
-    values = _confidence if kind == DriftMeasure.SCORES else _familiarity
-    known = [each for each in first if values(each) is not None]
-    ends = known[0].created_at + REFERENCE_SPAN if known else None
-    of_first_day = sum(each.created_at < ends for each in known)
+    known = [each for each in first if _value(each, kind) is not None]
+    of_first_day = sum(each.created_at < known[0].created_at + REFERENCE_SPAN for each in known)
     reference = known[: max(REFERENCE, of_first_day)]
     last = reference[-1].pk if reference else 0
-    later = [each for each in newest if each.pk > last and values(each) is not None]
+    later = [each for each in newest if each.pk > last and _value(each, kind) is not None]
     recent = later[-RECENT:]
     counts = len(reference), len(recent)
     if counts[0] < REFERENCE or counts[1] < FEWEST_RECENT:
         return Measurement(kind, condition, *counts)
-    before = np.array([values(each) for each in reference])
-    now = np.array([values(each) for each in recent])
+    before, now = (
+        np.array([_value(each, kind) for each in part], np.float64) for part in (reference, recent)
+    )
     edges = statistics.decile_edges(before)
     expected, found = (statistics.bin_shares(part, edges) for part in (before, now))
-    return Measurement(
-        kind,
-        condition,
-        *counts,
+    shift = Shift(
         index=statistics.stability_index(expected, found),
         threshold=statistics.index_threshold(len(expected), *counts, comparisons),
         before=float(np.median(before)),
         now=float(np.median(now)),
         shares={"before": expected.round(4).tolist(), "now": found.round(4).tolist()},
     )
+    return Measurement(kind, condition, *counts, shift)
 
 
 def measure_ok_rate(
@@ -159,24 +160,18 @@ def measure_ok_rate(
     evidence = statistics.fall_evidence(
         (each.is_ok for each in later), statistics.tolerated_rate(right, counts[0]), limit
     )
-    return Measurement(
-        DriftMeasure.OK_RATE,
-        condition,
-        *counts,
+    shift = Shift(
         index=statistics.evidence_share(evidence, limit),
         threshold=1.0,
         before=right / counts[0],
         now=sum(each.is_ok for each in recent) / len(recent),
         closes_below=EVIDENCE_RETURN,
     )
+    return Measurement(DriftMeasure.OK_RATE, condition, *counts, shift)
 
 
-def _confidence(answer: Answer) -> float | None:
-    return answer.confidence
-
-
-def _familiarity(answer: Answer) -> float | None:
-    return answer.familiarity
+def _value(answer: Answer, kind: DriftMeasure) -> float | None:
+    return answer.confidence if kind == DriftMeasure.SCORES else answer.familiarity
 
 
 def _answers(promotion: Promotion) -> tuple[list[Answer], list[Answer]]:

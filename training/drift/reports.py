@@ -18,12 +18,13 @@ from notifications.models import Kind
 from notifications.notifying import notify, people_who_may
 from predictions import registry
 from predictions.models import Project, Promotion
-from training.drift.measurement import EVERYTHING, Condition, Measurement, measure
+from training.drift.measurement import EVERYTHING, Condition, Measurement, Shift, measure
 from training.models import DriftEpisode, DriftReport
 
 logger = logging.getLogger(__name__)
 
 State = DriftReport.State
+FIGURES = ("index", "threshold", "before", "now")
 MOST_HISTORY = 7 * 24  # measurements: a week
 
 
@@ -69,10 +70,11 @@ def _store_reports(
     for each in sorted(measured, key=lambda one: one.condition != EVERYTHING):
         place = (each.measure, *each.condition)
         episode = _open_episodes(promotion, each.measure, each.condition).first()
-        is_drifting = each.is_drift(was_drifting=episode is not None)
-        if is_drifting and episode is None:
-            _begin(project, promotion, each, now)
-        elif episode and each.index is not None and not is_drifting:
+        shift = each.shift
+        is_drifting = bool(shift and shift.is_drift(was_drifting=episode is not None))
+        if shift and is_drifting and episode is None:
+            _begin(project, promotion, each, shift, now)
+        elif shift and episode and not is_drifting:
             DriftEpisode.objects.filter(pk=episode.pk, ended_at=None).update(ended_at=now)
         kept.append(_store(project, promotion, each, is_drifting, before.get(place), now).pk)
     # A condition under which hardly anything is sent any more
@@ -93,9 +95,9 @@ def _store(
     now: datetime,
 ) -> DriftReport:
     state = State.DRIFTING if is_drifting else State.STEADY
-    if each.index is None:
+    if each.shift is None:
         state = State.TOO_FEW
-    history = [] if each.index is None else [round(each.index, 4)]
+    history = [round(each.shift.index, 4)] if each.shift else []
     condition, value = each.condition
     return DriftReport.objects.update_or_create(
         project=project,
@@ -106,20 +108,19 @@ def _store(
             "promotion": promotion,
             "state": state,
             "since": before.since if before and before.state == state else now,
-            "index": each.index,
-            "threshold": each.threshold,
-            "before": each.before,
-            "now": each.now,
+            **{name: getattr(each.shift, name, None) for name in FIGURES},
             "reference_count": each.reference_count,
             "recent_count": each.recent_count,
-            "shares": dict(each.shares),
+            "shares": dict(each.shift.shares) if each.shift else {},
             "history": ([*before.history] if before else [])[1 - MOST_HISTORY :] + history,
             "measured_at": now,
         },
     )[0]
 
 
-def _begin(project: Project, promotion: Promotion, each: Measurement, now: datetime) -> None:
+def _begin(
+    project: Project, promotion: Promotion, each: Measurement, shift: Shift, now: datetime
+) -> None:
     """Begin an episode, and tell of it unless the same drift of the whole project is known."""
     condition, value = each.condition
     is_known = _open_episodes(promotion, each.measure, EVERYTHING).exists()
@@ -129,10 +130,10 @@ def _begin(project: Project, promotion: Promotion, each: Measurement, now: datet
         measure=each.measure,
         condition=condition,
         value=value,
-        index=each.index,
-        threshold=each.threshold,
-        before=each.before,
-        now=each.now,
+        index=shift.index,
+        threshold=shift.threshold,
+        before=shift.before,
+        now=shift.now,
         began_at=now,
         alarmed_at=None if is_known else now,
     )
@@ -149,8 +150,8 @@ def _begin(project: Project, promotion: Promotion, each: Measurement, now: datet
                 "version": promotion.model_version.number,
                 "condition": condition,
                 "value": value,
-                "before_share": each.before,
-                "now_share": each.now,
+                "before_share": shift.before,
+                "now_share": shift.now,
             },
         )
 

@@ -20,15 +20,15 @@ VERDICTS_PER_FALSE_ALARM = 10_000
 ODDS = (1.5, 2.5, 5.0)
 
 
-def decile_edges(reference: Sequence[float]) -> np.ndarray:
+def decile_edges(reference: Sequence[float] | np.ndarray) -> np.ndarray:
     """Return the deciles of a reference, which bound its bins; fewer where many values are equal.
 
     They are values that occur.
     """
-    return np.unique(np.quantile(reference, QUANTILES, method="higher"))
+    return np.unique(np.quantile(np.asarray(reference, np.float64), QUANTILES, method="higher"))
 
 
-def bin_shares(values: Sequence[float], edges: np.ndarray) -> np.ndarray:
+def bin_shares(values: Sequence[float] | np.ndarray, edges: np.ndarray) -> np.ndarray:
     """Return the share of values in each bin, smoothed: half a value more in each.
 
     An edge belongs to the bin above it. Without smoothing an empty bin would make the index

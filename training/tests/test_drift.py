@@ -14,6 +14,7 @@ from predictions.models import CaptureCondition, Feedback, Prediction, Project, 
 from predictions.tests.factories import make_live_model, make_model_version, make_project, make_user
 from review.models import Decision
 from training.drift import reports, statistics
+from training.drift.measurement import Shift
 from training.models import DriftEpisode, DriftReport, TrainingPolicy, TrainingRun
 from training.runs import retraining
 from training.tests.factories import make_finished_run, make_labelled, make_trainable
@@ -159,7 +160,7 @@ class TestEpisodes:
         assert Notification.objects.filter(text="drift_scores").count() == 2
 
     def test_a_drift_goes_on_until_it_is_clearly_over(self):
-        measured = reports.Measurement("scores", ("", ""), 500, 500, index=0.2, threshold=0.25)
+        measured = Shift(index=0.2, threshold=0.25, before=0.9, now=0.8)
         assert measured.is_drift(was_drifting=True)
         assert not measured.is_drift(was_drifting=False)
 
