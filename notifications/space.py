@@ -5,12 +5,13 @@ import socket
 from datetime import UTC
 
 from django.conf import settings
+from django.db.models import Exists, OuterRef
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts import roles
 from common.tasks import periodic
-from notifications.models import Kind
+from notifications.models import Kind, Notification
 from notifications.notifying import notify, people_who_may
 from predictions.models import DailyUploads
 
@@ -41,17 +42,20 @@ def tell_of_a_full_disk() -> bool:
 
 @periodic(seconds=300)
 def tell_of_quotas() -> int:
-    """Tell users who have sent most of what they may send in a day; return how many have."""
+    """Tell users, once, that they have sent most of what they may send in a day."""
     today = timezone.now().astimezone(UTC).date()
     limit = settings.UPLOAD_QUOTA
+    key = f"quota:{today.isoformat()}"
     near = DailyUploads.objects.filter(day=today, pictures__gte=QUOTA_NEAR_FROM * limit)
+    told = Notification.objects.filter(user=OuterRef("user"), key=key)
+    near = near.filter(~Exists(told))
     rows = list(near.select_related("user")[:MOST_PEOPLE])
     for row in rows:
         notify(
             [row.user],
             Kind.SPACE,
             "quota",
-            key=f"quota:{today.isoformat()}",
+            key=key,
             url=reverse("predictions:history"),
             params={"count": row.pictures, "limit": limit},
         )

@@ -14,15 +14,14 @@ TEXTS = {
 
 
 def tell_of_decision(decision: Decision) -> None:
-    """Have the users who doubted an answer about the sample told what was decided.
+    """Have the users who said NOK to an answer about the sample told what was decided.
 
     Call it in the transaction of the decision. The reviewer knows already.
     """
-    doubts = Feedback.objects.filter(
-        prediction__sample=decision.sample_id,
-        verdict__in=[Feedback.Verdict.NOK, Feedback.Verdict.UNSURE],
+    noks = Feedback.objects.filter(
+        prediction__sample=decision.sample_id, verdict=Feedback.Verdict.NOK
     ).exclude(user=decision.reviewer_id)
-    newest = doubts.select_related("prediction__project", "user").order_by("-pk")[:MOST_USERS]
+    newest = noks.select_related("prediction__project", "user").order_by("-pk")[:MOST_USERS]
     for feedback in newest:
         notify(
             [feedback.user],

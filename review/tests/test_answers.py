@@ -1,4 +1,4 @@
-"""A user who doubted an answer is told what a reviewer decided."""
+"""A user who said NOK is told what a reviewer decided."""
 
 import pytest
 
