@@ -60,6 +60,8 @@ def false_alarms(projects: int) -> float:
     for rate in ANSWERS_A_WEEK:
         alarms = sum(_score_alarms(chance, rate) for _project in range(projects))
         worst = max(worst, _row("confidence", f"{rate} answers", alarms, projects))
+        alarms = sum(_score_alarms(chance, rate, by_night=True) for _project in range(projects))
+        worst = max(worst, _row("confidence, by night lower", f"{rate} answers", alarms, projects))
     print()
     return worst
 
@@ -108,8 +110,14 @@ def _ok_alarms(chance: np.random.Generator, rate: int) -> int:
     return _episodes(_measured_ok(said, end) for end in _hourly(len(said)))
 
 
-def _score_alarms(chance: np.random.Generator, rate: int) -> int:
-    answers = _answers(chance.beta(5, 1, rate * WEEKS), rate)
+def _score_alarms(chance: np.random.Generator, rate: int, *, by_night: bool = False) -> int:
+    """Return how many begin where confidences stay as they are, all day or from day to day."""
+    count = rate * WEEKS
+    values = chance.beta(5, 1, count)
+    if by_night:
+        is_night = np.arange(count) * 7 / rate % 1 < 1 / 3
+        values = np.where(is_night, chance.beta(3, 1.5, count), values)
+    answers = _answers(values, rate)
     return _episodes(_measured_scores(answers, end) for end in _hourly(len(answers)))
 
 
@@ -178,7 +186,7 @@ def _measured_scores(answers: "list[Answer]", end: int) -> "Measurement":
 
     # As many of the first as can be the reference; reading more would change nothing
     first = answers[: min(end, 1500)]
-    newest = answers[max(0, end - 600) : end]
+    newest = answers[max(0, end - 1500) : end]
     return measurement.measure_values(DriftMeasure.SCORES, first, newest)
 
 

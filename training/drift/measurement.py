@@ -17,11 +17,11 @@ from training.models import DriftMeasure
 
 MOST_READ = 10_000  # answers at either end
 MOST_VERDICTS = 2000  # at either end
-# The reference stays as it is, or it would drift as well: the answers of the first day, whose hours
-# differ, or as many as these where that is more
+# The first day is compared with the last, as the hours of a day differ, or so many answers where
+# that is more. The reference stays as it is, or it would drift as well.
+SPAN = timedelta(days=1)
 REFERENCE = 300
-REFERENCE_SPAN = timedelta(days=1)
-RECENT, FEWEST_RECENT = 500, 200  # answers that are compared with it
+RECENT, FEWEST_RECENT = 500, 200
 # Of verdicts there are few: a quarter of them, so that a fall is long known when it gets there
 FEWEST_REFERENCE_VERDICTS, MOST_REFERENCE_VERDICTS = 100, 300
 FEWEST_VERDICTS = 20
@@ -117,13 +117,16 @@ def measure_values(
         first, newest: in the order of the answers; an answer in both counts among the first.
     """
     known = [each for each in first if _value(each, kind) is not None]
-    of_first_day = sum(each.created_at < known[0].created_at + REFERENCE_SPAN for each in known)
+    of_first_day = sum(each.created_at < known[0].created_at + SPAN for each in known)
     reference = known[: max(REFERENCE, of_first_day)]
     last = reference[-1].pk if reference else 0
     later = [each for each in newest if each.pk > last and _value(each, kind) is not None]
-    recent = later[-RECENT:]
+    of_last_day = sum(each.created_at > later[-1].created_at - SPAN for each in later)
+    recent = later[-max(RECENT, of_last_day) :]
     counts = len(reference), len(recent)
-    if counts[0] < REFERENCE or counts[1] < FEWEST_RECENT:
+    is_enough = counts[0] >= REFERENCE and counts[1] >= FEWEST_RECENT
+    # Before a whole day is over, only its night may have been seen
+    if not is_enough or later[-1].created_at - reference[-1].created_at < SPAN:
         return Measurement(kind, condition, *counts)
     before, now = (
         np.array([_value(each, kind) for each in part], np.float64) for part in (reference, recent)

@@ -36,7 +36,9 @@ def live_since(project: Project, days: int = 10) -> None:
     Promotion.objects.filter(project=project).update(created_at=since)
 
 
-def send(project: Project, values, *, verdicts=(), condition: str = "", days_ago: int = 1) -> None:
+def send(
+    project: Project, values, *, verdicts=(), condition: str = "", days_ago: float = 1
+) -> None:
     """Have pictures answered, with these confidences, and verdicts on the first of them."""
     user, version = make_user(), registry.live_version(project)
     start = Sample.objects.count()
@@ -95,6 +97,15 @@ class TestMeasuring:
         found = {each.measure for each in reports.measure_project(project)}
         assert found == {"scores", "familiarity"}
 
+    def test_the_night_after_the_first_day_is_not_compared_with_it(self, project):
+        send(project, uniform(300), days_ago=2)
+        send(project, uniform(300, seed=1), days_ago=1.2)
+        send(project, uniform(400, high=0.4, seed=2), days_ago=0.5)
+        assert reports.measure_project(project) == []
+        assert state_of(project, "scores") == State.TOO_FEW
+        send(project, uniform(400, high=0.4, seed=3), days_ago=0)
+        assert reports.measure_project(project) != []
+
     def test_an_ok_rate_that_fell_is_a_drift(self, project):
         send(project, uniform(300), verdicts=verdicts(300, 10), days_ago=5)
         assert reports.measure_project(project) == []
@@ -128,7 +139,7 @@ class TestEpisodes:
     @pytest.fixture
     def drifting(self, project) -> Project:
         send(project, uniform(400), days_ago=5)
-        send(project, uniform(500, high=0.4, seed=2))
+        send(project, uniform(500, high=0.4, seed=2), days_ago=3)
         return project
 
     def test_maintainers_are_told_once_for_each_episode(self, drifting):
@@ -155,7 +166,7 @@ class TestEpisodes:
         send(drifting, uniform(600, seed=3))
         assert reports.measure_project(drifting) == []
         assert not DriftEpisode.objects.filter(ended_at=None).exists()
-        send(drifting, uniform(500, high=0.4, seed=4))
+        send(drifting, uniform(500, high=0.4, seed=4), days_ago=0)
         reports.measure_project(drifting)
         assert Notification.objects.filter(text="drift_scores").count() == 2
 
