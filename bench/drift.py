@@ -21,7 +21,7 @@ BEGIN = datetime(2026, 1, 1, tzinfo=UTC)
 HOURS = 7 * 24
 VERDICTS_A_WEEK = (20, 100, 500)
 ANSWERS_A_WEEK = (1000, 5000)
-PROJECTS, WEEKS = 30, 20  # of each rate, without drift
+PROJECTS, WEEKS = 10, 20  # of each rate, without drift
 RUNS = 200  # with drift
 GOOD_VERDICTS, GOOD_ANSWERS = 500, 700  # before it begins
 FALLS = ((0.95, 0.85), (0.9, 0.8), (0.9, 0.7), (0.9, 0.6), (0.8, 0.6))
