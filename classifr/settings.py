@@ -98,6 +98,7 @@ CONTENT_SECURITY_POLICY: dict[str, Any] = {
 INSTALLED_APPS = [
     "accounts",
     "predictions",
+    "notifications",
     "review",
     "training",
     "common",

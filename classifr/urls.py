@@ -49,6 +49,7 @@ urlpatterns = [
     ),
     path("projects/<slug:slug>/samples/<uuid:uuid>/", gallery_views.sample, name="gallery_sample"),
     path("projects/<slug:slug>/samples/<uuid:uuid>/heat/", gallery_views.heat, name="sample_heat"),
+    path("", include("notifications.urls")),
     path("account/", include("accounts.urls")),
     path("account/", include("allauth.urls")),
     path("", include("predictions.urls")),

@@ -15,7 +15,7 @@ from common.errors import Conflict, InvalidInput
 from common.transactions import durable_transaction
 from predictions import categories
 from predictions.models import Category, Prediction, Project, Sample
-from review import leases, low_water_mark, rechecks
+from review import answers, leases, low_water_mark, rechecks
 from review.models import AdditionalCategory, Decision, Recheck
 
 MAX_REASON = 300
@@ -124,6 +124,7 @@ def reopen(
     """Undo the decision in force, whoever made it, so that the sample waits for review again."""
     # A NOK below the mark would never be found again
     low_water_mark.lower_marks_for(sample)
+    answers.take_back(sample)
     return Decision.objects.create(
         sample=sample,
         prediction=prediction,
@@ -363,6 +364,7 @@ def _append(
         if leases.is_held_by_another(sample, by):
             raise Conflict(_("Another reviewer is looking at this sample now. Take the next one."))
     decision.save()
+    answers.tell_of_decision(decision)
     leases.release(sample, by)
     return decision
 

@@ -14,7 +14,16 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENT = ROOT / "ARCHITECTURE.md"
-WALLS = ("common", "accounts", "predictions", "review", "training", "customvision", "classifr")
+WALLS = (
+    "common",
+    "accounts",
+    "predictions",
+    "notifications",
+    "review",
+    "training",
+    "customvision",
+    "classifr",
+)
 BEGIN, END = "<!-- map: begin -->", "<!-- map: end -->"
 NAMED_BY_DJANGO = {"apps", "urls", "wsgi", "admin", "models", "forms", "serializers", "checks"}
 

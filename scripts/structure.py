@@ -15,7 +15,16 @@ from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
-FOLDERS = ("accounts", "classifr", "common", "customvision", "predictions", "review", "training")
+FOLDERS = (
+    "accounts",
+    "classifr",
+    "common",
+    "customvision",
+    "notifications",
+    "predictions",
+    "review",
+    "training",
+)
 LEFT_OUT = {"tests", "migrations"}
 MAX_COLUMNS = 100
 

@@ -10,7 +10,14 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from common.models import Job
-from predictions.models import Category, ModelVersion, Prediction, Project, Sample
+from predictions.models import (
+    Category,
+    ModelVersion,
+    Prediction,
+    Project,
+    Promotion,
+    Sample,
+)
 from review.models import Decision
 
 
@@ -257,8 +264,8 @@ class TrainingPolicy(models.Model):
         _("retrain when answers get worse"),
         default=False,
         help_text=_(
-            "When the OK rate of a week falls beyond chance, or more is unlike the training data, "
-            "and there are new labels. At most once a week."
+            "When the OK rate falls beyond chance, or answers or pictures differ from those when "
+            "the model went live, and there are new labels. At most once a week."
         ),
     )
 
@@ -613,3 +620,104 @@ class DatasetImport(models.Model):
     def newest(self) -> dict[str, Any] | None:
         """What is known of it: what became of it, or else what would."""
         return self.outcome if self.outcome is not None else self.found
+
+
+class DriftMeasure(models.TextChoices):
+    """By what drift is told."""
+
+    OK_RATE = "ok_rate", _("OK rate")
+    SCORES = "scores", _("Confidence")
+    FAMILIARITY = "familiarity", _("Familiarity")
+
+
+class DriftReport(models.Model):
+    """The newest measurement of drift, of a project or of one capture condition in it.
+
+    Measured anew by a chore (`training.drift.reports`); it can be thrown away. Empty `condition`
+    and `value`: of all that is sent.
+    """
+
+    class State(models.TextChoices):
+        TOO_FEW = "too_few", _("Not enough answers yet")
+        STEADY = "steady", _("As before")
+        DRIFTING = "drifting", _("Drifting")
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="drift_reports")
+    promotion = models.ForeignKey(Promotion, models.CASCADE, related_name="drift_reports")
+    measure = models.CharField(max_length=15, choices=DriftMeasure)
+    condition = models.CharField(max_length=32, blank=True)
+    value = models.CharField(max_length=100, blank=True)
+    state = models.CharField(max_length=10, choices=State)
+    since = models.DateTimeField(help_text="Since when it has been in this state.")
+    index = models.FloatField(
+        null=True, help_text="How far it is from the reference, on the scale of the threshold."
+    )
+    threshold = models.FloatField(null=True)
+    before = models.FloatField(null=True, help_text="The OK rate of the reference, or its median.")
+    now = models.FloatField(null=True)
+    reference_count = models.PositiveIntegerField()
+    recent_count = models.PositiveIntegerField()
+    shares = models.JSONField(
+        default=dict, help_text="`before` and `now`: the share of each bin of the reference."
+    )
+    history = models.JSONField(default=list, help_text="The last indexes, the oldest first.")
+    measured_at = models.DateTimeField()
+
+    class Meta:
+        ordering: ClassVar = ["pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["project", "measure", "condition", "value"],
+                name="one_drift_report_of_each_measure",
+            ),
+            models.CheckConstraint(
+                condition=Q(state="too_few", index=None, threshold=None)
+                | Q(index__isnull=False, threshold__isnull=False),
+                name="drift_is_measured_or_there_are_too_few",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.measure} of {self.project.slug}: {self.state}"
+
+
+class DriftEpisodeQuerySet(models.QuerySet["DriftEpisode"]):
+    def present(self, project: Project) -> "DriftEpisodeQuerySet":
+        """Return the open episodes of the version that is live now."""
+        live = Promotion.objects.filter(project=project).order_by("-pk").values("pk")[:1]
+        return self.filter(promotion=models.Subquery(live), ended_at=None)
+
+
+class DriftEpisode(models.Model):
+    """A drift from its beginning to its end; people are told of it once, when it begins."""
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="drift_episodes")
+    promotion = models.ForeignKey(Promotion, models.CASCADE, related_name="drift_episodes")
+    measure = models.CharField(max_length=15, choices=DriftMeasure)
+    condition = models.CharField(max_length=32, blank=True)
+    value = models.CharField(max_length=100, blank=True)
+    index = models.FloatField(help_text="When it began.")
+    threshold = models.FloatField()
+    before = models.FloatField()
+    now = models.FloatField()
+    alarmed_at = models.DateTimeField(
+        null=True, help_text="None where the same drift of the whole project was told."
+    )
+    began_at = models.DateTimeField(default=timezone.now)
+    ended_at = models.DateTimeField(null=True)
+
+    objects = DriftEpisodeQuerySet.as_manager()
+
+    class Meta:
+        ordering: ClassVar = ["-pk"]
+        constraints: ClassVar = [
+            models.UniqueConstraint(
+                fields=["promotion", "measure", "condition", "value"],
+                condition=Q(ended_at=None),
+                name="one_open_episode_of_each_drift",
+            )
+        ]
+        indexes: ClassVar = [models.Index(fields=["project", "-id"], name="newest_drift_episodes")]
+
+    def __str__(self) -> str:
+        return f"{self.measure} of {self.project.slug} since {self.began_at:%Y-%m-%d %H:%M}"

@@ -2,6 +2,7 @@
 
 from training import model_downloads  # noqa: F401
 from training.data import contradictions, sent_datasets  # noqa: F401
+from training.drift import reports  # noqa: F401
 from training.evaluation import label_check  # noqa: F401
 from training.lifecycle import category_removal, project_deletion  # noqa: F401
 from training.pool import proposals  # noqa: F401
@@ -10,7 +11,6 @@ from training.runs import (  # noqa: F401
     execution,
     known_model,
     mlflow,
-    notices,
     outlook,
     retraining,
     sweeps,

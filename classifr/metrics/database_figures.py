@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from django.db import DatabaseError
-from django.db.models import Count, Min
+from django.db.models import Count, Exists, Min, OuterRef
 from django.utils import timezone
 from prometheus_client import Metric
 from prometheus_client.core import GaugeMetricFamily
@@ -13,10 +13,10 @@ from prometheus_client.core import GaugeMetricFamily
 from common.metrics import MOST_VALUES
 from common.models import Job
 from predictions import daily_figures
-from predictions.models import DailyFigures, Feedback
+from predictions.models import DailyFigures, Feedback, Promotion
 from review import queue
 from review.queue import VERDICTS, Reason
-from training.models import TrainingRun
+from training.models import DriftEpisode, DriftReport, TrainingRun
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class DatabaseFigures:
 
     def collect(self) -> Iterator[Metric]:
         is_up = True
-        for figures in (_review_queue, _jobs, _training_runs, _today):
+        for figures in (_review_queue, _jobs, _training_runs, _today, _drift):
             try:
                 yield from list(figures())
             except DatabaseError as error:
@@ -103,6 +103,39 @@ def _today() -> Iterator[Metric]:
         for name, family in families.items():
             family.add_metric([row.project.slug], getattr(row, name))
     yield from families.values()
+
+
+def _drift() -> Iterator[Metric]:
+    """Yield what `training.drift` has measured, an hour ago at most."""
+    index = GaugeMetricFamily(
+        "classifr_drift_index",
+        "How far answers are from those when the model went live; 1 is the limit.",
+        labels=["project", "measure"],
+    )
+    measured = DriftReport.objects.filter(
+        condition="", index__isnull=False, project__removed_at=None, project__archived_at=None
+    ).select_related("project")
+    for report in measured.order_by("project", "measure")[:MOST_VALUES]:
+        ratio = (report.index or 0.0) / (report.threshold or 1.0)
+        index.add_metric([report.project.slug, report.measure], ratio)
+    yield index
+    drifting = GaugeMetricFamily(
+        "classifr_drift",
+        "1 for each drift that maintainers were told of and that is not over.",
+        labels=["project", "measure", "condition"],
+    )
+    newer = Promotion.objects.filter(project=OuterRef("project"), pk__gt=OuterRef("promotion"))
+    episodes = DriftEpisode.objects.filter(
+        ~Exists(newer),
+        ended_at=None,
+        alarmed_at__isnull=False,
+        project__removed_at=None,
+        project__archived_at=None,
+    )
+    for episode in episodes.select_related("project").order_by("pk")[:MOST_VALUES]:
+        where = f"{episode.condition}:{episode.value}" if episode.condition else ""
+        drifting.add_metric([episode.project.slug, episode.measure, where], 1)
+    yield drifting
 
 
 def _age(since: object) -> float:

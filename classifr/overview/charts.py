@@ -75,6 +75,48 @@ class Spark:
     area: str
 
 
+@dataclass(frozen=True)
+class PairBar:
+    """One bin of two distributions, side by side."""
+
+    x: float
+    before_y: float
+    before_height: float
+    now_x: float
+    now_y: float
+    now_height: float
+
+
+@dataclass(frozen=True)
+class PairChart:
+    """Two histograms over the same bins, in a view box of `SPARK_WIDTH` x `SPARK_HEIGHT`."""
+
+    bars: Sequence[PairBar]
+    bar_width: float
+
+
+def pair_chart(before: Sequence[float], now: Sequence[float]) -> PairChart | None:
+    """Return the shares of two distributions in each bin; None without any."""
+    if not before:
+        return None
+    step, most = SPARK_WIDTH / len(before), max(*before, *now)
+    bars = []
+    for place, (was, is_now) in enumerate(zip(before, now, strict=True)):
+        heights = [round(SPARK_HEIGHT * share / most, 1) for share in (was, is_now)]
+        left = place * step
+        bars.append(
+            PairBar(
+                round(left + step * 0.1, 1),
+                round(SPARK_HEIGHT - heights[0], 1),
+                heights[0],
+                round(left + step * 0.5, 1),
+                round(SPARK_HEIGHT - heights[1], 1),
+                heights[1],
+            )
+        )
+    return PairChart(bars, round(step * 0.4, 1))
+
+
 def days_chart(days: Sequence[DailyFigures], promotions: Sequence[Promotion]) -> DaysChart | None:
     """Return bars of OK and NOK per day; None where nobody said anything."""
     most_ok, most_nok = max(day.ok for day in days), max(day.nok for day in days)

@@ -12,13 +12,12 @@ from accounts import roles
 from accounts.models import User
 from classifr.overview.figures import MOST_WAITING, SuggestedName, WaitingSamples
 from predictions.models import ModelVersion, Project
-from predictions.templatetags.predictions_tags import percent
+from predictions.templatetags.predictions_tags import condition_name, percent
 from review.queue import Reason
 from training.data.datasets import MIN_PICTURES
 from training.evaluation import label_check
-from training.models import TrainingRun
+from training.models import DriftEpisode, DriftMeasure, TrainingRun
 from training.runs import retraining
-from training.runs.drift import Drift, Sign
 
 MOST_STEPS = 4
 ENOUGH_PICTURES = 20  # of a category; with fewer, more of them help most
@@ -46,7 +45,7 @@ def next_steps(
     waiting: list[WaitingSamples],
     suggested: list[SuggestedName],
     sizes: Mapping[str, int],
-    drifting: Drift | None = None,
+    drifting: DriftEpisode | None = None,
     has_checklist: bool = False,
 ) -> list[NextStep]:
     """Return at most `MOST_STEPS` acts that this user may do, the most helpful first.
@@ -64,17 +63,24 @@ def next_steps(
     return steps[:MOST_STEPS]
 
 
-def _drifting(project: Project, found: Drift) -> NextStep:
-    sentences = {
-        Sign.OK_RATE: _("The OK rate fell from %(before)s to %(now)s"),
-        Sign.UNFAMILIAR: _("%(now)s are unlike the training data, after %(before)s"),
+def _drifting(project: Project, episode: DriftEpisode) -> NextStep:
+    titles = {
+        DriftMeasure.OK_RATE: _("The OK rate has fallen from %(before)s to %(now)s"),
+        DriftMeasure.SCORES: _("The model is not as sure of its answers as it was"),
+        DriftMeasure.FAMILIARITY: _("What is sent is not as familiar to the model as it was"),
     }
+    title = titles[DriftMeasure(episode.measure)] % {
+        "before": percent(episode.before),
+        "now": percent(episode.now),
+    }
+    if episode.condition:
+        title = f"{condition_name(episode.condition)} {episode.value}: {title}"
     return NextStep(
         "warn",
-        sentences[found.sign] % {"before": percent(found.before), "now": percent(found.now)},
-        _("The last week beside those before, beyond chance. Decide what was wrong, then train."),
-        _("Review"),
-        f"{reverse('review:queue')}?project={project.slug}",
+        title,
+        _("Since the live version was promoted, beyond chance. See what changed, then train."),
+        _("See the drift"),
+        "#drift",
         "nok",
     )
 

@@ -8,11 +8,11 @@ from django.views.decorators.http import require_safe
 from accounts import roles
 from accounts.permissions import authenticated_user, may
 from classifr.new_project.checklist import checklist
-from classifr.overview import charts, figures
+from classifr.overview import charts, drift_panel, figures
 from classifr.overview.next_steps import next_steps
 from predictions.models import Project, Promotion
-from training.models import DatasetVersion, TrainingRun
-from training.runs import drift, outlook
+from training.models import DatasetVersion, DriftEpisode, TrainingRun
+from training.runs import outlook
 
 MOST_LATELY = 6
 
@@ -46,7 +46,7 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         waiting=waiting,
         suggested=suggested,
         sizes=sizes,
-        drifting=drift.drift_since(promotion, days) if promotion else None,
+        drifting=DriftEpisode.objects.present(project).filter(alarmed_at__isnull=False).first(),
         has_checklist=may_begin,
     )
     context = {
@@ -67,6 +67,7 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
         "without_answer": _without_answer(days),
         "chart": charts.days_chart(days, promotions),
         "days": days,
+        "drift": drift_panel.drift_rows(promotion) if promotion else [],
         "pairs": figures.confused_pairs(project),
         "categories": figures.category_figures(sizes, live),
         "category_count": len(sizes),

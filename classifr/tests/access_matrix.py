@@ -166,6 +166,12 @@ ROWS: dict[str, list[Row]] = {
     ],
     "new_project:try": [get(MAINTAINERS, slug)],
     # Accounts
+    "notifications:list": [get(MEMBERS)],
+    "notifications:read_all": [post(done(MEMBERS))],
+    "notifications:choose": [get(MEMBERS), post(done(MEMBERS))],
+    "notifications:open": [
+        post(done(OWNER), lambda world: {"pk": world.notification.pk}, why="whoever it was sent to")
+    ],
     "accounts:profile": [get(MEMBERS), post(done(MEMBERS), data=lambda world: {"language": ""})],
     "accounts:create_token": [
         post(

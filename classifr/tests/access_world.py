@@ -14,6 +14,7 @@ from accounts.tests.factories import (
 from common.models import Job
 from customvision.models import ImportedProject, ServiceAccess
 from customvision.tests.factories import make_forgotten_access, make_imported
+from notifications.models import Kind, Notification
 from predictions.models import Batch, Category, ModelVersion, Prediction, Project
 from predictions.tests.factories import make_live_model, make_prediction, make_project, make_upload
 from training.models import DatasetImport, Sweep, TrainingRun
@@ -42,6 +43,7 @@ class World:
     access: ServiceAccess
     failed_job: Job
     sent: DatasetImport
+    notification: Notification
 
     def upload(self) -> Any:
         return make_upload()
@@ -74,5 +76,8 @@ def make_world() -> World:
         sent=DatasetImport.objects.create(project=project, name="a.zip"),
         failed_job=Job.objects.create(
             kind="predictions.store_misclassified", status=Job.Status.FAILED, error="Gone."
+        ),
+        notification=Notification.objects.create(
+            user=user, kind=Kind.SPACE, text="quota", url="/history/", key="quota"
         ),
     )

@@ -101,7 +101,7 @@ def test_every_module_that_the_architecture_names_is_there():
     text = (ROOT / "ARCHITECTURE.md").read_text()
     named = set(
         re.findall(
-            r"`((?:common|accounts|predictions|review|training|customvision|classifr|scripts|bench)"
+            r"`((?:common|accounts|predictions|notifications|review|training|customvision|classifr|scripts|bench)"
             r"/[\w/]+\.py)",
             text,
         )

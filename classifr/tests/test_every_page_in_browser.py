@@ -11,11 +11,20 @@ from django.urls import reverse
 
 from classifr.tests.access_matrix import ROWS, VISITORS
 from classifr.tests.access_world import make_world
+from notifications.models import Kind
+from notifications.notifying import notify
 from predictions.models import Feedback
 from predictions.tests.factories import make_feedback, make_prediction
 from review.models import SecondOpinion
 from review.tests.factories import make_decision
-from training.models import DatasetVersion, DoubtfulLabel, LabelCheck, NearDuplicate
+from training.models import (
+    DatasetVersion,
+    DoubtfulLabel,
+    DriftMeasure,
+    DriftReport,
+    LabelCheck,
+    NearDuplicate,
+)
 
 pytestmark = [pytest.mark.outer, pytest.mark.django_db(transaction=True)]
 
@@ -27,7 +36,34 @@ def world():
     world = make_world()
     make_feedback(make_prediction(world.other, model_version=world.version), Feedback.Verdict.NOK)
     put_labels_in_question(world)
+    let_it_drift(world)
+    notify([world.maintainer], Kind.RUN_DONE, "run_done", key="run", url="/", params={"number": 1})
     return world
+
+
+def let_it_drift(world):
+    """Let there be a report of drift in each state, one of them of a capture condition."""
+    promotion = world.project.promotions.get()
+    found = {"index": 0.5, "threshold": 0.25, "before": 0.9, "now": 0.7, "history": [0.1, 0.5]}
+    for measure, state, where, figures in (
+        (DriftMeasure.OK_RATE, "too_few", ("", ""), {}),
+        (DriftMeasure.SCORES, "steady", ("", ""), found),
+        (DriftMeasure.SCORES, "drifting", ("line", "an unusually long name of a line"), found),
+    ):
+        DriftReport.objects.create(
+            project=world.project,
+            promotion=promotion,
+            measure=measure,
+            state=state,
+            condition=where[0],
+            value=where[1],
+            since=promotion.created_at,
+            reference_count=300,
+            recent_count=10,
+            shares={"before": [0.1] * 10, "now": [0.05] * 5 + [0.15] * 5} if figures else {},
+            measured_at=promotion.created_at,
+            **figures,
+        )
 
 
 def put_labels_in_question(world):

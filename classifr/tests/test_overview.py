@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from classifr.overview import charts, figures
 from classifr.overview.next_steps import next_steps
-from predictions import daily_figures, registry
+from predictions import registry
 from predictions.models import DailyFigures, Feedback, Promotion
 from predictions.tests.factories import (
     make_feedback,
@@ -19,6 +19,7 @@ from predictions.tests.factories import (
 )
 from review.queue import Reason
 from review.tests.factories import make_decision, make_nok
+from training.models import DriftEpisode
 from training.tests.factories import (
     make_finished_run,
     make_labelled,
@@ -214,18 +215,23 @@ class TestPage:
     def test_it_says_where_answers_got_worse(self, client):
         project = make_project(categories=("cake", "pizza"))
         make_live_model(project)
-        long_ago = timezone.now() - timedelta(days=60)
-        Promotion.objects.filter(project=project).update(created_at=long_ago)
-        for back in range(1, 28):
-            nok = 6 if back < 7 else 1
-            day = timezone.localdate() - timedelta(days=back)
-            counts = dict.fromkeys(daily_figures.COUNTS, 0) | {"ok": 20 - nok, "nok": nok}
-            DailyFigures.objects.create(
-                project=project, day=day, counted_at=timezone.now(), **counts
-            )
+        episode = DriftEpisode.objects.create(
+            project=project,
+            promotion=Promotion.objects.get(project=project),
+            measure="ok_rate",
+            index=1.2,
+            threshold=1.0,
+            before=0.95,
+            now=0.7,
+            alarmed_at=timezone.now(),
+        )
         client.force_login(make_user("reviewer"))
-        shown = client.get(reverse("overview", args=[project.slug])).content.decode()
-        assert "The OK rate fell from 95.0% to 70.0%" in shown
+        address = reverse("overview", args=[project.slug])
+        sentence = "The OK rate has fallen from 95.0% to 70.0%"
+        assert sentence in client.get(address).content.decode()
+        episode.ended_at = timezone.now()
+        episode.save()
+        assert sentence not in client.get(address).content.decode()
 
     def queries(self, client, address: str) -> int:
         from django.db import connection

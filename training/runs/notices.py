@@ -1,46 +1,56 @@
-"""Mails to maintainers about runs that nobody asked for and so nobody waits for."""
+"""How a run ended, told to whoever asked for it, or to the maintainers where nobody did."""
 
-from django.core.mail import EmailMessage
-from django.template.loader import render_to_string
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from collections.abc import Iterable
+
+from django.urls import reverse
 
 from accounts import roles
 from accounts.models import User
-from common.tasks import task
+from notifications.models import Kind
+from notifications.notifying import notify, people_who_may
+from predictions.models import Promotion
 from training.models import TrainingRun
+
+MAX_ERROR = 300  # characters
 
 
 def announce(run: TrainingRun) -> None:
-    """Have the maintainers told how a run ended that began by itself.
+    """Have people told how a run ended; that it was cancelled, whoever did so knows.
 
-    Call it in the transaction that ends the run: the mail is sent if and only if the run has ended.
+    Call it in the transaction that ends the run: they are told if and only if it has ended.
     """
-    if run.trigger:
-        mail_maintainers.enqueue(run_key=run.pk)
-
-
-@task(
-    "training.mail_maintainers",
-    stored_as={"run_key": "run"},
-    title=gettext_lazy("Tell the maintainers how a run ended"),
-)
-def mail_maintainers(run_key: int) -> None:
-    """Mail every maintainer how a run ended; raises what the mail server's client raises."""
-    run = TrainingRun.objects.select_related("project", "model_version").filter(pk=run_key).first()
-    if run is None or not (addresses := _addresses()):
-        return
-    subject = _("%(project)s: run %(number)d has ended") % {
-        "project": run.project.name,
-        "number": run.number,
-    }
-    text = render_to_string("training/run_ended.txt", {"run": run})
-    # No maintainer need learn the addresses of the others
-    EmailMessage(f"[Classifr] {subject}", text, None, bcc=addresses).send()
-
-
-def _addresses() -> list[str]:
-    people = User.objects.with_perm(
-        roles.TRAIN, backend="django.contrib.auth.backends.ModelBackend", include_superusers=True
+    run = TrainingRun.objects.select_related("project", "model_version", "requested_by").get(
+        pk=run.pk
     )
-    return sorted(people.exclude(email="").values_list("email", flat=True).distinct())
+    if run.status == TrainingRun.Status.CANCELLED:
+        return
+    kind, text = _what_came_of_it(run)
+    notify(
+        _interested(run),
+        kind,
+        text,
+        key=f"run:{run.pk}",
+        url=reverse("training:run", args=[run.pk]),
+        project=run.project,
+        params={
+            "number": run.number,
+            "version": run.model_version.number if run.model_version else None,
+            "error": run.error[:MAX_ERROR],
+        },
+    )
+
+
+def _what_came_of_it(run: TrainingRun) -> tuple[Kind, str]:
+    if run.status == TrainingRun.Status.FAILED:
+        return Kind.RUN_FAILED, "run_failed"
+    if not run.promote:
+        return Kind.RUN_DONE, "run_done"
+    if Promotion.objects.filter(model_version=run.model_version_id).exists():
+        return Kind.RUN_DONE, "run_promoted"
+    return Kind.GATE_REFUSED, "gate_refused"
+
+
+def _interested(run: TrainingRun) -> Iterable[User]:
+    if run.trigger:
+        return people_who_may(roles.TRAIN, run.project)
+    return [run.requested_by] if run.requested_by else []

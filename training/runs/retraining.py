@@ -11,14 +11,14 @@ from common.tasks import periodic
 from predictions.models import Project
 from review import ground_truth
 from review.models import Decision
-from training.models import TrainingPolicy, TrainingRun
-from training.runs import drift, submission
+from training.models import DriftEpisode, TrainingPolicy, TrainingRun
+from training.runs import submission
 from training.runs.submission import RunOptions
 
 logger = logging.getLogger(__name__)
 
 Trigger = TrainingRun.Trigger
-DRIFT_PAUSE = timedelta(days=drift.RECENT_DAYS)  # by then a week is of the new model alone
+DRIFT_PAUSE = timedelta(days=7)  # a run that did not help is not begun again every minute
 
 
 @periodic(seconds=60)
@@ -60,7 +60,7 @@ def due_trigger(policy: TrainingPolicy) -> Trigger | None:
     if period and (newest is None or newest.created_at <= timezone.now() - period):
         return Trigger.SCHEDULE
     rested = newest is None or newest.created_at <= timezone.now() - DRIFT_PAUSE
-    if policy.retrain_on_drift and rested and drift.find_drift(policy.project):
+    if policy.retrain_on_drift and rested and DriftEpisode.objects.present(policy.project).exists():
         return Trigger.DRIFT
     return None
 

@@ -7,11 +7,13 @@ from django.core import mail
 from django.utils import timezone
 
 from common import jobs
+from notifications import mails
+from notifications.models import Kind, Notification
 from predictions import registry
 from predictions.tests.factories import make_project, make_user
 from training.models import TrainingPolicy, TrainingRun
-from training.runs import retraining
-from training.tests.factories import make_finished_run, make_labelled, make_trainable
+from training.runs import execution, promotion, retraining
+from training.tests.factories import make_finished_run, make_labelled, make_run, make_trainable
 
 pytestmark = pytest.mark.django_db
 
@@ -103,18 +105,36 @@ def test_the_maintainers_are_mailed_what_came_of_it(project):
     wish(project, retrain_after_labels=1)
     retraining.retrain_where_due()
     jobs.run_due_jobs("training")
+    mails.request_mails()
     jobs.run_due_jobs()
     (sent,) = mail.outbox
-    assert sent.bcc == ["anna@example.org"]
-    assert "Version 1 is live now." in sent.body
+    assert sent.to == ["anna@example.org"]
+    assert "version 1 is live now" in sent.body
     assert registry.live_version(project).number == 1
 
 
-def test_nobody_is_mailed_about_a_run_that_somebody_asked_for(project):
-    make_user("maintainer", email="anna@example.org")
-    make_finished_run(project)
-    jobs.run_due_jobs()
-    assert not mail.outbox
+def test_of_a_run_that_somebody_asked_for_they_alone_are_told(project):
+    anna = make_user("maintainer")
+    make_user("maintainer")
+    run = make_finished_run(project, by=anna)
+    told = Notification.objects.get()
+    assert (told.user, told.kind, told.params["number"]) == (anna, Kind.RUN_DONE, run.number)
+
+
+def test_a_model_that_the_gate_refused_is_told_as_that(project, monkeypatch):
+    anna = make_user("maintainer")
+    unloadable = "This model cannot be loaded."
+    monkeypatch.setattr(promotion, "load_problem", lambda *_args: unloadable)
+    make_finished_run(project, by=anna, promote=True)
+    assert Notification.objects.get().kind == Kind.GATE_REFUSED
+
+
+def test_nobody_is_told_of_a_run_that_was_cancelled(project):
+    run = make_run(project, by=make_user("maintainer"))
+    execution.cancel_run(run)
+    run.refresh_from_db()
+    assert run.status == TrainingRun.Status.CANCELLED
+    assert not Notification.objects.exists()
 
 
 class TestTheOptions:

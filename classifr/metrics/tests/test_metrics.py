@@ -1,4 +1,5 @@
 import pytest
+from django.utils import timezone
 from prometheus_client import REGISTRY
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -13,6 +14,7 @@ from predictions.tests.factories import (
     make_project,
 )
 from review.queue import Reason
+from training.models import DriftEpisode
 
 pytestmark = pytest.mark.django_db
 
@@ -114,3 +116,36 @@ def test_more_rows_cost_no_more_queries(django_assert_max_num_queries):
         make_feedback(make_prediction(project=make_project()), verdict="NOK")
     with django_assert_max_num_queries(30):
         list(DatabaseFigures().collect())
+
+
+@pytest.fixture
+def drift():
+    version = make_live_model(make_project(slug="dishes"))
+    where = {"measure": "scores", "condition": "line", "value": "3"}
+    return DriftEpisode.objects.create(
+        project=version.project,
+        promotion=version.promotions.get(),
+        **where,
+        index=0.5,
+        threshold=0.25,
+        before=0.9,
+        now=0.7,
+        alarmed_at=timezone.now(),
+    )
+
+
+def drifts():
+    families = {family.name: family for family in DatabaseFigures().collect()}
+    return [sample.labels for sample in families["classifr_drift"].samples]
+
+
+def test_a_drift_is_told_until_it_is_over(drift):
+    assert drifts() == [{"project": "dishes", "measure": "scores", "condition": "line:3"}]
+    drift.ended_at = timezone.now()
+    drift.save()
+    assert drifts() == []
+
+
+def test_a_drift_of_an_earlier_version_is_not(drift):
+    make_live_model(drift.project)
+    assert drifts() == []

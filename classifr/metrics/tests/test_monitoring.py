@@ -29,6 +29,8 @@ MAY_BE_EMPTY = {
     "classifr_oldest_job_seconds",
     "classifr_jobs",
     "classifr_model_loads_total",
+    "classifr_drift",
+    "classifr_drift_index",
 }
 ABSTAINS = """
 from predictions.models import Project

@@ -88,6 +88,7 @@ def broken_pages() -> list[str]:
     from classifr.tests.access_world import World
     from common.models import Job
     from customvision.models import ImportedProject, ServiceAccess
+    from notifications.models import Kind, Notification
     from predictions.models import Batch, ModelVersion, Prediction
     from training.models import DatasetImport, Sweep, TrainingRun
 
@@ -112,6 +113,9 @@ def broken_pages() -> list[str]:
         access=ServiceAccess.objects.first(),
         failed_job=Job.objects.filter(status=Job.Status.FAILED).first(),
         sent=DatasetImport.objects.create(project=version.project, name="a.zip"),
+        notification=Notification.objects.create(
+            user=User.objects.get(username="user"), kind=Kind.SPACE, text="quota", url="/history/"
+        ),
     )
     broken = []
     for visitor in (world.user, world.maintainer):

@@ -1,0 +1,1 @@
+"""Template tags: how many notifications wait to be read."""
