@@ -1,10 +1,8 @@
 """WSGI: the site under a path of its host, whether or not a proxy takes that path off."""
 
-from collections.abc import Callable, Iterable
-from typing import Any
+from collections.abc import Iterable
 
-Environ = dict[str, Any]
-Application = Callable[[Environ, Callable[..., Any]], Iterable[bytes]]
+from classifr.body_framing import Application, Environ, StartResponse
 
 
 class UrlPrefix:
@@ -18,7 +16,7 @@ class UrlPrefix:
         self.application = application
         self.prefix = prefix
 
-    def __call__(self, environ: Environ, start_response: Callable[..., Any]) -> Iterable[bytes]:
+    def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         path = environ.get("PATH_INFO", "")
         if path == self.prefix or path.startswith(f"{self.prefix}/"):
             environ["PATH_INFO"] = path.removeprefix(self.prefix) or "/"

@@ -9,9 +9,9 @@ _django = get_wsgi_application()
 
 from django.conf import settings  # noqa: E402 (once the applications are loaded)
 
-from classifr.body_framing import BodyFraming  # noqa: E402
+from classifr.body_framing import Application, BodyFraming  # noqa: E402
 from classifr.url_prefix import UrlPrefix  # noqa: E402
 
-application = BodyFraming(_django)
+application: Application = BodyFraming(_django)
 if settings.URL_PREFIX:
     application = UrlPrefix(application, settings.URL_PREFIX)

@@ -270,7 +270,7 @@ class Caddy(Server):
 
 def _make_certificate(folder: Path) -> None:
     """Write a certificate of localhost and its key, as Let's Encrypt names them."""
-    key = ["-newkey", "rsa:2048", "-nodes", "-keyout", folder / "privkey.pem"]
+    key = ["-newkey", "rsa:2048", "-nodes", "-keyout", str(folder / "privkey.pem")]
     certificate = [
         "-x509",
         "-days",
@@ -278,7 +278,7 @@ def _make_certificate(folder: Path) -> None:
         "-subj",
         "/CN=localhost",
         "-out",
-        folder / "fullchain.pem",
+        str(folder / "fullchain.pem"),
     ]
     subprocess.run(["openssl", "req", *key, *certificate], check=True, capture_output=True)
 
