@@ -8,7 +8,7 @@ DONE := .venv/.done
 STATIC := static-root/staticfiles.json
 TRANSLATIONS := $(patsubst %.po,%.mo,$(wildcard locale/*/LC_MESSAGES/*.po))
 
-.PHONY: help run setup demo lint check test tools translations bench bench-peers clean
+.PHONY: help run setup demo lint check test tools translations wheel sbom image bench bench-peers clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 15
@@ -47,6 +47,15 @@ tools: $(DONE)/installed-dev ## install what the outer tests need beside Python
 translations: $(TRANSLATIONS) ## compile the translations (gettext is not needed)
 	@:
 
+wheel: $(DONE)/installed-dev setup ## build the wheel of `pip install classifr` in dist/
+	@$(BIN)/python -m hatchling build --target wheel
+
+image: ## build the container image classifr:latest, by podman or docker
+	@scripts/build-image classifr:latest
+
+sbom: setup ## list what is installed as CycloneDX in dist/sbom.json
+	@scripts/write-sbom dist/sbom.json
+
 bench: setup $(DONE)/installed-dev ## measure: requests per second, add_category + retrain, a million rows
 	@$(BIN)/python -m bench.run
 
@@ -54,7 +63,7 @@ bench-peers: setup $(DONE)/installed-dev ## measure beside FastAPI, LitServe, Be
 	@$(BIN)/python -m bench.run peers
 
 clean: ## remove what the targets above made, but not your data in var/
-	rm -rf .venv .tools .bench static-root .mypy_cache .ruff_cache .pytest_cache .hypothesis $(TRANSLATIONS)
+	rm -rf .venv .tools .bench dist static-root .mypy_cache .ruff_cache .pytest_cache .hypothesis $(TRANSLATIONS)
 
 $(DONE)/venv:
 	@scripts/make-venv .venv "$(PYTHON)"

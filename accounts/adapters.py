@@ -87,7 +87,12 @@ class InvitedOnlyAdapter(DefaultAccountAdapter):
         response = super().post_login(request, user, **kwargs)
         # Django reads the language of a request from this cookie
         if user.language:
-            response.set_cookie(settings.LANGUAGE_COOKIE_NAME, user.language, samesite="Lax")
+            response.set_cookie(
+                settings.LANGUAGE_COOKIE_NAME,
+                user.language,
+                path=settings.LANGUAGE_COOKIE_PATH,
+                samesite="Lax",
+            )
         return response
 
 

@@ -8,6 +8,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.views.decorators.http import require_safe
@@ -58,7 +59,7 @@ def _operation(
     return Operation(
         id=found["operationId"],
         method=method.upper(),
-        path=path,
+        path=f"{settings.URL_PREFIX}{path}",
         description=found.get("description", ""),
         parameters=[_parameter(each) for each in found.get("parameters", [])],
         body=body,

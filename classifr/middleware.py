@@ -11,6 +11,7 @@ from django.conf import settings
 from django.core.signals import setting_changed
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render, resolve_url
+from django.urls import get_script_prefix
 
 from common import logs
 from common.errors import DomainError
@@ -86,7 +87,7 @@ class HtmxLoginMiddleware:
             return response
         # Of the page, not of the part that was asked for; the path alone, so that it leads nowhere
         # else.
-        here = urlsplit(request.headers.get("HX-Current-URL", "")).path or "/"
+        here = urlsplit(request.headers.get("HX-Current-URL", "")).path or get_script_prefix()
         return HttpResponse(
             status=204, headers={"HX-Redirect": f"{page}?{urlencode({'next': here})}"}
         )

@@ -1,10 +1,11 @@
 """All settings, from the environment or a `.env` file beside manage.py; README.md explains each.
 
 With nothing set, Classifr runs embedded: SQLite and pictures under `var/`, the local Keras model,
-mails on the console.
+mails on the console. Installed from a wheel, it has `.env` and its data in the user's data folder.
 """
 
 import os
+import re
 import secrets
 from datetime import timedelta
 from pathlib import Path
@@ -15,10 +16,15 @@ import environ
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
+from platformdirs import user_data_path
 
 from common.processes import usable_core_count, web_process_count
 
 BASE_DIR = Path(__file__).resolve().parent.parent
+# Templates, translations and static files: beside the packages, in a wheel within this one
+WHEEL_ASSETS_DIR = BASE_DIR / "classifr" / "assets"
+IS_WHEEL = WHEEL_ASSETS_DIR.is_dir()
+ASSETS_DIR = WHEEL_ASSETS_DIR if IS_WHEEL else BASE_DIR
 
 
 class Environment(environ.Env):
@@ -40,7 +46,12 @@ class Environment(environ.Env):
 
 FALSE_STRINGS = ("false", "off", "n", "no", "0", "")
 env = Environment()
-env.read_env(BASE_DIR / ".env")
+DEFAULT_DATA_DIR = user_data_path("classifr", appauthor=False) if IS_WHEEL else BASE_DIR / "var"
+env.read_env(
+    Path(env.str("CLASSIFR_DATA_DIR", str(DEFAULT_DATA_DIR))) / ".env"
+    if IS_WHEEL
+    else BASE_DIR / ".env"
+)
 
 
 def secret(name: str, default: str = "") -> str:
@@ -65,8 +76,17 @@ def embedded_secret_key() -> str:
 
 
 # Where the embedded default keeps everything
-DATA_DIR = Path(env.str("CLASSIFR_DATA_DIR", str(BASE_DIR / "var"))).resolve()
+DATA_DIR = Path(env.str("CLASSIFR_DATA_DIR", str(DEFAULT_DATA_DIR))).resolve()
 DATA_DIR.mkdir(parents=True, exist_ok=True)
+
+# The path of the site on its host: "" for a host of its own, or "/classifr"
+URL_PREFIX = env.str("URL_PREFIX", "").rstrip("/")
+if not re.fullmatch(r"(/[A-Za-z0-9_~-][A-Za-z0-9_.~-]*)*", URL_PREFIX):
+    raise ImproperlyConfigured(
+        f"URL_PREFIX is '{URL_PREFIX}'. It begins with a slash, as /classifr does, or is empty."
+    )
+FORCE_SCRIPT_NAME = URL_PREFIX or None
+SESSION_COOKIE_PATH = CSRF_COOKIE_PATH = LANGUAGE_COOKIE_PATH = f"{URL_PREFIX}/"
 
 # Security
 DEBUG = env.bool("DEBUG", False)
@@ -80,7 +100,11 @@ SECURE_SSL_REDIRECT = SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = HTTPS
 SECURE_HSTS_SECONDS = env.int("HSTS_SECONDS", 31_536_000) if HTTPS else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = SECURE_HSTS_PRELOAD = HTTPS
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if BEHIND_PROXY else None
-SECURE_REDIRECT_EXEMPT = [r"^healthz$", r"^readyz$", r"^metrics$"]
+# By the path without its first slash
+SECURE_REDIRECT_EXEMPT = [
+    f"^{re.escape(f'{URL_PREFIX}/'.lstrip('/'))}{name}$"
+    for name in ("healthz", "readyz", "metrics")
+]
 SESSION_COOKIE_SAMESITE = CSRF_COOKIE_SAMESITE = "Lax"
 CSRF_FAILURE_VIEW = "classifr.views.csrf_failure"
 X_FRAME_OPTIONS = "DENY"
@@ -154,7 +178,7 @@ WSGI_APPLICATION = "classifr.wsgi.application"
 TEMPLATES = [
     {
         "BACKEND": "django.template.backends.django.DjangoTemplates",
-        "DIRS": [BASE_DIR / "templates"],
+        "DIRS": [ASSETS_DIR / "templates"],
         "APP_DIRS": True,
         "OPTIONS": {
             "context_processors": [
@@ -171,7 +195,9 @@ CRISPY_ALLOWED_TEMPLATE_PACKS = CRISPY_TEMPLATE_PACK = "bootstrap5"
 # Database: SQLite by default, write-ahead logging and a busy time-out that outlasts any of our
 # transactions
 DATABASES: dict[str, Any] = {
-    "default": env.db_url("DATABASE_URL", f"sqlite:///{DATA_DIR / 'classifr.sqlite3'}")
+    "default": env.db_url_config(
+        secret("DATABASE_URL") or f"sqlite:///{DATA_DIR / 'classifr.sqlite3'}"
+    )
 }
 DATABASES["default"].setdefault("CONN_MAX_AGE", env.int("CONN_MAX_AGE", 60))
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
@@ -192,7 +218,9 @@ else:
 STEADY = "common.caches.SteadyCache"
 CACHES: dict[str, Any] = {
     "default": {"BACKEND": STEADY, "LOCATION": "rates", "OPTIONS": {"MAX_ENTRIES": 10_000}},
-    "rates": env.cache_url("CACHE_URL", f"filecache://{DATA_DIR / 'cache' / 'rates'}"),
+    "rates": env.cache_url_config(
+        secret("CACHE_URL") or f"filecache://{DATA_DIR / 'cache' / 'rates'}"
+    ),
     # Apart from the rates, or looking at heat maps would push counted log-ins out
     "explanations": {"BACKEND": STEADY, "LOCATION": "explanation_files"},
     "explanation_files": {
@@ -272,9 +300,9 @@ STORAGES = {
     "models": storage("models"),
     "staticfiles": {"BACKEND": "whitenoise.storage.CompressedManifestStaticFilesStorage"},
 }
-STATIC_URL = "static/"
-STATIC_ROOT = BASE_DIR / "static-root"
-STATICFILES_DIRS = [BASE_DIR / "static"]
+STATIC_URL = f"{URL_PREFIX}/static/"
+STATIC_ROOT = ASSETS_DIR / "static-root"
+STATICFILES_DIRS = [ASSETS_DIR / "static"]
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 
 # Of archives that `backup --encrypt` writes
@@ -440,7 +468,7 @@ if OIDC_SERVER_URL:
         ],
     }
 
-EMAIL_CONFIG = env.email_url("EMAIL_URL", "consolemail://")
+EMAIL_CONFIG = env.email_url_config(secret("EMAIL_URL") or "consolemail://")
 vars().update(EMAIL_CONFIG)
 EMAIL_TIMEOUT = 10
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", "classifr@localhost")
@@ -476,6 +504,7 @@ SPECTACULAR_SETTINGS = {
     "SWAGGER_UI_DIST": "SIDECAR",
     "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
     "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVERS": [{"url": URL_PREFIX}] if URL_PREFIX else [],
     "ENUM_NAME_OVERRIDES": {"SplitEnum": ["train", "validation", "test"]},
 }
 
@@ -505,7 +534,7 @@ CORS_EXPOSE_HEADERS = ["apim-request-id", "request-id", "retry-after"]
 # Languages
 LANGUAGE_CODE = env.str("LANGUAGE_CODE", "en")
 LANGUAGES = [("en", _("English")), ("fr", _("French")), ("ja", _("Japanese"))]
-LOCALE_PATHS = [BASE_DIR / "locale"]
+LOCALE_PATHS = [ASSETS_DIR / "locale"]
 USE_I18N = USE_TZ = True
 TIME_ZONE = env.str("TIME_ZONE", "UTC")
 

@@ -129,14 +129,16 @@ class Supervisor:
             "-b",
             f"{shown}:{port}",
         ]
-        manage = str(settings.BASE_DIR / "manage.py")
         self.web = Child("web server", [*gunicorn, "--log-level", "warning", "classifr.wsgi"])
-        self.worker = Child("worker", [sys.executable, manage, "worker"])
+        self.worker = Child("worker", [sys.executable, "-m", "classifr", "worker"])
 
     @property
     def address(self) -> str:
-        host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.bind, self.bind)  # noqa: S104
-        return f"http://{host}:{self.port}/"
+        return f"http://{self._host}:{self.port}{settings.URL_PREFIX}/"
+
+    @property
+    def _host(self) -> str:
+        return {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(self.bind, self.bind)  # noqa: S104
 
     def run(self, *, meanwhile: Callable[[], None], when_answering: Callable[[], None]) -> None:
         """Keep both running; call `when_answering` once, as soon as the web server answers.
@@ -170,8 +172,7 @@ class Supervisor:
                 child.wait_or_kill(until)
 
     def _answers(self) -> bool:
-        host = self.address.removeprefix("http://").rpartition(":")[0].strip("[]")
-        probe = http.client.HTTPConnection(host, self.port, timeout=2)
+        probe = http.client.HTTPConnection(self._host.strip("[]"), self.port, timeout=2)
         try:
             # As a proxy would ask, or HTTPS=true would redirect it. A refusal is an answer, too.
             probe.request(

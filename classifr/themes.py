@@ -1,5 +1,6 @@
 """Light, dark, or what the system says: chosen by a cookie, so it holds before log-in too."""
 
+from django.conf import settings
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.http import url_has_allowed_host_and_scheme
@@ -29,6 +30,7 @@ def choose_theme(request: HttpRequest) -> HttpResponse:
             COOKIE,
             wanted,
             max_age=COOKIE_SECONDS,
+            path=settings.SESSION_COOKIE_PATH,
             secure=request.is_secure(),
             httponly=True,
             samesite="Lax",

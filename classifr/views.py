@@ -16,6 +16,7 @@ from django.http import (
 from django.shortcuts import get_object_or_404, render
 from django.template import loader
 from django.templatetags.static import static
+from django.urls import get_script_prefix
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_safe
 from django_htmx.middleware import HtmxDetails
@@ -117,7 +118,9 @@ def server_error(request: HttpRequest) -> HttpResponse:
         stylesheets = [static("bootstrap/css/bootstrap.min.css"), static("css/classifr.css")]
     except ValueError:  # the static files were not collected
         stylesheets = []
-    page = loader.get_template("500.html").render({"message": message, "stylesheets": stylesheets})
+    page = loader.get_template("500.html").render(
+        {"message": message, "stylesheets": stylesheets, "home": get_script_prefix()}
+    )
     return HttpResponse(page, status=status)
 
 
@@ -132,11 +135,11 @@ def _problem(
 
 def _wants_part(request: HttpRequest) -> bool:
     # Not `request.htmx`: what fails before that middleware is answered here, too.
-    return request.path.startswith("/api/") or bool(HtmxDetails(request))
+    return request.path_info.startswith("/api/") or bool(HtmxDetails(request))
 
 
 def _part(request: HttpRequest, status: int, code: str, message: str) -> HttpResponse:
-    if request.path.startswith("/api/"):
+    if request.path_info.startswith("/api/"):
         return JsonResponse({"code": code, "message": message, "fields": {}}, status=status)
     part = loader.get_template("_error.html").render({"error": {"message": message}})
     return HttpResponse(part, status=status)

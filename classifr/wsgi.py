@@ -7,6 +7,11 @@ from django.core.wsgi import get_wsgi_application
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "classifr.settings")
 _django = get_wsgi_application()
 
-from classifr.body_framing import BodyFraming  # noqa: E402 (once the applications are loaded)
+from django.conf import settings  # noqa: E402 (once the applications are loaded)
 
-application = BodyFraming(_django)
+from classifr.body_framing import Application, BodyFraming  # noqa: E402
+from classifr.url_prefix import UrlPrefix  # noqa: E402
+
+application: Application = BodyFraming(_django)
+if settings.URL_PREFIX:
+    application = UrlPrefix(application, settings.URL_PREFIX)

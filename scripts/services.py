@@ -32,6 +32,8 @@ ACCOUNT_KEY = (
     "Eby8vdM02xNOcqFlqUwJPLlmEtlCDXJ1OUzFT50uSRZ6IFsuFq2UVErCz4I6tq/K1SZFPTOtr/KBHBeksoGMGw=="
 )
 
+SYSTEM_PATH = os.environ.get("PATH", "") + ":/usr/sbin"  # where Debian has what only root runs
+
 
 class Missing(Exception):
     """A server program is not installed; the message says how to get it."""
@@ -218,6 +220,67 @@ class Prometheus(Server):
             f"--storage.tsdb.path={self.folder}/data",
             f"--web.listen-address=127.0.0.1:{self.port}",
         ]
+
+
+class Nginx(Server):
+    """nginx with these blocks `server`, for which `PORT` is the port and `CERTIFICATE` a folder."""
+
+    name = "nginx"
+
+    def __init__(self, servers: str) -> None:
+        if shutil.which("nginx", path=SYSTEM_PATH) is None:
+            raise Missing("nginx is not installed: run `make tools`.")
+        super().__init__()
+        _make_certificate(self.folder)
+        servers = servers.replace("PORT", str(self.port)).replace("CERTIFICATE", str(self.folder))
+        kinds = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
+        temporary = "".join(f"{kind}_temp_path {self.folder}/{kind};\n" for kind in kinds)
+        user = "user root;\n" if os.geteuid() == 0 else ""  # the folder is nobody else's
+        (self.folder / "nginx.conf").write_text(
+            f"{user}daemon off;\nworker_processes 1;\npid {self.folder}/pid;\n"
+            f"events {{}}\nhttp {{\naccess_log off;\n{temporary}{servers}\n}}\n"
+        )
+
+    def command(self) -> list[str]:
+        nginx = shutil.which("nginx", path=SYSTEM_PATH) or "nginx"
+        configuration = str(self.folder / "nginx.conf")
+        return [nginx, "-p", str(self.folder), "-e", "stderr", "-c", configuration]
+
+
+class Caddy(Server):
+    """Caddy with these sites, for which `PORT` is the port; it is its own authority."""
+
+    name = "caddy"
+
+    def __init__(self, sites: str) -> None:
+        if shutil.which("caddy") is None:
+            raise Missing("caddy is not installed: run `make tools`.")
+        super().__init__()
+        (self.folder / "Caddyfile").write_text(
+            "{\nadmin off\nauto_https disable_redirects\nlocal_certs\nskip_install_trust\n}\n"
+            + sites.replace("PORT", str(self.port))
+        )
+
+    def command(self) -> list[str]:
+        home = [f"HOME={self.folder}", f"XDG_DATA_HOME={self.folder}"]
+        configuration = str(self.folder / "Caddyfile")
+        run = ["run", "--config", configuration, "--adapter", "caddyfile"]
+        return ["env", *home, "caddy", *run]
+
+
+def _make_certificate(folder: Path) -> None:
+    """Write a certificate of localhost and its key, as Let's Encrypt names them."""
+    key = ["-newkey", "rsa:2048", "-nodes", "-keyout", str(folder / "privkey.pem")]
+    certificate = [
+        "-x509",
+        "-days",
+        "2",
+        "-subj",
+        "/CN=localhost",
+        "-out",
+        str(folder / "fullchain.pem"),
+    ]
+    subprocess.run(["openssl", "req", *key, *certificate], check=True, capture_output=True)
 
 
 class Postgres(Server):

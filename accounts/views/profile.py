@@ -30,9 +30,16 @@ def profile(request: HttpRequest) -> HttpResponse:
         response = redirect("accounts:profile")
         # Django reads the language of a request from the cookie, not from the user
         if user.language:
-            response.set_cookie(settings.LANGUAGE_COOKIE_NAME, user.language, samesite="Lax")
+            response.set_cookie(
+                settings.LANGUAGE_COOKIE_NAME,
+                user.language,
+                path=settings.LANGUAGE_COOKIE_PATH,
+                samesite="Lax",
+            )
         else:
-            response.delete_cookie(settings.LANGUAGE_COOKIE_NAME)
+            response.delete_cookie(
+                settings.LANGUAGE_COOKIE_NAME, path=settings.LANGUAGE_COOKIE_PATH
+            )
         return response
     return render(request, "accounts/profile.html", {"form": form, **_about_tokens(request)})
 

@@ -9,6 +9,7 @@ import pytest
 from django.conf import settings
 from django.core.checks.registry import registry
 
+from classifr.tests.process_tree import manage
 from common import processes
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -66,6 +67,8 @@ def test_production_settings_are_clean(tmp_path):
         ("UPLOAD_FORMATS", "TIFFX", "UPLOAD_FORMATS names TIFFX"),
         ("UPLOAD_MAX_BYTES", "lots", "UPLOAD_MAX_BYTES is 'lots'. It must be a number."),
         ("HTTPS", "ture", "HTTPS is 'ture'. It can be true or false."),
+        ("URL_PREFIX", "classifr", "URL_PREFIX is 'classifr'. It begins with a slash"),
+        ("URL_PREFIX", "/a/../b", "URL_PREFIX is '/a/../b'."),
         ("BEHIND_PROXY", "false", "redirected to HTTPS for ever"),
         ("CACHE_URL", "locmemcache://", "4 web processes with a cache each"),
         ("SECRET_KEY", "short", "SECRET_KEY"),
@@ -85,6 +88,14 @@ def test_a_secret_can_be_read_from_a_file(tmp_path):
     answer = check(tmp_path, **without, SECRET_KEY_FILE=str(key))
     assert answer.returncode == 0, answer.stderr
     assert not (tmp_path / "secret_key").exists()
+
+
+@pytest.mark.outer
+def test_an_address_with_a_password_can_be_read_from_a_file(tmp_path):
+    address = tmp_path / "database"
+    address.write_text(f"sqlite:///{tmp_path}/elsewhere.sqlite3\n")
+    manage(tmp_path, "migrate", "-v0", DATABASE_URL_FILE=str(address))
+    assert (tmp_path / "elsewhere.sqlite3").exists()
 
 
 def found(identity: str) -> bool:

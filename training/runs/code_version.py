@@ -6,6 +6,7 @@ import hashlib
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from django.conf import settings
@@ -36,6 +37,10 @@ def _release(root: Path) -> str:
     try:
         return tomllib.loads((root / "pyproject.toml").read_text())["project"]["version"]
     except (OSError, KeyError, ValueError):
+        pass
+    try:
+        return version("classifr")  # of an installed wheel
+    except PackageNotFoundError:
         return ""
 
 
