@@ -24,11 +24,17 @@ MANAGE_CATEGORIES = "predictions.add_category"
 TRAIN = "training.add_trainingrun"
 PROMOTE = "predictions.add_promotion"
 INVITE = "accounts.invite_user"
+VIEW_SAMPLES = "predictions.view_sample"
+VIEW_MODELS = "predictions.view_modelversion"
+# Those that a project can give or withhold by itself; the others hold on the whole site
+IN_PROJECTS = frozenset(
+    [CLASSIFY, VIEW_SAMPLES, REVIEW, VIEW_MODELS, MANAGE_CATEGORIES, TRAIN, PROMOTE]
+)
 
 _NEW_IN_ROLE = {
     Role.USER: [CLASSIFY],
-    Role.REVIEWER: [REVIEW],
-    Role.MAINTAINER: [MANAGE_CATEGORIES, TRAIN, PROMOTE, INVITE],
+    Role.REVIEWER: [VIEW_SAMPLES, REVIEW],
+    Role.MAINTAINER: [VIEW_MODELS, MANAGE_CATEGORIES, TRAIN, PROMOTE, INVITE],
 }
 
 

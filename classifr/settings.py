@@ -145,6 +145,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "classifr.middleware.HtmxLoginMiddleware",
     "classifr.middleware.DomainErrorMiddleware",
+    "classifr.project_scope.ProjectScopeMiddleware",
 ]
 
 ROOT_URLCONF = "classifr.urls"

@@ -1,11 +1,13 @@
 """The overview of a project, for those who review or train."""
 
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_safe
 
 from accounts import roles
-from accounts.permissions import authenticated_user, may
+from accounts.permissions import authenticated_user
 from classifr.new_project.checklist import checklist
 from classifr.overview import charts, figures
 from classifr.overview.next_steps import next_steps
@@ -17,12 +19,14 @@ MOST_LATELY = 6
 
 
 @require_safe
-@may(roles.CLASSIFY)
+@login_required
 def overview(request: HttpRequest, slug: str) -> HttpResponse:
     """Show what helps the project most now, and how it is doing; others go on to classify."""
     project = get_object_or_404(Project, slug=slug)
     user = authenticated_user(request)
-    if not user.has_perm(roles.REVIEW):
+    if not user.has_perm(roles.VIEW_SAMPLES):
+        if not user.has_perm(roles.CLASSIFY):
+            raise PermissionDenied
         return redirect(project)
     promotion = figures.newest_promotion(project)
     live = promotion.model_version if promotion else None

@@ -14,7 +14,14 @@ from accounts.tests.factories import (
 from common.models import Job
 from customvision.models import ImportedProject, ServiceAccess
 from customvision.tests.factories import make_forgotten_access, make_imported
-from predictions.models import Batch, Category, ModelVersion, Prediction, Project
+from predictions.models import (
+    Batch,
+    Category,
+    ModelVersion,
+    Prediction,
+    Project,
+    ProjectMembership,
+)
 from predictions.tests.factories import make_live_model, make_prediction, make_project, make_upload
 from training.models import DatasetImport, Sweep, TrainingRun
 from training.tests.factories import make_run
@@ -41,6 +48,7 @@ class World:
     imported: ImportedProject
     access: ServiceAccess
     failed_job: Job
+    member: ProjectMembership
     sent: DatasetImport
 
     def upload(self) -> Any:
@@ -70,6 +78,9 @@ def make_world() -> World:
         invitation=invitation,
         invitation_token=invitation_token,
         imported=make_imported(project),
+        member=ProjectMembership.objects.create(
+            project=project, user=make_user("member"), role="user"
+        ),
         access=make_forgotten_access(maintainer),
         sent=DatasetImport.objects.create(project=project, name="a.zip"),
         failed_job=Job.objects.create(
