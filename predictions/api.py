@@ -79,7 +79,11 @@ class MayClassify(BasePermission):
 
 
 class PredictionsApiView(APIView):
-    permission_classes = (IsAuthenticated, InItsProject, MayClassify)
+    permission_classes: tuple[type[BasePermission], ...] = (
+        IsAuthenticated,
+        InItsProject,
+        MayClassify,
+    )
 
 
 def documented_responses(ok: Any, *refused: int) -> dict[int, Any]:

@@ -1,5 +1,7 @@
 """The members of a project, and whether it is private. One place for pages and log-ins alike."""
 
+from collections.abc import Mapping
+
 from django.db import transaction
 from django.db.models import Q
 from django.utils.translation import gettext as _
@@ -55,7 +57,8 @@ def change_role(member: ProjectMembership, role: str) -> None:
     project = _locked(member.project)
     if role != MAINTAINER:
         _check_maintainer_is_left(project, without=member)
-    ProjectMembership.objects.filter(pk=member.pk).update(role=role)
+    # A person's word: the directory does not take it away
+    ProjectMembership.objects.filter(pk=member.pk).update(role=role, by_directory=False)
 
 
 @transaction.atomic
@@ -70,7 +73,7 @@ def make_private(project: Project, *, by: User) -> None:
     """Let nobody but the members see a project; who does this is a maintainer of it afterwards."""
     locked = _locked(project)
     ProjectMembership.objects.update_or_create(
-        project=locked, user=by, defaults={"role": MAINTAINER}
+        project=locked, user=by, defaults={"role": MAINTAINER, "by_directory": False}
     )
     Project.objects.filter(pk=locked.pk).update(is_private=True)
 
@@ -78,6 +81,27 @@ def make_private(project: Project, *, by: User) -> None:
 def make_public(project: Project) -> None:
     """Let everybody see a project again, by their role on the site; members keep theirs."""
     Project.objects.filter(pk=project.pk).update(is_private=False)
+
+
+@transaction.atomic
+def apply_directory_roles(user: User, given: Mapping[str, str]) -> None:
+    """Make the memberships that groups of a directory give those that are in force.
+
+    One that a person gave stays, unless the directory gives more; one that the directory gave and
+    gives no more ends.
+    """
+    order = ProjectMembership.Role.values
+    own = {each.project.slug: each for each in user.project_memberships.select_related("project")}
+    for project in Project.objects.filter(slug__in=given):
+        role, member = given[project.slug], own.get(project.slug)
+        if member is None:
+            ProjectMembership.objects.get_or_create(
+                project=project, user=user, defaults={"role": role, "by_directory": True}
+            )
+        elif member.by_directory or order.index(role) > order.index(member.role):
+            ProjectMembership.objects.filter(pk=member.pk).update(role=role, by_directory=True)
+    # The directory decides, even of the last maintainer: superusers still see the project
+    user.project_memberships.filter(by_directory=True).exclude(project__slug__in=given).delete()
 
 
 def _locked(project: Project) -> Project:

@@ -155,6 +155,11 @@ class ProjectMembership(models.Model):
         settings.AUTH_USER_MODEL, models.CASCADE, related_name="project_memberships"
     )
     role = models.CharField(_("role"), max_length=10, choices=Role)
+    by_directory = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="Given by a group of the directory (OIDC_GROUPS), and taken away with it.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
     class Meta:
