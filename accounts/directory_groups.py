@@ -81,8 +81,8 @@ def apply_groups(user: User, claims: Any) -> None:
         return
     names = groups_of(claims, settings.OIDC_GROUPS_CLAIM)
     mine = [given for name, given in mapping.items() if name in names]
-    if site := max((each.role for each in mine if each.role), key=list(Role).index, default=""):
-        roles.assign_role(user, Role(site))
+    if site := [Role(each.role) for each in mine if each.role]:
+        roles.assign_role(user, max(site, key=list(Role).index))
     projects: dict[str, str] = {}
     for given in mine:
         for slug, role in given.projects.items():

@@ -13,12 +13,16 @@ from classifr.project_scope import LISTS, OBJECTS
 from classifr.tests.access_matrix import ROWS, Row
 from classifr.tests.access_world import World, make_world
 from classifr.tests.test_access import everything
-from common.errors import Conflict
+from common.errors import Conflict, InvalidInput
+from customvision.importer import project_mapping
+from customvision.importer.service import RemoteProject
 from customvision.tests.factories import make_imported
 from predictions import members, project_access
 from predictions.models import Project, ProjectMembership
 from predictions.tests.factories import make_live_model, make_prediction, make_project, make_upload
 from review.models import Decision
+from training.runs import notices
+from training.tests.factories import make_run
 
 pytestmark = pytest.mark.django_db
 
@@ -251,3 +255,22 @@ class TestMembersPage:
         members.add_member(project, make_user("second").username, "maintainer")
         members.remove_member(member)
         assert project.memberships.get().user.username == "second"
+
+
+def test_a_run_of_a_private_project_is_announced_to_its_maintainers_alone(mailoutbox):
+    run, member = make_run(), make_user("lead")
+    make_maintainer("site")
+    join(run.project, member, "maintainer")
+    make_private(run.project)
+    notices.mail_maintainers(run_key=run.pk)
+    assert mailoutbox[0].bcc == ["lead@example.com"]
+
+
+def test_nobody_imports_into_a_project_that_they_may_not_see():
+    project, maintainer = make_project("Secret", slug="secret"), make_maintainer()
+    imported = make_imported(project)
+    remote = RemoteProject(imported.remote_id, "Secret", "", "Multiclass", is_detection=False)
+    project_mapping.map_project(remote, endpoint=imported.endpoint, by=maintainer)
+    make_private(project)
+    with pytest.raises(InvalidInput):
+        project_mapping.map_project(remote, endpoint=imported.endpoint, by=maintainer)

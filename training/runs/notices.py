@@ -8,6 +8,7 @@ from django.utils.translation import gettext_lazy
 from accounts import roles
 from accounts.models import User
 from common.tasks import task
+from predictions.models import Project, ProjectMembership
 from training.models import TrainingRun
 
 
@@ -26,9 +27,12 @@ def announce(run: TrainingRun) -> None:
     title=gettext_lazy("Tell the maintainers how a run ended"),
 )
 def mail_maintainers(run_key: int) -> None:
-    """Mail every maintainer how a run ended; raises what the mail server's client raises."""
+    """Mail the maintainers of a run's project how it ended.
+
+    Raises what the client of the mail server raises.
+    """
     run = TrainingRun.objects.select_related("project", "model_version").filter(pk=run_key).first()
-    if run is None or not (addresses := _addresses()):
+    if run is None or not (addresses := _addresses(run.project)):
         return
     subject = _("%(project)s: run %(number)d has ended") % {
         "project": run.project.name,
@@ -39,8 +43,19 @@ def mail_maintainers(run_key: int) -> None:
     EmailMessage(f"[Classifr] {subject}", text, None, bcc=addresses).send()
 
 
-def _addresses() -> list[str]:
-    people = User.objects.with_perm(
-        roles.TRAIN, backend="django.contrib.auth.backends.ModelBackend", include_superusers=True
+def _addresses(project: Project) -> list[str]:
+    if project.is_private:
+        people = User.objects.filter(is_active=True, is_superuser=True)
+    else:
+        people = User.objects.with_perm(
+            roles.TRAIN,
+            backend="django.contrib.auth.backends.ModelBackend",
+            include_superusers=True,
+        )
+    members = User.objects.filter(
+        is_active=True,
+        project_memberships__project=project,
+        project_memberships__role=ProjectMembership.Role.MAINTAINER,
     )
-    return sorted(people.exclude(email="").values_list("email", flat=True).distinct())
+    found = {email for each in (people, members) for email in each.values_list("email", flat=True)}
+    return sorted(found - {""})
