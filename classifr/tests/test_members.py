@@ -215,6 +215,11 @@ class TestPrograms:
             headers={"Training-Key": make_token(stranger, "other")},
         )
         assert listed.json() == []
+        listed = Client().get(
+            "/customvision/v3.3/training/projects",
+            headers={"Training-Key": make_token(member, "other")},
+        )
+        assert [each["name"] for each in listed.json()] == ["Secret"]
 
     def test_a_public_project_costs_no_query(self, django_assert_num_queries):
         project, user = make_project(), make_user()

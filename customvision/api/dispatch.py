@@ -99,7 +99,10 @@ def _answer(request: HttpRequest, version: str, area: str, path: str, id_: Any) 
         raise errors.no_such_resource()
     operation, parts = found
     _enter_project(user, parts)
-    if not user.has_perm(operation.permission):
+    # The list of projects has those in which the owner may do it
+    is_list = request.method == "GET" and "projectId" not in parts
+    may_do = project_access.may_somewhere if is_list else User.has_perm
+    if not may_do(user, operation.permission):
         raise ApiError(
             "ForbiddenUserInsufficientCapability",
             "The role of this key's owner does not allow this.",
