@@ -16,7 +16,7 @@ from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.translation import gettext as _
 
-from accounts import invitations, roles, session_invitation
+from accounts import directory_groups, invitations, roles, session_invitation
 from accounts.models import Invitation, User
 from accounts.roles import Role
 from common.errors import Unavailable
@@ -84,6 +84,8 @@ class InvitedOnlyAdapter(DefaultAccountAdapter):
         return super().pre_login(request, user, **kwargs)
 
     def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
+        if login := (kwargs.get("signal_kwargs") or {}).get("sociallogin"):
+            directory_groups.apply_groups(user, login.account.extra_data)
         response = super().post_login(request, user, **kwargs)
         # Django reads the language of a request from this cookie
         if user.language:

@@ -17,7 +17,10 @@ class UsernameOrEmailBackend(AuthenticationBackend):
     def get_all_permissions(
         self, user_obj: AbstractBaseUser | AnonymousUser, obj: Model | None = None
     ) -> set[str]:
-        """Return a user's permissions like Django does, but in one query for a request."""
+        """Return a user's permissions like Django does, but in one query for a request.
+
+        Where a request is about one project, these are the rights in it (see `User.rights_here`).
+        """
         if (
             not isinstance(user_obj, User)
             or not user_obj.is_active
@@ -25,9 +28,9 @@ class UsernameOrEmailBackend(AuthenticationBackend):
             or obj is not None
         ):
             return super().get_all_permissions(user_obj, obj)
-        if not hasattr(user_obj, "_perm_cache"):
-            user_obj._perm_cache = queries.permission_names(user_obj)  # type: ignore[attr-defined]
-        return user_obj._perm_cache  # type: ignore[attr-defined]
+        if user_obj.rights_here is not None:
+            return user_obj.rights_here
+        return queries.site_permissions(user_obj)
 
     def _authenticate(
         self, request: HttpRequest | None, **credentials: str

@@ -9,6 +9,8 @@ from django.apps import AppConfig
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, register
 
+from accounts import directory_groups
+
 
 @register
 def check_lifetimes(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
@@ -45,3 +47,19 @@ def check_oidc_url(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> li
             id="accounts.E003",
         )
     ]
+
+
+@register
+def check_oidc_groups(app_configs: Sequence[AppConfig] | None, **kwargs: Any) -> list[CheckMessage]:
+    try:
+        directory_groups.parse_mapping(settings.OIDC_GROUPS)
+    except ValueError as error:
+        return [
+            Error(
+                f"OIDC_GROUPS cannot be read: {error}",
+                hint='For example {"vision-team": {"role": "reviewer", "projects": '
+                '{"dishes": "maintainer"}}}, see docs/members.md.',
+                id="accounts.E004",
+            )
+        ]
+    return []

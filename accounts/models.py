@@ -24,6 +24,8 @@ class User(UniqueNames, AbstractUser):  # type: ignore[django-manager-missing]
     # "" for what the browser asks for
     language = models.CharField(_("language"), max_length=10, blank=True)
     session_generation = models.PositiveIntegerField(default=0, editable=False)
+    # While a request is about one project whose members count: what this user may do there
+    rights_here: set[str] | None = None
 
     class Meta(AbstractUser.Meta):
         permissions: ClassVar = [("invite_user", "Can invite people and give them roles")]

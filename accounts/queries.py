@@ -40,3 +40,10 @@ def permission_names(user: User) -> set[str]:
     """Return all permissions of a user, as `app.codename`."""
     rows = fetch_rows(_PERMISSIONS, [user.pk, user.pk])
     return {f"{app}.{codename}" for app, codename in rows}
+
+
+def site_permissions(user: User) -> set[str]:
+    """Return what a user may do by their role on the site, asked for once per request."""
+    if not hasattr(user, "_perm_cache"):
+        user._perm_cache = permission_names(user)  # type: ignore[attr-defined]
+    return user._perm_cache  # type: ignore[attr-defined]

@@ -8,6 +8,7 @@ from typing import Any
 
 from django.apps import AppConfig
 from django.contrib.auth.models import Group, Permission
+from django.db.models import QuerySet
 
 from accounts.models import User
 
@@ -24,11 +25,17 @@ MANAGE_CATEGORIES = "predictions.add_category"
 TRAIN = "training.add_trainingrun"
 PROMOTE = "predictions.add_promotion"
 INVITE = "accounts.invite_user"
+VIEW_SAMPLES = "predictions.view_sample"
+VIEW_MODELS = "predictions.view_modelversion"
+# Those that a project can give or withhold by itself; the others hold on the whole site
+IN_PROJECTS = frozenset(
+    [CLASSIFY, VIEW_SAMPLES, REVIEW, VIEW_MODELS, MANAGE_CATEGORIES, TRAIN, PROMOTE]
+)
 
 _NEW_IN_ROLE = {
     Role.USER: [CLASSIFY],
-    Role.REVIEWER: [REVIEW],
-    Role.MAINTAINER: [MANAGE_CATEGORIES, TRAIN, PROMOTE, INVITE],
+    Role.REVIEWER: [VIEW_SAMPLES, REVIEW],
+    Role.MAINTAINER: [VIEW_MODELS, MANAGE_CATEGORIES, TRAIN, PROMOTE, INVITE],
 }
 
 
@@ -47,6 +54,13 @@ def assign_role(user: User, role: Role) -> None:
 def role_of(user: User) -> Role | None:
     name = user.groups.filter(name__in=list(Role)).values_list("name", flat=True).first()
     return Role(name) if name else None
+
+
+def users_with(permission: str) -> QuerySet[User]:
+    """Return the active users who have a permission on the site, superusers among them."""
+    return User.objects.with_perm(
+        permission, backend="django.contrib.auth.backends.ModelBackend", include_superusers=True
+    )
 
 
 def sync_role_groups(sender: AppConfig, **kwargs: Any) -> None:

@@ -170,6 +170,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "classifr.middleware.HtmxLoginMiddleware",
     "classifr.middleware.DomainErrorMiddleware",
+    "classifr.project_scope.ProjectScopeMiddleware",
 ]
 
 ROOT_URLCONF = "classifr.urls"
@@ -443,6 +444,9 @@ MFA_SUPPORTED_TYPES = ["totp", "recovery_codes"] if env.bool("MFA", False) else 
 OIDC_SERVER_URL = env.str(
     "OIDC_SERVER_URL", ""
 )  # Entra ID: https://login.microsoftonline.com/<tenant>/v2.0
+# What groups of the directory give at each log-in: {group: {"role": ..., "projects": {slug: ...}}}
+OIDC_GROUPS = env.str("OIDC_GROUPS", "")
+OIDC_GROUPS_CLAIM = env.str("OIDC_GROUPS_CLAIM", "groups")
 SOCIALACCOUNT_EMAIL_AUTHENTICATION = SOCIALACCOUNT_EMAIL_AUTHENTICATION_AUTO_CONNECT = True
 SOCIALACCOUNT_PROVIDERS: dict[str, Any] = {}
 if OIDC_SERVER_URL:

@@ -24,7 +24,7 @@ from django_htmx.middleware import HtmxDetails
 from accounts.permissions import authenticated_user
 from classifr import demo_drawings
 from common.media import upload_handlers
-from predictions import projects
+from predictions import project_access, projects
 from predictions.models import Sample
 from predictions.views import pictures
 
@@ -33,10 +33,11 @@ from predictions.views import pictures
 def home(request: HttpRequest) -> HttpResponse:
     """Show the projects, each with the model that answers; the archived ones when asked for."""
     is_archive = request.GET.get("archived") == "1"
+    visible = project_access.visible_projects(authenticated_user(request))
     context = {
-        "projects": projects.projects_with_live_version(archived=is_archive),
+        "projects": projects.projects_with_live_version(archived=is_archive, among=visible),
         "is_archive": is_archive,
-        "archived_count": projects.projects_with_live_version(archived=True).count(),
+        "archived_count": visible.filter(archived_at__isnull=False).count(),
     }
     return render(request, "home.html", context)
 

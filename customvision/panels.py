@@ -3,6 +3,8 @@
 from django.http import HttpRequest
 from django.template.loader import render_to_string
 
+from accounts import roles
+from accounts.permissions import authenticated_user
 from predictions.models import Project
 from training import panels
 from training.models import TrainingRun
@@ -19,7 +21,7 @@ def client_settings(request: HttpRequest, project: Project) -> str:
 @panels.models_panel
 def model_import_link(request: HttpRequest, project: Project) -> str:
     """Show where a model that Custom Vision exported can be sent; it takes pictures."""
-    if project.is_of_texts:
+    if project.is_of_texts or not authenticated_user(request).has_perm(roles.PROMOTE):
         return ""
     return render_to_string("customvision/_model_import_link.html", {"project": project}, request)
 

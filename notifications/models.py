@@ -4,12 +4,12 @@ from typing import ClassVar
 
 from django.conf import settings
 from django.db import models
-from django.db.models import Q
+from django.db.models import Exists, OuterRef, Q
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
-from predictions.models import Project
+from predictions.models import Project, ProjectMembership
 
 
 class Kind(models.TextChoices):
@@ -25,7 +25,7 @@ class Kind(models.TextChoices):
 
 class NotificationQuerySet(models.QuerySet["Notification"]):
     def visible_to(self, user: User) -> "NotificationQuerySet":
-        """Return a user's own, as far as they want them on the page; none of a removed project."""
+        """Return a user's own, as far as they want them on the page."""
         return self._present().filter(user=user, on_page=True)
 
     def waiting_for_mail(self) -> "NotificationQuerySet":
@@ -34,7 +34,12 @@ class NotificationQuerySet(models.QuerySet["Notification"]):
         return waiting.exclude(user__email="")
 
     def _present(self) -> "NotificationQuerySet":
-        return self.filter(Q(project=None) | Q(project__removed_at=None))
+        """Leave out what is of a removed project, or of one that is not there for its reader."""
+        membership = ProjectMembership.objects.filter(
+            project=OuterRef("project"), user=OuterRef("user")
+        )
+        there = Q(project__is_private=False) | Q(user__is_superuser=True) | Exists(membership)
+        return self.filter(Q(project=None) | Q(project__removed_at=None) & there)
 
 
 class Notification(models.Model):

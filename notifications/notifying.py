@@ -3,9 +3,11 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from accounts import roles
 from accounts.models import User
 from notifications.models import Kind, Notification
 from notifications.preferences import channels_for
+from predictions import project_access
 from predictions.models import Project
 
 
@@ -52,8 +54,7 @@ def withdraw(key: str) -> None:
 
 
 def people_who_may(permission: str, project: Project | None = None) -> Iterable[User]:
-    """Return the active users with a permission who may see a project."""
-    # Every project is visible to all users, so the permission alone tells
-    return User.objects.with_perm(
-        permission, backend="django.contrib.auth.backends.ModelBackend", include_superusers=True
-    )
+    """Return the active users with a permission, on the site or in a project."""
+    if project is not None:
+        return project_access.people_who_may(permission, project)
+    return roles.users_with(permission)

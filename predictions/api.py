@@ -4,6 +4,7 @@ from typing import Any
 from urllib.parse import urlencode
 from uuid import UUID
 
+from django.core.exceptions import PermissionDenied
 from django.db.models import Prefetch, prefetch_related_objects
 from django.http import Http404, QueryDict
 from django.shortcuts import get_object_or_404
@@ -26,6 +27,7 @@ from predictions import (
     conditions,
     feedback,
     prediction_history,
+    project_access,
     projects,
     registry,
 )
@@ -54,15 +56,34 @@ from predictions.serializers import (
 PICTURE = {"type": "string", "format": "binary"}
 
 
+class InItsProject(BasePermission):
+    """Lets `has_perm` answer for the project that the address names; 404 if it is hidden."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        user = authenticated_user(request)
+        if slug := view.kwargs.get("slug"):
+            project_access.enter_by(user, slug=slug)
+        elif uuid := view.kwargs.get("uuid"):
+            project_access.enter_project_of(user, Prediction.objects.filter(uuid=uuid))
+        return True
+
+
 class MayClassify(BasePermission):
     """Every role may; an account without a role may not."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
-        return request.user.has_perm(roles.CLASSIFY)
+        user = authenticated_user(request)
+        if "slug" in view.kwargs or "uuid" in view.kwargs:
+            return user.has_perm(roles.CLASSIFY)
+        return project_access.may_somewhere(user, roles.CLASSIFY)
 
 
 class PredictionsApiView(APIView):
-    permission_classes = (IsAuthenticated, MayClassify)
+    permission_classes: tuple[type[BasePermission], ...] = (
+        IsAuthenticated,
+        InItsProject,
+        MayClassify,
+    )
 
 
 def documented_responses(ok: Any, *refused: int) -> dict[int, Any]:
@@ -91,11 +112,14 @@ class ProjectsView(PredictionsApiView):
     )
     def get(self, request: Request) -> Response:
         """List the projects, with the number of the model version that answers in each."""
-        found = projects.projects_with_live_version().prefetch_related("categories")
+        seen = project_access.visible_projects(authenticated_user(request))
+        found = projects.projects_with_live_version(among=seen).prefetch_related("categories")
         return Response(ProjectSerializer(found, many=True).data)
 
 
 class PredictView(PredictionsApiView):
+    # The project comes with its live version, in one query: what may be done in it is asked then
+    permission_classes = (IsAuthenticated,)
     parser_classes = (
         MultiPartParser,
         PictureParser,
@@ -129,8 +153,9 @@ class PredictView(PredictionsApiView):
         `capture[line]=3`. A name has small letters, digits, - or _.
         """
         version = registry.live_version_by_slug(slug) or registry.require_live_version(
-            get_object_or_404(Project, slug=slug)
+            _classifiable(authenticated_user(request), get_object_or_404(Project, slug=slug))
         )
+        _classifiable(authenticated_user(request), version.project)
         modality = modalities[version.project.modality]
         modality.check_media_type(request.content_type or "")  # before a parser reads the body
         file = request.FILES.get("file")
@@ -233,6 +258,15 @@ def authenticated_user(request: Request) -> User:
     if not isinstance(request.user, User):
         raise Http404
     return request.user
+
+
+def _classifiable(user: User, project: Project) -> Project:
+    """Return a project that a user may classify in. Raises Http404 or PermissionDenied."""
+    if project_access.is_hidden(user, project):
+        raise Http404
+    if not project_access.may(user, roles.CLASSIFY, project):
+        raise PermissionDenied
+    return project
 
 
 def _own(user: User, uuid: UUID) -> Prediction:

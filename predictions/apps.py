@@ -6,4 +6,7 @@ class PredictionsConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        from predictions import checks  # noqa: F401 (registers the system checks)
+        from accounts import directory_groups
+        from predictions import checks, members  # noqa: F401 (registers the system checks)
+
+        directory_groups.register(members.apply_directory_roles)

@@ -5,7 +5,9 @@ from typing import Any
 from django import forms
 from django.utils.translation import gettext_lazy as _
 
-from predictions.models import Category, Feedback, Project
+from accounts.models import User
+from predictions import project_access
+from predictions.models import Category, Feedback
 from predictions.prediction_history import UNANSWERED, HistoryFilters
 
 MANY = 500  # names offered for choice; any other can still be given in the address
@@ -31,10 +33,11 @@ class HistoryForm(forms.Form):
         label=_("To"), required=False, widget=forms.DateInput({"type": "date"}, "%Y-%m-%d")
     )
 
-    def __init__(self, wanted: HistoryFilters, **kwargs: Any) -> None:
+    def __init__(self, wanted: HistoryFilters, user: User, **kwargs: Any) -> None:
         super().__init__(initial=vars(wanted), auto_id="filter_%s", **kwargs)
-        projects = Project.objects.values_list("slug", "name")
-        names = Category.objects.order_by("name").values_list("name", flat=True).distinct()
+        projects = project_access.visible_projects(user).values_list("slug", "name")
+        categories = Category.objects.filter(project_access.visible(user))
+        names = categories.order_by("name").values_list("name", flat=True).distinct()
         if wanted.project:
             names = names.filter(project__slug=wanted.project)
         self._offer("project", [("", _("All")), *projects[:MANY]])

@@ -88,6 +88,11 @@ class Project(UniqueNames):
         default=True,
         help_text=_("Give no answer for samples that look unlike anything in the training data."),
     )
+    is_private = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="Only its members may see it; otherwise everybody, by their role on the site.",
+    )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
     archived_at = models.DateTimeField(null=True, editable=False)
     removed_at = models.DateTimeField(null=True, editable=False)
@@ -134,6 +139,40 @@ class Project(UniqueNames):
     def is_archived(self) -> bool:
         """Whether it was put aside: all of it stays, and nothing new is taken."""
         return self.archived_at is not None
+
+
+class ProjectMembership(models.Model):
+    """What somebody may do in one project beside what their role on the site allows."""
+
+    class Role(models.TextChoices):
+        VIEWER = "viewer", _("Viewer")
+        USER = "user", _("User")
+        REVIEWER = "reviewer", _("Reviewer")
+        MAINTAINER = "maintainer", _("Maintainer")
+
+    project = models.ForeignKey(Project, models.CASCADE, related_name="memberships")
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.CASCADE, related_name="project_memberships"
+    )
+    role = models.CharField(_("role"), max_length=10, choices=Role)
+    by_directory = models.BooleanField(
+        default=False,
+        editable=False,
+        help_text="Given by a group of the directory (OIDC_GROUPS), and taken away with it.",
+    )
+    created_at = models.DateTimeField(default=timezone.now, editable=False)
+
+    class Meta:
+        constraints: ClassVar = [
+            models.UniqueConstraint(fields=["project", "user"], name="member_of_a_project_once"),
+            models.CheckConstraint(
+                condition=Q(role__in=["viewer", "user", "reviewer", "maintainer"]),
+                name="membership_role_is_known",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.role}"
 
 
 class CategoryManager(models.Manager["Category"]):

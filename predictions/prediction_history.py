@@ -18,6 +18,7 @@ from accounts.models import User
 from common.errors import InvalidInput
 from common.numbers import MAX_KEY, natural_number
 from common.pagination import KeysetPage, keyset_page
+from predictions import project_access
 from predictions.models import Category, Feedback, Prediction, Project
 
 PAGE = 24
@@ -89,7 +90,7 @@ def history_page(user: User, wanted: HistoryFilters, *, size: int = PAGE) -> Key
 
 def _matching(user: User, wanted: HistoryFilters) -> QuerySet[Prediction]:
     # By keys rather than by names of other tables, so that the database finds the fitting index.
-    rows = Prediction.objects.visible_to(user)
+    rows = Prediction.objects.visible_to(user).filter(project_access.visible(user))
     if wanted.project:
         rows = rows.filter(
             project__in=list(

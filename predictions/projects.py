@@ -114,13 +114,17 @@ def refuse_archived(project: Project) -> None:
         )
 
 
-def projects_with_live_version(*, archived: bool = False) -> QuerySet[Project]:
+def projects_with_live_version(
+    *, archived: bool = False, among: QuerySet[Project] | None = None
+) -> QuerySet[Project]:
     """Return the projects, each with `live_number`, that of the version that answers, or None.
 
     Args:
+        among: those that somebody may see; all of them otherwise.
         archived: those that were put aside, instead of the others.
     """
     newest = Promotion.objects.filter(project=OuterRef("pk")).order_by("-id")
-    return Project.objects.filter(archived_at__isnull=not archived).annotate(
+    found = Project.objects.all() if among is None else among
+    return found.filter(archived_at__isnull=not archived).annotate(
         live_number=Subquery(newest.values("model_version__number")[:1])
     )

@@ -6,8 +6,11 @@ from django import forms
 from django.http import QueryDict
 from django.utils.translation import gettext_lazy as _
 
+from accounts import roles
+from accounts.models import User
 from common.errors import InvalidInput
 from common.numbers import MAX_KEY
+from predictions import project_access
 from predictions.models import Category, ModelVersion, Project
 from review.models import Decision
 from review.queue import QueueFilters, Reason
@@ -20,8 +23,11 @@ class _Choices(forms.Form):
 
     use_required_attribute = False
 
-    def __init__(self, data: QueryDict) -> None:
+    def __init__(self, data: QueryDict, reviewer: User) -> None:
         super().__init__(data, label_suffix="", auto_id="filter-%s")
+        self.fields["project"].queryset = Project.objects.filter(  # type: ignore[attr-defined]
+            project_access.within(reviewer, roles.REVIEW, "pk")
+        )
         for field in self.fields.values():
             field.required = False
             text = isinstance(field.widget, forms.TextInput)
@@ -61,10 +67,11 @@ class QueueFilterForm(_Choices):
         widget=forms.TextInput(attrs={"list": "known-categories"}),
     )
 
-    def __init__(self, data: QueryDict) -> None:
-        super().__init__(data)
+    def __init__(self, data: QueryDict, reviewer: User) -> None:
+        super().__init__(data, reviewer)
         slug = self.data.get("project", "")
-        versions, categories = ModelVersion.objects.all(), Category.objects.all()
+        own = project_access.within(reviewer, roles.REVIEW)
+        versions, categories = ModelVersion.objects.filter(own), Category.objects.filter(own)
         # Only what the chosen project has, so that a filter cannot exclude everything
         if slug:
             versions, categories = (

@@ -31,6 +31,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import roles
 from accounts.models import User
 from common.tasks import periodic
+from predictions import project_access
 from predictions.models import Feedback, Prediction, Project, Sample
 from review import ground_truth, leases, low_water_mark, rechecks, second_opinions
 from review.models import Decision, Lease, Recheck, Skip
@@ -144,7 +145,8 @@ def lease_several(
         besides: what the page has already. Then nothing is released.
     """
     taken: dict[int, Sample] = {}
-    held = Lease.objects.filter(reviewer=reviewer).exclude(sample__uuid__in=besides)
+    own = project_access.within(reviewer, roles.REVIEW, "sample__project")
+    held = Lease.objects.filter(own, reviewer=reviewer).exclude(sample__uuid__in=besides)
     for lease in held.select_related("sample__project").order_by("pk")[: 2 * limit]:
         if len(taken) == limit:
             break
@@ -263,6 +265,8 @@ def _decided(
         rows = rows.filter(sample__project=filters.project)
     else:
         rows = rows.filter(sample__project__removed_at=None)
+        if reviewer:
+            rows = rows.filter(project_access.within(reviewer, roles.REVIEW, "sample__project"))
     return (rows.filter(_not_taken(reviewer)) if reviewer else rows).order_by("pk")
 
 
@@ -301,6 +305,8 @@ def _open(filters: QueueFilters, reviewer: User | None = None) -> Q:
     else:
         # What a project that was removed holds goes in the background, and is out of sight at once
         asked &= Q(project__removed_at=None)
+        if reviewer:
+            asked &= project_access.within(reviewer, roles.REVIEW)
     if filters.version:
         asked &= Q(model_version=filters.version)
     if filters.predicted:

@@ -6,9 +6,11 @@ from uuid import UUID
 from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
+from accounts import roles
 from accounts.models import User
 from common.errors import Conflict
 from common.transactions import durable_transaction
+from predictions import project_access
 from predictions.models import Sample
 from review import decisions, leases
 from review.models import Decision
@@ -110,7 +112,8 @@ def undoable(reviewer: User) -> Decision | None:
 
 def _own_decisions(reviewer: User) -> QuerySet[Decision]:
     """Return a reviewer's decisions about pictures that they saw."""
-    own = Decision.objects.filter(reviewer=reviewer, prediction__isnull=False)
+    may_still = project_access.within(reviewer, roles.REVIEW, "sample__project")
+    own = Decision.objects.filter(may_still, reviewer=reviewer, prediction__isnull=False)
     return own.exclude(outcome=Decision.Outcome.REOPENED)
 
 

@@ -20,7 +20,12 @@ from rest_framework.views import APIView
 from accounts import roles
 from common.errors import InvalidInput
 from common.numbers import natural_number
-from predictions.api import PredictionsApiView, authenticated_user, documented_responses
+from predictions.api import (
+    InItsProject,
+    PredictionsApiView,
+    authenticated_user,
+    documented_responses,
+)
 from predictions.categories import MAX_NAME
 from predictions.models import Project
 from predictions.parsers import LimitedJSONParser
@@ -86,7 +91,7 @@ class LabelledSerializer(serializers.Serializer):
 
 
 class ProposalsView(APIView):
-    permission_classes = (IsAuthenticated, MayReview)
+    permission_classes = (IsAuthenticated, InItsProject, MayReview)
     parser_classes = (LimitedJSONParser,)
 
     @extend_schema(
@@ -153,7 +158,7 @@ class MayTrain(BasePermission):
 
 
 class TrainingApiView(APIView):
-    permission_classes = (IsAuthenticated, MayTrain)
+    permission_classes = (IsAuthenticated, InItsProject, MayTrain)
 
 
 class DatasetsView(TrainingApiView):

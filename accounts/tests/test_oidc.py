@@ -74,12 +74,13 @@ def provider(settings) -> Iterator[Provider]:
     server.server_close()
 
 
-def come_from(provider: Provider, client, email: str, *, verified: bool):
+def come_from(provider: Provider, client, email: str, *, verified: bool, groups=()):
     provider.person = {
         "sub": email,
         "email": email,
         "email_verified": verified,
         "preferred_username": email,
+        "groups": list(groups),
     }
     start = client.post("/account/oidc/entra/login/")
     state = parse_qs(urlsplit(start["Location"]).query)["state"][0]
@@ -146,3 +147,15 @@ def test_a_deactivated_user_stays_out(client, provider):
     make_user("alice", is_active=False)
     come_from(provider, client, "alice@example.com", verified=True)
     assert not is_logged_in(client)
+
+
+def test_groups_of_the_provider_give_roles_at_each_log_in(client, provider, settings):
+    settings.OIDC_GROUPS = '{"team": {"role": "reviewer"}}'
+    make_invitation("new@example.com")
+    come_from(provider, client, "new@example.com", verified=True, groups=["team"])
+    user = User.objects.get(email="new@example.com")
+    assert roles.role_of(user) == Role.REVIEWER
+    settings.OIDC_GROUPS = '{"team": {"role": "maintainer"}, "others": {"role": "user"}}'
+    client.logout()
+    come_from(provider, client, "new@example.com", verified=True, groups=["team"])
+    assert roles.role_of(user) == Role.MAINTAINER

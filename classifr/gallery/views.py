@@ -28,7 +28,7 @@ from review import card
 UNDO = "gallery-undo"  # in the session, for pages without a script
 
 
-@may(roles.REVIEW)
+@may(roles.VIEW_SAMPLES)
 @never_cache
 @require_safe
 def samples(request: HtmxRequest, slug: str) -> HttpResponse:
@@ -60,7 +60,7 @@ def samples(request: HtmxRequest, slug: str) -> HttpResponse:
     return render(request, "gallery/samples.html", context)
 
 
-@may(roles.REVIEW)
+@may(roles.VIEW_SAMPLES)
 @never_cache
 @require_safe
 def sample_count(request: HttpRequest, slug: str) -> HttpResponse:
@@ -77,7 +77,7 @@ def sample_count(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "gallery/_count.html", context)
 
 
-@may(roles.REVIEW)
+@may(roles.VIEW_SAMPLES)
 @never_cache
 @require_safe
 def view_counts(request: HttpRequest, slug: str) -> HttpResponse:
@@ -86,7 +86,7 @@ def view_counts(request: HttpRequest, slug: str) -> HttpResponse:
     return render(request, "gallery/_view_counts.html", {"views": counted_views(project)})
 
 
-@may(roles.REVIEW)
+@may(roles.VIEW_SAMPLES)
 @never_cache
 @require_safe
 def sample(request: HtmxRequest, slug: str, uuid: UUID) -> HttpResponse:
@@ -107,7 +107,7 @@ def sample(request: HtmxRequest, slug: str, uuid: UUID) -> HttpResponse:
     return render(request, "gallery/_lightbox.html", context)
 
 
-@may(roles.REVIEW)
+@may(roles.VIEW_SAMPLES)
 @require_safe
 def heat(request: HttpRequest, slug: str, uuid: UUID) -> HttpResponse:
     """Serve a sample's picture with what spoke for the newest answer drawn over it."""

@@ -53,6 +53,8 @@ def next_steps(
     Args:
         has_checklist: the page has that of a new project, which leads to its pictures and its run.
     """
+    if not user.has_perm(roles.REVIEW):
+        return []  # a viewer of the project, who changes nothing
     steps = [_drifting(project, drifting)] if drifting else []
     if user.has_perm(roles.TRAIN) and not has_checklist:
         steps += _training(project, live)

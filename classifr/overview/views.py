@@ -1,5 +1,7 @@
 """The overview of a project, for those who review or train."""
 
+from django.contrib.auth.decorators import login_required
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.cache import never_cache
@@ -18,12 +20,14 @@ MOST_LATELY = 6
 
 
 @require_safe
-@may(roles.CLASSIFY)
+@login_required
 def overview(request: HttpRequest, slug: str) -> HttpResponse:
     """Show what helps the project most now, and how it is doing; others go on to classify."""
     project = get_object_or_404(Project, slug=slug)
     user = authenticated_user(request)
-    if not user.has_perm(roles.REVIEW):
+    if not user.has_perm(roles.VIEW_SAMPLES):
+        if not user.has_perm(roles.CLASSIFY):
+            raise PermissionDenied
         return redirect(project)
     promotion = figures.newest_promotion(project)
     live = promotion.model_version if promotion else None
@@ -80,7 +84,7 @@ def overview(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @require_safe
-@may(roles.REVIEW)
+@may(roles.VIEW_SAMPLES)
 @never_cache
 def card(request: HttpRequest, slug: str) -> HttpResponse:
     """Show on the start page what a project is of, and how it is doing."""

@@ -1,6 +1,6 @@
 """The shell of every page: icons, the theme, and the navigation of the project it is about."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from django import template
@@ -11,7 +11,11 @@ from django.templatetags.static import static
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from accounts import roles
+from accounts.models import User
+from accounts.queries import site_permissions
 from classifr.themes import SYSTEM, chosen_theme
+from predictions import project_access
 from predictions.models import Project
 
 register = template.Library()
@@ -49,6 +53,7 @@ SECTIONS = {
     "training:known": "settings",
     "training:pictures": "settings",
     "training:options": "settings",
+    "training:members": "settings",
     "datasets:imports": "settings",
     "datasets:import": "settings",
 }
@@ -63,9 +68,8 @@ class Navigation:
 
     project: Project | None
     section: str
-    projects: QuerySet[Project] = field(
-        default_factory=lambda: Project.objects.filter(archived_at=None)[:MOST_PROJECTS]
-    )
+    projects: QuerySet[Project]
+    may_create: bool  # projects, by the role on the site
 
 
 @register.simple_tag
@@ -91,7 +95,19 @@ def navigation(context: Context) -> Navigation:
     request: HttpRequest = context["request"]
     match = request.resolver_match
     section = SECTIONS.get(match.view_name, match.app_name) if match else ""
-    return Navigation(_project_of(context), section)
+    user = request.user
+    if not isinstance(user, User):
+        return Navigation(_project_of(context), section, Project.objects.none(), may_create=False)
+    seen = project_access.visible_projects(user).filter(archived_at=None)[:MOST_PROJECTS]
+    may_create = user.is_superuser or roles.MANAGE_CATEGORIES in site_permissions(user)
+    return Navigation(_project_of(context), section, seen, may_create)
+
+
+@register.simple_tag(takes_context=True)
+def may_in(context: Context, project: Project, permission: str) -> bool:
+    """Say whether the user may do something in a project that the page is not about."""
+    user = context["request"].user
+    return isinstance(user, User) and project_access.may(user, permission, project)
 
 
 def _project_of(context: Context) -> Project | None:

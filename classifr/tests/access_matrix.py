@@ -110,6 +110,10 @@ def custom_vision(world: World) -> dict[str, Any]:
     return {"version": "3.3", "area": "training", "path": f"projects/{world.project.uuid}/tags"}
 
 
+def member(world: World) -> dict[str, Any]:
+    return {"slug": world.project.slug, "pk": world.member.pk}
+
+
 def token(world: World) -> dict[str, Any]:
     return {"token_key": world.token.token_key}
 
@@ -424,6 +428,13 @@ ROWS: dict[str, list[Row]] = {
     "importer:import_detail": [get(MAINTAINERS, imported)],
     "importer:import_progress": [get(done(MAINTAINERS, 204), imported, why="it has ended")],
     "importer:cancel_import": [post(done(MAINTAINERS, 409), imported, why="the same")],
+    "training:members": [get(MAINTAINERS, slug)],
+    "training:add_member": [
+        post(done(MAINTAINERS, 400), slug, why="no name: refused"),
+    ],
+    "training:change_member": [post(done(MAINTAINERS), member, lambda world: {"role": "reviewer"})],
+    "training:remove_member": [post(done(MAINTAINERS), member)],
+    "training:privacy": [post(done(MAINTAINERS), slug, lambda world: {"private": "1"})],
     "training:options": [
         get(MAINTAINERS, slug),
         post(

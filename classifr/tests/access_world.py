@@ -15,7 +15,14 @@ from common.models import Job
 from customvision.models import ImportedProject, ServiceAccess
 from customvision.tests.factories import make_forgotten_access, make_imported
 from notifications.models import Kind, Notification
-from predictions.models import Batch, Category, ModelVersion, Prediction, Project
+from predictions.models import (
+    Batch,
+    Category,
+    ModelVersion,
+    Prediction,
+    Project,
+    ProjectMembership,
+)
 from predictions.tests.factories import make_live_model, make_prediction, make_project, make_upload
 from training.models import DatasetImport, Sweep, TrainingRun
 from training.tests.factories import make_run
@@ -42,6 +49,7 @@ class World:
     imported: ImportedProject
     access: ServiceAccess
     failed_job: Job
+    member: ProjectMembership
     sent: DatasetImport
     notification: Notification
 
@@ -72,12 +80,15 @@ def make_world() -> World:
         invitation=invitation,
         invitation_token=invitation_token,
         imported=make_imported(project),
+        member=ProjectMembership.objects.create(
+            project=project, user=make_user("member"), role="user"
+        ),
         access=make_forgotten_access(maintainer),
         sent=DatasetImport.objects.create(project=project, name="a.zip"),
         failed_job=Job.objects.create(
             kind="predictions.store_misclassified", status=Job.Status.FAILED, error="Gone."
         ),
         notification=Notification.objects.create(
-            user=user, kind=Kind.SPACE, text="quota", url="/history/", key="quota"
+            user=user, project=project, kind=Kind.NOK_ANSWERED, text="nok_answered", url="/history/"
         ),
     )

@@ -27,7 +27,7 @@ from customvision.api.dispatch import respond, sent_key, user_of_key
 from customvision.api.errors import ApiError
 from customvision.api.request_bodies import UploadedPart
 from customvision.api.routing import Reply
-from predictions import classification, registry
+from predictions import classification, project_access, registry
 from predictions.models import Project
 
 MAX_BYTES = prediction_endpoints.MAX_BYTES  # as MAX_CONTENT_LENGTH of app.py
@@ -63,6 +63,10 @@ def _posted(request: HttpRequest, read: ReadPicture) -> HttpResponse:
 def _answer(request: HttpRequest, read: ReadPicture, id_: UUID) -> Reply:
     user = _user(request)
     project = Project.objects.filter(slug=settings.CONTAINER_PROJECT).first()
+    if project and not project_access.may(user, roles.CLASSIFY, project):
+        raise ApiError(
+            "ForbiddenUserInsufficientCapability", "The role of this account does not allow this."
+        )
     if project is None:
         raise ApiError("NotFoundProject", "CONTAINER_PROJECT names a project that is not there.")
     if project.modality != Project.Modality.IMAGE:
@@ -105,8 +109,4 @@ def _user(request: HttpRequest) -> User:
         user = User.objects.filter(username=settings.CONTAINER_USER, is_active=True).first()
     if user is None:
         raise errors.wrong_key()
-    if not user.has_perm(roles.CLASSIFY):
-        raise ApiError(
-            "ForbiddenUserInsufficientCapability", "The role of this account does not allow this."
-        )
     return user

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from django.db import InterfaceError, OperationalError
-from django.http import HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.utils import translation
 from django.views.decorators.csrf import csrf_exempt
 from rest_framework.exceptions import AuthenticationFailed
@@ -31,6 +31,7 @@ from customvision.api import (
 from customvision.api.api_request import ApiRequest
 from customvision.api.errors import ApiError, GatewayError
 from customvision.api.routing import VERSIONS, Reply, find_operation
+from predictions import project_access
 
 logger = logging.getLogger(__name__)
 
@@ -97,7 +98,11 @@ def _answer(request: HttpRequest, version: str, area: str, path: str, id_: Any) 
     if number is None or found is None:
         raise errors.no_such_resource()
     operation, parts = found
-    if not user.has_perm(operation.permission):
+    _enter_project(user, parts)
+    # The list of projects has those in which the owner may do it
+    is_list = request.method == "GET" and "projectId" not in parts
+    may_do = project_access.may_somewhere if is_list else User.has_perm
+    if not may_do(user, operation.permission):
         raise ApiError(
             "ForbiddenUserInsufficientCapability",
             "The role of this key's owner does not allow this.",
@@ -106,6 +111,22 @@ def _answer(request: HttpRequest, version: str, area: str, path: str, id_: Any) 
     if area == "training" and "projectId" in parts:
         _ = call.project  # an unknown project is reported before anything else that is wrong
     return operation.handler(call)
+
+
+def _enter_project(user: User, parts: dict[str, str]) -> None:
+    """Let the owner of a key have the rights that they have in the project of the path.
+
+    Raises:
+        ApiError: if it is a private one that they may not see, as if there were none.
+    """
+    try:
+        uuid = UUID(parts["projectId"])
+    except (KeyError, ValueError):
+        return  # of no project, or reported by the operation
+    try:
+        project_access.enter_by(user, uuid=uuid)
+    except Http404 as error:
+        raise ApiError("NotFoundProject", "Invalid project") from error
 
 
 def sent_key(request: HttpRequest, area: str) -> str:

@@ -15,7 +15,7 @@ from customvision.api.errors import ApiError
 from customvision.api.routing import NO_CONTENT, Reply, register_operation
 from customvision.domains import DOMAINS, GENERAL, Domain
 from customvision.models import Workspace
-from predictions import categories, projects
+from predictions import categories, project_access, projects
 from predictions.models import Project
 
 
@@ -35,7 +35,8 @@ def get_domain(call: ApiRequest) -> Reply:
 @register_operation("GetProjects", "GET", "projects", roles.TRAIN)
 def get_projects(call: ApiRequest) -> Reply:
     # The service knows no texts: projects of those are not there for its clients
-    found = Project.objects.filter(modality=Project.Modality.IMAGE)
+    own = project_access.within(call.user, roles.TRAIN, "pk")
+    found = Project.objects.filter(own, modality=Project.Modality.IMAGE)
     found = found.select_related("workspace").order_by("name")
     return Reply([responses.project(call, one) for one in found])
 

@@ -9,11 +9,12 @@ from django.db import transaction
 from django.utils.text import slugify
 from django.utils.translation import gettext as _
 
+from accounts import roles
 from accounts.models import User
 from common.errors import Conflict, InvalidInput
 from customvision.importer.service import RemoteProject, RemoteTag
 from customvision.models import ImportedProject, ImportedTag
-from predictions import categories, projects
+from predictions import categories, project_access, projects
 from predictions.models import Category, Project
 
 
@@ -22,7 +23,7 @@ def map_project(found: RemoteProject, *, endpoint: str, by: User | None) -> Impo
     """Return the row of a remote project; the first time it creates the project here.
 
     Raises:
-        InvalidInput: for a project that detects objects.
+        InvalidInput: for a project that detects objects, or that is private here and not theirs.
     """
     if found.is_detection:
         sentence = _(
@@ -33,6 +34,9 @@ def map_project(found: RemoteProject, *, endpoint: str, by: User | None) -> Impo
         ImportedProject.objects.filter(remote_id=found.id).select_related("project", "job").first()
     )
     if known:
+        # Who may not see the project that it was imported into adds nothing to it
+        if by and not project_access.may(by, roles.MANAGE_CATEGORIES, known.project):
+            raise InvalidInput(_("Your role does not allow this."))
         ImportedProject.objects.filter(pk=known.pk).update(endpoint=endpoint, name=found.name[:200])
         return known
     name = projects.free_name(_clean(found.name, str(found.id)))

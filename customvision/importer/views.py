@@ -16,6 +16,7 @@ from common.errors import DomainError
 from customvision.importer import import_jobs
 from customvision.importer.forms import ChooseProjectsForm, ServiceAccessForm
 from customvision.models import ImportedProject, ServiceAccess
+from predictions import project_access
 
 ASK_SECONDS = 10.0  # somebody waits for the page
 IMPORTS_SHOWN = 50
@@ -41,7 +42,8 @@ def import_start(request: HttpRequest) -> HttpResponse:
                 form.add_error(None, str(error))
             else:
                 return redirect("importer:choose_projects", access.uuid)
-    imports = _imports()[:IMPORTS_SHOWN]
+    own = project_access.within(authenticated_user(request), roles.MANAGE_CATEGORIES)
+    imports = _imports().filter(own)[:IMPORTS_SHOWN]
     return render(
         request, "customvision/import_start.html", {"form": form, "imports": imports}, status=status
     )

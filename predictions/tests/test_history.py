@@ -4,7 +4,7 @@ import pytest
 from django.utils import timezone
 
 from common.errors import InvalidInput
-from predictions import prediction_history
+from predictions import prediction_history, project_access
 from predictions.models import Prediction
 from predictions.tests.factories import (
     make_feedback,
@@ -49,6 +49,7 @@ def test_a_page_asks_two_queries_and_neither_counts_nor_skips(django_assert_num_
     user = make_user()
     for prediction in make_history(user, 3):
         make_feedback(prediction)
+    project_access.particulars(user)  # once per request, whatever it asks
     with django_assert_num_queries(2) as queries:
         for prediction in prediction_history.history_page(
             user, prediction_history.parse_filters({"before": "99999999"})

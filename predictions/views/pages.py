@@ -21,6 +21,7 @@ from predictions import (
     conditions,
     feedback,
     prediction_history,
+    project_access,
     registry,
 )
 from predictions.forms import HistoryForm
@@ -121,13 +122,14 @@ def give_feedback(request: HtmxRequest, uuid: UUID) -> HttpResponse:
 def history(request: HttpRequest) -> HttpResponse:
     """Show one's own predictions, the newest first; unknown filters are refused."""
     wanted = prediction_history.parse_filters(request.GET.dict())
-    page = prediction_history.history_page(authenticated_user(request), wanted)
+    user = authenticated_user(request)
+    page = prediction_history.history_page(user, wanted)
     parameters = {name: value for name, value in request.GET.items() if value and name != "before"}
     context = {
         "page": page,
-        "form": HistoryForm(wanted),
+        "form": HistoryForm(wanted, user),
         "wanted": wanted,
-        "project": Project.objects.filter(slug=wanted.project).first(),
+        "project": project_access.visible_projects(user).filter(slug=wanted.project).first(),
         "newest": urlencode(parameters),
         "older": urlencode(parameters | {"before": page.next_key}),
     }

@@ -76,8 +76,8 @@ def thumbnail(request: HttpRequest, uuid: UUID) -> HttpResponse:
 
 
 def can_view_picture(user: User, sample: Sample) -> bool:
-    """Say whether a user asked about this picture, or is one of those who review pictures."""
-    return user.has_perm(roles.REVIEW) or sample.predictions.filter(user=user).exists()
+    """Say whether a user asked about this picture, or may see all of its project."""
+    return user.has_perm(roles.VIEW_SAMPLES) or sample.predictions.filter(user=user).exists()
 
 
 def _visible(request: HttpRequest, uuid: UUID) -> Sample:

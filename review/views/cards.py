@@ -5,6 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from django.contrib import messages
+from django.db.models import QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
@@ -18,7 +19,7 @@ from accounts.models import User
 from accounts.permissions import authenticated_user, may
 from common.errors import DomainError, InvalidInput
 from common.numbers import natural_number
-from predictions import categories
+from predictions import categories, project_access
 from predictions.models import Project, Sample
 from predictions.views.explanations import heatmap_of
 from review import card, decision_history, decisions, leases, queue, second_opinions
@@ -38,7 +39,8 @@ MAX_SAMPLES = 200  # that a page names at once
 @require_safe
 def queue_page(request: HttpRequest) -> HttpResponse:
     """Show the next sample of the queue and have those after it ready, leased to this reviewer."""
-    reviewer, form = authenticated_user(request), QueueFilterForm(request.GET)
+    reviewer = authenticated_user(request)
+    form = QueueFilterForm(request.GET, reviewer)
     filters = form.filters()
     samples = queue.lease_several(reviewer, filters, limit=1 + AHEAD)
     context = {
@@ -59,7 +61,7 @@ def more_cards(request: HttpRequest) -> HttpResponse:
     """Lease the next samples beside those that the page has, and answer with their cards."""
     reviewer = authenticated_user(request)
     query = filter_query(QueryDict(request.POST.get("filters", "")))
-    filters = QueueFilterForm(QueryDict(query)).filters()
+    filters = QueueFilterForm(QueryDict(query), reviewer).filters()
     besides = _uuids(request)
     samples = queue.lease_several(reviewer, filters, limit=1 + AHEAD, besides=besides)
     context = {"query": query} | _cards(reviewer, samples, filters)
@@ -160,7 +162,7 @@ def unskip(request: HttpRequest) -> HttpResponse:
     if not (uuids := _uuids(request)):
         leases.clear_skips(reviewer)
         return _go_on(request, _("Here is what you skipped."))
-    sample = _sample(uuids[0])
+    sample = get_object_or_404(_reviewable(reviewer, uuids[:1]))
     leases.clear_skips(reviewer, sample)
     leases.acquire(sample, reviewer)
     return _go_on(request, _("Undone. The picture is here again."))
@@ -171,8 +173,9 @@ def unskip(request: HttpRequest) -> HttpResponse:
 @require_POST
 def renew_leases(request: HttpRequest) -> HttpResponse:
     """Keep the leases while the page is shown; answer which samples somebody else has by now."""
-    samples = list(Sample.objects.filter(uuid__in=_uuids(request)))
-    kept = {each.pk for each in leases.acquire_each(samples, authenticated_user(request))}
+    reviewer = authenticated_user(request)
+    samples = list(_reviewable(reviewer, _uuids(request)))
+    kept = {each.pk for each in leases.acquire_each(samples, reviewer)}
     return JsonResponse({"lost": [each.uuid for each in samples if each.pk not in kept]})
 
 
@@ -191,12 +194,14 @@ def release_leases(request: HttpRequest) -> HttpResponse:
 @require_safe
 def history(request: HttpRequest) -> HttpResponse:
     """List the decisions, newest first."""
-    form = HistoryFilterForm(request.GET)
+    reviewer = authenticated_user(request)
+    form = HistoryFilterForm(request.GET, reviewer)
     values = form.cleaned_or_refuse()
     page = decision_history.decision_page(
+        seen_by=reviewer,
         project=values["project"],
         outcome=values["outcome"],
-        reviewer=authenticated_user(request) if values["whose"] else None,
+        reviewer=reviewer if values["whose"] else None,
         with_imported=bool(values["samples"]),
         before=values["before"],
     )
@@ -220,6 +225,12 @@ def filter_query(parameters: QueryDict) -> str:
 
 def _sample(uuid: UUID) -> Sample:
     return get_object_or_404(Sample.objects.select_related("project"), uuid=uuid)
+
+
+def _reviewable(reviewer: User, uuids: Sequence[UUID]) -> QuerySet[Sample]:
+    """Return those of these samples whose projects the reviewer reviews."""
+    own = project_access.within(reviewer, roles.REVIEW)
+    return Sample.objects.filter(own, uuid__in=uuids).select_related("project")
 
 
 def _uuids(request: HttpRequest) -> list[UUID]:

@@ -17,7 +17,7 @@ from accounts import roles
 from accounts.permissions import authenticated_user, may
 from common.errors import DomainError
 from common.numbers import natural_number
-from predictions import category_keys
+from predictions import category_keys, project_access
 from predictions.models import Prediction, Sample
 from review import alike
 from review.forms import QueueFilterForm
@@ -32,7 +32,8 @@ LAST = "review-last-group"  # in the session: what undoes it
 @require_safe
 def groups_page(request: HttpRequest) -> HttpResponse:
     """Show what waits in groups of alike ones, and one of them, leased to this reviewer."""
-    reviewer, form = authenticated_user(request), QueueFilterForm(request.GET)
+    reviewer = authenticated_user(request)
+    form = QueueFilterForm(request.GET, reviewer)
     filters = form.filters()
     is_loose = request.GET.get("alike") == LOOSELY
     groups = alike.group_waiting(reviewer, filters, closely=not is_loose)
@@ -106,7 +107,8 @@ def _chosen(request: HttpRequest) -> dict[Sample, Prediction | None]:
             shown[UUID(uuid)] = natural_number(key)
         except ValueError:
             continue
-    samples = Sample.objects.filter(uuid__in=shown).select_related("project")
+    own = project_access.within(authenticated_user(request), roles.REVIEW)
+    samples = Sample.objects.filter(own, uuid__in=shown).select_related("project")
     predictions = Prediction.objects.filter(pk__in=[key for key in shown.values() if key])
     by_key = {each.pk: each for each in predictions.select_related("top").defer("scores")}
     chosen: dict[Sample, Prediction | None] = {}

@@ -25,7 +25,7 @@ CHARTED = 8
 
 
 @require_GET
-@may(roles.PROMOTE)
+@may(roles.VIEW_MODELS)
 def model_versions(request: HttpRequest, slug: str) -> HttpResponse:
     """Show the model versions of a project with their figures, and who promoted what, and why."""
     project = get_object_or_404(Project, slug=slug)

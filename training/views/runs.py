@@ -15,7 +15,7 @@ from accounts.permissions import authenticated_user, may
 from common.csv_lines import csv_lines, inert
 from common.errors import DomainError
 from common.models import Job
-from predictions import registry, shadow_deployment
+from predictions import project_access, registry, shadow_deployment
 from predictions.models import ModelVersion, Project
 from training import evaluation_plots, panels, plots
 from training.evaluation import (
@@ -38,9 +38,10 @@ RUNS_SHOWN = 50
 @may(roles.TRAIN)
 def overview(request: HttpRequest) -> HttpResponse:
     """Show every project with its live model and its newest run."""
+    own = project_access.within(authenticated_user(request), roles.TRAIN, "pk")
     rows = [
         {"project": project, "live": registry.live_version(project), "run": project.runs.first()}
-        for project in Project.objects.filter(archived_at=None)
+        for project in Project.objects.filter(own, archived_at=None)
     ]
     context = {
         "rows": rows,
@@ -94,7 +95,7 @@ def project(request: HttpRequest, slug: str) -> HttpResponse:
 
 
 @require_GET
-@may(roles.TRAIN)
+@may(roles.VIEW_MODELS)
 def run(request: HttpRequest, pk: int) -> HttpResponse:
     """Show how far a run is, or its story: verdict, figures beside another model's, evidence."""
     training_run = get_object_or_404(_runs(), pk=pk)
@@ -155,7 +156,7 @@ def run(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_GET
-@may(roles.TRAIN)
+@may(roles.VIEW_MODELS)
 def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
     """Answer how far a run is; once it has ended, have the page loaded again."""
     training_run = get_object_or_404(_runs(), pk=pk)
@@ -167,7 +168,7 @@ def run_progress(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 @require_GET
-@may(roles.TRAIN)
+@may(roles.VIEW_MODELS)
 def matrix(request: HttpRequest, pk: int) -> StreamingHttpResponse:
     """Serve the whole confusion matrix of the model of a run, however many categories it has."""
     training_run = get_object_or_404(_runs(), pk=pk)

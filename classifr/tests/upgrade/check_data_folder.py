@@ -89,7 +89,7 @@ def broken_pages() -> list[str]:
     from common.models import Job
     from customvision.models import ImportedProject, ServiceAccess
     from notifications.models import Kind, Notification
-    from predictions.models import Batch, ModelVersion, Prediction
+    from predictions.models import Batch, ModelVersion, Prediction, ProjectMembership
     from training.models import DatasetImport, Sweep, TrainingRun
 
     version = ModelVersion.objects.get(project__slug="colours")
@@ -107,6 +107,9 @@ def broken_pages() -> list[str]:
         run=run,
         sweep=Sweep.objects.create(project=run.project, dataset=run.dataset),
         token=ApiToken.objects.first(),
+        member=ProjectMembership.objects.create(
+            project=version.project, user=User.objects.get(username="other"), role="user"
+        ),
         invitation=Invitation.objects.first(),
         invitation_token="unknown",
         imported=ImportedProject.objects.first(),
