@@ -73,7 +73,7 @@ def project_rows(world: World) -> list[tuple[str, Row]]:
         (name, row)
         for name, rows in ROWS.items()
         for row in rows
-        if "slug" in row.kwargs(world) or name in OBJECTS or name.startswith("api:pred")
+        if "slug" in row.kwargs(world) or name in OBJECTS or name.startswith("api:")
         if row.kwargs(world)
     ]
 
