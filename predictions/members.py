@@ -87,19 +87,13 @@ def make_public(project: Project) -> None:
 def apply_directory_roles(user: User, given: Mapping[str, str]) -> None:
     """Make the memberships that groups of a directory give those that are in force.
 
-    One that a person gave stays, unless the directory gives more; one that the directory gave and
-    gives no more ends.
+    One that a person gave stays as it is; one that the directory gave and gives no more ends.
     """
-    order = ProjectMembership.Role.values
-    own = {each.project.slug: each for each in user.project_memberships.select_related("project")}
-    for project in Project.objects.filter(slug__in=given):
-        role, member = given[project.slug], own.get(project.slug)
-        if member is None:
-            ProjectMembership.objects.get_or_create(
-                project=project, user=user, defaults={"role": role, "by_directory": True}
-            )
-        elif member.by_directory or order.index(role) > order.index(member.role):
-            ProjectMembership.objects.filter(pk=member.pk).update(role=role, by_directory=True)
+    own = set(user.project_memberships.filter(by_directory=False).values_list("project", flat=True))
+    for project in Project.objects.filter(slug__in=given).exclude(pk__in=own):
+        ProjectMembership.objects.update_or_create(
+            project=project, user=user, defaults={"role": given[project.slug], "by_directory": True}
+        )
     # The directory decides, even of the last maintainer: superusers still see the project
     user.project_memberships.filter(by_directory=True).exclude(project__slug__in=given).delete()
 

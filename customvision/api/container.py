@@ -63,6 +63,8 @@ def _posted(request: HttpRequest, read: ReadPicture) -> HttpResponse:
 def _answer(request: HttpRequest, read: ReadPicture, id_: UUID) -> Reply:
     user = _user(request)
     project = Project.objects.filter(slug=settings.CONTAINER_PROJECT).first()
+    if project and project_access.is_hidden(user, project):
+        project = None
     if project and not project_access.may(user, roles.CLASSIFY, project):
         raise ApiError(
             "ForbiddenUserInsufficientCapability", "The role of this account does not allow this."

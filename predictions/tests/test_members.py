@@ -1,5 +1,7 @@
 """Memberships that groups of a directory give."""
 
+import json
+
 import pytest
 
 from accounts import directory_groups
@@ -19,8 +21,9 @@ def test_a_membership_by_a_group_ends_with_it(settings):
     assert not project.memberships.exists()
 
 
-def test_one_that_a_person_gave_stays(settings):
-    settings.OIDC_GROUPS = '{"guests": {"projects": {"dishes": "viewer"}}}'
+@pytest.mark.parametrize("role", ["viewer", "maintainer"])
+def test_one_that_a_person_gave_stays(role, settings):
+    settings.OIDC_GROUPS = json.dumps({"guests": {"projects": {"dishes": role}}})
     user, project = make_user(), make_project("Dishes", slug="dishes")
     members.add_member(project, user.username, "reviewer")
     for groups in (["guests"], []):

@@ -8,7 +8,7 @@ from django.test import Client
 
 from accounts.tests.factories import make_maintainer, make_token, make_user
 from customvision.api.tests.factories import multipart
-from predictions.models import DailyUploads, Prediction, Sample
+from predictions.models import DailyUploads, Prediction, Project, Sample
 from predictions.tests.factories import make_live_model, make_picture_bytes, make_project
 
 pytestmark = pytest.mark.django_db
@@ -134,6 +134,11 @@ def test_an_account_that_may_nothing_gives_nothing(edge):
     edge.is_active = False
     edge.save()
     assert send("/image").status_code == 401
+
+
+def test_a_private_project_is_not_there_for_an_account_that_is_no_member(edge, project):
+    Project.objects.filter(pk=project.pk).update(is_private=True)
+    assert send("/image").json()["code"] == "NotFoundProject"
 
 
 def test_a_session_counts_for_nothing(project, settings):
