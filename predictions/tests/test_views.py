@@ -210,7 +210,7 @@ def test_history_asks_as_many_queries_for_many_rows_as_for_few(
     version = make_live_model()
     for _ in range(20):
         make_feedback(make_prediction(alice, model_version=version))
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         client.get(reverse("predictions:history"))
 
 

@@ -105,5 +105,5 @@ def test_the_page_costs_the_same_however_much_was_said(
     for number in range(6):
         say(project, OK, line=str(number))
     client.force_login(make_maintainer())
-    with django_assert_max_num_queries(12):
+    with django_assert_max_num_queries(13):
         client.get(f"/training/{project.slug}/conditions/")
