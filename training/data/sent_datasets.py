@@ -246,11 +246,13 @@ def preview_of(kept: DatasetImport, category: str) -> bytes:
 
 def _keep_previews(kept: DatasetImport, previews: Previews) -> dict[str, str]:
     """Return by category the names of the files that show some of it."""
-    where = kept.file_name.rpartition("/")[0]
-    return {
-        category: storages[STORAGE].save(f"{where}/preview-{number}.jpg", ContentFile(strip))
-        for number, (category, strip) in enumerate(previews.strips().items())
-    }
+    where, names = kept.file_name.rpartition("/")[0], {}
+    for number, (category, strip) in enumerate(previews.strips().items()):
+        name = f"{where}/preview-{number}.jpg"
+        # Of a worker that died before it wrote down that it had kept it
+        storages[STORAGE].delete(name)
+        names[category] = storages[STORAGE].save(name, ContentFile(strip))
+    return names
 
 
 def _local_copy(file_name: str, path: Path) -> Path:

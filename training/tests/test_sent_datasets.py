@@ -11,6 +11,7 @@ from django.utils import timezone
 from accounts.tests.factories import make_maintainer
 from common import jobs
 from common.errors import InvalidInput
+from common.progress import no_progress
 from predictions.models import Sample
 from predictions.tests.factories import make_project
 from training.data import sent_datasets
@@ -55,6 +56,28 @@ def test_first_it_is_told_what_was_found_and_nothing_is_kept(client, maintainer,
     assert "3 samples would be added" in text and "new category" in text
     assert "cats/notes.txt" in text and "1 file cannot be read" in text
     assert not Sample.objects.exists() and not project.categories.exists()
+
+
+def test_a_worker_that_dies_in_between_leaves_no_pictures_behind(
+    client, maintainer, project, tmp_path, monkeypatch
+):
+    send(client, project, archive(tmp_path))
+    kept = DatasetImport.objects.get()
+    folder = kept.file_name.rpartition("/")[0]
+    with monkeypatch.context() as dying:
+        dying.setattr(DatasetImport, "save", die)
+        with pytest.raises(SystemExit):
+            sent_datasets.look_through(no_progress, import_key=kept.pk)
+    sent_datasets.look_through(no_progress, import_key=kept.pk)
+    _folders, files = storages["models"].listdir(folder)
+    assert sorted(each for each in files if each.endswith(".jpg")) == [
+        "preview-0.jpg",
+        "preview-1.jpg",
+    ]
+
+
+def die(*args, **kwargs):
+    raise SystemExit
 
 
 def test_then_it_is_taken_on_the_senders_word_and_its_files_go(
